@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/abi/state.h: what an op remembers of one sequence between calls, seen from inside a call.
+ *
+ * The engine owns the pages: it makes them (zeroed, 64-byte aligned), shares them between forks by reference count,
+ * and makes a private copy of each page that a call may write before the call sees it. The op owns their content.
+ * A page holds no pointers: sending a state is sending bytes.
+ *
+ * An op with `page_tokens` = n keeps tokens [i n, (i+1) n) in page i. An op with page_tokens = 0 keeps everything in
+ * page 0 (a recurrent state), which every call may write.
+ */
+#ifndef HEED_ABI_STATE_H
+#define HEED_ABI_STATE_H
+
+#include "base.h"
+
+typedef struct heed_state_size {
+    uint32_t size;
+    uint32_t version;    /* of the format below; a saved state of another version is refused */
+    const char *format;  /* names the layout of a page: "kv/f32"; static storage */
+    uint64_t page_bytes; /* 0: the op has no state */
+    int64_t page_tokens;
+} heed_state_size;
+
+typedef struct heed_state {
+    uint32_t size;
+    uint32_t pages;      /* entries of `page` */
+    int64_t length;      /* tokens remembered before this call */
+    uint64_t page_bytes;
+    void *const *page;   /* enough for length + new tokens */
+} heed_state;
+
+#endif

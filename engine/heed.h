@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed.h: libheed, the engine, for applications. Link with `pkg-config --cflags --libs heed`.
+ *
+ *     heed_error e;
+ *     heed_engine *engine = heed_engine_new(NULL, &e);
+ *     heed_instance *softmax = heed_instance_open(engine, "attention/softmax(causal=true)", NULL, &e);
+ *     heed_binding in[] = {{"q", q}, {"k", k}, {"v", v}}, out[] = {{"out", o}};
+ *     if (heed_run(softmax, in, 3, out, 1, NULL, &e)) fprintf(stderr, "%s\n", e.text);
+ *
+ * The library never prints and never aborts: a function that can fail takes a heed_error, which may be NULL, and returns
+ * NULL or one of HEED_E_* (negative). Handles belong to the caller and are freed by the function beside their maker,
+ * instances before their engine. Thread tags: [any] = any thread at any time; [one] = one thread at a time per handle.
+ * Text is UTF-8, sizes are in elements unless bytes are said, all results are deterministic.
+ */
+#ifndef HEED_H
+#define HEED_H
+
+#include <heed/abi/abi.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HEED_API __attribute__((visibility("default")))
+
+typedef struct heed_error {
+    int32_t code;    /* HEED_OK or HEED_E_* */
+    char text[1020]; /* one sentence, and for a spec the place with a caret under it; "" when all went well */
+} heed_error;
+
+/* ---- the engine ---- */
+
+typedef struct heed_engine heed_engine;
+
+#define HEED_PIN_COMPACT 0u /* worker i on the i-th core: neighbours share caches */
+#define HEED_PIN_SCATTER 1u /* spread over packages and NUMA nodes */
+#define HEED_PIN_NONE 2u
+
+typedef struct heed_options {
+    uint32_t size;         /* sizeof(heed_options) */
+    uint32_t threads;      /* workers; 0 = one a core of this process's cpuset */
+    uint32_t pinning;      /* HEED_PIN_* */
+    uint32_t smt;          /* 1: a worker a hardware thread, not a core */
+    const char *plugins;   /* folders to load plugins from, separated by ':'; NULL = HEED_PLUGINS, else the installed ones */
+    const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; NULL = HEED_ISA, else all */
+    const heed_host *host; /* an application's own pool: its parallel_for is used, and no thread is made. NULL: ours.
+                              Then `threads` must say how many lanes it has. */
+} heed_options;
+
+/* Loads the plugins; a refused one does not stop it (see heed_refusal). No thread starts before the first parallel
+ * work. [any] */
+HEED_API heed_engine *heed_engine_new(const heed_options *options, heed_error *error);
+HEED_API void heed_engine_free(heed_engine *engine);
+
+/* Descriptors, as vetted and copied; they live as long as the engine. [any] */
+HEED_API uint32_t heed_op_count(const heed_engine *engine);
+HEED_API const heed_op *heed_op_at(const heed_engine *engine, uint32_t index);
+HEED_API const char *heed_op_plugin(const heed_engine *engine, uint32_t index); /* path of its .so */
+HEED_API const heed_path *heed_op_path(const heed_engine *engine, uint32_t index); /* the one that would run here */
+HEED_API uint32_t heed_refusal_count(const heed_engine *engine);
+/* Why a plugin was refused; *path is its file. [any] */
+HEED_API const char *heed_refusal(const heed_engine *engine, uint32_t index, const char **path);
+
+/* Number of lanes that parallel work runs on. [any] */
+HEED_API uint32_t heed_lanes(const heed_engine *engine);
+
+/* ---- one op ---- */
+
+typedef struct heed_instance heed_instance;
+
+/* A tensor for a port. */
+typedef struct heed_binding {
+    const char *port;
+    heed_tensor *tensor;
+} heed_binding;
+
+typedef struct heed_opening {
+    uint32_t size;
+    uint32_t n_weights;
+    const heed_binding *weights; /* kept by pointer: they must outlive the instance */
+    const int64_t *axes;         /* [HEED_AXES] sizes known beforehand, -1 = not; or NULL */
+    const char *isa;             /* a path for this instance alone; or NULL */
+} heed_opening;
+
+/* Opens an op from its spec. `opening` may be NULL. Immutable afterwards: any number of threads may run it. [any] */
+HEED_API heed_instance *heed_instance_open(heed_engine *engine, const char *spec, const heed_opening *opening, heed_error *error);
+HEED_API void heed_instance_close(heed_instance *instance);
+
+HEED_API const heed_op *heed_instance_op(const heed_instance *instance);
+HEED_API const heed_path *heed_instance_path(const heed_instance *instance);
+/* The spec in its one canonical form; belongs to the instance. [any] */
+HEED_API const char *heed_instance_spec(const heed_instance *instance);
+
+/* Shape and dtype of an output for these inputs, in tensor (data NULL). [any] */
+HEED_API int32_t heed_infer(const heed_instance *instance, const heed_binding *in, uint32_t n_in, const char *port,
+                            heed_tensor *tensor, heed_error *error);
+
+typedef struct heed_sequence heed_sequence;
+
+/* Runs one call. Outputs are memory of the caller, of the shapes that heed_infer tells; an optional one may be left out.
+ * `sequences`, one a batch row, hold what the op remembers and are advanced by the new keys; NULL = a one-off call.
+ * On failure sequences are as before; outputs are undefined. [any], but a sequence is in one call at a time. */
+HEED_API int32_t heed_run(const heed_instance *instance, const heed_binding *in, uint32_t n_in, const heed_binding *out,
+                          uint32_t n_out, heed_sequence *const *sequences, heed_error *error);
+
+/* What a call of these shapes costs, by the op's heed.cost/1; data may be NULL. HEED_E_UNSUPPORTED if it has none. [any] */
+HEED_API int32_t heed_estimate(const heed_instance *instance, const heed_binding *in, uint32_t n_in, heed_cost *cost,
+                               heed_error *error);
+
+/* ---- what an op remembers of one sequence ---- */
+
+/* An empty sequence, for the sizes of axes that the state depends on (a KV cache: G, D, E). [any] */
+HEED_API heed_sequence *heed_sequence_new(const heed_instance *instance, const int64_t *axes, heed_error *error);
+/* A second one with the same content, which shares its pages until one of them writes. [one] */
+HEED_API heed_sequence *heed_sequence_fork(heed_sequence *sequence, heed_error *error);
+/* Forgets all but the first `length` tokens; a recurrent state can only go to 0. [one] */
+HEED_API int32_t heed_sequence_truncate(heed_sequence *sequence, int64_t length, heed_error *error);
+HEED_API int64_t heed_sequence_length(const heed_sequence *sequence);
+HEED_API uint64_t heed_sequence_bytes(const heed_sequence *sequence); /* of its pages */
+HEED_API void heed_sequence_free(heed_sequence *sequence);
+
+/* ---- tensors ---- */
+
+/* A contiguous tensor over `data`, or shapes alone if data is NULL. [any] */
+HEED_API heed_tensor heed_tensor_of(void *data, uint32_t dtype, int32_t rank, const int64_t *dim);
+/* Allocates data for the shape in tensor: contiguous, 64-byte aligned, zeroed; free(tensor->data). [any] */
+HEED_API int32_t heed_tensor_alloc(heed_tensor *tensor, heed_error *error);
+HEED_API int64_t heed_tensor_elements(const heed_tensor *tensor);
+HEED_API const char *heed_dtype_name(uint32_t dtype); /* "f32" */
+HEED_API uint32_t heed_dtype_bytes(uint32_t dtype);
+
+/* .npy files (NumPy format 1.0 - 3.0, little-endian; bf16 as the type '<V2'). Read allocates: free(tensor->data). [any] */
+HEED_API int32_t heed_npy_read(const char *path, heed_tensor *tensor, heed_error *error);
+HEED_API int32_t heed_npy_write(const char *path, const heed_tensor *tensor, heed_error *error);
+
+/* safetensors files, mapped read-only; every number in the header is bounded by the file's size before use. */
+typedef struct heed_weights heed_weights;
+HEED_API heed_weights *heed_weights_open(const char *path, heed_error *error);
+HEED_API void heed_weights_close(heed_weights *weights);
+HEED_API uint32_t heed_weights_count(const heed_weights *weights);
+HEED_API const char *heed_weights_name(const heed_weights *weights, uint32_t index);
+/* The tensor of that name, or NULL; it views the mapped file. [any] */
+HEED_API heed_tensor *heed_weights_find(const heed_weights *weights, const char *name);
+/* An entry of __metadata__, or NULL. [any] */
+HEED_API const char *heed_weights_metadata(const heed_weights *weights, const char *key);
+
+/* ---- a whole network ---- */
+
+typedef struct heed_stack heed_stack;
+typedef struct heed_session heed_session;
+
+/* Builds a network from a stack spec. `spec` NULL takes it from the weights' metadata, key "heed.spec". The weights must
+ * outlive the stack. [any] */
+HEED_API heed_stack *heed_stack_open(heed_engine *engine, const char *spec, const heed_weights *weights, heed_error *error);
+HEED_API void heed_stack_close(heed_stack *stack);
+/* The canonical spec; belongs to the stack. */
+HEED_API const char *heed_stack_spec(const heed_stack *stack);
+/* A number of the spec: "vocab", "width", "layers", "heads", "kv_heads", "context", "bos"; -1 if it has none. */
+HEED_API int64_t heed_stack_number(const heed_stack *stack, const char *key);
+
+/* One sequence that runs through the stack: all layers' states. [one] */
+HEED_API heed_session *heed_session_new(heed_stack *stack, heed_error *error);
+HEED_API void heed_session_free(heed_session *session);
+/* Appends n tokens. logits [rows, vocab] of the last `rows` of them (float32, caller's memory). [one] */
+HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
+                                   heed_error *error);
+/* Draws the next token from logits [vocab]: temperature 0 = the most likely one. `draw` in [0,1). [one] */
+HEED_API int32_t heed_session_sample(heed_session *session, const float *logits, double temperature, double draw,
+                                     int32_t *token, heed_error *error);
+HEED_API int32_t heed_session_reset(heed_session *session, heed_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/math.h: functions of a vector. The polynomials are our own least-maximum fits; the bound of each is over all
+ * floats of its range and includes rounding. What is rare or hard (sin, cos, pow, erf) is SLEEF's: <heed/kit/sleef.h>.
+ */
+#if (defined KIT_SCALAR && !defined HEED_KIT_MATH_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_MATH_AVX2) ||        \
+    (defined KIT_AVX512 && !defined HEED_KIT_MATH_AVX512) || (defined KIT_NEON && !defined HEED_KIT_MATH_NEON)
+#if defined KIT_SCALAR
+#define HEED_KIT_MATH_SCALAR
+#elif defined KIT_AVX2
+#define HEED_KIT_MATH_AVX2
+#elif defined KIT_AVX512
+#define HEED_KIT_MATH_AVX512
+#else
+#define HEED_KIT_MATH_NEON
+#endif
+
+/* Adding this rounds to an integer, and leaves it in the low mantissa bits. */
+#define KIT_SHIFTER 12582912.0f
+
+/* 2^x for x <= 0, the softmax's: exactly 1 at 0, exactly 0 below -126, within 2 ulp between; a NaN stays. Right up to
+ * x < 128 too. */
+KIT_INLINE vf v_exp2(vf x)
+{
+    vf y = v_max(v_set(-126.0f), x);
+    vf shifted = v_add(y, v_set(KIT_SHIFTER));
+    vf r = v_sub(y, v_sub(shifted, v_set(KIT_SHIFTER)));
+    vf p = v_set(0x1.5bba14p-10f);
+    p = v_fma(p, r, v_set(0x1.3cea88p-7f));
+    p = v_fma(p, r, v_set(0x1.c6b752p-5f));
+    p = v_fma(p, r, v_set(0x1.ebf9bcp-3f));
+    p = v_fma(p, r, v_set(0x1.62e42ap-1f));
+    p = v_fma(p, r, v_set(1.0f));
+    return v_select(v_lt(x, v_set(-126.0f)), v_set(0.0f), v_scale(p, shifted));
+}
+
+/* e^x within 2 ulp for -87 <= x <= 88; 0 below, infinity above; a NaN stays. */
+KIT_INLINE vf v_exp(vf x)
+{
+    vf y = v_min(v_set(88.0f), v_max(v_set(-87.0f), x));
+    vf shifted = v_fma(y, v_set(0x1.715476p0f), v_set(KIT_SHIFTER));
+    vf n = v_sub(shifted, v_set(KIT_SHIFTER));
+    vf r = v_fma(n, v_set(-0x1.62e4p-1f), y); /* ln 2 in two parts; the first has 17 bits: n times it is exact */
+    r = v_fma(n, v_set(-0x1.7f7d1cp-20f), r);
+    vf p = v_set(0x1.6a244cp-10f);
+    p = v_fma(p, r, v_set(0x1.1239d4p-7f));
+    p = v_fma(p, r, v_set(0x1.5558f2p-5f));
+    p = v_fma(p, r, v_set(0x1.555492p-3f));
+    p = v_fma(p, r, v_set(0x1.fffffcp-2f));
+    p = v_fma(v_mul(r, r), p, r);
+    vf e = v_scale(v_add(p, v_set(1.0f)), shifted);
+    e = v_select(v_lt(x, v_set(-87.0f)), v_set(0.0f), e);
+    return v_select(v_lt(v_set(88.0f), x), v_set(INFINITY), e);
+}
+
+/* tanh x within 3 ulp. */
+KIT_INLINE vf v_tanh(vf x)
+{
+    vf a = v_abs(x), z = v_mul(x, x);
+    vf p = v_set(-0x1.75e120p-8f);
+    p = v_fma(p, z, v_set(0x1.522676p-6f));
+    p = v_fma(p, z, v_set(-0x1.b83c54p-5f));
+    p = v_fma(p, z, v_set(0x1.110726p-3f));
+    p = v_fma(p, z, v_set(-0x1.555532p-2f));
+    vf small = v_fma(v_mul(p, z), x, x);
+    vf e = v_exp(v_add(a, a));
+    vf big = v_sub(v_set(1.0f), v_div(v_set(2.0f), v_add(e, v_set(1.0f))));
+    big = v_select(v_lt(x, v_set(0.0f)), v_sub(v_set(0.0f), big), big);
+    return v_select(v_lt(a, v_set(0.625f)), small, big);
+}
+
+/* 1 / (1 + e^-x), with no overflow on either side. */
+KIT_INLINE vf v_sigmoid(vf x)
+{
+    vf e = v_exp(v_sub(v_set(0.0f), v_abs(x)));
+    vf d = v_add(v_set(1.0f), e);
+    return v_div(v_select(v_lt(x, v_set(0.0f)), e, v_set(1.0f)), d);
+}
+
+/* ln x within 2 ulp for normal x > 0 (one lane after another: it is for a few numbers, not for inner loops). */
+KIT_INLINE vf v_log(vf x)
+{
+    float f[16];
+    v_store(f, x);
+    for (int l = 0; l < 16; l++) {
+        uint32_t u = kit_bits(f[l]);
+        if (!(f[l] >= FLT_MIN && f[l] <= FLT_MAX)) { /* 0, subnormal, negative, infinite or NaN */
+            f[l] = f[l] == 0.0f ? -INFINITY : f[l] > FLT_MAX ? INFINITY : f[l] > 0.0f ? -87.33654475f : NAN;
+            continue;
+        }
+        int32_t n = (int32_t)(u - 0x3f3504f3u) >> 23;
+        float m = kit_float(u - ((uint32_t)n << 23)); /* in [sqrt 1/2, sqrt 2) */
+        float s = (m - 1.0f) / (m + 1.0f), w = s * s;
+        float p = fmaf(w, fmaf(w, fmaf(w, 0x1.e2f302p-3f, 0x1.2438f0p-2f), 0x1.999a7ap-2f), 0x1.555554p-1f);
+        float ln = fmaf(s * w, p, s + s);
+        f[l] = fmaf((float)n, 0x1.62e4p-1f, fmaf((float)n, 0x1.7f7d1cp-20f, ln));
+    }
+    return v_load(f);
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/names.h: the vector's vocabulary. Each word stands for this path's copy; the bodies are in vec_<path>.h,
+ * math.h and load.h.
+ */
+#ifndef HEED_KIT_NAMES_H
+#define HEED_KIT_NAMES_H
+
+#define vf KIT(vf)                   /* 16 floats                                   */
+#define vm KIT(vm)                   /* 16 truth values                             */
+
+#define v_load KIT(v_load)           /* 16 floats from any address                  */
+#define v_store KIT(v_store)
+#define v_load_n KIT(v_load_n)       /* the first n in [0,16], the rest is 0; touches nothing beyond */
+#define v_store_n KIT(v_store_n)
+#define v_stream KIT(v_stream)       /* store around the cache; 64-byte aligned     */
+#define v_set KIT(v_set)             /* one float to all lanes                      */
+#define v_add KIT(v_add)
+#define v_sub KIT(v_sub)
+#define v_mul KIT(v_mul)
+#define v_div KIT(v_div)
+#define v_fma KIT(v_fma)             /* a * b + c, rounded once                     */
+#define v_sqrt KIT(v_sqrt)
+#define v_abs KIT(v_abs)
+#define v_max KIT(v_max)             /* a > b ? a : b, so a NaN in b passes         */
+#define v_min KIT(v_min)             /* a < b ? a : b                               */
+#define v_lt KIT(v_lt)
+#define v_ge KIT(v_ge)
+#define v_eq KIT(v_eq)
+#define v_and KIT(v_and)
+#define v_or KIT(v_or)
+#define v_select KIT(v_select)       /* m ? a : b                                   */
+#define v_pin KIT(v_pin)             /* keep it in a register                       */
+#define v_scale KIT(v_scale)         /* x * 2^n                                     */
+#define v_scale_half KIT(v_scale_half)
+#define v_below KIT(v_below)
+#define v_sum KIT(v_sum)             /* of the lanes, by halves                     */
+#define v_hmax KIT(v_hmax)
+
+#define v_exp2 KIT(v_exp2)
+#define v_exp KIT(v_exp)
+#define v_tanh KIT(v_tanh)
+#define v_sigmoid KIT(v_sigmoid)
+#define v_log KIT(v_log)
+
+#define v_load_f16 KIT(v_load_f16)
+#define v_store_f16 KIT(v_store_f16)
+#define v_load_bf16 KIT(v_load_bf16)
+#define v_store_bf16 KIT(v_store_bf16)
+#define v_read KIT(v_read)           /* n elements of any float dtype               */
+#define v_write KIT(v_write)
+#define kit_read_row KIT(kit_read_row)
+#define kit_write_row KIT(kit_write_row)
+
+#endif

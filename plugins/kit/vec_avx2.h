@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/vec_avx2.h: the vector of 16 floats as two ymm.
+ */
+#ifndef HEED_KIT_VEC_AVX2_H
+#define HEED_KIT_VEC_AVX2_H
+
+typedef struct { __m256 a, b; } vf;
+typedef struct { __m256 a, b; } vm;
+
+#define KIT_BOTH(f) (vf){f(x.a, y.a), f(x.b, y.b)}
+#define KIT_TEST(predicate) (vm){_mm256_cmp_ps(x.a, y.a, predicate), _mm256_cmp_ps(x.b, y.b, predicate)}
+
+/* Eight lanes of all ones for the lanes below n. */
+KIT_INLINE __m256i v_below(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+KIT_INLINE vf v_load(const float *p) { return (vf){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+KIT_INLINE void v_store(float *p, vf x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
+KIT_INLINE vf v_load_n(const float *p, int n)
+{
+    return (vf){_mm256_maskload_ps(p, v_below(n)), _mm256_maskload_ps(p + 8, v_below(n - 8))};
+}
+KIT_INLINE void v_store_n(float *p, vf x, int n)
+{
+    _mm256_maskstore_ps(p, v_below(n), x.a);
+    _mm256_maskstore_ps(p + 8, v_below(n - 8), x.b);
+}
+KIT_INLINE void v_stream(float *p, vf x) { _mm256_stream_ps(p, x.a); _mm256_stream_ps(p + 8, x.b); }
+KIT_INLINE vf v_set(float x) { __m256 t = _mm256_set1_ps(x); return (vf){t, t}; }
+KIT_INLINE vf v_add(vf x, vf y) { return KIT_BOTH(_mm256_add_ps); }
+KIT_INLINE vf v_sub(vf x, vf y) { return KIT_BOTH(_mm256_sub_ps); }
+KIT_INLINE vf v_mul(vf x, vf y) { return KIT_BOTH(_mm256_mul_ps); }
+KIT_INLINE vf v_div(vf x, vf y) { return KIT_BOTH(_mm256_div_ps); }
+KIT_INLINE vf v_max(vf x, vf y) { return KIT_BOTH(_mm256_max_ps); }
+KIT_INLINE vf v_min(vf x, vf y) { return KIT_BOTH(_mm256_min_ps); }
+KIT_INLINE vf v_fma(vf x, vf y, vf z)
+{
+    return (vf){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+KIT_INLINE vf v_sqrt(vf x) { return (vf){_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
+KIT_INLINE vf v_abs(vf x)
+{
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    return (vf){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+KIT_INLINE vm v_lt(vf x, vf y) { return KIT_TEST(_CMP_LT_OQ); }
+KIT_INLINE vm v_ge(vf x, vf y) { return KIT_TEST(_CMP_GE_OQ); }
+KIT_INLINE vm v_eq(vf x, vf y) { return KIT_TEST(_CMP_EQ_OQ); }
+KIT_INLINE vm v_and(vm x, vm y) { return (vm){_mm256_and_ps(x.a, y.a), _mm256_and_ps(x.b, y.b)}; }
+KIT_INLINE vm v_or(vm x, vm y) { return (vm){_mm256_or_ps(x.a, y.a), _mm256_or_ps(x.b, y.b)}; }
+KIT_INLINE vf v_select(vm m, vf x, vf y)
+{
+    return (vf){_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)};
+}
+KIT_INLINE vf v_pin(vf x) { __asm__("" : "+x"(x.a), "+x"(x.b)); return x; }
+
+KIT_INLINE __m256 v_scale_half(__m256 x, __m256 shifted)
+{
+    __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), exponent));
+}
+KIT_INLINE vf v_scale(vf x, vf y) { return KIT_BOTH(v_scale_half); }
+
+KIT_INLINE vf v_load_f16(const uint16_t *p)
+{
+    return (vf){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
+                _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8)))};
+}
+KIT_INLINE void v_store_f16(uint16_t *p, vf x)
+{
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+#define KIT_HALVE(name, op8, op4)                                                                                     \
+    KIT_INLINE float name(vf x)                                                                                       \
+    {                                                                                                                 \
+        __m256 y = op8(x.a, x.b);                                                                                     \
+        __m128 w = op4(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));                                       \
+        w = op4(w, _mm_movehl_ps(w, w));                                                                              \
+        return _mm_cvtss_f32(op4(w, _mm_shuffle_ps(w, w, 1)));                                                        \
+    }
+KIT_HALVE(v_sum, _mm256_add_ps, _mm_add_ps)
+KIT_HALVE(v_hmax, _mm256_max_ps, _mm_max_ps)
+#undef KIT_HALVE
+#undef KIT_BOTH
+#undef KIT_TEST
+#endif

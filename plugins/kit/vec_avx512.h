@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/vec_avx512.h: the vector of 16 floats as one zmm.
+ */
+#ifndef HEED_KIT_VEC_AVX512_H
+#define HEED_KIT_VEC_AVX512_H
+
+typedef __m512 vf;
+typedef __mmask16 vm;
+
+KIT_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+KIT_INLINE void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
+KIT_INLINE vf v_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+KIT_INLINE void v_store_n(float *p, vf x, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x); }
+KIT_INLINE void v_stream(float *p, vf x) { _mm512_stream_ps(p, x); }
+KIT_INLINE vf v_set(float x) { return _mm512_set1_ps(x); }
+KIT_INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+KIT_INLINE vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+KIT_INLINE vf v_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+KIT_INLINE vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+KIT_INLINE vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+KIT_INLINE vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+KIT_INLINE vf v_abs(vf a) { return _mm512_abs_ps(a); }
+KIT_INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+KIT_INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+KIT_INLINE vm v_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+KIT_INLINE vm v_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+KIT_INLINE vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+KIT_INLINE vm v_and(vm a, vm b) { return (vm)(a & b); }
+KIT_INLINE vm v_or(vm a, vm b) { return (vm)(a | b); }
+KIT_INLINE vf v_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
+KIT_INLINE vf v_pin(vf x) { __asm__("" : "+v"(x)); return x; }
+
+KIT_INLINE vf v_scale(vf x, vf shifted)
+{
+    __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), exponent));
+}
+
+KIT_INLINE vf v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+KIT_INLINE void v_store_f16(uint16_t *p, vf x)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+#define KIT_HALVE(name, op4, op1)                                                                                     \
+    KIT_INLINE float name(vf x)                                                                                       \
+    {                                                                                                                 \
+        __m512 y = op4(x, _mm512_shuffle_f32x4(x, x, 0x4e));                                                          \
+        __m512 z = op4(y, _mm512_shuffle_f32x4(y, y, 0xb1));                                                          \
+        __m128 w = _mm512_castps512_ps128(z);                                                                         \
+        w = op1(w, _mm_movehl_ps(w, w));                                                                              \
+        return _mm_cvtss_f32(op1(w, _mm_shuffle_ps(w, w, 1)));                                                        \
+    }
+KIT_HALVE(v_sum, _mm512_add_ps, _mm_add_ps)
+KIT_HALVE(v_hmax, _mm512_max_ps, _mm_max_ps)
+#undef KIT_HALVE
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/vec_neon.h: the vector of 16 floats as four NEON q registers.
+ */
+#ifndef HEED_KIT_VEC_NEON_H
+#define HEED_KIT_VEC_NEON_H
+
+typedef float32x4x4_t vf;
+typedef uint32x4x4_t vm;
+
+#define KIT_QUADS for (int i = 0; i < 4; i++)
+#define KIT_MAP(expression) vf r; KIT_UNROLL KIT_QUADS r.val[i] = (expression); return r
+#define KIT_TEST(expression) vm r; KIT_UNROLL KIT_QUADS r.val[i] = (expression); return r
+
+KIT_INLINE vf v_load(const float *p) { KIT_MAP(vld1q_f32(p + 4 * i)); }
+KIT_INLINE void v_store(float *p, vf x) { KIT_UNROLL KIT_QUADS vst1q_f32(p + 4 * i, x.val[i]); }
+KIT_INLINE vf v_load_n(const float *p, int n)
+{
+    float t[16] = {0};
+    memcpy(t, p, sizeof(float) * (size_t)n);
+    return v_load(t);
+}
+KIT_INLINE void v_store_n(float *p, vf x, int n)
+{
+    float t[16];
+    v_store(t, x);
+    memcpy(p, t, sizeof(float) * (size_t)n);
+}
+KIT_INLINE void v_stream(float *p, vf x) { v_store(p, x); }
+KIT_INLINE vf v_set(float x) { KIT_MAP(vdupq_n_f32(x)); }
+KIT_INLINE vf v_add(vf a, vf b) { KIT_MAP(vaddq_f32(a.val[i], b.val[i])); }
+KIT_INLINE vf v_sub(vf a, vf b) { KIT_MAP(vsubq_f32(a.val[i], b.val[i])); }
+KIT_INLINE vf v_mul(vf a, vf b) { KIT_MAP(vmulq_f32(a.val[i], b.val[i])); }
+KIT_INLINE vf v_div(vf a, vf b) { KIT_MAP(vdivq_f32(a.val[i], b.val[i])); }
+KIT_INLINE vf v_fma(vf a, vf b, vf c) { KIT_MAP(vfmaq_f32(c.val[i], a.val[i], b.val[i])); }
+KIT_INLINE vf v_sqrt(vf a) { KIT_MAP(vsqrtq_f32(a.val[i])); }
+KIT_INLINE vf v_abs(vf a) { KIT_MAP(vabsq_f32(a.val[i])); }
+KIT_INLINE vf v_max(vf a, vf b) { KIT_MAP(vbslq_f32(vcgtq_f32(a.val[i], b.val[i]), a.val[i], b.val[i])); }
+KIT_INLINE vf v_min(vf a, vf b) { KIT_MAP(vbslq_f32(vcltq_f32(a.val[i], b.val[i]), a.val[i], b.val[i])); }
+KIT_INLINE vm v_lt(vf a, vf b) { KIT_TEST(vcltq_f32(a.val[i], b.val[i])); }
+KIT_INLINE vm v_ge(vf a, vf b) { KIT_TEST(vcgeq_f32(a.val[i], b.val[i])); }
+KIT_INLINE vm v_eq(vf a, vf b) { KIT_TEST(vceqq_f32(a.val[i], b.val[i])); }
+KIT_INLINE vm v_and(vm a, vm b) { KIT_TEST(vandq_u32(a.val[i], b.val[i])); }
+KIT_INLINE vm v_or(vm a, vm b) { KIT_TEST(vorrq_u32(a.val[i], b.val[i])); }
+KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(vbslq_f32(m.val[i], a.val[i], b.val[i])); }
+KIT_INLINE vf v_pin(vf x) { return x; }
+
+KIT_INLINE vf v_scale(vf x, vf shifted)
+{
+    KIT_MAP(vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(x.val[i]),
+                                            vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23))));
+}
+
+KIT_INLINE vf v_load_f16(const uint16_t *p)
+{
+    KIT_MAP(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))));
+}
+KIT_INLINE void v_store_f16(uint16_t *p, vf x)
+{
+    KIT_UNROLL KIT_QUADS vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.val[i])));
+}
+
+KIT_INLINE float v_sum(vf x)
+{
+    float32x4_t y = vaddq_f32(vaddq_f32(x.val[0], x.val[2]), vaddq_f32(x.val[1], x.val[3]));
+    float32x2_t z = vadd_f32(vget_low_f32(y), vget_high_f32(y));
+    return vget_lane_f32(z, 0) + vget_lane_f32(z, 1);
+}
+KIT_INLINE float v_hmax(vf x)
+{
+    float t[16];
+    v_store(t, x);
+    for (int h = 8; h > 0; h /= 2)
+        for (int l = 0; l < h; l++) t[l] = t[l] > t[l + h] ? t[l] : t[l + h];
+    return t[0];
+}
+
+#undef KIT_MAP
+#undef KIT_TEST
+#undef KIT_QUADS
+#endif

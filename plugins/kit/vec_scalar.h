@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/vec_scalar.h: the vector of 16 floats in portable C. This is the definition; the other paths give its bits.
+ */
+#ifndef HEED_KIT_VEC_SCALAR_H
+#define HEED_KIT_VEC_SCALAR_H
+
+typedef struct { float f[16]; } vf;
+typedef struct { uint8_t m[16]; } vm;
+
+#define KIT_LANES for (int l = 0; l < 16; l++)
+#define KIT_MAP(expression) vf r; KIT_LANES r.f[l] = (expression); return r
+#define KIT_TEST(expression) vm r; KIT_LANES r.m[l] = (uint8_t)(expression); return r
+
+KIT_INLINE vf v_load(const float *p) { KIT_MAP(p[l]); }
+KIT_INLINE void v_store(float *p, vf x) { KIT_LANES p[l] = x.f[l]; }
+KIT_INLINE vf v_load_n(const float *p, int n) { KIT_MAP(l < n ? p[l] : 0.0f); }
+KIT_INLINE void v_store_n(float *p, vf x, int n) { for (int l = 0; l < n; l++) p[l] = x.f[l]; }
+KIT_INLINE void v_stream(float *p, vf x) { v_store(p, x); }
+KIT_INLINE vf v_set(float x) { KIT_MAP(x); }
+KIT_INLINE vf v_add(vf a, vf b) { KIT_MAP(a.f[l] + b.f[l]); }
+KIT_INLINE vf v_sub(vf a, vf b) { KIT_MAP(a.f[l] - b.f[l]); }
+KIT_INLINE vf v_mul(vf a, vf b) { KIT_MAP(a.f[l] * b.f[l]); }
+KIT_INLINE vf v_div(vf a, vf b) { KIT_MAP(a.f[l] / b.f[l]); }
+KIT_INLINE vf v_fma(vf a, vf b, vf c) { KIT_MAP(fmaf(a.f[l], b.f[l], c.f[l])); }
+KIT_INLINE vf v_sqrt(vf a) { KIT_MAP(sqrtf(a.f[l])); }
+KIT_INLINE vf v_abs(vf a) { KIT_MAP(fabsf(a.f[l])); }
+KIT_INLINE vf v_max(vf a, vf b) { KIT_MAP(a.f[l] > b.f[l] ? a.f[l] : b.f[l]); }
+KIT_INLINE vf v_min(vf a, vf b) { KIT_MAP(a.f[l] < b.f[l] ? a.f[l] : b.f[l]); }
+KIT_INLINE vm v_lt(vf a, vf b) { KIT_TEST(a.f[l] < b.f[l]); }
+KIT_INLINE vm v_ge(vf a, vf b) { KIT_TEST(a.f[l] >= b.f[l]); }
+KIT_INLINE vm v_eq(vf a, vf b) { KIT_TEST(a.f[l] == b.f[l]); }
+KIT_INLINE vm v_and(vm a, vm b) { KIT_TEST(a.m[l] & b.m[l]); }
+KIT_INLINE vm v_or(vm a, vm b) { KIT_TEST(a.m[l] | b.m[l]); }
+KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(m.m[l] ? a.f[l] : b.f[l]); }
+KIT_INLINE vf v_pin(vf x) { return x; }
+
+/* x * 2^n, for n = the integer that `shifted` holds in its low mantissa bits (n + 1.5 * 2^23). */
+KIT_INLINE vf v_scale(vf x, vf shifted)
+{
+    KIT_MAP(kit_float(kit_bits(x.f[l]) + (kit_bits(shifted.f[l]) << 23)));
+}
+
+KIT_INLINE vf v_load_f16(const uint16_t *p) { KIT_MAP(kit_from_f16(p[l])); }
+KIT_INLINE void v_store_f16(uint16_t *p, vf x) { KIT_LANES p[l] = kit_to_f16(x.f[l]); }
+
+/* Sum and maximum of the lanes, by halves. */
+KIT_INLINE float v_sum(vf x)
+{
+    for (int h = 8; h > 0; h /= 2)
+        for (int l = 0; l < h; l++) x.f[l] = x.f[l] + x.f[l + h];
+    return x.f[0];
+}
+KIT_INLINE float v_hmax(vf x)
+{
+    for (int h = 8; h > 0; h /= 2)
+        for (int l = 0; l < h; l++) x.f[l] = x.f[l] > x.f[l + h] ? x.f[l] : x.f[l + h];
+    return x.f[0];
+}
+
+#undef KIT_MAP
+#undef KIT_TEST
+#undef KIT_LANES
+#endif

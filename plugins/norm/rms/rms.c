@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * norm/rms: y = gain * x / sqrt(mean(x^2) + eps)                                    RMSNorm, arXiv 1910.07467, section 4
+ *
+ * The smallest op, and the one to read first. This file has its tables, in the order that every plugin keeps: ports,
+ * params, instance, descriptor. The maths is in rms_kernel.h, written once and compiled for every path.
+ */
+#include "rms_kernel.h"
+
+static const heed_port ports[] = {
+    [X] = KIT_IN("x", "... M", "what is normalised, over its last axis"),
+    [GAIN] = KIT_WEIGHT_OPTIONAL("gain", "M", HEED_INIT_ONES, "factor of each channel; 1 if absent"),
+    [OUT] = KIT_OUT_IN_PLACE("out", "... M", "the normalised x"),
+};
+
+static const heed_param params[] = {
+    [EPS] = KIT_FLOAT("eps", 1e-6, 0, 1, "added to the mean square"),
+};
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    const heed_tensor *gain = open->weight[GAIN];
+    *bytes = sizeof(rms) + (gain ? (uint64_t)gain->dim[0] * sizeof(float) : 0);
+    return HEED_OK;
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    rms *self = memory;
+    const heed_tensor *gain = open->weight[GAIN];
+    self->eps = (float)open->value[EPS].f;
+    self->has_gain = gain != NULL;
+    if (gain) kit_read_row_scalar(self->gain, gain->data, gain->dtype, gain->stride[0], gain->dim[0]);
+    return HEED_OK;
+}
+
+static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+{
+    (void)instance;
+    size->scratch = kit_rowwise_scratch(HEED_AXIS(call->axis, 'M'));
+    return HEED_OK;
+}
+
+static const heed_path paths[] = {KIT_PATHS_FORWARD};
+
+static const heed_op ops[] = {{
+    .size = sizeof(heed_op),
+    .id = "norm/rms",
+    .version = "1.0",
+    .summary = "root mean square normalisation, without centring",
+    .formula = "y = gain * x / sqrt(mean(x^2) + eps)",
+    .reference = "arXiv 1910.07467, section 4",
+    .ports = KIT_TABLE(ports),
+    .params = KIT_TABLE(params),
+    .paths = KIT_TABLE(paths),
+    .measure = measure,
+    .init = init,
+    .measure_call = measure_call,
+}};
+
+KIT_PLUGIN("norm_rms", "MIT", ops)
