@@ -138,7 +138,7 @@ typedef struct heed_offer {
     uint32_t size;
     uint32_t abi_min, abi_max; /* versions that the host speaks, HEED_ABI_VERSION of its headers the highest */
     uint32_t reserved;
-    const heed_host *host; /* lives as long as the process */
+    const heed_host *host; /* during this call; an instance's own host comes with heed_open */
 } heed_offer;
 
 typedef struct heed_reply {

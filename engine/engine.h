@@ -29,12 +29,22 @@ HEED_LOCAL const char *error_nearest(const char *word, const char *const *names,
 /* ---- cpu.c ---- */
 
 HEED_LOCAL uint64_t cpu_detect(void);                 /* set of HEED_CPU_* that can run here, XCR0 included */
-/* Lowers `features` to those of a named path; a name above what the machine has is an error. */
+/* Lowers `features` to those of a named path: "scalar", "avx2", "avx512", "neon"; "all", "" and NULL leave them. A name
+ * that needs what `features` lack is an error, and so is one that does not exist. */
 HEED_LOCAL int32_t cpu_mask(const char *isa, uint64_t *features, heed_error *error);
+/* Name of the index-th path that `features` can run, lowest first; NULL behind the last. */
+HEED_LOCAL const char *cpu_path(uint64_t features, uint32_t index);
+/* The processor's name as it tells it, into buffer; returns buffer. */
+HEED_LOCAL const char *cpu_brand(char *buffer, size_t n);
+/* Sets the calling thread to IEEE arithmetic (round to nearest, subnormals kept, no traps), whatever the application
+ * chose; returns the former mode, for cpu_float_restore. Some 5 ns. */
+HEED_LOCAL uint64_t cpu_float_plain(void);
+HEED_LOCAL void cpu_float_restore(uint64_t former);
 
 /* ---- trust.c ---- */
 
-/* HEED_OK if the open file and all folders above it can be written by root or the user alone. */
+/* HEED_OK if the open file and all folders above it can be written by root or the user alone. `path` is absolute and
+ * free of links (realpath). */
 HEED_LOCAL int32_t trust_check(int fd, const char *path, heed_error *error);
 
 /* ---- registry.c: vetted copies of descriptors ---- */
@@ -77,6 +87,9 @@ typedef struct registry {
 HEED_LOCAL int32_t registry_add(registry *r, entry *e, heed_error *error); /* refuses a second op of the same id */
 HEED_LOCAL const entry *registry_find(const registry *r, const char *id);
 HEED_LOCAL int32_t registry_refuse(registry *r, const char *path, const char *reason);
+/* Takes back all that a plugin that is refused after all has left: its entries (`plugin` is compared as a pointer), and
+ * the blocks above `block_count`. */
+HEED_LOCAL void registry_forget(registry *r, const char *plugin, uint32_t block_count);
 HEED_LOCAL void registry_free(registry *r);
 /* Zeroed memory that lives as long as the registry; NULL if there is none. */
 HEED_LOCAL void *registry_alloc(registry *r, size_t bytes);
@@ -85,21 +98,76 @@ HEED_LOCAL void *registry_alloc(registry *r, size_t bytes);
 
 /* Checks every field of a descriptor and copies it, tables and texts too. NULL and a sentence if something is wrong. */
 HEED_LOCAL entry *vet_op(registry *r, const heed_op *op, const char *plugin, heed_error *error);
+/* The table of ops in a reply: count, stride, and the size that each op states. */
+HEED_LOCAL int32_t vet_ops(const heed_table *ops, heed_error *error);
+/* Copies a text of 1 to `max` bytes and checks that it is printable UTF-8. `what` names it in the sentence. */
+HEED_LOCAL int32_t vet_text(registry *r, const char **text, uint32_t max, const char *what, heed_error *error);
 
 /* ---- load.c ---- */
 
+/* Loads all ops of a plugin or none; a refusal is recorded too. `path` is absolute. */
 HEED_LOCAL int32_t load_plugin(heed_engine *engine, const char *path, heed_error *error);
+/* Every *.so of the folders (separated by ':') and of their subfolders, in order of names. NULL = the installed
+ * ones, which may be absent. Refused plugins are no error; a folder that was asked for and cannot be read is one. */
 HEED_LOCAL int32_t load_folders(heed_engine *engine, const char *folders, heed_error *error);
+/* An environment variable, or NULL where the environment is not to be believed (setuid, setgid, capabilities). Every
+ * variable that the engine reads goes through here. */
+HEED_LOCAL const char *load_environment(const char *name);
 
-/* ---- topology.c and pool.c ---- */
+/* ---- topology.c: the machine and the plan ---- */
+
+struct hwloc_topology; /* hwloc_topology_t and hwloc_bitmap_t point at these; hwloc.h stays out of here */
+struct hwloc_bitmap_s;
+
+/* Where one worker goes. Numbers are hwloc's logical ones; -1 = the machine does not tell, or it is not pinned. */
+typedef struct topology_place {
+    struct hwloc_bitmap_s *cpus; /* a whole core, or with SMT a hardware thread; NULL = not to be pinned */
+    int32_t core, package, node;
+} topology_place;
+
+typedef struct topology_plan {
+    uint32_t workers;
+    uint32_t slots;  /* cores, or with SMT hardware threads, that this process may use */
+    uint32_t crowd;  /* most workers on one slot; above 1 the plan is oversubscribed */
+    uint32_t pinning, smt;
+    topology_place *place; /* [workers]; 0 is the calling thread's, which nobody binds to it unasked */
+} topology_plan;
+
+/* This machine, as far as this process may use it (taskset, containers, mpirun); or hwloc's synthetic one. Takes
+ * milliseconds. */
+HEED_LOCAL struct hwloc_topology *topology_open(const char *synthetic, heed_error *error);
+HEED_LOCAL void topology_close(struct hwloc_topology *t);
+/* workers 0 = one a slot. Binds nothing. t NULL = an unknown machine: nothing is pinned. */
+HEED_LOCAL topology_plan *topology_plan_make(struct hwloc_topology *t, uint32_t workers, uint32_t pinning, uint32_t smt,
+                                             heed_error *error);
+HEED_LOCAL void topology_plan_free(topology_plan *plan);
+/* Binds the calling thread to a worker's place. 0, or the errno for which it is not pinned. */
+HEED_LOCAL int topology_bind(struct hwloc_topology *t, const topology_plan *plan, uint32_t worker);
+/* Whether the plan can be had: binds the calling thread to every place in turn, and back. 0, or the first errno. */
+HEED_LOCAL int topology_try(struct hwloc_topology *t, const topology_plan *plan);
+
+/* ---- pool.c: threads ---- */
+
+#define POOL_LANES_MAX 4096
 
 typedef struct pool pool;
 
-/* The pool's host service. Threads start at the first parallel work. threads 0 = one a core of the cpuset. */
+/* The pool's host service. Threads start at the first parallel work. threads 0 = one a core of the cpuset. The calling
+ * thread is lane 0 and keeps its own affinity; the others are pinned. A child of fork() runs serially once its parent
+ * has done parallel work. [any], pool_free [one] */
 HEED_LOCAL pool *pool_new(uint32_t threads, uint32_t pinning, uint32_t smt, heed_error *error);
 HEED_LOCAL void pool_free(pool *p);
-HEED_LOCAL uint32_t pool_lanes(pool *p);
+HEED_LOCAL uint32_t pool_lanes(pool *p); /* with threads 0 the first call reads the topology */
 HEED_LOCAL const heed_host *pool_host(pool *p);
+/* How many lanes have run at least one tile so far. */
+HEED_LOCAL uint32_t pool_ran(pool *p);
+/* Binds the calling thread to lane 0's place: for a command's main thread, never for an application's. 0 or an errno.
+ * These two not from inside a tile. */
+HEED_LOCAL int pool_pin_caller(pool *p);
+/* "not pinned: <reason>" if a worker could not be bound as planned (or none was to be), else NULL. */
+HEED_LOCAL const char *pool_unpinned(pool *p, char *buffer, size_t n);
+
+int cmd_topo(int argc, char **argv); /* cmd_topo.c: heed topo */
 
 /* ---- spec.c: text to tree and back ---- */
 
@@ -144,6 +212,15 @@ HEED_LOCAL int32_t spec_error(const spec *s, size_t at, heed_error *error, const
 HEED_LOCAL int32_t spec_int(const spec *s, const spec_node *n, const char *what, int64_t min, int64_t max, int64_t *out, heed_error *error);
 HEED_LOCAL int32_t spec_float(const spec *s, const spec_node *n, const char *what, double min, double max, double *out, heed_error *error);
 HEED_LOCAL int32_t spec_bool(const spec *s, const spec_node *n, const char *what, int64_t *out, heed_error *error);
+/* The error "<what> takes <right>, not <the node>". */
+HEED_LOCAL int32_t spec_takes(const spec *s, const spec_node *n, const char *what, const char *right, heed_error *error);
+/* The shortest text that reads back as the same finite number, in any locale. */
+HEED_LOCAL void spec_number(char text[32], double f);
+/* A tree in canonical spacing, "a(b=1, c)", "[a x5, b]"; malloc'ed, NULL if there is no memory. */
+HEED_LOCAL char *spec_print_node(const spec_node *n);
+/* A word of a spec inside a sentence: in quotes, and cut if it is endless. */
+#define SPEC_QUOTE "\"%.48s%s\""
+#define SPEC_QUOTED(word) (word), (strlen(word) > 48 ? "..." : "")
 
 /* ---- resolve.c: tree to op ---- */
 
@@ -164,10 +241,22 @@ HEED_LOCAL char *resolve_print(const resolved *op);
 
 /* ---- bind.c ---- */
 
-/* Fills tensor[ports] and axis[26] from bindings of one role set, checking presence, dtype, rank, axes, strides and bytes.
- * `what` is the set of roles (1 << HEED_INPUT ...) that the bindings may name. axis holds what is known before. */
-HEED_LOCAL int32_t bind_ports(const entry *e, const heed_binding *b, uint32_t n, uint32_t roles, int need_data,
-                              const heed_tensor **tensor, int64_t *axis, int64_t *leading, int *n_leading, heed_error *error);
+/* The tensors and sizes of one call while they are put together. */
+typedef struct binding_set {
+    const entry *entry;
+    const heed_tensor *tensor[PORT_MAX]; /* by port */
+    int64_t axis[HEED_AXES];             /* -1: not known yet */
+    const char *axis_port[HEED_AXES];    /* the port that fixed it, for errors */
+    int64_t leading[HEED_MAX_RANK];      /* the sizes behind "..." */
+    int n_leading;                       /* -1: not known yet */
+} binding_set;
+
+HEED_LOCAL void bind_start(binding_set *set, const entry *e, const int64_t *known);
+/* Binds tensors to the ports of one role; checks names, dtypes, ranks, sizes, strides, valid bytes (`with_data`), and
+ * that no port is missing. */
+HEED_LOCAL int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data, heed_error *error);
+/* The shape of an output, from what is bound. */
+HEED_LOCAL int32_t bind_infer(const binding_set *set, uint32_t port, heed_tensor *tensor, heed_error *error);
 
 /* ---- instance.c ---- */
 
@@ -186,6 +275,20 @@ struct heed_instance {
 
 /* From a resolved op; children are opened with the same axes. */
 HEED_LOCAL heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening, heed_error *error);
+
+HEED_LOCAL heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink);
+
+/* ---- arena.c: the workspace of a call, kept by the thread that calls ---- */
+
+HEED_LOCAL void *arena_take(size_t bytes); /* 64-byte aligned, not zeroed; NULL if there is none */
+HEED_LOCAL void arena_give(void *memory);
+
+/* ---- sequence.c ---- */
+
+/* Makes the pages that a call with n new tokens may write, and fills the view. The sequence's length stays. */
+HEED_LOCAL int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n, heed_error *error);
+HEED_LOCAL const heed_state *sequence_view(const heed_sequence *s);
+HEED_LOCAL void sequence_advance(heed_sequence *s, int64_t n);
 
 /* ---- the engine ---- */
 

@@ -31,6 +31,7 @@
 #define v_or KIT(v_or)
 #define v_select KIT(v_select)       /* m ? a : b                                   */
 #define v_pin KIT(v_pin)             /* keep it in a register                       */
+#define v_swap KIT(v_swap)           /* lanes 1 0 3 2 5 4 ...                       */
 #define v_scale KIT(v_scale)         /* x * 2^n                                     */
 #define v_scale_half KIT(v_scale_half)
 #define v_below KIT(v_below)
@@ -41,6 +42,7 @@
 #define v_exp KIT(v_exp)
 #define v_tanh KIT(v_tanh)
 #define v_sigmoid KIT(v_sigmoid)
+#define v_phi KIT(v_phi)             /* normal distribution function              */
 #define v_log KIT(v_log)
 
 #define v_load_f16 KIT(v_load_f16)

@@ -16,6 +16,7 @@
 #define KIT_IN_INDEX(name, axes, flags, doc) {sizeof(heed_port), HEED_INPUT, flags, HEED_BIT(HEED_I64) | HEED_BIT(HEED_I32), 0, 0, name, axes, doc}
 #define KIT_OUT(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc}
 #define KIT_OUT_OPTIONAL(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL, dtypes, 0, 0, name, axes, doc}
+#define KIT_OUT_OF(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, dtypes, 0, 0, name, axes, doc}
 #define KIT_OUT_IN_PLACE(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
 #define KIT_WEIGHT(name, axes, init, doc) {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
 #define KIT_WEIGHT_OPTIONAL(name, axes, init, doc) {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
@@ -25,6 +26,7 @@
 #define KIT_INT_REQUIRED(key, axis, min, max, doc) {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_REQUIRED, axis, min, max, 0, key, NULL, doc}
 #define KIT_FLOAT(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, 0, 0, min, max, standard, key, NULL, doc}
 #define KIT_FLOAT_AUTO(key, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_AUTO, 0, min, max, 0, key, NULL, doc}
+#define KIT_FLOAT_RUNTIME(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_RUNTIME, 0, min, max, standard, key, NULL, doc}
 #define KIT_BOOL(key, standard, doc) {sizeof(heed_param), HEED_PARAM_BOOL, 0, 0, 0, 1, standard, key, NULL, doc}
 #define KIT_CHOICE(key, standard, choices, doc) {sizeof(heed_param), HEED_PARAM_CHOICE, 0, 0, 0, 0, standard, key, choices, doc}
 #define KIT_OP(key, kind, doc) {sizeof(heed_param), HEED_PARAM_OP, HEED_PARAM_AUTO, 0, 0, 0, 0, key, kind, doc}

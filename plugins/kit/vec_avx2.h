@@ -55,6 +55,7 @@ KIT_INLINE vf v_select(vm m, vf x, vf y)
 {
     return (vf){_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)};
 }
+KIT_INLINE vf v_swap(vf x) { return (vf){_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
 KIT_INLINE vf v_pin(vf x) { __asm__("" : "+x"(x.a), "+x"(x.b)); return x; }
 
 KIT_INLINE __m256 v_scale_half(__m256 x, __m256 shifted)

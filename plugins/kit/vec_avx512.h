@@ -29,6 +29,7 @@ KIT_INLINE vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 KIT_INLINE vm v_and(vm a, vm b) { return (vm)(a & b); }
 KIT_INLINE vm v_or(vm a, vm b) { return (vm)(a | b); }
 KIT_INLINE vf v_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
+KIT_INLINE vf v_swap(vf x) { return _mm512_permute_ps(x, 0xb1); }
 KIT_INLINE vf v_pin(vf x) { __asm__("" : "+v"(x)); return x; }
 
 KIT_INLINE vf v_scale(vf x, vf shifted)

@@ -43,6 +43,7 @@ KIT_INLINE vm v_eq(vf a, vf b) { KIT_TEST(vceqq_f32(a.val[i], b.val[i])); }
 KIT_INLINE vm v_and(vm a, vm b) { KIT_TEST(vandq_u32(a.val[i], b.val[i])); }
 KIT_INLINE vm v_or(vm a, vm b) { KIT_TEST(vorrq_u32(a.val[i], b.val[i])); }
 KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(vbslq_f32(m.val[i], a.val[i], b.val[i])); }
+KIT_INLINE vf v_swap(vf x) { KIT_MAP(vrev64q_f32(x.val[i])); }
 KIT_INLINE vf v_pin(vf x) { return x; }
 
 KIT_INLINE vf v_scale(vf x, vf shifted)

@@ -33,6 +33,7 @@ KIT_INLINE vm v_eq(vf a, vf b) { KIT_TEST(a.f[l] == b.f[l]); }
 KIT_INLINE vm v_and(vm a, vm b) { KIT_TEST(a.m[l] & b.m[l]); }
 KIT_INLINE vm v_or(vm a, vm b) { KIT_TEST(a.m[l] | b.m[l]); }
 KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(m.m[l] ? a.f[l] : b.f[l]); }
+KIT_INLINE vf v_swap(vf x) { KIT_MAP(x.f[l ^ 1]); }
 KIT_INLINE vf v_pin(vf x) { return x; }
 
 /* x * 2^n, for n = the integer that `shifted` holds in its low mantissa bits (n + 1.5 * 2^23). */

@@ -1,0 +1,1 @@
+bench_sources = bench/bench.c bench/peaks.c bench/bench.h

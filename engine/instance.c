@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * instance.c: an op with its params and weights fixed. Children are opened first, with the same axes; memory is measured,
+ * then built, then never changed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+static const heed_path *choose_path(const heed_engine *engine, const entry *e, const char *isa, heed_error *error)
+{
+    uint64_t features = engine->features;
+    if (!isa) return e->path;
+    if (cpu_mask(isa, &features, error)) return NULL;
+    const heed_path *best = NULL;
+    for (uint32_t i = 0; i < e->op.paths.count; i++)
+        if ((entry_path(e, i)->needs & ~features) == 0) best = entry_path(e, i);
+    return best;
+}
+
+heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink)
+{
+    return (heed_open){.size = sizeof(heed_open), .value = i->value, .child = i->child, .weight = weight, .axis = i->axis,
+                       .host = i->engine->host, .sink = sink};
+}
+
+/* Axes that params fix: hidden=1376 is axis F. */
+static void axes_of_params(const resolved *op, int64_t *axis)
+{
+    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
+        const heed_param *param = entry_param(op->entry, p);
+        if (param->axis && op->value[p].given) axis[param->axis - 'A'] = op->value[p].i;
+    }
+}
+
+static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening, heed_error *error)
+{
+    const entry *e = op->entry;
+    binding_set set;
+    bind_start(&set, e, i->axis);
+    int32_t failed = bind_role(&set, HEED_WEIGHT, opening ? opening->weights : NULL, opening ? opening->n_weights : 0, 1, error);
+    if (failed) return failed;
+    memcpy(i->axis, set.axis, sizeof i->axis);
+
+    for (uint32_t p = 0; p < e->op.params.count; p++) {
+        if (!op->child[p]) continue;
+        heed_opening inner = {.size = sizeof inner, .axes = i->axis, .isa = opening ? opening->isa : NULL};
+        i->children[p] = instance_make(i->engine, op->child[p], &inner, error);
+        if (!i->children[p]) return HEED_E_ARGUMENT;
+        i->child[p].instance = i->children[p]->memory;
+        i->child[p].op = &i->children[p]->entry->op;
+        i->child[p].path = i->children[p]->path;
+    }
+
+    char text[sizeof error->text] = "";
+    heed_sink sink = {sizeof sink, sizeof text, text};
+    heed_open open = instance_opening(i, set.tensor, &sink);
+    uint64_t bytes = 0;
+    failed = e->op.measure(&open, &bytes);
+    if (failed) return error_set(error, failed, "%s: %s", e->op.id, text[0] ? text : "can not be opened, and the plugin does not say why");
+    if (bytes > (uint64_t)1 << 46) return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu bytes", e->op.id, (unsigned long long)bytes);
+    bytes = (bytes + 127) & ~(uint64_t)63;
+    if (!(i->memory = aligned_alloc(64, bytes))) return error_memory(error);
+    memset(i->memory, 0, bytes);
+    failed = e->op.init(i->memory, &open);
+    if (failed) {
+        free(i->memory);
+        i->memory = NULL; /* nothing to fini */
+        return error_set(error, failed, "%s: %s", e->op.id, text[0] ? text : "can not be opened, and the plugin does not say why");
+    }
+    return HEED_OK;
+}
+
+heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening, heed_error *error)
+{
+    const entry *e = op->entry;
+    const heed_path *path = choose_path(engine, e, opening ? opening->isa : NULL, error);
+    if (!path) return NULL;
+    size_t params = e->op.params.count + 1; /* never 0 */
+    heed_instance *i = calloc(1, sizeof *i);
+    if (!i) { error_memory(error); return NULL; }
+    *i = (heed_instance){.engine = engine, .entry = e, .path = path, .mask = op->mask, .value = calloc(params, sizeof *i->value),
+                         .child = calloc(params, sizeof *i->child), .children = calloc(params, sizeof *i->children), .spec = resolve_print(op)};
+    if (!i->value || !i->child || !i->children || !i->spec) {
+        error_memory(error);
+        heed_instance_close(i);
+        return NULL;
+    }
+    memcpy(i->value, op->value, sizeof *i->value * e->op.params.count);
+    for (uint32_t p = 0; p < e->op.params.count; p++) i->child[p].size = sizeof *i->child;
+    for (int a = 0; a < HEED_AXES; a++) i->axis[a] = opening && opening->axes ? opening->axes[a] : -1;
+    axes_of_params(op, i->axis);
+    if (build(i, op, opening, error)) {
+        heed_instance_close(i);
+        return NULL;
+    }
+    return i;
+}
+
+heed_instance *heed_instance_open(heed_engine *engine, const char *text, const heed_opening *opening, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    spec *s = spec_parse(text, 0, error);
+    if (!s) return NULL;
+    resolved *op = resolve(&engine->registry, s, s->op, NULL, error);
+    heed_instance *i = op ? instance_make(engine, op, opening, error) : NULL;
+    resolve_free(op);
+    spec_free(s);
+    return i;
+}
+
+void heed_instance_close(heed_instance *i)
+{
+    if (!i) return;
+    if (i->memory && i->entry->op.fini) i->entry->op.fini(i->memory);
+    free(i->memory);
+    for (uint32_t p = 0; i->children && p < i->entry->op.params.count; p++) heed_instance_close(i->children[p]);
+    free(i->children);
+    free(i->child);
+    free(i->value);
+    free(i->spec);
+    free(i);
+}
+
+const heed_op *heed_instance_op(const heed_instance *i) { return &i->entry->op; }
+const heed_path *heed_instance_path(const heed_instance *i) { return i->path; }
+const char *heed_instance_spec(const heed_instance *i) { return i->spec; }

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sequence.c: pages of what ops remember. Pages are counted, so that forks share them; a page that a call may write is
+ * made private first. The engine never looks into a page.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+typedef struct page {
+    _Atomic uint32_t users;
+    void *memory;
+} page;
+
+struct heed_sequence {
+    const entry *entry;
+    heed_state_size size;
+    heed_state view;
+    page **pages;   /* [room] */
+    void **memory;  /* [room], what the op sees */
+    uint32_t count, room;
+};
+
+static page *page_new(uint64_t bytes, const void *content)
+{
+    page *p = malloc(sizeof *p);
+    void *memory = p ? aligned_alloc(64, (bytes + 63) & ~(uint64_t)63) : NULL;
+    if (!memory) {
+        free(p);
+        return NULL;
+    }
+    if (content) memcpy(memory, content, bytes);
+    else memset(memory, 0, bytes);
+    p->users = 1;
+    p->memory = memory;
+    return p;
+}
+
+static void page_drop(page *p)
+{
+    if (atomic_fetch_sub(&p->users, 1) > 1) return;
+    free(p->memory);
+    free(p);
+}
+
+static int32_t measure(const heed_instance *i, const int64_t *axes, heed_state_size *size, heed_error *error)
+{
+    const heed_op *op = &i->entry->op;
+    if (!op->measure_state) return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls", op->id);
+    *size = (heed_state_size){.size = sizeof *size};
+    int32_t failed = op->measure_state(i->memory, axes, size);
+    if (!failed && (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 || size->page_tokens < 0 || !size->format)) failed = HEED_E_SHAPE;
+    return failed ? error_set(error, failed, "%s: the state's size does not follow from the axes that are known", op->id) : HEED_OK;
+}
+
+heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, heed_error *error)
+{
+    int64_t known[HEED_AXES];
+    for (int a = 0; a < HEED_AXES; a++) known[a] = axes && axes[a] >= 0 ? axes[a] : i->axis[a];
+    heed_state_size size;
+    if (measure(i, known, &size, error)) return NULL;
+    heed_sequence *s = calloc(1, sizeof *s);
+    if (!s) { error_memory(error); return NULL; }
+    s->entry = i->entry;
+    s->size = size;
+    s->view = (heed_state){.size = sizeof s->view, .page_bytes = size.page_bytes};
+    return s;
+}
+
+static int32_t make_room(heed_sequence *s, uint64_t count, heed_error *error)
+{
+    if (count <= s->room) return HEED_OK;
+    if (count > UINT32_MAX / 2) return error_memory(error);
+    uint64_t room = count < 2 * (uint64_t)s->room ? 2 * (uint64_t)s->room : count;
+    page **pages = realloc(s->pages, room * sizeof *pages);
+    if (pages) s->pages = pages;
+    void **memory = realloc(s->memory, room * sizeof *memory);
+    if (memory) s->memory = memory;
+    if (!pages || !memory) return error_memory(error);
+    s->room = (uint32_t)room;
+    return HEED_OK;
+}
+
+int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n, heed_error *error)
+{
+    heed_state_size size;
+    int32_t failed = measure(i, axis, &size, error);
+    if (failed) return failed;
+    if (s->entry != i->entry || size.page_bytes != s->size.page_bytes || size.page_tokens != s->size.page_tokens)
+        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s with other sizes", i->entry->op.id, s->entry->op.id);
+    int64_t tokens = size.page_tokens, total;
+    if (__builtin_add_overflow(s->view.length, n, &total)) return error_memory(error);
+    uint64_t count = tokens ? ((uint64_t)total + (uint64_t)tokens - 1) / (uint64_t)tokens : 1;
+    if ((failed = make_room(s, count, error))) return failed;
+    for (uint64_t p = tokens ? (uint64_t)(s->view.length / tokens) : 0; p < s->count && p < count; p++) {
+        if (atomic_load(&s->pages[p]->users) == 1) continue;
+        page *own = page_new(size.page_bytes, s->pages[p]->memory);
+        if (!own) return error_memory(error);
+        page_drop(s->pages[p]);
+        s->pages[p] = own;
+        s->memory[p] = own->memory;
+    }
+    for (; s->count < count; s->count++) {
+        page *own = page_new(size.page_bytes, NULL);
+        if (!own) return error_memory(error);
+        s->pages[s->count] = own;
+        s->memory[s->count] = own->memory;
+    }
+    s->view.pages = s->count;
+    s->view.page = s->memory;
+    return HEED_OK;
+}
+
+const heed_state *sequence_view(const heed_sequence *s) { return &s->view; }
+void sequence_advance(heed_sequence *s, int64_t n) { s->view.length += n; }
+
+heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
+{
+    heed_sequence *twin = calloc(1, sizeof *twin);
+    if (!twin) { error_memory(error); return NULL; }
+    twin->entry = s->entry;
+    twin->size = s->size;
+    twin->view = s->view;
+    if (make_room(twin, s->count, error)) {
+        heed_sequence_free(twin);
+        return NULL;
+    }
+    for (; twin->count < s->count; twin->count++) {
+        atomic_fetch_add(&s->pages[twin->count]->users, 1);
+        twin->pages[twin->count] = s->pages[twin->count];
+        twin->memory[twin->count] = s->memory[twin->count];
+    }
+    twin->view.page = twin->memory;
+    return twin;
+}
+
+int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *error)
+{
+    int64_t tokens = s->size.page_tokens;
+    if (length < 0 || length > s->view.length)
+        return error_set(error, HEED_E_ARGUMENT, "a sequence of %lld tokens can not be truncated to %lld", (long long)s->view.length, (long long)length);
+    if (!tokens && length != 0 && length != s->view.length)
+        return error_set(error, HEED_E_UNSUPPORTED, "%s keeps a recurrent state, which can be truncated to 0 only, not to %lld", s->entry->op.id, (long long)length);
+    uint32_t keep = tokens ? (uint32_t)((length + tokens - 1) / tokens) : length > 0;
+    while (s->count > keep) page_drop(s->pages[--s->count]);
+    s->view.pages = s->count;
+    s->view.length = length;
+    return HEED_OK;
+}
+
+int64_t heed_sequence_length(const heed_sequence *s) { return s->view.length; }
+uint64_t heed_sequence_bytes(const heed_sequence *s) { return s->count * s->size.page_bytes; }
+
+void heed_sequence_free(heed_sequence *s)
+{
+    if (!s) return;
+    while (s->count) page_drop(s->pages[--s->count]);
+    free(s->pages);
+    free(s->memory);
+    free(s);
+}

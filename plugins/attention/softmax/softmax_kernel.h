@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * attention/softmax, the maths: kit/flash.h as it is, with no hook set. A row's live keys follow from the mask alone.
+ */
+#include <heed/kit.h>
+#include <heed/kit/flash.h>
+
+#ifdef KIT_FIRST
+enum { Q, K, V, KEY_LENGTHS, OUT, LSE };
+enum { SCALE, SOFTCAP, POSITION };
+typedef struct softmax {
+    float scale; /* 0: 1 / sqrt(D) */
+    float softcap;
+    const heed_score *score;
+    const void *score_instance;
+} softmax;
+#endif
+
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    const softmax *self = instance;
+    const heed_tensor *const *t = call->tensor;
+    int64_t D = HEED_AXIS(call->axis, 'D');
+    kit_flash f = {.call = call, .q = t[Q], .k = t[K], .v = t[V], .out = t[OUT], .lse = t[LSE], .key_lengths = t[KEY_LENGTHS],
+                   .score = self->score, .score_instance = self->score_instance, .softcap = self->softcap,
+                   .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
+    int32_t failed = kit_flash_setup(&f);
+    return failed ? failed : KIT(flash_run)(&f);
+}
+
+#include <heed/kit/next.h>
+#ifdef KIT_AGAIN
+#include __FILE_NAME__
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * embed/table: out = table[token]                                                   arXiv 1706.03762, section 3.4
+ *
+ * The work is in table_kernel.h.
+ */
+#include "table_kernel.h"
+
+static const heed_port ports[] = {
+    [TOKENS] = KIT_IN_INDEX("tokens", "...", 0, "which row of the table, from 0"),
+    [TABLE] = KIT_WEIGHT("table", "V M", HEED_INIT_NORMAL, "one row for each token of the vocabulary"),
+    [OUT] = KIT_OUT("out", "... M", "the rows"),
+};
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    (void)open;
+    *bytes = sizeof(embed);
+    return HEED_OK;
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    ((embed *)memory)->table = *open->weight[TABLE];
+    return HEED_OK;
+}
+
+static const heed_path paths[] = {KIT_PATHS_FORWARD};
+
+static const heed_op ops[] = {{
+    .size = sizeof(heed_op),
+    .id = "embed/table",
+    .version = "1.0",
+    .summary = "rows of a table, one for each token",
+    .formula = "out = table[token]",
+    .reference = "arXiv 1706.03762, section 3.4",
+    .ports = KIT_TABLE(ports),
+    .paths = KIT_TABLE(paths),
+    .measure = measure,
+    .init = init,
+}};
+
+KIT_PLUGIN("embed_table", "MIT", ops)

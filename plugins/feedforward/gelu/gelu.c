@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * feedforward/gelu: out = W2 gelu(W1 x + b1) + b2                                   GELU, arXiv 1606.08415
+ *   gelu(z) = z (1 + erf(z / sqrt 2)) / 2, or its approximation z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2
+ *
+ * The maths is in gelu_kernel.h.
+ */
+#include "gelu_kernel.h"
+
+static const heed_port ports[] = {
+    [X] = KIT_IN("x", "... M", "each token on its own, over the last axis"),
+    [UP] = KIT_WEIGHT("up", "F M", HEED_INIT_NORMAL, "W1: one row for each hidden channel"),
+    [UP_BIAS] = KIT_WEIGHT_OPTIONAL("up_bias", "F", HEED_INIT_ZEROS, "b1; 0 if absent"),
+    [DOWN] = KIT_WEIGHT("down", "M F", HEED_INIT_NORMAL, "W2: one row for each output"),
+    [DOWN_BIAS] = KIT_WEIGHT_OPTIONAL("down_bias", "M", HEED_INIT_ZEROS, "b2; 0 if absent"),
+    [OUT] = KIT_OUT("out", "... M", "what the layer adds to x's stream"),
+};
+
+static const heed_param params[] = {
+    [HIDDEN] = KIT_INT_AUTO("hidden", 'F', 1, 1 << 24, "hidden channels; left alone, the weights tell"),
+    [APPROXIMATE] = KIT_CHOICE("approximate", APPROXIMATE_NONE, "none|tanh", "none: exact, with erf; tanh: GPT-2's approximation"),
+};
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    int64_t hidden = open->weight[UP]->dim[0], width = open->weight[UP]->dim[1];
+    int64_t up = kit_panels(hidden), down = kit_panels(width);
+    *bytes = sizeof(gelu) + kit_weights_bytes(up, width) + kit_weights_bytes(down, hidden) + (uint64_t)(up + down) * 16 * sizeof(float);
+    return HEED_OK;
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    gelu *self = memory;
+    const heed_tensor *const *weight = open->weight;
+    int64_t hidden = weight[UP]->dim[0], width = weight[UP]->dim[1];
+    float *at = self->data;
+    self->approximate = open->value[APPROXIMATE].i;
+    self->up = (kit_weights){at, kit_panels(hidden), width, kit_panel_stride(width)};
+    kit_pack(at, 0, 1, weight[UP]);
+    at += self->up.panels * self->up.stride;
+    self->down = (kit_weights){at, kit_panels(width), hidden, kit_panel_stride(hidden)};
+    kit_pack(at, 0, 1, weight[DOWN]);
+    at += self->down.panels * self->down.stride;
+    self->up_bias = kit_pack_bias(at, weight[UP_BIAS]);
+    self->down_bias = kit_pack_bias(at + 16 * self->up.panels, weight[DOWN_BIAS]);
+    return HEED_OK;
+}
+
+static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+{
+    const gelu *self = instance;
+    int64_t hidden = self->down.depth, rows = kit_middle_rows(kit_rows(call->tensor[X]), hidden);
+    size->workspace = (uint64_t)(rows * kit_middle_pitch(hidden)) * sizeof(float);
+    size->scratch = kit_gemm_scratch();
+    return HEED_OK;
+}
+
+static const heed_path paths[] = {KIT_PATHS_FORWARD};
+
+static const heed_op ops[] = {{
+    .size = sizeof(heed_op),
+    .id = "feedforward/gelu",
+    .version = "1.0",
+    .summary = "two linear maps with a GELU between them",
+    .formula = "out = W2 gelu(W1 x + b1) + b2",
+    .reference = "arXiv 1606.08415",
+    .ports = KIT_TABLE(ports),
+    .params = KIT_TABLE(params),
+    .paths = KIT_TABLE(paths),
+    .measure = measure,
+    .init = init,
+    .measure_call = measure_call,
+}};
+
+KIT_PLUGIN("feedforward_gelu", "MIT", ops)

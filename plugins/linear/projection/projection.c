@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * linear/projection: y = W x + b                                                    (arXiv 1706.03762, section 3.2.2)
+ *
+ * The weights are packed when the instance is made; the maths is in projection_kernel.h and kit/gemm.h.
+ */
+#include "projection_kernel.h"
+
+static const heed_port ports[] = {
+    [X] = KIT_IN("x", "... M", "what is projected, over its last axis"),
+    [WEIGHT] = KIT_WEIGHT("weight", "N M", HEED_INIT_NORMAL, "one row for each output"),
+    [BIAS] = KIT_WEIGHT_OPTIONAL("bias", "N", HEED_INIT_ZEROS, "added to each output; 0 if absent"),
+    [OUT] = KIT_OUT("out", "... N", "the projection of x"),
+};
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    const heed_tensor *weight = open->weight[WEIGHT];
+    int64_t panels = kit_panels(weight->dim[0]);
+    *bytes = sizeof(projection) + kit_weights_bytes(panels, weight->dim[1]);
+    if (open->weight[BIAS]) *bytes += (uint64_t)panels * 16 * sizeof(float);
+    return HEED_OK;
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    projection *self = memory;
+    const heed_tensor *weight = open->weight[WEIGHT], *bias = open->weight[BIAS];
+    int64_t outputs = weight->dim[0], depth = weight->dim[1], stride = kit_panel_stride(depth);
+    self->weight = (kit_weights){self->data, kit_panels(outputs), depth, stride};
+    kit_pack(self->data, 0, 1, weight);
+    self->bias = kit_pack_bias(self->data + self->weight.panels * stride, bias);
+    return HEED_OK;
+}
+
+static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+{
+    (void)instance;
+    (void)call;
+    size->scratch = kit_gemm_scratch();
+    return HEED_OK;
+}
+
+static const heed_path paths[] = {KIT_PATHS_FORWARD};
+
+static const heed_op ops[] = {{
+    .size = sizeof(heed_op),
+    .id = "linear/projection",
+    .version = "1.0",
+    .summary = "a linear map of the last axis, with an optional bias",
+    .formula = "y = W x + b",
+    .reference = "arXiv 1706.03762, section 3.2.2",
+    .ports = KIT_TABLE(ports),
+    .paths = KIT_TABLE(paths),
+    .measure = measure,
+    .init = init,
+    .measure_call = measure_call,
+}};
+
+KIT_PLUGIN("linear_projection", "MIT", ops)

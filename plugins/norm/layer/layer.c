@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * norm/layer: y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias                  LayerNorm, arXiv 1607.06450, section 3
+ *
+ * The maths is in layer_kernel.h.
+ */
+#include "layer_kernel.h"
+
+static const heed_port ports[] = {
+    [X] = KIT_IN("x", "... M", "what is normalised, over its last axis"),
+    [GAIN] = KIT_WEIGHT_OPTIONAL("gain", "M", HEED_INIT_ONES, "factor of each channel; 1 if absent"),
+    [BIAS] = KIT_WEIGHT_OPTIONAL("bias", "M", HEED_INIT_ZEROS, "added to each channel; 0 if absent"),
+    [OUT] = KIT_OUT_IN_PLACE("out", "... M", "the normalised x"),
+};
+
+static const heed_param params[] = {
+    [EPS] = KIT_FLOAT("eps", 1e-5, 0, 1, "added to the variance"),
+};
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    *bytes = sizeof(layer);
+    for (int port = GAIN; port <= BIAS; port++)
+        if (open->weight[port]) *bytes += (uint64_t)open->weight[port]->dim[0] * sizeof(float);
+    return HEED_OK;
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    layer *self = memory;
+    float *to = self->weight;
+    self->eps = (float)open->value[EPS].f;
+    self->has_gain = open->weight[GAIN] != NULL;
+    self->has_bias = open->weight[BIAS] != NULL;
+    for (int port = GAIN; port <= BIAS; port++) {
+        const heed_tensor *w = open->weight[port];
+        if (!w) continue;
+        self->width = w->dim[0];
+        kit_read_row_scalar(to, w->data, w->dtype, w->stride[0], w->dim[0]);
+        to += w->dim[0];
+    }
+    return HEED_OK;
+}
+
+static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+{
+    (void)instance;
+    size->scratch = kit_rowwise_scratch(HEED_AXIS(call->axis, 'M'));
+    return HEED_OK;
+}
+
+static const heed_path paths[] = {KIT_PATHS_FORWARD};
+
+static const heed_op ops[] = {{
+    .size = sizeof(heed_op),
+    .id = "norm/layer",
+    .version = "1.0",
+    .summary = "layer normalisation: mean 0, variance 1, then gain and bias",
+    .formula = "y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias",
+    .reference = "arXiv 1607.06450, section 3",
+    .ports = KIT_TABLE(ports),
+    .params = KIT_TABLE(params),
+    .paths = KIT_TABLE(paths),
+    .measure = measure,
+    .init = init,
+    .measure_call = measure_call,
+}};
+
+KIT_PLUGIN("norm_layer", "MIT", ops)

@@ -1,0 +1,63 @@
+# One stanza a plugin: KIND_NAME.so from plugins/KIND/NAME.
+kitdir = $(includedir)/heed/kit
+kit_HEADERS = plugins/kit/flash.h plugins/kit/gemm.h plugins/kit/half.h plugins/kit/load.h plugins/kit/math.h \
+  plugins/kit/names.h plugins/kit/next.h plugins/kit/plugin.h plugins/kit/reduce.h plugins/kit/score.h plugins/kit/sleef.h \
+  plugins/kit/vec_avx2.h plugins/kit/vec_avx512.h plugins/kit/vec_neon.h plugins/kit/vec_scalar.h
+pkgconfig_DATA += plugins/heed-plugin.pc
+
+plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plugin_v0$$'
+
+pkglib_LTLIBRARIES += plugins/attention_softmax.la
+plugins_attention_softmax_la_SOURCES = plugins/attention/softmax/softmax.c plugins/attention/softmax/softmax_kernel.h
+plugins_attention_softmax_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/norm_rms.la
+plugins_norm_rms_la_SOURCES = plugins/norm/rms/rms.c plugins/norm/rms/rms_kernel.h
+plugins_norm_rms_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/norm_layer.la
+plugins_norm_layer_la_SOURCES = plugins/norm/layer/layer.c plugins/norm/layer/layer_kernel.h
+plugins_norm_layer_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/position_alibi.la
+plugins_position_alibi_la_SOURCES = plugins/position/alibi/alibi.c plugins/position/alibi/alibi_kernel.h
+plugins_position_alibi_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/position_rope.la
+plugins_position_rope_la_SOURCES = plugins/position/rope/rope.c plugins/position/rope/rope_kernel.h
+plugins_position_rope_la_LDFLAGS = $(plugin_ldflags)
+plugins_position_rope_la_LIBADD = $(SLEEF_LIBS)
+
+pkglib_LTLIBRARIES += plugins/position_sinusoidal.la
+plugins_position_sinusoidal_la_SOURCES = plugins/position/sinusoidal/sinusoidal.c plugins/position/sinusoidal/sinusoidal_kernel.h
+plugins_position_sinusoidal_la_LDFLAGS = $(plugin_ldflags)
+plugins_position_sinusoidal_la_LIBADD = $(SLEEF_LIBS)
+
+pkglib_LTLIBRARIES += plugins/embed_table.la
+plugins_embed_table_la_SOURCES = plugins/embed/table/table.c plugins/embed/table/table_kernel.h
+plugins_embed_table_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/linear_projection.la
+plugins_linear_projection_la_SOURCES = plugins/linear/projection/projection.c plugins/linear/projection/projection_kernel.h
+plugins_linear_projection_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/feedforward_gelu.la
+plugins_feedforward_gelu_la_SOURCES = plugins/feedforward/gelu/gelu.c plugins/feedforward/gelu/gelu_kernel.h
+plugins_feedforward_gelu_la_LDFLAGS = $(plugin_ldflags)
+plugins_feedforward_gelu_la_LIBADD = $(SLEEF_LIBS)
+
+pkglib_LTLIBRARIES += plugins/feedforward_swiglu.la
+plugins_feedforward_swiglu_la_SOURCES = plugins/feedforward/swiglu/swiglu.c plugins/feedforward/swiglu/swiglu_kernel.h
+plugins_feedforward_swiglu_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/residual_add.la
+plugins_residual_add_la_SOURCES = plugins/residual/add/add.c plugins/residual/add/add_kernel.h
+plugins_residual_add_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/sample_categorical.la
+plugins_sample_categorical_la_SOURCES = plugins/sample/categorical/categorical.c plugins/sample/categorical/categorical_kernel.h
+plugins_sample_categorical_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/loss_cross_entropy.la
+plugins_loss_cross_entropy_la_SOURCES = plugins/loss/cross_entropy/cross_entropy.c plugins/loss/cross_entropy/cross_entropy_kernel.h
+plugins_loss_cross_entropy_la_LDFLAGS = $(plugin_ldflags)

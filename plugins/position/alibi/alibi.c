@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * position/alibi: score(query i, key j) += slope[head] (j - i)                   ALiBi, arXiv 2108.12409, section 3
+ *
+ * For H = 2^n heads, slope[h] = 2^(-8 (h + 1) / H). Otherwise the slopes of c = 2^floor(log2 H) heads, then every second
+ * one of 2 c heads, in order (the paper's code). Meant for causal attention: a key after its query gets a positive term.
+ */
+#include "alibi_kernel.h"
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    int64_t heads = HEED_AXIS(open->axis, 'H');
+    if (heads < 1 || heads > 1 << 20)
+        return kit_fail(open->sink, HEED_E_ARGUMENT, "position/alibi has a slope per head, and the number of heads (axis H) is not known here");
+    *bytes = sizeof(alibi) + (uint64_t)heads * sizeof(float);
+    return HEED_OK;
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    alibi *self = memory;
+    self->heads = HEED_AXIS(open->axis, 'H');
+    int64_t c = 1;
+    while (2 * c <= self->heads) c *= 2;
+    for (int64_t h = 0; h < self->heads; h++) {
+        double exponent = h < c ? -8.0 * (double)(h + 1) / (double)c : -8.0 * (double)(2 * (h - c) + 1) / (double)(2 * c);
+        self->slope[h] = exp2f((float)exponent);
+    }
+    return HEED_OK;
+}
+
+static const heed_path paths[] = {KIT_PATHS_EXTENSION};
+
+static const heed_op ops[] = {{
+    .size = sizeof(heed_op),
+    .acts = HEED_ACTS_SCORES,
+    .id = "position/alibi",
+    .version = "1.0",
+    .summary = "attention with linear biases: a penalty that grows with the distance, a slope per head",
+    .formula = "score[i, j] += slope[h] * (j - i), slope[h] = 2^(-8 (h + 1) / H)",
+    .reference = "arXiv 2108.12409, section 3",
+    .paths = KIT_TABLE(paths),
+    .measure = measure,
+    .init = init,
+}};
+
+KIT_PLUGIN("position_alibi", "MIT", ops)

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Its entry fails.
+ */
+#include "hostile.h"
+
+HOSTILE(return HEED_E_MEMORY)

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names no licence.
+ */
+#include "hostile.h"
+
+HOSTILE(reply->licence = 0)

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Its entry succeeds and has filled in nothing.
+ */
+#include "hostile.h"
+
+HOSTILE(*reply = (heed_reply){0})

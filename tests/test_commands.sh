@@ -1,0 +1,214 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# test_commands.sh: the command heed from outside: output, exit status, sentences. Not the truth of numbers, which the
+# tests of ops judge; those here are small enough to know by heart.
+#
+#     HEED=PATH tests/test_commands.sh      HEED is the command, ./heed if not said
+
+heed=${HEED-./heed}
+case $heed in /*) ;; *) heed=$PWD/$heed ;; esac
+work=$(mktemp -d "${TMPDIR:-/tmp}/heed-commands.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$work" || exit 1
+unset HEED_ISA
+bad=0 n=0
+
+# try STATUS WORD ...: runs heed, and fails if it ends with another status. What it says is in the files out and err.
+try() {
+    want=$1
+    shift
+    "$heed" "$@" >out 2>err
+    got=$?
+    [ $got = "$want" ] && return 0
+    echo "# heed $*: status $got, not $want"
+    return 1
+}
+prints() { grep -qF -e "$1" out || { echo "# not in the output: $1"; return 1; } }
+quiet() { [ ! -s err ]; }
+no_output() { [ ! -s out ]; }
+# One sentence on standard error, "heed: " or "heed topo: ", with this text in it; nothing on standard output.
+says() {
+    no_output && [ "$(wc -l <err)" = 1 ] && grep -Eq '^heed( [a-z]+)?: ' err && grep -qF -e "$1" err && return 0
+    echo "# not the only thing said: $1"
+    return 1
+}
+# report NAME: what has just been tested, by $?.
+report() {
+    if [ $? = 0 ]; then echo "ok - $1"; else
+        echo "not ok - $1"
+        sed 's/^/# out: /' out
+        sed 's/^/# err: /' err
+        bad=$((bad + 1))
+    fi
+    n=$((n + 1))
+}
+
+# npy FILE DTYPE SHAPE DATA: DATA in printf's octal.
+npy() {
+    printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': $3, }" >"$1"
+    printf "$4" >>"$1"
+}
+# holds FILE NUMBER ...: the float32 behind the header, to 6 digits.
+holds() {
+    file=$1
+    shift
+    od -An -v -t f4 -j 128 "$file" 2>>err | tr -s ' \n' '\n' | awk -v want="$*" '
+        BEGIN { count = split(want, w, " ") }
+        NF { d = $1 - w[++i]; if (d < 0) d = -d; if (!(d < 1e-6)) wrong = 1 }
+        END { exit wrong || i != count }' && return 0
+    echo "# $file does not hold $*"
+    return 1
+}
+untouched() { cmp -s "$1" old || { echo "# $1 has changed"; return 1; } }
+
+zero='\000\000\000\000' one='\000\000\200\077' two='\000\000\000\100' three='\000\000\100\100' four='\000\000\200\100'
+npy q.npy '<f4' '(1, 4, 2, 1)' $zero$zero$zero$zero$zero$zero$zero$zero
+npy k.npy '<f4' '(1, 4, 1, 1)' $one$two$three$four
+npy v.npy '<f4' '(1, 4, 1, 1)' $one$two$three$four
+npy x.npy '<f4' '(1, 2)' $three$four
+npy gain.npy '<f4' '(2,)' $two$one
+npy wide.npy '<f4' '(4,)' $one$one$one$one
+npy double.npy '<f8' '(1, 1)' $zero$zero
+npy lengths.npy '<i4' '(1,)' '\003\000\000\000'
+echo "no tensor" >old
+qkv='-i q=q.npy -i k=k.npy -i v=v.npy' # never quoted: six words
+
+# ---- heed ----
+
+"$heed" >out 2>err; [ $? = 2 ] && no_output && grep -q '^usage: heed COMMAND' err; report 'alone: the usage, status 2'
+for word in -h --help help; do
+    try 0 $word && quiet && prints 'usage: heed COMMAND'; report "$word: the usage"
+done
+for command in list describe run generate score bench topo; do
+    grep -q "^  $command " out; report "the usage has $command"
+    try 0 help $command && quiet && grep -qi "^usage: heed $command" out && cp out page && try 0 $command -h && cmp out page; report "help $command"
+    try 2 $command --bananas && says '--bananas'; report "$command: an unknown option"
+    try 0 -h
+done
+try 0 --version && quiet && grep -Eqx 'heed [0-9]+\.[0-9]+\.[0-9]+, plugin ABI [0-9]+\.[0-9]+' out; report '--version'
+try 2 lsit && says 'there is no command "lsit", the nearest is list'; report 'an unknown command'
+try 2 help lsit && says 'the nearest is list'; report 'help for an unknown command'
+try 2 --lsit && says 'unknown option "--lsit"'; report 'an unknown option'
+
+# ---- standard output ----
+
+for words in -h --version 'list' 'list --json' 'describe softmax' 'describe softmax --json'; do
+    if [ -c /dev/full ]; then
+        "$heed" $words >/dev/full 2>err; [ $? = 1 ] && : >out && says 'standard output: No space left'; report "$words: a full disk"
+    fi
+    "$heed" $words 2>err >&-; [ $? = 1 ] && : >out && says 'standard output'; report "$words: standard output is closed"
+    "$heed" $words 2>err | head -n 1 >out && quiet && [ -s out ]; report "$words: only one line is read"
+done
+
+# ---- list ----
+
+try 0 list && quiet && prints attention/softmax && prints attention_softmax.so && grep -q '\[[a-z0-9]*\]' out; report 'list'
+try 0 list --json && quiet && for key in id version plugin paths chosen summary reference; do prints "\"$key\": " || break; done; report 'list --json'
+if command -v jq >/dev/null; then
+    jq -e 'length > 0 and all(.[]; keys == ["chosen", "id", "paths", "plugin", "reference", "summary", "version"])
+           and all(.[]; . as $op | .paths | index($op.chosen))' out >page 2>>err; report 'list --json: these keys, no others'
+fi
+try 0 list --isa scalar && quiet && prints '[scalar]' && ! grep -q '\[[^s]' out; report 'list --isa'
+HEED_ISA=scalar try 0 list && prints '[scalar]'; report 'HEED_ISA'
+HEED_ISA=mmx try 1 list && says '"mmx"'; report 'HEED_ISA: an unknown path'
+HEED_PLUGINS=/nowhere try 1 list && says '/nowhere'; report 'HEED_PLUGINS: no such folder'
+
+rms=$("$heed" describe norm/rms | sed -n 's/^  plugin *//p')
+mkdir plugins && echo junk >plugins/broken.so && cp "$rms" plugins/norm_rms.so
+HEED_PLUGINS=$work/plugins try 0 list && quiet && prints norm/rms && prints refused: && prints "$work/plugins/broken.so: "; report 'list: a refused plugin'
+HEED_PLUGINS=$work/plugins try 0 list --json && [ "$(wc -l <err)" = 1 ] && grep -q '^heed: warning: .*broken.so' err &&
+    ! grep -q broken out; report 'list --json: a refused plugin'
+mkdir none && HEED_PLUGINS=$work/none try 0 list --json && grep -q '^heed: warning: ' err && [ "$(cat out)" = '[]' ]; report 'list --json: no plugin'
+
+# ---- describe ----
+
+try 0 describe attention/softmax && quiet && prints 'B T H D' && prints 'causal=true|bottom_right|offset:N' && prints 'automatic' &&
+    prints formula; report 'describe'
+cp out page; try 0 describe softmax && cmp out page; report 'describe: a bare name'
+try 0 describe alibi && prints 'on the scores'; report 'describe: where a position op acts'
+try 0 describe softmax --json && quiet && prints '"ports": [' && prints '"params": [' && prints '"masks": ['; report 'describe --json'
+try 1 describe sofmax && says 'the nearest is attention/softmax'; report 'describe: an unknown op'
+try 1 describe 'softmax(causal=true)' && says 'without its settings'; report 'describe: a spec'
+try 2 describe && says 'needs an op'; report 'describe: nothing'
+try 2 describe softmax rms && says 'one op'; report 'describe: two ops'
+
+# ---- run: what comes out ----
+
+for isa in scalar all; do
+    try 0 run 'attention/softmax(causal=true)' $qkv -o out=o.npy -o lse=l.npy --isa $isa && quiet && no_output &&
+        holds o.npy 1 1 1.5 1.5 2 2 2.5 2.5 && holds l.npy 0 0 0.6931472 0.6931472 1.0986123 1.0986123 1.3862944 1.3862944
+    report "run --isa $isa: attention/softmax"
+done
+for threads in 1 2 3; do
+    try 0 run attention/softmax $qkv -o out=t.npy --threads $threads --pin none && holds t.npy 2.5 2.5 2.5 2.5 2.5 2.5 2.5 2.5
+    report "run --threads $threads"
+done
+try 0 run attention/softmax $qkv -i key_lengths=lengths.npy -o out=o.npy && holds o.npy 2 2 2 2 2 2 2 2; report 'run: an optional input'
+try 0 run 'attention/softmax(position=position/alibi)' $qkv -o lse=l.npy && quiet; report 'run: the heads are known to position/alibi'
+try 0 run 'norm/rms(eps=0)' -i x=x.npy -o out=y.npy && holds y.npy 0.8485281 1.1313708; report 'run: norm/rms'
+for option in -i -w; do
+    try 0 run 'norm/rms(eps=0)' -i x=x.npy $option gain=gain.npy -o out=y.npy && holds y.npy 1.6970563 1.1313708; report "run $option: a weight"
+done
+cp x.npy same.npy; try 0 run 'norm/rms(eps=0)' -i x=same.npy -o out=same.npy && holds same.npy 0.8485281 1.1313708; report 'run: over its own input'
+"$heed" run 'norm/rms(eps=0)' -i x=/dev/stdin -o out=/dev/stdout <x.npy 2>err | cat >p.npy; holds p.npy 0.8485281 1.1313708; report 'run: in a pipe'
+
+# ---- run: what does not; nothing is written then ----
+
+# refuses STATUS TEXT WORD ...: new.npy does not appear, kept.npy stays.
+refuses() {
+    status=$1 text=$2
+    shift 2
+    cp old kept.npy
+    try "$status" run "$@" && says "$text" && untouched kept.npy && { [ ! -e new.npy ] || { rm new.npy; echo "# new.npy is there"; false; }; }
+    report "run $*: $text"
+}
+o='-o out=kept.npy -o lse=new.npy'
+refuses 2 'needs the spec' $qkv $o
+refuses 2 'needs an output' attention/softmax $qkv
+refuses 2 'one spec' attention/softmax norm/rms $qkv $o
+refuses 2 'PORT=FILE.npy' attention/softmax $qkv -o kept.npy
+refuses 2 'PORT=FILE.npy' attention/softmax -i q= $o
+refuses 2 '-o needs a value' attention/softmax $qkv -o
+refuses 2 '--threads takes' attention/softmax $qkv $o --threads many
+refuses 2 '--pin takes' attention/softmax $qkv $o --pin down
+refuses 1 'path' attention/softmax $qkv $o --isa mmx
+refuses 1 'no input or weight named "query"' attention/softmax -i query=q.npy $o
+refuses 1 'no weight named "q"' attention/softmax -w q=q.npy $o
+refuses 1 'no output named "oud"; it has out, lse, and the nearest is out' attention/softmax $qkv $o -o oud=o.npy
+refuses 1 'is asked for twice' attention/softmax $qkv -o out=kept.npy -o out=new.npy
+refuses 1 'the same file' attention/softmax $qkv -o out=new.npy -o lse=new.npy
+refuses 1 'bound twice' attention/softmax $qkv -i q=q.npy $o
+refuses 1 'the input k' attention/softmax -i q=q.npy -i v=v.npy $o
+refuses 1 'nothing.npy' attention/softmax $qkv -i key_lengths=nothing.npy $o
+refuses 1 "a.astype('float32')" norm/rms -i x=double.npy -o out=kept.npy
+refuses 1 'not a .npy file' norm/rms -i x=old -o out=kept.npy
+refuses 1 'port v: axis G is 2, but in port k 1' attention/softmax -i q=q.npy -i k=k.npy -i v=q.npy $o
+refuses 1 'port gain: axis M is 4, but in port x 2' norm/rms -i x=x.npy -w gain=wide.npy -o out=kept.npy
+refuses 1 'does nothing by itself' position/alibi -o out=kept.npy
+refuses 1 'No such file or directory' attention/softmax $qkv -o out=kept.npy -o lse=nowhere/new.npy
+refuses 1 'Is a directory' attention/softmax $qkv -o out=kept.npy -o lse=plugins
+try 1 run 'attention/softmax(causl=true)' $qkv $o && no_output && head -n 1 err | grep -q '^heed: .*"causl".*"causal"'; report 'run: a wrong key of the spec'
+try 1 run 'norm/rms(' -i x=x.npy -o out=new.npy && no_output && head -n 1 err | grep -q '^heed: '; report 'run: half a spec'
+
+if [ -c /dev/full ]; then
+    cp old kept.npy
+    try 1 run attention/softmax $qkv -o lse=kept.npy -o out=/dev/full && says '/dev/full: cannot be written: No space left' && untouched kept.npy
+    report 'run: the first output is put back when the second can not be written'
+    try 1 run attention/softmax $qkv -o lse=new.npy -o out=/dev/full && [ ! -e new.npy ]; report 'run: the first output is taken back'
+fi
+! ls | grep -E 'heed.*(old|tmp)' >out; report 'run: nothing is left over'
+
+# ---- time ----
+
+fastest=1000000
+for i in 1 2 3 4 5 6 7 8; do
+    start=$(date +%s%N); "$heed" list >out 2>err; end=$(date +%s%N)
+    took=$(((end - start) / 1000))
+    [ $took -lt $fastest ] && fastest=$took
+done
+[ $fastest -lt "${HEED_LIST_US:-50000}" ]; report "list: $fastest us, less than ${HEED_LIST_US:-50000}"
+
+echo "# $((n - bad)) of $n passed"
+[ $bad = 0 ]
