@@ -34,7 +34,7 @@ static int32_t prepare(prepared *c, const heed_instance *i, const heed_binding *
     if (i->entry->op.masks & HEED_MASK_KEY_LENGTHS && port_tensor(&c->set, "key_lengths")) c->mask.kinds |= HEED_MASK_KEY_LENGTHS;
     c->text[0] = 0;
     c->sink = (heed_sink){sizeof c->sink, sizeof c->text, c->text};
-    c->call = (heed_call){.size = sizeof c->call, .lanes = i->engine->lanes, .tensor = c->set.tensor, .axis = c->set.axis,
+    c->call = (heed_call){.size = sizeof c->call, .lanes = heed_lanes(i->engine), .tensor = c->set.tensor, .axis = c->set.axis,
                           .value = i->value, .mask = &c->mask, .host = i->engine->host, .sink = &c->sink};
     return HEED_OK;
 }
@@ -99,7 +99,9 @@ static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
     c->call.workspace = memory;
     c->call.scratch = memory + shared;
     c->call.scratch_stride = stride;
+    uint64_t mode = cpu_float_plain(); /* the application may flush subnormals: results must not depend on it */
     failed = i->path->forward(i->memory, &c->call);
+    cpu_float_restore(mode);
     arena_give(memory);
     return failed ? failed_in_op(c, i, failed, error) : HEED_OK;
 }

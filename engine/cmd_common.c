@@ -61,7 +61,7 @@ static int read_isa(void *engine, const char *value)
 
 static int read_threads(void *engine, const char *value)
 {
-    int64_t n;
+    int64_t n = 0;
     int failed = cmd_int("--threads", value, 0, POOL_LANES_MAX, &n);
     if (!failed) ((heed_options *)engine)->threads = (uint32_t)n;
     return failed;
@@ -161,9 +161,7 @@ int cmd_float(const char *option, const char *value, double min, double max, dou
 
 heed_engine *cmd_engine(const heed_options *options, heed_error *error)
 {
-    heed_engine *engine = heed_engine_new(options, error);
-    if (engine && engine->lanes > 1) pool_pin_caller(engine->pool);
-    return engine;
+    return heed_engine_new(options, error);
 }
 
 const char *cmd_path(const heed_engine *engine)
@@ -177,6 +175,7 @@ int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *pa
 {
     *m = (cmd_model){.weights = heed_weights_open(path, error)}; /* first: a wrong name should fail at once */
     if (m->weights) m->engine = cmd_engine(options, error);
+    if (m->engine && heed_lanes(m->engine) > 1) pool_pin_caller(m->engine->pool);
     if (m->engine) m->stack = heed_stack_open(m->engine, spec, m->weights, error);
     if (m->stack) m->session = heed_session_new(m->stack, error);
     return m->session ? HEED_OK : error->code;

@@ -43,7 +43,6 @@ int cmd_float(const char *option, const char *value, double min, double max, dou
 
 /* ---- the engine ---- */
 
-/* The calling thread is pinned as the plan says, for it is the command's own. */
 heed_engine *cmd_engine(const heed_options *options, heed_error *error);
 /* The highest path that the engine may use here: "avx512". */
 const char *cmd_path(const heed_engine *engine);
@@ -56,7 +55,8 @@ typedef struct cmd_model {
     heed_session *session;
 } cmd_model;
 
-/* Engine, weights, stack and a session; spec NULL = the file's own. cmd_model_close also after a failure. */
+/* Engine, weights, stack and a session; spec NULL = the file's own. The calling thread is pinned as the plan says, for it
+ * is the command's own. cmd_model_close also after a failure. */
 int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *path, const char *spec, heed_error *error);
 void cmd_model_close(cmd_model *m);
 

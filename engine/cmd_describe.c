@@ -45,8 +45,8 @@ static const struct {
 
 static const char *const axis_names[HEED_AXES] = {
     ['B' - 'A'] = "batch", ['T' - 'A'] = "queries", ['S' - 'A'] = "keys", ['H' - 'A'] = "query heads",
-    ['G' - 'A'] = "key/value heads", ['D' - 'A'] = "head width", ['E' - 'A'] = "value width", ['M' - 'A'] = "model width",
-    ['N' - 'A'] = "output width", ['F' - 'A'] = "hidden width", ['V' - 'A'] = "vocabulary",
+    ['G' - 'A'] = "key/value heads", ['D' - 'A'] = "head width", ['E' - 'A'] = "value width",
+    ['M' - 'A'] = "model width", ['N' - 'A'] = "output width", ['F' - 'A'] = "hidden width", ['V' - 'A'] = "vocabulary",
 };
 
 static const heed_port *port_at(const heed_op *op, uint32_t i) { return (const heed_port *)op->ports.data + i; }
@@ -97,7 +97,8 @@ static void dtypes_text(uint32_t set, char *text, size_t n)
 {
     text[0] = 0;
     for (uint32_t d = 0; d < HEED_DTYPES; d++)
-        if (set & HEED_BIT(d)) snprintf(text + strlen(text), n - strlen(text), "%s%s", text[0] ? " " : "", heed_dtype_name(d));
+        if (set & HEED_BIT(d))
+            snprintf(text + strlen(text), n - strlen(text), "%s%s", text[0] ? " " : "", heed_dtype_name(d));
 }
 
 static void print_ports(const heed_op *op)
@@ -114,9 +115,10 @@ static void print_ports(const heed_op *op)
             if (p->role != role) continue;
             if (!any++) printf("\n%ss\n", roles[role]);
             dtypes_text(p->dtypes, dtypes, sizeof dtypes);
-            printf("  %-*s  %-*s  %-14s%s%s%s%s%s\n", name, p->name, axes, p->axes, dtypes, p->flags & HEED_PORT_OPTIONAL ? "optional; " : "",
+            printf("  %-*s  %-*s  %-12s  %s%s%s%s\n", name, p->name, axes, p->axes, dtypes,
+                   p->flags & HEED_PORT_OPTIONAL ? "optional; " : "",
                    p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first input; " : "",
-                   role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK ? "one for all layers; " : "", p->doc[0] ? "" : "-", p->doc);
+                   role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK ? "one for all layers; " : "", p->doc);
         }
 }
 
@@ -182,7 +184,8 @@ static void print_text(const heed_engine *engine, uint32_t index)
 /* Whole numbers without a point, as far as a double is exact. */
 static json_t *json_number(double f)
 {
-    return f >= -9007199254740992.0 && f <= 9007199254740992.0 && f == (double)(json_int_t)f ? json_integer((json_int_t)f) : json_real(f);
+    int whole = f >= -0x1p53 && f <= 0x1p53 && f == (double)(json_int_t)f;
+    return whole ? json_integer((json_int_t)f) : json_real(f);
 }
 
 static json_t *json_port(const heed_port *p)
@@ -190,8 +193,9 @@ static json_t *json_port(const heed_port *p)
     json_t *dtypes = json_array();
     for (uint32_t d = 0; d < HEED_DTYPES; d++)
         if (p->dtypes & HEED_BIT(d)) json_array_append_new(dtypes, json_string(heed_dtype_name(d)));
-    json_t *port = json_pack("{s:s, s:s, s:s, s:o, s:b, s:b, s:s}", "name", p->name, "role", roles[p->role], "axes", p->axes, "dtypes", dtypes,
-                             "optional", (int)(p->flags & HEED_PORT_OPTIONAL), "in_place", (int)(p->flags & HEED_PORT_IN_PLACE), "doc", p->doc);
+    json_t *port = json_pack("{s:s, s:s, s:s, s:o, s:b, s:b, s:s}", "name", p->name, "role", roles[p->role], "axes",
+                             p->axes, "dtypes", dtypes, "optional", (int)(p->flags & HEED_PORT_OPTIONAL), "in_place",
+                             (int)(p->flags & HEED_PORT_IN_PLACE), "doc", p->doc);
     if (p->role == HEED_WEIGHT) {
         json_object_set_new(port, "scope", json_string(p->scope == HEED_SCOPE_STACK ? "stack" : "layer"));
         json_object_set_new(port, "init", json_string(inits[p->init]));
@@ -219,10 +223,11 @@ static json_t *json_param(const heed_param *p)
         at = at ? at + 1 : NULL;
     }
     return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:b, s:b, s:s?, s:s}", "key", p->key, "type", types[p->type],
-                     "min", is_number(p) ? json_number(p->min) : json_null(), "max", is_number(p) ? json_number(p->max) : json_null(),
-                     "default", json_default(p), "choices", choices, "kind", p->type == HEED_PARAM_OP ? p->choices : NULL,
-                     "required", (int)(p->flags & HEED_PARAM_REQUIRED), "runtime", (int)(p->flags & HEED_PARAM_RUNTIME),
-                     "axis", p->axis ? axis : NULL, "doc", p->doc);
+                     "min", is_number(p) ? json_number(p->min) : json_null(),
+                     "max", is_number(p) ? json_number(p->max) : json_null(), "default", json_default(p), "choices",
+                     choices, "kind", p->type == HEED_PARAM_OP ? p->choices : NULL,
+                     "required", (int)(p->flags & HEED_PARAM_REQUIRED), "runtime",
+                     (int)(p->flags & HEED_PARAM_RUNTIME), "axis", p->axis ? axis : NULL, "doc", p->doc);
 }
 
 static json_t *json_op(const heed_engine *engine, uint32_t index)
@@ -235,15 +240,16 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
         if (op->masks & masks[i].kind) json_array_append_new(kinds, json_string(masks[i].name));
     for (uint32_t i = 0; i < op->ports.count; i++) json_array_append_new(ports, json_port(port_at(op, i)));
     for (uint32_t i = 0; i < op->params.count; i++) json_array_append_new(params, json_param(param_at(op, i)));
-    return json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "id", op->id, "version", op->version,
-                     "plugin", heed_op_plugin(engine, index), "paths", paths, "chosen", chosen ? chosen->name : NULL, "summary", op->summary,
-                     "formula", op->formula, "reference", op->reference, "acts", acts_words[op->acts], "masks", kinds,
-                     "state", op->measure_state != NULL, "ports", ports, "params", params);
+    return json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "id", op->id, "version",
+                     op->version, "plugin", heed_op_plugin(engine, index), "paths", paths, "chosen",
+                     chosen ? chosen->name : NULL, "summary", op->summary, "formula", op->formula, "reference",
+                     op->reference, "acts", acts_words[op->acts], "masks", kinds, "state", op->measure_state != NULL,
+                     "ports", ports, "params", params);
 }
 
 /* ---- which op ---- */
 
-/* The index of the op with this id, or with this name if no other kind has one of that name; or -1 and an error. */
+/* The index of the op with this id, or of the only one with this name; or -1 and an error. */
 static int64_t find_op(const heed_engine *engine, const char *word, heed_error *error)
 {
     uint32_t count = heed_op_count(engine), n = 0, hits = 0;
@@ -264,10 +270,14 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
         if (names[i] == near) near = names[i & ~1u]; /* the whole id */
     free(names);
     if (hits == 1) return found;
-    if (hits) error_set(error, HEED_E_ARGUMENT, "more than one op is called " SPEC_QUOTE ": %s", SPEC_QUOTED(word), list);
-    else if (strchr(word, '(')) error_set(error, HEED_E_ARGUMENT, "describe takes the id of an op, without its settings: %.*s", (int)strcspn(word, "("), word);
-    else error_set(error, HEED_E_ARGUMENT, "no op is called " SPEC_QUOTE "%s%s; heed list names them", SPEC_QUOTED(word),
-                   near ? ", the nearest is " : "", near ? near : "");
+    if (hits)
+        error_set(error, HEED_E_ARGUMENT, "more than one op is called " SPEC_QUOTE ": %s", SPEC_QUOTED(word), list);
+    else if (strchr(word, '('))
+        error_set(error, HEED_E_ARGUMENT, "describe takes the id of an op without its settings, not " SPEC_QUOTE,
+                  SPEC_QUOTED(word));
+    else
+        error_set(error, HEED_E_ARGUMENT, "no op is called " SPEC_QUOTE "%s%s; heed list names them", SPEC_QUOTED(word),
+                  near ? ", the nearest is " : "", near ? near : "");
     return -1;
 }
 

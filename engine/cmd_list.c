@@ -58,7 +58,8 @@ static void print_table(const heed_engine *engine)
         width[PATHS] = wider(width[PATHS], (size_t)print_row(engine, i, NULL));
     }
     if (heed_op_count(engine))
-        printf("%-*s  %-*s  %-*s  %s\n", width[OP], head[OP], width[PLUGIN], head[PLUGIN], width[PATHS], head[PATHS], head[SUMMARY]);
+        printf("%-*s  %-*s  %-*s  %s\n", width[OP], head[OP], width[PLUGIN], head[PLUGIN], width[PATHS], head[PATHS],
+               head[SUMMARY]);
     for (uint32_t i = 0; i < heed_op_count(engine); i++) print_row(engine, i, width);
 
     uint32_t refused = heed_refusal_count(engine);
@@ -77,8 +78,9 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
     const heed_path *chosen = heed_op_path(engine, index);
     json_t *paths = json_array();
     for (uint32_t i = 0; i < op->paths.count; i++) json_array_append_new(paths, json_string(path_at(op, i)->name));
-    return json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:s}", "id", op->id, "version", op->version, "plugin", heed_op_plugin(engine, index),
-                     "paths", paths, "chosen", chosen ? chosen->name : NULL, "summary", op->summary, "reference", op->reference);
+    return json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:s}", "id", op->id, "version", op->version, "plugin",
+                     heed_op_plugin(engine, index), "paths", paths, "chosen", chosen ? chosen->name : NULL, "summary",
+                     op->summary, "reference", op->reference);
 }
 
 static int print_json(const heed_engine *engine)

@@ -2,8 +2,8 @@
  *
  * cmd_run.c: heed run: one call of one op, tensors from and to .npy files.
  *
- * Invariant: outputs are written when all else has succeeded, each file is replaced whole, and if one can not be written
- * the others are as before. No element is touched here.
+ * Invariant: outputs are written when all else has succeeded, each file is replaced whole, and if one can not be
+ * written the others are as before. No element is touched here.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -54,6 +54,11 @@ static const heed_port *find_port(const entry *e, const char *name)
     return NULL;
 }
 
+static int fits(const file *f, const heed_port *p)
+{
+    return f->role == p->role || (f->role == HEED_INPUT && p->role == HEED_WEIGHT);
+}
+
 static int32_t no_port(const entry *e, const file *f, heed_error *error)
 {
     const char *names[PORT_MAX];
@@ -61,14 +66,15 @@ static int32_t no_port(const entry *e, const file *f, heed_error *error)
     uint32_t n = 0;
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const heed_port *p = entry_port(e, i);
-        if (f->role != p->role && !(f->role == HEED_INPUT && p->role == HEED_WEIGHT)) continue;
+        if (!fits(f, p)) continue;
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", n ? ", " : "", p->name);
         names[n++] = p->name;
     }
     static const char *const what[] = {"input or weight", "weight", "output"};
     const char *near = error_nearest(f->port, names, n);
-    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named " SPEC_QUOTE "; it has %s%s%s", e->op.id, what[f->role], SPEC_QUOTED(f->port),
-                     n ? list : "none", near ? ", and the nearest is " : "", near ? near : "");
+    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named " SPEC_QUOTE "; it has %s%s%s", e->op.id,
+                     what[f->role], SPEC_QUOTED(f->port), n ? list : "none", near ? ", and the nearest is " : "",
+                     near ? near : "");
 }
 
 /* Sorts the files into bindings by their ports' roles. */
@@ -77,13 +83,14 @@ static int32_t sort_files(job *j, const entry *e, heed_error *error)
     for (uint32_t i = 0; i < j->n_files; i++) {
         file *f = &j->files[i];
         const heed_port *p = find_port(e, f->port);
-        if (!p || (p->role != f->role && !(f->role == HEED_INPUT && p->role == HEED_WEIGHT))) return no_port(e, f, error);
+        if (!p || !fits(f, p)) return no_port(e, f, error);
         heed_binding b = {p->name, &f->tensor};
         if (p->role == HEED_INPUT) j->in[j->n_in++] = b;
         else if (p->role == HEED_WEIGHT) j->weights[j->n_weights++] = b;
         else {
             for (uint32_t o = 0; o < j->n_out; o++)
-                if (j->out[o].port == p->name) return error_set(error, HEED_E_ARGUMENT, "the output %s is asked for twice", p->name);
+                if (j->out[o].port == p->name)
+                    return error_set(error, HEED_E_ARGUMENT, "the output %s is asked for twice", p->name);
             j->out[j->n_out++] = b;
         }
     }
@@ -101,8 +108,8 @@ static int32_t read_files(job *j, const entry *e, heed_error *error)
         if (failed) return failed;
         uint32_t taken = find_port(e, f->port)->dtypes;
         if (f->tensor.dtype == HEED_F64 && !(taken & HEED_BIT(HEED_F64)) && taken & HEED_BIT(HEED_F32))
-            return error_set(error, HEED_E_SHAPE, "%s holds float64, which port %s does not take; in NumPy, a.astype('float32') converts it",
-                             f->path, f->port);
+            return error_set(error, HEED_E_SHAPE, "%s holds float64, which port %s does not take; in NumPy, "
+                             "a.astype('float32') converts it", f->path, f->port);
     }
     return HEED_OK;
 }
@@ -130,7 +137,8 @@ static int32_t check_outputs(const job *j, heed_error *error)
         if (f->role != HEED_OUTPUT) continue;
         for (uint32_t before = 0; before < i; before++)
             if (j->files[before].role == HEED_OUTPUT && !strcmp(j->files[before].path, f->path))
-                return error_set(error, HEED_E_ARGUMENT, "the outputs %s and %s go to the same file, %s", j->files[before].port, f->port, f->path);
+                return error_set(error, HEED_E_ARGUMENT, "the outputs %s and %s go to the same file, %s",
+                                 j->files[before].port, f->port, f->path);
         int32_t failed = check_output(f, error);
         if (failed) return failed;
     }
@@ -203,7 +211,8 @@ static heed_instance *open_instance(job *j, heed_engine *engine, const resolved 
 {
     binding_set set;
     bind_start(&set, op->entry, NULL);
-    if (bind_role(&set, HEED_INPUT, j->in, j->n_in, 1, error) || bind_role(&set, HEED_WEIGHT, j->weights, j->n_weights, 1, error)) return NULL;
+    if (bind_role(&set, HEED_INPUT, j->in, j->n_in, 1, error)) return NULL;
+    if (bind_role(&set, HEED_WEIGHT, j->weights, j->n_weights, 1, error)) return NULL;
     heed_opening opening = {.size = sizeof opening, .n_weights = j->n_weights, .weights = j->weights, .axes = set.axis};
     return instance_make(engine, op, &opening, error);
 }
@@ -212,7 +221,8 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
 {
     const entry *e = op->entry;
     if (!e->path->forward)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s does nothing by itself; it is a setting of another op", e->op.id);
+        return error_set(error, HEED_E_UNSUPPORTED, "%s does nothing by itself; it is a setting of other ops",
+                         e->op.id);
     int32_t failed = sort_files(j, e, error);
     if (!failed) failed = check_outputs(j, error);
     if (!failed) failed = read_files(j, e, error);
@@ -243,7 +253,8 @@ static int read_file(job *j, uint32_t role, const char *word)
 {
     static const char *const names[] = {"-i", "-w", "-o"};
     const char *equals = strchr(word, '=');
-    if (!equals || equals == word || !equals[1]) return cmd_usage("%s takes PORT=FILE.npy, not '%s'", names[role], word);
+    if (!equals || equals == word || !equals[1])
+        return cmd_usage("%s takes PORT=FILE.npy, not " SPEC_QUOTE, names[role], SPEC_QUOTED(word));
     file *f = &j->files[j->n_files++];
     *f = (file){.port = strndup(word, (size_t)(equals - word)), .path = equals + 1, .role = role};
     return f->port ? 0 : cmd_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
@@ -263,7 +274,9 @@ static int read_spec(void *to, const char *value)
 
 static int run(job *j, int argc, char **argv)
 {
-    static const cmd_option options[] = {{"-i", 1, read_input}, {"-w", 1, read_weight}, {"-o", 1, read_output}, {"", 1, read_spec}, {0}};
+    static const cmd_option options[] = {
+        {"-i", 1, read_input}, {"-w", 1, read_weight}, {"-o", 1, read_output}, {"", 1, read_spec}, {0},
+    };
     heed_error error = {0};
     int status = cmd_parse(argc, argv, usage, options, j, &j->options);
     if (status) return status;
@@ -285,8 +298,8 @@ int cmd_run(int argc, char **argv)
     file *files = calloc(most, sizeof *files);
     int status = 1;
     if (j && bindings && files) {
-        *j = (job){.options.size = sizeof j->options, .files = files, .in = bindings, .weights = bindings + most + PORT_MAX,
-                   .out = bindings + 2 * (most + PORT_MAX)};
+        *j = (job){.options.size = sizeof j->options, .files = files, .in = bindings,
+                   .weights = bindings + most + PORT_MAX, .out = bindings + 2 * (most + PORT_MAX)};
         status = run(j, argc, argv);
         for (uint32_t p = 0; p < PORT_MAX; p++) free(j->spare[p].data);
         for (uint32_t i = 0; i < j->n_files; i++) {

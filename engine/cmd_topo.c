@@ -13,12 +13,12 @@
 #include <string.h>
 
 static const char usage[] =
-    "Usage: heed topo [OPTION]...\n"
+    "usage: heed topo [OPTION]...\n"
     "Shows cores, caches and NUMA nodes that this process may use, and on which core each worker would run.\n"
     "\n"
     "  --threads N         workers; 0, the standard, is one a core\n"
-    "  --pin POLICY        compact: neighbours share caches (standard); scatter: over packages, NUMA nodes and caches;\n"
-    "                      none\n"
+    "  --pin POLICY        compact: neighbours share caches (standard); scatter: over packages, NUMA nodes and\n"
+    "                      caches; none\n"
     "  --smt               a worker a hardware thread, not a core\n"
     "  --synthetic STRING  plan for another machine, in hwloc's words: \"pack:2 [numa] l3:8 core:8 pu:2\"\n"
     "  --json              the same as JSON\n"
@@ -84,7 +84,7 @@ static char *cpu_list(hwloc_const_bitmap_t set)
     return set && hwloc_bitmap_list_asprintf(&s, set) >= 0 ? s : NULL;
 }
 
-static int at_most(hwloc_topology_t t, hwloc_obj_type_t type)
+static int number(hwloc_topology_t t, hwloc_obj_type_t type)
 {
     int n = hwloc_get_nbobjs_by_type(t, type);
     return n > 0 ? n : 0;
@@ -114,8 +114,8 @@ static uint32_t find_caches(hwloc_topology_t t, cache *out)
         for (hwloc_obj_t o = NULL; (o = hwloc_get_next_obj_by_depth(t, depth, o));) {
             int cores = hwloc_get_nbobjs_inside_cpuset_by_type(t, o->cpuset, HWLOC_OBJ_CORE);
             hwloc_obj_cache_type_t type = o->attr->cache.type;
-            cache c = {o->attr->cache.depth, type == HWLOC_OBJ_CACHE_DATA ? 'd' : type == HWLOC_OBJ_CACHE_INSTRUCTION ? 'i' : ' ',
-                       o->attr->cache.size, 1, cores > 0 ? (uint32_t)cores : 1};
+            char letter = type == HWLOC_OBJ_CACHE_DATA ? 'd' : type == HWLOC_OBJ_CACHE_INSTRUCTION ? 'i' : ' ';
+            cache c = {o->attr->cache.depth, letter, o->attr->cache.size, 1, cores > 0 ? (uint32_t)cores : 1};
             uint32_t i = 0;
             while (i < n && !same(&out[i], &c)) i++;
             if (i < n) out[i].count++;
@@ -139,17 +139,24 @@ static void print_machine(hwloc_topology_t t, const options *o)
         for (uint32_t i = 0; (name = cpu_path(features, i)); i++) put(&line, "%s%s", i ? ", " : "", name);
         printf("machine   %s\npaths     %s\n", cpu_brand(brand, sizeof brand), line.s);
     }
-    int packages = at_most(t, HWLOC_OBJ_PACKAGE), nodes = at_most(t, HWLOC_OBJ_NUMANODE), cores = at_most(t, HWLOC_OBJ_CORE),
-        threads = at_most(t, HWLOC_OBJ_PU);
-    printf("has       %d package%s, %d NUMA node%s, %d core%s, %d hardware thread%s\n", packages, &"s"[packages == 1], nodes,
-           &"s"[nodes == 1], cores, &"s"[cores == 1], threads, &"s"[threads == 1]);
+    static const struct {
+        hwloc_obj_type_t type;
+        const char *name;
+    } things[] = {{HWLOC_OBJ_PACKAGE, "package"}, {HWLOC_OBJ_NUMANODE, "NUMA node"}, {HWLOC_OBJ_CORE, "core"},
+                  {HWLOC_OBJ_PU, "hardware thread"}};
+    for (size_t i = 0; i < sizeof things / sizeof *things; i++) {
+        int n = number(t, things[i].type);
+        printf("%s%d %s%s", i ? ", " : "has       ", n, things[i].name, &"s"[n == 1]);
+    }
+    printf("\n");
     cache caches[CACHES];
     uint32_t n = find_caches(t, caches);
     for (uint32_t i = n; i-- > 0;) {
         const cache *c = &caches[i];
         line = (text){.n = 0};
         put_bytes(&line, c->bytes);
-        printf("%-9s %3u x L%u%.1s %s", i + 1 == n ? "caches" : "", c->count, c->level, c->type == ' ' ? "" : &c->type, line.s);
+        printf("%-9s %u x L%u%.*s, %s", i + 1 == n ? "caches" : "", c->count, c->level, c->type != ' ', &c->type,
+               line.s);
         if (c->cores == 1) printf(", one core's\n");
         else printf(", shared by %u cores\n", c->cores);
     }
@@ -160,7 +167,8 @@ static void print_machine(hwloc_topology_t t, const options *o)
             put_bytes(&line, node->attr->numanode.local_memory);
             put(&line, ", ");
         }
-        printf("%-9s node %u: %sCPUs %s\n", node->logical_index ? "" : "memory", node->logical_index, line.s, cpus ? cpus : "?");
+        printf("%-9s node %u: %sCPUs %s\n", node->logical_index ? "" : "memory", node->logical_index, line.s,
+               cpus ? cpus : "?");
         free(cpus);
     }
 }
@@ -169,7 +177,8 @@ static void print_machine(hwloc_topology_t t, const options *o)
 static void print_plan(const topology_plan *plan, const char *unpinned)
 {
     const char *slot = plan->smt ? "hardware thread" : "core";
-    printf("plan      %u worker%s on %u %s%s", plan->workers, &"s"[plan->workers == 1], plan->slots, slot, &"s"[plan->slots == 1]);
+    printf("plan      %u worker%s on %u %s%s", plan->workers, &"s"[plan->workers == 1], plan->slots, slot,
+           &"s"[plan->slots == 1]);
     if (plan->pinning != HEED_PIN_NONE) printf(", %s", policies[plan->pinning]);
     if (unpinned) printf(", %s", unpinned);
     if (plan->crowd > 1) printf(", oversubscribed: up to %u workers on one %s", plan->crowd, slot);
@@ -227,30 +236,35 @@ static json_t *json_topo(hwloc_topology_t t, const options *o, const topology_pl
     char brand[128];
     const char *name;
     uint64_t features = o->synthetic ? 0 : cpu_detect();
-    for (uint32_t i = 0; !o->synthetic && (name = cpu_path(features, i)); i++) json_array_append_new(paths, json_string(name));
-    for (hwloc_obj_t node = NULL; (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));)
-        json_array_append_new(nodes, json_pack("{s:i, s:I, s:o}", "node", (int)node->logical_index, "bytes",
-                                               (json_int_t)node->attr->numanode.local_memory, "cpus", json_cpus(node->cpuset)));
+    for (uint32_t i = 0; !o->synthetic && (name = cpu_path(features, i)); i++)
+        json_array_append_new(paths, json_string(name));
+    for (hwloc_obj_t node = NULL; (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));) {
+        json_int_t bytes = (json_int_t)node->attr->numanode.local_memory;
+        json_array_append_new(nodes, json_pack("{s:i, s:I, s:o}", "node", (int)node->logical_index, "bytes", bytes,
+                                               "cpus", json_cpus(node->cpuset)));
+    }
     cache found[CACHES];
     for (uint32_t i = find_caches(t, found); i-- > 0;) {
         const cache *c = &found[i];
-        json_array_append_new(caches, json_pack("{s:i, s:s, s:I, s:i, s:i}", "level", (int)c->level, "type",
-                                                c->type == 'd' ? "data" : c->type == 'i' ? "instruction" : "unified", "bytes",
-                                                (json_int_t)c->bytes, "count", (int)c->count, "cores", (int)c->cores));
+        const char *type = c->type == 'd' ? "data" : c->type == 'i' ? "instruction" : "unified";
+        json_array_append_new(caches, json_pack("{s:i, s:s, s:I, s:i, s:i}", "level", (int)c->level, "type", type,
+                                                "bytes", (json_int_t)c->bytes, "count", (int)c->count, "cores",
+                                                (int)c->cores));
     }
     for (uint32_t i = 0; i < plan->workers; i++) {
         const topology_place *p = &plan->place[i];
-        json_array_append_new(places, json_pack("{s:i, s:o, s:o, s:o, s:o}", "worker", (int)i, "core", json_number(p->core),
-                                                "package", json_number(p->package), "node", json_number(p->node), "cpus",
-                                                json_cpus(p->cpus)));
+        json_array_append_new(places, json_pack("{s:i, s:o, s:o, s:o, s:o}", "worker", (int)i, "core",
+                                                json_number(p->core), "package", json_number(p->package), "node",
+                                                json_number(p->node), "cpus", json_cpus(p->cpus)));
     }
-    json_t *j = json_pack("{s:i, s:i, s:b, s:s, s:b, s:i, s:s?, s:o}", "workers", (int)plan->workers, "slots", (int)plan->slots,
-                          "smt", (int)plan->smt, "pinning", policies[plan->pinning], "oversubscribed", plan->crowd > 1,
-                          "workers_per_slot", (int)plan->crowd, "unpinned", unpinned, "places", places);
-    return json_pack("{s:s?, s:s?, s:o, s:i, s:i, s:i, s:o, s:o, s:o}", "cpu", o->synthetic ? NULL : cpu_brand(brand, sizeof brand),
-                     "synthetic", o->synthetic, "paths", paths, "packages", at_most(t, HWLOC_OBJ_PACKAGE), "cores",
-                     at_most(t, HWLOC_OBJ_CORE), "hardware_threads", at_most(t, HWLOC_OBJ_PU), "nodes", nodes, "caches", caches,
-                     "plan", j);
+    json_t *j = json_pack("{s:i, s:i, s:b, s:s, s:b, s:i, s:s?, s:o}", "workers", (int)plan->workers, "slots",
+                          (int)plan->slots, "smt", (int)plan->smt, "pinning", policies[plan->pinning], "oversubscribed",
+                          plan->crowd > 1, "workers_per_slot", (int)plan->crowd, "unpinned", unpinned, "places",
+                          places);
+    return json_pack("{s:s?, s:s?, s:o, s:i, s:i, s:i, s:o, s:o, s:o}", "cpu",
+                     o->synthetic ? NULL : cpu_brand(brand, sizeof brand), "synthetic", o->synthetic, "paths", paths,
+                     "packages", number(t, HWLOC_OBJ_PACKAGE), "cores", number(t, HWLOC_OBJ_CORE), "hardware_threads",
+                     number(t, HWLOC_OBJ_PU), "nodes", nodes, "caches", caches, "plan", j);
 }
 
 /* ---- the command ---- */
@@ -259,8 +273,13 @@ static json_t *json_topo(hwloc_topology_t t, const options *o, const topology_pl
 static int parse(int argc, char **argv, options *o)
 {
     static const struct option known[] = {
-        {"threads", required_argument, NULL, 't'}, {"pin", required_argument, NULL, 'p'}, {"smt", no_argument, NULL, 's'},
-        {"synthetic", required_argument, NULL, 'm'}, {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0},
+        {"threads", required_argument, NULL, 't'},
+        {"pin", required_argument, NULL, 'p'},
+        {"smt", no_argument, NULL, 's'},
+        {"synthetic", required_argument, NULL, 'm'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     optind = 0; /* glibc: start afresh, whoever parsed before */
     opterr = 0;
@@ -270,22 +289,24 @@ static int parse(int argc, char **argv, options *o)
         case 't':
             o->threads = (uint32_t)strtoul(optarg, &end, 10);
             if (*optarg < '0' || *optarg > '9' || *end || strlen(optarg) > 4 || o->threads > POOL_LANES_MAX)
-                return fprintf(stderr, "heed topo: --threads takes a number from 0 to %d, not '%s'\n", POOL_LANES_MAX, optarg);
+                return fprintf(stderr, "heed: --threads takes a number from 0 to %d, not '%s'\n", POOL_LANES_MAX,
+                               optarg);
             break;
         case 'p':
             for (o->pinning = 0; o->pinning <= HEED_PIN_NONE && strcmp(optarg, policies[o->pinning]);) o->pinning++;
             if (o->pinning > HEED_PIN_NONE)
-                return fprintf(stderr, "heed topo: --pin takes compact, scatter or none, not '%s'\n", optarg);
+                return fprintf(stderr, "heed: --pin takes compact, scatter or none, not '%s'\n", optarg);
             break;
         case 's': o->smt = 1; break;
         case 'm': o->synthetic = optarg; break;
         case 'j': o->json = 1; break;
         case 'h': fputs(usage, stdout); exit(fflush(stdout) ? 1 : 0);
-        case ':': return fprintf(stderr, "heed topo: %s needs a value; -h shows the usage\n", argv[optind - 1]);
-        default: return fprintf(stderr, "heed topo: unknown option %s; -h shows the usage\n", argv[optind - 1]);
+        case ':': return fprintf(stderr, "heed: %s needs a value; -h shows the usage\n", argv[optind - 1]);
+        default: return fprintf(stderr, "heed: unknown option %s; -h shows the usage\n", argv[optind - 1]);
         }
     }
-    return optind < argc ? fprintf(stderr, "heed topo: '%s' is one word too many; -h shows the usage\n", argv[optind]) : 0;
+    if (optind == argc) return 0;
+    return fprintf(stderr, "heed: '%s' is one word too many; -h shows the usage\n", argv[optind]);
 }
 
 int cmd_topo(int argc, char **argv)
@@ -312,7 +333,7 @@ int cmd_topo(int argc, char **argv)
         if (!error.text[0] && (fflush(stdout) || ferror(stdout)))
             error_set(&error, HEED_E_SYSTEM, "standard output cannot be written");
     }
-    if (error.text[0]) fprintf(stderr, "heed topo: %s\n", error.text);
+    if (error.text[0]) fprintf(stderr, "heed: %s\n", error.text);
     topology_plan_free(plan);
     topology_close(t);
     return error.text[0] ? 1 : 0;

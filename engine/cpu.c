@@ -56,8 +56,8 @@ int32_t cpu_mask(const char *isa, uint64_t *features, heed_error *error)
     const char *name;
     for (uint32_t i = 0; (name = cpu_path(*features, i)); i++)
         n += (size_t)snprintf(can + n, sizeof can - n, "%s%s", i ? ", " : "", name);
-    if (found) return error_set(error, HEED_E_UNSUPPORTED, "path \"%s\" cannot run here; those that can are %s", isa, can);
-    return error_set(error, HEED_E_ARGUMENT, "no path is called \"%.32s\"; those that can run here are %s", isa, can);
+    if (found) return error_set(error, HEED_E_UNSUPPORTED, "path \"%s\" cannot run here; these can: %s", isa, can);
+    return error_set(error, HEED_E_ARGUMENT, "no path is called \"%.32s\"; these can run here: %s", isa, can);
 }
 
 /* ---- features ---- */
@@ -95,14 +95,13 @@ uint64_t cpu_detect(void)
     uint64_t have = HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
         const need *n = &needs[i];
-        uint32_t r[4] = {0};
-        if (n->subleaf) { /* leaf.0's eax tells the highest subleaf; a higher one returns junk on some processors */
-            if (!__get_cpuid_count(n->leaf, 0, &r[0], &r[1], &r[2], &r[3]) || r[0] < n->subleaf) r[0] = r[1] = r[2] = r[3] = 0;
-            else __get_cpuid_count(n->leaf, n->subleaf, &r[0], &r[1], &r[2], &r[3]);
-        } else if (!__get_cpuid_count(n->leaf, 0, &r[0], &r[1], &r[2], &r[3])) {
-            memset(r, 0, sizeof r);
+        uint32_t r[4];
+        int there = __get_cpuid_count(n->leaf, 0, &r[0], &r[1], &r[2], &r[3]);
+        if (there && n->subleaf) { /* leaf.0's eax tells the highest subleaf; a higher one is junk on some processors */
+            there = r[0] >= n->subleaf;
+            __cpuid_count(n->leaf, n->subleaf, r[0], r[1], r[2], r[3]);
         }
-        if (n->set & ~r[n->reg]) have &= ~n->feature;
+        if (!there || n->set & ~r[n->reg]) have &= ~n->feature;
     }
     /* xgetbv itself is legal only with OSXSAVE, which AVX2 has implied so far */
     if (!(have & HEED_CPU_AVX2)) return 0;
@@ -195,8 +194,9 @@ const char *cpu_brand(char *buffer, size_t n)
     }
 #endif
     if ((value = cpuinfo("model name", line, sizeof line)) && *value) return snprintf(buffer, n, "%s", value), buffer;
-    uint32_t implementer = (value = cpuinfo("CPU implementer", line, sizeof line)) ? (uint32_t)strtoul(value, NULL, 0) : 0;
-    uint32_t part = (value = cpuinfo("CPU part", line, sizeof line)) ? (uint32_t)strtoul(value, NULL, 0) : 0;
+    uint32_t implementer = 0, part = 0;
+    if ((value = cpuinfo("CPU implementer", line, sizeof line))) implementer = (uint32_t)strtoul(value, NULL, 0);
+    if ((value = cpuinfo("CPU part", line, sizeof line))) part = (uint32_t)strtoul(value, NULL, 0);
     for (size_t i = 0; i < sizeof arm_parts / sizeof *arm_parts; i++)
         if (arm_parts[i].id == (implementer << 12 | part)) return snprintf(buffer, n, "%s", arm_parts[i].name), buffer;
     if (implementer) snprintf(buffer, n, "arm64, implementer 0x%02x part 0x%03x", implementer, part);

@@ -32,7 +32,6 @@ heed_engine *heed_engine_new(const heed_options *options, heed_error *error)
     } else {
         if (!(engine->pool = pool_new(o->threads, o->pinning, o->smt, error))) goto failed;
         engine->host = pool_host(engine->pool);
-        engine->lanes = pool_lanes(engine->pool);
     }
     const char *folders = o->plugins ? o->plugins : load_environment("HEED_PLUGINS");
     if (load_folders(engine, folders && *folders ? folders : NULL, error)) goto failed;
@@ -61,4 +60,5 @@ const char *heed_refusal(const heed_engine *engine, uint32_t i, const char **pat
     if (path) *path = engine->registry.refusals[i].path;
     return engine->registry.refusals[i].reason;
 }
-uint32_t heed_lanes(const heed_engine *engine) { return engine->lanes; }
+/* Asked at the first call, not when the engine is made: counting cores reads the topology, which takes a while. */
+uint32_t heed_lanes(const heed_engine *engine) { return engine->pool ? pool_lanes(engine->pool) : engine->lanes; }

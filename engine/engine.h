@@ -297,7 +297,7 @@ struct heed_engine {
     uint64_t features; /* after the mask */
     const heed_host *host;
     pool *pool;        /* NULL with an application's own host */
-    uint32_t lanes;
+    uint32_t lanes;    /* of an application's own host */
 };
 
 #endif

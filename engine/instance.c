@@ -34,18 +34,42 @@ static void axes_of_params(const resolved *op, int64_t *axis)
     }
 }
 
-static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening, heed_error *error)
+/* The op inside that a weight is for, by its param: "position.table" is port "table" of the op that is `position`. -1 =
+ * the op's own. */
+static int owner(const resolved *op, const char *port)
+{
+    size_t length = strcspn(port, ".");
+    for (uint32_t p = 0; port[length] && p < op->entry->op.params.count; p++) {
+        const char *key = entry_param(op->entry, p)->key;
+        if (op->child[p] && strlen(key) == length && !memcmp(key, port, length)) return (int)p;
+    }
+    return -1;
+}
+
+/* The bindings of one owner, under the names that it knows. */
+static uint32_t weights_of(const resolved *op, int who, const heed_opening *opening, heed_binding *to)
+{
+    uint32_t n = 0;
+    for (uint32_t w = 0; opening && w < opening->n_weights; w++) {
+        const heed_binding *b = &opening->weights[w];
+        if (owner(op, b->port) == who) to[n++] = (heed_binding){who < 0 ? b->port : b->port + strcspn(b->port, ".") + 1, b->tensor};
+    }
+    return n;
+}
+
+static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening, heed_binding *weights, heed_error *error)
 {
     const entry *e = op->entry;
     binding_set set;
     bind_start(&set, e, i->axis);
-    int32_t failed = bind_role(&set, HEED_WEIGHT, opening ? opening->weights : NULL, opening ? opening->n_weights : 0, 1, error);
+    int32_t failed = bind_role(&set, HEED_WEIGHT, weights, weights_of(op, -1, opening, weights), 1, error);
     if (failed) return failed;
     memcpy(i->axis, set.axis, sizeof i->axis);
 
     for (uint32_t p = 0; p < e->op.params.count; p++) {
         if (!op->child[p]) continue;
-        heed_opening inner = {.size = sizeof inner, .axes = i->axis, .isa = opening ? opening->isa : NULL};
+        heed_opening inner = {.size = sizeof inner, .n_weights = weights_of(op, (int)p, opening, weights), .weights = weights,
+                              .axes = i->axis, .isa = opening ? opening->isa : NULL};
         i->children[p] = instance_make(i->engine, op->child[p], &inner, error);
         if (!i->children[p]) return HEED_E_ARGUMENT;
         i->child[p].instance = i->children[p]->memory;
@@ -91,7 +115,10 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
     for (uint32_t p = 0; p < e->op.params.count; p++) i->child[p].size = sizeof *i->child;
     for (int a = 0; a < HEED_AXES; a++) i->axis[a] = opening && opening->axes ? opening->axes[a] : -1;
     axes_of_params(op, i->axis);
-    if (build(i, op, opening, error)) {
+    heed_binding *weights = calloc(opening ? (size_t)opening->n_weights + 1 : 1, sizeof *weights);
+    int32_t failed = weights ? build(i, op, opening, weights, error) : error_memory(error);
+    free(weights);
+    if (failed) {
         heed_instance_close(i);
         return NULL;
     }

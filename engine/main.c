@@ -58,14 +58,14 @@ static const struct command *find(const char *name)
         names[i] = commands[i].name;
     }
     const char *near = error_nearest(name, names, COMMANDS);
-    fprintf(stderr, "heed: there is no command " SPEC_QUOTE "%s%s; heed -h lists them\n", SPEC_QUOTED(name), near ? ", the nearest is " : "",
-            near ? near : "");
+    fprintf(stderr, "heed: there is no command " SPEC_QUOTE "%s%s; heed -h lists them\n", SPEC_QUOTED(name),
+            near ? ", the nearest is " : "", near ? near : "");
     return NULL;
 }
 
 static int cmd_help(int argc, char **argv)
 {
-    if (argc > 2) return fputs("heed: help takes one command\n", stderr), 2;
+    if (argc > 2) return cmd_usage("help takes one command");
     const struct command *c = argc == 2 && argv[1][0] != '-' ? find(argv[1]) : NULL;
     if (argc == 2 && argv[1][0] != '-' && !c) return 2;
     if (!c || c->run == cmd_help) return print_help(stdout), 0;
@@ -89,8 +89,10 @@ static void close_output(void)
 /* A file that is opened while 0, 1 or 2 is free would become standard output. What is put there instead refuses. */
 static void fill_standard(void)
 {
-    for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY) != fd) _exit(1);
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0) continue;
+        if (open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY) != fd) _exit(1);
+    }
 }
 
 int main(int argc, char **argv)
@@ -103,7 +105,7 @@ int main(int argc, char **argv)
     if (!strcmp(word, "-h") || !strcmp(word, "--help")) return print_help(stdout), 0;
     if (!strcmp(word, "-V") || !strcmp(word, "--version"))
         return printf("heed %s, plugin ABI %d.%d\n", PACKAGE_VERSION, HEED_ABI_MAJOR, HEED_ABI_MINOR), 0;
-    if (word[0] == '-') return fprintf(stderr, "heed: unknown option " SPEC_QUOTE "; heed -h shows the usage\n", SPEC_QUOTED(word)), 2;
+    if (word[0] == '-') return cmd_usage("unknown option " SPEC_QUOTE, SPEC_QUOTED(word));
     const struct command *c = find(word);
     return status = c ? c->run(argc - 1, argv + 1) : 2;
 }

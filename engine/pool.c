@@ -4,8 +4,8 @@
  *
  * One job at a time; its tiles are handed out by a counter, and whoever is awake takes them. The caller is lane 0 and
  * works too; it never waits for a worker that has not come: a worker enters through the gate, the caller shuts the gate
- * when no tile is left, and then waits only for those inside. Invariant: fn, arg and tiles change only while the gate is
- * shut and nobody is inside.
+ * when no tile is left, and then waits only for those inside. Invariant: fn, arg and tiles change only while the gate
+ * is shut and nobody is inside.
  */
 #include "engine.h"
 
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SPIN_NS 20000 /* look for work, or for the end of it, so long before sleeping: the gap between two ops is shorter */
+#define SPIN_NS 20000 /* so long one looks for work, or for its end, before sleeping: the gap between ops is shorter */
 #define FAN 4         /* a thread wakes so many others, and they wake on: 128 sleepers are up after 4 generations */
 
 /* The gate: one word, so that entering and shutting exclude each other. */
@@ -40,7 +40,7 @@ typedef struct worker {
 struct pool {
     heed_host host;
     uint32_t threads, pinning, smt; /* as asked */
-    _Atomic pid_t owner;            /* the process that took `turn` first; threads and locks are of no use in its children */
+    _Atomic pid_t owner;            /* process that took `turn` first; its children have no use of lock and threads */
     atomic_uint lanes;              /* 0: not known yet */
     atomic_uint ran;                /* lane 0 */
     atomic_int unpinned;            /* errno of the first bind that failed */
@@ -100,7 +100,7 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* True as soon as the word's bits under `mask` are (want = 1) or are not (want = 0) `value`; false when the time is up. */
+/* True as soon as the word's bits under `mask` are (want = 1) or are not (want = 0) `value`; false when time is up. */
 static int spin(const pool *p, atomic_uint *word, uint32_t mask, uint32_t value, int want)
 {
     for (int64_t end = p->spin_ns ? now_ns() + p->spin_ns : 0;;) {
@@ -136,7 +136,8 @@ static int enter(pool *p)
 {
     uint32_t gate = atomic_load_explicit(&p->gate, memory_order_relaxed);
     while (gate & OPEN)
-        if (atomic_compare_exchange_weak_explicit(&p->gate, &gate, gate + INSIDE, memory_order_acquire, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&p->gate, &gate, gate + INSIDE, memory_order_acquire,
+                                                  memory_order_relaxed))
             return 1;
     return 0;
 }
@@ -164,7 +165,7 @@ static void *work(void *arg)
         int slept = 0;
         while (!spin(p, &p->epoch, UINT32_MAX, seen, 0)) {
             slept = 1;
-            atomic_fetch_add(&p->sleepers, 1); /* before the kernel looks at epoch: then either it or the waker sees the other */
+            atomic_fetch_add(&p->sleepers, 1); /* before the kernel reads epoch: so it or the waker sees the other */
             futex_wait(&p->epoch, seen);
             atomic_fetch_sub(&p->sleepers, 1);
             if (atomic_load(&p->epoch) != seen) break;
@@ -200,7 +201,7 @@ static void make_plan(pool *p)
 /* With `turn` held. Threads that the system refuses are missing, that is all: the others take their tiles. */
 static void start(pool *p)
 {
-    static const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGPROF}; /* meant for the thread itself */
+    static const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGPROF}; /* for the thread itself */
     make_plan(p);
     uint32_t lanes = atomic_load(&p->lanes);
     if (!(p->workers = calloc(lanes - 1, sizeof *p->workers))) return; /* the next call tries again */

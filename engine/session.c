@@ -6,6 +6,7 @@
  * exactly `length` tokens, or the session is `broken` and says so until it is reset.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

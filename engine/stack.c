@@ -338,6 +338,22 @@ static int32_t note_absent(builder *b, const char *name, const entry *e, uint32_
     return HEED_OK;
 }
 
+/* The name that is nearest to `name`, or NULL. What both begin with, up to a dot, does not count: else any two tensors of a
+ * layer would be near. */
+static const char *nearest_name(const char *name, const char *const *names, uint32_t count)
+{
+    const char *few[16];
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count && kept < 16; i++) {
+        size_t same = 0;
+        for (size_t k = 0; name[k] && name[k] == names[i][k]; k++)
+            if (name[k] == '.') same = k + 1;
+        const char *rest = names[i] + same;
+        if (error_nearest(name + same, &rest, 1)) few[kept++] = names[i];
+    }
+    return error_nearest(name, few, kept);
+}
+
 /* After the dry round. */
 static int32_t check_weights(const builder *b)
 {
@@ -348,10 +364,10 @@ static int32_t check_weights(const builder *b)
         if (!b->used[i]) names[unused++] = heed_weights_name(b->weights, i);
     int32_t failed = HEED_OK;
     if (b->missing) {
-        near = error_nearest(b->missing, names, unused);
+        near = nearest_name(b->missing, names, unused);
         failed = error_set(b->error, b->why.code, near ? "%s; nearest of those that nothing uses is \"%.*s\"" : "%s", b->why.text, SHOWN, near);
     } else if (unused) {
-        near = error_nearest(names[0], (const char *const *)b->absent, b->n_absent);
+        near = nearest_name(names[0], (const char *const *)b->absent, b->n_absent);
         failed = error_set(b->error, HEED_E_DATA, near ? "the weights have a tensor \"%.*s\" that nothing in this network uses; nearest of those that it could use is \"%.*s\""
                                                        : "the weights have a tensor \"%.*s\" that nothing in this network uses", SHOWN, names[0], SHOWN, near);
     }
@@ -366,8 +382,9 @@ typedef struct weight_list {
 } weight_list;
 
 /* Every weight port of an op and of the ops inside: port "gain" is tensor "<prefix>gain", port "table" of the op inside
- * that is called "position" is "<prefix>position.table", but "position.table" if the stack put it there. */
-static int32_t collect(builder *b, const resolved *op, const char *prefix, const char *inside, const int64_t *axis, weight_list *list)
+ * that is called "position" is "<prefix>position.table", but "position.table" if the stack put it there. Sizes that the
+ * op's own weights tell are added to `axis`. */
+static int32_t collect(builder *b, const resolved *op, const char *prefix, const char *inside, int64_t *axis, weight_list *list)
 {
     const entry *e = op->entry;
     char *name = NULL, *inner = NULL, **port;
@@ -384,6 +401,8 @@ static int32_t collect(builder *b, const resolved *op, const char *prefix, const
         else if (!bound || !(port = append(&list->name, &list->names, sizeof *port))) failed = error_memory(b->error);
         else if (asprintf(port, "%s%s", inside, w->name) < 0) *port = NULL, failed = error_memory(b->error);
         else *bound = (heed_binding){*port, t};
+        for (int i = 0; t && !*inside && i < e->axes[p].count && t->rank == e->axes[p].count; i++) /* binding checks it later */
+            if (axis[e->axes[p].letter[i] - 'A'] < 0) axis[e->axes[p].letter[i] - 'A'] = t->dim[i];
         free(name);
     }
     for (uint32_t p = 0; p < e->op.params.count && !failed; p++) {

@@ -81,7 +81,8 @@ static int32_t node_of(hwloc_topology_t t, hwloc_obj_t core)
 
 /* Slots: the cores, or with SMT every core's first hardware thread, then every core's second, and so on: a core gets a
  * second worker only when all have one. Returns how many were written; out is of `limit`. */
-static uint32_t slots(hwloc_topology_t t, hwloc_obj_t *core, uint32_t cores, uint32_t smt, topology_place *out, uint32_t limit)
+static uint32_t slots(hwloc_topology_t t, hwloc_obj_t *core, uint32_t cores, uint32_t smt, topology_place *out,
+                      uint32_t limit)
 {
     uint32_t n = 0, before;
     unsigned turn = 0;
@@ -91,7 +92,8 @@ static uint32_t slots(hwloc_topology_t t, hwloc_obj_t *core, uint32_t cores, uin
             hwloc_obj_t o = core[i];
             if (smt) o = hwloc_get_obj_inside_cpuset_by_type(t, core[i]->cpuset, HWLOC_OBJ_PU, turn);
             if (!o) continue;
-            out[n++] = (topology_place){o->cpuset, (int32_t)core[i]->logical_index, package_of(t, core[i]), node_of(t, core[i])};
+            out[n++] = (topology_place){.cpus = o->cpuset, .core = (int32_t)core[i]->logical_index,
+                                        .package = package_of(t, core[i]), .node = node_of(t, core[i])};
         }
         turn++;
     } while (smt && n > before && n < limit);
@@ -130,12 +132,16 @@ static int assign(hwloc_topology_t t, topology_plan *plan)
     return done;
 }
 
-topology_plan *topology_plan_make(hwloc_topology_t t, uint32_t workers, uint32_t pinning, uint32_t smt, heed_error *error)
+topology_plan *topology_plan_make(hwloc_topology_t t, uint32_t workers, uint32_t pinning, uint32_t smt,
+                                  heed_error *error)
 {
     topology_plan *plan = calloc(1, sizeof *plan);
     uint32_t n = count(t, smt);
     if (!workers) workers = n < POOL_LANES_MAX ? n : POOL_LANES_MAX;
-    if (plan) *plan = (topology_plan){workers, n, (workers + n - 1) / n, pinning, smt, calloc(workers, sizeof *plan->place)};
+    if (plan) {
+        *plan = (topology_plan){workers, n, (workers + n - 1) / n, pinning, smt, NULL};
+        plan->place = calloc(workers, sizeof *plan->place);
+    }
     if (!plan || !plan->place) {
         topology_plan_free(plan);
         error_memory(error);

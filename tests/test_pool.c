@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_pool.c: parallel_for. Every tile exactly once, no lane twice at once, all workers take part, wherever it is called
- * from: nested, by several threads at once, in a child of fork. Not speed: bench.
+ * test_pool.c: parallel_for. Every tile exactly once, no lane twice at once, all workers take part, wherever it is
+ * called from: nested, by several threads at once, in a child of fork. Not speed: bench.
  */
 #include "engine.h"
 
@@ -35,11 +35,16 @@ typedef struct job {
 
 static void check_in(job *j, int64_t tile, uint32_t lane)
 {
-    if (lane >= j->lanes || tile < 0 || tile >= TILES || atomic_fetch_add(&j->busy[lane], 1)) atomic_fetch_add(&j->wrong, 1);
-    if (tile >= 0 && tile < TILES) atomic_fetch_add(&j->times[tile], 1), j->plain[tile]++;
+    if (lane >= j->lanes || tile < 0 || tile >= TILES) {
+        atomic_fetch_add(&j->wrong, 1);
+        return;
+    }
+    if (atomic_fetch_add(&j->busy[lane], 1)) atomic_fetch_add(&j->wrong, 1);
+    atomic_fetch_add(&j->times[tile], 1);
+    j->plain[tile]++;
     atomic_fetch_add(&j->tiles, 1);
     if (j->nap_ns) nanosleep(&(struct timespec){0, j->nap_ns}, NULL);
-    if (lane < j->lanes) atomic_fetch_sub(&j->busy[lane], 1);
+    atomic_fetch_sub(&j->busy[lane], 1);
 }
 
 static void tile(void *arg, int64_t i, uint32_t lane)
@@ -65,7 +70,10 @@ static job *job_new(pool *p, long nap_ns)
 static int job_good(job *j, int n, int times)
 {
     int good = !atomic_load(&j->wrong) && atomic_load(&j->tiles) == n * times;
-    for (int i = 0; i < TILES; i++) good &= atomic_load(&j->times[i]) == (i < n ? times : 0) && j->plain[i] == (i < n ? times : 0);
+    for (int i = 0; i < TILES; i++) {
+        int want = i < n ? times : 0;
+        good &= atomic_load(&j->times[i]) == want && j->plain[i] == want;
+    }
     return good;
 }
 
@@ -352,8 +360,10 @@ static void a_fork_in_the_middle_of_anothers_job(void **state)
 {
     (void)state;
     pool *p = pool_new(3, HEED_PIN_COMPACT, 0, NULL);
-    caller c = {p, 0};
+    static caller c;
+    c = (caller){p, 0};
     pthread_t t;
+    assert_true(run(p, 100, 1)); /* the threads are there: the child, which has but one, must not wait for them */
     assert_int_equal(pthread_create(&t, NULL, call_often, &c), 0);
     for (int k = 0; k < 10; k++) assert_true(in_child(p, 0));
     pthread_join(t, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * heed/kit/math.h: functions of a vector. The polynomials are our own least-maximum fits; the bound of each is over all
- * floats of its range and includes rounding. What is rare or hard (sin, cos, pow, erf) is SLEEF's: <heed/kit/sleef.h>.
+ * floats of its range and includes rounding. pow, which is needed for a few numbers only, is SLEEF's: <heed/kit/sleef.h>.
  */
 #if (defined KIT_SCALAR && !defined HEED_KIT_MATH_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_MATH_AVX2) ||        \
     (defined KIT_AVX512 && !defined HEED_KIT_MATH_AVX512) || (defined KIT_NEON && !defined HEED_KIT_MATH_NEON)
@@ -77,7 +77,7 @@ KIT_INLINE vf v_sigmoid(vf x)
     return v_div(v_select(v_lt(x, v_set(0.0f)), e, v_set(1.0f)), d);
 }
 
-/* The normal distribution's integral from -infinity to x, (1 + erf(x / sqrt 2)) / 2, within 6 ulp down to 1e-37, and 0
+/* The normal distribution's integral from -infinity to x, (1 + erf(x / sqrt 2)) / 2, within 4 ulp for x >= 0, 8 below
  * below: e^(-x^2/2) times a polynomial in 1 / (1 + |x| 5/16), so that nothing cancels on the left. */
 KIT_INLINE vf v_phi(vf x)
 {
@@ -98,6 +98,17 @@ KIT_INLINE vf v_phi(vf x)
     e = v_fma(e, v_mul(v_set(-0.5f), rest), e);
     vf left = v_mul(e, p);
     return v_select(v_lt(x, v_set(0.0f)), left, v_sub(v_set(1.0f), left));
+}
+
+/* sin x and cos x within 1 ulp for |x| <= pi / 4, an eighth of a turn: reducing larger ones is the caller's work, in
+ * float64 (kit_angles of kit/sleef.h). */
+KIT_INLINE void v_sincos(vf x, vf *sine, vf *cosine)
+{
+    vf z = v_mul(x, x);
+    vf p = v_fma(v_fma(v_set(-0x1.994380p-13f), z, v_set(0x1.11073ap-7f)), z, v_set(-0x1.555546p-3f));
+    *sine = v_fma(v_mul(x, z), p, x);
+    p = v_fma(v_fma(v_set(0x1.99eb4ap-16f), z, v_set(-0x1.6c0c32p-10f)), z, v_set(0x1.55554ap-5f));
+    *cosine = v_fma(v_mul(z, z), p, v_fma(v_set(-0.5f), z, v_set(1.0f)));
 }
 
 /* ln x within 2 ulp for normal x > 0 (one lane after another: it is for a few numbers, not for inner loops). */

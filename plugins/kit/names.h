@@ -43,6 +43,7 @@
 #define v_tanh KIT(v_tanh)
 #define v_sigmoid KIT(v_sigmoid)
 #define v_phi KIT(v_phi)             /* normal distribution function              */
+#define v_sincos KIT(v_sincos)
 #define v_log KIT(v_log)
 
 #define v_load_f16 KIT(v_load_f16)

@@ -102,6 +102,17 @@ KIT_INLINE char *kit_row(const heed_tensor *t, int64_t row)
     return (char *)t->data + offset * kit_width(t->dtype);
 }
 
+/* Address of element i, counted over all axes. */
+KIT_INLINE char *kit_element(const heed_tensor *t, int64_t i)
+{
+    int64_t offset = 0;
+    for (int a = t->rank - 1; a >= 0; a--) {
+        offset += i % t->dim[a] * t->stride[a];
+        i /= t->dim[a];
+    }
+    return (char *)t->data + offset * kit_width(t->dtype);
+}
+
 /* One integer of an index tensor. */
 KIT_INLINE int64_t kit_index(const heed_tensor *t, const char *at)
 {

@@ -106,8 +106,17 @@ static placed place(const heed_tensor *shape, int layout)
 
 static void unplace(placed *p) { munmap(p->map, p->map_bytes); }
 
-/* Copies elements between two views of the same shape. */
-static void copy(const heed_tensor *to, const heed_tensor *from)
+heed_tensor tensor_slice(const heed_tensor *t, int axis, int64_t from, int64_t n)
+{
+    heed_tensor s = *t;
+    uint64_t offset = (uint64_t)(from * t->stride[axis]) * heed_dtype_bytes(t->dtype);
+    s.dim[axis] = n;
+    s.data = (char *)t->data + offset;
+    s.bytes = offset < t->bytes ? t->bytes - offset : 0;
+    return s;
+}
+
+void tensor_copy(const heed_tensor *to, const heed_tensor *from)
 {
     int64_t n = heed_tensor_elements(from), width = heed_dtype_bytes(from->dtype);
     for (int64_t i = 0; i < n; i++) {
@@ -133,7 +142,7 @@ static int listed(const char *list, const char *name)
     return 0;
 }
 
-static double element(const heed_tensor *t, int64_t i)
+double tensor_get(const heed_tensor *t, int64_t i)
 {
     switch (t->dtype) {
     case HEED_F32: return ((float *)t->data)[i];
@@ -141,6 +150,17 @@ static double element(const heed_tensor *t, int64_t i)
     case HEED_BF16: return kit_from_bf16(((uint16_t *)t->data)[i]);
     case HEED_I64: return (double)((int64_t *)t->data)[i];
     default: return ((int32_t *)t->data)[i];
+    }
+}
+
+void tensor_put(const heed_tensor *t, int64_t i, double value)
+{
+    switch (t->dtype) {
+    case HEED_F32: ((float *)t->data)[i] = (float)value; return;
+    case HEED_F16: ((uint16_t *)t->data)[i] = kit_to_f16((float)value); return;
+    case HEED_BF16: ((uint16_t *)t->data)[i] = kit_to_bf16((float)value); return;
+    case HEED_I64: ((int64_t *)t->data)[i] = (int64_t)value; return;
+    default: ((int32_t *)t->data)[i] = (int32_t)value;
     }
 }
 
@@ -155,9 +175,7 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
             ((int64_t *)t->data)[i] = limit > 0 ? (int64_t)(r % (uint64_t)limit) : 0;
             continue;
         }
-        float x = harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f);
-        if (t->dtype == HEED_F32) ((float *)t->data)[i] = x;
-        else ((uint16_t *)t->data)[i] = t->dtype == HEED_F16 ? kit_to_f16(x) : kit_to_bf16(x);
+        tensor_put(t, i, harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f));
     }
 }
 
@@ -234,10 +252,42 @@ void call_make(call *c, const call_case *how)
         int64_t n = heed_tensor_elements(&c->plain[i]);
         c->oracle.d[i] = calloc((size_t)n + 1, sizeof(double));
         c->oracle.f[i] = calloc((size_t)n + 1, sizeof(float));
-        for (int64_t j = 0; j < n && port->role != HEED_OUTPUT; j++) {
-            c->oracle.d[i][j] = element(&c->plain[i], j);
+    }
+    call_update(c);
+}
+
+void call_update(call *c)
+{
+    for (uint32_t i = 0; i < c->op->ports.count; i++)
+        for (int64_t j = 0; c->plain[i].data && port_of(c, i)->role != HEED_OUTPUT && j < heed_tensor_elements(&c->plain[i]); j++) {
+            c->oracle.d[i][j] = tensor_get(&c->plain[i], j);
             c->oracle.f[i][j] = (float)c->oracle.d[i][j];
         }
+}
+
+int call_port(const call *c, const char *name)
+{
+    int i = oracle_port(&c->oracle, name);
+    if (i < 0) fail_msg("%s has no port %s", c->op->id, name);
+    return i;
+}
+
+void call_after(call *c, const heed_tensor *k, const heed_tensor *v)
+{
+    const heed_tensor *past[] = {k, v};
+    c->oracle.past = k->dim[1];
+    for (int i = 0; i < 2; i++) {
+        uint32_t p = c->oracle.ports++;
+        assert_true(p < ORACLE_PORTS);
+        heed_tensor dense = heed_tensor_of(NULL, past[i]->dtype, past[i]->rank, past[i]->dim);
+        if (heed_tensor_alloc(&dense, NULL)) fail_msg("no memory");
+        tensor_copy(&dense, past[i]);
+        int64_t n = heed_tensor_elements(&dense);
+        c->oracle.port[p] = i ? "past_v" : "past_k";
+        c->oracle.d[p] = calloc((size_t)n + 1, sizeof(double));
+        c->oracle.f[p] = calloc((size_t)n + 1, sizeof(float));
+        for (int64_t j = 0; j < n; j++) c->oracle.f[p][j] = (float)(c->oracle.d[p][j] = tensor_get(&dense, j));
+        free(dense.data);
     }
 }
 
@@ -250,37 +300,64 @@ void call_free(call *c)
     }
 }
 
-void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed_tensor out[ORACLE_PORTS])
+/* The bindings of one role. */
+static uint32_t bindings(const call *c, uint32_t role, heed_tensor by_port[ORACLE_PORTS], heed_binding to[ORACLE_PORTS])
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->op->ports.count; i++)
+        if (port_of(c, i)->role == role && by_port[i].data) to[n++] = (heed_binding){port_of(c, i)->name, &by_port[i]};
+    return n;
+}
+
+static heed_instance *open_with(const call *c, const char *isa, uint32_t threads, heed_tensor by_port[ORACLE_PORTS])
 {
     heed_error e;
-    placed at[ORACLE_PORTS];
-    heed_binding in[ORACLE_PORTS], weights[ORACLE_PORTS], outputs[ORACLE_PORTS];
-    uint32_t n_in = 0, n_weights = 0, n_out = 0, ports = c->op->ports.count;
-    memset(at, 0, sizeof at);
-    for (uint32_t i = 0; i < ports; i++) {
-        const heed_port *port = port_of(c, i);
-        if (!c->plain[i].data) continue;
-        at[i] = place(&c->plain[i], layout);
-        if (port->role != HEED_OUTPUT) copy(&at[i].view, &c->plain[i]);
-        heed_binding b = {port->name, &at[i].view};
-        if (port->role == HEED_INPUT) in[n_in++] = b;
-        else if (port->role == HEED_WEIGHT) weights[n_weights++] = b;
-        else outputs[n_out++] = b;
-    }
-    heed_opening opening = {.size = sizeof opening, .n_weights = n_weights, .weights = weights, .axes = c->oracle.axis, .isa = isa};
-    heed_instance *instance = heed_instance_open(harness_engine(threads), c->how->spec, &opening, &e);
-    if (!instance) fail_msg("%s: %s", c->how->spec, e.text);
-    if (isa) assert_string_equal(heed_instance_path(instance)->name, isa);
-    if (heed_run(instance, in, n_in, outputs, n_out, NULL, &e)) fail_msg("%s [%s]: %s", c->how->spec, c->how->axes, e.text);
+    heed_binding weights[ORACLE_PORTS];
+    heed_opening opening = {.size = sizeof opening, .weights = weights, .axes = c->oracle.axis, .isa = isa};
+    opening.n_weights = bindings(c, HEED_WEIGHT, by_port, weights);
+    heed_instance *i = heed_instance_open(harness_engine(threads), c->how->spec, &opening, &e);
+    if (!i) fail_msg("%s: %s", c->how->spec, e.text);
+    if (isa) assert_string_equal(heed_instance_path(i)->name, isa);
+    return i;
+}
+
+heed_instance *call_open(const call *c, const char *isa, uint32_t threads) { return open_with(c, isa, threads, (heed_tensor *)c->plain); }
+
+int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS], heed_sequence *const *sequences, heed_error *error)
+{
+    heed_binding in[ORACLE_PORTS], out[ORACLE_PORTS];
+    uint32_t n_in = bindings(c, HEED_INPUT, by_port, in), n_out = bindings(c, HEED_OUTPUT, by_port, out);
+    return heed_run(i, in, n_in, out, n_out, sequences, error);
+}
+
+void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS])
+{
     memset(out, 0, sizeof *out * ORACLE_PORTS);
-    for (uint32_t i = 0; i < ports; i++) {
+    for (uint32_t i = 0; i < c->op->ports.count; i++) {
         if (port_of(c, i)->role != HEED_OUTPUT || !c->plain[i].data) continue;
         out[i] = c->plain[i];
         if (heed_tensor_alloc(&out[i], NULL)) fail_msg("no memory");
-        copy(&out[i], &at[i].view);
     }
+}
+
+void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed_tensor out[ORACLE_PORTS])
+{
+    heed_error e;
+    placed at[ORACLE_PORTS] = {0};
+    heed_tensor views[ORACLE_PORTS] = {0};
+    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+        if (!c->plain[i].data) continue;
+        at[i] = place(&c->plain[i], layout);
+        views[i] = at[i].view;
+        if (port_of(c, i)->role != HEED_OUTPUT) tensor_copy(&views[i], &c->plain[i]);
+    }
+    heed_instance *instance = open_with(c, isa, threads, views);
+    if (call_with(c, instance, views, NULL, &e)) fail_msg("%s [%s]: %s", c->how->spec, c->how->axes, e.text);
+    outputs_make(c, out);
+    for (uint32_t i = 0; i < c->op->ports.count; i++)
+        if (out[i].data) tensor_copy(&out[i], &views[i]);
     heed_instance_close(instance);
-    for (uint32_t i = 0; i < ports; i++)
+    for (uint32_t i = 0; i < c->op->ports.count; i++)
         if (at[i].map) unplace(&at[i]);
 }
 
@@ -297,7 +374,7 @@ int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b)
     for (uint32_t i = 0; i < c->op->ports.count; i++) {
         if (port_of(c, i)->role != HEED_OUTPUT || !a[i].data) continue;
         for (int64_t j = 0; j < heed_tensor_elements(&a[i]); j++) {
-            double x = element(&a[i], j), y = element(&b[i], j);
+            double x = tensor_get(&a[i], j), y = tensor_get(&b[i], j);
             int64_t width = heed_dtype_bytes(a[i].dtype);
             if (memcmp((char *)a[i].data + j * width, (char *)b[i].data + j * width, (size_t)width) && !(isnan(x) && isnan(y))) return 0;
         }
@@ -318,10 +395,21 @@ static void naive_errors(const call *c, const oracle *o, double error[ORACLE_POR
         call_case how = *c->how;
         how.seed += 1000003u * (uint64_t)draw;
         call_make(&again, &how);
+        for (uint32_t p = 0; p < c->op->ports.count && draw == 0; p++) /* the very data, which a test may have changed */
+            if (c->plain[p].data && port_of(c, p)->role != HEED_OUTPUT) tensor_copy(&again.plain[p], &c->plain[p]);
+        call_update(&again);
         again.oracle.skip_key = c->oracle.skip_key;
         again.oracle.scale_factor = c->oracle.scale_factor;
+        for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) { /* the past is lent */
+            again.oracle.port[p] = c->oracle.port[p];
+            again.oracle.d[p] = c->oracle.d[p];
+            again.oracle.f[p] = c->oracle.f[p];
+        }
+        again.oracle.ports = c->oracle.ports;
+        again.oracle.past = c->oracle.past;
         o->f64(&again.oracle);
         o->f32(&again.oracle);
+        for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) again.oracle.d[p] = NULL, again.oracle.f[p] = NULL;
         for (uint32_t p = 0; p < c->op->ports.count; p++) {
             if (port_of(c, p)->role != HEED_OUTPUT || !again.plain[p].data) continue;
             int64_t n = heed_tensor_elements(&again.plain[p]);
@@ -340,7 +428,7 @@ static double worst(const double *exact, double naive_error, const heed_tensor *
 {
     double worst_ratio = 0;
     for (int64_t i = 0; i < heed_tensor_elements(out); i++) {
-        double y = element(out, i), x = exact[i];
+        double y = tensor_get(out, i), x = exact[i];
         if (isnan(x) || isnan(y) || isinf(x) || isinf(y)) {
             if (!(isnan(x) && isnan(y)) && x != y) return INFINITY;
             continue;

@@ -47,9 +47,29 @@ typedef struct call {
 
 void call_make(call *c, const call_case *how);
 void call_free(call *c);
+int call_port(const call *c, const char *name); /* index */
+/* The oracle takes over what a test has written into plain[]. */
+void call_update(call *c);
+/* Tells the oracle of keys and values [B, P, G, ...] that a state holds already: they stand before k and v. */
+void call_after(call *c, const heed_tensor *k, const heed_tensor *v);
 /* Runs on a path, with that many threads and that layout; outputs, contiguous, into out[port].data (malloc'ed). */
 void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed_tensor out[ORACLE_PORTS]);
 void outputs_free(heed_tensor out[ORACLE_PORTS]);
+
+/* The same in parts, for tests that look at single runs: the op, on a path (NULL: the best) and with that many threads,
+ * and one run of it on tensors by port, where they lie (data NULL: absent). Answers what heed_run answers. */
+heed_instance *call_open(const call *c, const char *isa, uint32_t threads);
+int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS], heed_sequence *const *sequences, heed_error *error);
+/* Contiguous outputs of the call's shapes, zeroed; outputs_free. */
+void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS]);
+
+/* A view of [from, from + n) of one axis. */
+heed_tensor tensor_slice(const heed_tensor *t, int axis, int64_t from, int64_t n);
+/* Copies elements between two views of the same shape and dtype. */
+void tensor_copy(const heed_tensor *to, const heed_tensor *from);
+/* Element i of a contiguous tensor; a float is rounded to the tensor's dtype. */
+double tensor_get(const heed_tensor *t, int64_t i);
+void tensor_put(const heed_tensor *t, int64_t i, double value);
 /* 1 if all outputs have the same bits; NaNs count as equal. */
 int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b);
 

@@ -17,17 +17,6 @@ typedef struct embed_call {
     const heed_tensor *tokens, *table, *out;
     int64_t rows, rows_per_tile;
 } embed_call;
-
-/* Token number i, over all axes. */
-KIT_INLINE int64_t token_at(const heed_tensor *tokens, int64_t i)
-{
-    int64_t offset = 0;
-    for (int a = tokens->rank - 1; a >= 0; a--) {
-        offset += i % tokens->dim[a] * tokens->stride[a];
-        i /= tokens->dim[a];
-    }
-    return kit_index(tokens, (const char *)tokens->data + offset * kit_width(tokens->dtype));
-}
 #endif
 
 static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
@@ -38,7 +27,7 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
     int64_t end = (tile + 1) * c->rows_per_tile < c->rows ? (tile + 1) * c->rows_per_tile : c->rows;
     (void)lane;
     for (int64_t r = tile * c->rows_per_tile; r < end; r++) {
-        int64_t token = token_at(c->tokens, r);
+        int64_t token = kit_index(c->tokens, kit_element(c->tokens, r));
         const char *from = kit_at(table, &token, 1);
         char *to = kit_row(out, r);
         for (int64_t i = 0; i < width; i += 16) {
@@ -54,7 +43,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     const heed_tensor *table = &((const embed *)instance)->table, *tokens = call->tensor[TOKENS], *out = call->tensor[OUT];
     int64_t rows = kit_rows(out), per_tile = 16384 / (table->dim[1] + 1) + 1;
     for (int64_t r = 0; r < rows; r++) {
-        int64_t token = token_at(tokens, r);
+        int64_t token = kit_index(tokens, kit_element(tokens, r));
         if (token < 0 || token >= table->dim[0])
             return kit_fail(call->sink, HEED_E_ARGUMENT, "token %lld (number %lld) is not in the table, which has %lld rows",
                             (long long)token, (long long)r, (long long)table->dim[0]);

@@ -47,9 +47,8 @@ static int32_t init(void *memory, const heed_open *open)
     self->base = open->value[BASE].f;
     self->pairs = open->value[PAIRS].i;
     self->width = open->value[WIDTH].given ? open->value[WIDTH].i : 0;
-    self->fma = kit_sleef_fma();
     self->count = count(open);
-    kit_frequencies(self->theta, self->count, self->base, 2, 2 * (double)self->count, self->fma);
+    kit_frequencies(self->theta, self->count, self->base, 2, 2 * (double)self->count);
     return HEED_OK;
 }
 

@@ -17,8 +17,6 @@ enum { INTERLEAVED, HALF };
 typedef struct rope {
     double base;
     int64_t pairs, width; /* width 0: all of D */
-    int32_t fma;
-    int32_t reserved;
     int64_t count;        /* of theta: 0 if D was not known when opened */
     double theta[];
 } rope;
@@ -67,7 +65,7 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
         int64_t index[3] = {item % batch, item / batch, 0};
         int64_t position = positions ? kit_index(positions, kit_at(positions, index, 2)) : index[1];
         if (fresh || position != last) {
-            KIT(kit_angles)(sine, cosine, c->theta, width / 2, position, c->self->fma);
+            KIT(kit_angles)(sine, cosine, c->theta, width / 2, position);
             if (c->self->pairs == INTERLEAVED) {
                 float *s2 = sine + 2 * n, *k2 = sine + 4 * n;
                 for (int64_t i = 0; i < n; i++) s2[2 * i] = -sine[i], s2[2 * i + 1] = sine[i], k2[2 * i] = k2[2 * i + 1] = cosine[i];
@@ -96,7 +94,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int64_t width = self->width ? self->width : x->dim[3], per_tile = 16384 / (x->dim[2] * x->dim[3] + 1) + 1;
     rope_call c = {call, self, self->theta, width, x->dim[0] * x->dim[1], per_tile};
     if (self->count != width / 2) {
-        kit_frequencies(call->workspace, width / 2, self->base, 2, (double)width, self->fma);
+        kit_frequencies(call->workspace, width / 2, self->base, 2, (double)width);
         c.theta = call->workspace;
     }
     return call->host->parallel_for(call->host, (c.items + per_tile - 1) / per_tile, KIT(tile), &c);

@@ -35,7 +35,6 @@ static int32_t init(void *memory, const heed_open *open)
     self->base = open->value[BASE].f;
     self->layout = open->value[LAYOUT].i;
     self->exponent = open->value[EXPONENT].i;
-    self->fma = kit_sleef_fma();
     self->width = HEED_AXIS(open->axis, 'M');
     if (self->width > 0) make_theta(self, self->theta, self->width);
     return HEED_OK;

@@ -17,8 +17,6 @@ typedef struct sinusoidal {
     double base;
     int64_t layout, exponent;
     int64_t width; /* M that theta is made for; -1 if not known when opened */
-    int32_t fma;
-    int32_t reserved;
     double theta[];
 } sinusoidal;
 
@@ -36,7 +34,7 @@ KIT_INLINE void make_theta(const sinusoidal *self, double *theta, int64_t m)
 {
     int64_t steps = m / 2 > 2 ? m / 2 - 1 : 1;
     kit_frequencies(theta, frequencies(self->layout, m), self->base, self->exponent == PAPER ? 2 : 1,
-                    self->exponent == PAPER ? (double)m : (double)steps, self->fma);
+                    self->exponent == PAPER ? (double)m : (double)steps);
 }
 
 /* Floats of a lane's scratch: sines, cosines, and the row that they make. */
@@ -54,7 +52,7 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
         int64_t index[2] = {item % batch, item / batch};
         int64_t position = positions ? kit_index(positions, kit_at(positions, index, 2)) : index[1];
         if (fresh || position != last) {
-            KIT(kit_angles)(sine, cosine, c->theta, n, position, c->self->fma);
+            KIT(kit_angles)(sine, cosine, c->theta, n, position);
             if (c->self->layout == INTERLEAVED)
                 for (int64_t i = 0; i < n; i++) row[2 * i] = sine[i], row[2 * i + 1] = cosine[i];
             else

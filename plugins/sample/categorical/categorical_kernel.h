@@ -51,10 +51,10 @@ static void KIT(tile)(void *arg, int64_t b, uint32_t lane)
 {
     const sample_call *c = arg;
     const heed_tensor *logits = c->call->tensor[LOGITS], *draw = c->call->tensor[DRAW];
-    float *row = (float *)(c->call->scratch + lane * c->call->scratch_stride), d = 0.0f;
+    float *row = (float *)(c->call->scratch + lane * c->call->scratch_stride), d[16] = {0};
     kit_read_row(row, kit_at(logits, &b, 1), logits->dtype, logits->stride[1], logits->dim[1]);
-    if (draw) kit_read_row(&d, kit_at(draw, &b, 1), draw->dtype, 1, 1);
-    c->token[b] = logits->dim[1] ? KIT(pick)(row, logits->dim[1], c->temperature, d) : HAS_NONE;
+    if (draw) kit_read_row(d, kit_at(draw, &b, 1), draw->dtype, 1, 1);
+    c->token[b] = logits->dim[1] ? KIT(pick)(row, logits->dim[1], c->temperature, d[0]) : HAS_NONE;
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
