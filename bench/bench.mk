@@ -1,1 +1,1 @@
-bench_sources = bench/bench.c bench/peaks.c bench/bench.h
+bench_sources = bench/bench.c bench/case.c bench/peaks.c bench/report.c bench/bench.h

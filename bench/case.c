@@ -102,17 +102,14 @@ static void print_shape(bench_call *c)
         if (!strchr(letters, a)) letters[strlen(letters)] = a;
     c->text[0] = 0;
 #define PUT(...) (n += (size_t)snprintf(c->text + n, sizeof c->text - n, __VA_ARGS__), n = n < sizeof c->text ? n : sizeof c->text - 1)
-    int leading = 0;
+    int leading = 0, rows = s->n_leading == 1 && s->leading[0] == AXIS(s, 'T'); /* leading axes: T rows */
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++) leading |= c->tensor[p].rank >= 0 && c->entry->axes[p].leading;
-    if (leading && s->n_leading == 1 && s->leading[0] == AXIS(s, 'T')) {
-        PUT("T=%lld", (long long)s->leading[0]);
-    } else if (leading) {
-        for (int i = 0; i < s->n_leading; i++) PUT("%s%lld", i ? "x" : "x=", (long long)s->leading[i]);
-    }
+    if (leading && rows) PUT("T=%lld", (long long)s->leading[0]);
+    for (int i = 0; leading && !rows && i < s->n_leading; i++) PUT("%s%lld", i ? "x" : "x=", (long long)s->leading[i]);
     for (const char *a = letters; *a; a++) {
         int used = 0;
         for (uint32_t p = 0; p < c->entry->op.ports.count; p++) used |= c->tensor[p].rank >= 0 && has_axis(c->entry, p, *a);
-        if (!used || (*a == 'T' && leading)) continue;
+        if (!used || (*a == 'T' && leading && rows)) continue;
         if (*a == 'S' && AXIS(s, 'S') == AXIS(s, 'T')) continue;
         if ((*a == 'G' && AXIS(s, 'G') == AXIS(s, 'H')) || (*a == 'E' && AXIS(s, 'E') == AXIS(s, 'D'))) continue;
         if (c->stateful && (*a == 'T' || *a == 'S')) continue;
@@ -443,49 +440,62 @@ static int halve(const entry *e, bench_shape *s)
     return largest > 1;
 }
 
-/* What a path is given to do, sequences included. */
+/* What a path is given to do, the filling of sequences included. */
 static double work(const bench_case *c)
 {
-    const bench_shape *s = &c->call->shape;
     double once = c->flops > 4 * c->bytes ? c->flops : 4 * c->bytes;
-    return c->call->stateful ? once * (double)(s->decode / CHUNK + 1) : once;
+    return c->call->stateful ? once * (double)(c->call->shape.decode / CHUNK + 1) : once;
+}
+
+/* Makes the shape smaller, until the scalar path is done in a moment. Tensors have no data. */
+static int32_t reduce(bench_call *shapes, const bench_case *c, heed_error *error)
+{
+    bench_case smaller = *c;
+    int32_t failed = HEED_OK;
+    *shapes = *c->call;
+    smaller.call = shapes;
+    while (!failed && work(&smaller) > WORK_MAX && halve(shapes->entry, &shapes->shape)) {
+        make_shapes(shapes);
+        if (shapes->stateful) { /* its sequences are those of the full shape */
+            double share = (double)(shapes->shape.decode * AXIS(&shapes->shape, 'B')) /
+                           (double)(c->call->shape.decode * AXIS(&c->call->shape, 'B'));
+            smaller.flops = c->flops * share;
+            smaller.bytes = c->bytes * share;
+        } else {
+            failed = estimate(&smaller, error);
+        }
+    }
+    return failed;
+}
+
+/* One run on a path, on tensors of its own. */
+static int32_t run_once(bench_call *call, heed_engine *engine, const resolved *op, const bench_shape *shape, uint32_t dtype,
+                        const char *isa, heed_error *error)
+{
+    bench_case c = {.call = NULL};
+    int32_t failed = bench_call_make(call, op, shape, dtype, error);
+    if (!failed) failed = start(&c, engine, op, call, isa, error);
+    if (!failed) failed = bench_case_run(&c, error);
+    if (c.call) bench_case_close(&c);
+    return failed;
 }
 
 /* Runs the scalar path on what `c` has just computed, or, where that takes long, both paths on a smaller shape. */
 static int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa, heed_error *error)
 {
     const bench_call *full = c->call;
-    bench_call shapes = *full; /* shares data, which estimates do not touch */
-    bench_case smaller = *c;
-    smaller.call = &shapes;
-    int reduced = 0;
-    int32_t failed = HEED_OK;
-    while (!failed && work(&smaller) > WORK_MAX && halve(full->entry, &shapes.shape)) {
-        make_shapes(&shapes);
-        /* a state's length is that of the full shape: its cost falls as the keys do */
-        if (full->stateful) smaller.flops = c->flops * (double)shapes.shape.decode / (double)full->shape.decode * (double)AXIS(&shapes.shape, 'B') / (double)AXIS(&full->shape, 'B'),
-                            smaller.bytes = c->bytes * (double)shapes.shape.decode / (double)full->shape.decode * (double)AXIS(&shapes.shape, 'B') / (double)AXIS(&full->shape, 'B');
-        else failed = estimate(&smaller, error);
-        reduced = 1;
-    }
+    bench_call shapes, ours = {.entry = NULL}, plain = {.entry = NULL};
+    int32_t failed = reduce(&shapes, c, error);
+    if (failed) return failed;
     snprintf(c->judged, sizeof c->judged, "%s", shapes.text);
-    if (failed || (!reduced && !strcmp(heed_instance_path(c->instance)->name, "scalar"))) return failed;
-
-    bench_call ours = {.entry = NULL}, plain = {.entry = NULL};
-    bench_case run = {.call = NULL};
-    const bench_call *mine = full;
-    if (reduced) {
-        mine = &ours;
-        failed = bench_call_make(&ours, op, &shapes.shape, full->dtype, error);
-        if (!failed) failed = start(&run, engine, op, &ours, isa, error);
-        if (!failed) failed = bench_case_run(&run, error);
-        if (run.call) bench_case_close(&run);
+    int reduced = strcmp(shapes.text, full->text) != 0;
+    if (!strcmp(heed_instance_path(c->instance)->name, "scalar")) return HEED_OK;
+    if (reduced) failed = run_once(&ours, engine, op, &shapes.shape, full->dtype, isa, error);
+    if (!failed) failed = run_once(&plain, engine, op, &shapes.shape, full->dtype, "scalar", error);
+    if (!failed) {
+        const bench_call *mine = reduced ? &ours : full;
+        c->max_error = hash_outputs(mine) == hash_outputs(&plain) ? 0 : difference(mine, &plain);
     }
-    if (!failed) failed = bench_call_make(&plain, op, &shapes.shape, full->dtype, error);
-    if (!failed) failed = start(&run, engine, op, &plain, "scalar", error);
-    if (!failed) failed = bench_case_run(&run, error);
-    if (run.call) bench_case_close(&run);
-    if (!failed) c->max_error = hash_outputs(mine) == hash_outputs(&plain) ? 0 : difference(mine, &plain);
     bench_call_free(&ours);
     bench_call_free(&plain);
     return failed;

@@ -179,7 +179,10 @@ def record(model, a):
     for prompt in PROMPTS:
         logits = last_logits(model, prompt.encode())
         text, gap = greedy(model, prompt.encode())
+        top = logits.topk(5)
         prompts.append({"prompt": prompt, "first_8": [round(v, 6) for v in logits[:8].tolist()],
+                        "top_5_tokens": top.indices.tolist(),
+                        "top_5": [round(v, 6) for v in top.values.tolist()],
                         "argmax": logits.argmax().item(), "greedy": text.decode("ascii"),
                         "greedy_smallest_gap": round(gap, 6)})
     with open(a.file, "rb") as f:

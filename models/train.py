@@ -62,6 +62,7 @@ def save(model, path):
     """Write the weights as f16, and replace the file only when it is whole."""
     tensors = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
     save_file(tensors, path + ".part", metadata={"heed.spec": SPEC, "format": "pt"})
+    os.chmod(path + ".part", 0o644)
     os.replace(path + ".part", path)
     size = os.path.getsize(path)
     if size > SIZE_LIMIT:

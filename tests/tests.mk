@@ -14,7 +14,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool \
-  tests/test_ops
+  tests/test_ops tests/test_hashes
 test_scripts = tests/test_commands.sh
 
 if HAVE_CMOCKA
@@ -57,6 +57,11 @@ tests_test_ops_SOURCES = tests/test_ops.c $(op_harness)
 tests_test_ops_CPPFLAGS = $(test_cppflags)
 tests_test_ops_CFLAGS = $(test_cflags)
 tests_test_ops_LDADD = $(test_libs)
+
+tests_test_hashes_SOURCES = tests/test_hashes.c tests/golden_hashes.h $(op_harness)
+tests_test_hashes_CPPFLAGS = $(test_cppflags)
+tests_test_hashes_CFLAGS = $(test_cflags)
+tests_test_hashes_LDADD = $(test_libs)
 
 EXTRA_DIST += $(test_scripts)
 

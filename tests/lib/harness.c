@@ -63,10 +63,15 @@ uint64_t harness_random(uint64_t *seed) /* splitmix64 */
     return z ^ z >> 31;
 }
 
+/* The sum of twelve uniform numbers, which is as good as normal here and, in integers, the same on every machine. */
 float harness_normal(uint64_t *seed)
 {
-    double u = (double)(harness_random(seed) >> 11) * 0x1p-53 + 0x1p-54, v = (double)(harness_random(seed) >> 11) * 0x1p-53;
-    return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
+    int64_t sum = -6 * ((int64_t)1 << 20);
+    for (int i = 0; i < 4; i++) {
+        uint64_t r = harness_random(seed);
+        sum += (int64_t)(r & 0xfffff) + (int64_t)(r >> 20 & 0xfffff) + (int64_t)(r >> 40 & 0xfffff);
+    }
+    return (float)((double)sum * 0x1p-20);
 }
 
 /* ---- tensors in awkward places ---- */
@@ -95,7 +100,8 @@ static placed place(const heed_tensor *shape, int layout)
     p.map_bytes = (bytes + 64 + page - 1) / page * page + page;
     p.map = mmap(NULL, p.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(p.map != MAP_FAILED);
-    mprotect((char *)p.map + p.map_bytes - page, page, PROT_NONE);
+    /* qemu's AVX2 masked loads read all lanes: a run on it says HEED_TEST_GUARD=no */
+    if (!getenv("HEED_TEST_GUARD")) mprotect((char *)p.map + p.map_bytes - page, page, PROT_NONE);
     memset(p.map, 0x5a, p.map_bytes - page);
     size_t end = p.map_bytes - page - bytes;
     if (layout != SHIFTED) end &= ~(size_t)63; /* aligned; else the last element touches the page that can not be read */
@@ -313,7 +319,9 @@ static heed_instance *open_with(const call *c, const char *isa, uint32_t threads
 {
     heed_error e;
     heed_binding weights[ORACLE_PORTS];
-    heed_opening opening = {.size = sizeof opening, .weights = weights, .axes = c->oracle.axis, .isa = isa};
+    int64_t axes[HEED_AXES]; /* an instance is for any batch and any length */
+    for (int a = 0; a < HEED_AXES; a++) axes[a] = strchr("BTS", 'A' + a) ? -1 : c->oracle.axis[a];
+    heed_opening opening = {.size = sizeof opening, .weights = weights, .axes = axes, .isa = isa};
     opening.n_weights = bindings(c, HEED_WEIGHT, by_port, weights);
     heed_instance *i = heed_instance_open(harness_engine(threads), c->how->spec, &opening, &e);
     if (!i) fail_msg("%s: %s", c->how->spec, e.text);
