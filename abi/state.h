@@ -7,7 +7,8 @@
  * A page holds no pointers: sending a state is sending bytes.
  *
  * An op with `page_tokens` = n keeps tokens [i n, (i+1) n) in page i. An op with page_tokens = 0 keeps everything in
- * page 0 (a recurrent state), which every call may write.
+ * page 0 (a recurrent state), which every call may write. An op finds what is wrong with a call before it writes to a page:
+ * a call that fails leaves what was remembered as it was.
  */
 #ifndef HEED_ABI_STATE_H
 #define HEED_ABI_STATE_H
@@ -18,7 +19,7 @@ typedef struct heed_state_size {
     uint32_t size;
     uint32_t version;    /* of the format below; a saved state of another version is refused */
     const char *format;  /* names the layout of a page: "kv/f32"; static storage */
-    uint64_t page_bytes; /* 0: the op has no state */
+    uint64_t page_bytes; /* 0: does not follow from the axes that are known */
     int64_t page_tokens;
 } heed_state_size;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench.c: heed bench: options, rounds, statistics. In each round the machine's peaks are taken, then every case; a number
- * is the median over the rounds of the round's best, so that a neighbour who comes and goes moves it little, and a case
- * is put beside the peaks of its own round.
+ * bench.c: heed bench: options, rounds, statistics. In each round the machine's peaks are taken, then every case; a
+ * number is the median over the rounds of the round's best, so that a neighbour who comes and goes moves it little, and
+ * a case is put beside the peaks of its own round.
  *
  * Invariant: nothing is printed on standard output, and no file is touched, before all has been measured.
  */
@@ -20,9 +20,9 @@ static const char usage[] =
     "Measures each op on each shape, and puts its speed beside the peaks of this machine.\n"
     "\n"
     "  SPEC            an op with its settings, such as 'attention/softmax(causal=true)'\n"
-    "  --shape SIZES   sizes of axes, such as B=1,H=8,T=2048,D=64. Those left out: B=1, T=2048, S=T, H=8, G=H, D=64, E=D,\n"
-    "                  M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" are T rows, or those of\n"
-    "                  x=3x5. L=N gives attention its key_lengths. decode=N is --decode for this shape alone\n"
+    "  --shape SIZES   sizes of axes, such as B=1,H=8,T=2048,D=64. Those left out: B=1, T=2048, S=T, H=8, G=H, D=64,\n"
+    "                  E=D, M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" are T rows, or\n"
+    "                  those of x=3x5. L=N gives attention its key_lengths. decode=N is --decode for this shape alone\n"
     "  --decode N      an op that remembers: one call appends the N-th key, and one query (T=1) sees all of them;\n"
     "                  any other op: T=1, S=N\n"
     "  --dtype TYPE    of inputs and weights: f32 (the default), f16 or bf16; outputs are f32\n"
@@ -135,7 +135,11 @@ static int32_t measure(bench *b, peaks_meter *meter, heed_error *error)
         progress("round", r + 1, b->rounds);
         peaks_measure(meter, &b->peaks[r]);
         failed = check_interrupted(error);
-        for (uint32_t i = 0; i < b->n_cases && !failed; i++) failed = measure_case(&b->cases[i], r, error);
+        for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
+            bench_case *c = &b->cases[i];
+            c->memory[r] = peaks_memory(meter, c->bytes, c->copies);
+            failed = measure_case(c, r, error);
+        }
     }
     progress(NULL, 0, 0);
     return failed;
@@ -159,8 +163,10 @@ static int32_t time_overhead(const bench_case *c, bench_overhead *out, heed_erro
         kernel[s] = (cmd_seconds() - start) / OVERHEAD_CALLS;
     }
     bench_direct_free(&d);
-    if (!failed) *out = (bench_overhead){1e9 * bench_median(engine, OVERHEAD_SAMPLES), 1e9 * bench_median(kernel, OVERHEAD_SAMPLES)};
-    return failed;
+    if (failed) return failed;
+    out->engine_ns = 1e9 * bench_median(engine, OVERHEAD_SAMPLES);
+    out->kernel_ns = 1e9 * bench_median(kernel, OVERHEAD_SAMPLES);
+    return HEED_OK;
 }
 
 /* ---- cases ---- */
@@ -202,7 +208,8 @@ static uint32_t choose_paths(const options *o, const heed_engine *engine, const 
     return n;
 }
 
-static int32_t open_spec(bench *b, const options *o, const resolved *op, const bench_shape *shapes, bench_call *calls, heed_error *error)
+static int32_t open_spec(bench *b, const options *o, const resolved *op, const bench_shape *shapes, bench_call *calls,
+                         heed_error *error)
 {
     const char *paths[PATHS_MAX];
     uint32_t n_paths = choose_paths(o, b->engine, op->entry, paths);
@@ -213,7 +220,9 @@ static int32_t open_spec(bench *b, const options *o, const resolved *op, const b
             bench_case *c = &b->cases[b->n_cases++];
             progress("case", b->n_cases, o->n_specs * o->n_shapes * n_paths);
             failed = bench_case_open(c, b->engine, op, &calls[s], paths[p], error);
-            if (!failed && !(c->seconds = calloc(b->rounds, sizeof *c->seconds))) failed = error_memory(error);
+            c->seconds = calloc(b->rounds, sizeof *c->seconds);
+            c->memory = calloc(b->rounds, sizeof *c->memory);
+            if (!failed && (!c->seconds || !c->memory)) failed = error_memory(error);
             if (!failed) failed = check_interrupted(error);
         }
     }
@@ -273,8 +282,15 @@ static int read_dtype(void *to, const char *value)
     return cmd_usage("--dtype takes f32, f16 or bf16, not " SPEC_QUOTE, SPEC_QUOTED(value));
 }
 
-static int read_rounds(void *to, const char *value) { return cmd_int("--rounds", value, 1, ROUNDS_MAX, &((options *)to)->rounds); }
-static int read_decode(void *to, const char *value) { return cmd_int("--decode", value, 1, INT32_MAX, &((options *)to)->decode); }
+static int read_rounds(void *to, const char *value)
+{
+    return cmd_int("--rounds", value, 1, ROUNDS_MAX, &((options *)to)->rounds);
+}
+
+static int read_decode(void *to, const char *value)
+{
+    return cmd_int("--decode", value, 1, INT32_MAX, &((options *)to)->decode);
+}
 
 static int read_peaks_only(void *to, const char *value)
 {
@@ -293,9 +309,16 @@ static int read_overhead(void *to, const char *value)
 static int read_options(options *o, int argc, char **argv)
 {
     static const cmd_option table[] = {
-        {"", 1, read_spec},          {"--shape", 1, read_shape},   {"--isa", 1, read_isa},
-        {"--json", 1, read_json},    {"--dtype", 1, read_dtype},   {"--rounds", 1, read_rounds},
-        {"--decode", 1, read_decode}, {"--overhead", 0, read_overhead}, {"--peaks-only", 0, read_peaks_only}, {0},
+        {"", 1, read_spec},
+        {"--shape", 1, read_shape},
+        {"--decode", 1, read_decode},
+        {"--dtype", 1, read_dtype},
+        {"--isa", 1, read_isa}, /* a path for the cases, not for the engine: the scalar one is needed too */
+        {"--rounds", 1, read_rounds},
+        {"--json", 1, read_json},
+        {"--peaks-only", 0, read_peaks_only},
+        {"--overhead", 0, read_overhead},
+        {0},
     };
     int status = cmd_parse(argc, argv, usage, table, o, &o->engine);
     if (status) return status;
@@ -335,6 +358,7 @@ static int run(const options *o, bench_shape *shapes)
     int32_t failed = calls && b.cases ? HEED_OK : error_memory(&error);
     if (!failed && o->json) failed = report_check(o->json, &error);
     if (!failed && !(b.engine = cmd_engine(&o->engine, &error))) failed = error.code;
+    if (!failed && heed_lanes(b.engine) > 1) pool_pin_caller(b.engine->pool);
     catch_signals();
     if (!failed) failed = measure_all(&b, o, shapes, calls, &error);
     if (!failed && (!o->json || strcmp(o->json, "-"))) report_table(&b);

@@ -29,7 +29,9 @@ typedef struct peaks_meter peaks_meter;
 peaks_meter *peaks_open(heed_engine *engine, uint64_t l2_bytes, heed_error *error);
 void peaks_close(peaks_meter *m);
 void peaks_measure(peaks_meter *m, peaks *out);
-uint64_t peaks_buffer(const peaks_meter *m); /* bytes that reading and copying go through */
+/* GB/s of reading or copying as many bytes as a case touches: what the caches that hold them can do. */
+double peaks_memory(peaks_meter *m, double bytes, int copies);
+uint64_t peaks_buffer(const peaks_meter *m); /* bytes that `read` and `copy` go through */
 const char *peaks_path(uint32_t index);      /* "scalar" */
 uint32_t peaks_of(uint64_t needs);           /* the row of the best path that such features can run */
 
@@ -65,12 +67,13 @@ typedef struct bench_case {
     heed_instance *instance;
     heed_sequence **sequences;    /* [B], filled; or NULL */
     int truncates;                /* and are put back after each call */
-    double flops, bytes, written; /* of one call; flops -1 = not known */
+    double flops, bytes;          /* of one call; flops -1 = not known */
+    int copies;                   /* writes much of them: memory is held against copying, not reading */
     uint64_t hash;                /* of the outputs */
     double max_error;             /* against the scalar path */
     char judged[256];             /* the shape on which it was compared */
     int64_t batch;                /* calls that are timed together */
-    double *seconds;              /* [rounds] of one call */
+    double *seconds, *memory;     /* [rounds] of one call; GB/s that memory can do for it */
 } bench_case;
 
 /* Sizes that were left open follow from those given and from the op's params. */

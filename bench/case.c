@@ -7,6 +7,7 @@
  * same on every machine.
  */
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 /* ---- sizes ---- */
 
-/* What a size is if it is not given: `factor` times the sizes of other axes. In this order, which is also that of print. */
+/* What a size is if it is not given: `factor` times the sizes of other axes. Shapes are printed in this order too. */
 static const struct standard {
     char axis;
     int64_t factor;
@@ -52,11 +53,13 @@ int bench_shape_read(const char *text, bench_shape *shape)
         int letter = length == 1 && *at >= 'A' && *at <= 'Z', leading = length == 1 && *at == 'x';
         int64_t *size = letter && *at == 'L' ? &shape->key_lengths : letter ? &AXIS(shape, *at) : &shape->decode;
         if (!letter && !leading && (length != strlen(decode) || memcmp(at, decode, length))) break;
-        if (leading ? shape->n_leading : *size > 0) return cmd_usage("--shape " SPEC_QUOTE " has %.*s twice", SPEC_QUOTED(text), (int)length, at);
+        if (leading ? shape->n_leading : *size > 0)
+            return cmd_usage("--shape " SPEC_QUOTE " has %.*s twice", SPEC_QUOTED(text), (int)length, at);
         if (leading) size = &shape->leading[shape->n_leading++];
         if (!read_size(at + length + !!at[length], &end, size)) break;
         while (leading && *end == 'x' && shape->n_leading < HEED_MAX_RANK - 1)
-            if (!read_size(end + 1, &end, &shape->leading[shape->n_leading++])) return cmd_usage("--shape takes x=3x5, sizes from 1 on, not " SPEC_QUOTE, SPEC_QUOTED(text));
+            if (!read_size(end + 1, &end, &shape->leading[shape->n_leading++]))
+                return cmd_usage("--shape takes x=3x5, sizes from 1 on, not " SPEC_QUOTE, SPEC_QUOTED(text));
         if (!*end) return 0;
         if (*end != ',') break;
     }
@@ -91,33 +94,49 @@ static int has_axis(const entry *e, uint32_t port, char letter)
     return e->axes[port].count > 0 && memchr(e->axes[port].letter, letter, (size_t)e->axes[port].count) != NULL;
 }
 
-/* The sizes that matter to the op, in the words of --shape. */
+/* Whether a tensor of the call has the axis; '.': leading ones. */
+static int uses(const bench_call *c, char axis)
+{
+    int used = 0;
+    for (uint32_t p = 0; p < c->entry->op.ports.count; p++)
+        if (c->tensor[p].rank >= 0) used |= axis == '.' ? c->entry->axes[p].leading : has_axis(c->entry, p, axis);
+    return used;
+}
+
+static void put(bench_call *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(bench_call *c, const char *format, ...)
+{
+    size_t n = strlen(c->text);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(c->text + n, sizeof c->text - n, format + (n == 0), list); /* the first of them without its comma */
+    va_end(list);
+}
+
+/* The sizes that matter to the op, in the words of --shape; without those that follow from others, S=T, G=H, E=D. */
 static void print_shape(bench_call *c)
 {
+    static const char follow[][2] = {{'S', 'T'}, {'G', 'H'}, {'E', 'D'}};
     const bench_shape *s = &c->shape;
-    size_t n = 0;
-    char letters[HEED_AXES + STANDARDS + 1] = "";
+    int rows = s->n_leading == 1 && s->leading[0] == AXIS(s, 'T'); /* leading axes are T rows */
+    char letters[HEED_AXES + 1] = "";
     for (size_t i = 0; i < STANDARDS; i++) letters[i] = standards[i].axis;
     for (char a = 'A'; a <= 'Z'; a++)
         if (!strchr(letters, a)) letters[strlen(letters)] = a;
     c->text[0] = 0;
-#define PUT(...) (n += (size_t)snprintf(c->text + n, sizeof c->text - n, __VA_ARGS__), n = n < sizeof c->text ? n : sizeof c->text - 1)
-    int leading = 0, rows = s->n_leading == 1 && s->leading[0] == AXIS(s, 'T'); /* leading axes: T rows */
-    for (uint32_t p = 0; p < c->entry->op.ports.count; p++) leading |= c->tensor[p].rank >= 0 && c->entry->axes[p].leading;
-    if (leading && rows) PUT("T=%lld", (long long)s->leading[0]);
-    for (int i = 0; leading && !rows && i < s->n_leading; i++) PUT("%s%lld", i ? "x" : "x=", (long long)s->leading[i]);
+    for (int i = 0; !rows && uses(c, '.') && i < s->n_leading; i++)
+        put(c, i ? "x%lld" : ",x=%lld", (long long)s->leading[i]);
     for (const char *a = letters; *a; a++) {
-        int used = 0;
-        for (uint32_t p = 0; p < c->entry->op.ports.count; p++) used |= c->tensor[p].rank >= 0 && has_axis(c->entry, p, *a);
-        if (!used || (*a == 'T' && leading && rows)) continue;
-        if (*a == 'S' && AXIS(s, 'S') == AXIS(s, 'T')) continue;
-        if ((*a == 'G' && AXIS(s, 'G') == AXIS(s, 'H')) || (*a == 'E' && AXIS(s, 'E') == AXIS(s, 'D'))) continue;
-        if (c->stateful && (*a == 'T' || *a == 'S')) continue;
-        PUT("%s%c=%lld", n ? "," : "", *a, (long long)AXIS(s, *a));
+        int left_out = !uses(c, *a) && !(*a == 'T' && rows && uses(c, '.'));
+        for (size_t i = 0; i < sizeof follow / sizeof *follow; i++)
+            left_out |= *a == follow[i][0] && AXIS(s, *a) == AXIS(s, follow[i][1]);
+        left_out |= c->stateful && (*a == 'T' || *a == 'S');
+        if (!left_out) put(c, ",%c=%lld", *a, (long long)AXIS(s, *a));
     }
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++)
-        if (c->tensor[p].rank >= 0 && !strcmp(entry_port(c->entry, p)->name, "key_lengths")) PUT(",L=%lld", (long long)s->key_lengths);
-    if (c->stateful) PUT(",decode=%lld", (long long)s->decode);
+        if (c->tensor[p].rank >= 0 && !strcmp(entry_port(c->entry, p)->name, "key_lengths"))
+            put(c, ",L=%lld", (long long)s->key_lengths);
+    if (c->stateful) put(c, ",decode=%lld", (long long)s->decode);
 }
 
 /* ---- numbers ---- */
@@ -196,7 +215,8 @@ static void fill(const bench_call *c, uint32_t port)
 static int takes_part(const heed_port *p, const bench_shape *shape)
 {
     if (!(p->flags & HEED_PORT_OPTIONAL) || p->role == HEED_WEIGHT) return 1;
-    return p->role == HEED_INPUT && (!strcmp(p->name, "draw") || (!strcmp(p->name, "key_lengths") && shape->key_lengths > 0));
+    if (p->role != HEED_INPUT) return 0;
+    return !strcmp(p->name, "draw") || (!strcmp(p->name, "key_lengths") && shape->key_lengths > 0);
 }
 
 static uint32_t choose_dtype(const heed_port *p, uint32_t asked)
@@ -243,7 +263,8 @@ int32_t bench_call_make(bench_call *c, const resolved *op, const bench_shape *sh
     for (uint32_t p = 0; p < o->ports.count; p++) {
         if (c->tensor[p].rank < 0) continue;
         int32_t failed = heed_tensor_alloc(&c->tensor[p], error);
-        if (failed) return error_set(error, failed, "%s, %s: no memory for %s", o->id, c->text, entry_port(c->entry, p)->name);
+        if (failed)
+            return error_set(error, failed, "%s, %s: no memory for %s", o->id, c->text, entry_port(c->entry, p)->name);
         if (entry_port(c->entry, p)->role != HEED_OUTPUT) fill(c, p);
     }
     return HEED_OK;
@@ -266,8 +287,8 @@ int32_t bench_case_run(const bench_case *c, heed_error *error)
     return failed;
 }
 
-/* Brings the sequences to one key less than a call is to see. Where an op has axis S, chunks of keys come with one query:
- * what the queries give is not wanted. */
+/* Brings the sequences to one key less than a call is to see. Where an op has axis S, chunks of keys come with one
+ * query: what the queries give is not wanted. */
 static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *error)
 {
     const bench_call *call = c->call;
@@ -298,11 +319,13 @@ static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *err
 }
 
 /* Opened and ready to run. T, B and S may differ from call to call, so the instance is not told. */
-static int32_t start(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa, heed_error *error)
+static int32_t start(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa,
+                     heed_error *error)
 {
     int64_t axes[HEED_AXES];
     for (int a = 0; a < HEED_AXES; a++) axes[a] = strchr("BST", 'A' + a) ? -1 : call->shape.axis[a];
-    heed_opening opening = {.size = sizeof opening, .n_weights = call->n_weights, .weights = call->weights, .axes = axes, .isa = isa};
+    heed_opening opening = {.size = sizeof opening, .n_weights = call->n_weights, .weights = call->weights,
+                            .axes = axes, .isa = isa};
     *c = (bench_case){.call = call, .flops = -1};
     if (!(c->instance = instance_make(engine, op, &opening, error))) return error->code;
     int32_t failed = call->stateful ? fill_sequences(c, op, error) : HEED_OK;
@@ -323,6 +346,7 @@ void bench_case_close(bench_case *c)
     for (int64_t b = 0; c->sequences && b < AXIS(&c->call->shape, 'B'); b++) heed_sequence_free(c->sequences[b]);
     free(c->sequences);
     free(c->seconds);
+    free(c->memory);
     heed_instance_close(c->instance);
     *c = (bench_case){.call = NULL};
 }
@@ -343,14 +367,16 @@ int32_t bench_direct_make(bench_direct *d, const bench_case *c, heed_error *erro
     for (int64_t b = 0; d->states && b < batch; b++) d->states[b] = sequence_view(c->sequences[b]);
     d->mask.size = sizeof d->mask;
     for (uint32_t p = 0; p < i->entry->op.ports.count; p++)
-        if (d->set.tensor[p] && !strcmp(entry_port(i->entry, p)->name, "key_lengths")) d->mask.kinds |= HEED_MASK_KEY_LENGTHS;
+        if (d->set.tensor[p] && !strcmp(entry_port(i->entry, p)->name, "key_lengths"))
+            d->mask.kinds |= HEED_MASK_KEY_LENGTHS;
     d->sink = (heed_sink){sizeof d->sink, sizeof d->text, d->text};
-    d->call = (heed_call){.size = sizeof d->call, .lanes = i->engine->lanes, .tensor = d->set.tensor, .axis = d->set.axis,
-                          .value = i->value, .mask = &d->mask, .state = d->states, .host = i->engine->host, .sink = &d->sink};
+    d->call = (heed_call){.size = sizeof d->call, .lanes = heed_lanes(i->engine), .tensor = d->set.tensor,
+                          .axis = d->set.axis, .value = i->value, .mask = &d->mask, .state = d->states,
+                          .host = i->engine->host, .sink = &d->sink};
     heed_call_size size = {.size = sizeof size};
     failed = i->entry->op.measure_call ? i->entry->op.measure_call(i->memory, &d->call, &size) : HEED_OK;
     if (failed) return error_set(error, failed, "%s: %s", i->entry->op.id, d->text);
-    uint64_t shared = (size.workspace + 63) & ~(uint64_t)63, stride = size.scratch ? ((size.scratch + 4095) & ~(uint64_t)4095) + 64 : 0;
+    uint64_t shared = (size.workspace + 63) & ~(uint64_t)63, stride = ((size.scratch + 4095) & ~(uint64_t)4095) + 64;
     if (!(d->memory = aligned_alloc(64, shared + stride * d->call.lanes + 64))) return error_memory(error);
     d->call.workspace = d->memory;
     d->call.scratch = (char *)d->memory + shared;
@@ -371,37 +397,45 @@ static int32_t estimate(bench_case *c, heed_error *error)
 {
     const bench_call *k = c->call;
     const heed_op *op = &k->entry->op;
-    double touched = 0;
-    c->written = 0;
+    double touched = 0, written = 0;
     for (uint32_t p = 0; p < op->ports.count; p++) {
         if (k->tensor[p].rank < 0) continue;
         touched += (double)k->tensor[p].bytes;
-        if (entry_port(k->entry, p)->role == HEED_OUTPUT) c->written += (double)k->tensor[p].bytes;
+        if (entry_port(k->entry, p)->role == HEED_OUTPUT) written += (double)k->tensor[p].bytes;
     }
     const heed_coster *coster = op->get_extension ? op->get_extension(HEED_COST_ID) : NULL;
     c->flops = -1;
     c->bytes = touched;
-    if (k->stateful) c->bytes += 4.0 * (double)(k->shape.decode - 1) * (double)AXIS(&k->shape, 'B') * (double)AXIS(&k->shape, 'G') *
-                                 (double)(AXIS(&k->shape, 'D') + AXIS(&k->shape, 'E'));
+    double heads = (double)AXIS(&k->shape, 'B') * (double)AXIS(&k->shape, 'G');
+    if (k->stateful) /* a cache of keys and values, float32 */
+        c->bytes += 4 * (double)(k->shape.decode - 1) * heads * (double)(AXIS(&k->shape, 'D') + AXIS(&k->shape, 'E'));
+    c->copies = !k->stateful && 4 * written >= c->bytes;
     if (!coster) return HEED_OK;
     bench_direct d;
     heed_cost cost = {.size = sizeof cost};
     int32_t failed = bench_direct_make(&d, c, error);
-    if (!failed && (failed = coster->cost(c->instance->memory, &d.call, &cost))) error_set(error, failed, "%s: %s", op->id, d.text);
+    if (!failed && (failed = coster->cost(c->instance->memory, &d.call, &cost)))
+        error_set(error, failed, "%s: %s", op->id, d.text);
     bench_direct_free(&d);
     if (failed) return failed;
     c->flops = cost.flops;
     if (cost.bytes > 0) c->bytes = cost.bytes;
+    c->copies = !k->stateful && 4 * written >= c->bytes;
     return HEED_OK;
 }
 
 /* ---- the comparison with the scalar path ---- */
 
+static int is_output(const bench_call *c, uint32_t port)
+{
+    return c->tensor[port].rank >= 0 && entry_port(c->entry, port)->role == HEED_OUTPUT;
+}
+
 static uint64_t hash_outputs(const bench_call *c)
 {
     uint64_t hash = FNV_START;
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++)
-        if (c->tensor[p].rank >= 0 && entry_port(c->entry, p)->role == HEED_OUTPUT) hash = fnv(hash, c->tensor[p].data, c->tensor[p].bytes);
+        if (is_output(c, p)) hash = fnv(hash, c->tensor[p].data, c->tensor[p].bytes);
     return hash;
 }
 
@@ -410,12 +444,12 @@ static double difference(const bench_call *a, const bench_call *b)
 {
     double largest = 0;
     for (uint32_t p = 0; p < a->entry->op.ports.count; p++) {
-        if (a->tensor[p].rank < 0 || entry_port(a->entry, p)->role != HEED_OUTPUT) continue;
+        if (!is_output(a, p)) continue;
         int64_t n = heed_tensor_elements(&a->tensor[p]);
         for (int64_t i = 0; i < n; i++) {
-            double x = element(&a->tensor[p], i), y = element(&b->tensor[p], i), d = x == y || (isnan(x) && isnan(y)) ? 0 : fabs(x - y);
-            if (isnan(d)) d = INFINITY;
-            if (d > largest) largest = d;
+            double x = element(&a->tensor[p], i), y = element(&b->tensor[p], i), d = fabs(x - y);
+            if (x == y || (isnan(x) && isnan(y))) continue;
+            largest = isnan(d) ? INFINITY : fmax(largest, d);
         }
     }
     return largest;
@@ -428,7 +462,8 @@ static int halve(const entry *e, bench_shape *s)
     int n = 0;
     for (const char *a = "BTS"; *a; a++) {
         int of_weight = 0;
-        for (uint32_t p = 0; p < e->op.ports.count; p++) of_weight |= entry_port(e, p)->role == HEED_WEIGHT && has_axis(e, p, *a);
+        for (uint32_t p = 0; p < e->op.ports.count; p++)
+            of_weight |= entry_port(e, p)->role == HEED_WEIGHT && has_axis(e, p, *a);
         if (!of_weight) sizes[n++] = &AXIS(s, *a);
     }
     for (int i = 0; i < s->n_leading; i++) sizes[n++] = &s->leading[i];
@@ -469,8 +504,8 @@ static int32_t reduce(bench_call *shapes, const bench_case *c, heed_error *error
 }
 
 /* One run on a path, on tensors of its own. */
-static int32_t run_once(bench_call *call, heed_engine *engine, const resolved *op, const bench_shape *shape, uint32_t dtype,
-                        const char *isa, heed_error *error)
+static int32_t run_once(bench_call *call, heed_engine *engine, const resolved *op, const bench_shape *shape,
+                        uint32_t dtype, const char *isa, heed_error *error)
 {
     bench_case c = {.call = NULL};
     int32_t failed = bench_call_make(call, op, shape, dtype, error);
@@ -501,7 +536,8 @@ static int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, con
     return failed;
 }
 
-int32_t bench_case_open(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa, heed_error *error)
+int32_t bench_case_open(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa,
+                        heed_error *error)
 {
     int32_t failed = start(c, engine, op, call, isa, error);
     if (!failed) failed = bench_case_run(c, error);

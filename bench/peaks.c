@@ -18,7 +18,7 @@
 #include <arm_neon.h>
 #endif
 
-/* ---- multiply-adds: as many independent sums as there are registers for, so that only the units' number counts ---- */
+/* ---- multiply-adds: many independent sums, so that not their latency counts but how many units there are ---- */
 
 #define EACH12(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 #define EACH24(X) EACH12(X) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23)
@@ -114,7 +114,7 @@ uint32_t peaks_of(uint64_t needs)
 /* ---- measuring ---- */
 
 #define SPAN ((size_t)256 << 10) /* bytes of one tile */
-#define FMA_TILES 256            /* a lane, of some microseconds each: a lane that comes late leaves its tiles to others */
+#define FMA_TILES 256            /* a lane, of some microseconds: a lane that comes late leaves its tiles to others */
 #define FMA_STEPS 1000           /* of a tile */
 #define SECONDS 0.05             /* for one peak in one round, and at least 5 runs */
 
@@ -122,6 +122,7 @@ struct peaks_meter {
     heed_engine *engine;
     char *buffer;
     size_t bytes;            /* a multiple of two tiles */
+    size_t half;             /* bytes that are copied */
     const struct row *row;   /* of the kernel that runs */
 };
 
@@ -138,12 +139,12 @@ static void tile_read(void *arg, int64_t tile, uint32_t lane)
     m->row->read(m->buffer + (size_t)tile * SPAN, SPAN);
 }
 
-/* The first half to the second, with the C library's memcpy. */
+/* One half to the other, with the C library's memcpy. */
 static void tile_copy(void *arg, int64_t tile, uint32_t lane)
 {
     (void)lane;
     const peaks_meter *m = arg;
-    memcpy(m->buffer + m->bytes / 2 + (size_t)tile * SPAN, m->buffer + (size_t)tile * SPAN, SPAN);
+    memcpy(m->buffer + m->half + (size_t)tile * SPAN, m->buffer + (size_t)tile * SPAN, SPAN);
 }
 
 static void tile_touch(void *arg, int64_t tile, uint32_t lane)
@@ -171,20 +172,31 @@ static double best(peaks_meter *m, int64_t tiles, heed_tile_fn fn)
 void peaks_measure(peaks_meter *m, peaks *out)
 {
     uint64_t features = m->engine->features;
-    int64_t lanes = m->engine->lanes, spans = (int64_t)(m->bytes / SPAN);
+    int64_t lanes = heed_lanes(m->engine);
     *out = (peaks){.read = 0};
     for (uint32_t i = 0; i < PEAKS_PATHS; i++) {
         if (!runs_with(i, features)) continue;
         m->row = &rows[i];
-        out->fma[i] = rows[i].flops * FMA_STEPS * FMA_TILES * (double)lanes / best(m, FMA_TILES * lanes, tile_fma) * 1e-9;
+        double flops = rows[i].flops * FMA_STEPS * FMA_TILES * (double)lanes;
+        out->fma[i] = flops / best(m, FMA_TILES * lanes, tile_fma) * 1e-9;
     }
-    m->row = &rows[peaks_of(features)];
-    out->read = (double)m->bytes / best(m, spans, tile_read) * 1e-9;
-    out->copy = (double)m->bytes / best(m, spans / 2, tile_copy) * 1e-9;
+    out->read = peaks_memory(m, (double)m->bytes, 0);
+    out->copy = peaks_memory(m, (double)m->bytes, 1);
 }
 
-/* The buffer is 3 times the second-level caches, at least 64 and at most 256 MiB: beyond what a core has for itself. A
- * third-level cache may hold it: one that is shared is as far away as anything that an op finds there. */
+double peaks_memory(peaks_meter *m, double bytes, int copies)
+{
+    int64_t least = heed_lanes(m->engine), most = (int64_t)(m->bytes / (2 * SPAN)); /* tiles of each half */
+    int64_t tiles = bytes < (double)m->bytes ? (int64_t)(bytes / (2 * SPAN)) : most;
+    tiles = tiles < least ? least : tiles;
+    tiles = tiles > most ? most : tiles;
+    m->row = &rows[peaks_of(m->engine->features)];
+    m->half = (size_t)tiles * SPAN;
+    return 2 * (double)m->half / (copies ? best(m, tiles, tile_copy) : best(m, 2 * tiles, tile_read)) * 1e-9;
+}
+
+/* The buffer is 3 times the second-level caches, at least 64 and at most 256 MiB: beyond what a core has for itself.
+ * A large third-level cache may hold it; a case is held against as many bytes as it touches itself (peaks_memory). */
 peaks_meter *peaks_open(heed_engine *engine, uint64_t l2_bytes, heed_error *error)
 {
     const uint64_t least = (uint64_t)64 << 20, most = (uint64_t)256 << 20;

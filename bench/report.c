@@ -36,51 +36,49 @@
 enum { FMA, READ, COPY };
 static const char *const limits[] = {[FMA] = "fma", [READ] = "read", [COPY] = "copy"};
 
-/* A peak, by its place in `peaks`: 0 - 3 the paths, then read, copy. */
-#define PEAK_READ PEAKS_PATHS
-#define PEAK_COPY (PEAKS_PATHS + 1)
-
-static double peak_of_round(const bench *b, uint32_t round, uint32_t which)
-{
-    const peaks *p = &b->peaks[round];
-    return which == PEAK_READ ? p->read : which == PEAK_COPY ? p->copy : p->fma[which];
-}
-
-static double peak(const bench *b, uint32_t which)
+/* The median over the rounds of the peak at an offset of `peaks`. */
+static double peak(const bench *b, size_t at)
 {
     double v[b->rounds];
-    for (uint32_t r = 0; r < b->rounds; r++) v[r] = peak_of_round(b, r, which);
+    for (uint32_t r = 0; r < b->rounds; r++) memcpy(&v[r], (const char *)&b->peaks[r] + at, sizeof *v);
     return bench_median(v, b->rounds);
 }
+
+#define PEAK(field) offsetof(peaks, field)
 
 /* A case, summed up. */
 typedef struct row {
     const bench_case *c;
-    double seconds, spread, gflops, gbps, fraction; /* gflops NAN = not known */
+    double seconds, spread, gflops, gbps; /* gflops NAN = not known */
+    double peak, fraction;                /* what it is held against, in the same unit as its rate */
     int limit;
 } row;
 
 static row sum_up(const bench *b, const bench_case *c)
 {
-    double v[b->rounds], low = INFINITY, high = 0;
+    double time[b->rounds], memory[b->rounds], fma[b->rounds], ratio[b->rounds], low = INFINITY, high = 0;
     uint32_t path = peaks_of(heed_instance_path(c->instance)->needs);
     for (uint32_t r = 0; r < b->rounds; r++) {
-        v[r] = c->seconds[r];
-        if (v[r] < low) low = v[r];
-        if (v[r] > high) high = v[r];
+        time[r] = c->seconds[r];
+        memory[r] = c->memory[r];
+        fma[r] = b->peaks[r].fma[path];
+        low = fmin(low, time[r]);
+        high = fmax(high, time[r]);
     }
-    row out = {.c = c, .seconds = bench_median(v, b->rounds)};
+    row out = {.c = c, .seconds = bench_median(time, b->rounds)};
+    double memory_peak = bench_median(memory, b->rounds), fma_peak = bench_median(fma, b->rounds);
     out.spread = (high - low) / out.seconds;
-    out.gflops = c->flops >= 0 ? c->flops / out.seconds * 1e-9 : NAN;
+    out.gflops = c->flops > 0 ? c->flops / out.seconds * 1e-9 : NAN;
     out.gbps = c->bytes / out.seconds * 1e-9;
 
-    /* what would take longest, were all at its peak; what writes little is held against reading */
-    out.limit = c->written * 4 < c->bytes || c->call->stateful ? READ : COPY;
-    uint32_t memory = out.limit == READ ? PEAK_READ : PEAK_COPY;
-    if (!c->call->stateful && c->flops / peak(b, path) > c->bytes / peak(b, memory)) out.limit = FMA;
-    double amount = out.limit == FMA ? c->flops : c->bytes;
-    for (uint32_t r = 0; r < b->rounds; r++) v[r] = amount / c->seconds[r] * 1e-9 / peak_of_round(b, r, out.limit == FMA ? path : memory);
-    out.fraction = bench_median(v, b->rounds);
+    /* what would take longest, were all at its peak */
+    out.limit = !c->call->stateful && c->flops / fma_peak > c->bytes / memory_peak ? FMA : c->copies ? COPY : READ;
+    out.peak = out.limit == FMA ? fma_peak : memory_peak;
+    for (uint32_t r = 0; r < b->rounds; r++) {
+        double least = out.limit == FMA ? c->flops / b->peaks[r].fma[path] : c->bytes / c->memory[r];
+        ratio[r] = least * 1e-9 / c->seconds[r];
+    }
+    out.fraction = bench_median(ratio, b->rounds);
     return out;
 }
 
@@ -101,40 +99,51 @@ static const char *time_text(double seconds, char *text, size_t n)
 
 static void print_peaks(const bench *b)
 {
-    printf("peaks, %u thread%s: multiply-adds", b->engine->lanes, &"s"[b->engine->lanes == 1]);
+    uint32_t lanes = heed_lanes(b->engine);
+    printf("peaks, %u thread%s: multiply-adds", lanes, &"s"[lanes == 1]);
     const char *comma = " ";
     for (uint32_t i = 0; i < PEAKS_PATHS; i++) {
-        double p = peak(b, i);
+        double p = peak(b, PEAK(fma) + i * sizeof(double));
         if (p > 0) printf("%s%s %.1f", comma, peaks_path(i), p), comma = ", ";
     }
-    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s (of %llu MiB)\n", peak(b, PEAK_READ), peak(b, PEAK_COPY), (unsigned long long)b->buffer >> 20);
+    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s (of %llu MiB)\n", peak(b, PEAK(read)), peak(b, PEAK(copy)),
+           (unsigned long long)b->buffer >> 20);
+}
+
+static void print_case(const bench *b, const bench_case *c, int spec, int shape)
+{
+    char time[32], threads[16];
+    row r = sum_up(b, c);
+    snprintf(threads, sizeof threads, "%u", heed_lanes(b->engine));
+    printf("%-*s  %-*s  %-6s  %7s  %8s  ", spec, heed_instance_spec(c->instance), shape, c->call->text,
+           heed_instance_path(c->instance)->name, threads, time_text(r.seconds, time, sizeof time));
+    if (r.limit == FMA) printf("%8.1f GFLOP/s", r.gflops);
+    else printf("%8.1f GB/s   ", r.gbps);
+    printf("  %4.0f %% of %-4s  %4.0f %%", 100 * r.fraction, limits[r.limit], 100 * r.spread);
+    if (c->max_error > 0) printf("  differs from the scalar path by %.2g", c->max_error);
+    printf("\n");
 }
 
 void report_table(const bench *b)
 {
-    char brand[128], text[32];
+    char brand[128];
+    int spec = (int)strlen("spec"), shape = (int)strlen("shape");
     printf("%s, %u round%s\n", cpu_brand(brand, sizeof brand), b->rounds, &"s"[b->rounds == 1]);
     if (b->peaks) print_peaks(b);
     if (b->overhead) {
         double e = b->overhead->engine_ns, k = b->overhead->kernel_ns;
-        printf("overhead of a call: %.0f ns (norm/rms on 16 numbers: %.0f ns through the engine, %.0f ns without)\n", e - k, e, k);
+        printf("overhead of a call: %.0f ns (norm/rms on 16 numbers: %.0f ns through the engine, %.0f ns without)\n",
+               e - k, e, k);
     }
     if (!b->n_cases) return;
-    int spec = 4, shape = 5;
     for (uint32_t i = 0; i < b->n_cases; i++) {
         int s = (int)strlen(heed_instance_spec(b->cases[i].instance)), h = (int)strlen(b->cases[i].call->text);
         if (s > spec) spec = s;
         if (h > shape) shape = h;
     }
-    printf("\n%-*s  %-*s  %-6s  %7s  %9s  %16s  %13s  %6s\n", spec, "spec", shape, "shape", "path", "threads", "time", "rate", "of the peak", "spread");
-    for (uint32_t i = 0; i < b->n_cases; i++) {
-        row r = sum_up(b, &b->cases[i]);
-        printf("%-*s  %-*s  %-6s  %7u  %9s  %8.1f %s  %4.0f %% of %-4s  %4.0f %%", spec, heed_instance_spec(r.c->instance), shape, r.c->call->text,
-               heed_instance_path(r.c->instance)->name, b->engine->lanes, time_text(r.seconds, text, sizeof text),
-               r.limit == FMA ? r.gflops : r.gbps, r.limit == FMA ? "GFLOP/s" : "GB/s   ", 100 * r.fraction, limits[r.limit], 100 * r.spread);
-        if (r.c->max_error > 0) printf("  differs from the scalar path by %.2g", r.c->max_error);
-        printf("\n");
-    }
+    printf("\n%-*s  %-*s  %-6s  %7s  %8s  %16s  %-14s  %6s\n", spec, "spec", shape, "shape", "path", "threads", "time",
+           "rate   ", "share of peak", "spread");
+    for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], spec, shape);
 }
 
 /* ---- the machine ---- */
@@ -143,7 +152,8 @@ uint64_t report_l2_bytes(void)
 {
     uint64_t bytes = 0;
     hwloc_topology_t t = topology_open(NULL, NULL);
-    for (hwloc_obj_t c = NULL; t && (c = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_L2CACHE, c));) bytes += c->attr->cache.size;
+    for (hwloc_obj_t c = NULL; t && (c = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_L2CACHE, c));)
+        bytes += c->attr->cache.size;
     topology_close(t);
     return bytes;
 }
@@ -151,12 +161,15 @@ uint64_t report_l2_bytes(void)
 /* Caches by level, from the nearest: how many there are, and of what size. */
 static json_t *json_caches(hwloc_topology_t t)
 {
-    static const hwloc_obj_type_t types[] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L4CACHE};
+    static const hwloc_obj_type_t types[] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE, HWLOC_OBJ_L3CACHE,
+                                             HWLOC_OBJ_L4CACHE};
     json_t *caches = json_array();
-    for (size_t i = 0; t && i < sizeof types / sizeof *types; i++) {
+    for (int i = 0; t && i < (int)(sizeof types / sizeof *types); i++) {
         hwloc_obj_t first = hwloc_get_obj_by_type(t, types[i], 0);
-        if (first) json_array_append_new(caches, json_pack("{s:i, s:I, s:i}", "level", (int)i + 1, "bytes", (json_int_t)first->attr->cache.size,
-                                                           "count", hwloc_get_nbobjs_by_type(t, types[i])));
+        if (!first) continue;
+        json_int_t bytes = (json_int_t)first->attr->cache.size;
+        int n = hwloc_get_nbobjs_by_type(t, types[i]);
+        json_array_append_new(caches, json_pack("{s:i, s:I, s:i}", "level", i + 1, "bytes", bytes, "count", n));
     }
     return caches;
 }
@@ -176,14 +189,17 @@ static json_t *json_machine(void)
     if (!uname(&u)) snprintf(os, sizeof os, "%s %s %s", u.sysname, u.release, u.machine);
     if (gmtime_r(&now, &tm)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
     hwloc_topology_t t = topology_open(NULL, NULL);
-    json_t *j = json_pack("{s:s, s:i, s:i, s:o, s:s, s:s, s:s, s:s}", "cpu", cpu_brand(brand, sizeof brand), "cores", count(t, HWLOC_OBJ_CORE),
-                          "threads", count(t, HWLOC_OBJ_PU), "caches", json_caches(t), "os", os, "compiler", COMPILER, "heed_version",
-                          PACKAGE_VERSION, "date", date);
+    json_t *j = json_pack("{s:s, s:i, s:i, s:o, s:s, s:s, s:s, s:s}", "cpu", cpu_brand(brand, sizeof brand),
+                          "cores", count(t, HWLOC_OBJ_CORE), "threads", count(t, HWLOC_OBJ_PU),
+                          "caches", json_caches(t), "os", os, "compiler", COMPILER, "heed_version", PACKAGE_VERSION,
+                          "date", date);
     topology_close(t);
     return j;
 }
 
 /* ---- for programs ---- */
+
+#define LAYOUT (JSON_INDENT(2) | JSON_REAL_PRECISION(6))
 
 static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
@@ -192,11 +208,11 @@ static json_t *json_peaks(const bench *b)
     if (!b->peaks) return json_null();
     json_t *fma = json_object();
     for (uint32_t i = 0; i < PEAKS_PATHS; i++) {
-        double p = peak(b, i);
+        double p = peak(b, PEAK(fma) + i * sizeof(double));
         if (p > 0) json_object_set_new(fma, peaks_path(i), number(p));
     }
-    return json_pack("{s:o, s:o, s:o, s:I}", "fma_gflops", fma, "read_gbps", number(peak(b, PEAK_READ)), "copy_gbps", number(peak(b, PEAK_COPY)),
-                     "buffer_bytes", (json_int_t)b->buffer);
+    return json_pack("{s:o, s:o, s:o, s:I}", "fma_gflops", fma, "read_gbps", number(peak(b, PEAK(read))),
+                     "copy_gbps", number(peak(b, PEAK(copy))), "buffer_bytes", (json_int_t)b->buffer);
 }
 
 static json_t *json_case(const bench *b, const bench_case *c)
@@ -204,27 +220,35 @@ static json_t *json_case(const bench *b, const bench_case *c)
     char hash[17];
     row r = sum_up(b, c);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)c->hash);
-    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:s}", "spec", heed_instance_spec(c->instance),
-                     "path", heed_instance_path(c->instance)->name, "threads", (int)b->engine->lanes, "shape", c->call->text, "dtype",
-                     heed_dtype_name(c->call->dtype), "median_s", number(r.seconds), "spread", number(r.spread), "gflops", number(r.gflops),
-                     "gbps", number(r.gbps), "limit", limits[r.limit], "fraction", number(r.fraction), "max_error", number(c->max_error),
-                     "bound", number(0), "hash", hash, "judged_shape", c->judged);
+    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:s}",
+                     "spec", heed_instance_spec(c->instance), "path", heed_instance_path(c->instance)->name,
+                     "threads", (int)heed_lanes(b->engine), "shape", c->call->text,
+                     "dtype", heed_dtype_name(c->call->dtype),
+                     "median_s", number(r.seconds), "spread", number(r.spread),
+                     "gflops", number(r.gflops), "gbps", number(r.gbps),
+                     "limit", limits[r.limit], "peak", number(r.peak), "fraction", number(r.fraction),
+                     "max_error", number(c->max_error), "bound", number(0), "hash", hash, "judged_shape", c->judged);
+}
+
+static json_t *json_overhead(const bench_overhead *o)
+{
+    if (!o) return json_null();
+    return json_pack("{s:o, s:o, s:o}", "engine_ns", number(o->engine_ns), "kernel_ns", number(o->kernel_ns),
+                     "difference_ns", number(o->engine_ns - o->kernel_ns));
 }
 
 /* jansson passes a failed allocation on: NULL at the end, if anything failed. */
 static json_t *json_bench(const bench *b)
 {
-    json_t *cases = json_array(), *overhead = json_null();
+    json_t *cases = json_array();
     for (uint32_t i = 0; i < b->n_cases; i++)
         if (json_array_append_new(cases, json_case(b, &b->cases[i]))) {
             json_decref(cases);
             return NULL;
         }
-    if (b->overhead)
-        overhead = json_pack("{s:o, s:o, s:o}", "engine_ns", number(b->overhead->engine_ns), "kernel_ns", number(b->overhead->kernel_ns),
-                             "difference_ns", number(b->overhead->engine_ns - b->overhead->kernel_ns));
-    return json_pack("{s:s, s:o, s:i, s:o, s:o, s:o}", "schema", "heed.bench/1", "machine", json_machine(), "rounds", (int)b->rounds, "peaks",
-                     json_peaks(b), "overhead", overhead, "cases", cases);
+    return json_pack("{s:s, s:o, s:i, s:o, s:o, s:o}", "schema", "heed.bench/1", "machine", json_machine(),
+                     "rounds", (int)b->rounds, "peaks", json_peaks(b), "overhead", json_overhead(b->overhead),
+                     "cases", cases);
 }
 
 static int32_t cannot(const char *path, heed_error *error)
@@ -251,7 +275,7 @@ static int put(int fd, const json_t *j)
 {
     FILE *to = fdopen(fd, "w");
     if (!to) return close(fd), 0;
-    int bad = json_dumpf(j, to, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) || fputc('\n', to) == EOF, cause = errno;
+    int bad = json_dumpf(j, to, LAYOUT) || fputc('\n', to) == EOF, cause = errno;
     if (fclose(to)) return 0;
     errno = cause;
     return !bad;
@@ -265,7 +289,7 @@ static int32_t write_file(const json_t *j, const char *path, heed_error *error)
         fd = open(path, O_WRONLY | O_CLOEXEC);
         return fd >= 0 && put(fd, j) ? HEED_OK : cannot(path, error);
     }
-    char *target = exists ? realpath(path, NULL) : strdup(path), *beside = NULL; /* a link stays, what it points at is replaced */
+    char *beside = NULL, *target = exists ? realpath(path, NULL) : strdup(path); /* a link stays */
     if (!target || asprintf(&beside, "%s.heed-%ld.tmp", target, (long)getpid()) < 0) {
         free(target);
         return error_memory(error);
@@ -290,7 +314,7 @@ int32_t report_write(const bench *b, const char *path, heed_error *error)
     int32_t failed = HEED_OK;
     if (!strcmp(path, "-")) {
         errno = 0;
-        if (json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) || putchar('\n') == EOF) failed = cannot("standard output", error);
+        if (json_dumpf(j, stdout, LAYOUT) || putchar('\n') == EOF) failed = cannot("standard output", error);
     } else {
         failed = write_file(j, path, error);
     }

@@ -33,13 +33,16 @@ static int32_t fail_axis(const binding_set *set, heed_error *error, const heed_p
 /* Sizes non-negative, strides non-negative, the last element inside the valid bytes. */
 static int32_t check_memory(const binding_set *set, const heed_port *port, const heed_tensor *t, int with_data, heed_error *error)
 {
-    int64_t last = 0, empty = 0;
+    const int64_t most = (int64_t)1 << 48; /* elements, each 0 taken as 1: then no size that an op forms of axes overflows */
+    int64_t last = 0, empty = 0, span = 1;
     for (int i = 0; i < t->rank; i++) {
         if (t->dim[i] < 0) return fail(set, error, port, "a size is negative");
         if (t->stride[i] < 0) return fail(set, error, port, "a stride is negative; strides are 0 or more");
         if (port->role == HEED_OUTPUT && t->stride[i] == 0 && t->dim[i] > 1)
             return fail(set, error, port, "an output can not repeat (stride 0)");
         empty |= t->dim[i] == 0;
+        if (__builtin_mul_overflow(span, t->dim[i] ? t->dim[i] : 1, &span) || span > most)
+            return fail(set, error, port, "is too large: its sizes, 0 taken as 1, multiply to more than 2^48");
     }
     for (int i = 0; i < t->rank && !empty; i++) {
         int64_t reach;

@@ -45,6 +45,36 @@ static int32_t failed_in_op(const prepared *c, const heed_instance *i, int32_t c
                      c->text[0] ? c->text : code == HEED_E_CANCELLED ? "cancelled" : "failed, and the plugin does not say why");
 }
 
+/* Bytes from the first element to the end of the last one. */
+static uint64_t reach(const heed_tensor *t)
+{
+    int64_t last = 0;
+    for (int a = 0; a < t->rank; a++) last += (t->dim[a] - 1) * t->stride[a];
+    return (uint64_t)(last + 1) * heed_dtype_bytes(t->dtype);
+}
+
+static int is_dense(const heed_tensor *t)
+{
+    uint64_t bytes = heed_dtype_bytes(t->dtype);
+    for (int a = 0; a < t->rank; a++)
+        if (t->stride[a]) bytes *= (uint64_t)t->dim[a];
+    return bytes == reach(t);
+}
+
+/* Whether two tensors surely share an element: they start together, or one has no gaps and an end of the other lies in it.
+ * Views that only interleave, such as q, k and v in one buffer, pass. */
+static int share_memory(const heed_tensor *a, const heed_tensor *b)
+{
+    if (a->data == b->data) return 1;
+    for (int turn = 0; turn < 2; turn++) {
+        uintptr_t from = (uintptr_t)b->data, size = reach(b), first = (uintptr_t)a->data, last = first + reach(a) - 1;
+        if (is_dense(b) && (first - from < size || last - from < size)) return 1;
+        const heed_tensor *c = a;
+        a = b, b = c;
+    }
+    return 0;
+}
+
 /* An output in the memory of the first input must be the same view of it; in the memory of another, it is refused. */
 static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_error *error)
 {
@@ -57,11 +87,11 @@ static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_err
         if (entry_port(e, o)->role != HEED_OUTPUT || !out || heed_tensor_elements(out) == 0) continue;
         for (uint32_t p = 0; p < e->op.ports.count; p++) {
             const heed_tensor *in = c->set.tensor[p];
-            if (p == o || !in || in->data != out->data || heed_tensor_elements(in) == 0) continue;
-            int same = entry_port(e, o)->flags & HEED_PORT_IN_PLACE && in == first && in->dtype == out->dtype &&
-                       !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
-            if (!same && in != out)
-                return error_set(error, HEED_E_ARGUMENT, "%s: port %s has the same memory as port %s", e->op.id, entry_port(e, o)->name, entry_port(e, p)->name);
+            if (p == o || !in || heed_tensor_elements(in) == 0 || !share_memory(in, out)) continue;
+            int same = entry_port(e, o)->flags & HEED_PORT_IN_PLACE && in == first && in->data == out->data && in->dtype == out->dtype &&
+                       in->rank == out->rank && !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
+            if (!same)
+                return error_set(error, HEED_E_ARGUMENT, "%s: port %s shares memory with port %s", e->op.id, entry_port(e, o)->name, entry_port(e, p)->name);
         }
     }
     return HEED_OK;
@@ -127,7 +157,10 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, 
     if (added < 0) added = c.set.axis['T' - 'A'];
     const heed_state *few[FEW], **states = batch <= FEW ? few : arena_take(sizeof *states * (size_t)batch);
     if (!states) return error_memory(error);
-    for (int64_t b = 0; b < batch && !failed; b++) {
+    int64_t tried = 0;
+    for (; tried < batch && !failed; tried++) {
+        const int64_t b = tried;
+        if (!sequences[b]) failed = error_set(error, HEED_E_ARGUMENT, "%s: row %lld has no sequence", i->entry->op.id, (long long)b);
         for (int64_t other = 0; other < b && !failed; other++)
             if (sequences[other] == sequences[b]) failed = error_set(error, HEED_E_ARGUMENT, "%s: rows %lld and %lld have the same sequence", i->entry->op.id, (long long)other, (long long)b);
         if (!failed) failed = sequence_prepare(sequences[b], i, c.set.axis, added, error);
@@ -135,7 +168,9 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, 
     }
     c.call.state = states;
     if (!failed) failed = forward(&c, i, error);
-    for (int64_t b = 0; b < batch && !failed; b++) sequence_advance(sequences[b], added);
+    for (int64_t b = 0; b < tried; b++) /* after a failure the pages that were made for the new tokens go */
+        if (!failed) sequence_advance(sequences[b], added);
+        else if (sequences[b]) heed_sequence_truncate(sequences[b], heed_sequence_length(sequences[b]), NULL);
     if (states != few) arena_give(states);
     return failed;
 }

@@ -69,7 +69,8 @@ static int read_threads(void *engine, const char *value)
 
 static int read_pin(void *engine, const char *value)
 {
-    static const char *const how[] = {[HEED_PIN_COMPACT] = "compact", [HEED_PIN_SCATTER] = "scatter", [HEED_PIN_NONE] = "none"};
+    static const char *const how[] = {
+        [HEED_PIN_COMPACT] = "compact", [HEED_PIN_SCATTER] = "scatter", [HEED_PIN_NONE] = "none"};
     for (uint32_t i = 0; i <= HEED_PIN_NONE; i++) {
         if (strcmp(value, how[i])) continue;
         ((heed_options *)engine)->pinning = i;
@@ -78,7 +79,8 @@ static int read_pin(void *engine, const char *value)
     return cmd_usage("--pin takes compact, scatter or none, not " SPEC_QUOTE, SPEC_QUOTED(value));
 }
 
-static const cmd_option engine_options[] = {{"--isa", 1, read_isa}, {"--threads", 1, read_threads}, {"--pin", 1, read_pin}, {0}};
+static const cmd_option engine_options[] = {
+    {"--isa", 1, read_isa}, {"--threads", 1, read_threads}, {"--pin", 1, read_pin}, {0}};
 
 /* The row whose name is the first `length` bytes of the word. */
 static const cmd_option *find(const cmd_option *options, const char *word, size_t length)
@@ -98,7 +100,8 @@ static int unknown(const cmd_option *own, const cmd_option *shared, const char *
     for (const cmd_option *o = shared; o && o->name && n < 64; o++) names[n++] = o->name;
     snprintf(given, sizeof given, "%.*s", (int)strcspn(word, "="), word);
     const char *near = error_nearest(given, names, n);
-    return cmd_usage("unknown option " SPEC_QUOTE "%s%s", SPEC_QUOTED(given), near ? ", the nearest is " : "", near ? near : "");
+    return cmd_usage("unknown option " SPEC_QUOTE "%s%s", SPEC_QUOTED(given), near ? ", the nearest is " : "",
+                     near ? near : "");
 }
 
 int cmd_parse(int argc, char **argv, const char *usage, const cmd_option *options, void *command, heed_options *engine)
@@ -109,7 +112,8 @@ int cmd_parse(int argc, char **argv, const char *usage, const cmd_option *option
     for (int i = 1; i < argc && !failed; i++) {
         const char *word = argv[i];
         if (only_words || word[0] != '-' || !word[1]) { /* "-" alone is a word */
-            failed = plain ? plain->read(command, word) : cmd_usage(SPEC_QUOTE " is one word too many", SPEC_QUOTED(word));
+            if (plain) failed = plain->read(command, word);
+            else failed = cmd_usage(SPEC_QUOTE " is one word too many", SPEC_QUOTED(word));
             continue;
         }
         if (!strcmp(word, "--")) {
@@ -139,8 +143,11 @@ int cmd_int(const char *option, const char *value, int64_t min, int64_t max, int
     long long n = strtoll(value, &end, 10);
     size_t sign = *value == '-' || *value == '+';
     if (value[sign] < '0' || value[sign] > '9' || *end || errno || n < min || n > max) {
-        if (max == INT64_MAX) return cmd_usage("%s takes a whole number from %lld on, not " SPEC_QUOTE, option, (long long)min, SPEC_QUOTED(value));
-        return cmd_usage("%s takes a whole number from %lld to %lld, not " SPEC_QUOTE, option, (long long)min, (long long)max, SPEC_QUOTED(value));
+        if (max == INT64_MAX)
+            return cmd_usage("%s takes a whole number from %lld on, not " SPEC_QUOTE, option, (long long)min,
+                             SPEC_QUOTED(value));
+        return cmd_usage("%s takes a whole number from %lld to %lld, not " SPEC_QUOTE, option, (long long)min,
+                         (long long)max, SPEC_QUOTED(value));
     }
     *out = n;
     return 0;

@@ -55,9 +55,10 @@ typedef struct cmd_model {
     heed_session *session;
 } cmd_model;
 
-/* Engine, weights, stack and a session; spec NULL = the file's own. The calling thread is pinned as the plan says, for it
- * is the command's own. cmd_model_close also after a failure. */
-int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *path, const char *spec, heed_error *error);
+/* Engine, weights, stack and a session; spec NULL = the file's own. The calling thread is pinned as the plan says, for
+ * it is the command's own. cmd_model_close also after a failure. */
+int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *path, const char *spec,
+                       heed_error *error);
 void cmd_model_close(cmd_model *m);
 
 /* ---- files, time, chance ---- */

@@ -53,9 +53,18 @@ static int read_model(void *command, const char *value)
 static int read_prompt(void *command, const char *value) { return ((job *)command)->prompt = value, 0; }
 static int read_prompt_file(void *command, const char *value) { return ((job *)command)->prompt_path = value, 0; }
 static int read_spec(void *command, const char *value) { return ((job *)command)->spec = value, 0; }
-static int read_tokens(void *command, const char *value) { return cmd_int("--tokens", value, 0, (int64_t)1 << 31, &((job *)command)->tokens); }
-static int read_seed(void *command, const char *value) { return cmd_int("--seed", value, 0, INT64_MAX, &((job *)command)->seed); }
-static int read_temperature(void *command, const char *value) { return cmd_float("--temperature", value, 0, 1e6, &((job *)command)->temperature); }
+static int read_tokens(void *command, const char *value)
+{
+    return cmd_int("--tokens", value, 0, (int64_t)1 << 31, &((job *)command)->tokens);
+}
+static int read_seed(void *command, const char *value)
+{
+    return cmd_int("--seed", value, 0, INT64_MAX, &((job *)command)->seed);
+}
+static int read_temperature(void *command, const char *value)
+{
+    return cmd_float("--temperature", value, 0, 1e6, &((job *)command)->temperature);
+}
 
 static const cmd_option options[] = {
     {"", 1, read_model},
@@ -74,7 +83,9 @@ static const cmd_option options[] = {
 static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
     int64_t bos = heed_stack_number(j->model.stack, "bos"), vocab = heed_stack_number(j->model.stack, "vocab");
-    if (bos < 0 && !length) return error_set(error, HEED_E_ARGUMENT, "%s has no token to begin with (bos), so a prompt is needed", j->model_path);
+    if (bos < 0 && !length)
+        return error_set(error, HEED_E_ARGUMENT, "%s has no token to begin with (bos), so a prompt is needed",
+                         j->model_path);
     if (length > SIZE_MAX / 8) return error_memory(error);
     j->text = calloc(length + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = calloc((size_t)vocab, sizeof *j->logits);
@@ -115,7 +126,8 @@ static int32_t make(job *j, heed_error *error)
     uint64_t chance = (uint64_t)j->seed;
     int64_t bos = heed_stack_number(j->model.stack, "bos");
     for (int64_t i = 0; i < j->tokens; i++) {
-        int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature, cmd_draw(&chance), &token, error);
+        double draw = cmd_draw(&chance);
+        int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature, draw, &token, error);
         if (failed) return failed;
         if (token > UINT8_MAX && token == bos) break;
         unsigned char byte = (unsigned char)token;
@@ -134,14 +146,15 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
     double begin = cmd_seconds();
     if (!failed) failed = catch_up(j, error);
     double middle = cmd_seconds();
-    int64_t before = j->n;
+    int64_t before = j->n, read = j->fed - j->start; /* of a prompt beyond the context only the end is read */
     if (!failed) failed = make(j, error);
     double end = cmd_seconds();
     if (isatty(STDOUT_FILENO)) putchar('\n');
     if (failed) return failed;
-    fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u thread%s\n", (long long)before,
-            (double)before / (middle - begin), (long long)(j->n - before), (double)(j->n - before) / (end - middle), j->model_path,
-            cmd_path(j->model.engine), heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+    fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u thread%s\n",
+            (long long)before, (double)read / (middle - begin), (long long)(j->n - before),
+            (double)(j->n - before) / (end - middle), j->model_path, cmd_path(j->model.engine),
+            heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
     return HEED_OK;
 }
 

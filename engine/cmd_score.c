@@ -2,8 +2,8 @@
  *
  * cmd_score.c: heed score: how well a byte model predicts a file, in bits per byte.
  *
- * The model sees y = bos, x_0, x_1, ...; y_j predicts x_j. Windows of C tokens begin at 0, S, 2 S, ...; positions restart
- * with each. Invariant: every byte of the file is counted once, by the first window that has it.
+ * The model sees y = bos, x_0, x_1, ...; y_j predicts x_j. Windows of C tokens begin at 0, S, 2 S, ...; positions
+ * restart with each. Invariant: every byte of the file is counted once, by the first window that has it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,8 +26,8 @@ static const char usage[] =
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, threads}\n"
     CMD_ENGINE_USAGE
     "\n"
-    "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; tokens/s counts all tokens\n"
-    "that the model has read, in overlapping windows again.\n";
+    "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; tokens/s counts all\n"
+    "tokens that the model has read, in overlapping windows again.\n";
 
 typedef struct job {
     heed_options engine;
@@ -58,8 +58,14 @@ static int read_word(void *command, const char *value)
     return 0;
 }
 
-static int read_context(void *command, const char *value) { return cmd_int("--context", value, 1, (int64_t)1 << 40, &((job *)command)->context); }
-static int read_stride(void *command, const char *value) { return cmd_int("--stride", value, 1, (int64_t)1 << 40, &((job *)command)->stride); }
+static int read_context(void *command, const char *value)
+{
+    return cmd_int("--context", value, 1, (int64_t)1 << 40, &((job *)command)->context);
+}
+static int read_stride(void *command, const char *value)
+{
+    return cmd_int("--stride", value, 1, (int64_t)1 << 40, &((job *)command)->stride);
+}
 static int read_json(void *command, const char *value) { return (void)value, ((job *)command)->json = 1, 0; }
 
 static const cmd_option options[] = {
@@ -73,20 +79,25 @@ static int32_t prepare(job *j, heed_error *error)
 {
     const heed_stack *stack = j->model.stack;
     int64_t limit = heed_stack_number(stack, "context"), vocab = heed_stack_number(stack, "vocab");
-    if (!j->n) return error_set(error, HEED_E_DATA, "%s: the file is empty, so there is nothing to predict", j->file_path);
-    if (heed_stack_number(stack, "bos") < 0) return error_set(error, HEED_E_DATA, "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
+    if (!j->n)
+        return error_set(error, HEED_E_DATA, "%s: the file is empty, so there is nothing to predict", j->file_path);
+    if (heed_stack_number(stack, "bos") < 0)
+        return error_set(error, HEED_E_DATA,
+                         "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
     if (limit >= 0 && j->context > limit)
-        return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld", (long long)j->context, j->model_path, (long long)limit);
+        return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld", (long long)j->context,
+                         j->model_path, (long long)limit);
     if (!j->context) j->context = limit >= 0 ? limit : j->n;
     if (!j->stride) j->stride = j->context > 1 ? j->context / 2 : 1;
     if (j->stride > j->context)
-        return error_set(error, HEED_E_ARGUMENT, "--stride is %lld, which leaves out bytes with a context of %lld", (long long)j->stride, (long long)j->context);
+        return error_set(error, HEED_E_ARGUMENT, "--stride is %lld, which leaves out bytes with a context of %lld",
+                         (long long)j->stride, (long long)j->context);
     int64_t window = j->context < j->n ? j->context : j->n;
     j->piece = window < PIECE || stack->whole ? window : PIECE;
     j->tokens = calloc((size_t)j->piece, sizeof *j->tokens);
     j->targets = calloc((size_t)j->piece, sizeof *j->targets);
     j->nll = calloc((size_t)j->piece, sizeof *j->nll);
-    j->logits = (uint64_t)j->piece > SIZE_MAX / sizeof *j->logits / (uint64_t)vocab ? NULL : calloc((size_t)(j->piece * vocab), sizeof *j->logits);
+    j->logits = reallocarray(NULL, (size_t)j->piece, (size_t)vocab * sizeof *j->logits);
     if (!j->tokens || !j->targets || !j->nll || !j->logits) return error_memory(error);
     j->loss = heed_instance_open(j->model.engine, "loss/cross_entropy", NULL, error);
     return j->loss ? HEED_OK : error->code;
@@ -95,13 +106,15 @@ static int32_t prepare(job *j, heed_error *error)
 /* Feeds y[from .. from + n) and counts the predictions of its last `rows` tokens. */
 static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *error)
 {
-    int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")}, bos = heed_stack_number(j->model.stack, "bos");
+    int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")},
+            bos = heed_stack_number(j->model.stack, "bos");
     for (int64_t i = 0; i < n; i++) j->tokens[i] = from + i ? j->bytes[from + i - 1] : (int32_t)bos;
     for (int64_t i = 0; i < rows; i++) j->targets[i] = j->bytes[from + n - rows + i];
     int32_t failed = heed_session_feed(j->model.session, j->tokens, n, j->logits, rows, error);
     j->fed += n;
     if (failed || !rows) return failed;
-    heed_tensor logits = heed_tensor_of(j->logits, HEED_F32, 2, shape), targets = heed_tensor_of(j->targets, HEED_I32, 1, shape),
+    heed_tensor logits = heed_tensor_of(j->logits, HEED_F32, 2, shape),
+                targets = heed_tensor_of(j->targets, HEED_I32, 1, shape),
                 nll = heed_tensor_of(j->nll, HEED_F32, 1, shape);
     heed_binding in[] = {{"logits", &logits}, {"targets", &targets}}, out = {"nll", &nll};
     failed = heed_run(j->loss, in, 2, &out, 1, NULL, error);
@@ -126,7 +139,8 @@ static int32_t score(job *j, heed_error *error)
         failed = heed_session_reset(j->model.session, error);
         for (int64_t at = start; at < end && !failed; at += now) {
             now = end - at < j->piece ? end - at : j->piece;
-            if (!j->model.stack->whole && at < j->counted && now > j->counted - at) now = j->counted - at; /* no logits for what is counted */
+            int64_t old = j->counted - at; /* counted already: no logits are needed */
+            if (!j->model.stack->whole && old > 0 && now > old) now = old;
             int64_t rows = at + now - (at > j->counted ? at : j->counted);
             failed = feed(j, at, now, rows > 0 ? rows : 0, error);
             show_progress(j, &shown);
@@ -142,8 +156,10 @@ static int print(const job *j)
     double bits = j->nats / log(2) / (double)j->n, rate = (double)j->fed / j->seconds;
     uint32_t threads = heed_lanes(j->model.engine);
     if (j->json)
-        return cmd_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte", isfinite(bits) ? json_real(bits) : json_null(), "bytes", (json_int_t)j->n, "seconds", j->seconds,
-                                  "tokens_per_second", rate, "model", j->model_path, "path", cmd_path(j->model.engine), "threads", (int)threads));
+        return cmd_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte",
+                                  isfinite(bits) ? json_real(bits) : json_null(), "bytes", (json_int_t)j->n, "seconds",
+                                  j->seconds, "tokens_per_second", rate, "model", j->model_path, "path",
+                                  cmd_path(j->model.engine), "threads", (int)threads));
     printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->n, rate);
     return 0;
 }

@@ -9,7 +9,8 @@
  *   vet       descriptors, checked, copied  call      one run
  *   registry  all ops                       sequence  pages
  *   topology  the machine and the plan      pool      threads
- *   npy, weights   files                    stack     a network from a spec
+ *   npy, weights, dlpack   tensors from and to elsewhere
+ *   stack, session         a network from a spec, and a text that runs through it
  */
 #ifndef HEED_ENGINE_H
 #define HEED_ENGINE_H

@@ -78,7 +78,8 @@ typedef struct heed_binding {
 typedef struct heed_opening {
     uint32_t size;
     uint32_t n_weights;
-    const heed_binding *weights; /* kept by pointer: they must outlive the instance */
+    const heed_binding *weights; /* kept by pointer: they must outlive the instance. "position.table" is the port `table`
+                                    of the op that is the param `position` */
     const int64_t *axes;         /* [HEED_AXES] sizes known beforehand, -1 = not; or NULL */
     const char *isa;             /* a path for this instance alone; or NULL */
 } heed_opening;
@@ -129,6 +130,12 @@ HEED_API int32_t heed_tensor_alloc(heed_tensor *tensor, heed_error *error);
 HEED_API int64_t heed_tensor_elements(const heed_tensor *tensor);
 HEED_API const char *heed_dtype_name(uint32_t dtype); /* "f32" */
 HEED_API uint32_t heed_dtype_bytes(uint32_t dtype);
+
+/* DLPack, which PyTorch, NumPy and JAX speak, without a copy. `dltensor` points to a DLTensor on the CPU; the view is good
+ * as long as that is. Export makes a DLManagedTensor over the tensor's data; its deleter calls release(owner) if that is
+ * not NULL. [any] */
+HEED_API int32_t heed_dlpack_view(const void *dltensor, heed_tensor *tensor, heed_error *error);
+HEED_API void *heed_dlpack_export(const heed_tensor *tensor, void *owner, void (*release)(void *owner), heed_error *error);
 
 /* .npy files (NumPy format 1.0 - 3.0, little-endian; bf16 as the type '<V2'). Read allocates: free(tensor->data). [any] */
 HEED_API int32_t heed_npy_read(const char *path, heed_tensor *tensor, heed_error *error);

@@ -51,13 +51,16 @@ static uint32_t weights_of(const resolved *op, int who, const heed_opening *open
 {
     uint32_t n = 0;
     for (uint32_t w = 0; opening && w < opening->n_weights; w++) {
-        const heed_binding *b = &opening->weights[w];
-        if (owner(op, b->port) == who) to[n++] = (heed_binding){who < 0 ? b->port : b->port + strcspn(b->port, ".") + 1, b->tensor};
+        const char *port = opening->weights[w].port;
+        if (owner(op, port) != who) continue;
+        to[n++] = (heed_binding){who < 0 ? port : port + strcspn(port, ".") + 1, opening->weights[w].tensor};
     }
     return n;
 }
 
-static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening, heed_binding *weights, heed_error *error)
+/* `weights` has room for all of the opening's. */
+static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening, heed_binding *weights,
+                     heed_error *error)
 {
     const entry *e = op->entry;
     binding_set set;
@@ -68,8 +71,9 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
 
     for (uint32_t p = 0; p < e->op.params.count; p++) {
         if (!op->child[p]) continue;
-        heed_opening inner = {.size = sizeof inner, .n_weights = weights_of(op, (int)p, opening, weights), .weights = weights,
-                              .axes = i->axis, .isa = opening ? opening->isa : NULL};
+        heed_opening inner = {.size = sizeof inner, .weights = weights, .axes = i->axis};
+        inner.n_weights = weights_of(op, (int)p, opening, weights);
+        inner.isa = opening ? opening->isa : NULL;
         i->children[p] = instance_make(i->engine, op->child[p], &inner, error);
         if (!i->children[p]) return HEED_E_ARGUMENT;
         i->child[p].instance = i->children[p]->memory;
@@ -87,7 +91,9 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
     bytes = (bytes + 127) & ~(uint64_t)63;
     if (!(i->memory = aligned_alloc(64, bytes))) return error_memory(error);
     memset(i->memory, 0, bytes);
+    uint64_t mode = cpu_float_plain(); /* an instance's numbers do not depend on the application's mode either */
     failed = e->op.init(i->memory, &open);
+    cpu_float_restore(mode);
     if (failed) {
         free(i->memory);
         i->memory = NULL; /* nothing to fini */

@@ -16,6 +16,7 @@ typedef struct page {
 
 struct heed_sequence {
     const entry *entry;
+    int64_t axis[HEED_AXES]; /* as far as known when it was made */
     heed_state_size size;
     heed_state view;
     page **pages;   /* [room] */
@@ -64,6 +65,7 @@ heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, he
     heed_sequence *s = calloc(1, sizeof *s);
     if (!s) { error_memory(error); return NULL; }
     s->entry = i->entry;
+    memcpy(s->axis, known, sizeof s->axis);
     s->size = size;
     s->view = (heed_state){.size = sizeof s->view, .page_bytes = size.page_bytes};
     return s;
@@ -83,13 +85,28 @@ static int32_t make_room(heed_sequence *s, uint64_t count, heed_error *error)
     return HEED_OK;
 }
 
+/* A sequence belongs to one op of one engine and to the sizes that it was made for: pages of as many bytes may be laid out
+ * otherwise. The batch and the lengths are the call's. */
+static int32_t check_same(const heed_sequence *s, const heed_instance *i, const int64_t *axis, const heed_state_size *size, heed_error *error)
+{
+    const char *id = i->entry->op.id;
+    if (s->entry != i->entry)
+        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s%s", id, s->entry->op.id, strcmp(id, s->entry->op.id) ? "" : " in another engine");
+    for (int a = 0; a < HEED_AXES; a++) {
+        if (strchr("BTS", 'A' + a) || s->axis[a] < 0 || axis[a] < 0 || s->axis[a] == axis[a]) continue;
+        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for other sizes: axis %c is %lld, but in the sequence %lld", id, 'A' + a,
+                         (long long)axis[a], (long long)s->axis[a]);
+    }
+    if (size->page_bytes == s->size.page_bytes && size->page_tokens == s->size.page_tokens) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for other sizes: its pages have %llu bytes, not %llu", id,
+                     (unsigned long long)s->size.page_bytes, (unsigned long long)size->page_bytes);
+}
+
 int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n, heed_error *error)
 {
     heed_state_size size;
     int32_t failed = measure(i, axis, &size, error);
-    if (failed) return failed;
-    if (s->entry != i->entry || size.page_bytes != s->size.page_bytes || size.page_tokens != s->size.page_tokens)
-        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s with other sizes", i->entry->op.id, s->entry->op.id);
+    if (failed || (failed = check_same(s, i, axis, &size, error))) return failed;
     int64_t tokens = size.page_tokens, total;
     if (__builtin_add_overflow(s->view.length, n, &total)) return error_memory(error);
     uint64_t count = tokens ? ((uint64_t)total + (uint64_t)tokens - 1) / (uint64_t)tokens : 1;
@@ -121,6 +138,7 @@ heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
     heed_sequence *twin = calloc(1, sizeof *twin);
     if (!twin) { error_memory(error); return NULL; }
     twin->entry = s->entry;
+    memcpy(twin->axis, s->axis, sizeof twin->axis);
     twin->size = s->size;
     twin->view = s->view;
     if (make_room(twin, s->count, error)) {

@@ -32,8 +32,10 @@ heed_session *heed_session_new(heed_stack *stack, heed_error *error)
     if (error) *error = (heed_error){0};
     heed_session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(error), NULL;
-    *s = (heed_session){.stack = stack, .sequences = calloc(stack->n_memories + 1, sizeof *s->sequences),
-                        .tensors = calloc(stack->n_views, sizeof *s->tensors), .bindings = calloc(stack->n_uses, sizeof *s->bindings)};
+    *s = (heed_session){.stack = stack,
+                        .sequences = calloc(stack->n_memories + 1, sizeof *s->sequences),
+                        .tensors = calloc(stack->n_views, sizeof *s->tensors),
+                        .bindings = calloc(stack->n_uses, sizeof *s->bindings)};
     if (!s->sequences || !s->tensors || !s->bindings) {
         error_memory(error);
         goto failed;
@@ -76,7 +78,8 @@ static int32_t make_room(heed_session *s, int64_t tokens, heed_error *error)
     for (uint32_t v = 0; v < s->stack->n_views; v++) {
         const heed_tensor *t = &s->tensors[v];
         uint64_t *most = &bytes[s->stack->views[v].buffer], need;
-        if (__builtin_mul_overflow((uint64_t)room, (uint64_t)span(t) * heed_dtype_bytes(t->dtype), &need)) return error_memory(error);
+        if (__builtin_mul_overflow((uint64_t)room, (uint64_t)span(t) * heed_dtype_bytes(t->dtype), &need))
+            return error_memory(error);
         if (need > *most) *most = need;
     }
     s->room = 0;
@@ -84,7 +87,8 @@ static int32_t make_room(heed_session *s, int64_t tokens, heed_error *error)
         free(s->buffer[b]);
         s->buffer[b] = NULL;
         if (!bytes[b]) continue;
-        if (bytes[b] > SIZE_MAX - 64 || !(s->buffer[b] = aligned_alloc(64, (bytes[b] + 63) & ~(uint64_t)63))) return error_memory(error);
+        if (bytes[b] > SIZE_MAX - 64 || !(s->buffer[b] = aligned_alloc(64, (bytes[b] + 63) & ~(uint64_t)63)))
+            return error_memory(error);
     }
     s->room = room;
     return HEED_OK;
@@ -115,7 +119,8 @@ static int32_t run_steps(heed_session *s, uint32_t first, uint32_t end, heed_err
     for (uint32_t i = first; i < end; i++) {
         const stack_step *step = &s->stack->steps[i];
         const heed_binding *in = s->bindings + step->first;
-        int32_t failed = heed_run(step->instance, in, step->n_in, in + step->n_in, 1, step->memory < 0 ? NULL : s->sequences + step->memory, error);
+        int32_t failed = heed_run(step->instance, in, step->n_in, in + step->n_in, 1,
+                                  step->memory < 0 ? NULL : s->sequences + step->memory, error);
         if (failed) return failed;
     }
     return HEED_OK;
@@ -131,20 +136,28 @@ static void take_back(heed_session *s, int64_t length)
         if (heed_sequence_truncate(s->sequences[i], length, NULL)) s->broken = 1;
 }
 
-int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, float *logits, int64_t rows, heed_error *error)
+int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
+                          heed_error *error)
 {
     const heed_stack *stack = s->stack;
     int64_t start = s->length, context = stack->number[STACK_CONTEXT], vocab = stack->number[STACK_VOCAB], now, keep;
     if (error) *error = (heed_error){0};
     if (n < 0 || rows < 0 || rows > n)
-        return error_set(error, HEED_E_ARGUMENT, "%lld tokens are fed and the logits of %lld asked for; from 0 to all of them is right", (long long)n, (long long)rows);
-    if ((n && !tokens) || (rows && !logits)) return error_set(error, HEED_E_ARGUMENT, "the %s are NULL", n && !tokens ? "tokens" : "logits");
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%lld tokens are fed and the logits of %lld asked for; from 0 to all of them is right",
+                         (long long)n, (long long)rows);
+    if ((n && !tokens) || (rows && !logits))
+        return error_set(error, HEED_E_ARGUMENT, "the %s are NULL", n && !tokens ? "tokens" : "logits");
     if (s->broken)
-        return error_set(error, HEED_E_ARGUMENT, "an earlier feed failed half-way and this network can not take it back: reset the session");
+        return error_set(error, HEED_E_ARGUMENT,
+                         "an earlier feed failed half-way and this network can not take it back: reset the session");
     if (context >= 0 && n > context - start)
-        return error_set(error, HEED_E_ARGUMENT, "%lld tokens after %lld are more than the context of %lld", (long long)n, (long long)start, (long long)context);
+        return error_set(error, HEED_E_ARGUMENT, "%lld tokens after %lld are more than the context of %lld",
+                         (long long)n, (long long)start, (long long)context);
     if (n && start && stack->forgets)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls: reset the session and feed the whole sequence again", stack->forgets);
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s remembers nothing between calls: reset the session and feed the whole sequence again",
+                         stack->forgets);
     for (int64_t done = 0; done < n; done += now) {
         now = stack->whole || n - done < CHUNK ? n - done : CHUNK;
         keep = done + now - (n - rows);
@@ -172,12 +185,15 @@ int32_t heed_session_reset(heed_session *s, heed_error *error)
     return HEED_OK; /* to 0 all can go back */
 }
 
-int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw, int32_t *token, heed_error *error)
+int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw, int32_t *token,
+                            heed_error *error)
 {
     if (error) *error = (heed_error){0};
     if (!(temperature >= 0) || !isfinite(temperature))
-        return error_set(error, HEED_E_ARGUMENT, "the temperature is %g, but must be 0 or a positive number", temperature);
-    if (!(draw >= 0 && draw < 1)) return error_set(error, HEED_E_ARGUMENT, "the draw is %g, but must be at least 0 and less than 1", draw);
+        return error_set(error, HEED_E_ARGUMENT, "the temperature is %g, but must be 0 or a positive number",
+                         temperature);
+    if (!(draw >= 0 && draw < 1))
+        return error_set(error, HEED_E_ARGUMENT, "the draw is %g, but must be at least 0 and less than 1", draw);
     if (!s->sampler || s->temperature != temperature) {
         char number[32], spec[80];
         spec_number(number, temperature);

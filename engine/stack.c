@@ -5,10 +5,10 @@
  *     pre   x = x + o(attention(norm x));  x = x + feedforward(norm x);  logits = output(norm x)
  *     post  x = norm(x + o(attention x));  x = norm(x + feedforward x);  logits = output x
  *
- * It runs nothing (session.c does) and knows no op of attention, norm, position or feed-forward by name: what is made for
- * an attention follows from its ports. Invariant: the network is put together twice by the same code. The first round
- * is dry: it asks for every tensor and opens nothing, so that a missing or an unused one is known before any work is
- * done. The spec and the weights are hostile.
+ * It runs nothing (session.c does) and knows no op of attention, norm, position or feed-forward by name: what is made
+ * for an attention follows from its ports. Invariant: the network is put together twice by the same code. The first
+ * round is dry: it asks for every tensor and opens nothing, so that a missing or an unused one is known before any work
+ * is done. The spec and the weights are hostile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +72,8 @@ typedef struct plan {
 
 /* What the stack uses by name. */
 enum { EMBED, PROJECTION, ADD, FIXED };
-static const char *const fixed_ids[FIXED] = {[EMBED] = "embed/table", [PROJECTION] = "linear/projection", [ADD] = "residual/add"};
+static const char *const fixed_ids[FIXED] = {
+    [EMBED] = "embed/table", [PROJECTION] = "linear/projection", [ADD] = "residual/add"};
 
 typedef struct builder {
     heed_stack *stack;
@@ -112,11 +113,14 @@ static int32_t unknown_key(const plan *p, const spec_arg *arg, heed_error *error
     const char *names[KEYS];
     for (size_t k = 0; k < KEYS; k++) names[k] = keys[k].name;
     const char *near = error_nearest(arg->key, names, KEYS);
-    return spec_error(p->s, arg->key_at, error, "unknown key " SPEC_QUOTE " of a stack%s%s", SPEC_QUOTED(arg->key), near ? "; nearest is " : "",
-                      near ? near : "");
+    return spec_error(p->s, arg->key_at, error, "unknown key " SPEC_QUOTE " of a stack%s%s", SPEC_QUOTED(arg->key),
+                      near ? "; nearest is " : "", near ? near : "");
 }
 
-static int is_bare(const spec_node *n, const char *word) { return n->type == SPEC_WORD && !n->has_args && !strcmp(n->word, word); }
+static int is_bare(const spec_node *n, const char *word)
+{
+    return n->type == SPEC_WORD && !n->has_args && !strcmp(n->word, word);
+}
 
 static int32_t read_plain(plan *p, const struct key *k, const spec_node *n, heed_error *error)
 {
@@ -143,7 +147,8 @@ static int32_t read_keys(plan *p, heed_error *error)
         if (keys[k].type == NUMBER || keys[k].type == CHOICE) TRY(read_plain(p, &keys[k], arg->value, error));
     }
     for (size_t k = 0; k < KEYS; k++)
-        if (keys[k].required && !p->given[k]) return spec_error(p->s, 0, error, "the key %s is missing: %s", keys[k].name, keys[k].doc);
+        if (keys[k].required && !p->given[k])
+            return spec_error(p->s, 0, error, "the key %s is missing: %s", keys[k].name, keys[k].doc);
     return HEED_OK;
 }
 
@@ -161,10 +166,12 @@ static int32_t fill_numbers(plan *p, heed_error *error)
     if (n[STACK_KV_HEADS] < 0) n[STACK_KV_HEADS] = n[STACK_HEADS];
     if (n[STACK_CONTEXT] == 0) n[STACK_CONTEXT] = -1;
     if (n[STACK_BOS] >= n[STACK_VOCAB])
-        return spec_error(p->s, place_of(p, "bos"), error, "bos is %lld, but tokens are below vocab, %lld", (long long)n[STACK_BOS], (long long)n[STACK_VOCAB]);
+        return spec_error(p->s, place_of(p, "bos"), error, "bos is %lld, but tokens are below vocab, %lld",
+                          (long long)n[STACK_BOS], (long long)n[STACK_VOCAB]);
     if (n[STACK_HEAD_WIDTH] >= 0) return HEED_OK;
     if (n[STACK_WIDTH] % n[STACK_HEADS])
-        return spec_error(p->s, place_of(p, "heads"), error, "%lld heads do not divide the width %lld, so head_width must be given",
+        return spec_error(p->s, place_of(p, "heads"), error,
+                          "%lld heads do not divide the width %lld, so head_width must be given",
                           (long long)n[STACK_HEADS], (long long)n[STACK_WIDTH]);
     n[STACK_HEAD_WIDTH] = n[STACK_WIDTH] / n[STACK_HEADS];
     return HEED_OK;
@@ -181,7 +188,8 @@ static int32_t read_op(const registry *r, plan *p, part *to, const char *kind, c
     if (!to->text[i]) return error_memory(error);
     const char *id = to->op[i]->entry->op.id;
     size_t length = strlen(kind);
-    if (strncmp(id, kind, length) || id[length] != '/') return spec_error(p->s, n->at, error, "%s takes an op of kind %s, not %s", kind, kind, id);
+    if (strncmp(id, kind, length) || id[length] != '/')
+        return spec_error(p->s, n->at, error, "%s takes an op of kind %s, not %s", kind, kind, id);
     return HEED_OK;
 }
 
@@ -202,7 +210,8 @@ static int32_t read_part(const registry *r, plan *p, const struct key *k, const 
         const spec_node *item = list ? n->items[i] : n;
         TRY(read_op(r, p, to, k->name, item, error));
         if (list && item->repeat > layers - length)
-            return spec_error(p->s, item->at, error, "%s lists more ops than there are layers, %lld", k->name, (long long)layers);
+            return spec_error(p->s, item->at, error, "%s lists more ops than there are layers, %lld", k->name,
+                              (long long)layers);
         for (int64_t j = 0; list && j < item->repeat; j++) to->of_layer[length++] = i;
     }
     for (int64_t j = length; list && j < layers; j++) to->of_layer[j] = to->of_layer[j - length];
@@ -215,7 +224,8 @@ static int32_t plan_read(plan *p, const registry *r, const char *text, heed_erro
     TRY(read_keys(p, error));
     TRY(fill_numbers(p, error));
     for (size_t k = 0; k < KEYS; k++)
-        if (p->given[k] && (keys[k].type == OP || keys[k].type == OPS)) TRY(read_part(r, p, &keys[k], p->given[k]->value, error));
+        if (p->given[k] && (keys[k].type == OP || keys[k].type == OPS))
+            TRY(read_part(r, p, &keys[k], p->given[k]->value, error));
     return HEED_OK;
 }
 
@@ -334,12 +344,13 @@ static int32_t note_absent(builder *b, const char *name, const entry *e, uint32_
     if (entry_port(e, p)->flags & HEED_PORT_OPTIONAL || b->missing) return HEED_OK;
     print_shape(shape, sizeof shape, &e->axes[p], axis);
     b->missing = *slot;
-    error_set(&b->why, HEED_E_DATA, "the weights have no tensor \"%.*s\" of the shape %s, %s of %s", SHOWN, name, shape, entry_port(e, p)->name, e->op.id);
+    error_set(&b->why, HEED_E_DATA, "the weights have no tensor \"%.*s\" of the shape %s, %s of %s", SHOWN, name, shape,
+              entry_port(e, p)->name, e->op.id);
     return HEED_OK;
 }
 
-/* The name that is nearest to `name`, or NULL. What both begin with, up to a dot, does not count: else any two tensors of a
- * layer would be near. */
+/* The name that is nearest to `name`, or NULL. What both begin with, up to a dot, does not count: else any two tensors
+ * of a layer would be near. */
 static const char *nearest_name(const char *name, const char *const *names, uint32_t count)
 {
     const char *few[16];
@@ -365,11 +376,15 @@ static int32_t check_weights(const builder *b)
     int32_t failed = HEED_OK;
     if (b->missing) {
         near = nearest_name(b->missing, names, unused);
-        failed = error_set(b->error, b->why.code, near ? "%s; nearest of those that nothing uses is \"%.*s\"" : "%s", b->why.text, SHOWN, near);
+        failed = error_set(b->error, b->why.code, "%s%s%.*s%s", b->why.text,
+                           near ? "; nearest of those that nothing uses is \"" : "", SHOWN, near ? near : "",
+                           near ? "\"" : "");
     } else if (unused) {
         near = nearest_name(names[0], (const char *const *)b->absent, b->n_absent);
-        failed = error_set(b->error, HEED_E_DATA, near ? "the weights have a tensor \"%.*s\" that nothing in this network uses; nearest of those that it could use is \"%.*s\""
-                                                       : "the weights have a tensor \"%.*s\" that nothing in this network uses", SHOWN, names[0], SHOWN, near);
+        failed = error_set(b->error, HEED_E_DATA,
+                           "the weights have a tensor \"%.*s\" that nothing in this network uses%s%.*s%s", SHOWN,
+                           names[0], near ? "; nearest of those that it could use is \"" : "", SHOWN,
+                           near ? near : "", near ? "\"" : "");
     }
     free(names);
     return failed;
@@ -384,7 +399,8 @@ typedef struct weight_list {
 /* Every weight port of an op and of the ops inside: port "gain" is tensor "<prefix>gain", port "table" of the op inside
  * that is called "position" is "<prefix>position.table", but "position.table" if the stack put it there. Sizes that the
  * op's own weights tell are added to `axis`. */
-static int32_t collect(builder *b, const resolved *op, const char *prefix, const char *inside, int64_t *axis, weight_list *list)
+static int32_t collect(builder *b, const resolved *op, const char *prefix, const char *inside, int64_t *axis,
+                       weight_list *list)
 {
     const entry *e = op->entry;
     char *name = NULL, *inner = NULL, **port;
@@ -401,8 +417,9 @@ static int32_t collect(builder *b, const resolved *op, const char *prefix, const
         else if (!bound || !(port = append(&list->name, &list->names, sizeof *port))) failed = error_memory(b->error);
         else if (asprintf(port, "%s%s", inside, w->name) < 0) *port = NULL, failed = error_memory(b->error);
         else *bound = (heed_binding){*port, t};
-        for (int i = 0; t && !*inside && i < e->axes[p].count && t->rank == e->axes[p].count; i++) /* binding checks it later */
-            if (axis[e->axes[p].letter[i] - 'A'] < 0) axis[e->axes[p].letter[i] - 'A'] = t->dim[i];
+        const port_axes *a = &e->axes[p];
+        for (int i = 0; t && !*inside && t->rank == a->count && i < a->count; i++) /* or binding refuses it */
+            if (axis[a->letter[i] - 'A'] < 0) axis[a->letter[i] - 'A'] = t->dim[i];
         free(name);
     }
     for (uint32_t p = 0; p < e->op.params.count && !failed; p++) {
@@ -428,8 +445,8 @@ static void add_params(const resolved *op, int64_t *axis)
     }
 }
 
-/* Opens an op with its weights, whose names start with `prefix`. `axis` is what is known, and becomes what is known then.
- * In the dry round *out is NULL. */
+/* Opens an op with its weights, whose names start with `prefix`. `axis` is what is known, and becomes what is known
+ * then. In the dry round *out is NULL. */
 static int32_t open_op(builder *b, const resolved *op, const char *prefix, int64_t *axis, heed_instance **out)
 {
     weight_list list = {0};
@@ -491,7 +508,8 @@ static int32_t check_step(const builder *b, const heed_instance *i, const stack_
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
         if (port->role == HEED_OUTPUT && !(port->flags & HEED_PORT_OPTIONAL) && strcmp(port->name, out.port))
-            return error_set(b->error, HEED_E_UNSUPPORTED, "%s can not be in a stack: nothing takes its output %s", e->op.id, port->name);
+            return error_set(b->error, HEED_E_UNSUPPORTED, "%s can not be in a stack: nothing takes its output %s",
+                             e->op.id, port->name);
     }
     TRY(heed_infer(i, bound, n, out.port, &given, b->error));
     if (given.rank != right.rank || memcmp(given.dim, right.dim, sizeof *given.dim * (size_t)given.rank)) {
@@ -500,12 +518,14 @@ static int32_t check_step(const builder *b, const heed_instance *i, const stack_
         print_shape(needed, sizeof needed, &all, right.dim);
         all.count = (int8_t)given.rank;
         print_shape(is, sizeof is, &all, given.dim);
-        return error_set(b->error, HEED_E_SHAPE, "%s: its output %s is %s for a token, but the stack needs %s", e->op.id, out.port, is, needed);
+        return error_set(b->error, HEED_E_SHAPE, "%s: its output %s is %s for a token, but the stack needs %s",
+                         e->op.id, out.port, is, needed);
     }
     return HEED_OK;
 }
 
-static int32_t add_step(builder *b, const heed_instance *i, const stack_use *in, uint32_t n, uint32_t to, int32_t memory)
+static int32_t add_step(builder *b, const heed_instance *i, const stack_use *in, uint32_t n, uint32_t to,
+                        int32_t memory)
 {
     heed_stack *s = b->stack;
     stack_use out = {"out", to};
@@ -541,7 +561,8 @@ static int32_t map_rows(builder *b, const resolved *op, const char *prefix, uint
     return add_step(b, i, &(stack_use){"x", in}, 1, out, -1);
 }
 
-static int32_t project(builder *b, const char *prefix, uint32_t tail, uint32_t from, int64_t inputs, uint32_t to, int64_t outputs)
+static int32_t project(builder *b, const char *prefix, uint32_t tail, uint32_t from, int64_t inputs, uint32_t to,
+                       int64_t outputs)
 {
     int64_t axis[HEED_AXES];
     heed_instance *i;
@@ -580,9 +601,15 @@ static int32_t place_in_scores(builder *b, uint32_t item)
     resolved *op = attention->op[item];
     const char *id = op->entry->op.id, *name = position->op[0]->entry->op.id;
     uint32_t p = 0, params = op->entry->op.params.count;
-    while (p < params && (entry_param(op->entry, p)->type != HEED_PARAM_OP || strcmp(entry_param(op->entry, p)->choices, "position"))) p++;
-    if (p == params) return spec_error(b->plan.s, position->at[0], b->error, "%s acts on scores, and %s has no setting for a position op", name, id);
-    if (op->child[p]) return spec_error(b->plan.s, position->at[0], b->error, "%s has a position op of its own already", id);
+    for (; p < params; p++) {
+        const heed_param *param = entry_param(op->entry, p);
+        if (param->type == HEED_PARAM_OP && !strcmp(param->choices, "position")) break;
+    }
+    if (p == params)
+        return spec_error(b->plan.s, position->at[0], b->error,
+                          "%s acts on scores, and %s has no setting for a position op", name, id);
+    if (op->child[p])
+        return spec_error(b->plan.s, position->at[0], b->error, "%s has a position op of its own already", id);
     for (size_t k = 0; k < KEYS; k++)
         if (keys[k].type == OP && keys[k].slot == POSITION)
             op->child[p] = resolve(&b->engine->registry, b->plan.s, b->plan.given[k]->value, "position", b->error);
@@ -598,12 +625,15 @@ static int32_t place_position(builder *b)
     if (!position->count) return HEED_OK;
     const char *name = position->op[0]->entry->op.id;
     b->acts = position->op[0]->entry->op.acts;
-    if (b->acts == HEED_ACTS_NOWHERE) return spec_error(b->plan.s, position->at[0], b->error, "%s does not say where it acts, so a stack can not use it", name);
+    if (b->acts == HEED_ACTS_NOWHERE)
+        return spec_error(b->plan.s, position->at[0], b->error,
+                          "%s does not say where it acts, so a stack can not use it", name);
     for (uint32_t i = 0; i < attention->count; i++) {
         const entry *e = attention->op[i]->entry;
         if (b->acts == HEED_ACTS_SCORES) TRY(place_in_scores(b, i));
         if (b->acts == HEED_ACTS_QK && (!find_port(e, "q", HEED_INPUT) || !find_port(e, "k", HEED_INPUT)))
-            return spec_error(b->plan.s, position->at[0], b->error, "%s acts on queries and keys, and %s takes none", name, e->op.id);
+            return spec_error(b->plan.s, position->at[0], b->error, "%s acts on queries and keys, and %s takes none",
+                              name, e->op.id);
     }
     return HEED_OK;
 }
@@ -637,19 +667,22 @@ static int32_t add_position(builder *b, uint32_t *from, uint32_t elsewhere, int3
 /* ---- one layer ---- */
 
 /* The view for an input of an attention, or *bound = 0 if it is left out. */
-static int32_t attention_input(builder *b, const char *prefix, const part *t, uint32_t item, uint32_t port, const int64_t *axis,
-                               uint32_t from, uint32_t *view, int *bound)
+static int32_t attention_input(builder *b, const char *prefix, const part *t, uint32_t item, uint32_t port,
+                               const int64_t *axis, uint32_t from, uint32_t *view, int *bound)
 {
     const entry *e = t->op[item]->entry;
     const heed_port *p = entry_port(e, port);
     const port_axes *a = &e->axes[port];
-    int optional = p->flags & HEED_PORT_OPTIONAL, over_time = !a->leading && a->count >= 2 && a->letter[0] == 'B' && (a->letter[1] == 'T' || a->letter[1] == 'S');
+    int optional = p->flags & HEED_PORT_OPTIONAL;
+    int over_time = !a->leading && a->count >= 2 && a->letter[0] == 'B' && (a->letter[1] == 'T' || a->letter[1] == 'S');
     int64_t dim[HEED_MAX_RANK], outputs = 1;
     uint32_t which = 0, buffer;
     char name[96];
     *bound = 1;
-    if (over_time && a->count == 3 && a->letter[2] == 'M' && !strcmp(p->name, "x")) return row_view(b, from, 0, b->stack->number[STACK_WIDTH], view);
-    if (over_time && a->count == 2 && !optional && !strcmp(p->name, "positions")) return view_of(b, STACK_POSITIONS, 0, 0, NULL, view);
+    if (over_time && a->count == 3 && a->letter[2] == 'M' && !strcmp(p->name, "x"))
+        return row_view(b, from, 0, b->stack->number[STACK_WIDTH], view);
+    if (over_time && a->count == 2 && !optional && !strcmp(p->name, "positions"))
+        return view_of(b, STACK_POSITIONS, 0, 0, NULL, view);
     while (which < STACK_PROJECTED && strcmp(p->name, projected[which])) which++;
     if (which < STACK_PROJECTED && over_time && a->count > 2) {
         snprintf(name, sizeof name, "%s%s.weight", prefix, p->name);
@@ -658,7 +691,9 @@ static int32_t attention_input(builder *b, const char *prefix, const part *t, ui
         for (int i = 2; i < a->count; i++) {
             dim[i - 2] = axis[a->letter[i] - 'A'];
             if (dim[i - 2] < 0 || __builtin_mul_overflow(outputs, dim[i - 2], &outputs))
-                return spec_error(b->plan.s, t->at[item], b->error, "%s has the input %s (%s), and the size of %c is not known", e->op.id, p->name, p->axes, a->letter[i]);
+                return spec_error(b->plan.s, t->at[item], b->error,
+                                  "%s has the input %s (%s), and the size of %c is not known", e->op.id, p->name,
+                                  p->axes, a->letter[i]);
         }
         buffer = STACK_PROJECTIONS + which;
         snprintf(name, sizeof name, "%s%s.", prefix, p->name);
@@ -669,7 +704,8 @@ static int32_t attention_input(builder *b, const char *prefix, const part *t, ui
     }
     *bound = 0;
     if (optional) return HEED_OK;
-    return spec_error(b->plan.s, t->at[item], b->error, "%s needs the input %s (%s), which a stack can not make", e->op.id, p->name, p->axes);
+    return spec_error(b->plan.s, t->at[item], b->error, "%s needs the input %s (%s), which a stack can not make",
+                      e->op.id, p->name, p->axes);
 }
 
 static int32_t remember(builder *b, const heed_instance *i, int32_t *memory)
@@ -691,7 +727,7 @@ static int32_t build_attention(builder *b, const char *prefix, int64_t layer, ui
 {
     const part *t = &b->plan.parts[ATTENTION];
     const int64_t *number = b->stack->number;
-    uint32_t item = t->of_layer[layer], n = 0, to, out = 0;
+    uint32_t item = t->of_layer[layer], n = 0, to;
     const entry *e = t->op[item]->entry;
     int64_t axis[HEED_AXES], dim[HEED_MAX_RANK], outputs = 1;
     char name[96];
@@ -715,17 +751,21 @@ static int32_t build_attention(builder *b, const char *prefix, int64_t layer, ui
         TRY(attention_input(b, prefix, t, item, p, axis, from, &in[n].view, &bound));
         n += bound != 0;
     }
-    while (out < e->op.ports.count && (entry_port(e, out)->role != HEED_OUTPUT || strcmp(entry_port(e, out)->name, "out"))) out++;
-    if (out == e->op.ports.count) return spec_error(b->plan.s, t->at[item], b->error, "%s has no output named out", e->op.id);
-    const port_axes *a = &e->axes[out];
+    const heed_port *port = find_port(e, "out", HEED_OUTPUT);
+    if (!port) return spec_error(b->plan.s, t->at[item], b->error, "%s has no output named out", e->op.id);
+    const port_axes *a = &e->axes[port - entry_port(e, 0)];
     for (int k = 2; k < a->count; k++) {
         dim[k - 2] = axis[a->letter[k] - 'A'];
         if (dim[k - 2] < 0 || __builtin_mul_overflow(outputs, dim[k - 2], &outputs))
-            return spec_error(b->plan.s, t->at[item], b->error, "%s has the output out (%s), and the size of %c is not known", e->op.id, entry_port(e, out)->axes, a->letter[k]);
+            return spec_error(b->plan.s, t->at[item], b->error,
+                              "%s has the output out (%s), and the size of %c is not known", e->op.id,
+                              port->axes, a->letter[k]);
     }
     int mixed = !(a->count == 3 && a->letter[2] == 'M'); /* "B T M" is the sum over the heads already */
     if (a->leading || a->count < 3 || a->letter[0] != 'B' || a->letter[1] != 'T')
-        return spec_error(b->plan.s, t->at[item], b->error, "%s has the output out (%s), which is no row for each token", e->op.id, entry_port(e, out)->axes);
+        return spec_error(b->plan.s, t->at[item], b->error,
+                          "%s has the output out (%s), which is no row for each token", e->op.id,
+                          port->axes);
     TRY(view_of(b, mixed ? STACK_MIXED : STACK_Y, 0, a->count - 2, dim, &to));
     TRY(add_step(b, i, in, n, to, memory));
     snprintf(name, sizeof name, "%so.", prefix);
@@ -793,7 +833,8 @@ static int32_t find_fixed(builder *b)
 {
     for (uint32_t i = 0; i < FIXED; i++) {
         if (!registry_find(&b->engine->registry, fixed_ids[i]))
-            return error_set(b->error, HEED_E_UNSUPPORTED, "every stack needs the op %s, and no plugin that is loaded has it", fixed_ids[i]);
+            return error_set(b->error, HEED_E_UNSUPPORTED,
+                             "every stack needs the op %s, and no plugin that is loaded has it", fixed_ids[i]);
         spec *s = spec_parse(fixed_ids[i], 0, b->error);
         b->fixed[i] = s ? resolve(&b->engine->registry, s, s->op, NULL, b->error) : NULL;
         spec_free(s);
@@ -824,7 +865,7 @@ heed_stack *heed_stack_open(heed_engine *engine, const char *text, const heed_we
     *error = (heed_error){0};
     if (!weights) return error_set(error, HEED_E_ARGUMENT, "a stack needs weights, and none are given"), NULL;
     if (!text && !(text = heed_weights_metadata(weights, "heed.spec")))
-        return error_set(error, HEED_E_DATA, "the weights do not tell their network (metadata entry heed.spec), so a spec must be given"), NULL;
+        return error_set(error, HEED_E_DATA, "the weights have no spec (heed.spec), so one must be given"), NULL;
     heed_stack *stack = calloc(1, sizeof *stack);
     if (!stack) return error_memory(error), NULL;
     stack->engine = engine;

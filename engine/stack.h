@@ -11,7 +11,10 @@
 #include "engine.h"
 
 /* The numbers of a spec; -1 = it has none. */
-enum { STACK_VOCAB, STACK_WIDTH, STACK_LAYERS, STACK_HEADS, STACK_KV_HEADS, STACK_HEAD_WIDTH, STACK_CONTEXT, STACK_BOS, STACK_NUMBERS };
+enum {
+    STACK_VOCAB, STACK_WIDTH, STACK_LAYERS, STACK_HEADS, STACK_KV_HEADS, STACK_HEAD_WIDTH, STACK_CONTEXT, STACK_BOS,
+    STACK_NUMBERS
+};
 
 /* Inputs of an attention that are projections of the layer's input. */
 enum { STACK_Q, STACK_K, STACK_V, STACK_BETA, STACK_GATE, STACK_PROJECTED };
@@ -21,7 +24,7 @@ enum {
     STACK_TOKENS,    /* i32 */
     STACK_LOGITS,    /* f32, tail only */
     STACK_POSITIONS, /* i64 */
-    STACK_X,         /* what flows from layer to layer; this one and the next change places where an op is not in place */
+    STACK_X,         /* what flows from layer to layer; changes places with H where an op is not in place */
     STACK_H,         /* x, normalised */
     STACK_Y,         /* what a layer adds to x */
     STACK_MIXED,     /* what the attention gives, before its output projection */
@@ -64,7 +67,7 @@ struct heed_stack {
     uint32_t n_steps, tail;
     const heed_instance **memories; /* those that remember, in the order of the layers */
     uint32_t n_memories;
-    const char *forgets; /* the id of an attention that remembers nothing: a sequence is then fed at once or not at all */
+    const char *forgets; /* the id of an attention that remembers nothing: a sequence is then fed at once */
     int whole;           /* a feed may not be cut: an attention forgets, or sees what comes after */
 };
 

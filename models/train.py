@@ -113,7 +113,7 @@ def main():
         bits = loss.item() / math.log(2)
         mean = bits if mean is None else 0.98 * mean + 0.02 * bits
         done = (time.time() - start) / (60 * a.minutes)
-        if done >= report / REPORTS:
+        if report / REPORTS <= done < 1:
             report = math.floor(done * REPORTS) + 1
             save(model, a.out)
             print(f"{done * a.minutes:6.1f} min  step {step:6d}  training {mean:.4f}  "

@@ -328,7 +328,7 @@ static void test_fork_and_truncate(void **state)
         for (size_t n = 0; n < COUNT(shared); n++) {
             heed_tensor x_alone[ORACLE_PORTS], y_alone[ORACLE_PORTS], x_out[ORACLE_PORTS], y_out[ORACLE_PORTS];
             heed_sequence *parent, *twin;
-            heed_instance *i = call_open(&x, paths[p], 2), *next = call_open(&x, paths[(p + 1) % n_paths], 1);
+            heed_instance *i = call_open(&x, paths[p], 2), *next = call_open(&x, paths[(p + 1) % n_paths], 2);
             call_make(&y, &other);
             for (int k = 0; k < 3; k++) {
                 int port = call_port(&x, k == 0 ? "q" : k == 1 ? "k" : "v");
@@ -399,7 +399,7 @@ static void test_refused_sequences(void **state)
 {
     enum { L = PAGE };
     static const struct { const char *axes; int use[2]; const char *without, *says[4]; } wrong[] = {
-        {"B=2,T=1,S=1,H=4,G=4,D=2,E=2", {0, 1}, "key_lengths", {"other sizes", "axis G", "4", "2"}}, /* pages of the same bytes */
+        {"B=2,T=1,S=1,H=4,G=4,D=2,E=2", {0, 1}, "key_lengths", {"other sizes", "axis D is 2", "in the sequence 4"}}, /* pages of the same bytes */
         {"B=2,T=1,S=1,H=4,G=2,D=3,E=5", {0, 1}, "key_lengths", {"other sizes", "axis D", "3", "4"}},
         {"B=2,T=1,S=1,H=4,G=2,D=4,E=5", {0, 1}, "key_lengths", {"other sizes", "axis E", "5", "4"}},
         {"B=2,T=1,S=200,H=4,G=2,D=4,E=4", {0, 0}, "key_lengths", {"rows 0 and 1 have the same sequence"}},

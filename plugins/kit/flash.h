@@ -55,10 +55,14 @@ KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
                                       KIT_FLASH_ROWS * KIT_FLASH_KEYS + kit_lanes(D));
 }
 
-/* A page of the cache: K [G][128][D], then V [G][128][E], float32. */
+/* A page of the cache: K [G][128][D], then V [G][128][E], float32. 0 if a size is not known, or none that memory can hold. */
 KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 {
-    return sizeof(float) * (uint64_t)(G * KIT_FLASH_KEYS * (D + E));
+    int64_t bytes;
+    if (G < 0 || D < 0 || E < 0 || __builtin_add_overflow(D, E, &bytes) || __builtin_mul_overflow(bytes, G, &bytes) ||
+        __builtin_mul_overflow(bytes, (int64_t)(KIT_FLASH_KEYS * sizeof(float)), &bytes))
+        return 0;
+    return (uint64_t)bytes;
 }
 
 /* Keys that sequence b remembers, keys it has in all, those of them that are valid, and the position of its query 0. */

@@ -7,9 +7,9 @@
  * w[16 p .. 16 p + 15][k], zeros where there are no outputs. The panel's length is an odd number of lines, so that
  * panels side by side never meet in one set of a cache. All paths share this layout.
  *
- * The one invariant: an element is one chain, sum = fma(x[r][k], w[n][k], sum) for k = 0, 1, ... from 0. Tiles, blocks of
- * k, remainders and threads decide when a link is added, never the order: so a row has the same bits on every path and
- * in every company. Bias and activation come after, in `finish`, while the sums are in the first cache.
+ * The one invariant: an element is one chain, sum = fma(x[r][k], w[n][k], sum) for k = 0, 1, ... from 0. Tiles, blocks
+ * of k, remainders and threads decide when a link is added, never the order: so a row has the same bits on every path
+ * and in every company. Bias and activation come after, in `finish`, while the sums are in the first cache.
  *
  * Error: |y - exact| <= (K + 1) 2^-24 sum |x w|: one rounding a link, half of a naive loop's two.
  */
@@ -18,7 +18,13 @@
 
 /* A tile of the parallel work is at most KIT_GEMM_ROWS rows times KIT_GEMM_PANELS panels; it walks k in blocks, so that
  * a block of weights stays in the second cache while all rows of the tile pass by. */
-enum { KIT_GEMM_ROWS = 96, KIT_GEMM_PANELS = 24, KIT_GEMM_BLOCK = 256, KIT_GEMM_LONG_BLOCK = 1024, KIT_GEMM_TILES = 16 };
+enum {
+    KIT_GEMM_ROWS = 96,
+    KIT_GEMM_PANELS = 24,
+    KIT_GEMM_BLOCK = 256,
+    KIT_GEMM_LONG_BLOCK = 1024, /* where all rows are one register tile, and no weight is met twice */
+    KIT_GEMM_TILES = 16,        /* at least so many, if there is work for them */
+};
 
 typedef struct kit_weights {
     const float *data;
@@ -91,8 +97,8 @@ KIT_INLINE uint64_t kit_gemm_scratch(void)
 /* Register tiles (rows, panels), and the tallest. A remainder of panels halves the width, rounding up. */
 #if defined KIT_AVX512
 #define KIT_GEMM_TALL 8
-#define KIT_GEMM_SHAPES(S) S(8, 3) S(8, 2) S(8, 1) S(4, 6) S(4, 3) S(4, 2) S(4, 1) S(2, 8) S(2, 4) S(2, 2) S(2, 1)       \
-    S(1, 8) S(1, 4) S(1, 2) S(1, 1)
+#define KIT_GEMM_SHAPES(S) S(8, 3) S(8, 2) S(8, 1) S(4, 6) S(4, 3) S(4, 2) S(4, 1)                                  \
+    S(2, 8) S(2, 4) S(2, 2) S(2, 1) S(1, 8) S(1, 4) S(1, 2) S(1, 1)
 #define KIT_GEMM_WIDEST(rows) ((rows) == 8 ? 3 : (rows) == 4 ? 6 : 8)
 #elif defined KIT_AVX2
 #define KIT_GEMM_TALL 6
@@ -121,7 +127,10 @@ KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, const float *const *x,
     }
     for (int64_t k = 0; k < depth; k++, w += 16) {
         vf b[8];
-        KIT_UNROLL for (int p = 0; p < panels; p++) b[p] = rows > 1 ? v_pin(v_load(w + p * stride)) : v_load(w + p * stride);
+        KIT_UNROLL for (int p = 0; p < panels; p++) {
+            b[p] = v_load(w + p * stride);
+            if (rows > 1) b[p] = v_pin(b[p]); /* or the compiler loads it again for each row */
+        }
         KIT_UNROLL for (int r = 0; r < rows; r++) {
             vf s = v_set(from[r][k]);
             KIT_UNROLL for (int p = 0; p < panels; p++) a[r * panels + p] = v_fma(s, b[p], a[r * panels + p]);
@@ -141,15 +150,16 @@ KIT_KERNEL void KIT(kit_gemm_shape)(int rows, int panels, const float *const *x,
     }
 }
 
-/* Addresses of x[row .. row + rows)[k ...]; the last is repeated up to `tall`. Rows that are not plain float32 are copied,
- * and so are rows a multiple of 4096 bytes apart: they would share one set of the first cache. */
+/* Addresses of x[row .. row + rows)[k ...]; the last is repeated up to `tall`. Rows that are not plain float32 are
+ * copied, and so are rows a multiple of 4096 bytes apart: they would share one set of the first cache. */
 KIT_INLINE void KIT(kit_gemm_rows)(const float **at, const kit_gemm *g, int64_t row, int64_t rows, int tall, int64_t k,
                                    int64_t depth, float *copy)
 {
     const heed_tensor *x = g->x;
     int64_t stride = x->stride[x->rank - 1];
     char *from[8];
-    for (int r = 0; r < tall; r++) from[r] = kit_row(x, row + (r < rows ? r : rows - 1)) + k * stride * kit_width(x->dtype);
+    for (int r = 0; r < tall; r++)
+        from[r] = kit_row(x, row + (r < rows ? r : rows - 1)) + k * stride * kit_width(x->dtype);
     int plain = x->dtype == HEED_F32 && stride == 1 && (rows < 4 || (from[1] - from[0]) % 4096 != 0);
     for (int r = 0; r < tall; r++) {
         at[r] = plain ? (const float *)from[r] : copy + (r < rows ? r : rows - 1) * (KIT_GEMM_LONG_BLOCK + 16);
@@ -191,8 +201,8 @@ static void KIT(kit_gemm_tile)(void *arg, int64_t tile, uint32_t lane)
 
 /* Rows [first, first + rows) of x [..., K] times the weights; finish gets rows counted from 0. Every lane needs
  * kit_gemm_scratch() bytes. */
-static int32_t KIT(kit_gemm_run)(const heed_call *call, const kit_weights *w, const heed_tensor *x, int64_t first, int64_t rows,
-                                 kit_finish *finish, const void *arg)
+static int32_t KIT(kit_gemm_run)(const heed_call *call, const kit_weights *w, const heed_tensor *x, int64_t first,
+                                 int64_t rows, kit_finish *finish, const void *arg)
 {
     kit_gemm g = {call, w, x, first, rows, finish, arg, 0, 0, 0};
     if (rows == 0 || w->panels == 0) return HEED_OK;
@@ -208,8 +218,8 @@ static int32_t KIT(kit_gemm_run)(const heed_call *call, const kit_weights *w, co
 }
 
 /* What most kinds of finish end with: the sums, and a bias of whole panels or NULL, to one row of out [..., N]. */
-KIT_INLINE void KIT(kit_gemm_store)(const heed_tensor *out, int64_t row, int64_t panel, int64_t panels, const float *sums,
-                                    const float *bias)
+KIT_INLINE void KIT(kit_gemm_store)(const heed_tensor *out, int64_t row, int64_t panel, int64_t panels,
+                                    const float *sums, const float *bias)
 {
     int64_t stride = out->stride[out->rank - 1], step = 16 * stride * kit_width(out->dtype);
     char *to = kit_row(out, row) + panel * step;

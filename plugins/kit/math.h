@@ -77,8 +77,9 @@ KIT_INLINE vf v_sigmoid(vf x)
     return v_div(v_select(v_lt(x, v_set(0.0f)), e, v_set(1.0f)), d);
 }
 
-/* The normal distribution's integral from -infinity to x, (1 + erf(x / sqrt 2)) / 2, within 4 ulp for x >= 0, 8 below
- * below: e^(-x^2/2) times a polynomial in 1 / (1 + |x| 5/16), so that nothing cancels on the left. */
+/* The normal distribution's integral from -infinity to x, (1 + erf(x / sqrt 2)) / 2: within 4 ulp for x >= 0, 8 ulp for
+ * x < 0 down to results of 1e-37, then 0. It is e^(-x^2/2) times a polynomial in 1 / (1 + |x| 5/16), so that nothing
+ * cancels on the left. */
 KIT_INLINE vf v_phi(vf x)
 {
     vf a = v_min(v_set(14.0f), v_abs(x));
@@ -100,7 +101,7 @@ KIT_INLINE vf v_phi(vf x)
     return v_select(v_lt(x, v_set(0.0f)), left, v_sub(v_set(1.0f), left));
 }
 
-/* sin x and cos x within 1 ulp for |x| <= pi / 4, an eighth of a turn: reducing larger ones is the caller's work, in
+/* sin x and cos x within 1.3 ulp for |x| <= pi / 4, an eighth of a turn: reducing larger ones is the caller's work, in
  * float64 (kit_angles of kit/sleef.h). */
 KIT_INLINE void v_sincos(vf x, vf *sine, vf *cosine)
 {

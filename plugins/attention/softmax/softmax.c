@@ -57,7 +57,7 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     size->format = "kv/f32";
     size->version = 1;
     size->page_tokens = KIT_FLASH_KEYS;
-    size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'), HEED_AXIS(axis, 'E'));
+    size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'), HEED_AXIS(axis, 'E')); /* 0: not known */
     return HEED_OK;
 }
 

@@ -25,6 +25,23 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
+/* The rows that are asked for, not the whole table. */
+static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
+{
+    const embed *self = instance;
+    const heed_tensor *tokens = call->tensor[TOKENS];
+    double rows = 1, M = (double)HEED_AXIS(call->axis, 'M');
+    for (int i = 0; i < tokens->rank; i++) rows *= (double)tokens->dim[i];
+    c->bytes = rows * (M * (double)(kit_width(self->table.dtype) + 4) + (double)kit_width(tokens->dtype));
+    return HEED_OK;
+}
+
+static const void *get_extension(const char *id)
+{
+    static const heed_coster coster = {sizeof coster, 0, cost};
+    return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;
+}
+
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -38,6 +55,7 @@ static const heed_op ops[] = {{
     .paths = KIT_TABLE(paths),
     .measure = measure,
     .init = init,
+    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("embed_table", "MIT", ops)

@@ -40,13 +40,15 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    const heed_tensor *table = &((const embed *)instance)->table, *tokens = call->tensor[TOKENS], *out = call->tensor[OUT];
+    const embed *self = instance;
+    const heed_tensor *table = &self->table, *tokens = call->tensor[TOKENS], *out = call->tensor[OUT];
     int64_t rows = kit_rows(out), per_tile = 16384 / (table->dim[1] + 1) + 1;
     for (int64_t r = 0; r < rows; r++) {
         int64_t token = kit_index(tokens, kit_element(tokens, r));
         if (token < 0 || token >= table->dim[0])
-            return kit_fail(call->sink, HEED_E_ARGUMENT, "token %lld (number %lld) is not in the table, which has %lld rows",
-                            (long long)token, (long long)r, (long long)table->dim[0]);
+            return kit_fail(call->sink, HEED_E_ARGUMENT,
+                            "token %lld (number %lld) is not in the table, which has %lld rows", (long long)token,
+                            (long long)r, (long long)table->dim[0]);
     }
     embed_call c = {tokens, table, out, rows, per_tile};
     return call->host->parallel_for(call->host, (rows + per_tile - 1) / per_tile, KIT(tile), &c);

@@ -18,14 +18,16 @@ static const heed_port ports[] = {
 
 static const heed_param params[] = {
     [HIDDEN] = KIT_INT_AUTO("hidden", 'F', 1, 1 << 24, "hidden channels; left alone, the weights tell"),
-    [APPROXIMATE] = KIT_CHOICE("approximate", APPROXIMATE_NONE, "none|tanh", "none: exact, with erf; tanh: GPT-2's approximation"),
+    [APPROXIMATE] = KIT_CHOICE("approximate", APPROXIMATE_NONE, "none|tanh",
+                               "none: exact, with erf; tanh: GPT-2's approximation"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     int64_t hidden = open->weight[UP]->dim[0], width = open->weight[UP]->dim[1];
     int64_t up = kit_panels(hidden), down = kit_panels(width);
-    *bytes = sizeof(gelu) + kit_weights_bytes(up, width) + kit_weights_bytes(down, hidden) + (uint64_t)(up + down) * 16 * sizeof(float);
+    *bytes = sizeof(gelu) + kit_weights_bytes(up, width) + kit_weights_bytes(down, hidden) +
+             (uint64_t)(up + down) * 16 * sizeof(float);
     return HEED_OK;
 }
 
@@ -56,6 +58,22 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     return HEED_OK;
 }
 
+/* Two products; inputs, packed weights (float32) and outputs moved once. */
+static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
+{
+    (void)instance;
+    double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'), F = (double)HEED_AXIS(call->axis, 'F');
+    c->flops = 4 * rows * M * F;
+    c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 8 * M * F;
+    return HEED_OK;
+}
+
+static const void *get_extension(const char *id)
+{
+    static const heed_coster coster = {sizeof coster, 0, cost};
+    return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;
+}
+
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -71,6 +89,7 @@ static const heed_op ops[] = {{
     .measure = measure,
     .init = init,
     .measure_call = measure_call,
+    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("feedforward_gelu", "MIT", ops)

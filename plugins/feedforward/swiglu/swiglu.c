@@ -21,7 +21,8 @@ static const heed_param params[] = {
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     int64_t hidden = open->weight[UP]->dim[0], width = open->weight[UP]->dim[1];
-    *bytes = sizeof(swiglu) + kit_weights_bytes(2 * kit_panels(hidden), width) + kit_weights_bytes(kit_panels(width), hidden);
+    *bytes = sizeof(swiglu) + kit_weights_bytes(2 * kit_panels(hidden), width) +
+             kit_weights_bytes(kit_panels(width), hidden);
     return HEED_OK;
 }
 
@@ -48,6 +49,22 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     return HEED_OK;
 }
 
+/* Three products; inputs, packed weights (float32) and outputs moved once. */
+static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
+{
+    (void)instance;
+    double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'), F = (double)HEED_AXIS(call->axis, 'F');
+    c->flops = 6 * rows * M * F;
+    c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 12 * M * F;
+    return HEED_OK;
+}
+
+static const void *get_extension(const char *id)
+{
+    static const heed_coster coster = {sizeof coster, 0, cost};
+    return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;
+}
+
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -63,6 +80,7 @@ static const heed_op ops[] = {{
     .measure = measure,
     .init = init,
     .measure_call = measure_call,
+    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("feedforward_swiglu", "MIT", ops)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * feedforward/swiglu, the maths: two products (kit/gemm.h). Gate and up are packed as one weight, panel by panel in turn,
- * so that both halves of silu(g) * u leave the first product together; the middle layer lies in the workspace, float32,
+ * feedforward/swiglu, the maths: two products (kit/gemm.h). Gate and up are packed as one weight, panels in turn, so
+ * that both halves of silu(g) * u leave the first product together; the middle layer lies in the workspace, float32,
  * some rows at a time.
  *
  * Error: kit/gemm.h's of the second product, over middle values with those of the first and 8 ulp of their own.

@@ -41,6 +41,22 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     return HEED_OK;
 }
 
+/* One product; inputs, packed weights (float32) and outputs moved once. */
+static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
+{
+    (void)instance;
+    double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'), N = (double)HEED_AXIS(call->axis, 'N');
+    c->flops = 2 * rows * M * N;
+    c->bytes = rows * M * (double)kit_width(call->tensor[X]->dtype) + 4 * (M * N + rows * N);
+    return HEED_OK;
+}
+
+static const void *get_extension(const char *id)
+{
+    static const heed_coster coster = {sizeof coster, 0, cost};
+    return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;
+}
+
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -55,6 +71,7 @@ static const heed_op ops[] = {{
     .measure = measure,
     .init = init,
     .measure_call = measure_call,
+    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("linear_projection", "MIT", ops)

@@ -28,7 +28,8 @@ static float KIT(loss)(const char *row, uint32_t dtype, int64_t stride, int64_t 
     m[0] = v_max(m[0], v_load(tail));
     vf most = v_set(v_hmax(v_max(v_max(m[0], m[1]), v_max(m[2], m[3]))));
     most = v_min(most, v_set(FLT_MAX)); /* infinite logits give an infinite sum, not a NaN */
-    for (int64_t i = 0; i < n / 16; i++) s[i % 4] = v_add(s[i % 4], v_exp(v_sub(v_read(row + i * step, dtype, stride, 16), most)));
+    for (int64_t i = 0; i < n / 16; i++)
+        s[i % 4] = v_add(s[i % 4], v_exp(v_sub(v_read(row + i * step, dtype, stride, 16), most)));
     s[n / 16 % 4] = v_add(s[n / 16 % 4], v_exp(v_sub(v_load(tail), most)));
     vf total = v_log(v_set(v_sum(v_add(v_add(s[0], s[1]), v_add(s[2], s[3])))));
     vf behind = v_sub(most, v_read(row + target * stride * kit_width(dtype), dtype, stride, 1)); /* lane 0 */
@@ -55,8 +56,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     for (int64_t r = 0; r < rows; r++) {
         int64_t target = kit_index(targets, kit_element(targets, r));
         if (target < 0 || target >= n)
-            return kit_fail(call->sink, HEED_E_ARGUMENT, "target %lld (number %lld) is not in the vocabulary of %lld", (long long)target,
-                            (long long)r, (long long)n);
+            return kit_fail(call->sink, HEED_E_ARGUMENT, "target %lld (number %lld) is not in the vocabulary of %lld",
+                            (long long)target, (long long)r, (long long)n);
     }
     loss_call c = {logits, targets, call->tensor[NLL], rows, per_tile};
     (void)instance;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/layer: y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias                  LayerNorm, arXiv 1607.06450, section 3
+ * norm/layer: y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias               LayerNorm, arXiv 1607.06450, section 3
  *
  * The maths is in layer_kernel.h.
  */

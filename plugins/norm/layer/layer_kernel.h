@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/layer, the maths: three passes over a row that is in cache. The mean is a tree sum (kit/reduce.h), corrected by the
+ * norm/layer, the maths: passes over a row that is in cache. The mean is a tree sum (kit/reduce.h), corrected by the
  * mean of what it leaves over, so that a constant row gives exactly the bias; the variance is the mean square of the
  * differences, never E[x^2] - E[x]^2.
  *

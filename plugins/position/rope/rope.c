@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * position/rope: the pair (a, b) number k of a vector at position p is turned by the angle p base^(-2k/width):
- *   a' = a cos - b sin,  b' = a sin + b cos                                         RoFormer, arXiv 2104.09864, section 3.2
+ *   a' = a cos - b sin,  b' = a sin + b cos                                     RoFormer, arXiv 2104.09864, section 3.2
  *
  * A pair is (2k, 2k+1), as in RoFormer, GPT-J and Mistral's reference, or (k, k + width/2), as in NeoX and most LLaMA
  * ports. Channels from `width` on stay as they are. The maths is in rope_kernel.h.
@@ -16,14 +16,17 @@ static const heed_port ports[] = {
 
 static const heed_param params[] = {
     [BASE] = KIT_FLOAT("base", 10000, 1, 1e18, "the slowest pair turns about `base` times slower than the first"),
-    [PAIRS] = KIT_CHOICE("pairs", INTERLEAVED, "interleaved|half", "which channels turn together: (2k, 2k+1) or (k, k + width/2)"),
+    [PAIRS] = KIT_CHOICE("pairs", INTERLEAVED, "interleaved|half",
+                         "which channels turn together: (2k, 2k+1) or (k, k + width/2)"),
     [WIDTH] = KIT_INT_AUTO("width", 0, 2, 1 << 24, "channels that turn, an even number; left alone, all of D"),
 };
 
 static int32_t check(int64_t width, int64_t d, const heed_sink *sink)
 {
-    if (width > d) return kit_fail(sink, HEED_E_ARGUMENT, "width is %lld, but D is only %lld", (long long)width, (long long)d);
-    if (width % 2) return kit_fail(sink, HEED_E_ARGUMENT, "width must be even: %lld channels can not be paired", (long long)width);
+    if (width > d)
+        return kit_fail(sink, HEED_E_ARGUMENT, "width is %lld, but D is only %lld", (long long)width, (long long)d);
+    if (width % 2)
+        return kit_fail(sink, HEED_E_ARGUMENT, "width must be even: %lld channels have no pairs", (long long)width);
     return HEED_OK;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/rope, the maths: one position after another; its sines and cosines are made once (kit/sleef.h: float64 angles,
- * reduced exactly) and turn the vectors of all heads, and of all sequences that stand at the same position.
+ * position/rope, the maths: one position after another; its sines and cosines are made once (kit/sleef.h: float64
+ * angles, reduced exactly) and turn the vectors of all heads, and of all sequences that stand at the same position.
  *
  *   a' = fma(a, cos, -(b sin)),   b' = fma(b, cos, a sin)
  *
@@ -33,7 +33,8 @@ KIT_INLINE int64_t scratch_floats(int64_t width, int64_t d) { return 6 * kit_lan
 #endif
 
 /* y may be x; `sine` and `cosine` have one entry a pair if HALF, else two, the first sine of each pair negative. */
-static void KIT(turn)(float *y, const float *x, const float *sine, const float *cosine, int64_t width, int64_t d, int64_t pairs)
+static void KIT(turn)(float *y, const float *x, const float *sine, const float *cosine, int64_t width,
+                      int64_t d, int64_t pairs)
 {
     int64_t half = width / 2;
     if (pairs == INTERLEAVED)
@@ -68,7 +69,10 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
             KIT(kit_angles)(sine, cosine, c->theta, width / 2, position);
             if (c->self->pairs == INTERLEAVED) {
                 float *s2 = sine + 2 * n, *k2 = sine + 4 * n;
-                for (int64_t i = 0; i < n; i++) s2[2 * i] = -sine[i], s2[2 * i + 1] = sine[i], k2[2 * i] = k2[2 * i + 1] = cosine[i];
+                for (int64_t i = 0; i < n; i++) {
+                    s2[2 * i] = -sine[i], s2[2 * i + 1] = sine[i];
+                    k2[2 * i] = k2[2 * i + 1] = cosine[i];
+                }
                 s = s2, k = k2;
             }
             last = position, fresh = 0;

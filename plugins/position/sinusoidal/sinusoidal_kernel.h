@@ -45,8 +45,10 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const sinusoidal_call *c = arg;
     const heed_tensor *x = c->call->tensor[X], *positions = c->call->tensor[POSITIONS], *out = c->call->tensor[OUT];
-    int64_t batch = x->dim[0], m = x->dim[2], n = frequencies(c->self->layout, m), room = kit_lanes((m + 1) / 2), last = 0;
-    float *sine = (float *)(c->call->scratch + lane * c->call->scratch_stride), *cosine = sine + room, *row = cosine + room;
+    int64_t batch = x->dim[0], m = x->dim[2], n = frequencies(c->self->layout, m), last = 0;
+    int64_t room = kit_lanes((m + 1) / 2), xs = x->stride[2], os = out->stride[2];
+    float *sine = (float *)(c->call->scratch + lane * c->call->scratch_stride);
+    float *cosine = sine + room, *row = cosine + room;
     int64_t end = (tile + 1) * c->items_per_tile < c->items ? (tile + 1) * c->items_per_tile : c->items;
     for (int64_t item = tile * c->items_per_tile, fresh = 1; item < end; item++) {
         int64_t index[2] = {item % batch, item / batch};
@@ -63,8 +65,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
         char *to = kit_at(out, index, 2);
         for (int64_t i = 0; i < m; i += 16) {
             int w = m - i < 16 ? (int)(m - i) : 16;
-            vf sum = v_add(v_read(from + i * x->stride[2] * kit_width(x->dtype), x->dtype, x->stride[2], w), v_load_n(row + i, w));
-            v_write(to + i * out->stride[2] * kit_width(out->dtype), out->dtype, out->stride[2], sum, w);
+            vf v = v_read(from + i * xs * kit_width(x->dtype), x->dtype, xs, w);
+            v_write(to + i * os * kit_width(out->dtype), out->dtype, os, v_add(v, v_load_n(row + i, w)), w);
         }
     }
 }

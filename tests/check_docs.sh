@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# check_docs.sh: every command that a document prints in a ```sh block runs, as written, in a folder with the model and
+# some tensors. Blocks marked ```sh setup install or build, and are left out.
+set -u
+HEED=${HEED:-$PWD/heed} SRC=${SRC:-$PWD}
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+ln -s "$SRC/models" "$folder/models"
+ln -s "$HEED" "$folder/heed"
+
+# npy FILE SHAPE COUNT: a ramp of float32 in [1, 2), made of the bytes of their representation.
+npy() {
+    {
+        awk -v shape="$2" 'BEGIN { h = "{\x27descr\x27: \x27<f4\x27, \x27fortran_order\x27: False, \x27shape\x27: " shape ", }"
+                                   while (length(h) < 117) h = h " "; printf "%s", h }' >"$folder/header"
+        printf '\223NUMPY\001\000v\000'
+        cat "$folder/header"; printf '\n'
+        LC_ALL=C awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) printf "\\000\\000\\%03o\\077", 128 + i % 64 }' >"$folder/octal"
+        printf "$(cat "$folder/octal")"
+    } >"$folder/$1"
+}
+npy q.npy '(1, 6, 4, 8)' 192
+npy k.npy '(1, 6, 2, 8)' 96
+npy v.npy '(1, 6, 2, 8)' 96
+
+bad=0
+for page in README.md docs/*.md models/README.md abi/ABI.md; do
+    [ -f "$SRC/$page" ] || continue
+    awk '/^```/ { run = !run && $0 == "```sh"; next } run && NF && !/^#/' "$SRC/$page" >"$folder/commands"
+    while IFS= read -r line; do
+        if (cd "$folder" && sh -c "$line") >"$folder/output" 2>&1 </dev/null; then
+            echo "ok - $page: $line"
+        else
+            bad=1
+            echo "not ok - $page: $line"
+            sed 's/^/    /' "$folder/output"
+        fi
+    done <"$folder/commands"
+done
+exit $bad
