@@ -44,7 +44,6 @@ plugins_linear_projection_la_LDFLAGS = $(plugin_ldflags)
 pkglib_LTLIBRARIES += plugins/feedforward_gelu.la
 plugins_feedforward_gelu_la_SOURCES = plugins/feedforward/gelu/gelu.c plugins/feedforward/gelu/gelu_kernel.h
 plugins_feedforward_gelu_la_LDFLAGS = $(plugin_ldflags)
-plugins_feedforward_gelu_la_LIBADD = $(SLEEF_LIBS)
 
 pkglib_LTLIBRARIES += plugins/feedforward_swiglu.la
 plugins_feedforward_swiglu_la_SOURCES = plugins/feedforward/swiglu/swiglu.c plugins/feedforward/swiglu/swiglu_kernel.h

@@ -125,7 +125,8 @@ report "wrong usage ends with 2"
 echo before >kept.json
 try 1 norm/rmss --json kept.json && says norm/rms && try 1 position/alibi && says 'does nothing by itself' &&
     try 1 attention/softmax --shape H=8,G=3 --json kept.json && says multiple &&
-    try 1 norm/rms --isa none && says none && try 1 norm/rms --json no/such/folder && says no/such/folder && try 1 norm/rms --json . && says directory &&
+    try 1 norm/rms --isa none && says none && try 1 norm/rms --json no/such/folder && says no/such/folder &&
+    try 1 norm/rms --json . && says directory &&
     [ "$(cat kept.json)" = before ]
 report "failures end with 1, and leave the file as it was"
 

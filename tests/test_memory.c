@@ -5,8 +5,8 @@
  * it was: after a failed step the same step is tried again with memory, and must succeed with the right bits.
  *
  * All allocations of the process count, those of libc for the engine (strdup, scandir, dlopen) too. Two libraries are let
- * through: hwloc, whose sizes vary, and jansson 2.14, which drops a character of a text when its buffer can not grow and
- * says nothing. Not under sanitizers: they have a malloc of their own.
+ * through: hwloc 2.9, which aborts, and jansson 2.14, which drops a character of a text when its buffer can not grow and says
+ * nothing. Not under sanitizers: they have a malloc of their own.
  */
 #include <errno.h>
 #include <link.h>

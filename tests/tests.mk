@@ -15,7 +15,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool \
   tests/test_ops tests/test_hashes
-test_scripts = tests/test_commands.sh
+test_scripts = tests/test_commands.sh tests/test_bench.sh tests/check_docs.sh
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
