@@ -10,7 +10,8 @@
  *   registry  all ops                       sequence  pages
  *   topology  the machine and the plan      pool      threads
  *   npy, weights, dlpack   tensors from and to elsewhere
- *   stack, session         a network from a spec, and a text that runs through it
+ *   stack, session         a network from a spec, and a text that runs through it (stack.h)
+ *   stack_plan, stack_weights, stack_step, stack_position   the parts that stack is built from
  */
 #ifndef HEED_ENGINE_H
 #define HEED_ENGINE_H

@@ -44,7 +44,7 @@ judge='
     NF < 2 { next }
     /%zmm|%k[0-7]|%[xy]mm(1[6-9]|2[0-9]|3[01])/ && level < 3 { wrong("AVX-512"); next }
     /%ymm/ && level < 2 { wrong("AVX"); next }
-    $2 ~ /^v/ && /%xmm/ && level < 2 { wrong("AVX"); next }
+    ($2 ~ /^v/ && /%xmm/ || $2 ~ /^vzero/) && level < 2 { wrong("AVX"); next }
     $2 ~ /^(andn|bextr|blsi|blsr|blsmsk|lzcnt|bzhi|pdep|pext|mulx|rorx|sarx|shlx|shrx|movbe|popcnt)[lqw]?$/ && level < 2 { wrong("BMI and the like") }'
 
 machine() { $OBJDUMP -f "$1" 2>/dev/null | sed -n 's/^architecture: \([^,]*\),.*/\1/p'; }

@@ -14,7 +14,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool \
-  tests/test_ops tests/test_hashes
+  tests/test_ops tests/test_hashes tests/test_stack tests/test_dlpack
 test_scripts = tests/test_commands.sh tests/test_bench.sh tests/check_docs.sh
 
 if HAVE_CMOCKA
@@ -62,6 +62,16 @@ tests_test_hashes_SOURCES = tests/test_hashes.c tests/golden_hashes.h $(op_harne
 tests_test_hashes_CPPFLAGS = $(test_cppflags)
 tests_test_hashes_CFLAGS = $(test_cflags)
 tests_test_hashes_LDADD = $(test_libs)
+
+tests_test_stack_SOURCES = tests/test_stack.c
+tests_test_stack_CPPFLAGS = $(test_cppflags)
+tests_test_stack_CFLAGS = $(test_cflags)
+tests_test_stack_LDADD = $(test_libs)
+
+tests_test_dlpack_SOURCES = tests/test_dlpack.c
+tests_test_dlpack_CPPFLAGS = $(test_cppflags)
+tests_test_dlpack_CFLAGS = $(test_cflags)
+tests_test_dlpack_LDADD = $(test_libs)
 
 EXTRA_DIST += $(test_scripts)
 
