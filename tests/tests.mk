@@ -14,8 +14,10 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool \
-  tests/test_ops tests/test_hashes tests/test_stack tests/test_dlpack
-test_scripts = tests/test_commands.sh tests/test_bench.sh tests/check_docs.sh
+  tests/test_ops tests/test_hashes tests/test_attention tests/test_sample tests/test_memory \
+  tests/test_stack tests/test_dlpack
+test_scripts = tests/test_commands.sh tests/test_bench.sh tests/check_plugins.sh tests/check_third_party.sh \
+  tests/check_docs.sh
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
@@ -73,7 +75,23 @@ tests_test_dlpack_CPPFLAGS = $(test_cppflags)
 tests_test_dlpack_CFLAGS = $(test_cflags)
 tests_test_dlpack_LDADD = $(test_libs)
 
-EXTRA_DIST += $(test_scripts)
+tests_test_attention_SOURCES = tests/test_attention.c $(op_harness)
+tests_test_attention_CPPFLAGS = $(test_cppflags)
+tests_test_attention_CFLAGS = $(test_cflags)
+tests_test_attention_LDADD = $(test_libs)
+
+tests_test_sample_SOURCES = tests/test_sample.c $(op_harness)
+tests_test_sample_CPPFLAGS = $(test_cppflags)
+tests_test_sample_CFLAGS = $(test_cflags)
+tests_test_sample_LDADD = $(test_libs)
+
+tests_test_memory_SOURCES = tests/test_memory.c $(op_harness)
+tests_test_memory_CPPFLAGS = $(test_cppflags)
+tests_test_memory_CFLAGS = $(test_cflags)
+tests_test_memory_LDADD = $(test_libs)
+
+EXTRA_DIST += $(test_scripts) tests/third_party/scale_add.c docs/benchmark.md bootstrap \
+  models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, for test_load.
 hostile_ldflags = -module -avoid-version -shared -rpath /nowhere

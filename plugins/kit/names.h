@@ -35,6 +35,8 @@
 #define v_scale KIT(v_scale)         /* x * 2^n                                     */
 #define v_scale_half KIT(v_scale_half)
 #define v_below KIT(v_below)
+#define v_transpose KIT(v_transpose) /* 16 vectors: rows become lanes               */
+#define v_turn KIT(v_turn)
 #define v_sum KIT(v_sum)             /* of the lanes, by halves                     */
 #define v_hmax KIT(v_hmax)
 

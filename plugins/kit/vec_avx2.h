@@ -87,6 +87,39 @@ KIT_INLINE void v_store_f16(uint16_t *p, vf x)
 KIT_HALVE(v_sum, _mm256_add_ps, _mm_add_ps)
 KIT_HALVE(v_hmax, _mm256_max_ps, _mm_max_ps)
 #undef KIT_HALVE
+/* Four quarters of 8 x 8. */
+KIT_INLINE void v_turn(__m256 *const *r)
+{
+    __m256 s[8], t[8];
+    KIT_UNROLL for (int i = 0; i < 8; i += 2) {
+        s[i] = _mm256_unpacklo_ps(*r[i], *r[i + 1]);
+        s[i + 1] = _mm256_unpackhi_ps(*r[i], *r[i + 1]);
+    }
+    KIT_UNROLL for (int i = 0; i < 8; i += 4)
+        KIT_UNROLL for (int j = 0; j < 2; j++) {
+            t[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + 2 + j], 0x44);
+            t[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + 2 + j], 0xee);
+        }
+    KIT_UNROLL for (int i = 0; i < 4; i++) {
+        *r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        *r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+KIT_INLINE void v_transpose(vf r[16])
+{
+    __m256 *quarter[4][8];
+    KIT_UNROLL for (int i = 0; i < 8; i++) {
+        quarter[0][i] = &r[i].a, quarter[1][i] = &r[i].b;
+        quarter[2][i] = &r[i + 8].a, quarter[3][i] = &r[i + 8].b;
+    }
+    KIT_UNROLL for (int q = 0; q < 4; q++) v_turn(quarter[q]);
+    KIT_UNROLL for (int i = 0; i < 8; i++) {
+        __m256 t = r[i].b;
+        r[i].b = r[i + 8].a;
+        r[i + 8].a = t;
+    }
+}
+
 #undef KIT_BOTH
 #undef KIT_TEST
 #endif

@@ -56,4 +56,26 @@ KIT_INLINE void v_store_f16(uint16_t *p, vf x)
 KIT_HALVE(v_sum, _mm512_add_ps, _mm_add_ps)
 KIT_HALVE(v_hmax, _mm512_max_ps, _mm_max_ps)
 #undef KIT_HALVE
+/* Pairs of lanes, of pairs, of quarters, of halves. */
+KIT_INLINE void v_transpose(vf r[16])
+{
+    vf s[16];
+    KIT_UNROLL for (int i = 0; i < 16; i += 4) {
+        vf a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        vf c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        s[i] = _mm512_shuffle_ps(a, c, 0x44);
+        s[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        s[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        s[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+    KIT_UNROLL for (int i = 0; i < 4; i++) {
+        vf a = _mm512_shuffle_f32x4(s[i], s[i + 4], 0x88), b = _mm512_shuffle_f32x4(s[i], s[i + 4], 0xdd);
+        vf c = _mm512_shuffle_f32x4(s[i + 8], s[i + 12], 0x88), d = _mm512_shuffle_f32x4(s[i + 8], s[i + 12], 0xdd);
+        r[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        r[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+
 #endif

@@ -76,6 +76,21 @@ KIT_INLINE float v_hmax(vf x)
     return t[0];
 }
 
+/* Sixteen blocks of 4 x 4. */
+KIT_INLINE void v_transpose(vf r[16])
+{
+    vf t[16];
+    KIT_UNROLL for (int i = 0; i < 4; i++)
+        KIT_UNROLL for (int j = 0; j < 4; j++) {
+            float32x4x2_t a = vtrnq_f32(r[4 * i].val[j], r[4 * i + 1].val[j]), b = vtrnq_f32(r[4 * i + 2].val[j], r[4 * i + 3].val[j]);
+            t[4 * j].val[i] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+            t[4 * j + 1].val[i] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+            t[4 * j + 2].val[i] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+            t[4 * j + 3].val[i] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+        }
+    KIT_UNROLL for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+
 #undef KIT_MAP
 #undef KIT_TEST
 #undef KIT_QUADS

@@ -59,6 +59,17 @@ KIT_INLINE float v_hmax(vf x)
     return x.f[0];
 }
 
+/* r[i] lane j <-> r[j] lane i */
+KIT_INLINE void v_transpose(vf r[16])
+{
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < i; j++) {
+            float t = r[i].f[j];
+            r[i].f[j] = r[j].f[i];
+            r[j].f[i] = t;
+        }
+}
+
 #undef KIT_MAP
 #undef KIT_TEST
 #undef KIT_LANES

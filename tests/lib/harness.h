@@ -59,7 +59,8 @@ void outputs_free(heed_tensor out[ORACLE_PORTS]);
 /* The same in parts, for tests that look at single runs: the op, on a path (NULL: the best) and with that many threads,
  * and one run of it on tensors by port, where they lie (data NULL: absent). Answers what heed_run answers. */
 heed_instance *call_open(const call *c, const char *isa, uint32_t threads);
-int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS], heed_sequence *const *sequences, heed_error *error);
+int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS],
+                  heed_sequence *const *sequences, heed_error *error);
 /* Contiguous outputs of the call's shapes, zeroed; outputs_free. */
 void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS]);
 
@@ -81,7 +82,7 @@ double call_judge(call *c, const heed_tensor *out);
 float harness_normal(uint64_t *seed);
 uint64_t harness_random(uint64_t *seed);
 
-/* HEED_TEST_QUICK is set: under an emulator, fewer and smaller shapes. */
+/* HEED_TEST_QUICK is set, for an emulator, or this is a sanitizer's build: fewer and smaller shapes. */
 int harness_quick(void);
 
 #endif

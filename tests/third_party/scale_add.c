@@ -8,8 +8,8 @@
  *     cc -shared -fPIC -O3 $(pkg-config --cflags heed-plugin) scale_add.c -o scale_add.so
  *     HEED_PLUGINS=$PWD heed run 'example/affine(factor=2)' -i x=x.npy -o out=y.npy
  *
- * The first half is the kernel. It is written once, over vectors of 16 floats, and compiled once per path (scalar, AVX2,
- * AVX-512 or NEON), since the file reads itself again. The second half is read once: what the op says of itself.
+ * The first half is the kernel. It is written once, over vectors of 16 floats, and compiled once per path (scalar,
+ * AVX2, AVX-512 or NEON), since the file reads itself again. The second half is read once: what the op says of itself.
  */
 #include <heed/kit.h>
 #include <heed/kit/reduce.h>
@@ -22,8 +22,8 @@ typedef struct affine {   /* the instance: made by init, never changed afterward
 } affine;
 #endif
 
-/* One row. A product and then a sum, each rounded: nothing fuses them unless the source says v_fma or fmaf. So whole vectors,
- * the rest in plain C, and every path give the same bits. */
+/* One row. A product and then a sum, each rounded: nothing fuses them unless the source says v_fma or fmaf. So whole
+ * vectors, the rest in plain C, and every path give the same bits. */
 static void KIT(row)(const void *instance, float *y, const float *x, int64_t n)
 {
     const affine *self = instance;
