@@ -14,7 +14,7 @@
 #include "lib/harness.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-enum { BATCH_MAX = 4, PAGE = 128 }; /* PAGE: tokens of a page of the cache */
+enum { BATCH_MAX = 4, PAGE = 96 }; /* PAGE: tokens of a page of the cache */
 
 static const char *paths[8];
 static int n_paths;

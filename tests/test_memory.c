@@ -181,7 +181,7 @@ static int run(const heed_instance *i, const heed_binding *in, uint32_t n_in, co
     heed_error e;
     if (!told(heed_run(i, in, n_in, out, 1, s, &e), &e, "run")) return 0;
     if (s && heed_sequence_length(s[0]) != length) wrong("a sequence has another length", &e);
-    const uint64_t bytes = (uint64_t)(length + 127) / 128 * 4 * 128 * G * (D + E);
+    const uint64_t bytes = (uint64_t)(length + 95) / 96 * 4 * 96 * G * (D + E);
     if (s && heed_sequence_bytes(s[0]) != bytes) wrong("a sequence has other pages", &e);
     if (heed_run(i, in, n_in, out, 1, s, &e)) wrong("run again", &e);
     return 1;

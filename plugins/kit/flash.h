@@ -3,7 +3,7 @@
  * heed/kit/flash.h: tiled attention of the softmax family, exact, with the scores in cache (online softmax,
  * arXiv 2205.14135). Include it in a kernel file; a variant sets hooks before (see "hooks").
  *
- *     for each tile of 48 rows, for each block of 128 keys:    P = K Q^T     O = alpha O + P^T V     (O, P transposed)
+ *     for each tile of 48 rows, for each block of 96 keys:    P = K Q^T     O = alpha O + P^T V     (O, P transposed)
  *
  * Rows (queries) are in the lanes: one vector holds one key's scores for 16 rows. K and V are broadcast element by
  * element from where they lie, never packed; maxima and sums need no cross-lane step. So a row's arithmetic is one
@@ -20,7 +20,7 @@
 #define HEED_KIT_FLASH_ONCE
 
 #define KIT_FLASH_ROWS 48  /* of a tile */
-#define KIT_FLASH_KEYS 128 /* of a block, and tokens of a page of the cache */
+#define KIT_FLASH_KEYS 96  /* of a block, and tokens of a page of the cache: weights and values share the first cache */
 #define KIT_FLASH_TILES 8  /* of a task, at most: a block of keys and values that has to be packed is packed once for them */
 #define KIT_LOG2E 1.44269504088896341
 #define KIT_LN2 0.693147180559945309
@@ -64,7 +64,7 @@ KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
                                       KIT_FLASH_ROWS * KIT_FLASH_KEYS);
 }
 
-/* A page of the cache: K [G][128][D], then V [G][128][E], float32. 0 if a size is not known, or none that memory can hold. */
+/* A page of the cache: K [G][96][D], then V [G][96][E], float32. 0 if a size is not known, or none that memory can hold. */
 KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 {
     int64_t bytes;

@@ -19,19 +19,18 @@
 #define KIT_SHIFTER 12582912.0f
 
 /* 2^x for x <= 0, the softmax's: exactly 1 at 0, exactly 0 below -126, within 2 ulp between; a NaN stays. Right up to
- * x < 128 too. */
+ * x < 128 too. What is computed below -126 is nonsense, and is not kept. */
 KIT_INLINE vf v_exp2(vf x)
 {
-    vf y = v_max(v_set(-126.0f), x);
-    vf shifted = v_add(y, v_set(KIT_SHIFTER));
-    vf r = v_sub(y, v_sub(shifted, v_set(KIT_SHIFTER)));
+    vf shifted = v_add(x, v_set(KIT_SHIFTER));
+    vf r = v_sub(x, v_sub(shifted, v_set(KIT_SHIFTER)));
     vf p = v_set(0x1.5bba14p-10f);
     p = v_fma(p, r, v_set(0x1.3cea88p-7f));
     p = v_fma(p, r, v_set(0x1.c6b752p-5f));
     p = v_fma(p, r, v_set(0x1.ebf9bcp-3f));
     p = v_fma(p, r, v_set(0x1.62e42ap-1f));
     p = v_fma(p, r, v_set(1.0f));
-    return v_select(v_lt(x, v_set(-126.0f)), v_set(0.0f), v_scale(p, shifted));
+    return v_scale_above(x, -126.0f, p, shifted);
 }
 
 /* e^x within 2 ulp for -87 <= x <= 88; 0 below, infinity above; a NaN stays. */

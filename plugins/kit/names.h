@@ -33,6 +33,7 @@
 #define v_pin KIT(v_pin)             /* keep it in a register                       */
 #define v_swap KIT(v_swap)           /* lanes 1 0 3 2 5 4 ...                       */
 #define v_scale KIT(v_scale)         /* x * 2^n                                     */
+#define v_scale_above KIT(v_scale_above) /* the same, or 0 below a limit           */
 #define v_scale_half KIT(v_scale_half)
 #define v_below KIT(v_below)
 #define v_transpose KIT(v_transpose) /* 16 vectors: rows become lanes               */

@@ -28,6 +28,23 @@ KIT_REDUCE(kit_sum, v_add(s[j], d))                /* sum of x - shift          
 KIT_REDUCE(kit_sum_squares, v_fma(d, d, s[j]))     /* sum of (x - shift) ^ 2    */
 #undef KIT_REDUCE
 
+/* x / d for a whole row, at the price of three products an element: the quotient by 1 / d, corrected by what it leaves
+ * over, is the rounded one. Where 1 / d or d has no such room (0, infinite), it divides. */
+#define kit_divisor KIT(kit_divisor)
+#define kit_divide KIT(kit_divide)
+typedef struct kit_divisor { vf d, inverse; int plain; } kit_divisor;
+KIT_INLINE kit_divisor KIT(kit_by)(float d)
+{
+    const float inverse = 1.0f / d;
+    return (kit_divisor){v_set(d), v_set(inverse), inverse >= FLT_MIN && inverse <= 1 / FLT_MIN && d <= 1 / FLT_MIN};
+}
+KIT_INLINE vf kit_divide(vf x, kit_divisor by)
+{
+    if (!by.plain) return v_div(x, by.d);
+    vf y = v_mul(x, by.inverse), rest = v_fma(v_sub(v_set(0.0f), y), by.d, x);
+    return v_fma(rest, by.inverse, y);
+}
+
 #ifndef HEED_KIT_REDUCE_ONCE
 #define HEED_KIT_REDUCE_ONCE
 

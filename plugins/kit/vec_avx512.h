@@ -32,10 +32,11 @@ KIT_INLINE vf v_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a);
 KIT_INLINE vf v_swap(vf x) { return _mm512_permute_ps(x, 0xb1); }
 KIT_INLINE vf v_pin(vf x) { __asm__("" : "+v"(x)); return x; }
 
-KIT_INLINE vf v_scale(vf x, vf shifted)
+KIT_INLINE vf v_scale(vf x, vf shifted) { return _mm512_scalef_ps(x, _mm512_sub_ps(shifted, _mm512_set1_ps(12582912.0f))); }
+KIT_INLINE vf v_scale_above(vf at, float limit, vf x, vf shifted)
 {
-    __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), exponent));
+    __mmask16 keep = _mm512_cmp_ps_mask(at, _mm512_set1_ps(limit), _CMP_NLT_UQ);
+    return _mm512_maskz_scalef_ps(keep, x, _mm512_sub_ps(shifted, _mm512_set1_ps(12582912.0f)));
 }
 
 KIT_INLINE vf v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }

@@ -48,8 +48,14 @@ KIT_INLINE vf v_pin(vf x) { return x; }
 
 KIT_INLINE vf v_scale(vf x, vf shifted)
 {
-    KIT_MAP(vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(x.val[i]),
-                                            vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23))));
+    uint32x4_t one = vdupq_n_u32(0x3f800000u);
+    KIT_MAP(vmulq_f32(x.val[i], vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23), one))));
+}
+KIT_INLINE vf v_scale_above(vf at, float limit, vf x, vf shifted)
+{
+    vf y = v_scale(x, shifted);
+    vm below = v_lt(at, v_set(limit));
+    KIT_MAP(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(y.val[i]), below.val[i])));
 }
 
 KIT_INLINE vf v_load_f16(const uint16_t *p)

@@ -36,10 +36,17 @@ KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(m.m[l] ? a.f[l] : b.f[l]); }
 KIT_INLINE vf v_swap(vf x) { KIT_MAP(x.f[l ^ 1]); }
 KIT_INLINE vf v_pin(vf x) { return x; }
 
-/* x * 2^n, for n = the integer that `shifted` holds in its low mantissa bits (n + 1.5 * 2^23). */
+/* x * 2^n, for n = the integer in [-126, 127] that `shifted` holds in its low mantissa bits (n + 1.5 * 2^23): a product, so
+ * that a NaN stays one whatever its payload. */
 KIT_INLINE vf v_scale(vf x, vf shifted)
 {
-    KIT_MAP(kit_float(kit_bits(x.f[l]) + (kit_bits(shifted.f[l]) << 23)));
+    KIT_MAP(x.f[l] * kit_float((kit_bits(shifted.f[l]) << 23) + 0x3f800000u));
+}
+/* The same where at >= limit or at is a NaN; else 0. */
+KIT_INLINE vf v_scale_above(vf at, float limit, vf x, vf shifted)
+{
+    vf y = v_scale(x, shifted);
+    KIT_MAP(at.f[l] < limit ? 0.0f : y.f[l]);
 }
 
 KIT_INLINE vf v_load_f16(const uint16_t *p) { KIT_MAP(kit_from_f16(p[l])); }

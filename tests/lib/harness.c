@@ -416,7 +416,6 @@ static void naive_errors(const call *c, const oracle *o, double error[ORACLE_POR
         call again;
         call_case how = *c->how;
         how.seed += 1000003u * (uint64_t)draw;
-        if (draw > 0) how.size = (how.size > 0 ? how.size : 1) * 1.0371f; /* odd: sums of harness_normal's are often exact */
         call_make(&again, &how);
         for (uint32_t p = 0; p < c->op->ports.count && draw == 0; p++) /* the very data, which a test may have changed */
             if (c->plain[p].data && port_of(c, p)->role != HEED_OUTPUT) tensor_copy(&again.plain[p], &c->plain[p]);

@@ -27,10 +27,11 @@ static void KIT(row)(const void *instance, float *y, const float *x, int64_t n)
     float mean = kit_sum(x, n, 0.0f) / (float)n;
     mean += kit_sum(x, n, mean) / (float)n;
     float variance = kit_sum_squares(x, n, mean) / (float)n;
-    vf factor = v_set(1.0f / sqrtf(variance + self->eps)), centre = v_set(mean);
+    const kit_divisor root = KIT(kit_by)(sqrtf(variance + self->eps));
+    const vf centre = v_set(mean);
     for (int64_t i = 0; i < n; i += 16) {
         int m = n - i < 16 ? (int)(n - i) : 16;
-        vf v = v_mul(v_sub(m == 16 ? v_load(x + i) : v_load_n(x + i, m), centre), factor);
+        vf v = kit_divide(v_sub(m == 16 ? v_load(x + i) : v_load_n(x + i, m), centre), root);
         if (self->has_gain) v = v_mul(v, m == 16 ? v_load(gain + i) : v_load_n(gain + i, m));
         if (self->has_bias) v = v_add(v, m == 16 ? v_load(bias + i) : v_load_n(bias + i, m));
         if (m == 16) v_store(y + i, v); else v_store_n(y + i, v, m);

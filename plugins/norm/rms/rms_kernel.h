@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * norm/rms, the maths: two passes over a row that is in cache. The mean square is a tree sum (kit/reduce.h); then one
- * exact square root and one exact division a row, two multiplications an element.
+ * exact square root a row, and one rounded quotient and one product an element (kit_divide does it without dividing).
  *
  * Error: |y - exact| <= 4 ulp of y for rows up to 64 Ki; a naive float32 loop has more from 64 elements on.
  */
@@ -22,10 +22,10 @@ static void KIT(row)(const void *instance, float *y, const float *x, int64_t n)
 {
     const rms *self = instance;
     float mean = kit_sum_squares(x, n, 0.0f) / (float)n;
-    vf factor = v_set(1.0f / sqrtf(mean + self->eps));
+    const kit_divisor root = KIT(kit_by)(sqrtf(mean + self->eps));
     for (int64_t i = 0; i < n; i += 16) {
         int m = n - i < 16 ? (int)(n - i) : 16;
-        vf v = v_mul(m == 16 ? v_load(x + i) : v_load_n(x + i, m), factor);
+        vf v = kit_divide(m == 16 ? v_load(x + i) : v_load_n(x + i, m), root);
         if (self->has_gain) v = v_mul(v, m == 16 ? v_load(self->gain + i) : v_load_n(self->gain + i, m));
         if (m == 16) v_store(y + i, v); else v_store_n(y + i, v, m);
     }
