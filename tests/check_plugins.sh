@@ -10,6 +10,7 @@
 # Needs unstripped plugins of the build tree. Other tools check other machines: NM=aarch64-linux-gnu-nm OBJDUMP=...-objdump.
 
 : "${NM:=nm}" "${OBJDUMP:=objdump}" "${SRC:=$(dirname "$0")/..}"
+SRC=$(cd "$SRC" && pwd) || exit 2
 [ "$OBJDUMP" = : ] || [ "$OBJDUMP" = false ] && OBJDUMP=objdump # libtool's way to say that there is none
 for tool in "$NM" "$OBJDUMP"; do
     command -v ${tool%% *} >/dev/null || { echo "1..0 # SKIP no ${tool%% *}"; exit 77; }

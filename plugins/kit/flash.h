@@ -146,7 +146,7 @@ KIT_INLINE void KIT(flash_scores)(const int n, const int nv, const int partial, 
     vf s[FLASH_KEYS][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = v_set(0.0f);
-    for (int64_t d = 0; d < D; d++) {
+    KIT_UNROLL_4 for (int64_t d = 0; d < D; d++) {
         vf q[FLASH_WIDE];
         KIT_UNROLL for (int j = 0; j < nv; j++) q[j] = v_pin(v_load(Q + d * w + 16 * j));
         KIT_UNROLL for (int i = 0; i < n; i++) {
@@ -170,7 +170,7 @@ KIT_INLINE void KIT(flash_scores)(const int n, const int nv, const int partial, 
 KIT_INLINE void KIT(flash_values_span)(const int n, const int nv, const int masked, vf (*o)[FLASH_WIDE], const kit_flash_rows *r,
                                        const float *V, int64_t ldv, const float *P, int from, int to)
 {
-    for (int k = from; k < to; k++) {
+    KIT_UNROLL_4 for (int k = from; k < to; k++) {
         vf p[FLASH_WIDE];
         KIT_UNROLL for (int j = 0; j < nv; j++) p[j] = v_pin(v_load(P + (int64_t)k * 16 * nv + 16 * j));
         KIT_UNROLL for (int i = 0; i < n; i++) {
@@ -262,9 +262,9 @@ KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_r
     { KIT(flash_values)(n, nv, r, V, ldv, P, O, keys, clean, dirty); }
 
 /* One block for one group of rows: the remainders of keys and channels are smaller copies of the same body. */
-#define FLASH_BLOCK(n, nv)                                                                                            \
+#define FLASH_BLOCK(n, half, nv)                                                                                            \
     FLASH_SCORES(n, nv, 0) FLASH_SCORES(n, nv, 1) FLASH_SCORES(2, nv, 1) FLASH_SCORES(1, nv, 1)                       \
-    FLASH_VALUES(n, nv) FLASH_VALUES(2, nv) FLASH_VALUES(1, nv)                                                       \
+    FLASH_VALUES(n, nv) FLASH_VALUES(half, nv) FLASH_VALUES(2, nv) FLASH_VALUES(1, nv)                                \
     KIT_KERNEL void KIT(flash_weights_##nv)(kit_flash_rows * r, float *P, int keys)                          \
     { KIT(flash_weights)(nv, r, P, keys); }                                                                      \
     KIT_KERNEL void KIT(flash_rescore_##nv)(const kit_flash *f, kit_flash_rows *r, const float *Q, float *P, \
@@ -287,17 +287,18 @@ KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_r
         KIT(flash_weights_##nv)(r, P, keys);                                                                     \
         int64_t e = 0;                                                                                                \
         for (; e + n <= E; e += n) KIT(flash_values_##n##_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty); \
+        for (; e + half <= E; e += half) KIT(flash_values_##half##_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty); \
         for (; e + 2 <= E; e += 2) KIT(flash_values_2_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);    \
         for (; e < E; e++) KIT(flash_values_1_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);            \
     }
 
 #if defined KIT_SCALAR
-FLASH_BLOCK(4, 1)
+FLASH_BLOCK(4, 3, 1)
 #elif defined KIT_AVX512
-FLASH_BLOCK(8, 1)
-FLASH_BLOCK(8, 3)
+FLASH_BLOCK(8, 4, 1)
+FLASH_BLOCK(8, 4, 3)
 #else
-FLASH_BLOCK(6, 1)
+FLASH_BLOCK(6, 4, 1)
 #endif
 #undef FLASH_SCORES
 #undef FLASH_VALUES
@@ -347,6 +348,7 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t b)
         r->first[i] = lo, r->last[i] = hi;
         const int64_t place[3] = {b, n / f->share, r->head0 + n % f->share};
         from[i] = kit_at(f->q, place, 3);
+        for (int64_t ahead = 0; f->q->stride[3] == 1 && ahead < D * step; ahead += 64) __builtin_prefetch(from[i] + ahead);
         r->position[i] = at;
         r->head[i] = (int32_t)(r->head0 + n % f->share);
         r->max[i] = -FLT_MAX;

@@ -45,9 +45,11 @@
 #if defined __clang__
 #pragma STDC FP_CONTRACT OFF
 #define KIT_UNROLL _Pragma("clang loop unroll(full)")
+#define KIT_UNROLL_4 _Pragma("clang loop unroll_count(4)")
 #else
 #pragma GCC optimize("fp-contract=off")
 #define KIT_UNROLL _Pragma("GCC unroll 32")
+#define KIT_UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 
 #define KIT_INLINE static inline __attribute__((always_inline, unused))
