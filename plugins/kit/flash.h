@@ -253,24 +253,24 @@ KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_r
 }
 
 #define FLASH_SCORES(n, nv, partial)                                                                                  \
-    KIT_KERNEL void KIT(flash_scores_##n##_##nv##_##partial)(kit_flash_rows * r, const float *K, int64_t ldk, \
+    KIT_KERNEL void KIT(flash_scores_##n##_##nv##_##partial)(kit_flash_rows * r, const float *K, int64_t ldk,         \
                                                              const float *Q, int64_t D, float *P, int key)            \
     { KIT(flash_scores)(n, nv, partial, r, K, ldk, Q, D, P, key); }
 #define FLASH_VALUES(n, nv)                                                                                           \
-    KIT_KERNEL void KIT(flash_values_##n##_##nv)(const kit_flash_rows *r, const float *V, int64_t ldv,       \
+    KIT_KERNEL void KIT(flash_values_##n##_##nv)(const kit_flash_rows *r, const float *V, int64_t ldv,                \
                                                  const float *P, float *O, int keys, int clean, int dirty)            \
     { KIT(flash_values)(n, nv, r, V, ldv, P, O, keys, clean, dirty); }
 
 /* One block for one group of rows: the remainders of keys and channels are smaller copies of the same body. */
-#define FLASH_BLOCK(n, half, nv)                                                                                            \
+#define FLASH_BLOCK(n, half, nv)                                                                                      \
     FLASH_SCORES(n, nv, 0) FLASH_SCORES(n, nv, 1) FLASH_SCORES(2, nv, 1) FLASH_SCORES(1, nv, 1)                       \
     FLASH_VALUES(n, nv) FLASH_VALUES(half, nv) FLASH_VALUES(2, nv) FLASH_VALUES(1, nv)                                \
-    KIT_KERNEL void KIT(flash_weights_##nv)(kit_flash_rows * r, float *P, int keys)                          \
-    { KIT(flash_weights)(nv, r, P, keys); }                                                                      \
-    KIT_KERNEL void KIT(flash_rescore_##nv)(const kit_flash *f, kit_flash_rows *r, const float *Q, float *P, \
-                                            int keys, int64_t first_key, int64_t batch)                     \
-    { KIT(flash_rescore)(nv, f, r, Q, P, keys, first_key, batch); }                                        \
-    KIT_KERNEL void KIT(flash_block_##nv)(const kit_flash *f, kit_flash_rows *r, const float *Q,   \
+    KIT_KERNEL void KIT(flash_weights_##nv)(kit_flash_rows * r, float *P, int keys)                                   \
+    { KIT(flash_weights)(nv, r, P, keys); }                                                                           \
+    KIT_KERNEL void KIT(flash_rescore_##nv)(const kit_flash *f, kit_flash_rows *r, const float *Q, float *P,          \
+                                            int keys, int64_t first_key, int64_t batch)                               \
+    { KIT(flash_rescore)(nv, f, r, Q, P, keys, first_key, batch); }                                                   \
+    KIT_KERNEL void KIT(flash_block_##nv)(const kit_flash *f, kit_flash_rows *r, const float *Q,                      \
                                           float *P, float *O, const float *K, int64_t ldk, const float *V,            \
                                           int64_t ldv, int keys, int clean, int dirty, int64_t first_key,             \
                                           int64_t batch)                                                              \
@@ -279,17 +279,17 @@ KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_r
         int k = 0, rescore = f->softcap > 0 || f->score != NULL;                                                      \
         for (; k + n <= keys; k += n)                                                                                 \
             (rescore || (k >= clean && k + n <= dirty) ? KIT(flash_scores_##n##_##nv##_0)                             \
-                                                       : KIT(flash_scores_##n##_##nv##_1))(r, K + k * ldk, ldk,  \
+                                                       : KIT(flash_scores_##n##_##nv##_1))(r, K + k * ldk, ldk,       \
                                                                                            Q, D, P, k);               \
-        for (; k + 2 <= keys; k += 2) KIT(flash_scores_2_##nv##_1)(r, K + k * ldk, ldk, Q, D, P, k);             \
-        for (; k < keys; k++) KIT(flash_scores_1_##nv##_1)(r, K + k * ldk, ldk, Q, D, P, k);                     \
-        if (rescore) KIT(flash_rescore_##nv)(f, r, Q, P, keys, first_key, batch);                          \
-        KIT(flash_weights_##nv)(r, P, keys);                                                                     \
+        for (; k + 2 <= keys; k += 2) KIT(flash_scores_2_##nv##_1)(r, K + k * ldk, ldk, Q, D, P, k);                  \
+        for (; k < keys; k++) KIT(flash_scores_1_##nv##_1)(r, K + k * ldk, ldk, Q, D, P, k);                          \
+        if (rescore) KIT(flash_rescore_##nv)(f, r, Q, P, keys, first_key, batch);                                     \
+        KIT(flash_weights_##nv)(r, P, keys);                                                                          \
         int64_t e = 0;                                                                                                \
-        for (; e + n <= E; e += n) KIT(flash_values_##n##_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty); \
+        for (; e + n <= E; e += n) KIT(flash_values_##n##_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);     \
         for (; e + half <= E; e += half) KIT(flash_values_##half##_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty); \
-        for (; e + 2 <= E; e += 2) KIT(flash_values_2_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);    \
-        for (; e < E; e++) KIT(flash_values_1_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);            \
+        for (; e + 2 <= E; e += 2) KIT(flash_values_2_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);         \
+        for (; e < E; e++) KIT(flash_values_1_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);                 \
     }
 
 #if defined KIT_SCALAR
