@@ -26,9 +26,17 @@ npy k.npy '(1, 6, 2, 8)' 96
 npy v.npy '(1, 6, 2, 8)' 96
 
 bad=0
-for page in README.md docs/*.md models/README.md abi/ABI.md; do
-    [ -f "$SRC/$page" ] || continue
-    awk '/^```/ { run = !run && $0 == "```sh"; next } run && NF && !/^#/' "$SRC/$page" >"$folder/commands"
+# The commands of a page, one a line: a ```sh block, or in the manual what stands behind "$ " (\e continues a line).
+commands() {
+    case $1 in
+        *.1) sed -n -e ':more' -e '/\\e$/{N;s/\\e\n */ /;b more' -e '}' -e 's/^\$ heed /$ .\/heed /' -e 's/^\$ //p' "$1" ;;
+        *) awk '/^```/ { run = !run && $0 == "```sh"; next } run && NF && !/^#/' "$1" ;;
+    esac
+}
+
+for page in README.md docs/benchmark.md docs/heed.1 models/README.md abi/ABI.md; do
+    commands "$SRC/$page" >"$folder/commands"
+    [ -s "$folder/commands" ] || [ "${page%README.md}" = models/ ] || [ "$page" = abi/ABI.md ] || { bad=1; echo "not ok - $page has commands"; }
     while IFS= read -r line; do
         if (cd "$folder" && sh -c "$line") >"$folder/output" 2>&1 </dev/null; then
             echo "ok - $page: $line"
