@@ -26,14 +26,17 @@ static int32_t fail(const binding_set *set, heed_error *error, const heed_port *
 static int32_t fail_axis(const binding_set *set, heed_error *error, const heed_port *port, char letter, int64_t size)
 {
     const char *from = set->axis_port[letter - 'A'];
-    return error_set(error, HEED_E_SHAPE, "%s: port %s: axis %c is %lld, but %s%s %lld", set->entry->op.id, port->name, letter,
-                     (long long)size, from ? "in port " : "it is known to be", from ? from : "", (long long)set->axis[letter - 'A']);
+    return error_set(error, HEED_E_SHAPE, "%s: port %s: axis %c is %lld, but %s%s %lld", set->entry->op.id, port->name,
+                     letter, (long long)size, from ? "in port " : "it is known to be", from ? from : "",
+                     (long long)set->axis[letter - 'A']);
 }
 
 /* Sizes non-negative, strides non-negative, the last element inside the valid bytes. */
-static int32_t check_memory(const binding_set *set, const heed_port *port, const heed_tensor *t, int with_data, heed_error *error)
+static int32_t check_memory(const binding_set *set, const heed_port *port, const heed_tensor *t, int with_data,
+                            heed_error *error)
 {
-    const int64_t most = (int64_t)1 << 48; /* elements, each 0 taken as 1: then no size that an op forms of axes overflows */
+    const int64_t most =
+        (int64_t)1 << 48; /* elements, each 0 taken as 1: then no size that an op forms of axes overflows */
     int64_t last = 0, empty = 0, span = 1;
     for (int i = 0; i < t->rank; i++) {
         if (t->dim[i] < 0) return fail(set, error, port, "a size is negative");
@@ -52,10 +55,11 @@ static int32_t check_memory(const binding_set *set, const heed_port *port, const
     if (!with_data || empty) return HEED_OK;
     if (!t->data) return fail(set, error, port, "the tensor has no data");
     uint64_t width = heed_dtype_bytes(t->dtype), need;
-    if (__builtin_mul_overflow((uint64_t)last + 1, width, &need)) return fail(set, error, port, "sizes times strides overflow");
+    if (__builtin_mul_overflow((uint64_t)last + 1, width, &need))
+        return fail(set, error, port, "sizes times strides overflow");
     if (need > t->bytes)
-        return error_set(error, HEED_E_SHAPE, "%s: port %s: its sizes and strides reach %llu bytes, but %llu are valid", set->entry->op.id,
-                         port->name, (unsigned long long)need, (unsigned long long)t->bytes);
+        return error_set(error, HEED_E_SHAPE, "%s: port %s: its sizes and strides reach %llu bytes, but %llu are valid",
+                         set->entry->op.id, port->name, (unsigned long long)need, (unsigned long long)t->bytes);
     if ((uintptr_t)t->data % width) return fail(set, error, port, "its address is no multiple of its element's size");
     return HEED_OK;
 }
@@ -66,8 +70,8 @@ static int32_t bind_axes(binding_set *set, uint32_t index, const heed_tensor *t,
     const port_axes *a = &set->entry->axes[index];
     int leading = t->rank - a->count;
     if (t->rank < 0 || t->rank > HEED_MAX_RANK || leading < 0 || (leading > 0 && !a->leading))
-        return error_set(error, HEED_E_SHAPE, "%s: port %s: the tensor has %d axes, but the port has %s", set->entry->op.id, port->name,
-                         t->rank, port->axes[0] ? port->axes : "none");
+        return error_set(error, HEED_E_SHAPE, "%s: port %s: the tensor has %d axes, but the port has %s",
+                         set->entry->op.id, port->name, t->rank, port->axes[0] ? port->axes : "none");
     if (a->leading) {
         if (set->n_leading < 0) {
             set->n_leading = leading;
@@ -100,8 +104,8 @@ static int32_t unknown_port(const entry *e, uint32_t role, const char *name, hee
             snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", entry_port(e, i)->name);
         }
     const char *near = error_nearest(name, names, count);
-    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named \"%s\"; it has %s%s%s%s", e->op.id, role_names[role], name, list[0] ? list : "none",
-                     near ? " (nearest: " : "", near ? near : "", near ? ")" : "");
+    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named \"%s\"; it has %s%s%s%s", e->op.id, role_names[role],
+                     name, list[0] ? list : "none", near ? " (nearest: " : "", near ? near : "", near ? ")" : "");
 }
 
 int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data, heed_error *error)
@@ -109,7 +113,8 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
     const entry *e = set->entry;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t p = 0;
-        while (p < e->op.ports.count && (entry_port(e, p)->role != role || strcmp(entry_port(e, p)->name, b[i].port))) p++;
+        while (p < e->op.ports.count && (entry_port(e, p)->role != role || strcmp(entry_port(e, p)->name, b[i].port)))
+            p++;
         if (p == e->op.ports.count) return unknown_port(e, role, b[i].port, error);
         const heed_port *port = entry_port(e, p);
         const heed_tensor *t = b[i].tensor;
@@ -118,9 +123,11 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
         if (t->dtype >= HEED_DTYPES || !(port->dtypes & HEED_BIT(t->dtype))) {
             char list[64] = "";
             for (uint32_t d = 0; d < HEED_DTYPES; d++)
-                if (port->dtypes & HEED_BIT(d)) snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "", heed_dtype_name(d));
-            return error_set(error, HEED_E_SHAPE, "%s: port %s: dtype %s is not taken here; it takes %s", e->op.id, port->name,
-                             heed_dtype_name(t->dtype), list);
+                if (port->dtypes & HEED_BIT(d))
+                    snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "",
+                             heed_dtype_name(d));
+            return error_set(error, HEED_E_SHAPE, "%s: port %s: dtype %s is not taken here; it takes %s", e->op.id,
+                             port->name, heed_dtype_name(t->dtype), list);
         }
         int32_t failed = bind_axes(set, p, t, error);
         if (!failed) failed = check_memory(set, port, t, with_data, error);
@@ -130,7 +137,8 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
         if (port->role == role && !set->tensor[p] && !(port->flags & HEED_PORT_OPTIONAL))
-            return error_set(error, HEED_E_ARGUMENT, "%s: the %s %s (%s: %s) is missing", e->op.id, role_names[role], port->name, port->axes, port->doc);
+            return error_set(error, HEED_E_ARGUMENT, "%s: the %s %s (%s: %s) is missing", e->op.id, role_names[role],
+                             port->name, port->axes, port->doc);
     }
     return HEED_OK;
 }
@@ -145,7 +153,9 @@ int32_t bind_infer(const binding_set *set, uint32_t index, heed_tensor *tensor, 
     for (int i = 0; i < leading; i++) dim[rank++] = set->leading[i];
     for (int i = 0; i < a->count; i++) {
         int64_t size = set->axis[a->letter[i] - 'A'];
-        if (size < 0) return error_set(error, HEED_E_SHAPE, "%s: port %s: the size of axis %c is not known", set->entry->op.id, port->name, a->letter[i]);
+        if (size < 0)
+            return error_set(error, HEED_E_SHAPE, "%s: port %s: the size of axis %c is not known", set->entry->op.id,
+                             port->name, a->letter[i]);
         dim[rank++] = size;
     }
     *tensor = heed_tensor_of(NULL, (uint32_t)__builtin_ctz(port->dtypes), rank, dim);

@@ -23,7 +23,8 @@ static const heed_tensor *port_tensor(const binding_set *set, const char *name)
     return NULL;
 }
 
-static int32_t prepare(prepared *c, const heed_instance *i, const heed_binding *in, uint32_t n_in, int with_data, heed_error *error)
+static int32_t prepare(prepared *c, const heed_instance *i, const heed_binding *in, uint32_t n_in, int with_data,
+                       heed_error *error)
 {
     if (error) error->code = HEED_OK, error->text[0] = 0;
     bind_start(&c->set, i->entry, i->axis);
@@ -31,18 +32,27 @@ static int32_t prepare(prepared *c, const heed_instance *i, const heed_binding *
     if (failed) return failed;
     c->mask = i->mask;
     c->mask.size = sizeof c->mask;
-    if (i->entry->op.masks & HEED_MASK_KEY_LENGTHS && port_tensor(&c->set, "key_lengths")) c->mask.kinds |= HEED_MASK_KEY_LENGTHS;
+    if (i->entry->op.masks & HEED_MASK_KEY_LENGTHS && port_tensor(&c->set, "key_lengths"))
+        c->mask.kinds |= HEED_MASK_KEY_LENGTHS;
     c->text[0] = 0;
     c->sink = (heed_sink){sizeof c->sink, sizeof c->text, c->text};
-    c->call = (heed_call){.size = sizeof c->call, .lanes = heed_lanes(i->engine), .tensor = c->set.tensor, .axis = c->set.axis,
-                          .value = i->value, .mask = &c->mask, .host = i->engine->host, .sink = &c->sink};
+    c->call = (heed_call){.size = sizeof c->call,
+                          .lanes = heed_lanes(i->engine),
+                          .tensor = c->set.tensor,
+                          .axis = c->set.axis,
+                          .value = i->value,
+                          .mask = &c->mask,
+                          .host = i->engine->host,
+                          .sink = &c->sink};
     return HEED_OK;
 }
 
 static int32_t failed_in_op(const prepared *c, const heed_instance *i, int32_t code, heed_error *error)
 {
     return error_set(error, code < 0 ? code : HEED_E_DATA, "%s: %s", i->entry->op.id,
-                     c->text[0] ? c->text : code == HEED_E_CANCELLED ? "cancelled" : "failed, and the plugin does not say why");
+                     c->text[0]                 ? c->text
+                     : code == HEED_E_CANCELLED ? "cancelled"
+                                                : "failed, and the plugin does not say why");
 }
 
 /* Bytes from the first element to the end of the last one. */
@@ -88,16 +98,19 @@ static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_err
         for (uint32_t p = 0; p < e->op.ports.count; p++) {
             const heed_tensor *in = c->set.tensor[p];
             if (p == o || !in || heed_tensor_elements(in) == 0 || !share_memory(in, out)) continue;
-            int same = entry_port(e, o)->flags & HEED_PORT_IN_PLACE && in == first && in->data == out->data && in->dtype == out->dtype &&
-                       in->rank == out->rank && !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
+            int same = entry_port(e, o)->flags & HEED_PORT_IN_PLACE && in == first && in->data == out->data &&
+                       in->dtype == out->dtype && in->rank == out->rank &&
+                       !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
             if (!same)
-                return error_set(error, HEED_E_ARGUMENT, "%s: port %s shares memory with port %s", e->op.id, entry_port(e, o)->name, entry_port(e, p)->name);
+                return error_set(error, HEED_E_ARGUMENT, "%s: port %s shares memory with port %s", e->op.id,
+                                 entry_port(e, o)->name, entry_port(e, p)->name);
         }
     }
     return HEED_OK;
 }
 
-static int32_t bind_outputs(prepared *c, const heed_instance *i, const heed_binding *out, uint32_t n_out, heed_error *error)
+static int32_t bind_outputs(prepared *c, const heed_instance *i, const heed_binding *out, uint32_t n_out,
+                            heed_error *error)
 {
     binding_set shapes = c->set; /* what the outputs' sizes follow from */
     int32_t failed = bind_role(&c->set, HEED_OUTPUT, out, n_out, 1, error);
@@ -107,8 +120,8 @@ static int32_t bind_outputs(prepared *c, const heed_instance *i, const heed_bind
         if (entry_port(i->entry, p)->role != HEED_OUTPUT || !c->set.tensor[p]) continue;
         if ((failed = bind_infer(&shapes, p, &shape, error))) return failed;
         if (c->set.tensor[p]->rank != shape.rank) /* an output must not invent leading axes */
-            return error_set(error, HEED_E_SHAPE, "%s: port %s: the tensor has %d axes, but the result has %d", i->entry->op.id,
-                             entry_port(i->entry, p)->name, c->set.tensor[p]->rank, shape.rank);
+            return error_set(error, HEED_E_SHAPE, "%s: port %s: the tensor has %d axes, but the result has %d",
+                             i->entry->op.id, entry_port(i->entry, p)->name, c->set.tensor[p]->rank, shape.rank);
     }
     return check_aliases(c, i, error);
 }
@@ -120,10 +133,11 @@ static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
     if (failed) return failed_in_op(c, i, failed, error);
     const uint64_t limit = (uint64_t)1 << 46;
     if (size.workspace > limit || size.scratch > limit / (c->call.lanes + 1))
-        return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu and %llu bytes of workspace and scratch", i->entry->op.id,
-                         (unsigned long long)size.workspace, (unsigned long long)size.scratch);
+        return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu and %llu bytes of workspace and scratch",
+                         i->entry->op.id, (unsigned long long)size.workspace, (unsigned long long)size.scratch);
     /* lanes a page and a line apart: no false sharing, and not all on the same cache sets */
-    uint64_t stride = size.scratch ? ((size.scratch + 4095) & ~(uint64_t)4095) + 64 : 0, shared = (size.workspace + 63) & ~(uint64_t)63;
+    uint64_t stride = size.scratch ? ((size.scratch + 4095) & ~(uint64_t)4095) + 64 : 0,
+             shared = (size.workspace + 63) & ~(uint64_t)63;
     char *memory = arena_take(shared + stride * c->call.lanes);
     if (!memory) return error_memory(error);
     c->call.workspace = memory;
@@ -144,25 +158,33 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, 
     int32_t failed = prepare(&c, i, in, n_in, 1, error);
     if (failed) return failed;
     if (!i->path->forward)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s does nothing by itself; it is a setting of another op, such as attention/softmax(position=%s)",
-                         i->entry->op.id, i->entry->op.id);
+        return error_set(
+            error, HEED_E_UNSUPPORTED,
+            "%s does nothing by itself; it is a setting of another op, such as attention/softmax(position=%s)",
+            i->entry->op.id, i->entry->op.id);
     if ((failed = bind_outputs(&c, i, out, n_out, error))) return failed;
     if (!sequences) return forward(&c, i, error);
 
     int64_t batch = c.set.axis['B' - 'A'], added = c.set.axis['S' - 'A'];
     if (batch < 0 || !i->entry->op.measure_state)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls, so it takes no sequences", i->entry->op.id);
+        return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls, so it takes no sequences",
+                         i->entry->op.id);
     if (c.mask.kinds & HEED_MASK_KEY_LENGTHS)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s: key_lengths and sequences exclude each other: a sequence knows its length", i->entry->op.id);
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s: key_lengths and sequences exclude each other: a sequence knows its length",
+                         i->entry->op.id);
     if (added < 0) added = c.set.axis['T' - 'A'];
     const heed_state *few[FEW], **states = batch <= FEW ? few : arena_take(sizeof *states * (size_t)batch);
     if (!states) return error_memory(error);
     int64_t tried = 0;
     for (; tried < batch && !failed; tried++) {
         const int64_t b = tried;
-        if (!sequences[b]) failed = error_set(error, HEED_E_ARGUMENT, "%s: row %lld has no sequence", i->entry->op.id, (long long)b);
+        if (!sequences[b])
+            failed = error_set(error, HEED_E_ARGUMENT, "%s: row %lld has no sequence", i->entry->op.id, (long long)b);
         for (int64_t other = 0; other < b && !failed; other++)
-            if (sequences[other] == sequences[b]) failed = error_set(error, HEED_E_ARGUMENT, "%s: rows %lld and %lld have the same sequence", i->entry->op.id, (long long)other, (long long)b);
+            if (sequences[other] == sequences[b])
+                failed = error_set(error, HEED_E_ARGUMENT, "%s: rows %lld and %lld have the same sequence",
+                                   i->entry->op.id, (long long)other, (long long)b);
         if (!failed) failed = sequence_prepare(sequences[b], i, c.set.axis, added, error);
         if (!failed) states[b] = sequence_view(sequences[b]);
     }
@@ -175,13 +197,15 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, 
     return failed;
 }
 
-int32_t heed_infer(const heed_instance *i, const heed_binding *in, uint32_t n_in, const char *port, heed_tensor *tensor, heed_error *error)
+int32_t heed_infer(const heed_instance *i, const heed_binding *in, uint32_t n_in, const char *port, heed_tensor *tensor,
+                   heed_error *error)
 {
     prepared c;
     int32_t failed = prepare(&c, i, in, n_in, 0, error);
     if (failed) return failed;
     for (uint32_t p = 0; p < i->entry->op.ports.count; p++)
-        if (entry_port(i->entry, p)->role == HEED_OUTPUT && strcmp(entry_port(i->entry, p)->name, port) == 0) return bind_infer(&c.set, p, tensor, error);
+        if (entry_port(i->entry, p)->role == HEED_OUTPUT && strcmp(entry_port(i->entry, p)->name, port) == 0)
+            return bind_infer(&c.set, p, tensor, error);
     return error_set(error, HEED_E_ARGUMENT, "%s has no output named \"%s\"", i->entry->op.id, port);
 }
 

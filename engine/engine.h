@@ -23,7 +23,8 @@
 /* ---- error.c ---- */
 
 /* Writes the sentence and returns the code. `error` may be NULL. */
-HEED_LOCAL int32_t error_set(heed_error *error, int32_t code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+HEED_LOCAL int32_t error_set(heed_error *error, int32_t code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 HEED_LOCAL int32_t error_memory(heed_error *error); /* "out of memory" */
 /* Of the names given, the nearest to `word` by edit distance, or NULL if none is near. */
 HEED_LOCAL const char *error_nearest(const char *word, const char *const *names, uint32_t count);
@@ -69,9 +70,18 @@ typedef struct entry {
     const heed_path *path; /* chosen under the engine's mask, NULL if none runs here */
 } entry;
 
-static inline const heed_port *entry_port(const entry *e, uint32_t i) { return (const heed_port *)e->op.ports.data + i; }
-static inline const heed_param *entry_param(const entry *e, uint32_t i) { return (const heed_param *)e->op.params.data + i; }
-static inline const heed_path *entry_path(const entry *e, uint32_t i) { return (const heed_path *)e->op.paths.data + i; }
+static inline const heed_port *entry_port(const entry *e, uint32_t i)
+{
+    return (const heed_port *)e->op.ports.data + i;
+}
+static inline const heed_param *entry_param(const entry *e, uint32_t i)
+{
+    return (const heed_param *)e->op.params.data + i;
+}
+static inline const heed_path *entry_path(const entry *e, uint32_t i)
+{
+    return (const heed_path *)e->op.paths.data + i;
+}
 
 typedef struct refusal {
     char *path, *reason;
@@ -210,12 +220,16 @@ typedef struct spec {
 HEED_LOCAL spec *spec_parse(const char *text, int stack, heed_error *error);
 HEED_LOCAL void spec_free(spec *s);
 /* An error at an offset of the text: "spec, line 1, column 18: <sentence>", the line, and a caret under the place. */
-HEED_LOCAL int32_t spec_error(const spec *s, size_t at, heed_error *error, const char *format, ...) __attribute__((format(printf, 4, 5)));
-HEED_LOCAL int32_t spec_int(const spec *s, const spec_node *n, const char *what, int64_t min, int64_t max, int64_t *out, heed_error *error);
-HEED_LOCAL int32_t spec_float(const spec *s, const spec_node *n, const char *what, double min, double max, double *out, heed_error *error);
+HEED_LOCAL int32_t spec_error(const spec *s, size_t at, heed_error *error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+HEED_LOCAL int32_t spec_int(const spec *s, const spec_node *n, const char *what, int64_t min, int64_t max, int64_t *out,
+                            heed_error *error);
+HEED_LOCAL int32_t spec_float(const spec *s, const spec_node *n, const char *what, double min, double max, double *out,
+                              heed_error *error);
 HEED_LOCAL int32_t spec_bool(const spec *s, const spec_node *n, const char *what, int64_t *out, heed_error *error);
 /* The error "<what> takes <right>, not <the node>". */
-HEED_LOCAL int32_t spec_takes(const spec *s, const spec_node *n, const char *what, const char *right, heed_error *error);
+HEED_LOCAL int32_t spec_takes(const spec *s, const spec_node *n, const char *what, const char *right,
+                              heed_error *error);
 /* The shortest text that reads back as the same finite number, in any locale. */
 HEED_LOCAL void spec_number(char text[32], double f);
 /* A tree in canonical spacing, "a(b=1, c)", "[a x5, b]"; malloc'ed, NULL if there is no memory. */
@@ -256,7 +270,8 @@ typedef struct binding_set {
 HEED_LOCAL void bind_start(binding_set *set, const entry *e, const int64_t *known);
 /* Binds tensors to the ports of one role; checks names, dtypes, ranks, sizes, strides, valid bytes (`with_data`), and
  * that no port is missing. */
-HEED_LOCAL int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data, heed_error *error);
+HEED_LOCAL int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data,
+                             heed_error *error);
 /* The shape of an output, from what is bound. */
 HEED_LOCAL int32_t bind_infer(const binding_set *set, uint32_t port, heed_tensor *tensor, heed_error *error);
 
@@ -276,7 +291,8 @@ struct heed_instance {
 };
 
 /* From a resolved op; children are opened with the same axes. */
-HEED_LOCAL heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening, heed_error *error);
+HEED_LOCAL heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening,
+                                        heed_error *error);
 
 HEED_LOCAL heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink);
 
@@ -288,7 +304,8 @@ HEED_LOCAL void arena_give(void *memory);
 /* ---- sequence.c ---- */
 
 /* Makes the pages that a call with n new tokens may write, and fills the view. The sequence's length stays. */
-HEED_LOCAL int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n, heed_error *error);
+HEED_LOCAL int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n,
+                                    heed_error *error);
 HEED_LOCAL const heed_state *sequence_view(const heed_sequence *s);
 HEED_LOCAL void sequence_advance(heed_sequence *s, int64_t n);
 

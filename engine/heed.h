@@ -42,7 +42,8 @@ typedef struct heed_options {
     uint32_t threads;      /* workers; 0 = one a core of this process's cpuset */
     uint32_t pinning;      /* HEED_PIN_* */
     uint32_t smt;          /* 1: a worker a hardware thread, not a core */
-    const char *plugins;   /* folders to load plugins from, separated by ':'; NULL = HEED_PLUGINS, else the installed ones */
+    const char
+        *plugins; /* folders to load plugins from, separated by ':'; NULL = HEED_PLUGINS, else the installed ones */
     const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; NULL = HEED_ISA, else all */
     const heed_host *host; /* an application's own pool: its parallel_for is used, and no thread is made. NULL: ours.
                               Then `threads` must say how many lanes it has. */
@@ -78,14 +79,16 @@ typedef struct heed_binding {
 typedef struct heed_opening {
     uint32_t size;
     uint32_t n_weights;
-    const heed_binding *weights; /* kept by pointer: they must outlive the instance. "position.table" is the port `table`
+    const heed_binding
+        *weights; /* kept by pointer: they must outlive the instance. "position.table" is the port `table`
                                     of the op that is the param `position` */
     const int64_t *axes;         /* [HEED_AXES] sizes known beforehand, -1 = not; or NULL */
     const char *isa;             /* a path for this instance alone; or NULL */
 } heed_opening;
 
 /* Opens an op from its spec. `opening` may be NULL. Immutable afterwards: any number of threads may run it. [any] */
-HEED_API heed_instance *heed_instance_open(heed_engine *engine, const char *spec, const heed_opening *opening, heed_error *error);
+HEED_API heed_instance *heed_instance_open(heed_engine *engine, const char *spec, const heed_opening *opening,
+                                           heed_error *error);
 HEED_API void heed_instance_close(heed_instance *instance);
 
 HEED_API const heed_op *heed_instance_op(const heed_instance *instance);
@@ -135,7 +138,8 @@ HEED_API uint32_t heed_dtype_bytes(uint32_t dtype);
  * as long as that is. Export makes a DLManagedTensor over the tensor's data; its deleter calls release(owner) if that is
  * not NULL. [any] */
 HEED_API int32_t heed_dlpack_view(const void *dltensor, heed_tensor *tensor, heed_error *error);
-HEED_API void *heed_dlpack_export(const heed_tensor *tensor, void *owner, void (*release)(void *owner), heed_error *error);
+HEED_API void *heed_dlpack_export(const heed_tensor *tensor, void *owner, void (*release)(void *owner),
+                                  heed_error *error);
 
 /* .npy files (NumPy format 1.0 - 3.0, little-endian; bf16 as the type '<V2'). Read allocates: free(tensor->data). [any] */
 HEED_API int32_t heed_npy_read(const char *path, heed_tensor *tensor, heed_error *error);
@@ -159,7 +163,8 @@ typedef struct heed_session heed_session;
 
 /* Builds a network from a stack spec. `spec` NULL takes it from the weights' metadata, key "heed.spec". The weights must
  * outlive the stack. [any] */
-HEED_API heed_stack *heed_stack_open(heed_engine *engine, const char *spec, const heed_weights *weights, heed_error *error);
+HEED_API heed_stack *heed_stack_open(heed_engine *engine, const char *spec, const heed_weights *weights,
+                                     heed_error *error);
 HEED_API void heed_stack_close(heed_stack *stack);
 /* The canonical spec; belongs to the stack. */
 HEED_API const char *heed_stack_spec(const heed_stack *stack);

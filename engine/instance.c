@@ -21,8 +21,13 @@ static const heed_path *choose_path(const heed_engine *engine, const entry *e, c
 
 heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink)
 {
-    return (heed_open){.size = sizeof(heed_open), .value = i->value, .child = i->child, .weight = weight, .axis = i->axis,
-                       .host = i->engine->host, .sink = sink};
+    return (heed_open){.size = sizeof(heed_open),
+                       .value = i->value,
+                       .child = i->child,
+                       .weight = weight,
+                       .axis = i->axis,
+                       .host = i->engine->host,
+                       .sink = sink};
 }
 
 /* Axes that params fix: hidden=1376 is axis F. */
@@ -86,8 +91,12 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
     heed_open open = instance_opening(i, set.tensor, &sink);
     uint64_t bytes = 0;
     failed = e->op.measure(&open, &bytes);
-    if (failed) return error_set(error, failed, "%s: %s", e->op.id, text[0] ? text : "can not be opened, and the plugin does not say why");
-    if (bytes > (uint64_t)1 << 46) return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu bytes", e->op.id, (unsigned long long)bytes);
+    if (failed)
+        return error_set(error, failed, "%s: %s", e->op.id,
+                         text[0] ? text : "can not be opened, and the plugin does not say why");
+    if (bytes > (uint64_t)1 << 46)
+        return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu bytes", e->op.id,
+                         (unsigned long long)bytes);
     bytes = (bytes + 127) & ~(uint64_t)63;
     if (!(i->memory = aligned_alloc(64, bytes))) return error_memory(error);
     memset(i->memory, 0, bytes);
@@ -97,7 +106,8 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
     if (failed) {
         free(i->memory);
         i->memory = NULL; /* nothing to fini */
-        return error_set(error, failed, "%s: %s", e->op.id, text[0] ? text : "can not be opened, and the plugin does not say why");
+        return error_set(error, failed, "%s: %s", e->op.id,
+                         text[0] ? text : "can not be opened, and the plugin does not say why");
     }
     return HEED_OK;
 }
@@ -110,8 +120,14 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
     size_t params = e->op.params.count + 1; /* never 0 */
     heed_instance *i = calloc(1, sizeof *i);
     if (!i) { error_memory(error); return NULL; }
-    *i = (heed_instance){.engine = engine, .entry = e, .path = path, .mask = op->mask, .value = calloc(params, sizeof *i->value),
-                         .child = calloc(params, sizeof *i->child), .children = calloc(params, sizeof *i->children), .spec = resolve_print(op)};
+    *i = (heed_instance){.engine = engine,
+                         .entry = e,
+                         .path = path,
+                         .mask = op->mask,
+                         .value = calloc(params, sizeof *i->value),
+                         .child = calloc(params, sizeof *i->child),
+                         .children = calloc(params, sizeof *i->children),
+                         .spec = resolve_print(op)};
     if (!i->value || !i->child || !i->children || !i->spec) {
         error_memory(error);
         heed_instance_close(i);

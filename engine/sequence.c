@@ -52,8 +52,12 @@ static int32_t measure(const heed_instance *i, const int64_t *axes, heed_state_s
     if (!op->measure_state) return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls", op->id);
     *size = (heed_state_size){.size = sizeof *size};
     int32_t failed = op->measure_state(i->memory, axes, size);
-    if (!failed && (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 || size->page_tokens < 0 || !size->format)) failed = HEED_E_SHAPE;
-    return failed ? error_set(error, failed, "%s: the state's size does not follow from the axes that are known", op->id) : HEED_OK;
+    if (!failed &&
+        (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 || size->page_tokens < 0 || !size->format))
+        failed = HEED_E_SHAPE;
+    return failed
+               ? error_set(error, failed, "%s: the state's size does not follow from the axes that are known", op->id)
+               : HEED_OK;
 }
 
 heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, heed_error *error)
@@ -87,18 +91,22 @@ static int32_t make_room(heed_sequence *s, uint64_t count, heed_error *error)
 
 /* A sequence belongs to one op of one engine and to the sizes that it was made for: pages of as many bytes may be laid out
  * otherwise. The batch and the lengths are the call's. */
-static int32_t check_same(const heed_sequence *s, const heed_instance *i, const int64_t *axis, const heed_state_size *size, heed_error *error)
+static int32_t check_same(const heed_sequence *s, const heed_instance *i, const int64_t *axis,
+                          const heed_state_size *size, heed_error *error)
 {
     const char *id = i->entry->op.id;
     if (s->entry != i->entry)
-        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s%s", id, s->entry->op.id, strcmp(id, s->entry->op.id) ? "" : " in another engine");
+        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s%s", id, s->entry->op.id,
+                         strcmp(id, s->entry->op.id) ? "" : " in another engine");
     for (int a = 0; a < HEED_AXES; a++) {
         if (strchr("BTS", 'A' + a) || s->axis[a] < 0 || axis[a] < 0 || s->axis[a] == axis[a]) continue;
-        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for other sizes: axis %c is %lld, but in the sequence %lld", id, 'A' + a,
-                         (long long)axis[a], (long long)s->axis[a]);
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s: the sequence was made for other sizes: axis %c is %lld, but in the sequence %lld", id,
+                         'A' + a, (long long)axis[a], (long long)s->axis[a]);
     }
     if (size->page_bytes == s->size.page_bytes && size->page_tokens == s->size.page_tokens) return HEED_OK;
-    return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for other sizes: its pages have %llu bytes, not %llu", id,
+    return error_set(error, HEED_E_ARGUMENT,
+                     "%s: the sequence was made for other sizes: its pages have %llu bytes, not %llu", id,
                      (unsigned long long)s->size.page_bytes, (unsigned long long)size->page_bytes);
 }
 
@@ -158,9 +166,12 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
 {
     int64_t tokens = s->size.page_tokens;
     if (length < 0 || length > s->view.length)
-        return error_set(error, HEED_E_ARGUMENT, "a sequence of %lld tokens can not be truncated to %lld", (long long)s->view.length, (long long)length);
+        return error_set(error, HEED_E_ARGUMENT, "a sequence of %lld tokens can not be truncated to %lld",
+                         (long long)s->view.length, (long long)length);
     if (!tokens && length != 0 && length != s->view.length)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s keeps a recurrent state, which can be truncated to 0 only, not to %lld", s->entry->op.id, (long long)length);
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s keeps a recurrent state, which can be truncated to 0 only, not to %lld", s->entry->op.id,
+                         (long long)length);
     uint32_t keep = tokens ? (uint32_t)((length + tokens - 1) / tokens) : length > 0;
     while (s->count > keep) page_drop(s->pages[--s->count]);
     s->view.pages = s->count;

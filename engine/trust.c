@@ -17,7 +17,10 @@
 
 /* A user's private group (the same number as the user's own, as Debian and Ubuntu make it) is the user: with umask 002
  * everything there is writable by that group. */
-static int private_group(const struct stat *s) { return s->st_uid == geteuid() && s->st_gid == s->st_uid && s->st_uid != 0; }
+static int private_group(const struct stat *s)
+{
+    return s->st_uid == geteuid() && s->st_gid == s->st_uid && s->st_uid != 0;
+}
 
 /* The owner and the mode of one file or folder. In a sticky folder (/tmp) only the owner of an entry can rename or
  * remove it, and that owner is checked too. */

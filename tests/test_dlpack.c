@@ -58,7 +58,14 @@ static void test_contiguous_with_offset(void **state)
     (void)state;
     float data[16];
     int64_t shape[] = {3, 4};
-    tensor d = {.data = data, .device_type = 1, .ndim = 2, .code = 2, .bits = 32, .lanes = 1, .shape = shape, .byte_offset = 16};
+    tensor d = {.data = data,
+                .device_type = 1,
+                .ndim = 2,
+                .code = 2,
+                .bits = 32,
+                .lanes = 1,
+                .shape = shape,
+                .byte_offset = 16};
     heed_tensor t;
     assert_int_equal(heed_dlpack_view(&d, &t, NULL), HEED_OK);
     assert_ptr_equal(t.data, data + 4);
@@ -70,7 +77,8 @@ static void test_refusals(void **state)
 {
     (void)state;
     float data[16];
-    int64_t shape[9] = {2, 2, 1, 1, 1, 1, 1, 1, 1}, negative[] = {-2, 1}, huge[] = {INT64_MAX / 2, 8}, minus[] = {-1, 2};
+    int64_t shape[9] = {2, 2, 1, 1, 1, 1, 1, 1, 1}, negative[] = {-2, 1}, huge[] = {INT64_MAX / 2, 8},
+            minus[] = {-1, 2};
     const tensor good = {.data = data, .device_type = 1, .ndim = 2, .code = 2, .bits = 32, .lanes = 1, .shape = shape};
     struct { tensor t; const char *word; } bad[7];
     for (int i = 0; i < 7; i++) bad[i].t = good;

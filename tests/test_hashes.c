@@ -22,7 +22,8 @@ static uint64_t hash_outputs(const call *c, const heed_tensor *out)
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
     for (uint32_t i = 0; i < c->op->ports.count; i++) {
         const unsigned char *p = out[i].data;
-        for (uint64_t b = 0; p && b < (uint64_t)heed_tensor_elements(&out[i]) * heed_dtype_bytes(out[i].dtype); b++) h = (h ^ p[b]) * 0x100000001b3u;
+        for (uint64_t b = 0; p && b < (uint64_t)heed_tensor_elements(&out[i]) * heed_dtype_bytes(out[i].dtype); b++)
+            h = (h ^ p[b]) * 0x100000001b3u;
     }
     return h;
 }
@@ -43,7 +44,8 @@ static void test_hashes(void **state)
             uint64_t h = hash_outputs(&c, out);
             outputs_free(out);
             if (h == golden[i].hash) continue;
-            printf("    {\"%s\", \"%s\", %u, 0x%016llx}, on %s\n", golden[i].spec, golden[i].axes, golden[i].dtype, (unsigned long long)h, paths[p]);
+            printf("    {\"%s\", \"%s\", %u, 0x%016llx}, on %s\n", golden[i].spec, golden[i].axes, golden[i].dtype,
+                   (unsigned long long)h, paths[p]);
             wrong++;
         }
         call_free(&c);

@@ -69,7 +69,10 @@ static void test_score(void **state)
 {
     (void)state;
     /* the first bytes of sample.txt, by a float64 forward written in NumPy */
-    static const struct { int64_t bytes; double bits; } prefixes[] = {{1, 4.904124}, {100, 2.569670}, {257, 2.133910}, {385, 2.137485}};
+    static const struct {
+        int64_t bytes;
+        double bits;
+    } prefixes[] = {{1, 4.904124}, {100, 2.569670}, {257, 2.133910}, {385, 2.137485}};
     unsigned char text[4096];
     char path[4096];
     snprintf(path, sizeof path, "%s/sample.txt", folder);
@@ -115,7 +118,8 @@ static void test_prompts(void **state)
         heed_session *s = open_model(paths[p], &engine, &stack);
         for (size_t i = 0; i < 3; i++) {
             json_t *pin = json_array_get(prompts, i);
-            const char *prompt = json_string_value(json_object_get(pin, "prompt")), *text = json_string_value(json_object_get(pin, "greedy"));
+            const char *prompt = json_string_value(json_object_get(pin, "prompt")),
+                       *text = json_string_value(json_object_get(pin, "greedy"));
             int32_t tokens[CONTEXT] = {BOS};
             int64_t n = 1;
             for (const char *c = prompt; *c; c++) tokens[n++] = (unsigned char)*c;
@@ -125,10 +129,12 @@ static void test_prompts(void **state)
             if (runs == 0) memcpy(bits[i], logits, sizeof logits);
             assert_memory_equal(bits[i], logits, sizeof logits);
             for (size_t k = 0; k < 8; k++)
-                assert_float_equal(logits[k], json_number_value(json_array_get(json_object_get(pin, "first_8"), k)), 1e-4);
+                assert_float_equal(logits[k], json_number_value(json_array_get(json_object_get(pin, "first_8"), k)),
+                                   1e-4);
             for (size_t k = 0; k < 5; k++) {
                 int64_t token = json_integer_value(json_array_get(json_object_get(pin, "top_5_tokens"), k));
-                assert_float_equal(logits[token], json_number_value(json_array_get(json_object_get(pin, "top_5"), k)), 1e-4);
+                assert_float_equal(logits[token], json_number_value(json_array_get(json_object_get(pin, "top_5"), k)),
+                                   1e-4);
             }
             for (const char *c = text; *c; c++) {
                 int32_t next = greedy(logits);
@@ -188,6 +194,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_score), cmocka_unit_test(test_prompts), cmocka_unit_test(test_decode)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_score), cmocka_unit_test(test_prompts),
+                                       cmocka_unit_test(test_decode)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

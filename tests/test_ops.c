@@ -25,15 +25,18 @@ static void check(const call_case *how)
     heed_tensor first[ORACLE_PORTS], other[ORACLE_PORTS];
     call_run(&c, paths[0], 1, PLAIN, first);
     double ratio = call_judge(&c, first);
-    if (!(ratio <= 1)) fail_msg("%s [%s] dtype %u: error is %.3g of its bound", how->spec, how->axes, how->dtype, ratio);
+    if (!(ratio <= 1))
+        fail_msg("%s [%s] dtype %u: error is %.3g of its bound", how->spec, how->axes, how->dtype, ratio);
     for (int p = 0; p < n; p++)
         for (size_t t = 0; t < COUNT(thread_counts); t++)
             for (int layout = 0; layout < LAYOUTS; layout++) {
-                if (layout != PLAIN && t != (size_t)(p + layout) % COUNT(thread_counts)) continue; /* each layout at one count */
+                if (layout != PLAIN && t != (size_t)(p + layout) % COUNT(thread_counts))
+                    continue; /* each layout at one count */
                 if (p == 0 && t == 0 && layout == PLAIN) continue;
                 call_run(&c, paths[p], thread_counts[t], layout, other);
                 if (!outputs_equal(&c, first, other))
-                    fail_msg("%s [%s]: %s, %u threads, layout %d: other bits than %s", how->spec, how->axes, paths[p], thread_counts[t], layout, paths[0]);
+                    fail_msg("%s [%s]: %s, %u threads, layout %d: other bits than %s", how->spec, how->axes, paths[p],
+                             thread_counts[t], layout, paths[0]);
                 outputs_free(other);
                 calls++;
             }
@@ -41,7 +44,8 @@ static void check(const call_case *how)
     call_free(&c);
 }
 
-static void check_axes(const char *spec, const char *without, uint32_t dtype, float size, const char *format, ...) __attribute__((format(printf, 5, 6)));
+static void check_axes(const char *spec, const char *without, uint32_t dtype, float size, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 static void check_axes(const char *spec, const char *without, uint32_t dtype, float size, const char *format, ...)
 {
     char axes[200];
@@ -49,7 +53,8 @@ static void check_axes(const char *spec, const char *without, uint32_t dtype, fl
     va_start(list, format);
     vsnprintf(axes, sizeof axes, format, list);
     va_end(list);
-    call_case how = {spec, axes, without, dtype, size, (uint64_t)strlen(axes) * 7919 + (uint64_t)axes[strlen(axes) - 1]};
+    call_case how = {spec,  axes, without,
+                     dtype, size, (uint64_t)strlen(axes) * 7919 + (uint64_t)axes[strlen(axes) - 1]};
     check(&how);
 }
 
@@ -86,8 +91,10 @@ static void test_projection(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(hurt); i++)
         for (size_t j = 0; j < COUNT(hurt); j += harness_quick() ? 4 : 1)
-            check_axes("linear/projection", j % 2 ? "bias" : NULL, HEED_F32, 1, "x=%d,M=%d,N=%d", hurt[(i + 2 * j) % COUNT(hurt)] % 50, hurt[i], hurt[j]);
-    for (size_t d = 1; d < COUNT(float_dtypes); d++) check_axes("linear/projection", NULL, float_dtypes[d], 1, "x=2x9,M=37,N=50");
+            check_axes("linear/projection", j % 2 ? "bias" : NULL, HEED_F32, 1, "x=%d,M=%d,N=%d",
+                       hurt[(i + 2 * j) % COUNT(hurt)] % 50, hurt[i], hurt[j]);
+    for (size_t d = 1; d < COUNT(float_dtypes); d++)
+        check_axes("linear/projection", NULL, float_dtypes[d], 1, "x=2x9,M=37,N=50");
 }
 
 static void test_feedforward(void **state)
@@ -96,7 +103,11 @@ static void test_feedforward(void **state)
     (void)state;
     for (size_t s = 0; s < COUNT(specs); s++) {
         for (size_t i = 0; i < COUNT(hurt); i += harness_quick() ? 3 : 1)
-            check_axes(specs[s], i % 2 ? "up_bias" : i % 3 ? "down_bias" : NULL, HEED_F32, 0.5f, "x=%d,M=%d,F=%d", hurt[i] % 20, hurt[i], hurt[COUNT(hurt) - 1 - i]);
+            check_axes(specs[s],
+                       i % 2   ? "up_bias"
+                       : i % 3 ? "down_bias"
+                               : NULL,
+                       HEED_F32, 0.5f, "x=%d,M=%d,F=%d", hurt[i] % 20, hurt[i], hurt[COUNT(hurt) - 1 - i]);
         check_axes(specs[s], NULL, HEED_BF16, 0.3f, "x=2x5,M=33,F=47");
         check_axes(specs[s], "up_bias,down_bias", HEED_F32, 1, "x=49,M=64,F=160");
     }
@@ -105,14 +116,17 @@ static void test_feedforward(void **state)
 static void test_embed(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(hurt); i++) check_axes("embed/table", NULL, HEED_F32, 1, "x=2x%d,V=%d,M=%d", hurt[i], hurt[i] + 1, hurt[COUNT(hurt) - 1 - i]);
+    for (size_t i = 0; i < COUNT(hurt); i++)
+        check_axes("embed/table", NULL, HEED_F32, 1, "x=2x%d,V=%d,M=%d", hurt[i], hurt[i] + 1,
+                   hurt[COUNT(hurt) - 1 - i]);
     check_axes("embed/table", NULL, HEED_F16, 1, "x=7,V=256,M=48");
 }
 
 static void test_loss(void **state)
 {
     (void)state;
-    for (size_t i = 1; i < COUNT(hurt); i++) check_axes("loss/cross_entropy", NULL, HEED_F32, i % 2 ? 1 : 20, "x=3x2,V=%d", hurt[i]);
+    for (size_t i = 1; i < COUNT(hurt); i++)
+        check_axes("loss/cross_entropy", NULL, HEED_F32, i % 2 ? 1 : 20, "x=3x2,V=%d", hurt[i]);
 }
 
 static void test_rope(void **state)
@@ -121,7 +135,8 @@ static void test_rope(void **state)
     (void)state;
     for (size_t s = 0; s < COUNT(specs); s++)
         for (size_t i = 0; i < COUNT(hurt); i++) {
-            check_axes(specs[s], i % 2 ? "positions" : NULL, HEED_F32, 1, "B=2,T=%d,H=3,D=%d", hurt[COUNT(hurt) - 1 - i] % 40, hurt[i] & ~1);
+            check_axes(specs[s], i % 2 ? "positions" : NULL, HEED_F32, 1, "B=2,T=%d,H=3,D=%d",
+                       hurt[COUNT(hurt) - 1 - i] % 40, hurt[i] & ~1);
         }
     check_axes("position/rope(width=10)", NULL, HEED_F32, 1, "B=1,T=17,H=2,D=33");
     check_axes("position/rope(width=32, pairs=half)", "positions", HEED_F16, 1, "B=2,T=65,H=1,D=64");
@@ -129,10 +144,13 @@ static void test_rope(void **state)
 
 static void test_sinusoidal(void **state)
 {
-    static const char *const specs[] = {"position/sinusoidal", "position/sinusoidal(layout=half)", "position/sinusoidal(base=100)"};
+    static const char *const specs[] = {"position/sinusoidal", "position/sinusoidal(layout=half)",
+                                        "position/sinusoidal(base=100)"};
     (void)state;
     for (size_t s = 0; s < COUNT(specs); s++)
-        for (size_t i = 0; i < COUNT(hurt); i++) check_axes(specs[s], i % 2 ? "positions" : NULL, HEED_F32, 1, "B=2,T=%d,M=%d", hurt[COUNT(hurt) - 1 - i] % 40, hurt[i]);
+        for (size_t i = 0; i < COUNT(hurt); i++)
+            check_axes(specs[s], i % 2 ? "positions" : NULL, HEED_F32, 1, "B=2,T=%d,M=%d",
+                       hurt[COUNT(hurt) - 1 - i] % 40, hurt[i]);
 }
 
 static const char *const attentions[] = {
@@ -148,18 +166,25 @@ static const char *const attentions[] = {
 
 static void test_softmax(void **state)
 {
-    static const struct { int B, T, S, H, G, D, E; } shapes[] = {
-        {1, 1, 1, 1, 1, 1, 1},       {1, 17, 17, 2, 1, 16, 16},   {2, 3, 129, 4, 2, 15, 17},  {1, 65, 65, 3, 3, 33, 31},
-        {1, 0, 5, 2, 2, 8, 8},       {2, 5, 0, 2, 1, 8, 8},       {1, 33, 2, 1, 1, 63, 2},    {1, 127, 129, 2, 2, 64, 65},
-        {3, 15, 16, 6, 2, 2, 1},     {1, 49, 257, 5, 5, 17, 127}, {0, 4, 4, 1, 1, 4, 4},      {1, 64, 300, 2, 2, 65, 64},
-        {1, 16, 131, 8, 2, 64, 64},  {2, 2, 383, 7, 1, 31, 33},   {1, 97, 97, 1, 1, 128, 128}, {1, 31, 63, 12, 4, 0, 5},
+    static const struct { int B, T, S, H, G, D, E;
+    } shapes[] = {
+        {1, 1, 1, 1, 1, 1, 1},       {1, 17, 17, 2, 1, 16, 16},   {2, 3, 129, 4, 2, 15, 17},
+        {1, 65, 65, 3, 3, 33, 31},   {1, 0, 5, 2, 2, 8, 8},       {2, 5, 0, 2, 1, 8, 8},
+        {1, 33, 2, 1, 1, 63, 2},     {1, 127, 129, 2, 2, 64, 65}, {3, 15, 16, 6, 2, 2, 1},
+        {1, 49, 257, 5, 5, 17, 127}, {0, 4, 4, 1, 1, 4, 4},       {1, 64, 300, 2, 2, 65, 64},
+        {1, 16, 131, 8, 2, 64, 64},  {2, 2, 383, 7, 1, 31, 33},   {1, 97, 97, 1, 1, 128, 128},
+        {1, 31, 63, 12, 4, 0, 5},
     };
     (void)state;
     for (size_t a = 0; a < COUNT(attentions); a++)
         for (size_t s = 0; s < COUNT(shapes); s++) {
             if (harness_quick() && (a + s) % 3) continue;
-            check_axes(attentions[a], (a + s) % 2 ? "key_lengths" : s % 3 ? "lse" : NULL, HEED_F32, s % 4 == 1 ? 4 : 1, "B=%d,T=%d,S=%d,H=%d,G=%d,D=%d,E=%d",
-                       shapes[s].B, shapes[s].T, shapes[s].S, shapes[s].H, shapes[s].G, shapes[s].D, shapes[s].E);
+            check_axes(attentions[a],
+                       (a + s) % 2 ? "key_lengths"
+                       : s % 3     ? "lse"
+                                   : NULL,
+                       HEED_F32, s % 4 == 1 ? 4 : 1, "B=%d,T=%d,S=%d,H=%d,G=%d,D=%d,E=%d", shapes[s].B, shapes[s].T,
+                       shapes[s].S, shapes[s].H, shapes[s].G, shapes[s].D, shapes[s].E);
         }
     for (size_t d = 1; d < COUNT(float_dtypes); d++) {
         check_axes("attention/softmax(causal=true)", NULL, float_dtypes[d], 1, "B=2,T=50,S=50,H=4,G=2,D=24,E=40");
@@ -171,7 +196,8 @@ static void test_softmax(void **state)
 static void test_of_the_test(void **state)
 {
     (void)state;
-    call_case how = {"attention/softmax(causal=true)", "B=1,T=65,S=65,H=2,G=2,D=64,E=64", "key_lengths", HEED_F32, 1, 5};
+    call_case how = {
+        "attention/softmax(causal=true)", "B=1,T=65,S=65,H=2,G=2,D=64,E=64", "key_lengths", HEED_F32, 1, 5};
     for (int fault = 0; fault < 3; fault++) {
         call c;
         heed_tensor out[ORACLE_PORTS];
@@ -186,8 +212,10 @@ static void test_of_the_test(void **state)
         call_free(&c);
     }
     static const call_case others[] = {
-        {"norm/rms", "x=3,M=65", NULL, HEED_F32, 1, 1},          {"norm/layer", "x=3,M=65", NULL, HEED_F32, 1, 1},
-        {"linear/projection", "x=3,M=65,N=9", NULL, HEED_F32, 1, 1}, {"feedforward/swiglu", "x=3,M=33,F=47", NULL, HEED_F32, 1, 1},
+        {"norm/rms", "x=3,M=65", NULL, HEED_F32, 1, 1},
+        {"norm/layer", "x=3,M=65", NULL, HEED_F32, 1, 1},
+        {"linear/projection", "x=3,M=65,N=9", NULL, HEED_F32, 1, 1},
+        {"feedforward/swiglu", "x=3,M=33,F=47", NULL, HEED_F32, 1, 1},
         {"position/rope", "B=1,T=9,H=1,D=16", "positions", HEED_F32, 1, 1},
     };
     for (size_t i = 0; i < COUNT(others); i++) {
@@ -197,7 +225,8 @@ static void test_of_the_test(void **state)
         call_run(&c, NULL, 1, PLAIN, out);
         for (uint32_t p = 0; p < c.op->ports.count; p++) {
             float *y = out[p].data, *most = y;
-            for (int64_t j = 0; y && j < heed_tensor_elements(&out[p]); j++) most = fabsf(y[j]) > fabsf(*most) ? y + j : most;
+            for (int64_t j = 0; y && j < heed_tensor_elements(&out[p]); j++)
+                most = fabsf(y[j]) > fabsf(*most) ? y + j : most;
             if (y) *most *= 1 + 1e-5f;
         }
         if (call_judge(&c, out) <= 1) fail_msg("%s: its largest element may be 1e-5 off", others[i].spec);
@@ -213,7 +242,8 @@ static void test_every_op_has_an_oracle(void **state)
     heed_engine *engine = harness_engine(1);
     for (uint32_t i = 0; i < heed_op_count(engine); i++) {
         const heed_op *op = heed_op_at(engine, i);
-        if (heed_op_path(engine, i)->forward && strncmp(op->id, "sample/", 7) && !oracle_find(op->id)) fail_msg("%s has no oracle", op->id);
+        if (heed_op_path(engine, i)->forward && strncmp(op->id, "sample/", 7) && !oracle_find(op->id))
+            fail_msg("%s has no oracle", op->id);
     }
     for (uint32_t i = 0; i < heed_refusal_count(engine); i++) {
         const char *path, *why = heed_refusal(engine, i, &path);
@@ -232,10 +262,17 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_op_has_an_oracle), cmocka_unit_test(test_norms),   cmocka_unit_test(test_residual),
-        cmocka_unit_test(test_projection),             cmocka_unit_test(test_feedforward), cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_loss),                   cmocka_unit_test(test_rope),    cmocka_unit_test(test_sinusoidal),
-        cmocka_unit_test(test_softmax),                cmocka_unit_test(test_of_the_test),
+        cmocka_unit_test(test_every_op_has_an_oracle),
+        cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_residual),
+        cmocka_unit_test(test_projection),
+        cmocka_unit_test(test_feedforward),
+        cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_sinusoidal),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_of_the_test),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -60,8 +60,9 @@ typedef struct kit_flash_rows {
 /* A lane's scratch: Q and O of a task, one block of weights, one of K and V packed. */
 KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
 {
-    return sizeof(float) * (uint64_t)((KIT_FLASH_TILES * KIT_FLASH_ROWS + KIT_FLASH_KEYS) * (kit_lanes(D) + kit_lanes(E)) +
-                                      KIT_FLASH_ROWS * KIT_FLASH_KEYS);
+    return sizeof(float) *
+           (uint64_t)((KIT_FLASH_TILES * KIT_FLASH_ROWS + KIT_FLASH_KEYS) * (kit_lanes(D) + kit_lanes(E)) +
+                      KIT_FLASH_ROWS * KIT_FLASH_KEYS);
 }
 
 /* A page of the cache: K [G][96][D], then V [G][96][E], float32. 0 if a size is not known, or none that memory can hold. */
@@ -75,7 +76,10 @@ KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 }
 
 /* Keys that sequence b remembers, keys it has in all, those of them that are valid, and the position of its query 0. */
-KIT_INLINE int64_t kit_flash_past(const kit_flash *f, int64_t b) { return f->call->state ? f->call->state[b]->length : 0; }
+KIT_INLINE int64_t kit_flash_past(const kit_flash *f, int64_t b)
+{
+    return f->call->state ? f->call->state[b]->length : 0;
+}
 KIT_INLINE int64_t kit_flash_valid(const kit_flash *f, int64_t b)
 {
     return f->key_lengths ? kit_index(f->key_lengths, kit_at(f->key_lengths, &b, 1)) : kit_flash_past(f, b) + f->S;
@@ -85,7 +89,9 @@ KIT_INLINE int64_t kit_flash_origin(const kit_flash *f, int64_t b)
     const heed_mask *m = f->call->mask;
     if (f->call->state) return kit_flash_past(f, b) + f->S - f->T;
     if (!(m->kinds & HEED_MASK_CAUSAL)) return 0;
-    return m->align == HEED_ALIGN_BOTTOM_RIGHT ? kit_flash_valid(f, b) - f->T : m->align == HEED_ALIGN_OFFSET ? m->offset : 0;
+    return m->align == HEED_ALIGN_BOTTOM_RIGHT ? kit_flash_valid(f, b) - f->T
+           : m->align == HEED_ALIGN_OFFSET     ? m->offset
+                                               : 0;
 }
 
 /* Fills the sizes and checks what the engine can not: call after the tensors and the scale are set. */
@@ -95,16 +101,18 @@ static int32_t kit_flash_setup(kit_flash *f)
     f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
     f->G = HEED_AXIS(axis, 'G'), f->D = HEED_AXIS(axis, 'D'), f->E = HEED_AXIS(axis, 'E');
     if (f->H > 0 && (f->G == 0 || f->H % f->G != 0))
-        return kit_fail(f->call->sink, HEED_E_SHAPE, "q has %lld heads (axis H), which is no multiple of k's %lld (axis G)",
-                        (long long)f->H, (long long)f->G);
+        return kit_fail(f->call->sink, HEED_E_SHAPE,
+                        "q has %lld heads (axis H), which is no multiple of k's %lld (axis G)", (long long)f->H,
+                        (long long)f->G);
     for (int64_t b = 0; f->key_lengths && b < f->B; b++)
         if (kit_flash_valid(f, b) < 0 || kit_flash_valid(f, b) > f->S)
-            return kit_fail(f->call->sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but k has %lld keys", (long long)b,
-                            (long long)kit_flash_valid(f, b), (long long)f->S);
+            return kit_fail(f->call->sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but k has %lld keys",
+                            (long long)b, (long long)kit_flash_valid(f, b), (long long)f->S);
     f->group = f->G ? f->H / f->G : 1;
     f->share = f->T < 16 ? f->group : 1;
     f->tiles = (f->T * f->share + KIT_FLASH_ROWS - 1) / KIT_FLASH_ROWS * (f->group / (f->share ? f->share : 1));
-    f->per_task = f->tiles >= 4 * KIT_FLASH_TILES ? KIT_FLASH_TILES : KIT_FLASH_TILES / 2; /* of few, more tasks for more cores */
+    f->per_task =
+        f->tiles >= 4 * KIT_FLASH_TILES ? KIT_FLASH_TILES : KIT_FLASH_TILES / 2; /* of few, more tasks for more cores */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task;
     return HEED_OK;
 }
@@ -167,8 +175,9 @@ KIT_INLINE void KIT(flash_scores)(const int n, const int nv, const int partial, 
 }
 
 /* O += P V over keys [from, to) of the block, for n channels; masked: some row may not see some of them. */
-KIT_INLINE void KIT(flash_values_span)(const int n, const int nv, const int masked, vf (*o)[FLASH_WIDE], const kit_flash_rows *r,
-                                       const float *V, int64_t ldv, const float *P, int from, int to)
+KIT_INLINE void KIT(flash_values_span)(const int n, const int nv, const int masked, vf (*o)[FLASH_WIDE],
+                                       const kit_flash_rows *r, const float *V, int64_t ldv, const float *P, int from,
+                                       int to)
 {
     KIT_UNROLL_4 for (int k = from; k < to; k++) {
         vf p[FLASH_WIDE];
@@ -226,7 +235,7 @@ KIT_INLINE void KIT(flash_weights)(const int nv, kit_flash_rows *r, float *P, in
 
 /* Scores that something else than QK changes: soft cap, a score op, then the mask and the maxima, in a pass of its own. */
 KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_rows *r, const float *Q, float *P,
-                                   int keys, int64_t first_key, int64_t batch)
+                                   int keys, int clean, int dirty, int64_t first_key, int64_t batch)
 {
     const int w = 16 * nv;
     if (f->softcap > 0) {
@@ -240,16 +249,19 @@ KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_r
                                 .batch = batch, .unit = (float)KIT_LOG2E};
         f->score->tile(f->score_instance, &tile);
     }
-    KIT_UNROLL for (int j = 0; j < nv; j++) {
-        vf max = v_set(-FLT_MAX);
-        for (int k = 0; k < keys; k++) {
+    vf max[FLASH_WIDE];
+    KIT_UNROLL for (int j = 0; j < nv; j++) max[j] = v_set(-FLT_MAX);
+    for (int k = 0; k < keys; k++)
+        KIT_UNROLL for (int j = 0; j < nv; j++) {
             float *p = P + (int64_t)k * w + 16 * j;
-            vf x = v_select(KIT(flash_live)(r, 16 * j, (float)k), v_load(p), v_set(-INFINITY));
-            max = v_max(max, x);
-            v_store(p, x);
+            vf x = v_load(p);
+            if (k < clean || k >= dirty) {
+                x = v_select(KIT(flash_live)(r, 16 * j, (float)k), x, v_set(-INFINITY));
+                v_store(p, x);
+            }
+            max[j] = v_max(max[j], x);
         }
-        v_store(r->block_max + 16 * j, max);
-    }
+    KIT_UNROLL for (int j = 0; j < nv; j++) v_store(r->block_max + 16 * j, max[j]);
 }
 
 #define FLASH_SCORES(n, nv, partial)                                                                                  \
@@ -268,8 +280,8 @@ KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_r
     KIT_KERNEL void KIT(flash_weights_##nv)(kit_flash_rows * r, float *P, int keys)                                   \
     { KIT(flash_weights)(nv, r, P, keys); }                                                                           \
     KIT_KERNEL void KIT(flash_rescore_##nv)(const kit_flash *f, kit_flash_rows *r, const float *Q, float *P,          \
-                                            int keys, int64_t first_key, int64_t batch)                               \
-    { KIT(flash_rescore)(nv, f, r, Q, P, keys, first_key, batch); }                                                   \
+                                            int keys, int clean, int dirty, int64_t first_key, int64_t batch)         \
+    { KIT(flash_rescore)(nv, f, r, Q, P, keys, clean, dirty, first_key, batch); }                                     \
     KIT_KERNEL void KIT(flash_block_##nv)(const kit_flash *f, kit_flash_rows *r, const float *Q,                      \
                                           float *P, float *O, const float *K, int64_t ldk, const float *V,            \
                                           int64_t ldv, int keys, int clean, int dirty, int64_t first_key,             \
@@ -283,7 +295,7 @@ KIT_INLINE void KIT(flash_rescore)(const int nv, const kit_flash *f, kit_flash_r
                                                                                            Q, D, P, k);               \
         for (; k + 2 <= keys; k += 2) KIT(flash_scores_2_##nv##_1)(r, K + k * ldk, ldk, Q, D, P, k);                  \
         for (; k < keys; k++) KIT(flash_scores_1_##nv##_1)(r, K + k * ldk, ldk, Q, D, P, k);                          \
-        if (rescore) KIT(flash_rescore_##nv)(f, r, Q, P, keys, first_key, batch);                                     \
+        if (rescore) KIT(flash_rescore_##nv)(f, r, Q, P, keys, clean, dirty, first_key, batch);                       \
         KIT(flash_weights_##nv)(r, P, keys);                                                                          \
         int64_t e = 0;                                                                                                \
         for (; e + n <= E; e += n) KIT(flash_values_##n##_##nv)(r, V + e, ldv, P, O + e * w, keys, clean, dirty);     \
@@ -319,7 +331,8 @@ static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, 
         return (const float *)p;
     }
     *ld = width;
-    const int64_t bytes = step * kit_width(t->dtype), next = first + KIT_FLASH_KEYS < t->dim[1] ? KIT_FLASH_KEYS * bytes : 0;
+    const int64_t bytes = step * kit_width(t->dtype),
+                  next = first + KIT_FLASH_KEYS < t->dim[1] ? KIT_FLASH_KEYS * bytes : 0;
     for (int i = 0; i < count; i++) {
         const char *row = p + i * bytes;
         for (int64_t ahead = 0; plain && ahead < 4 * width; ahead += 64) __builtin_prefetch(row + next + ahead, 0, 2);
@@ -348,7 +361,8 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t b)
         r->first[i] = lo, r->last[i] = hi;
         const int64_t place[3] = {b, n / f->share, r->head0 + n % f->share};
         from[i] = kit_at(f->q, place, 3);
-        for (int64_t ahead = 0; f->q->stride[3] == 1 && ahead < D * step; ahead += 64) __builtin_prefetch(from[i] + ahead);
+        for (int64_t ahead = 0; f->q->stride[3] == 1 && ahead < D * step; ahead += 64)
+            __builtin_prefetch(from[i] + ahead);
         r->position[i] = at;
         r->head[i] = (int32_t)(r->head0 + n % f->share);
         r->max[i] = -FLT_MAX;
@@ -373,8 +387,8 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t b)
 }
 
 /* A block of keys for these rows, as far as they see it. */
-static void KIT(flash_block)(const kit_flash *f, kit_flash_rows *r, float *P, const float *K, int64_t ldk, const float *V,
-                             int64_t ldv, int64_t start, int64_t batch)
+static void KIT(flash_block)(const kit_flash *f, kit_flash_rows *r, float *P, const float *K, int64_t ldk,
+                             const float *V, int64_t ldv, int64_t start, int64_t batch)
 {
     if (start >= r->end || start + KIT_FLASH_KEYS <= r->begin) return;
     const int keys = (int)(r->end - start < KIT_FLASH_KEYS ? r->end - start : KIT_FLASH_KEYS);
@@ -417,7 +431,8 @@ static void KIT(flash_end)(const kit_flash *f, kit_flash_rows *r, int64_t b)
         for (int64_t e = 0; e < E; e += 16) {
             const int m = E - e < 16 ? (int)(E - e) : 16;
             vf y[16];
-            for (int l = 0; l < 16; l++) y[l] = v_mul(v_load(r->O + (e + (l < m ? l : 0)) * w + i), v_load(inverse + i));
+            for (int l = 0; l < 16; l++)
+                y[l] = v_mul(v_load(r->O + (e + (l < m ? l : 0)) * w + i), v_load(inverse + i));
             v_transpose(y);
             for (int l = 0; l < 16 && i + l < r->rows; l++)
                 v_write(to[i + l] + e * step, f->out->dtype, f->out->stride[3], y[l], m);
@@ -437,7 +452,8 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
     int n = 0, tiles = 0;
     int64_t begin = INT64_MAX, end = 0;
     for (int64_t tile = first; tile < f->tiles && tile < first + f->per_task; tile++, tiles++) {
-        const int64_t row0 = tile / turns * KIT_FLASH_ROWS, rest = f->T * f->share - row0, rows = rest < KIT_FLASH_ROWS ? rest : KIT_FLASH_ROWS;
+        const int64_t row0 = tile / turns * KIT_FLASH_ROWS, rest = f->T * f->share - row0,
+                      rows = rest < KIT_FLASH_ROWS ? rest : KIT_FLASH_ROWS;
         for (int64_t row = 0; row < rows; n++) {
             kit_flash_rows *r = &group[n];
             r->nv = FLASH_WIDE == 3 && rows - row > 32 ? 3 : 1;
@@ -479,8 +495,8 @@ static void KIT(flash_append)(void *arg, int64_t tile, uint32_t lane)
         const int64_t at[3] = {b, s, g}, n = (past + s) % KIT_FLASH_KEYS;
         float *page = f->call->state[b]->page[(past + s) / KIT_FLASH_KEYS];
         kit_read_row(page + (g * KIT_FLASH_KEYS + n) * f->D, kit_at(f->k, at, 3), f->k->dtype, f->k->stride[3], f->D);
-        kit_read_row(page + f->G * KIT_FLASH_KEYS * f->D + (g * KIT_FLASH_KEYS + n) * f->E, kit_at(f->v, at, 3), f->v->dtype,
-                     f->v->stride[3], f->E);
+        kit_read_row(page + f->G * KIT_FLASH_KEYS * f->D + (g * KIT_FLASH_KEYS + n) * f->E, kit_at(f->v, at, 3),
+                     f->v->dtype, f->v->stride[3], f->E);
     }
 }
 

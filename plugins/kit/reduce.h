@@ -85,8 +85,8 @@ static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
     }
 }
 
-static int32_t KIT(kit_rowwise_run)(const heed_call *call, const void *instance, const heed_tensor *x, const heed_tensor *out,
-                                    void (*row)(const void *, float *, const float *, int64_t))
+static int32_t KIT(kit_rowwise_run)(const heed_call *call, const void *instance, const heed_tensor *x,
+                                    const heed_tensor *out, void (*row)(const void *, float *, const float *, int64_t))
 {
     int64_t width = x->dim[x->rank - 1], rows = kit_rows(x), per_tile = 16384 / (width + 1) + 1;
     kit_rowwise w = {call, instance, x, out, rows, per_tile, width, row};

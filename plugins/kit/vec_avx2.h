@@ -60,7 +60,8 @@ KIT_INLINE vf v_pin(vf x) { __asm__("" : "+x"(x.a), "+x"(x.b)); return x; }
 
 KIT_INLINE __m256 v_scale_half(__m256 x, __m256 shifted)
 {
-    __m256i power = _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23), _mm256_set1_epi32(0x3f800000));
+    __m256i power =
+        _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23), _mm256_set1_epi32(0x3f800000));
     return _mm256_mul_ps(x, _mm256_castsi256_ps(power));
 }
 KIT_INLINE vf v_scale(vf x, vf y) { return KIT_BOTH(v_scale_half); }

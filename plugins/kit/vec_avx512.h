@@ -32,7 +32,10 @@ KIT_INLINE vf v_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a);
 KIT_INLINE vf v_swap(vf x) { return _mm512_permute_ps(x, 0xb1); }
 KIT_INLINE vf v_pin(vf x) { __asm__("" : "+v"(x)); return x; }
 
-KIT_INLINE vf v_scale(vf x, vf shifted) { return _mm512_scalef_ps(x, _mm512_sub_ps(shifted, _mm512_set1_ps(12582912.0f))); }
+KIT_INLINE vf v_scale(vf x, vf shifted)
+{
+    return _mm512_scalef_ps(x, _mm512_sub_ps(shifted, _mm512_set1_ps(12582912.0f)));
+}
 KIT_INLINE vf v_scale_above(vf at, float limit, vf x, vf shifted)
 {
     __mmask16 keep = _mm512_cmp_ps_mask(at, _mm512_set1_ps(limit), _CMP_NLT_UQ);

@@ -49,7 +49,8 @@ KIT_INLINE vf v_pin(vf x) { return x; }
 KIT_INLINE vf v_scale(vf x, vf shifted)
 {
     uint32x4_t one = vdupq_n_u32(0x3f800000u);
-    KIT_MAP(vmulq_f32(x.val[i], vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23), one))));
+    KIT_MAP(vmulq_f32(x.val[i],
+                      vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23), one))));
 }
 KIT_INLINE vf v_scale_above(vf at, float limit, vf x, vf shifted)
 {
@@ -88,11 +89,12 @@ KIT_INLINE void v_transpose(vf r[16])
     vf t[16];
     KIT_UNROLL for (int i = 0; i < 4; i++)
         KIT_UNROLL for (int j = 0; j < 4; j++) {
-            float32x4x2_t a = vtrnq_f32(r[4 * i].val[j], r[4 * i + 1].val[j]), b = vtrnq_f32(r[4 * i + 2].val[j], r[4 * i + 3].val[j]);
-            t[4 * j].val[i] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
-            t[4 * j + 1].val[i] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
-            t[4 * j + 2].val[i] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
-            t[4 * j + 3].val[i] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+        float32x4x2_t a = vtrnq_f32(r[4 * i].val[j], r[4 * i + 1].val[j]),
+                      b = vtrnq_f32(r[4 * i + 2].val[j], r[4 * i + 3].val[j]);
+        t[4 * j].val[i] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+        t[4 * j + 1].val[i] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+        t[4 * j + 2].val[i] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+        t[4 * j + 3].val[i] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
         }
     KIT_UNROLL for (int i = 0; i < 16; i++) r[i] = t[i];
 }

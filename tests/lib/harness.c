@@ -111,7 +111,8 @@ static placed place(const heed_tensor *shape, int layout)
     if (!getenv("HEED_TEST_GUARD")) mprotect((char *)p.map + p.map_bytes - page, page, PROT_NONE);
     memset(p.map, 0x5a, p.map_bytes - page);
     size_t end = p.map_bytes - page - bytes;
-    if (layout != SHIFTED) end &= ~(size_t)63; /* aligned; else the last element touches the page that can not be read */
+    if (layout != SHIFTED)
+        end &= ~(size_t)63; /* aligned; else the last element touches the page that can not be read */
     p.view.data = (char *)p.map + end;
     p.view.bytes = bytes;
     return p;
@@ -184,7 +185,9 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
     for (int64_t i = 0; i < n; i++) {
         if (t->dtype == HEED_I64) {
             uint64_t r = harness_random(seed);
-            int64_t limit = strcmp(port->name, "key_lengths") == 0 ? axis['S' - 'A'] + 1 : strcmp(port->name, "positions") == 0 ? 5000 : axis['V' - 'A'];
+            int64_t limit = strcmp(port->name, "key_lengths") == 0 ? axis['S' - 'A'] + 1
+                            : strcmp(port->name, "positions") == 0 ? 5000
+                                                                   : axis['V' - 'A'];
             ((int64_t *)t->data)[i] = limit > 0 ? (int64_t)(r % (uint64_t)limit) : 0;
             continue;
         }
@@ -228,7 +231,9 @@ static void describe(call *c, const char *spec)
     for (uint32_t i = 0; i < c->op->params.count; i++) {
         const heed_param *p = (const heed_param *)c->op->params.data + i;
         c->oracle.param[i] = p->key;
-        c->oracle.value[i] = p->flags & HEED_PARAM_AUTO && !r->value[i].given ? NAN : p->type == HEED_PARAM_FLOAT ? r->value[i].f : (double)r->value[i].i;
+        c->oracle.value[i] = p->flags & HEED_PARAM_AUTO && !r->value[i].given ? NAN
+                             : p->type == HEED_PARAM_FLOAT                    ? r->value[i].f
+                                                                              : (double)r->value[i].i;
         if (r->child[i]) c->oracle.position = r->child[i]->entry->op.id;
     }
     c->oracle.mask = r->mask;
@@ -257,7 +262,9 @@ void call_make(call *c, const call_case *how)
         }
         for (; *a; a++)
             if (*a != ' ') dim[rank++] = c->oracle.axis[*a - 'A'];
-        uint32_t dtype = port->dtypes & HEED_BIT(HEED_F32) ? HEED_F32 : port->dtypes & HEED_BIT(HEED_I64) ? HEED_I64 : HEED_I32;
+        uint32_t dtype = port->dtypes & HEED_BIT(HEED_F32)   ? HEED_F32
+                         : port->dtypes & HEED_BIT(HEED_I64) ? HEED_I64
+                                                             : HEED_I32;
         if (port->role != HEED_OUTPUT && port->dtypes & HEED_BIT(how->dtype)) dtype = how->dtype;
         c->plain[i] = heed_tensor_of(NULL, dtype, rank, dim);
         if (heed_tensor_alloc(&c->plain[i], NULL)) fail_msg("no memory");
@@ -398,7 +405,9 @@ int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b)
         for (int64_t j = 0; j < heed_tensor_elements(&a[i]); j++) {
             double x = tensor_get(&a[i], j), y = tensor_get(&b[i], j);
             int64_t width = heed_dtype_bytes(a[i].dtype);
-            if (memcmp((char *)a[i].data + j * width, (char *)b[i].data + j * width, (size_t)width) && !(isnan(x) && isnan(y))) return 0;
+            if (memcmp((char *)a[i].data + j * width, (char *)b[i].data + j * width, (size_t)width) &&
+                !(isnan(x) && isnan(y)))
+                return 0;
         }
     }
     return 1;
@@ -417,7 +426,8 @@ static void naive_errors(const call *c, const oracle *o, double error[ORACLE_POR
         call_case how = *c->how;
         how.seed += 1000003u * (uint64_t)draw;
         call_make(&again, &how);
-        for (uint32_t p = 0; p < c->op->ports.count && draw == 0; p++) /* the very data, which a test may have changed */
+        for (uint32_t p = 0; p < c->op->ports.count && draw == 0;
+             p++) /* the very data, which a test may have changed */
             if (c->plain[p].data && port_of(c, p)->role != HEED_OUTPUT) tensor_copy(&again.plain[p], &c->plain[p]);
         call_update(&again);
         again.oracle.skip_key = c->oracle.skip_key;

@@ -19,14 +19,16 @@ static void OF(rms_norm)(const oracle_call *c)
     for (int64_t r = 0; r < c->rows; r++) {
         REAL sum = 0;
         for (int64_t i = 0; i < M; i++) sum += x[r * M + i] * x[r * M + i];
-        for (int64_t i = 0; i < M; i++) y[r * M + i] = x[r * M + i] / MATH(sqrt)(sum / (REAL)M + eps) * (gain ? gain[i] : 1);
+        for (int64_t i = 0; i < M; i++)
+            y[r * M + i] = x[r * M + i] / MATH(sqrt)(sum / (REAL)M + eps) * (gain ? gain[i] : 1);
     }
 }
 
 /* LayerNorm, arXiv 1607.06450, equation 4 with eps under the root: biased variance */
 static void OF(layer_norm)(const oracle_call *c)
 {
-    const REAL *x = OF(get)(c, "x"), *gain = OF(get)(c, "gain"), *bias = OF(get)(c, "bias"), eps = (REAL)oracle_param(c, "eps", 0);
+    const REAL *x = OF(get)(c, "x"), *gain = OF(get)(c, "gain"), *bias = OF(get)(c, "bias"),
+               eps = (REAL)oracle_param(c, "eps", 0);
     REAL *y = OF(get)(c, "out");
     int64_t M = AXIS('M');
     for (int64_t r = 0; r < c->rows; r++) {
@@ -36,7 +38,8 @@ static void OF(layer_norm)(const oracle_call *c)
         for (int64_t i = 0; i < M; i++) variance += (x[r * M + i] - mean) * (x[r * M + i] - mean);
         variance /= (REAL)M;
         for (int64_t i = 0; i < M; i++)
-            y[r * M + i] = (x[r * M + i] - mean) / MATH(sqrt)(variance + eps) * (gain ? gain[i] : 1) + (bias ? bias[i] : 0);
+            y[r * M + i] =
+                (x[r * M + i] - mean) / MATH(sqrt)(variance + eps) * (gain ? gain[i] : 1) + (bias ? bias[i] : 0);
     }
 }
 
@@ -48,7 +51,8 @@ static void OF(softmax)(const oracle_call *c)
     const REAL *past_k = OF(get)(c, "past_k"), *past_v = OF(get)(c, "past_v");
     REAL *out = OF(get)(c, "out"), *lse = OF(get)(c, "lse");
     int64_t B = AXIS('B'), T = AXIS('T'), S = AXIS('S'), H = AXIS('H'), G = AXIS('G'), D = AXIS('D'), E = AXIS('E');
-    REAL scale = (REAL)(oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1))) * c->scale_factor), cap = (REAL)oracle_param(c, "softcap", 0);
+    REAL scale = (REAL)(oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1))) * c->scale_factor),
+         cap = (REAL)oracle_param(c, "softcap", 0);
     REAL *s = malloc(sizeof *s * (size_t)(c->past + S + 1));
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < T; t++)
@@ -61,7 +65,8 @@ static void OF(softmax)(const oracle_call *c)
                                                                         : t;
                 REAL max = -INFINITY, sum = 0, *y = out + ((b * T + t) * H + h) * E;
                 for (int64_t j = 0; j < valid; j++) {
-                    const REAL *key = j < c->past ? past_k + ((b * c->past + j) * G + g) * D : k + ((b * S + j - c->past) * G + g) * D;
+                    const REAL *key = j < c->past ? past_k + ((b * c->past + j) * G + g) * D
+                                                  : k + ((b * S + j - c->past) * G + g) * D;
                     int seen = j != c->skip_key && !(c->mask.kinds & HEED_MASK_CAUSAL && j > at);
                     s[j] = -INFINITY;
                     if (!seen) continue;
@@ -72,7 +77,8 @@ static void OF(softmax)(const oracle_call *c)
                     if (c->position && strcmp(c->position, "position/alibi") == 0) {
                         int64_t low = 1;
                         while (2 * low <= H) low *= 2;
-                        double slope = h < low ? exp2(-8.0 * (double)(h + 1) / (double)low) : exp2(-4.0 * (double)(2 * (h - low) + 1) / (double)low);
+                        double slope = h < low ? exp2(-8.0 * (double)(h + 1) / (double)low)
+                                               : exp2(-4.0 * (double)(2 * (h - low) + 1) / (double)low);
                         s[j] += (REAL)slope * (REAL)(j - at);
                     }
                     if (s[j] > max || s[j] != s[j]) max = s[j];
@@ -80,7 +86,8 @@ static void OF(softmax)(const oracle_call *c)
                 for (int64_t e = 0; e < E; e++) y[e] = 0;
                 for (int64_t j = 0; j < valid; j++) {
                     if (s[j] == -INFINITY) continue; /* not seen */
-                    const REAL *value = j < c->past ? past_v + ((b * c->past + j) * G + g) * E : v + ((b * S + j - c->past) * G + g) * E;
+                    const REAL *value = j < c->past ? past_v + ((b * c->past + j) * G + g) * E
+                                                    : v + ((b * S + j - c->past) * G + g) * E;
                     REAL w = MATH(exp)(s[j] - max);
                     sum += w;
                     for (int64_t e = 0; e < E; e++) y[e] += w * value[e];
@@ -96,7 +103,8 @@ static void OF(rope)(const oracle_call *c)
 {
     const REAL *x = OF(get)(c, "x"), *positions = OF(get)(c, "positions");
     REAL *y = OF(get)(c, "out"), base = (REAL)oracle_param(c, "base", 0);
-    int64_t B = AXIS('B'), T = AXIS('T'), H = AXIS('H'), D = AXIS('D'), width = (int64_t)oracle_param(c, "width", (double)D);
+    int64_t B = AXIS('B'), T = AXIS('T'), H = AXIS('H'), D = AXIS('D'),
+            width = (int64_t)oracle_param(c, "width", (double)D);
     int half = oracle_param(c, "pairs", 0) == 1;
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < T; t++)
@@ -147,7 +155,8 @@ static void OF(linear)(REAL *y, const REAL *x, const REAL *w, const REAL *bias, 
 
 static void OF(projection)(const oracle_call *c)
 {
-    OF(linear)(OF(get)(c, "out"), OF(get)(c, "x"), OF(get)(c, "weight"), OF(get)(c, "bias"), c->rows, AXIS('N'), AXIS('M'));
+    OF(linear)
+    (OF(get)(c, "out"), OF(get)(c, "x"), OF(get)(c, "weight"), OF(get)(c, "bias"), c->rows, AXIS('N'), AXIS('M'));
 }
 
 /* GELU, arXiv 1606.08415, section 2: x Phi(x), or its tanh form */

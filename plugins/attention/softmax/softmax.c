@@ -11,14 +11,17 @@ static const heed_port ports[] = {
     [Q] = KIT_IN("q", "B T H D", "queries"),
     [K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),
     [V] = KIT_IN("v", "B S G E", "values"),
-    [KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL, "keys of each sequence that are valid; all if absent"),
+    [KEY_LENGTHS] =
+        KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL, "keys of each sequence that are valid; all if absent"),
     [OUT] = KIT_OUT("out", "B T H E", "for each query and head, the mean of the values under its weights"),
-    [LSE] = KIT_OUT_OPTIONAL("lse", "B T H", HEED_BIT(HEED_F32), "ln of the sum of exp(score), -inf where no key is left"),
+    [LSE] =
+        KIT_OUT_OPTIONAL("lse", "B T H", HEED_BIT(HEED_F32), "ln of the sum of exp(score), -inf where no key is left"),
 };
 
 static const heed_param params[] = {
     [SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of q k; 1 / sqrt(D) if not given"),
-    [SOFTCAP] = KIT_FLOAT("softcap", 0, 0, 1e6, "scores become softcap * tanh(score / softcap), before any bias; 0 = off"),
+    [SOFTCAP] =
+        KIT_FLOAT("softcap", 0, 0, 1e6, "scores become softcap * tanh(score / softcap), before any bias; 0 = off"),
     [POSITION] = KIT_OP("position", "position", "a position op that acts on scores"),
 };
 
@@ -26,7 +29,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     const heed_child *child = &open->child[POSITION];
     if (child->op && (!child->path->get_extension || !child->path->get_extension(HEED_SCORE_ID)))
-        return kit_fail(open->sink, HEED_E_UNSUPPORTED, "position=%s does not act on scores; a stack applies it elsewhere", child->op->id);
+        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
+                        "position=%s does not act on scores; a stack applies it elsewhere", child->op->id);
     if (open->value[SCALE].given && open->value[SCALE].f == 0)
         return kit_fail(open->sink, HEED_E_ARGUMENT, "scale is 0, which makes all keys equal; give another number");
     *bytes = sizeof(softmax);
@@ -57,7 +61,8 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     size->format = "kv/f32";
     size->version = 1;
     size->page_tokens = KIT_FLASH_KEYS;
-    size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'), HEED_AXIS(axis, 'E')); /* 0: not known */
+    size->page_bytes =
+        kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'), HEED_AXIS(axis, 'E')); /* 0: not known */
     return HEED_OK;
 }
 
@@ -66,9 +71,12 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 {
     (void)instance;
     const int64_t *axis = call->axis;
-    kit_flash f = {.call = call, .key_lengths = call->tensor[KEY_LENGTHS] && call->tensor[KEY_LENGTHS]->data ? call->tensor[KEY_LENGTHS] : NULL};
+    kit_flash f = {.call = call,
+                   .key_lengths =
+                       call->tensor[KEY_LENGTHS] && call->tensor[KEY_LENGTHS]->data ? call->tensor[KEY_LENGTHS] : NULL};
     f.B = HEED_AXIS(axis, 'B'), f.T = HEED_AXIS(axis, 'T'), f.S = HEED_AXIS(axis, 'S');
-    double H = (double)HEED_AXIS(axis, 'H'), G = (double)HEED_AXIS(axis, 'G'), width = (double)(HEED_AXIS(axis, 'D') + HEED_AXIS(axis, 'E'));
+    double H = (double)HEED_AXIS(axis, 'H'), G = (double)HEED_AXIS(axis, 'G'),
+           width = (double)(HEED_AXIS(axis, 'D') + HEED_AXIS(axis, 'E'));
     double pairs = 0, keys = 0;
     for (int64_t b = 0; b < f.B; b++) {
         int64_t valid = kit_flash_valid(&f, b), origin = kit_flash_origin(&f, b);

@@ -21,8 +21,16 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     const softmax *self = instance;
     const heed_tensor *const *t = call->tensor;
     int64_t D = HEED_AXIS(call->axis, 'D');
-    kit_flash f = {.call = call, .q = t[Q], .k = t[K], .v = t[V], .out = t[OUT], .lse = t[LSE], .key_lengths = t[KEY_LENGTHS],
-                   .score = self->score, .score_instance = self->score_instance, .softcap = self->softcap,
+    kit_flash f = {.call = call,
+                   .q = t[Q],
+                   .k = t[K],
+                   .v = t[V],
+                   .out = t[OUT],
+                   .lse = t[LSE],
+                   .key_lengths = t[KEY_LENGTHS],
+                   .score = self->score,
+                   .score_instance = self->score_instance,
+                   .softcap = self->softcap,
                    .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
     int32_t failed = kit_flash_setup(&f);
     return failed ? failed : KIT(flash_run)(&f);

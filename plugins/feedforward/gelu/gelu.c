@@ -62,7 +62,8 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
 static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 {
     (void)instance;
-    double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'), F = (double)HEED_AXIS(call->axis, 'F');
+    double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'),
+           F = (double)HEED_AXIS(call->axis, 'F');
     c->flops = 4 * rows * M * F;
     c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 8 * M * F;
     return HEED_OK;

@@ -45,7 +45,8 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
 static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 {
     (void)instance;
-    double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'), N = (double)HEED_AXIS(call->axis, 'N');
+    double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'),
+           N = (double)HEED_AXIS(call->axis, 'N');
     c->flops = 2 * rows * M * N;
     c->bytes = rows * M * (double)kit_width(call->tensor[X]->dtype) + 4 * (M * N + rows * N);
     return HEED_OK;

@@ -11,7 +11,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     int64_t heads = HEED_AXIS(open->axis, 'H');
     if (heads < 1 || heads > 1 << 20)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "position/alibi has a slope per head, and the number of heads (axis H) is not known here");
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "position/alibi has a slope per head, and the number of heads (axis H) is not known here");
     *bytes = sizeof(alibi) + (uint64_t)heads * sizeof(float);
     return HEED_OK;
 }
@@ -23,7 +24,8 @@ static int32_t init(void *memory, const heed_open *open)
     int64_t c = 1;
     while (2 * c <= self->heads) c *= 2;
     for (int64_t h = 0; h < self->heads; h++) {
-        double exponent = h < c ? -8.0 * (double)(h + 1) / (double)c : -8.0 * (double)(2 * (h - c) + 1) / (double)(2 * c);
+        double exponent =
+            h < c ? -8.0 * (double)(h + 1) / (double)c : -8.0 * (double)(2 * (h - c) + 1) / (double)(2 * c);
         self->slope[h] = exp2f((float)exponent);
     }
     return HEED_OK;
