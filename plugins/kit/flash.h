@@ -21,7 +21,7 @@
 
 #define KIT_FLASH_ROWS 48  /* of a tile */
 #define KIT_FLASH_KEYS 96  /* of a block, and tokens of a page of the cache: weights and values share the first cache */
-#define KIT_FLASH_TILES 8  /* of a task, at most: a block of keys and values that has to be packed is packed once for them */
+#define KIT_FLASH_TILES 16 /* of a task, at most: a block of keys and values that has to be packed is packed once for them */
 #define KIT_LOG2E 1.44269504088896341
 #define KIT_LN2 0.693147180559945309
 
@@ -57,11 +57,18 @@ typedef struct kit_flash_rows {
     int rows, nv;
 } __attribute__((aligned(64))) kit_flash_rows;
 
+/* Tiles of a task at most, so that their Q and O stay in the second cache. */
+KIT_INLINE int64_t kit_flash_most(int64_t D, int64_t E)
+{
+    const int64_t most = KIT_FLASH_TILES * 128 / (D + E + 1);
+    return most < 2 ? 2 : most < KIT_FLASH_TILES ? most : KIT_FLASH_TILES;
+}
+
 /* A lane's scratch: Q and O of a task, one block of weights, one of K and V packed. */
 KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
 {
     return sizeof(float) *
-           (uint64_t)((KIT_FLASH_TILES * KIT_FLASH_ROWS + KIT_FLASH_KEYS) * (kit_lanes(D) + kit_lanes(E)) +
+           (uint64_t)((kit_flash_most(D, E) * KIT_FLASH_ROWS + KIT_FLASH_KEYS) * (kit_lanes(D) + kit_lanes(E)) +
                       KIT_FLASH_ROWS * KIT_FLASH_KEYS);
 }
 
@@ -111,8 +118,8 @@ static int32_t kit_flash_setup(kit_flash *f)
     f->group = f->G ? f->H / f->G : 1;
     f->share = f->T < 16 ? f->group : 1;
     f->tiles = (f->T * f->share + KIT_FLASH_ROWS - 1) / KIT_FLASH_ROWS * (f->group / (f->share ? f->share : 1));
-    f->per_task =
-        f->tiles >= 4 * KIT_FLASH_TILES ? KIT_FLASH_TILES : KIT_FLASH_TILES / 2; /* of few, more tasks for more cores */
+    const int64_t most = kit_flash_most(f->D, f->E);
+    f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task;
     return HEED_OK;
 }
