@@ -14,8 +14,9 @@
  *     ... tables, once ...
  *     #endif
  *
- * KIT(name) is the name of this path's copy; KIT_PATHS_FORWARD lists all copies of `forward` for the table of paths. Types and
- * tables that the kernel needs stand before it, inside `#ifdef KIT_FIRST`, or in the file that includes the kernel.
+ * KIT(name) is the name of this path's copy; KIT_PATHS_FORWARD lists all copies of `forward` for the table of paths.
+ * Types and tables that the kernel needs stand before it, inside `#ifdef KIT_FIRST`, or in the file that includes the
+ * kernel.
  *
  * The one invariant: the same lanes, the same operations in the same order on every path, so that all paths give the
  * same bits. Therefore no a * b + c is fused by the compiler (v_fma and fmaf say it), and there is no -ffast-math.
