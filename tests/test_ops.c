@@ -192,6 +192,49 @@ static void test_softmax(void **state)
     }
 }
 
+/* Stride 0: one row of q, k, v for three sequences, one number for a whole row of x, against the same numbers written out. */
+static void test_broadcast(void **state)
+{
+    (void)state;
+    enum { B = 3, T = 19, H = 2, D = 24, ROW = T * H * D, N = B * ROW };
+    static float once[3][ROW], written[3][N], out[2][N], one = 0.37f, ones[N];
+    uint64_t seed = 9;
+    for (int t = 0; t < 3; t++)
+        for (int i = 0; i < N; i++) written[t][i] = i < ROW ? (once[t][i] = harness_normal(&seed)) : once[t][i % ROW];
+    for (int i = 0; i < N; i++) ones[i] = one;
+    const char *paths[8];
+    int n = harness_paths("attention/softmax", paths);
+    for (int p = 0; p < n; p++) {
+        heed_error e;
+        heed_opening opening = {.size = sizeof opening, .isa = paths[p]};
+        heed_instance *softmax = heed_instance_open(harness_engine(2), "attention/softmax(causal=true)", &opening, &e);
+        heed_instance *rms = heed_instance_open(harness_engine(2), "norm/rms(eps=0.5)", &opening, &e);
+        assert_true(softmax && rms);
+        for (int full = 0; full < 2; full++) {
+            const int64_t dim[] = {B, T, H, D};
+            heed_tensor in[3], y = heed_tensor_of(out[full], HEED_F32, 4, dim);
+            for (int t = 0; t < 3; t++) {
+                in[t] = heed_tensor_of(full ? written[t] : once[t], HEED_F32, 4, dim);
+                if (!full) in[t].stride[0] = 0, in[t].bytes = sizeof once[t];
+            }
+            heed_binding b[] = {{"q", &in[0]}, {"k", &in[1]}, {"v", &in[2]}}, o = {"out", &y};
+            if (heed_run(softmax, b, 3, &o, 1, NULL, &e)) fail_msg("%s", e.text);
+            if (full) assert_memory_equal(out[0], out[1], sizeof out[0]);
+        }
+        for (int full = 0; full < 2; full++) {
+            const int64_t wide[] = {B, ROW};
+            heed_tensor x = heed_tensor_of(full ? ones : &one, HEED_F32, 2, wide);
+            heed_tensor y = heed_tensor_of(out[full], HEED_F32, 2, wide);
+            if (!full) x.stride[0] = x.stride[1] = 0, x.bytes = sizeof one;
+            heed_binding b = {"x", &x}, o = {"out", &y};
+            if (heed_run(rms, &b, 1, &o, 1, NULL, &e)) fail_msg("%s", e.text);
+            if (full) assert_memory_equal(out[0], out[1], sizeof out[0]);
+        }
+        heed_instance_close(softmax);
+        heed_instance_close(rms);
+    }
+}
+
 /* The bound must notice one key that is skipped, and a scale that is 1e-5 off. */
 static void test_of_the_test(void **state)
 {
@@ -271,7 +314,7 @@ int main(void)
         cmocka_unit_test(test_loss),
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_sinusoidal),
-        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_broadcast), cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_of_the_test),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
