@@ -44,6 +44,14 @@
 #define KIT_PATHS_FORWARD KIT_EACH_PATH(KIT_FORWARD_ROW_)     /* functions forward_<path>   */
 #define KIT_PATHS_EXTENSION KIT_EACH_PATH(KIT_EXTENSION_ROW_) /* functions extension_<path> */
 
+/* An op's get_extension that has heed.cost/1 and nothing else, from its cost function. */
+#define KIT_COST(name, function)                                                                                      \
+    static const void *name(const char *id)                                                                           \
+    {                                                                                                                 \
+        static const heed_coster coster = {sizeof coster, 0, function};                                               \
+        return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;                                                        \
+    }
+
 /* The entry of a plugin: KIT_PLUGIN("name", "MIT", table of heed_op) */
 #define KIT_PLUGIN(plugin_name, plugin_licence, ops_table)                                                            \
     __attribute__((visibility("default"))) int32_t heed_plugin_v0(const heed_offer *offer, heed_reply *reply);        \

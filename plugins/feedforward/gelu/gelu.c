@@ -69,11 +69,7 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     return HEED_OK;
 }
 
-static const void *get_extension(const char *id)
-{
-    static const heed_coster coster = {sizeof coster, 0, cost};
-    return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;
-}
+KIT_COST(get_extension, cost)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
