@@ -16,6 +16,8 @@ typedef struct heed_cost {
     double bytes;           /* that must be moved at least: inputs, weights and state read, outputs written */
     double state_bytes;     /* of state per token and sequence */
     double receptive_field; /* keys that one query can reach; 0 = its own token only */
+    double executed;        /* flops that the chosen algorithm really does, tiles rounded up; 0: not told */
+    const char *algorithm;  /* which one it is for these shapes, one line; static storage; NULL: there is only one */
 } heed_cost;
 
 typedef struct heed_coster {

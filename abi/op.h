@@ -18,6 +18,7 @@
 
 #define HEED_PORT_OPTIONAL 1u /* may be absent: its tensor is then NULL */
 #define HEED_PORT_IN_PLACE 2u /* an output that may be the same memory as the first input */
+#define HEED_PORT_REPEATS 4u  /* an input whose axes of size 1 stand for any size: they arrive with stride 0 */
 
 #define HEED_SCOPE_LAYER 0u /* a weight of one instance */
 #define HEED_SCOPE_STACK 1u /* one tensor that the instances of all layers share */
@@ -75,9 +76,11 @@ typedef struct heed_param {
 #define HEED_CPU_AVX512_BF16 8u
 #define HEED_CPU_SVE 16u
 
+#define HEED_PATH_INEXACT 1u /* gives other bits than the rest: chosen only by its name, or by accuracy=fast */
+
 typedef struct heed_path {
     uint32_t size;
-    uint32_t reserved;
+    uint32_t flags;   /* HEED_PATH_* */
     uint64_t needs;   /* set of HEED_CPU_*; 0 runs everywhere */
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
 

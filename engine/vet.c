@@ -189,8 +189,9 @@ static int32_t check_port(registry *r, heed_port *p, port_axes *axes, heed_error
     TRY(vet_text(r, &p->axes, TEXT_MAX, "axes", error));
     TRY(vet_text(r, &p->doc, TEXT_MAX, "doc", error));
     if (p->role > HEED_OUTPUT) FAIL("its role %u is unknown", p->role);
-    if (p->flags & ~(HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE)) FAIL("its flags 0x%x are unknown", p->flags);
+    if (p->flags & ~(HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE | HEED_PORT_REPEATS)) FAIL("its flags 0x%x are unknown", p->flags);
     if ((p->flags & HEED_PORT_IN_PLACE) && p->role != HEED_OUTPUT) FAIL("its flag IN_PLACE is for outputs only");
+    if ((p->flags & HEED_PORT_REPEATS) && p->role != HEED_INPUT) FAIL("its flag REPEATS is for inputs only");
     if (!p->dtypes || p->dtypes >= HEED_BIT(HEED_DTYPES)) FAIL("its dtypes 0x%x are none or unknown", p->dtypes);
     if (p->scope > HEED_SCOPE_STACK) FAIL("its scope %u is unknown", p->scope);
     if (p->init > HEED_INIT_ONES) FAIL("its init %u is unknown", p->init);
@@ -304,7 +305,7 @@ static int32_t check_param(registry *r, heed_param *p, heed_error *error)
 static int32_t check_path(registry *r, heed_path *p, heed_error *error)
 {
     TRY(vet_word(r, &p->name, "name", error));
-    if (p->reserved) FAIL("its reserved field is not 0");
+    if (p->flags & ~HEED_PATH_INEXACT) FAIL("its flags 0x%x are unknown", p->flags);
     if (!p->forward && !p->get_extension) FAIL("it has no function: forward or get_extension must be set");
     return HEED_OK;
 }

@@ -453,7 +453,8 @@ static void fill_sample(sample *s)
     SIN(params_count, s->op.params.count = 65, "table of params has a count of 65")                                   \
     SIN(no_params, (s->op.params = (heed_table){0}, s->port[OUT].axes = "... N"), "")                                 \
     SIN(role, s->port[X].role = 3, "port 0 (x): its role 3")                                                          \
-    SIN(port_flags, s->port[X].flags = 4, "flags 0x4")                                                                \
+    SIN(port_flags, s->port[X].flags = 8, "flags 0x8")                                                                \
+    SIN(repeats, s->port[W].flags = HEED_PORT_REPEATS, "REPEATS is for inputs")                                       \
     SIN(in_place, s->port[W].flags = HEED_PORT_IN_PLACE, "IN_PLACE is for outputs")                                   \
     SIN(no_input, (s->port[X].role = HEED_WEIGHT, s->port[OUT].axes = "M"), "there is no input")                      \
     SIN(no_dtype, s->port[X].dtypes = 0, "dtypes 0x0")                                                                \
@@ -502,7 +503,7 @@ static void fill_sample(sample *s)
     SIN(first_path, s->path[0].needs = HEED_CPU_NEON, "does not run everywhere")                                      \
     SIN(path_twice, s->path[1].name = "scalar", "paths 0 and 1 are both named scalar")                                \
     SIN(path_name, s->path[1].name = "AVX2", "path 1 (?): its name is not a word")                                    \
-    SIN(path_reserved, s->path[1].reserved = 1, "path 1 (avx2): its reserved field")                                  \
+    SIN(path_flags, s->path[1].flags = 2, "path 1 (avx2): its flags 0x2 are unknown")                                  \
     SIN(path_hole, s->path[1].forward = NULL, "path 1 (avx2): it has no function")                                    \
     SIN(path_mixed, s->path[0].forward = NULL, "only 2 of its 3 paths")                                               \
     SIN(no_output, s->op.ports.count = 3, "no port is an output")
