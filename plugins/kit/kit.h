@@ -107,3 +107,4 @@
 
 #include <heed/kit/math.h>
 #include <heed/kit/load.h>
+#include <heed/kit/vr.h>

@@ -18,19 +18,23 @@
 /* Adding this rounds to an integer, and leaves it in the low mantissa bits. */
 #define KIT_SHIFTER 12582912.0f
 
-/* 2^x for x <= 0, the softmax's: exactly 1 at 0, exactly 0 below -126, within 2 ulp between; a NaN stays. Right up to
- * x < 128 too. What is computed below -126 is nonsense, and is not kept. */
+/* y[i] = 2^x[i] for x <= 0, the softmax's: exactly 1 at 0, exactly 0 below -126.5, within 2 ulp between; a NaN stays.
+ * Right up to x = 127 too. Each step is done for all n, so that the steps of one wait for nothing but the others'. */
+KIT_INLINE void v_exp2_each(const int n, vf *y, const vf *x)
+{
+    static const float c[] = {0x1.3cea88p-7f, 0x1.c6b752p-5f, 0x1.ebf9bcp-3f, 0x1.62e42ap-1f, 1.0f};
+    vf t[4], r[4];
+    KIT_UNROLL for (int i = 0; i < n; i++) r[i] = v_exp2_split(x[i], &t[i]);
+    KIT_UNROLL for (int i = 0; i < n; i++) y[i] = v_fma(v_set(0x1.5bba14p-10f), r[i], v_set(c[0]));
+    KIT_UNROLL for (int k = 1; k < 5; k++)
+        KIT_UNROLL for (int i = 0; i < n; i++) y[i] = v_fma(y[i], r[i], v_set(c[k]));
+    KIT_UNROLL for (int i = 0; i < n; i++) y[i] = v_exp2_join(y[i], t[i]);
+}
 KIT_INLINE vf v_exp2(vf x)
 {
-    vf shifted = v_add(x, v_set(KIT_SHIFTER));
-    vf r = v_sub(x, v_sub(shifted, v_set(KIT_SHIFTER)));
-    vf p = v_set(0x1.5bba14p-10f);
-    p = v_fma(p, r, v_set(0x1.3cea88p-7f));
-    p = v_fma(p, r, v_set(0x1.c6b752p-5f));
-    p = v_fma(p, r, v_set(0x1.ebf9bcp-3f));
-    p = v_fma(p, r, v_set(0x1.62e42ap-1f));
-    p = v_fma(p, r, v_set(1.0f));
-    return v_scale_above(x, -126.0f, p, shifted);
+    vf y;
+    v_exp2_each(1, &y, &x);
+    return y;
 }
 
 /* e^x within 2 ulp for -87 <= x <= 88; 0 below, infinity above; a NaN stays. */

@@ -13,6 +13,7 @@
 /* Rows of the tables of ports and params. */
 #define KIT_IN(name, axes, doc) {sizeof(heed_port), HEED_INPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc}
 #define KIT_IN_OPTIONAL(name, axes, doc) {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL, KIT_FLOATS, 0, 0, name, axes, doc}
+#define KIT_IN_REPEATS(name, axes, doc) {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL | HEED_PORT_REPEATS, KIT_FLOATS, 0, 0, name, axes, doc}
 #define KIT_IN_INDEX(name, axes, flags, doc) {sizeof(heed_port), HEED_INPUT, flags, HEED_BIT(HEED_I64) | HEED_BIT(HEED_I32), 0, 0, name, axes, doc}
 #define KIT_OUT(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc}
 #define KIT_OUT_OPTIONAL(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL, dtypes, 0, 0, name, axes, doc}

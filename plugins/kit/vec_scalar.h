@@ -36,18 +36,20 @@ KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(m.m[l] ? a.f[l] : b.f[l]); }
 KIT_INLINE vf v_swap(vf x) { KIT_MAP(x.f[l ^ 1]); }
 KIT_INLINE vf v_pin(vf x) { return x; }
 
-/* x * 2^n, for n = the integer in [-126, 127] that `shifted` holds in its low mantissa bits (n + 1.5 * 2^23): a product, so
+/* x * 2^n, for n = the integer in [-127, 127], -127 standing for 2^-infinity, that `shifted` holds in its low mantissa bits (n + 1.5 * 2^23): a product, so
  * that a NaN stays one whatever its payload. */
 KIT_INLINE vf v_scale(vf x, vf shifted)
 {
     KIT_MAP(x.f[l] * kit_float((kit_bits(shifted.f[l]) << 23) + 0x3f800000u));
 }
-/* The same where at >= limit or at is a NaN; else 0. */
-KIT_INLINE vf v_scale_above(vf at, float limit, vf x, vf shifted)
+/* x = n + r, n the nearest integer (ties to even), kept as n + 1.5 * 2^23; a NaN stays. Below -127, as -127. */
+KIT_INLINE vf v_exp2_split(vf x, vf *t)
 {
-    vf y = v_scale(x, shifted);
-    KIT_MAP(at.f[l] < limit ? 0.0f : y.f[l]);
+    x = v_max(v_set(-127.0f), x);
+    *t = v_add(x, v_set(12582912.0f));
+    return v_sub(x, v_sub(*t, v_set(12582912.0f)));
 }
+KIT_INLINE vf v_exp2_join(vf p, vf t) { return v_scale(p, t); } /* p * 2^n, and 0 for n = -127 */
 
 KIT_INLINE vf v_load_f16(const uint16_t *p) { KIT_MAP(kit_from_f16(p[l])); }
 KIT_INLINE void v_store_f16(uint16_t *p, vf x) { KIT_LANES p[l] = kit_to_f16(x.f[l]); }

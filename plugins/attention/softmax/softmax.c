@@ -13,6 +13,13 @@ static const heed_port ports[] = {
     [V] = KIT_IN("v", "B S G E", "values"),
     [KEY_LENGTHS] =
         KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL, "keys of each sequence that are valid; all if absent"),
+    [DOCUMENTS] = KIT_IN_INDEX("documents", "B S", HEED_PORT_OPTIONAL,
+                               "document of each key; a query sees its own document only"),
+    [QUERY_DOCUMENTS] = KIT_IN_INDEX("query_documents", "B T", HEED_PORT_OPTIONAL,
+                                     "document of each query; if absent, that of the key at its position"),
+    [BIAS] = KIT_IN_REPEATS("bias", "B H T S", "added to the scores; -inf masks a key; axes of size 1 repeat"),
+    [SINK_LOGITS] = KIT_WEIGHT_OPTIONAL("sink_logits", "H", HEED_INIT_ZEROS,
+                                        "score of one more key of each head, which has no value"),
     [OUT] = KIT_OUT("out", "B T H E", "for each query and head, the mean of the values under its weights"),
     [LSE] =
         KIT_OUT_OPTIONAL("lse", "B T H", HEED_BIT(HEED_F32), "ln of the sum of exp(score), -inf where no key is left"),
@@ -45,6 +52,7 @@ static int32_t init(void *memory, const heed_open *open)
     self->softcap = (float)open->value[SOFTCAP].f;
     self->score = child->op ? child->path->get_extension(HEED_SCORE_ID) : NULL;
     self->score_instance = child->instance;
+    self->sink_logits = open->weight[SINK_LOGITS];
     return HEED_OK;
 }
 
@@ -52,6 +60,7 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
 {
     (void)instance;
     size->scratch = kit_flash_scratch(HEED_AXIS(call->axis, 'D'), HEED_AXIS(call->axis, 'E'));
+    size->workspace = kit_flash_workspace(call->tensor[DOCUMENTS], HEED_AXIS(call->axis, 'B'));
     return HEED_OK;
 }
 
@@ -99,7 +108,8 @@ static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),
-    .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS,
+    .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_WINDOW | HEED_MASK_PREFIX | HEED_MASK_SINKS |
+             HEED_MASK_DOCUMENTS,
     .id = "attention/softmax",
     .version = "1.0",
     .summary = "scaled dot-product attention, tiled and exact, with grouped queries and a cache",

@@ -6,13 +6,14 @@
 #include <heed/kit/flash.h>
 
 #ifdef KIT_FIRST
-enum { Q, K, V, KEY_LENGTHS, OUT, LSE };
+enum { Q, K, V, KEY_LENGTHS, DOCUMENTS, QUERY_DOCUMENTS, BIAS, SINK_LOGITS, OUT, LSE };
 enum { SCALE, SOFTCAP, POSITION };
 typedef struct softmax {
     float scale; /* 0: 1 / sqrt(D) */
     float softcap;
     const heed_score *score;
     const void *score_instance;
+    const heed_tensor *sink_logits;
 } softmax;
 #endif
 
@@ -28,6 +29,10 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                    .out = t[OUT],
                    .lse = t[LSE],
                    .key_lengths = t[KEY_LENGTHS],
+                   .documents = t[DOCUMENTS],
+                   .query_documents = t[QUERY_DOCUMENTS],
+                   .bias = t[BIAS],
+                   .sink_logits = self->sink_logits,
                    .score = self->score,
                    .score_instance = self->score_instance,
                    .softcap = self->softcap,

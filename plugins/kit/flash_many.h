@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/flash_many.h: a block of keys for a tile with rows in the lanes. A part of kit/flash.h.
+ *
+ *     S[key][row] = sum over d of K[key][d] Q[d][row]        O[channel][row] += sum over keys of V[key][channel] P[key][row]
+ *
+ * One register holds one key's scores of VR_LANES rows: maxima and sums need no cross-lane step. K and V are broadcast
+ * element by element, unpacked. A strip is as many rows as a register tile is wide; for each strip a block falls into runs
+ * of keys that the same groups of rows see, each clean or masked.
+ */
+
+enum { KIT(FLASH_STRIP) = FLASH_WIDE * VR_LANES, KIT(FLASH_PER_GROUP) = KIT_FLASH_CELL / VR_LANES };
+
+/* Scores of FLASH_N keys, and maxima that they raise. */
+KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P)
+{
+    vr s[FLASH_N][FLASH_WIDE];
+    KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
+        KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = vr_set(0.0f);
+    KIT(flash_links)(FLASH_N, nv, FLASH_ALL, s, K, ldk, 1, Q, KIT_FLASH_ROWS, D);
+    KIT_UNROLL for (int j = 0; j < nv; j++) {
+        vr m = vr_load(max + j * VR_LANES);
+        KIT_UNROLL for (int i = 0; i < FLASH_N; i++) {
+            m = vr_max(m, s[i][j]);
+            vr_store(P + i * KIT_FLASH_ROWS + j * VR_LANES, s[i][j]);
+        }
+        vr_store(max + j * VR_LANES, m);
+    }
+}
+
+/* n channels over `depth` keys; alpha NULL: O stands as it is. */
+KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, const float *alpha, const float *V,
+                                  int64_t ldv, const float *P, float *O, int depth)
+{
+    vr o[FLASH_N][FLASH_WIDE];
+    KIT_UNROLL for (int j = 0; j < nv; j++)
+        KIT_UNROLL for (int i = 0; i < n; i++) o[i][j] = vr_load(O + i * KIT_FLASH_ROWS + j * VR_LANES);
+    if (alpha)
+        KIT_UNROLL for (int j = 0; j < nv; j++) {
+            const vr a = vr_load(alpha + j * VR_LANES);
+            KIT_UNROLL for (int i = 0; i < n; i++) o[i][j] = vr_mul(a, o[i][j]);
+        }
+    KIT(flash_links)(n, nv, masked ? FLASH_UNLESS_B : FLASH_ALL, o, V, 1, ldv, P, KIT_FLASH_ROWS, depth);
+    KIT_UNROLL for (int i = 0; i < n; i++)
+        KIT_UNROLL for (int j = 0; j < nv; j++) vr_store(O + i * KIT_FLASH_ROWS + j * VR_LANES, o[i][j]);
+}
+
+/* ---- the kernels: one for each shape of the register tile ---- */
+
+#define FLASH_SCORES(nv)                                                                                              \
+    KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P) \
+    { KIT(flash_scores)(nv, max, K, ldk, Q, D, P); }
+#define FLASH_VALUES(n, nv, masked)                                                                                   \
+    KIT_KERNEL void KIT(flash_values_##n##_##nv##_##masked)(const float *alpha, const float *V, int64_t ldv,          \
+                                                            const float *P, float *O, int depth)                      \
+    { KIT(flash_values)(n, nv, masked, alpha, V, ldv, P, O, depth); }
+#define FLASH_CHANNELS(nv, masked) FLASH_VALUES(4, nv, masked) FLASH_VALUES(2, nv, masked) FLASH_VALUES(1, nv, masked)
+#if FLASH_N == 8
+#define FLASH_EACH(nv) FLASH_SCORES(nv) FLASH_VALUES(8, nv, 0) FLASH_VALUES(8, nv, 1) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
+#define FLASH_ROW(nv, masked) {KIT(flash_values_8_##nv##_##masked), KIT(flash_values_4_##nv##_##masked), \
+                               KIT(flash_values_2_##nv##_##masked), KIT(flash_values_1_##nv##_##masked)}
+#else
+#define FLASH_EACH(nv) FLASH_SCORES(nv) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
+#define FLASH_ROW(nv, masked) {KIT(flash_values_4_##nv##_##masked), KIT(flash_values_2_##nv##_##masked), \
+                               KIT(flash_values_1_##nv##_##masked)}
+#endif
+FLASH_EACH(1)
+#if FLASH_WIDE == 3
+FLASH_EACH(2)
+FLASH_EACH(3)
+#define FLASH_BOTH(masked) {FLASH_ROW(1, masked), FLASH_ROW(2, masked), FLASH_ROW(3, masked)}
+#define FLASH_SCORERS {KIT(flash_scores_1), KIT(flash_scores_2), KIT(flash_scores_3)}
+#else
+#define FLASH_BOTH(masked) {FLASH_ROW(1, masked)}
+#define FLASH_SCORERS {KIT(flash_scores_1)}
+#endif
+
+typedef void KIT(flash_scorer)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P);
+typedef void KIT(flash_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O, int depth);
+static KIT(flash_scorer) *const KIT(flash_scorers)[FLASH_WIDE] = FLASH_SCORERS;
+static KIT(flash_valuer) *const KIT(flash_valuers)[2][FLASH_WIDE][FLASH_N == 8 ? 4 : 3] = {FLASH_BOTH(0), FLASH_BOTH(1)};
+#undef FLASH_SCORES
+#undef FLASH_VALUES
+#undef FLASH_CHANNELS
+#undef FLASH_EACH
+#undef FLASH_ROW
+#undef FLASH_BOTH
+#undef FLASH_SCORERS
+
+/* ---- runs ---- */
+
+/* Keys [from, to) of the block that registers [first, last) of a strip see. */
+typedef struct KIT(flash_runs) {
+    struct { int from, to, first, last, masked; } at[KIT_FLASH_CELLS];
+    int n;
+} KIT(flash_runs);
+
+static void KIT(flash_cut)(const kit_flash_rows *r, int strip, int all_masked, KIT(flash_runs) *runs)
+{
+    const int left = strip * FLASH_WIDE, per = KIT(FLASH_PER_GROUP);
+    runs->n = 0;
+    for (int k = 0; k < KIT_FLASH_KEYS; k += KIT_FLASH_CELL) {
+        int first = FLASH_WIDE, last = 0, masked = all_masked;
+        for (int j = 0; j < FLASH_WIDE; j++) {
+            const int g = (left + j) / per;
+            if (g >= r->groups || k < r->span[g].begin || k >= r->span[g].end) continue;
+            if (j < first) first = j;
+            last = j + 1;
+            masked |= !kit_flash_clean(&r->span[g], k, k + KIT_FLASH_CELL);
+        }
+        if (last <= first) continue;
+        const int n = runs->n, same = n && runs->at[n - 1].to == k && runs->at[n - 1].first == first &&
+                                      runs->at[n - 1].last == last && runs->at[n - 1].masked == masked;
+        if (!same) {
+            runs->at[runs->n].from = k, runs->at[runs->n].first = first, runs->at[runs->n].last = last;
+            runs->at[runs->n++].masked = masked;
+        }
+        runs->at[runs->n - 1].to = k + KIT_FLASH_CELL;
+    }
+}
+
+/* ---- the steps of a block ---- */
+
+/* S of a strip, and its maxima in `max`. */
+static void KIT(flash_score_strip)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, int row,
+                                   const KIT(flash_keys) *x, float *P, float *max)
+{
+    for (int n = 0; n < runs->n; n++) {
+        const int at = runs->at[n].first * VR_LANES, nv = runs->at[n].last - runs->at[n].first;
+        KIT(flash_scorer) *const kernel = KIT(flash_scorers)[nv - 1];
+        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N, kit_flash_fetch(x->ahead))
+            kernel(max + row + at, x->K + k * x->ldk, x->ldk, r->Q + row + at, f->D, P + k * KIT_FLASH_ROWS + row + at);
+    }
+}
+
+/* Masked scores of a group become -inf, and its maxima are taken. */
+static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
+{
+    const kit_flash_span *s = &r->span[g];
+    const int row = g * KIT_FLASH_CELL;
+    vf max = v_set(-FLT_MAX);
+    for (int k = s->begin; k < s->end; k++) {
+        float *p = P + k * KIT_FLASH_ROWS + row;
+        vf x = v_load(p);
+        if (!kit_flash_clean(s, k, k + 1)) {
+            x = v_select(KIT(flash_rows_live)(r, row, k), x, v_set(-INFINITY));
+            v_store(p, x);
+        }
+        max = v_max(max, x);
+    }
+    v_store(r->block_max + row, max);
+}
+
+/* P = exp2(S - max) of the four keys k, k + 8, k + 4, k + 12 of a cell, in the order that halves are added; -1 where a key
+ * is masked. Each goes to a sum of its own. */
+KIT_INLINE void KIT(flash_weigh_four)(const int masked, int holes, const kit_flash_rows *r, float *P, int row, int k, vf max,
+                                      vf *sum)
+{
+    static const int order[4] = {0, 8, 4, 12};
+    vf x[4], w[4];
+    KIT_UNROLL for (int i = 0; i < 4; i++) x[i] = v_sub(v_load(P + (k + order[i]) * KIT_FLASH_ROWS + row), max);
+    KIT_UNROLL for (int i = 0; i < 4; i += FLASH_AT_ONCE) v_exp2_each(FLASH_AT_ONCE, w + i, x + i);
+    KIT_UNROLL for (int i = 0; i < 4; i++) {
+        float *p = P + (k + order[i]) * KIT_FLASH_ROWS + row;
+        if (masked) {
+            const vm live = KIT(flash_rows_live)(r, row, k + order[i]), dead = KIT(flash_hole)(v_load(p));
+            w[i] = holes ? v_select(dead, v_set(-1.0f), w[i]) : v_select(live, w[i], v_set(-1.0f));
+        }
+        v_store(p, w[i]);
+        sum[i] = v_add(sum[i], masked ? v_max(v_set(0.0f), w[i]) : w[i]);
+    }
+}
+
+/* The weights of a group, and the block's sums: 16 chains a row, key modulo 16, then by halves. */
+static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
+{
+    const kit_flash_span *s = &r->span[g];
+    const int row = g * KIT_FLASH_CELL;
+    const vf max = v_load(r->max + row);
+    vf quarter[4];
+    for (int q = 0; q < 4; q++) {
+        vf sum[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
+        for (int k = s->begin; k < s->end; k += KIT_FLASH_CELL)
+            if (!holes && kit_flash_clean(s, k, k + KIT_FLASH_CELL))
+                KIT(flash_weigh_four)(0, 0, r, P, row, k + q, max, sum);
+            else KIT(flash_weigh_four)(1, holes, r, P, row, k + q, max, sum);
+        quarter[q] = v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]));
+    }
+    v_store(r->block_sum + row, v_add(v_add(quarter[0], quarter[2]), v_add(quarter[1], quarter[3])));
+}
+
+/* O = alpha O + P V of a strip. The first run brings alpha to the registers that it has. */
+static void KIT(flash_value_strip)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, int row,
+                                   const KIT(flash_keys) *x, const float *P)
+{
+    const int64_t E = f->E;
+    for (int n = 0; n < runs->n; n++) {
+        const int first = runs->at[n].first, last = runs->at[n].last, from = runs->at[n].from, at = row + first * VR_LANES;
+        KIT(flash_valuer) *const *const kernel = KIT(flash_valuers)[runs->at[n].masked][last - first - 1];
+        for (int j = last; n == 0 && j < FLASH_WIDE; j++) /* they come to see keys later in this block */
+            for (int64_t e = 0; e < E; e++) {
+                float *o = r->O + e * KIT_FLASH_ROWS + row + j * VR_LANES;
+                vr_store(o, vr_mul(vr_load(r->alpha + row + j * VR_LANES), vr_load(o)));
+            }
+        const float *p = P + from * KIT_FLASH_ROWS + at, *v = x->V + from * x->ldv, *alpha = n ? NULL : r->alpha + at;
+        float *o = r->O + at;
+        const int depth = runs->at[n].to - from;
+        int64_t e = 0;
+        for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
+            for (; e + wide <= E; e += wide, kit_flash_fetch(x->ahead)) kernel[c](alpha, v + e, x->ldv, p, o + e * KIT_FLASH_ROWS, depth);
+    }
+}
+
+static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
+{
+    enum { STRIPS = KIT_FLASH_ROWS / KIT(FLASH_STRIP) };
+    const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r->batch);
+    KIT(flash_runs) runs[STRIPS];
+    int clean = !rescores;
+    float early[KIT_FLASH_ROWS]; /* maxima that the mask, or what else changes the scores, makes void */
+    for (int g = 0; g < r->groups; g++) clean &= kit_flash_clean(&r->span[g], r->span[g].begin, r->span[g].end);
+    if (!clean) kit_flash_lower(r, x->start);
+    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) v_store(r->block_max + i, v_set(-FLT_MAX));
+    for (int s = 0; s < STRIPS; s++) {
+        KIT(flash_cut)(r, s, holes, &runs[s]);
+        KIT(flash_score_strip)(f, r, &runs[s], s * KIT(FLASH_STRIP), x, P, clean ? r->block_max : early);
+    }
+    if (rescores) KIT(flash_rescore)(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
+    for (int g = 0; g < r->groups && !clean; g++) KIT(flash_mask_group)(r, g, P);
+    KIT(flash_raise)(r);
+    for (int g = 0; g < r->groups; g++) KIT(flash_weigh)(r, g, holes, P);
+    KIT(flash_add)(r);
+    for (int s = 0; s < STRIPS; s++) KIT(flash_value_strip)(f, r, &runs[s], s * KIT(FLASH_STRIP), x, P);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/flash_scores.h: what happens to the scores of a block between the two products: soft cap, a bias, a score op,
+ * and the mask. A part of kit/flash.h.
+ *
+ * Score (key, row) of a block is P[key * ks + row * rs]: many rows have ks = 48, rs = 1, few rows ks = 1, rs = 96.
+ * A masked score becomes -inf here, and a weight of -1 in the next step.
+ */
+
+/* Lanes whose key is in one of the two ranges. */
+KIT_INLINE vm KIT(flash_within)(vf key, vf low, vf high, vf sink_low, vf sink_high)
+{
+    return v_or(v_and(v_ge(key, low), v_lt(key, high)), v_and(v_ge(key, sink_low), v_lt(key, sink_high)));
+}
+/* The same for 16 rows and one key, and for one row and 16 keys. */
+KIT_INLINE vm KIT(flash_rows_live)(const kit_flash_rows *r, int row, int key)
+{
+    return KIT(flash_within)(v_set((float)key), v_load(r->low + row), v_load(r->high + row), v_load(r->sink_low + row),
+                             v_load(r->sink_high + row));
+}
+KIT_INLINE vm KIT(flash_keys_live)(const kit_flash_rows *r, int row, int key)
+{
+    static const float order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return KIT(flash_within)(v_add(v_load(order), v_set((float)key)), v_set(r->low[row]), v_set(r->high[row]),
+                             v_set(r->sink_low[row]), v_set(r->sink_high[row]));
+}
+
+KIT_INLINE int KIT(flash_rescores)(const kit_flash *f, int64_t b)
+{
+    return f->softcap > 0 || f->score != NULL || kit_flash_holes(f, b);
+}
+
+/* bias[b, head, query, start + key ...] log2 e, a cell at a time; the keys are in the lanes when it is read. */
+static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start, int keys)
+{
+    const heed_tensor *t = f->bias;
+    const int64_t step = t->stride[3] * kit_width(t->dtype);
+    const vf unit = v_set((float)KIT_LOG2E);
+    for (int i = 0; i < r->rows; i += 16)
+        for (int k = 0; k < keys; k += 16) {
+            const int n = keys - k < 16 ? keys - k : 16;
+            vf x[16];
+            for (int l = 0; l < 16; l++) {
+                const int64_t row = r->row0 + (i + l < r->rows ? i + l : r->rows - 1),
+                              at[4] = {r->batch, r->head[i + l], row / f->group, start + k};
+                x[l] = v_mul(unit, v_read(kit_at(t, at, 4), t->dtype, t->stride[3], n));
+            }
+            (void)step;
+            if (rs == 1) v_transpose(x);
+            for (int l = 0; l < (rs == 1 ? n : r->rows - i < 16 ? r->rows - i : 16); l++) {
+                float *p = rs == 1 ? P + (k + l) * ks + i : P + (i + l) * rs + k;
+                v_store(p, v_add(v_load(p), x[l]));
+            }
+        }
+}
+
+/* Keys of another document than the row's, where the documents do not come in order. */
+static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start, int keys)
+{
+    for (int i = 0; i < r->rows; i++) {
+        int64_t id = 0;
+        const int any = kit_flash_asked(f, r->batch, (r->row0 + i) / f->group, r->position[i], &id);
+        for (int k = 0; k < keys; k++)
+            if (!any || kit_flash_document(f->documents, r->batch, start + k) != id) P[k * ks + i * rs] = -INFINITY;
+    }
+}
+
+/* All that changes the scores of a block of `keys` keys, of which P has `padded`. */
+static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
+                               int keys, int padded)
+{
+    const int outer = rs == 1 ? padded : r->rows, inner = rs == 1 ? KIT_FLASH_CELL * r->groups : padded;
+    if (f->softcap > 0) {
+        const vf cap = v_set(f->softcap * (float)KIT_LOG2E), inverse = v_set((float)(1 / ((double)f->softcap * KIT_LOG2E)));
+        for (int i = 0; i < outer; i++)
+            for (int j = 0; j < inner; j += 16) {
+                float *p = P + i * (rs == 1 ? ks : rs) + j;
+                v_store(p, v_mul(cap, v_tanh(v_mul(v_load(p), inverse))));
+            }
+    }
+    if (f->score) {
+        heed_score_tile tile = {.size = sizeof tile, .flags = f->group == 1 ? HEED_TILE_CONSECUTIVE : 0, .s = P,
+                                .key_stride = ks, .row_stride = rs, .keys = keys, .rows = r->rows, .first_key = start,
+                                .position = r->position, .head = r->head, .query = r->Q,
+                                .query_stride = KIT_FLASH_ROWS, .batch = r->batch, .unit = (float)KIT_LOG2E};
+        f->score->tile(f->score_instance, &tile);
+    }
+    if (f->bias) KIT(flash_bias)(f, r, P, ks, rs, start, keys);
+    if (f->documents && !f->sorted[r->batch]) KIT(flash_foreign)(f, r, P, ks, rs, start, keys);
+}
+
+/* Lanes without a key: outside of the ranges, or (holes) where a score is -inf. */
+KIT_INLINE vm KIT(flash_hole)(vf score) { return v_lt(score, v_set(-FLT_MAX)); }

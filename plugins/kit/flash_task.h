@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/flash_task.h: a call cut into tasks, and a task from queries to outputs: rows begun, blocks of keys brought in,
+ * rows ended. A part of kit/flash.h.
+ */
+#ifndef HEED_KIT_FLASH_TASK_ONCE
+#define HEED_KIT_FLASH_TASK_ONCE
+
+/* Rows beyond whole tiles go to flash_few.h, unless they fill nearly all lanes: turning K costs it some 3 rows' work. */
+KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
+
+/* Fills the sizes and checks what the engine can not: call after the tensors and the scale are set. */
+static int32_t kit_flash_setup(kit_flash *f)
+{
+    const int64_t *axis = f->call->axis;
+    const heed_sink *sink = f->call->sink;
+    f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
+    f->G = HEED_AXIS(axis, 'G'), f->D = HEED_AXIS(axis, 'D'), f->E = HEED_AXIS(axis, 'E');
+    if (f->H > 0 && (f->G == 0 || f->H % f->G != 0))
+        return kit_fail(sink, HEED_E_SHAPE, "q has %lld heads (axis H), which is no multiple of k's %lld (axis G)",
+                        (long long)f->H, (long long)f->G);
+    for (int64_t b = 0; f->key_lengths && b < f->B; b++)
+        if (kit_flash_valid(f, b) < 0 || kit_flash_valid(f, b) > f->S)
+            return kit_fail(sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but k has %lld keys", (long long)b,
+                            (long long)kit_flash_valid(f, b), (long long)f->S);
+    if (f->call->state && (f->documents || f->bias))
+        return kit_fail(sink, HEED_E_ARGUMENT, "%s can not go with a sequence: it says nothing of the keys remembered",
+                        f->documents ? "documents" : "a bias");
+    uint8_t *sorted = f->call->workspace;
+    for (int64_t b = 0; f->documents && b < f->B; b++) {
+        sorted[b] = 1;
+        for (int64_t s = 1; s < f->S && sorted[b]; s++)
+            sorted[b] = kit_flash_document(f->documents, b, s - 1) <= kit_flash_document(f->documents, b, s);
+    }
+    f->sorted = sorted;
+    f->group = f->G ? f->H / f->G : 1;
+    f->rows = f->T * f->group;
+    const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
+    f->few = rest && kit_flash_is_few(rest) ? rest : 0;
+    f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
+    f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
+    f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
+    return HEED_OK;
+}
+#endif
+
+/* ---- keys and values of a block ---- */
+
+/* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where they
+ * lie close together, else packed into `room`, zeros behind. Rows far apart would crowd a few sets of the first cache. */
+static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, int64_t first, int count, int64_t width,
+                                    float *room, int64_t *ld)
+{
+    const int64_t at[3] = {b, first, g}, step = t->stride[1];
+    const char *p = kit_at(t, at, 3);
+    const int plain = t->dtype == HEED_F32 && (t->stride[3] == 1 || width == 1);
+    if (plain && step <= width && count % KIT_FLASH_CELL == 0 && width % 16 == 0) {
+        *ld = step;
+        return (const float *)p;
+    }
+    *ld = kit_flash_pitch(width);
+    const int64_t bytes = step * kit_width(t->dtype);
+    for (int i = 0; i < count; i++) {
+        const char *row = p + i * bytes;
+        float *to = room + i * *ld;
+        if (!plain || width % 16) kit_read_row(to, row, t->dtype, t->stride[3], width);
+        else for (int64_t d = 0; d < width; d += 16) v_store(to + d, v_load((const float *)row + d));
+        for (int64_t d = width; d < kit_lanes(width); d++) to[d] = 0.0f;
+    }
+    for (int i = count; i % KIT_FLASH_CELL; i++) memset(room + i * *ld, 0, sizeof(float) * (size_t)kit_lanes(width));
+    return room;
+}
+
+/* The keys turned: [width][96]. */
+static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype, int64_t stride, int count, int64_t width,
+                                    float *room)
+{
+    const int64_t step = stride * kit_width(dtype);
+    for (int k = 0; k < count; k += 16)
+        for (int64_t d = 0; d < width; d += 16) {
+            const int n = width - d < 16 ? (int)(width - d) : 16;
+            vf x[16];
+            for (int l = 0; l < 16; l++)
+                x[l] = k + l < count ? v_read(p + (k + l) * bytes + d * step, dtype, stride, n) : v_set(0.0f);
+            v_transpose(x);
+            for (int l = 0; l < n; l++) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
+        }
+    return room;
+}
+
+static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few, float *KR,
+                                        float *VR)
+{
+    KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
+    if (f->call->state) {
+        const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
+        x.K = page + g * KIT_FLASH_KEYS * f->D;
+        x.V = page + f->G * KIT_FLASH_KEYS * f->D + g * KIT_FLASH_KEYS * f->E;
+        if (few) x.K = KIT(flash_turn)((const char *)x.K, f->D * (int64_t)sizeof(float), HEED_F32, 1, keys, f->D, KR);
+        if (few && f->E % 16) {
+            const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
+                                   .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
+            x.V = KIT(flash_pack)(&v, 0, 0, 0, keys, f->E, VR, &x.ldv);
+        }
+        return x;
+    }
+    const int64_t at[3] = {b, start, g};
+    if (few) x.K = KIT(flash_turn)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype), f->k->dtype,
+                                   f->k->stride[3], keys, f->D, KR);
+    else x.K = KIT(flash_pack)(f->k, b, g, start, keys, f->D, KR, &x.ldk);
+    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, VR, &x.ldv);
+    return x;
+}
+
+/* What to fetch while a block is worked on by `tiles` tiles: the block after it, of which `keys` will be read. */
+static kit_flash_ahead KIT(flash_next)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t keys, int tiles)
+{
+    kit_flash_ahead a = {.offset = 0};
+    if (keys <= 0) return a;
+    const heed_tensor *const t[2] = {f->k, f->v};
+    const int64_t width[2] = {f->D, f->E}, at[3] = {b, start, g};
+    int64_t lines = 0;
+    for (int i = 0; i < 2; i++) {
+        const int64_t size = f->call->state ? (int64_t)sizeof(float) : kit_width(t[i]->dtype);
+        if (f->call->state) {
+            const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
+            a.row[i] = (const char *)(page + (i ? f->G * KIT_FLASH_KEYS * f->D : 0) + g * KIT_FLASH_KEYS * width[i]);
+            a.pitch[i] = width[i] * size;
+        } else {
+            a.row[i] = kit_at(t[i], at, 3);
+            a.pitch[i] = t[i]->stride[1] * size;
+            if (t[i]->stride[3] != 1) continue;
+        }
+        a.width[i] = width[i] * size;
+        a.left[i] = (int)(keys < KIT_FLASH_KEYS ? keys : KIT_FLASH_KEYS);
+        lines += a.left[i] * ((a.width[i] + 63) / 64);
+    }
+    const int64_t turns = tiles * (KIT_FLASH_ROWS / (FLASH_WIDE * VR_LANES)) * (KIT_FLASH_KEYS + f->E) / FLASH_N;
+    a.quota = (int)((lines + turns - 1) / (turns ? turns : 1));
+    return a;
+}
+
+/* ---- rows ---- */
+
+/* Live keys, queries transposed, empty sums. r->rows, r->row0, r->batch, r->few, r->Q and r->O are set. */
+static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
+{
+    const char *from[KIT_FLASH_ROWS];
+    const heed_tensor *q = f->q;
+    const int64_t step = q->stride[3] * kit_width(q->dtype), D = f->D, origin = kit_flash_origin(f, r->batch);
+    const int lanes = KIT_FLASH_CELL * (r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL);
+    const float scale = (float)((double)f->scale * KIT_LOG2E);
+    kit_flash_pages pages = {0, 0, 0};
+    for (int i = 0; i < lanes; i++) {
+        const int64_t n = r->row0 + (i < r->rows ? i : r->rows - 1), t = n / f->group, h = g * f->group + n % f->group;
+        const int64_t place[3] = {r->batch, t, h};
+        from[i] = kit_at(q, place, 3);
+        for (int64_t ahead = 0; q->stride[3] == 1 && ahead < D * step; ahead += 64) __builtin_prefetch(from[i] + ahead);
+        r->position[i] = origin + t;
+        r->head[i] = (int32_t)h;
+        if (i < r->rows && (i == 0 || n % f->group == 0)) r->live[i] = kit_flash_live_keys(f, r->batch, t, origin + t, &pages);
+        else r->live[i] = r->live[i - 1];
+        r->max[i] = -FLT_MAX;
+        r->sum[i] = 0.0f;
+        if (f->sink_logits) kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
+    }
+    for (int i = 0; f->sink_logits && i < lanes; i += 16) {
+        const vf logit = v_mul(v_load(r->max + i), v_set((float)KIT_LOG2E)), max = v_max(logit, v_set(-FLT_MAX));
+        v_store(r->max + i, max);
+        v_store(r->sum + i, v_exp2(v_sub(logit, max)));
+    }
+    for (int i = 0; i < r->groups; i++) kit_flash_gather(r, i);
+    memset(r->O, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
+    for (int i = 0; i < lanes; i += 16)
+        for (int64_t d = 0; d < D; d += 16) {
+            const int m = D - d < 16 ? (int)(D - d) : 16;
+            const int plain = q->dtype == HEED_F32 && q->stride[3] == 1 && m == 16;
+            vf x[16];
+            for (int l = 0; l < 16; l++)
+                x[l] = i + l >= r->rows ? v_set(0.0f)
+                       : plain          ? v_load((const float *)from[i + l] + d)
+                                        : v_read(from[i + l] + d * step, q->dtype, q->stride[3], m);
+            v_transpose(x);
+            for (int l = 0; l < m; l++) v_store(r->Q + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(scale)));
+        }
+}
+
+/* Sums divided out, rows written. */
+static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
+{
+    const int64_t E = f->E, step = f->out->stride[3] * kit_width(f->out->dtype);
+    float inverse[KIT_FLASH_ROWS], lse[KIT_FLASH_ROWS];
+    char *to[KIT_FLASH_ROWS];
+    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
+        const vf sum = v_load(r->sum + i), none = v_set(0.0f);
+        const vm empty = v_eq(sum, none);
+        v_store(inverse + i, v_select(empty, none, v_div(v_set(1.0f), sum)));
+        if (!f->lse) continue;
+        const vf ln = v_fma(v_load(r->max + i), v_set((float)KIT_LN2), v_log(sum));
+        v_store(lse + i, v_select(empty, v_set(-INFINITY), ln));
+    }
+    for (int i = 0; i < r->rows; i++) {
+        const int64_t at[3] = {r->batch, (r->row0 + i) / f->group, r->head[i]};
+        to[i] = kit_at(f->out, at, 3);
+        if (f->lse) *(float *)kit_at(f->lse, at, 3) = lse[i];
+    }
+    for (int i = 0; i < r->rows; i += 16)
+        for (int64_t e = 0; e < E; e += 16) {
+            const int m = E - e < 16 ? (int)(E - e) : 16;
+            vf y[16];
+            for (int l = 0; l < 16 && r->few; l++) {
+                const int row = i + l < r->rows ? i + l : r->rows - 1;
+                y[l] = v_mul(v_load(r->O + row * kit_lanes(E) + e), v_set(inverse[row]));
+            }
+            if (!r->few) {
+                for (int l = 0; l < 16; l++)
+                    y[l] = v_mul(v_load(r->O + (e + (l < m ? l : 0)) * KIT_FLASH_ROWS + i), v_load(inverse + i));
+                v_transpose(y);
+            }
+            for (int l = 0; l < 16 && i + l < r->rows; l++)
+                v_write(to[i + l] + e * step, f->out->dtype, f->out->stride[3], y[l], m);
+        }
+}
+
+/* ---- a task ---- */
+
+/* Tasks of a group of heads follow each other from late rows, which see most under a causal mask, to early ones; the few
+ * rows behind the last tile are the first task. */
+static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash *f = arg;
+    const int64_t D = f->D, E = f->E, b = task / f->tasks / f->G, g = task / f->tasks % f->G, turn = task % f->tasks;
+    const int few = f->few > 0 && turn == 0;
+    const int64_t first = few ? f->rows / KIT_FLASH_ROWS : (f->tasks - 1 - turn) * f->per_task;
+    float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride), *KR = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
+    float *VR = KR + KIT_FLASH_KEYS * kit_flash_pitch(D), *room = VR + KIT_FLASH_KEYS * kit_flash_pitch(E);
+    kit_flash_rows tile[KIT_FLASH_TILES];
+    int n = 0;
+    int64_t begin = INT64_MAX, end = 0, sinks = 0;
+    for (; n < (few ? 1 : f->per_task) && (few || first + n < f->tiles); n++) {
+        kit_flash_rows *r = &tile[n];
+        r->row0 = (first + n) * KIT_FLASH_ROWS;
+        r->rows = (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
+        r->batch = b, r->few = few;
+        r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
+        KIT(flash_begin)(f, r, g);
+        for (int i = 0; i < r->groups; i++) {
+            if (r->any[i].first < begin) begin = r->any[i].first;
+            if (r->any[i].last > end) end = r->any[i].last;
+            if (r->any[i].sink_last > sinks) sinks = r->any[i].sink_last;
+        }
+    }
+    for (int64_t start = 0; start < end; start += KIT_FLASH_KEYS) {
+        if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS) start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
+        const int keys = (int)(end - start < KIT_FLASH_KEYS ? end - start : KIT_FLASH_KEYS);
+        KIT(flash_keys) x;
+        kit_flash_ahead ahead;
+        int brought = 0;
+        for (int i = 0; i < n; i++) {
+            if (!kit_flash_look(&tile[i], start, keys)) continue;
+            if (!brought++) {
+                x = KIT(flash_bring)(f, b, g, start, keys, few, KR, VR);
+                ahead = KIT(flash_next)(f, b, g, start + KIT_FLASH_KEYS, end - start - KIT_FLASH_KEYS, n);
+                x.ahead = &ahead;
+            }
+            if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
+        }
+    }
+    for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);
+}
+
+/* New keys and values into the pages: tile = (sequence, group). */
+static void KIT(flash_append)(void *arg, int64_t tile, uint32_t lane)
+{
+    (void)lane;
+    const kit_flash *f = arg;
+    const int64_t b = tile / f->G, g = tile % f->G, past = kit_flash_past(f, b);
+    for (int64_t s = 0; s < f->S; s++) {
+        const int64_t at[3] = {b, s, g}, n = (past + s) % KIT_FLASH_KEYS;
+        float *page = f->call->state[b]->page[(past + s) / KIT_FLASH_KEYS];
+        kit_read_row(page + (g * KIT_FLASH_KEYS + n) * f->D, kit_at(f->k, at, 3), f->k->dtype, f->k->stride[3], f->D);
+        kit_read_row(page + f->G * KIT_FLASH_KEYS * f->D + (g * KIT_FLASH_KEYS + n) * f->E, kit_at(f->v, at, 3),
+                     f->v->dtype, f->v->stride[3], f->E);
+    }
+}
+
+static int32_t KIT(flash_run)(kit_flash *f)
+{
+    const heed_host *host = f->call->host;
+    if (f->call->state && f->S > 0) {
+        int32_t failed = host->parallel_for(host, f->B * f->G, KIT(flash_append), f);
+        if (failed) return failed;
+    }
+    return host->parallel_for(host, f->B * f->G * f->tasks, KIT(flash_task), f);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/vr.h: one register of the machine, for kernels whose lanes never meet: 16 floats where the vector is one
+ * register (or is left to the compiler), 8 with AVX2, whose vector of two would halve the tiles that 16 registers hold.
+ * A lane's sums are the same sequence at any width, so the width changes no bit.
+ */
+#if (defined KIT_SCALAR && !defined HEED_KIT_VR_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_VR_AVX2) ||            \
+    (defined KIT_AVX512 && !defined HEED_KIT_VR_AVX512) || (defined KIT_NEON && !defined HEED_KIT_VR_NEON)
+#if defined KIT_SCALAR
+#define HEED_KIT_VR_SCALAR
+#elif defined KIT_AVX2
+#define HEED_KIT_VR_AVX2
+#elif defined KIT_AVX512
+#define HEED_KIT_VR_AVX512
+#else
+#define HEED_KIT_VR_NEON
+#endif
+
+#undef VR_LANES
+#if defined KIT_AVX2
+#define VR_LANES 8
+typedef __m256 vr;
+KIT_INLINE vr vr_load(const float *p) { return _mm256_loadu_ps(p); }
+KIT_INLINE void vr_store(float *p, vr x) { _mm256_storeu_ps(p, x); }
+KIT_INLINE vr vr_set(float x) { return _mm256_set1_ps(x); }
+KIT_INLINE vr vr_mul(vr a, vr b) { return _mm256_mul_ps(a, b); }
+KIT_INLINE vr vr_fma(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
+KIT_INLINE vr vr_max(vr a, vr b) { return _mm256_max_ps(a, b); }
+KIT_INLINE vr vr_pin(vr x) { __asm__("" : "+x"(x)); return x; }
+KIT_INLINE vr vr_fma_unless(vr w, vr a, vr b, vr c) { return _mm256_blendv_ps(_mm256_fmadd_ps(a, b, c), c, w); }
+#else
+#define VR_LANES 16
+typedef vf vr;
+KIT_INLINE vr vr_load(const float *p) { return v_load(p); }
+KIT_INLINE void vr_store(float *p, vr x) { v_store(p, x); }
+KIT_INLINE vr vr_set(float x) { return v_set(x); }
+KIT_INLINE vr vr_mul(vr a, vr b) { return v_mul(a, b); }
+KIT_INLINE vr vr_fma(vr a, vr b, vr c) { return v_fma(a, b, c); }
+KIT_INLINE vr vr_max(vr a, vr b) { return v_max(a, b); }
+KIT_INLINE vr vr_pin(vr x) { return v_pin(x); }
+#if defined KIT_AVX512
+KIT_INLINE vr vr_fma_unless(vr w, vr a, vr b, vr c)
+{
+    return _mm512_mask3_fmadd_ps(a, b, c, _mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_NLT_UQ));
+}
+#else
+KIT_INLINE vr vr_fma_unless(vr w, vr a, vr b, vr c) { return v_select(v_lt(w, v_set(0.0f)), c, v_fma(a, b, c)); }
+#endif
+#endif
+
+#endif
