@@ -114,7 +114,7 @@ try 0 list && quiet && prints attention/softmax && prints attention_softmax.so &
 report 'list'
 try 0 list --json && quiet && prints '"id": "attention/softmax"' && prints '"chosen": "'; report 'list --json'
 if command -v jq >/dev/null; then
-    jq -e 'length > 0 and all(.[]; keys == ["chosen", "id", "paths", "plugin", "reference", "summary", "version"])
+    jq -e 'length > 0 and all(.[]; keys == ["chosen", "id", "inexact", "paths", "plugin", "reference", "summary", "version"])
            and all(.[]; . as $op | .paths | index($op.chosen))' out >page 2>>err
     report 'list --json: these keys, no others'
 fi

@@ -51,6 +51,7 @@ int harness_paths(const char *id, const char *names[8])
         if (strcmp(op->id, id)) continue;
         for (uint32_t p = 0; p < op->paths.count; p++) {
             const heed_path *path = (const heed_path *)op->paths.data + p;
+            if (path->flags & HEED_PATH_INEXACT) continue; /* its bits are its own */
             if ((path->needs & ~engine->features) == 0) names[n++] = path->name;
             else if (!strstr(told, path->name)) {
                 printf("[  SKIPPED ] path %s: this CPU lacks it\n", path->name);
