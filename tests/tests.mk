@@ -13,7 +13,7 @@ test_libs = engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests/oracle/oracle.h tests/oracle/formulas.h
 
 # One line a program: what it is about stands in its head.
-test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool \
+test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
   tests/test_ops tests/test_hashes tests/test_attention tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
@@ -58,6 +58,11 @@ tests_test_pool_SOURCES = tests/test_pool.c
 tests_test_pool_CPPFLAGS = $(test_cppflags)
 tests_test_pool_CFLAGS = $(test_cflags)
 tests_test_pool_LDADD = $(test_libs)
+
+tests_test_call_SOURCES = tests/test_call.c $(op_harness)
+tests_test_call_CPPFLAGS = $(test_cppflags)
+tests_test_call_CFLAGS = $(test_cflags)
+tests_test_call_LDADD = $(test_libs)
 
 tests_test_ops_SOURCES = tests/test_ops.c $(op_harness)
 tests_test_ops_CPPFLAGS = $(test_cppflags)
