@@ -46,6 +46,7 @@ failed:
 void heed_engine_free(heed_engine *engine)
 {
     if (!engine) return;
+    heed_instance_close(engine->merge);
     pool_free(engine->pool);
     registry_free(&engine->registry);
     free(engine);

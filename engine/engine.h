@@ -9,7 +9,7 @@
  *   vet       descriptors, checked, copied  call      one run
  *   registry  all ops                       sequence  pages
  *   topology  the machine and the plan      pool      threads
- *   npy, weights, dlpack   tensors from and to elsewhere
+ *   npy, weights, dlpack   tensors from and to elsewhere      merge   an op as a function
  *   stack, session         a network from a spec, and a text that runs through it (stack.h)
  *   stack_plan, stack_weights, stack_step, stack_position   the parts that stack is built from
  */
@@ -324,6 +324,7 @@ struct heed_engine {
     const heed_host *host;
     pool *pool;        /* NULL with an application's own host */
     uint32_t lanes;    /* of an application's own host */
+    heed_instance *_Atomic merge; /* merge/attention, once it has been asked for */
 };
 
 #endif

@@ -113,6 +113,16 @@ HEED_API int32_t heed_run(const heed_instance *instance, const heed_binding *in,
 HEED_API int32_t heed_estimate(const heed_instance *instance, const heed_binding *in, uint32_t n_in, heed_cost *cost,
                                heed_error *error);
 
+/* Merges what two attentions of the same queries, over two sets of keys with none in common, gave: (out, lse) is then what
+ * one attention over all these keys gives, but for rounding. a, b and out are [B, T, H, E] (float32, float16, bfloat16),
+ * the three lse [B, T, H] (float32), as ports `out` and `lse` of attention/softmax; all are the caller's. out may be the very
+ * view a, and lse lse_a, so that parts are added up in place; lse NULL is not wanted. A side without a key in a row
+ * (-inf) leaves the other's bits as they are; the bits do not depend on which side is a. NaNs pass on. Errors: as of
+ * heed_run; HEED_E_ARGUMENT if no plugin has merge/attention, which does the work. arXiv 2205.14135, section 3.1; a prefix that
+ * sequences share and each one's own end: arXiv 2402.05099, section 3.1. [any] */
+HEED_API int32_t heed_merge(heed_engine *engine, const heed_tensor *a, const heed_tensor *lse_a, const heed_tensor *b,
+                            const heed_tensor *lse_b, heed_tensor *out, heed_tensor *lse, heed_error *error);
+
 /* ---- what an op remembers of one sequence ---- */
 
 /* An empty sequence, for the sizes of axes that the state depends on (a KV cache: G, D, E). [any] */
