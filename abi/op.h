@@ -17,8 +17,9 @@
 #define HEED_OUTPUT 2u
 
 #define HEED_PORT_OPTIONAL 1u /* may be absent: its tensor is then NULL */
-#define HEED_PORT_IN_PLACE 2u /* an output that may be the same memory as the first input */
-#define HEED_PORT_REPEATS 4u  /* an input whose axes of size 1 stand for any size: they arrive with stride 0 */
+#define HEED_PORT_IN_PLACE 2u /* an output that may be the same memory as the first input with its axes */
+#define HEED_PORT_REPEATS 4u  /* an input whose axes of size 1 stand for any size: they arrive with that and stride 0.
+                               * It has no "...", and its axes are those of inputs that are neither optional nor such */
 
 #define HEED_SCOPE_LAYER 0u /* a weight of one instance */
 #define HEED_SCOPE_STACK 1u /* one tensor that the instances of all layers share */
@@ -112,7 +113,7 @@ typedef struct heed_op {
     const char *reference; /* "arXiv 1706.03762, section 3.2.1" */
     heed_table ports;      /* of heed_port  */
     heed_table params;     /* of heed_param */
-    heed_table paths;      /* of heed_path, slowest first: the last that runs here is chosen */
+    heed_table paths;      /* of heed_path, slowest first: the last that runs here is chosen, if it is not INEXACT */
 
     /* Bytes of one instance, for these params and weight shapes (weights' data may be NULL). Relations that the
      * engine can not see (G divides H) are checked here and in measure_call. [any] */

@@ -2,6 +2,9 @@
  *
  * bind.c: tensors to ports, axes to sizes. Whatever passes here is safe for an op to touch: right dtype and rank, sizes
  * that agree over all ports, strides that stay inside the valid bytes.
+ *
+ * A port that repeats (HEED_PORT_REPEATS) is the exception to "the same letter is the same size": an axis of size 1 fixes
+ * nothing, and once all inputs are bound the op gets a view of the tensor with the call's size and stride 0 there.
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,9 +29,9 @@ static int32_t fail(const binding_set *set, heed_error *error, const heed_port *
 static int32_t fail_axis(const binding_set *set, heed_error *error, const heed_port *port, char letter, int64_t size)
 {
     const char *from = set->axis_port[letter - 'A'];
-    return error_set(error, HEED_E_SHAPE, "%s: port %s: axis %c is %lld, but %s%s %lld", set->entry->op.id, port->name,
-                     letter, (long long)size, from ? "in port " : "it is known to be", from ? from : "",
-                     (long long)set->axis[letter - 'A']);
+    return error_set(error, HEED_E_SHAPE, "%s: port %s: axis %c is %lld, but %s%s %lld%s", set->entry->op.id,
+                     port->name, letter, (long long)size, from ? "in port " : "it is known to be", from ? from : "",
+                     (long long)set->axis[letter - 'A'], port->flags & HEED_PORT_REPEATS ? "; 1 fits any size" : "");
 }
 
 /* Sizes non-negative, strides non-negative, the last element inside the valid bytes. */
@@ -82,12 +85,34 @@ static int32_t bind_axes(binding_set *set, uint32_t index, const heed_tensor *t,
     }
     for (int i = 0; i < a->count; i++) {
         int64_t *size = &set->axis[a->letter[i] - 'A'], dim = t->dim[leading + i];
+        if (dim == 1 && port->flags & HEED_PORT_REPEATS) continue; /* it is as long as others say */
         if (*size < 0) {
             *size = dim;
             set->axis_port[a->letter[i] - 'A'] = port->name;
         } else if (*size != dim) {
             return fail_axis(set, error, port, a->letter[i], dim);
         }
+    }
+    return HEED_OK;
+}
+
+/* Inputs that repeat, seen by the op as long as the call's axes are: vet.c has made sure that inputs without which there
+ * is no call know them all. An axis that is not known yet (weights are bound later, by a command) stays 1. */
+static int32_t bind_repeats(binding_set *set, int with_data, heed_error *error)
+{
+    for (uint32_t p = 0, n = 0; p < set->entry->op.ports.count; p++) {
+        const heed_port *port = entry_port(set->entry, p);
+        const port_axes *a = &set->entry->axes[p];
+        if (!(port->flags & HEED_PORT_REPEATS) || !set->tensor[p]) continue;
+        heed_tensor *view = &set->repeated[n++];
+        *view = *set->tensor[p];
+        for (int i = 0; i < a->count; i++) {
+            int64_t size = set->axis[a->letter[i] - 'A'];
+            if (view->dim[i] == 1 && size >= 0) view->dim[i] = size, view->stride[i] = 0;
+        }
+        int32_t failed = check_memory(set, port, view, with_data, error);
+        if (failed) return failed;
+        set->tensor[p] = view;
     }
     return HEED_OK;
 }
@@ -130,7 +155,7 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
                              port->name, heed_dtype_name(t->dtype), list);
         }
         int32_t failed = bind_axes(set, p, t, error);
-        if (!failed) failed = check_memory(set, port, t, with_data, error);
+        if (!failed && !(port->flags & HEED_PORT_REPEATS)) failed = check_memory(set, port, t, with_data, error);
         if (failed) return failed;
         set->tensor[p] = t;
     }
@@ -140,7 +165,7 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
             return error_set(error, HEED_E_ARGUMENT, "%s: the %s %s (%s: %s) is missing", e->op.id, role_names[role],
                              port->name, port->axes, port->doc);
     }
-    return HEED_OK;
+    return role == HEED_INPUT ? bind_repeats(set, with_data, error) : HEED_OK;
 }
 
 int32_t bind_infer(const binding_set *set, uint32_t index, heed_tensor *tensor, heed_error *error)

@@ -23,17 +23,38 @@ static const heed_tensor *port_tensor(const binding_set *set, const char *name)
     return NULL;
 }
 
+/* Kinds of mask that come with an input, not with the spec. A sequence has no such input: `why` not. */
+static const struct {
+    uint32_t kind;
+    const char *port, *why;
+} mask_ports[] = {
+    {HEED_MASK_KEY_LENGTHS, "key_lengths", "a sequence knows its length"},
+    {HEED_MASK_DOCUMENTS, "documents", "a sequence is one document"},
+};
+#define MASK_PORTS (sizeof mask_ports / sizeof *mask_ports)
+
+static int32_t complete_mask(prepared *c, const heed_instance *i, heed_error *error)
+{
+    uint32_t honoured = i->entry->op.masks;
+    c->mask = i->mask;
+    c->mask.size = sizeof c->mask;
+    for (size_t m = 0; m < MASK_PORTS; m++)
+        if (honoured & mask_ports[m].kind && port_tensor(&c->set, mask_ports[m].port))
+            c->mask.kinds |= mask_ports[m].kind;
+    if (honoured & ~c->mask.kinds & HEED_MASK_DOCUMENTS && port_tensor(&c->set, "query_documents"))
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s: query_documents needs the input documents, the documents of the keys", i->entry->op.id);
+    return HEED_OK;
+}
+
 static int32_t prepare(prepared *c, const heed_instance *i, const heed_binding *in, uint32_t n_in, int with_data,
                        heed_error *error)
 {
     if (error) error->code = HEED_OK, error->text[0] = 0;
     bind_start(&c->set, i->entry, i->axis);
     int32_t failed = bind_role(&c->set, HEED_INPUT, in, n_in, with_data, error);
+    if (!failed) failed = complete_mask(c, i, error);
     if (failed) return failed;
-    c->mask = i->mask;
-    c->mask.size = sizeof c->mask;
-    if (i->entry->op.masks & HEED_MASK_KEY_LENGTHS && port_tensor(&c->set, "key_lengths"))
-        c->mask.kinds |= HEED_MASK_KEY_LENGTHS;
     c->text[0] = 0;
     c->sink = (heed_sink){sizeof c->sink, sizeof c->text, c->text};
     c->call = (heed_call){.size = sizeof c->call,
@@ -85,22 +106,27 @@ static int share_memory(const heed_tensor *a, const heed_tensor *b)
     return 0;
 }
 
-/* An output in the memory of the first input must be the same view of it; in the memory of another, it is refused. */
+/* The input whose memory an output may be: the first with the same axes. NULL if it may be none's. */
+static const heed_tensor *place_of(const prepared *c, const entry *e, uint32_t output)
+{
+    for (uint32_t p = 0; entry_port(e, output)->flags & HEED_PORT_IN_PLACE && p < e->op.ports.count; p++)
+        if (entry_port(e, p)->role == HEED_INPUT && !memcmp(&e->axes[p], &e->axes[output], sizeof *e->axes))
+            return c->set.tensor[p];
+    return NULL;
+}
+
+/* An output in the memory of an input must be one that may, and the same view; else it is refused. */
 static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_error *error)
 {
     const entry *e = i->entry;
-    const heed_tensor *first = NULL;
-    for (uint32_t p = 0; p < e->op.ports.count && !first; p++)
-        if (entry_port(e, p)->role == HEED_INPUT) first = c->set.tensor[p];
     for (uint32_t o = 0; o < e->op.ports.count; o++) {
         const heed_tensor *out = c->set.tensor[o];
         if (entry_port(e, o)->role != HEED_OUTPUT || !out || heed_tensor_elements(out) == 0) continue;
         for (uint32_t p = 0; p < e->op.ports.count; p++) {
             const heed_tensor *in = c->set.tensor[p];
             if (p == o || !in || heed_tensor_elements(in) == 0 || !share_memory(in, out)) continue;
-            int same = entry_port(e, o)->flags & HEED_PORT_IN_PLACE && in == first && in->data == out->data &&
-                       in->dtype == out->dtype && in->rank == out->rank &&
-                       !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
+            int same = in == place_of(c, e, o) && in->data == out->data && in->dtype == out->dtype &&
+                       in->rank == out->rank && !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
             if (!same)
                 return error_set(error, HEED_E_ARGUMENT, "%s: port %s shares memory with port %s", e->op.id,
                                  entry_port(e, o)->name, entry_port(e, p)->name);
@@ -169,10 +195,10 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, 
     if (batch < 0 || !i->entry->op.measure_state)
         return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls, so it takes no sequences",
                          i->entry->op.id);
-    if (c.mask.kinds & HEED_MASK_KEY_LENGTHS)
-        return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s: key_lengths and sequences exclude each other: a sequence knows its length",
-                         i->entry->op.id);
+    for (size_t m = 0; m < MASK_PORTS; m++)
+        if (c.mask.kinds & mask_ports[m].kind)
+            return error_set(error, HEED_E_UNSUPPORTED, "%s: %s and sequences exclude each other: %s", i->entry->op.id,
+                             mask_ports[m].port, mask_ports[m].why);
     if (added < 0) added = c.set.axis['T' - 'A'];
     const heed_state *few[FEW], **states = batch <= FEW ? few : arena_take(sizeof *states * (size_t)batch);
     if (!states) return error_memory(error);

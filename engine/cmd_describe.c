@@ -14,7 +14,7 @@ static const char usage[] =
     "usage: heed describe OP [--isa PATH] [--json]\n"
     "\n"
     "  OP          an op's id, attention/softmax, or its name alone if only one kind has it\n"
-    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512 or neon\n"
+    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16 or neon\n"
     "  --json      an object\n";
 
 /* ---- what the numbers of a descriptor are called ---- */
@@ -115,9 +115,10 @@ static void print_ports(const heed_op *op)
             if (p->role != role) continue;
             if (!any++) printf("\n%ss\n", roles[role]);
             dtypes_text(p->dtypes, dtypes, sizeof dtypes);
-            printf("  %-*s  %-*s  %-12s  %s%s%s%s\n", name, p->name, axes, p->axes, dtypes,
+            printf("  %-*s  %-*s  %-12s  %s%s%s%s%s\n", name, p->name, axes, p->axes, dtypes,
                    p->flags & HEED_PORT_OPTIONAL ? "optional; " : "",
-                   p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first input; " : "",
+                   p->flags & HEED_PORT_REPEATS ? "axes of size 1 repeat; " : "",
+                   p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first such input; " : "",
                    role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK ? "one for all layers; " : "", p->doc);
         }
 }
@@ -169,6 +170,10 @@ static void print_text(const heed_engine *engine, uint32_t index)
     for (uint32_t i = 0; i < op->paths.count; i++)
         printf(path_at(op, i) == chosen ? " [%s]" : " %s", path_at(op, i)->name);
     printf("\n");
+    for (uint32_t i = 0; i < op->paths.count; i++)
+        if (path_at(op, i)->flags & HEED_PATH_INEXACT)
+            printf("  inexact    %s gives other bits: it runs where --isa names it, or with accuracy=fast\n",
+                   path_at(op, i)->name);
     if (acts[op->acts]) printf("  acts       %s\n", acts[op->acts]);
     for (size_t i = 0, any = 0; i < MASKS; i++)
         if (op->masks & masks[i].kind) printf("%s%s", any++ ? ", " : "  masks      ", masks[i].how);
@@ -193,9 +198,10 @@ static json_t *json_port(const heed_port *p)
     json_t *dtypes = json_array();
     for (uint32_t d = 0; d < HEED_DTYPES; d++)
         if (p->dtypes & HEED_BIT(d)) json_array_append_new(dtypes, json_string(heed_dtype_name(d)));
-    json_t *port = json_pack("{s:s, s:s, s:s, s:o, s:b, s:b, s:s}", "name", p->name, "role", roles[p->role], "axes",
-                             p->axes, "dtypes", dtypes, "optional", (int)(p->flags & HEED_PORT_OPTIONAL), "in_place",
-                             (int)(p->flags & HEED_PORT_IN_PLACE), "doc", p->doc);
+    json_t *port = json_pack("{s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:s}", "name", p->name, "role", roles[p->role],
+                             "axes", p->axes, "dtypes", dtypes, "optional", (int)(p->flags & HEED_PORT_OPTIONAL),
+                             "in_place", (int)(p->flags & HEED_PORT_IN_PLACE), "repeats",
+                             (int)(p->flags & HEED_PORT_REPEATS), "doc", p->doc);
     if (p->role == HEED_WEIGHT) {
         json_object_set_new(port, "scope", json_string(p->scope == HEED_SCOPE_STACK ? "stack" : "layer"));
         json_object_set_new(port, "init", json_string(inits[p->init]));
@@ -234,15 +240,20 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
     const heed_path *chosen = heed_op_path(engine, index);
-    json_t *paths = json_array(), *kinds = json_array(), *ports = json_array(), *params = json_array();
-    for (uint32_t i = 0; i < op->paths.count; i++) json_array_append_new(paths, json_string(path_at(op, i)->name));
+    json_t *paths = json_array(), *inexact = json_array(), *kinds = json_array(), *ports = json_array(),
+           *params = json_array();
+    for (uint32_t i = 0; i < op->paths.count; i++) {
+        const heed_path *p = path_at(op, i);
+        json_array_append_new(paths, json_string(p->name));
+        if (p->flags & HEED_PATH_INEXACT) json_array_append_new(inexact, json_string(p->name));
+    }
     for (size_t i = 0; i < MASKS; i++)
         if (op->masks & masks[i].kind) json_array_append_new(kinds, json_string(masks[i].name));
     for (uint32_t i = 0; i < op->ports.count; i++) json_array_append_new(ports, json_port(port_at(op, i)));
     for (uint32_t i = 0; i < op->params.count; i++) json_array_append_new(params, json_param(param_at(op, i)));
-    return json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "id", op->id, "version",
-                     op->version, "plugin", heed_op_plugin(engine, index), "paths", paths, "chosen",
-                     chosen ? chosen->name : NULL, "summary", op->summary, "formula", op->formula, "reference",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "id", op->id,
+                     "version", op->version, "plugin", heed_op_plugin(engine, index), "paths", paths, "inexact", inexact,
+                     "chosen", chosen ? chosen->name : NULL, "summary", op->summary, "formula", op->formula, "reference",
                      op->reference, "acts", acts_words[op->acts], "masks", kinds, "state", op->measure_state != NULL,
                      "ports", ports, "params", params);
 }

@@ -12,10 +12,11 @@
 static const char usage[] =
     "usage: heed list [--isa PATH] [--json]\n"
     "\n"
-    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512 or neon\n"
-    "  --json      an array of {id, version, plugin, paths, chosen, summary, reference}\n"
+    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16 or neon\n"
+    "  --json      an array of {id, version, plugin, paths, inexact, chosen, summary, reference}\n"
     "\n"
-    "A path in [ ] is the one that runs here. Plugins are looked for in the folders of HEED_PLUGINS.\n";
+    "A path in [ ] is the one that runs here. One with a ~ gives other bits than the rest, and runs only where --isa\n"
+    "names it or the spec says accuracy=fast. Plugins are looked for in the folders of HEED_PLUGINS.\n";
 
 static const heed_path *path_at(const heed_op *op, uint32_t i) { return (const heed_path *)op->paths.data + i; }
 
@@ -38,8 +39,9 @@ static int print_row(const heed_engine *engine, uint32_t index, const int *width
     if (width) printf("%-*s  %-*s  ", width[OP], op->id, width[PLUGIN], file_name(heed_op_plugin(engine, index)));
     for (uint32_t i = 0; i < op->paths.count; i++) {
         const heed_path *p = path_at(op, i);
-        const char *form = p == chosen ? "%s[%s]" : "%s%s", *blank = i ? " " : "";
-        n += width ? printf(form, blank, p->name) : snprintf(NULL, 0, form, blank, p->name);
+        const char *form = p == chosen ? "%s[%s%s]" : "%s%s%s", *blank = i ? " " : "";
+        const char *tilde = p->flags & HEED_PATH_INEXACT ? "~" : "";
+        n += width ? printf(form, blank, tilde, p->name) : snprintf(NULL, 0, form, blank, tilde, p->name);
     }
     if (width) printf("%*s  %s\n", n < width[PATHS] ? width[PATHS] - n : 0, "", op->summary);
     return n;
@@ -76,11 +78,15 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
     const heed_path *chosen = heed_op_path(engine, index);
-    json_t *paths = json_array();
-    for (uint32_t i = 0; i < op->paths.count; i++) json_array_append_new(paths, json_string(path_at(op, i)->name));
-    return json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:s}", "id", op->id, "version", op->version, "plugin",
-                     heed_op_plugin(engine, index), "paths", paths, "chosen", chosen ? chosen->name : NULL, "summary",
-                     op->summary, "reference", op->reference);
+    json_t *paths = json_array(), *inexact = json_array();
+    for (uint32_t i = 0; i < op->paths.count; i++) {
+        const heed_path *p = path_at(op, i);
+        json_array_append_new(paths, json_string(p->name));
+        if (p->flags & HEED_PATH_INEXACT) json_array_append_new(inexact, json_string(p->name));
+    }
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s}", "id", op->id, "version", op->version, "plugin",
+                     heed_op_plugin(engine, index), "paths", paths, "inexact", inexact, "chosen",
+                     chosen ? chosen->name : NULL, "summary", op->summary, "reference", op->reference);
 }
 
 static int print_json(const heed_engine *engine)

@@ -30,6 +30,7 @@ static const level levels[] = {
     {"scalar", 0},
     {"avx2", HEED_CPU_AVX2},
     {"avx512", HEED_CPU_AVX2 | HEED_CPU_AVX512},
+    {"avx512_bf16", HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16},
     {"neon", HEED_CPU_NEON},
 };
 #define LEVELS (sizeof levels / sizeof *levels)

@@ -2,6 +2,7 @@
  *
  * engine.c: the engine itself: options, features, plugins, pool.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,7 @@ static void choose_paths(heed_engine *engine)
 {
     for (uint32_t i = 0; i < engine->registry.count; i++) {
         entry *e = engine->registry.entries[i];
-        for (uint32_t p = 0; p < e->op.paths.count; p++)
-            if ((entry_path(e, p)->needs & ~engine->features) == 0) e->path = entry_path(e, p);
+        e->path = registry_path(e, engine->features, engine->isa, 0);
     }
 }
 
@@ -26,6 +26,7 @@ heed_engine *heed_engine_new(const heed_options *options, heed_error *error)
     engine->features = cpu_detect();
     const char *isa = o->isa ? o->isa : load_environment("HEED_ISA");
     if (isa && *isa && cpu_mask(isa, &engine->features, error)) goto failed;
+    snprintf(engine->isa, sizeof engine->isa, "%s", isa ? isa : ""); /* whole: it is a name that cpu_mask knows */
     if (o->host) {
         engine->host = o->host;
         engine->lanes = o->threads ? o->threads : 1;
@@ -45,6 +46,7 @@ failed:
 void heed_engine_free(heed_engine *engine)
 {
     if (!engine) return;
+    heed_instance_close(engine->merge);
     pool_free(engine->pool);
     registry_free(&engine->registry);
     free(engine);

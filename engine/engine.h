@@ -9,7 +9,7 @@
  *   vet       descriptors, checked, copied  call      one run
  *   registry  all ops                       sequence  pages
  *   topology  the machine and the plan      pool      threads
- *   npy, weights, dlpack   tensors from and to elsewhere
+ *   npy, weights, dlpack   tensors from and to elsewhere      merge   an op as a function
  *   stack, session         a network from a spec, and a text that runs through it (stack.h)
  *   stack_plan, stack_weights, stack_step, stack_position   the parts that stack is built from
  */
@@ -32,8 +32,8 @@ HEED_LOCAL const char *error_nearest(const char *word, const char *const *names,
 /* ---- cpu.c ---- */
 
 HEED_LOCAL uint64_t cpu_detect(void);                 /* set of HEED_CPU_* that can run here, XCR0 included */
-/* Lowers `features` to those of a named path: "scalar", "avx2", "avx512", "neon"; "all", "" and NULL leave them. A name
- * that needs what `features` lack is an error, and so is one that does not exist. */
+/* Lowers `features` to those of a named path: "scalar", "avx2", "avx512", "avx512_bf16", "neon"; "all", "" and NULL leave
+ * them. A name that needs what `features` lack is an error, and so is one that does not exist. */
 HEED_LOCAL int32_t cpu_mask(const char *isa, uint64_t *features, heed_error *error);
 /* Name of the index-th path that `features` can run, lowest first; NULL behind the last. */
 HEED_LOCAL const char *cpu_path(uint64_t features, uint32_t index);
@@ -53,6 +53,7 @@ HEED_LOCAL int32_t trust_check(int fd, const char *path, heed_error *error);
 /* ---- registry.c: vetted copies of descriptors ---- */
 
 #define PORT_MAX 32 /* of one op */
+#define REPEATS_MAX 4 /* ports that repeat */
 #define PARAM_MAX 64
 #define PATH_MAX_COUNT 16
 
@@ -67,7 +68,7 @@ typedef struct entry {
     heed_op op;           /* tables packed with stride sizeof */
     const char *plugin;   /* path of the .so */
     port_axes axes[PORT_MAX];
-    const heed_path *path; /* chosen under the engine's mask, NULL if none runs here */
+    const heed_path *path; /* chosen under the engine's mask */
 } entry;
 
 static inline const heed_port *entry_port(const entry *e, uint32_t i)
@@ -98,6 +99,9 @@ typedef struct registry {
 
 HEED_LOCAL int32_t registry_add(registry *r, entry *e, heed_error *error); /* refuses a second op of the same id */
 HEED_LOCAL const entry *registry_find(const registry *r, const char *id);
+/* The path that `features` run: the last one, but one that gives other bits (HEED_PATH_INEXACT) only if `isa` is its very
+ * name or `fast` is set. `isa` may be NULL. */
+HEED_LOCAL const heed_path *registry_path(const entry *e, uint64_t features, const char *isa, int fast);
 HEED_LOCAL int32_t registry_refuse(registry *r, const char *path, const char *reason);
 /* Takes back all that a plugin that is refused after all has left: its entries (`plugin` is compared as a pointer), and
  * the blocks above `block_count`. */
@@ -246,18 +250,19 @@ struct resolved {
     heed_value *value;   /* [params], defaults filled in */
     resolved **child;    /* [params], NULL where the param is no op or left out */
     heed_mask mask;      /* from the engine's keys causal, window, prefix, sinks */
+    uint32_t fast;       /* from its key accuracy: a path that gives other bits may be chosen */
 };
 
 /* `kind` ("attention") completes a name without one; NULL: the id must be whole. NULL and a sentence with a caret under
  * the place for an unknown op, key or word, a wrong type, a value out of range, a mask kind that the op does not honour. */
 HEED_LOCAL resolved *resolve(const registry *r, const spec *s, const spec_node *n, const char *kind, heed_error *error);
 HEED_LOCAL void resolve_free(resolved *op);
-/* Canonical: the whole id, then what differs from the defaults, params in table order, then mask keys. malloc'ed. */
+/* Canonical: the whole id, then what differs from the defaults: params in table order, mask keys, accuracy. malloc'ed. */
 HEED_LOCAL char *resolve_print(const resolved *op);
 
 /* ---- bind.c ---- */
 
-/* The tensors and sizes of one call while they are put together. */
+/* The tensors and sizes of one call while they are put together. Not to be moved: `tensor` may point at `repeated`. */
 typedef struct binding_set {
     const entry *entry;
     const heed_tensor *tensor[PORT_MAX]; /* by port */
@@ -265,6 +270,7 @@ typedef struct binding_set {
     const char *axis_port[HEED_AXES];    /* the port that fixed it, for errors */
     int64_t leading[HEED_MAX_RANK];      /* the sizes behind "..." */
     int n_leading;                       /* -1: not known yet */
+    heed_tensor repeated[REPEATS_MAX];   /* views of inputs that repeat, with the call's sizes */
 } binding_set;
 
 HEED_LOCAL void bind_start(binding_set *set, const entry *e, const int64_t *known);
@@ -314,9 +320,11 @@ HEED_LOCAL void sequence_advance(heed_sequence *s, int64_t n);
 struct heed_engine {
     registry registry;
     uint64_t features; /* after the mask */
+    char isa[16];      /* the path that was asked for; "" = none */
     const heed_host *host;
     pool *pool;        /* NULL with an application's own host */
     uint32_t lanes;    /* of an application's own host */
+    heed_instance *_Atomic merge; /* merge/attention, once it has been asked for */
 };
 
 #endif

@@ -5,6 +5,7 @@ heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h
 noinst_LTLIBRARIES += engine/libcore.la
 engine_libcore_la_SOURCES = engine/engine.h engine/stack.h \
   engine/arena.c engine/bind.c engine/call.c engine/cpu.c engine/dlpack.c engine/engine.c engine/error.c engine/instance.c engine/load.c \
+  engine/merge.c \
   engine/npy.c engine/pool.c engine/registry.c engine/resolve.c engine/sequence.c engine/session.c engine/spec.c \
   engine/stack.c engine/stack_plan.c engine/stack_position.c engine/stack_step.c engine/stack_weights.c \
   engine/tensor.c engine/topology.c engine/trust.c engine/vet.c engine/weights.c

@@ -44,7 +44,8 @@ typedef struct heed_options {
     uint32_t smt;          /* 1: a worker a hardware thread, not a core */
     const char
         *plugins; /* folders to load plugins from, separated by ':'; NULL = HEED_PLUGINS, else the installed ones */
-    const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; NULL = HEED_ISA, else all */
+    const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon", or "avx512_bf16", which gives
+                              other bits than these and is never used unasked; NULL = HEED_ISA, else all */
     const heed_host *host; /* an application's own pool: its parallel_for is used, and no thread is made. NULL: ours.
                               Then `threads` must say how many lanes it has. */
 } heed_options;
@@ -111,6 +112,16 @@ HEED_API int32_t heed_run(const heed_instance *instance, const heed_binding *in,
 /* What a call of these shapes costs, by the op's heed.cost/1; data may be NULL. HEED_E_UNSUPPORTED if it has none. [any] */
 HEED_API int32_t heed_estimate(const heed_instance *instance, const heed_binding *in, uint32_t n_in, heed_cost *cost,
                                heed_error *error);
+
+/* Merges what two attentions of the same queries, over two sets of keys with none in common, gave: (out, lse) is then what
+ * one attention over all these keys gives, but for rounding. a, b and out are [B, T, H, E] (float32, float16, bfloat16),
+ * the three lse [B, T, H] (float32), as ports `out` and `lse` of attention/softmax; all are the caller's. out may be the very
+ * view a, and lse lse_a, so that parts are added up in place; lse NULL is not wanted. A side without a key in a row
+ * (-inf) leaves the other's bits as they are; the bits do not depend on which side is a. NaNs pass on. Errors: as of
+ * heed_run; HEED_E_ARGUMENT if no plugin has merge/attention, which does the work. arXiv 2205.14135, section 3.1; a prefix that
+ * sequences share and each one's own end: arXiv 2402.05099, section 3.1. [any] */
+HEED_API int32_t heed_merge(heed_engine *engine, const heed_tensor *a, const heed_tensor *lse_a, const heed_tensor *b,
+                            const heed_tensor *lse_b, heed_tensor *out, heed_tensor *lse, heed_error *error);
 
 /* ---- what an op remembers of one sequence ---- */
 

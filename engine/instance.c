@@ -8,15 +8,12 @@
 
 #include "engine.h"
 
-static const heed_path *choose_path(const heed_engine *engine, const entry *e, const char *isa, heed_error *error)
+static const heed_path *choose_path(const heed_engine *engine, const resolved *op, const char *isa, heed_error *error)
 {
     uint64_t features = engine->features;
-    if (!isa) return e->path;
+    if (!isa && !op->fast) return op->entry->path;
     if (cpu_mask(isa, &features, error)) return NULL;
-    const heed_path *best = NULL;
-    for (uint32_t i = 0; i < e->op.paths.count; i++)
-        if ((entry_path(e, i)->needs & ~features) == 0) best = entry_path(e, i);
-    return best;
+    return registry_path(op->entry, features, isa ? isa : engine->isa, (int)op->fast);
 }
 
 heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink)
@@ -115,7 +112,7 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
 heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening, heed_error *error)
 {
     const entry *e = op->entry;
-    const heed_path *path = choose_path(engine, e, opening ? opening->isa : NULL, error);
+    const heed_path *path = choose_path(engine, op, opening ? opening->isa : NULL, error);
     if (!path) return NULL;
     size_t params = e->op.params.count + 1; /* never 0 */
     heed_instance *i = calloc(1, sizeof *i);

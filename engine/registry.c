@@ -55,6 +55,17 @@ const entry *registry_find(const registry *r, const char *id)
     return found ? r->entries[at] : NULL;
 }
 
+const heed_path *registry_path(const entry *e, uint64_t features, const char *isa, int fast)
+{
+    const heed_path *best = NULL;
+    for (uint32_t i = 0; i < e->op.paths.count; i++) {
+        const heed_path *p = entry_path(e, i);
+        int other_bits = (p->flags & HEED_PATH_INEXACT) != 0, asked_for = fast || (isa && !strcmp(isa, p->name));
+        if (!(p->needs & ~features) && (!other_bits || asked_for)) best = p;
+    }
+    return best;
+}
+
 int32_t registry_refuse(registry *r, const char *path, const char *reason)
 {
     if (!grow(&r->refusals, r->refusal_count, sizeof *r->refusals)) return HEED_E_MEMORY;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * resolve.c: a spec's tree to an op: which entry, the value of each param, the mask, the ops inside; and back to text.
+ * resolve.c: a spec's tree to an op: which entry, the value of each param, the mask, the accuracy, the ops inside; and
+ * back to text.
  *
  * It opens nothing and looks at no tensor. What params an op has comes from its table, what the mask keys mean from the
  * table below. Invariant: two specs with the same canonical text resolve to the same thing, bit for bit: `given` is 1
@@ -115,6 +116,16 @@ static int32_t read_sinks(const context *c, const spec_node *n, heed_mask *mask)
 }
 
 static void print_sinks(FILE *out, const heed_mask *mask) { fprintf(out, "%lld", (long long)mask->sinks); }
+
+/* ---- accuracy: the engine's own too, for every op ---- */
+
+/* exact: a path whose bits all paths share. fast: the highest path that runs here, also one that gives other bits; where
+ * the op or the machine has none, that is an exact one. */
+static int32_t read_accuracy(const context *c, const spec_node *n, resolved *op)
+{
+    op->fast = is_word(n, "fast");
+    return op->fast || is_word(n, "exact") ? HEED_OK : spec_takes(c->s, n, "accuracy", "exact or fast", c->error);
+}
 
 /* ---- names, for errors ---- */
 
@@ -306,6 +317,7 @@ static void keys_of(const entry *e, names *keys)
     for (size_t i = 0; i < MASK_KEYS; i++) {
         if (e->op.masks & mask_keys[i].kind) add_name(keys, mask_keys[i].key);
     }
+    add_name(keys, "accuracy");
 }
 
 static int32_t unknown_key(const context *c, const spec_arg *arg, const entry *e)
@@ -314,8 +326,7 @@ static int32_t unknown_key(const context *c, const spec_arg *arg, const entry *e
     names keys = {.count = 0};
     keys_of(e, &keys);
     suggest(hint, sizeof hint, &keys, arg->key, "it takes");
-    return FAIL(c, arg->key_at, "unknown key " SPEC_QUOTE " of %s%s", SPEC_QUOTED(arg->key), e->op.id,
-                keys.count ? hint : ", which takes none");
+    return FAIL(c, arg->key_at, "unknown key " SPEC_QUOTE " of %s%s", SPEC_QUOTED(arg->key), e->op.id, hint);
 }
 
 /* The n-th argument without a key, and there are fewer OP params. */
@@ -329,12 +340,14 @@ static int32_t needs_key(const context *c, const spec_arg *arg, const entry *e, 
     return FAIL(c, arg->key_at, "%s takes nothing without a key%s", e->op.id, hint);
 }
 
-static int32_t read_mask_key(const context *c, const spec_arg *arg, const entry *e, heed_mask *mask)
+static int32_t read_engine_key(const context *c, const spec_arg *arg, resolved *op)
 {
+    const entry *e = op->entry;
     const struct mask_key *m = find_mask_key(arg->key);
+    if (!strcmp(arg->key, "accuracy")) return read_accuracy(c, arg->value, op);
     if (!m) return unknown_key(c, arg, e);
     if (!(e->op.masks & m->kind)) return FAIL(c, arg->key_at, "%s does not honour the mask %s", e->op.id, m->key);
-    return m->read(c, arg->value, mask);
+    return m->read(c, arg->value, &op->mask);
 }
 
 static int32_t read_args(const context *c, const spec_node *n, resolved *op)
@@ -353,7 +366,7 @@ static int32_t read_args(const context *c, const spec_node *n, resolved *op)
             seen |= (uint64_t)1 << at;
             code = read_value(c, arg->value, p, &op->value[at], &op->child[at]);
         } else {
-            code = arg->key ? read_mask_key(c, arg, e, &op->mask) : needs_key(c, arg, e, position);
+            code = arg->key ? read_engine_key(c, arg, op) : needs_key(c, arg, e, position);
         }
         if (code) return code;
         position += !arg->key;
@@ -444,6 +457,10 @@ static void print_op(FILE *out, const resolved *op)
         if (!(op->mask.kinds & mask_keys[i].kind)) continue;
         fprintf(out, "%s%s=", between, mask_keys[i].key);
         mask_keys[i].print(out, &op->mask);
+        between = ", ";
+    }
+    if (op->fast) {
+        fprintf(out, "%saccuracy=fast", between);
         between = ", ";
     }
     if (*between == ',') fputc(')', out);

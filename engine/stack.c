@@ -74,7 +74,8 @@ static int32_t remember(stack_builder *b, const heed_instance *i, int32_t *memor
     *memory = -1;
     if (b->dry) return HEED_OK;
     if (!i->entry->op.measure_state) b->stack->forgets = i->entry->op.id;
-    if (!i->entry->op.measure_state || !(i->mask.kinds & HEED_MASK_CAUSAL)) b->stack->whole = 1;
+    int looks_ahead = !(i->mask.kinds & HEED_MASK_CAUSAL) || i->mask.kinds & HEED_MASK_PREFIX;
+    if (!i->entry->op.measure_state || looks_ahead) b->stack->whole = 1;
     if (!i->entry->op.measure_state) return HEED_OK;
     const heed_instance **slot = stack_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
     if (!slot) return error_memory(b->error);

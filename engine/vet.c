@@ -189,7 +189,8 @@ static int32_t check_port(registry *r, heed_port *p, port_axes *axes, heed_error
     TRY(vet_text(r, &p->axes, TEXT_MAX, "axes", error));
     TRY(vet_text(r, &p->doc, TEXT_MAX, "doc", error));
     if (p->role > HEED_OUTPUT) FAIL("its role %u is unknown", p->role);
-    if (p->flags & ~(HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE | HEED_PORT_REPEATS)) FAIL("its flags 0x%x are unknown", p->flags);
+    if (p->flags & ~(HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE | HEED_PORT_REPEATS))
+        FAIL("its flags 0x%x are unknown", p->flags);
     if ((p->flags & HEED_PORT_IN_PLACE) && p->role != HEED_OUTPUT) FAIL("its flag IN_PLACE is for outputs only");
     if ((p->flags & HEED_PORT_REPEATS) && p->role != HEED_INPUT) FAIL("its flag REPEATS is for inputs only");
     if (!p->dtypes || p->dtypes >= HEED_BIT(HEED_DTYPES)) FAIL("its dtypes 0x%x are none or unknown", p->dtypes);
@@ -225,6 +226,28 @@ static int32_t check_outputs(const entry *e, heed_error *error)
         for (int a = 0; a < e->axes[i].count; a++)
             if (!(known & 1u << (e->axes[i].letter[a] - 'A')))
                 FAIL("port %s has the axis %c, which no input, weight or param has", p->name, e->axes[i].letter[a]);
+    }
+    return HEED_OK;
+}
+
+/* How long an axis of size 1 is to be, an input without which there is no call must say. */
+static int32_t check_repeats(const entry *e, heed_error *error)
+{
+    uint32_t known = 0, repeats = 0;
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const heed_port *p = entry_port(e, i);
+        if (p->role == HEED_INPUT && !(p->flags & (HEED_PORT_OPTIONAL | HEED_PORT_REPEATS)))
+            known |= letters_of(&e->axes[i]);
+    }
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const heed_port *p = entry_port(e, i);
+        if (!(p->flags & HEED_PORT_REPEATS)) continue;
+        if (++repeats > REPEATS_MAX) FAIL("more than %d of its ports are REPEATS", REPEATS_MAX);
+        if (e->axes[i].leading) FAIL("port %s is REPEATS, but has the axes \"...\"", p->name);
+        for (int a = 0; a < e->axes[i].count; a++)
+            if (!(known & 1u << (e->axes[i].letter[a] - 'A')))
+                FAIL("port %s is REPEATS, but no input that is always there has its axis %c", p->name,
+                     e->axes[i].letter[a]);
     }
     return HEED_OK;
 }
@@ -315,6 +338,8 @@ static int32_t check_paths(const entry *e, heed_error *error)
     uint32_t n = e->op.paths.count, forward = 0, outputs = 0;
     if (entry_path(e, 0)->needs)
         FAIL("path %s, the first, does not run everywhere (needs is not 0)", entry_path(e, 0)->name);
+    if (entry_path(e, 0)->flags & HEED_PATH_INEXACT)
+        FAIL("path %s, the first, is INEXACT: it is what the others are held against", entry_path(e, 0)->name);
     for (uint32_t i = 0; i < n; i++) forward += entry_path(e, i)->forward != NULL;
     if (forward && forward != n) FAIL("only %u of its %u paths have the function forward", forward, n);
     for (uint32_t i = 0; i < e->op.ports.count; i++) outputs += entry_port(e, i)->role == HEED_OUTPUT;
@@ -362,6 +387,7 @@ static int32_t check_op(registry *r, entry *e, heed_error *error)
     CHECK_EACH("param", heed_param, params, key, check_param(r, t + i, &why));
     CHECK_EACH("path", heed_path, paths, name, check_path(r, t + i, &why));
     TRY(check_outputs(e, error));
+    TRY(check_repeats(e, error));
     return check_paths(e, error);
 }
 

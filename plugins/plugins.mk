@@ -12,6 +12,10 @@ pkglib_LTLIBRARIES += plugins/attention_softmax.la
 plugins_attention_softmax_la_SOURCES = plugins/attention/softmax/softmax.c plugins/attention/softmax/softmax_kernel.h
 plugins_attention_softmax_la_LDFLAGS = $(plugin_ldflags)
 
+pkglib_LTLIBRARIES += plugins/merge_attention.la
+plugins_merge_attention_la_SOURCES = plugins/merge/attention/attention.c plugins/merge/attention/attention_kernel.h
+plugins_merge_attention_la_LDFLAGS = $(plugin_ldflags)
+
 pkglib_LTLIBRARIES += plugins/norm_rms.la
 plugins_norm_rms_la_SOURCES = plugins/norm/rms/rms.c plugins/norm/rms/rms_kernel.h
 plugins_norm_rms_la_LDFLAGS = $(plugin_ldflags)

@@ -19,3 +19,4 @@
     {"position/sinusoidal", "B=2,T=33,M=65", 0, 0x6a31be45da40c273},
     {"position/sinusoidal(layout=half)", "B=1,T=40,M=48", 0, 0x1a2a0cac71687714},
     {"loss/cross_entropy", "x=11,V=257", 0, 0xfa390a10dd47b758},
+    {"merge/attention", "B=2,T=19,H=3,E=37", 0, 0x719ac81d98320b8b},

@@ -928,7 +928,7 @@ static const struct fault {
     {NULL, "out", SAME, 0, 0, "v", {"port out", "memory", "port v"}},
     {NULL, "k", ENDLESS, 3, (int64_t)1 << 61, "q", {"port q", "too large"}},
     {NULL, "v", ENDLESS, 2, (int64_t)1 << 61, "k", {"port k", "too large"}},
-    {"attention/softmax(causal=true, window=3)", "q", DROP, 0, 0, NULL, {"window"}},
+    {"attention/softmax(causal=true, window=-3)", "q", DROP, 0, 0, NULL, {"window is -3"}},
     {"attention/softmax(scale=0)", "q", DROP, 0, 0, NULL, {"scale is 0"}},
     {"attention/softmax(position=rope)", "q", DROP, 0, 0, NULL, {"position/rope", "does not act on scores"}},
 };

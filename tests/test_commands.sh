@@ -64,11 +64,14 @@ holds() {
 }
 untouched() { cmp -s "$1" old || { echo "# $1 has changed"; return 1; } }
 
-# Numbers of float32 in octal.
-zero='\000\000\000\000' one='\000\000\200\077' two='\000\000\000\100' three='\000\000\100\100' four='\000\000\200\100'
+# Numbers of float32 in octal, `hidden` is -infinity; and of int64.
+zero='\000\000\000\000' hidden='\000\000\200\377' one='\000\000\200\077' two='\000\000\000\100' three='\000\000\100\100' four='\000\000\200\100'
+seven='\007\000\000\000\000\000\000\000' minus='\377\377\377\377\377\377\377\377'
 npy q.npy '<f4' '(1, 4, 2, 1)' $zero$zero$zero$zero$zero$zero$zero$zero
 npy k.npy '<f4' '(1, 4, 1, 1)' $one$two$three$four
 npy v.npy '<f4' '(1, 4, 1, 1)' $one$two$three$four
+npy q4.npy '<f4' '(1, 4)' $one$one$one$one
+npy bias2.npy '<f4' '(1, 1, 1, 2)' $one$one
 npy x.npy '<f4' '(1, 2)' $three$four
 npy gain.npy '<f4' '(2,)' $two$one
 npy wide.npy '<f4' '(4,)' $one$one$one$one
@@ -114,7 +117,7 @@ try 0 list && quiet && prints attention/softmax && prints attention_softmax.so &
 report 'list'
 try 0 list --json && quiet && prints '"id": "attention/softmax"' && prints '"chosen": "'; report 'list --json'
 if command -v jq >/dev/null; then
-    jq -e 'length > 0 and all(.[]; keys == ["chosen", "id", "paths", "plugin", "reference", "summary", "version"])
+    jq -e 'length > 0 and all(.[]; keys == ["chosen", "id", "inexact", "paths", "plugin", "reference", "summary", "version"])
            and all(.[]; . as $op | .paths | index($op.chosen))' out >page 2>>err
     report 'list --json: these keys, no others'
 fi
@@ -162,6 +165,30 @@ for threads in 1 2 3; do
 done
 try 0 run attention/softmax $qkv -i key_lengths=lengths.npy -o out=o.npy && holds o.npy 2 2 2 2 2 2 2 2
 report 'run: an optional input'
+# Queries and keys 0 and 3 are of document 7, the others of -1; scores are 0, so an output is a mean of values 1 2 3 4.
+npy documents.npy '<i8' '(1, 4)' "$seven$minus$minus$seven"
+npy asked.npy '<i4' '(1, 4)' '\007\000\000\000\377\377\377\377\007\000\000\000\007\000\000\000'
+try 0 run attention/softmax $qkv -i documents=documents.npy -o out=o.npy && quiet &&
+    holds o.npy 2.5 2.5 2.5 2.5 2.5 2.5 2.5 2.5
+report 'run: documents, of int64'
+try 0 run 'attention/softmax(causal=true)' $qkv -i documents=documents.npy -i query_documents=asked.npy -o out=o.npy &&
+    quiet && holds o.npy 1 1 2 2 1 1 2.5 2.5
+report 'run: documents of the queries, of int32'
+npy bias.npy '<f4' '(1, 1, 1, 4)' "$zero$hidden$zero$hidden"
+try 0 run attention/softmax $qkv -i bias=bias.npy -o out=o.npy && quiet && holds o.npy 2 2 2 2 2 2 2 2
+report 'run: a bias that repeats'
+npy sinks.npy '<f4' '(2,)' "$zero$hidden"
+for option in -i -w; do
+    try 0 run attention/softmax $qkv $option sink_logits=sinks.npy -o out=o.npy && quiet &&
+        holds o.npy 2 2.5 2 2.5 2 2.5 2 2.5
+    report "run $option: learned sinks"
+done
+try 0 run 'attention/softmax(causal=true, window=1, sinks=1)' $qkv -o out=o.npy && quiet &&
+    holds o.npy 1 1 1.5 1.5 2 2 2.6666667 2.6666667
+report 'run: a window with sinks'
+try 0 run 'attention/softmax(causal=true, prefix=3, accuracy=fast)' $qkv -o out=o.npy -o lse=l.npy && quiet &&
+    holds o.npy 2 2 2 2 2 2 2.5 2.5
+report 'run: a prefix; accuracy=fast'
 try 0 run 'attention/softmax(position=position/alibi)' $qkv -o lse=l.npy && quiet
 report 'run: the heads are known to position/alibi'
 try 0 run 'norm/rms(eps=0)' -i x=x.npy -o out=y.npy && holds y.npy 0.8485281 1.1313708
@@ -209,6 +236,9 @@ refuses 1 "a.astype('float32')" norm/rms -i x=double.npy -o out=kept.npy
 refuses 1 'not a .npy file' norm/rms -i x=old -o out=kept.npy
 refuses 1 'port v: axis G is 2, but in port k 1' attention/softmax -i q=q.npy -i k=k.npy -i v=q.npy $o
 refuses 1 'port gain: axis M is 4, but in port x 2' norm/rms -i x=x.npy -w gain=wide.npy -o out=kept.npy
+refuses 1 'port documents: dtype f32 is not taken here; it takes i32, i64' attention/softmax $qkv -i documents=q4.npy $o
+refuses 1 'query_documents needs the input documents' attention/softmax $qkv -i query_documents=asked.npy $o
+refuses 1 'port bias: axis S is 2, but in port k 4; 1 fits any size' attention/softmax $qkv -i bias=bias2.npy $o
 refuses 1 'does nothing by itself' position/alibi -o out=kept.npy
 refuses 1 'No such file or directory' attention/softmax $qkv -o out=kept.npy -o lse=nowhere/new.npy
 refuses 1 'Is a directory' attention/softmax $qkv -o out=kept.npy -o lse=plugins

@@ -455,6 +455,13 @@ static void fill_sample(sample *s)
     SIN(role, s->port[X].role = 3, "port 0 (x): its role 3")                                                          \
     SIN(port_flags, s->port[X].flags = 8, "flags 0x8")                                                                \
     SIN(repeats, s->port[W].flags = HEED_PORT_REPEATS, "REPEATS is for inputs")                                       \
+    SIN(repeats_dots, s->port[X].flags = HEED_PORT_REPEATS, "REPEATS, but has the axes \"...\"")                        \
+    SIN(repeats_alone, (s->port[X].flags = HEED_PORT_REPEATS, s->port[X].axes = "M", s->port[OUT].axes = "N"),        \
+        "port x is REPEATS, but no input that is always there has its axis M")                                        \
+    SIN(repeats_right, (s->port[BIAS].role = HEED_INPUT, s->port[BIAS].flags |= HEED_PORT_REPEATS,                    \
+                        s->port[BIAS].axes = "M M"), "")                                                              \
+    SIN(repeats_weight, (s->port[BIAS].role = HEED_INPUT, s->port[BIAS].flags |= HEED_PORT_REPEATS),                  \
+        "port bias is REPEATS, but no input that is always there has its axis N")                                     \
     SIN(in_place, s->port[W].flags = HEED_PORT_IN_PLACE, "IN_PLACE is for outputs")                                   \
     SIN(no_input, (s->port[X].role = HEED_WEIGHT, s->port[OUT].axes = "M"), "there is no input")                      \
     SIN(no_dtype, s->port[X].dtypes = 0, "dtypes 0x0")                                                                \
@@ -503,7 +510,9 @@ static void fill_sample(sample *s)
     SIN(first_path, s->path[0].needs = HEED_CPU_NEON, "does not run everywhere")                                      \
     SIN(path_twice, s->path[1].name = "scalar", "paths 0 and 1 are both named scalar")                                \
     SIN(path_name, s->path[1].name = "AVX2", "path 1 (?): its name is not a word")                                    \
-    SIN(path_flags, s->path[1].flags = 2, "path 1 (avx2): its flags 0x2 are unknown")                                  \
+    SIN(path_flags, s->path[1].flags = 2, "path 1 (avx2): its flags 0x2 are unknown")                                 \
+    SIN(path_inexact, s->path[1].flags = HEED_PATH_INEXACT, "")                                                       \
+    SIN(first_inexact, s->path[0].flags = HEED_PATH_INEXACT, "path scalar, the first, is INEXACT")                    \
     SIN(path_hole, s->path[1].forward = NULL, "path 1 (avx2): it has no function")                                    \
     SIN(path_mixed, s->path[0].forward = NULL, "only 2 of its 3 paths")                                               \
     SIN(no_output, s->op.ports.count = 3, "no port is an output")
@@ -565,6 +574,26 @@ static void test_growth(void **state)
     registry_free(&r);
 }
 
+/* An inexact path runs for who asks for it, by its very name or by fast, and for nobody else. */
+static void test_inexact_path(void **state)
+{
+    (void)state;
+    static const struct { uint64_t features; const char *isa; int fast; const char *path; } cases[] = {
+        {HEED_CPU_AVX2, NULL, 0, "avx2"},       {HEED_CPU_AVX2, "", 0, "avx2"},     {HEED_CPU_AVX2, "rough", 0, "rough"},
+        {HEED_CPU_AVX2, "roughly", 0, "avx2"},  {HEED_CPU_AVX2, NULL, 1, "rough"},  {HEED_CPU_AVX2, "avx2", 1, "rough"},
+        {0, NULL, 1, "scalar"},                 {0, "rough", 0, "scalar"},          {0, NULL, 0, "scalar"},
+    };
+    registry r = {0};
+    sample s;
+    fill_sample(&s);
+    s.path[2] = (heed_path){sizeof(heed_path), HEED_PATH_INEXACT, HEED_CPU_AVX2, "rough", forward, NULL};
+    const entry *e = vet_op(&r, &s.op, "/plugin.so", NULL);
+    assert_non_null(e);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(registry_path(e, cases[i].features, cases[i].isa, cases[i].fast)->name, cases[i].path);
+    registry_free(&r);
+}
+
 static void test_registry(void **state)
 {
     (void)state;
@@ -595,7 +624,8 @@ int main(void)
         cmocka_unit_test(test_hostile_modules), cmocka_unit_test(test_broken_files), cmocka_unit_test(test_trust),
         cmocka_unit_test(test_sticky), cmocka_unit_test(test_trust_check), cmocka_unit_test(test_folders),
         cmocka_unit_test(test_environment), cmocka_unit_test(test_rounding), cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_descriptors), cmocka_unit_test(test_growth), cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_descriptors), cmocka_unit_test(test_growth), cmocka_unit_test(test_inexact_path),
+        cmocka_unit_test(test_registry),
     };
     const char *modules_folder = getenv("HEED_TEST_LIBS"), *plugins = getenv("HEED_PLUGINS");
     if (!modules_folder || !plugins || !realpath(modules_folder, libs)) {

@@ -113,6 +113,17 @@ static void test_feedforward(void **state)
     }
 }
 
+static void test_merge(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(hurt); i++)
+        check_axes("merge/attention", i % 2 ? "lse" : NULL, HEED_F32, i % 3 == 0 ? 30 : 1, "B=2,T=%d,H=3,E=%d",
+                   hurt[COUNT(hurt) - 1 - i] % 40, hurt[i]);
+    for (size_t d = 1; d < COUNT(float_dtypes); d++)
+        check_axes("merge/attention", NULL, float_dtypes[d], 1, "B=1,T=37,H=4,E=67");
+    check_axes("merge/attention", NULL, HEED_F32, 1, "B=1,T=300,H=8,E=64");
+}
+
 static void test_embed(void **state)
 {
     (void)state;
@@ -310,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_projection),
         cmocka_unit_test(test_feedforward),
+        cmocka_unit_test(test_merge),
         cmocka_unit_test(test_embed),
         cmocka_unit_test(test_loss),
         cmocka_unit_test(test_rope),

@@ -129,6 +129,13 @@ static const struct {
     {"softmax(window=8:0)", "attention/softmax(window=8)"},
     {"softmax(window=8:1e1)", "attention/softmax(window=8:10)"},
     {"softmax(prefix=0, sinks=0)", "attention/softmax"},
+    {"softmax(accuracy=exact)", "attention/softmax"},
+    {"softmax(accuracy=fast)", "attention/softmax(accuracy=fast)"},
+    {"softmax(accuracy=fast, alibi(accuracy=fast), window=3, causal=offset:0, scale=2)",
+     "attention/softmax(scale=2, position=position/alibi(accuracy=fast), causal=offset:0, window=3, accuracy=fast)"},
+    {"softmax(window=1099511627776:1099511627776, prefix=1099511627776, sinks=1e12, causal=offset:-1099511627776)",
+     "attention/softmax(causal=offset:-1099511627776, window=1099511627776:1099511627776, prefix=1099511627776, "
+     "sinks=1000000000000)"},
     {"window(left=256, sinks=4, strict=false)", "attention/window(sinks=4, strict=false)"},
     {"window(right=9007199254740993)", "attention/window(right=9007199254740993)"},
     {"window(right=9223372036854775807)", "attention/window(right=9223372036854775807)"},
@@ -189,8 +196,10 @@ static void values_are_filled_in(void **state)
     resolve_free(op);
     spec_free(s);
 
-    s = spec_parse("softmax(window=9:2, rope(width=3))", 0, &e);
+    s = spec_parse("softmax(window=9:2, rope(width=3, accuracy=fast))", 0, &e);
     op = resolve(&ops, s, s->op, "attention", &e);
+    assert_int_equal(op->fast, 0);
+    assert_int_equal(op->child[2]->fast, 1);
     assert_int_equal(op->mask.kinds, HEED_MASK_WINDOW);
     assert_int_equal(op->mask.left, 9);
     assert_int_equal(op->mask.right, 2);
@@ -309,16 +318,17 @@ static const struct {
     {0, "window(^lef=2)", "unknown key \"lef\" of attention/window; nearest is \"left\""},
     {0, "window(^Left=2)", "unknown key \"Left\" of attention/window; nearest is \"left\""},
     {0, "window(^cuasal=true)", "unknown key \"cuasal\" of attention/window; nearest is \"causal\""},
-    {0, "window(^foo=2)", "unknown key \"foo\" of attention/window; it takes left, right, sinks, strict, causal"},
+    {0, "window(^foo=2)", "unknown key \"foo\" of attention/window; it takes left, right, sinks, strict, causal, accuracy"},
     {0, "softmax(^alibi=1)",
         "unknown key \"alibi\" of attention/softmax; it takes scale, softcap, position, second, "
-        "causal, window, prefix, sinks"},
-    {0, "position/alibi(^a=1)", "unknown key \"a\" of position/alibi, which takes none"},
-    {0, "window(^256)", "attention/window takes nothing without a key; keys are left, right, sinks, strict, causal"},
+        "causal, window, prefix, sinks, accuracy"},
+    {0, "position/alibi(^a=1)", "unknown key \"a\" of position/alibi; it takes accuracy"},
+    {0, "window(^256)",
+        "attention/window takes nothing without a key; keys are left, right, sinks, strict, causal, accuracy"},
     {0, "softmax(alibi, alibi, ^alibi)",
         "attention/softmax takes only 2 without a key; keys are scale, softcap, position, second, "
-        "causal, window, prefix, sinks"},
-    {0, "position/alibi(^256)", "position/alibi takes nothing without a key"},
+        "causal, window, prefix, sinks, accuracy"},
+    {0, "position/alibi(^256)", "position/alibi takes nothing without a key; keys are accuracy"},
     {0, "softmax(position=alibi, ^rope)", "\"position\" is given twice"},
     {0, "softmax(rope, ^position=alibi)", "\"position\" is given twice"},
     {0, "^feedforward/swiglu", "feedforward/swiglu needs the key \"hidden\": hidden width"},
@@ -365,7 +375,29 @@ static const struct {
     {0, "softmax(window=^:3)", "the left of window takes a whole number, not \"\""},
     {0, "softmax(window=3:^-1)", "the right of window is -1, but must be from 0 to 1099511627776"},
     {0, "softmax(window=^[3])", "window takes a whole number, not a list"},
+    {0, "softmax(window=^)", "expected a value, not ')'"},
+    {0, "softmax(window=^1099511627777)", "window is 1099511627777, but must be from 0 to 1099511627776"},
+    {0, "softmax(window=3:^99999999999999999999)",
+        "the right of window is 99999999999999999999, but must be from 0 to 1099511627776"},
+    {0, "softmax(window=3:^4:5)", "the right of window takes a whole number, not \"4:5\""},
+    {0, "softmax(window=^left)", "window takes a whole number, not \"left\""},
+    {0, "softmax(window=3, ^window=4)", "\"window\" is given twice"},
     {0, "softmax(prefix=^1.5)", "prefix is 1.5, but must be a whole number"},
+    {0, "softmax(prefix=^-1)", "prefix is -1, but must be from 0 to 1099511627776"},
+    {0, "softmax(prefix=^1e13)", "prefix is 1e13, but must be from 0 to 1099511627776"},
+    {0, "softmax(sinks=^-4)", "sinks is -4, but must be from 0 to 1099511627776"},
+    {0, "softmax(sinks=^2e12)", "sinks is 2e12, but must be from 0 to 1099511627776"},
+    {0, "softmax(sinks=^many)", "sinks takes a whole number, not \"many\""},
+    {0, "softmax(causal=offset:^-1099511627777)",
+        "the offset of causal is -1099511627777, but must be from -1099511627776 to 1099511627776"},
+    {0, "softmax(causal=^offset)", "causal takes true, false, bottom_right or offset:N, not \"offset\""},
+    {0, "mixture(softmax, ^window=3)", "attention/mixture does not honour the mask window"},
+    /* accuracy */
+    {0, "softmax(accuracy=^best)", "accuracy takes exact or fast, not \"best\""},
+    {0, "softmax(accuracy=^true)", "accuracy takes exact or fast, not \"true\""},
+    {0, "softmax(accuracy=^[fast])", "accuracy takes exact or fast, not a list"},
+    {0, "norm/rms(^accurcy=fast)", "unknown key \"accurcy\" of norm/rms; nearest is \"accuracy\""},
+    {0, "softmax(accuracy=fast, ^accuracy=fast)", "\"accuracy\" is given twice"},
     {0, "window(^prefix=3)", "attention/window does not honour the mask prefix"},
     {0, "norm/rms(^causal=true)", "norm/rms does not honour the mask causal"},
 };

@@ -389,6 +389,33 @@ static void test_not_causal(void **unused)
     heed_stack_close(s);
 }
 
+/* Tokens of a prefix see each other, however long the feed is; the others do not see ahead. */
+static void test_prefix(void **unused)
+{
+    enum { PREFIX = 900 };
+    static int32_t tokens[LONG];
+    static float before[LONG * V], after[LONG * V];
+    (void)unused;
+    some_tokens(tokens, LONG);
+    heed_stack *s = open_stack(SIZES "norm=rms; position=rope; attention=softmax(causal=true, prefix=900); "
+                               "feedforward=swiglu; tied=true");
+    heed_session *session = open_session(s);
+    for (int at = PREFIX - 1; at < PREFIX + 1; at++) {
+        assert_int_equal(heed_session_reset(session, &e), 0);
+        assert_int_equal(heed_session_feed(session, tokens, LONG, before, LONG, &e), 0);
+        tokens[at] = (tokens[at] + 1) % V;
+        assert_int_equal(heed_session_reset(session, &e), 0);
+        assert_int_equal(heed_session_feed(session, tokens, LONG, after, LONG, &e), 0);
+        for (int t = 0; t < LONG; t++) {
+            int differs = memcmp(before + t * V, after + t * V, V * sizeof *before) != 0;
+            if (differs != (at < PREFIX || t >= at))
+                fail_msg("token %d %s token %d", t, differs ? "sees" : "does not see", at);
+        }
+    }
+    heed_session_free(session);
+    heed_stack_close(s);
+}
+
 static void test_sample(void **unused)
 {
     float logits[V] = {0};
@@ -433,7 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_canonical),  cmocka_unit_test(test_wrong),  cmocka_unit_test(test_tensor_names),
         cmocka_unit_test(test_wiring),     cmocka_unit_test(test_parts),  cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_not_causal), cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_not_causal), cmocka_unit_test(test_prefix), cmocka_unit_test(test_sample),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

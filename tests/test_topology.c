@@ -194,6 +194,8 @@ static void masks_only_lower(void **state)
     } cases[] = {
         {ZEN5, "all", 0, ZEN5},
         {ZEN5, "avx512", 0, HEED_CPU_AVX2 | HEED_CPU_AVX512},
+        {ZEN5, "avx512_bf16", 0, ZEN5},
+        {HEED_CPU_AVX2 | HEED_CPU_AVX512, "avx512_bf16", HEED_E_UNSUPPORTED, HEED_CPU_AVX2 | HEED_CPU_AVX512},
         {HEED_CPU_AVX2 | HEED_CPU_AVX512, "avx2", 0, HEED_CPU_AVX2},
         {HEED_CPU_AVX2 | HEED_CPU_AVX512, "scalar", 0, 0},
         {HEED_CPU_AVX2 | HEED_CPU_AVX512, "", 0, HEED_CPU_AVX2 | HEED_CPU_AVX512},

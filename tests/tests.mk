@@ -13,8 +13,8 @@ test_libs = engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests/oracle/oracle.h tests/oracle/formulas.h
 
 # One line a program: what it is about stands in its head.
-test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool \
-  tests/test_ops tests/test_hashes tests/test_attention tests/test_sample tests/test_memory \
+test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
+  tests/test_ops tests/test_hashes tests/test_attention tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
 plugin_scripts = tests/check_plugins.sh
@@ -59,6 +59,11 @@ tests_test_pool_CPPFLAGS = $(test_cppflags)
 tests_test_pool_CFLAGS = $(test_cflags)
 tests_test_pool_LDADD = $(test_libs)
 
+tests_test_call_SOURCES = tests/test_call.c $(op_harness)
+tests_test_call_CPPFLAGS = $(test_cppflags)
+tests_test_call_CFLAGS = $(test_cflags)
+tests_test_call_LDADD = $(test_libs)
+
 tests_test_ops_SOURCES = tests/test_ops.c $(op_harness)
 tests_test_ops_CPPFLAGS = $(test_cppflags)
 tests_test_ops_CFLAGS = $(test_cflags)
@@ -83,6 +88,16 @@ tests_test_attention_SOURCES = tests/test_attention.c $(op_harness)
 tests_test_attention_CPPFLAGS = $(test_cppflags)
 tests_test_attention_CFLAGS = $(test_cflags)
 tests_test_attention_LDADD = $(test_libs)
+
+tests_test_masks_SOURCES = tests/test_masks.c $(op_harness)
+tests_test_masks_CPPFLAGS = $(test_cppflags)
+tests_test_masks_CFLAGS = $(test_cflags)
+tests_test_masks_LDADD = $(test_libs)
+
+tests_test_merge_SOURCES = tests/test_merge.c $(op_harness)
+tests_test_merge_CPPFLAGS = $(test_cppflags)
+tests_test_merge_CFLAGS = $(test_cflags)
+tests_test_merge_LDADD = $(test_libs)
 
 tests_test_sample_SOURCES = tests/test_sample.c $(op_harness)
 tests_test_sample_CPPFLAGS = $(test_cppflags)

@@ -51,6 +51,7 @@ int harness_paths(const char *id, const char *names[8])
         if (strcmp(op->id, id)) continue;
         for (uint32_t p = 0; p < op->paths.count; p++) {
             const heed_path *path = (const heed_path *)op->paths.data + p;
+            if (path->flags & HEED_PATH_INEXACT) continue; /* its bits are its own */
             if ((path->needs & ~engine->features) == 0) names[n++] = path->name;
             else if (!strstr(told, path->name)) {
                 printf("[  SKIPPED ] path %s: this CPU lacks it\n", path->name);
@@ -148,12 +149,22 @@ void tensor_copy(const heed_tensor *to, const heed_tensor *from)
 
 static const heed_port *port_of(const call *c, uint32_t i) { return (const heed_port *)c->op->ports.data + i; }
 
-static int listed(const char *list, const char *name)
+/* What stands behind a name in the list "gain,bias", or with `plus` behind its name in "+bias:BH"; NULL: not there. */
+static const char *listed(const char *list, const char *name, int plus)
 {
     size_t n = strlen(name);
-    for (const char *p = list; p && *p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
-        if (strncmp(p, name, n) == 0 && (p[n] == ',' || p[n] == 0)) return 1;
-    return 0;
+    for (const char *p = list; p && *p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        const char *at = p + (*p == '+');
+        if ((*p == '+') == plus && strncmp(at, name, n) == 0 && strchr(",:", at[n])) return at + n;
+    }
+    return NULL;
+}
+
+/* Whether a case has this axis of a port that repeats once. */
+static int is_once(const call *c, const heed_port *port, int axis)
+{
+    const char *axes = port->flags & HEED_PORT_REPEATS ? listed(c->how->without, port->name, 1) : NULL;
+    return axes && memchr(axes, port->axes[2 * axis], strcspn(axes, ","));
 }
 
 double tensor_get(const heed_tensor *t, int64_t i)
@@ -178,21 +189,56 @@ void tensor_put(const heed_tensor *t, int64_t i, double value)
     }
 }
 
+/* Documents come in runs, short or long, in no order, some of them several times; 999 is no key's. */
+static int64_t document(const call *c, int64_t i, int64_t before, uint64_t r, int of_query)
+{
+    static const int64_t ids[] = {7, -3, 1 << 30, 0, 999};
+    uint64_t run = c->how->seed % 2 ? 60 : 7;
+    return i && r % run ? before : ids[(r >> 20) % (of_query ? 5 : 4)];
+}
+
+/* Along the axes that the case has once, everywhere the element at their beginning. */
+static void repeat(const call *c, heed_tensor *t, const heed_port *port)
+{
+    for (int64_t i = 0; port->flags & HEED_PORT_REPEATS && i < heed_tensor_elements(t); i++) {
+        int64_t rest = i, from = 0;
+        for (int a = t->rank - 1; a >= 0; rest /= t->dim[a--])
+            if (!is_once(c, port, a)) from += rest % t->dim[a] * t->stride[a];
+        tensor_put(t, i, tensor_get(t, from));
+    }
+}
+
 static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
 {
     const int64_t *axis = c->oracle.axis;
-    int64_t n = heed_tensor_elements(t);
+    int64_t n = heed_tensor_elements(t), last = 0;
+    const char *name = port->name;
+    int masks = strcmp(name, "bias") == 0 && port->flags & HEED_PORT_REPEATS; /* an eighth of its elements are -inf */
     for (int64_t i = 0; i < n; i++) {
-        if (t->dtype == HEED_I64) {
+        if (t->dtype == HEED_I64 || t->dtype == HEED_I32) {
             uint64_t r = harness_random(seed);
-            int64_t limit = strcmp(port->name, "key_lengths") == 0 ? axis['S' - 'A'] + 1
-                            : strcmp(port->name, "positions") == 0 ? 5000
-                                                                   : axis['V' - 'A'];
-            ((int64_t *)t->data)[i] = limit > 0 ? (int64_t)(r % (uint64_t)limit) : 0;
+            int64_t limit = strcmp(name, "key_lengths") == 0 ? axis['S' - 'A'] + 1
+                            : strcmp(name, "positions") == 0 ? 5000
+                                                             : axis['V' - 'A'];
+            last = strstr(name, "documents") ? document(c, i, last, r, *name == 'q')
+                   : limit > 0               ? (int64_t)(r % (uint64_t)limit)
+                                             : 0;
+            tensor_put(t, i, (double)last);
             continue;
         }
-        tensor_put(t, i, harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f));
+        double value = harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f);
+        tensor_put(t, i, masks && harness_random(seed) % 8 == 0 ? -INFINITY : value);
     }
+    repeat(c, t, port);
+}
+
+/* Whether a case leaves a port out. What shapes attention's scores is there only if it is asked for. */
+static int left_out(const call *c, const heed_port *port)
+{
+    if (!(port->flags & HEED_PORT_OPTIONAL)) return 0;
+    int shapes_scores = strncmp(c->op->id, "attention/", 10) == 0 && port->role != HEED_OUTPUT &&
+                        strcmp(port->name, "key_lengths");
+    return shapes_scores == !listed(c->how->without, port->name, shapes_scores);
 }
 
 static void parse_axes(call *c, int64_t *leading, int *n_leading)
@@ -253,7 +299,7 @@ void call_make(call *c, const call_case *how)
     uint64_t seed = how->seed + 1;
     for (uint32_t i = 0; i < c->op->ports.count; i++) {
         const heed_port *port = port_of(c, i);
-        if (port->flags & HEED_PORT_OPTIONAL && listed(how->without, port->name)) continue;
+        if (left_out(c, port)) continue;
         int64_t dim[HEED_MAX_RANK];
         int rank = 0;
         const char *a = port->axes;
@@ -355,7 +401,12 @@ int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORA
                   heed_sequence *const *sequences, heed_error *error)
 {
     heed_binding in[ORACLE_PORTS], out[ORACLE_PORTS];
-    uint32_t n_in = bindings(c, HEED_INPUT, by_port, in), n_out = bindings(c, HEED_OUTPUT, by_port, out);
+    heed_tensor once[ORACLE_PORTS];
+    memcpy(once, by_port, sizeof once);
+    for (uint32_t i = 0; i < c->op->ports.count; i++)
+        for (int a = 0; once[i].data && a < once[i].rank; a++)
+            if (is_once(c, port_of(c, i), a)) once[i].dim[a] = 1;
+    uint32_t n_in = bindings(c, HEED_INPUT, once, in), n_out = bindings(c, HEED_OUTPUT, by_port, out);
     return heed_run(i, in, n_in, out, n_out, sequences, error);
 }
 

@@ -31,7 +31,8 @@ enum { PLAIN, STRIDED, SHIFTED, LAYOUTS };
 typedef struct call_case {
     const char *spec;     /* "norm/rms(eps=1e-5)" */
     const char *axes;     /* "B=2,T=17,M=64"; leading axes of "..." as "x=3x5" */
-    const char *without;  /* optional ports left out, "gain,bias" */
+    const char *without;  /* optional ports left out, "gain,bias". Attention's inputs that shape its scores, key_lengths
+                           * excepted, are left out unless "+documents" is here; "+bias:BH" has its axes B and H once */
     uint32_t dtype;       /* of float inputs and weights */
     float size;           /* inputs are normal numbers times this; 0 = 1 */
     uint64_t seed;

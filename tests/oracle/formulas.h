@@ -43,33 +43,52 @@ static void OF(layer_norm)(const oracle_call *c)
     }
 }
 
-/* Scaled dot-product attention, arXiv 1706.03762, equation 1; grouped queries, arXiv 2305.13245; ALiBi, arXiv 2108.12409;
- * soft cap as in arXiv 2408.00118, section 2. Keys of an earlier call stand in "past_k", "past_v". */
+/* Whether query t of sequence b, at position `at`, may attend to key j: the formula of abi/mask.h, for one pair. */
+static int OF(live)(const oracle_call *c, const REAL *documents, const REAL *asked, int64_t b, int64_t t, int64_t at,
+                    int64_t valid, int64_t j)
+{
+    const heed_mask *m = &c->mask;
+    const int64_t S = AXIS('S'), T = AXIS('T');
+    if (j >= valid) return 0;
+    if (m->kinds & HEED_MASK_CAUSAL && j > at && !(m->kinds & HEED_MASK_PREFIX && j < m->prefix)) return 0;
+    if (m->kinds & HEED_MASK_WINDOW && (j < at - m->left || j > at + m->right) &&
+        !(m->kinds & HEED_MASK_SINKS && j < m->sinks))
+        return 0;
+    if (!documents) return 1;
+    if (!asked && (at < 0 || at >= S)) return 0; /* a query of no document */
+    return documents[b * S + j] == (asked ? asked[b * T + t] : documents[b * S + at]);
+}
+
+/* Scaled dot-product attention, arXiv 1706.03762, equation 1; grouped queries, arXiv 2305.13245; ALiBi, arXiv
+ * 2108.12409; soft cap as in arXiv 2408.00118, section 2; a learned sink (a logit more in each sum, without a value) as
+ * in arXiv 2508.10925. Keys of an earlier call stand in "past_k", "past_v". */
 static void OF(softmax)(const oracle_call *c)
 {
     const REAL *q = OF(get)(c, "q"), *k = OF(get)(c, "k"), *v = OF(get)(c, "v"), *lengths = OF(get)(c, "key_lengths");
     const REAL *past_k = OF(get)(c, "past_k"), *past_v = OF(get)(c, "past_v");
+    const REAL *documents = OF(get)(c, "documents"), *asked = OF(get)(c, "query_documents");
+    const REAL *bias = OF(get)(c, "bias"), *sink = OF(get)(c, "sink_logits");
     REAL *out = OF(get)(c, "out"), *lse = OF(get)(c, "lse");
     int64_t B = AXIS('B'), T = AXIS('T'), S = AXIS('S'), H = AXIS('H'), G = AXIS('G'), D = AXIS('D'), E = AXIS('E');
+    int64_t all = c->past + S;
     REAL scale = (REAL)(oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1))) * c->scale_factor),
          cap = (REAL)oracle_param(c, "softcap", 0);
-    REAL *s = malloc(sizeof *s * (size_t)(c->past + S + 1));
+    REAL *s = malloc(sizeof *s * (size_t)(all + 1));
     for (int64_t b = 0; b < B; b++)
-        for (int64_t t = 0; t < T; t++)
+        for (int64_t t = 0; t < T; t++) {
+            int64_t valid = lengths ? (int64_t)lengths[b] : all;
+            int64_t at = c->past                                  ? all - T + t
+                         : c->mask.align == HEED_ALIGN_BOTTOM_RIGHT ? valid - T + t
+                         : c->mask.align == HEED_ALIGN_OFFSET       ? t + c->mask.offset
+                                                                    : t;
             for (int64_t h = 0; h < H; h++) {
-                int64_t g = h / (H / G), all = c->past + S, valid = lengths ? (int64_t)lengths[b] : all;
-                int64_t at = c->past ? all - T + t
-                             : !(c->mask.kinds & HEED_MASK_CAUSAL)           ? t
-                             : c->mask.align == HEED_ALIGN_BOTTOM_RIGHT ? valid - T + t
-                             : c->mask.align == HEED_ALIGN_OFFSET       ? t + c->mask.offset
-                                                                        : t;
-                REAL max = -INFINITY, sum = 0, *y = out + ((b * T + t) * H + h) * E;
-                for (int64_t j = 0; j < valid; j++) {
+                int64_t g = h / (H / G);
+                REAL max = sink ? sink[h] : -INFINITY, sum, *y = out + ((b * T + t) * H + h) * E;
+                for (int64_t j = 0; j < all; j++) {
                     const REAL *key = j < c->past ? past_k + ((b * c->past + j) * G + g) * D
                                                   : k + ((b * S + j - c->past) * G + g) * D;
-                    int seen = j != c->skip_key && !(c->mask.kinds & HEED_MASK_CAUSAL && j > at);
                     s[j] = -INFINITY;
-                    if (!seen) continue;
+                    if (j == c->skip_key || !OF(live)(c, documents, asked, b, t, at, valid, j)) continue;
                     REAL dot = 0;
                     for (int64_t d = 0; d < D; d++) dot += q[((b * T + t) * H + h) * D + d] * key[d];
                     s[j] = dot * scale;
@@ -81,10 +100,15 @@ static void OF(softmax)(const oracle_call *c)
                                                : exp2(-4.0 * (double)(2 * (h - low) + 1) / (double)low);
                         s[j] += (REAL)slope * (REAL)(j - at);
                     }
+                    if (bias) {
+                        REAL more = bias[((b * H + h) * T + t) * S + j];
+                        s[j] = more == -INFINITY ? -INFINITY : s[j] + more; /* -inf masks, whatever the score */
+                    }
                     if (s[j] > max || s[j] != s[j]) max = s[j];
                 }
                 for (int64_t e = 0; e < E; e++) y[e] = 0;
-                for (int64_t j = 0; j < valid; j++) {
+                sum = sink && sink[h] != -INFINITY ? MATH(exp)(sink[h] - max) : 0;
+                for (int64_t j = 0; j < all; j++) {
                     if (s[j] == -INFINITY) continue; /* not seen */
                     const REAL *value = j < c->past ? past_v + ((b * c->past + j) * G + g) * E
                                                     : v + ((b * S + j - c->past) * G + g) * E;
@@ -95,7 +119,23 @@ static void OF(softmax)(const oracle_call *c)
                 for (int64_t e = 0; e < E; e++) y[e] = sum == 0 ? 0 : y[e] / sum;
                 if (lse) lse[(b * T + t) * H + h] = sum == 0 ? -INFINITY : max + MATH(log)(sum);
             }
+        }
     free(s);
+}
+
+/* Two softmax attentions over different keys: their weighted mean, arXiv 2205.14135, section 3.1 */
+static void OF(merge)(const oracle_call *c)
+{
+    const REAL *a = OF(get)(c, "a"), *b = OF(get)(c, "b"), *la = OF(get)(c, "lse_a"), *lb = OF(get)(c, "lse_b");
+    REAL *out = OF(get)(c, "out"), *lse = OF(get)(c, "lse");
+    int64_t rows = AXIS('B') * AXIS('T') * AXIS('H'), E = AXIS('E');
+    for (int64_t r = 0; r < rows; r++) {
+        REAL max = la[r] > lb[r] ? la[r] : lb[r], wa = MATH(exp)(la[r] - max), wb = MATH(exp)(lb[r] - max);
+        int none = la[r] == -INFINITY && lb[r] == -INFINITY;
+        if (lse) lse[r] = none ? -INFINITY : max + MATH(log)(wa + wb);
+        for (int64_t e = 0; e < E; e++)
+            out[r * E + e] = none ? 0 : (wa * a[r * E + e] + wb * b[r * E + e]) / (wa + wb);
+    }
 }
 
 /* Rotary embedding, arXiv 2104.09864, section 3.2.2: pairs (2k, 2k + 1) interleaved, or (k, k + width / 2) half */

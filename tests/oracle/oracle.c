@@ -48,6 +48,7 @@ static const oracle oracles[] = {
     ROW("feedforward/swiglu", swiglu),
     ROW("linear/projection", projection),
     ROW("loss/cross_entropy", cross_entropy),
+    ROW("merge/attention", merge),
     ROW("norm/layer", layer_norm),
     ROW("norm/rms", rms_norm),
     ROW("position/rope", rope),
