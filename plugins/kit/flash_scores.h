@@ -25,6 +25,9 @@ KIT_INLINE vm KIT(flash_keys_live)(const kit_flash_rows *r, int row, int key)
                              v_set(r->sink_low[row]), v_set(r->sink_high[row]));
 }
 
+/* Where there are holes: lanes whose key is masked, by whatever it was. */
+KIT_INLINE vm KIT(flash_hole)(vf score) { return v_lt(score, v_set(-FLT_MAX)); }
+
 KIT_INLINE int KIT(flash_rescores)(const kit_flash *f, int64_t b)
 {
     return f->softcap > 0 || f->score != NULL || kit_flash_holes(f, b);
@@ -34,7 +37,6 @@ KIT_INLINE int KIT(flash_rescores)(const kit_flash *f, int64_t b)
 static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start, int keys)
 {
     const heed_tensor *t = f->bias;
-    const int64_t step = t->stride[3] * kit_width(t->dtype);
     const vf unit = v_set((float)KIT_LOG2E);
     for (int i = 0; i < r->rows; i += 16)
         for (int k = 0; k < keys; k += 16) {
@@ -45,11 +47,10 @@ static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *
                               at[4] = {r->batch, r->head[i + l], row / f->group, start + k};
                 x[l] = v_mul(unit, v_read(kit_at(t, at, 4), t->dtype, t->stride[3], n));
             }
-            (void)step;
             if (rs == 1) v_transpose(x);
             for (int l = 0; l < (rs == 1 ? n : r->rows - i < 16 ? r->rows - i : 16); l++) {
                 float *p = rs == 1 ? P + (k + l) * ks + i : P + (i + l) * rs + k;
-                v_store(p, v_add(v_load(p), x[l]));
+                v_store(p, v_select(KIT(flash_hole)(x[l]), x[l], v_add(v_load(p), x[l]))); /* whatever the key is */
             }
         }
 }
@@ -88,6 +89,3 @@ static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, floa
     if (f->bias) KIT(flash_bias)(f, r, P, ks, rs, start, keys);
     if (f->documents && !f->sorted[r->batch]) KIT(flash_foreign)(f, r, P, ks, rs, start, keys);
 }
-
-/* Lanes without a key: outside of the ranges, or (holes) where a score is -inf. */
-KIT_INLINE vm KIT(flash_hole)(vf score) { return v_lt(score, v_set(-FLT_MAX)); }

@@ -24,7 +24,7 @@ static int32_t kit_flash_setup(kit_flash *f)
             return kit_fail(sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but k has %lld keys", (long long)b,
                             (long long)kit_flash_valid(f, b), (long long)f->S);
     if (f->call->state && (f->documents || f->bias))
-        return kit_fail(sink, HEED_E_ARGUMENT, "%s can not go with a sequence: it says nothing of the keys remembered",
+        return kit_fail(sink, HEED_E_UNSUPPORTED, "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
     uint8_t *sorted = f->call->workspace;
     for (int64_t b = 0; f->documents && b < f->B; b++) {
