@@ -211,6 +211,12 @@ static void KIT(flash_value_strip)(const kit_flash *f, kit_flash_rows *r, const 
     }
 }
 
+/* Register tiles of a block. */
+KIT_INLINE int64_t KIT(flash_many_turns)(const kit_flash *f)
+{
+    return KIT_FLASH_ROWS / KIT(FLASH_STRIP) * (KIT_FLASH_KEYS + f->E + FLASH_N - 1) / FLASH_N;
+}
+
 static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 {
     enum { STRIPS = KIT_FLASH_ROWS / KIT(FLASH_STRIP) };

@@ -42,6 +42,9 @@ static int32_t kit_flash_setup(kit_flash *f)
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
     return HEED_OK;
 }
+
+/* Rows of k or v that follow each other in memory, as whole vectors. */
+KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return t->stride[1] <= width && width % 16 == 0; }
 #endif
 
 /* ---- keys and values of a block ---- */
@@ -54,7 +57,7 @@ static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, 
     const int64_t at[3] = {b, first, g}, step = t->stride[1];
     const char *p = kit_at(t, at, 3);
     const int plain = t->dtype == HEED_F32 && (t->stride[3] == 1 || width == 1);
-    if (plain && step <= width && count % KIT_FLASH_CELL == 0 && width % 16 == 0) {
+    if (plain && kit_flash_is_close(t, width) && count % KIT_FLASH_CELL == 0) {
         *ld = step;
         return (const float *)p;
     }
@@ -112,12 +115,15 @@ static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g
     return x;
 }
 
-/* What to fetch while a block is worked on by `tiles` tiles: the block after it, of which `keys` will be read. */
-static kit_flash_ahead KIT(flash_next)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t keys, int tiles)
+/* What to fetch while a block is worked on, in so many `turns`: the block after it, of which `keys` will be read. */
+static kit_flash_ahead KIT(flash_next)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t keys, int tiles,
+                                       int64_t turns)
 {
     kit_flash_ahead a = {.offset = 0};
     if (keys <= 0) return a;
     const heed_tensor *const t[2] = {f->k, f->v};
+    const int close = f->call->state || (kit_flash_is_close(f->k, f->D) && kit_flash_is_close(f->v, f->E));
+    if (close && tiles <= 2) return a; /* the machine does better alone with rows that follow each other */
     const int64_t width[2] = {f->D, f->E}, at[3] = {b, start, g};
     int64_t lines = 0;
     for (int i = 0; i < 2; i++) {
@@ -135,8 +141,7 @@ static kit_flash_ahead KIT(flash_next)(const kit_flash *f, int64_t b, int64_t g,
         a.left[i] = (int)(keys < KIT_FLASH_KEYS ? keys : KIT_FLASH_KEYS);
         lines += a.left[i] * ((a.width[i] + 63) / 64);
     }
-    const int64_t turns = tiles * (KIT_FLASH_ROWS / (FLASH_WIDE * VR_LANES)) * (KIT_FLASH_KEYS + f->E) / FLASH_N;
-    a.quota = (int)((lines + turns - 1) / (turns ? turns : 1));
+    a.quota = (int)((lines + turns - 1) / turns);
     return a;
 }
 
@@ -250,6 +255,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             if (r->any[i].sink_last > sinks) sinks = r->any[i].sink_last;
         }
     }
+    const int64_t turns = few ? KIT(flash_few_turns)(f, tile[0].rows) : n * KIT(flash_many_turns)(f);
     for (int64_t start = 0; start < end; start += KIT_FLASH_KEYS) {
         if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS) start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
         const int keys = (int)(end - start < KIT_FLASH_KEYS ? end - start : KIT_FLASH_KEYS);
@@ -260,7 +266,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             if (!kit_flash_look(&tile[i], start, keys)) continue;
             if (!brought++) {
                 x = KIT(flash_bring)(f, b, g, start, keys, few, KR, VR);
-                ahead = KIT(flash_next)(f, b, g, start + KIT_FLASH_KEYS, end - start - KIT_FLASH_KEYS, n);
+                ahead = KIT(flash_next)(f, b, g, start + KIT_FLASH_KEYS, end - start - KIT_FLASH_KEYS, n, turns);
                 x.ahead = &ahead;
             }
             if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
