@@ -1,1 +1,2 @@
-bench_sources = bench/bench.c bench/case.c bench/peaks.c bench/report.c bench/bench.h
+bench_sources = bench/bench.c bench/bench.h bench/case.c bench/compare.c bench/explain.c bench/judge.c bench/peaks.c \
+  bench/report.c bench/shape.c bench/tensors.c
