@@ -10,6 +10,7 @@
  *   bench    the command: rounds and their statistics
  *   report   the table and the JSON record
  *   explain  the table of what is predicted
+ *   record   records read and checked
  *   compare  records side by side: heed compare
  *
  * docs/benchmark.md says what is measured and how to read it.
@@ -193,6 +194,34 @@ void report_table(const bench *b);
 /* Refuses a file that could not be written later; then writes it whole, or not at all. "-" = standard output. */
 int32_t report_check(const char *path, heed_error *error);
 int32_t report_write(const bench *b, const char *path, heed_error *error);
+
+/* ---- record.c ---- */
+
+#define RECORD_FILES 26 /* they are called A to Z */
+
+/* A line of the table. Texts belong to the records. NAN, NULL = not told. */
+typedef struct record_row {
+    uint32_t file, index;     /* index: in the order read */
+    uint32_t group;           /* index of the first row with the same spec, shape and dtype */
+    uint32_t owner;           /* of a peer: heed's row that it was measured beside; else its own index */
+    const char *spec, *shape, *dtype, *path;
+    int64_t threads;
+    double seconds, spread, fraction;
+    const char *limit, *hash; /* hash NULL: there is none, or it need not agree */
+} record_row;
+
+/* Starts with nothing but `error`; whoever adds to paths and files calls record_free. */
+typedef struct record_set {
+    const char *paths[RECORD_FILES];
+    json_t *records[RECORD_FILES];
+    uint32_t files, n_rows, room;
+    record_row *rows;
+    heed_error *error;
+} record_set;
+
+/* Reads the file, and appends its rows. */
+int32_t record_read(record_set *all, uint32_t file);
+void record_free(record_set *all);
 
 /* ---- explain.c ---- */
 

@@ -8,6 +8,7 @@
 
 heed=${HEED-./heed}
 case $heed in /*) ;; *) heed=$PWD/$heed ;; esac
+SRC=${SRC-$(cd "$(dirname "$0")/.." && pwd)} BUILD=${BUILD-$SRC/build}
 work=$(mktemp -d "${TMPDIR:-/tmp}/heed-bench.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -226,6 +227,46 @@ report "compare refuses what is no record, and says where"
 compare 2 && says 'needs a record' && compare 2 --json a.json && says 'unknown option' && compare 0 -h &&
     grep -q '^usage: heed compare' out && compare 2 $(yes a.json | head -27) && says 'at most 26'
 report "compare's wrong usage ends with 2"
+
+# ---- bench/peers, as far as it goes without the peers ----
+
+peers=$SRC/bench/peers
+if ! command -v python3 >/dev/null; then
+    echo "SKIPPED bench/peers: there is no python3"
+else
+    sh -n "$peers/run" && python3 -B -c 'import ast, sys
+for name in sys.argv[1:]: ast.parse(open(name).read(), name)' "$peers"/*.py >out 2>err
+    report "the scripts of bench/peers can be read"
+
+    if ! python3 -c 'import numpy' 2>/dev/null; then
+        echo "SKIPPED bench/peers calls libheed: python3 has no numpy"
+    else
+        PYTHONPATH=$peers python3 -B - "$BUILD" >out 2>err <<'END'
+import sys
+import numpy as np
+from cases import attention, cases
+from heed import Heed, Refused
+
+heed = Heed(sys.argv[1], 1)
+case = attention("small", causal=True, T=9, H=2, D=8)
+path, run, result = heed.contender(case)
+q, k, v = (case.data[p][0].astype(float) for p in "qkv")
+score = np.where(case.allowed(), np.einsum("thd,shd->hts", q, k) / np.sqrt(8), -np.inf)
+weight = np.exp(score - score.max(-1, keepdims=True))
+expected = np.einsum("hts,shd->thd", weight / weight.sum(-1, keepdims=True), v)
+assert np.abs(result()[0] - expected).max() < 1e-5
+assert heed.explain(case)["cases"][0]["path"] == path
+heed.close(run)
+try:
+    heed.contender(attention("wrong", T=9, H=2, D=8, settings="scale=x"))
+    assert False
+except Refused as e:
+    assert "scale" in str(e)
+assert len({c.name for c in cases()}) == len(list(cases())) > 40
+END
+        report "bench/peers calls libheed, and gets what NumPy computes"
+    fi
+fi
 
 echo "1..$n"
 [ $bad = 0 ]
