@@ -48,6 +48,13 @@ class Case:
         return None if see.all() else see
 
     @cached_property
+    def live_flops(self):
+        """Of attention: two products for each query and key that it sees."""
+        see = self.allowed()
+        pairs = self.size("T") * self.size("S") if see is None else int(see.sum())
+        return 4 * pairs * self.size("B") * self.size("H") * self.size("D")
+
+    @cached_property
     def data(self):
         """The tensors by port, of the case's dtype; bf16 as its bits."""
         B, T, H = self.size("B"), self.size("T"), self.sizes.get("H")
