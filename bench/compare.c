@@ -72,19 +72,19 @@ static double number_of(const json_t *j, const char *key) { return json_number_v
 static void print_machine(const record_set *all, uint32_t file, int width)
 {
     const json_t *machine = json_object_get(all->records[file], "machine");
-    const json_t *peaks = json_object_get(all->records[file], "peaks");
+    const json_t *best = json_object_get(all->records[file], "peaks");
     const char *key, *comma = "peaks ";
     json_t *one;
     printf("%c  %-*s  %s, %.0f cores; heed %s, %s; %s\n", (char)('A' + file), width, all->paths[file],
            text_of(machine, "cpu"), number_of(machine, "cores"), text_of(machine, "heed_version"),
            text_of(machine, "compiler"), text_of(machine, "date"));
-    if (!json_is_object(peaks)) return;
+    if (!json_is_object(best)) return;
     printf("   %-*s  ", width, "");
-    json_object_foreach(json_object_get(peaks, "fma_gflops"), key, one) {
+    json_object_foreach(json_object_get(best, "fma_gflops"), key, one) {
         printf("%s%s %.1f", comma, key, json_number_value(one));
         comma = ", ";
     }
-    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s\n", number_of(peaks, "read_gbps"), number_of(peaks, "copy_gbps"));
+    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s\n", number_of(best, "read_gbps"), number_of(best, "copy_gbps"));
 }
 
 /* What a row's time is put beside: a peer's owner; else in the first file the row of the same path, or the fastest.

@@ -188,20 +188,20 @@ static int32_t check_schema(const place *p, const json_t *record)
 static int32_t check_machine(place *p, const json_t *record)
 {
     static const char *const texts[] = {"cpu", "heed_version", "compiler", "date"};
-    const json_t *machine = NULL, *peaks = NULL, *fma = NULL, *one;
+    const json_t *machine = NULL, *best = NULL, *fma = NULL, *one;
     const char *key, *text;
     double number;
     int32_t failed = get(p, record, "machine", OBJECT, &machine);
-    if (!failed) failed = get(p, record, "peaks", OBJECT | ABSENT, &peaks);
+    if (!failed) failed = get(p, record, "peaks", OBJECT | ABSENT, &best);
     snprintf(p->at, sizeof p->at, "machine");
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !failed; i++)
         failed = get_text(p, machine, texts[i], 0, &text);
     if (!failed) failed = get_number(p, machine, "cores", 0, &number);
-    if (failed || !peaks) return failed;
+    if (failed || !best) return failed;
     snprintf(p->at, sizeof p->at, "peaks");
-    failed = get(p, peaks, "fma_gflops", OBJECT, &fma);
-    if (!failed) failed = get_number(p, peaks, "read_gbps", 0, &number);
-    if (!failed) failed = get_number(p, peaks, "copy_gbps", 0, &number);
+    failed = get(p, best, "fma_gflops", OBJECT, &fma);
+    if (!failed) failed = get_number(p, best, "read_gbps", 0, &number);
+    if (!failed) failed = get_number(p, best, "copy_gbps", 0, &number);
     snprintf(p->at, sizeof p->at, "peaks.fma_gflops");
     json_object_foreach((json_t *)(uintptr_t)fma, key, one) {
         if (failed) break;
