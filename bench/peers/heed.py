@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 
-from cases import decode
+from cases import aligned, decode
 
 
 class Refused(Exception):
@@ -91,7 +91,7 @@ class Heed:
         inputs = {n: a for n, a in case.data.items() if n not in WEIGHTS}
         first = next(iter(inputs.values()))
         shape = first.shape[:-1] + (case.size("N"),) if "weight" in weights else first.shape
-        output = np.zeros(shape, first.dtype)
+        output = aligned(np.zeros(shape, first.dtype))
         w, i, o = bind(weights), bind(inputs), bind({"out": output})
         opening = Opening(size=c.sizeof(Opening), n_weights=len(weights), weights=w)
         instance = self.lib.heed_instance_open(c.c_void_p(self.engine), case.spec.encode(), c.byref(opening),

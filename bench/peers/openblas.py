@@ -6,6 +6,8 @@ import glob
 import numpy as np
 import scipy_openblas32
 
+from cases import aligned
+
 lib = c.CDLL(glob.glob(scipy_openblas32.get_lib_dir() + "/libscipy_openblas*.so")[0])
 lib.scipy_openblas_get_corename.restype = c.c_char_p
 name, version = "openblas", f"{scipy_openblas32.__version__} {lib.scipy_openblas_get_corename().decode()}"
@@ -20,7 +22,7 @@ def forms(case):
     if case.kind != "linear/projection" or case.dtype != "f32":
         return
     x, w, T, M, N = case.data["x"], case.data["weight"], case.size("T"), case.size("M"), case.size("N")
-    out, one, zero = np.zeros((T, N), np.float32), c.c_float(1), c.c_float(0)
+    out, one, zero = aligned(np.zeros((T, N), np.float32)), c.c_float(1), c.c_float(0)
     at = [c.c_void_p(a.ctypes.data) for a in (x, w, out)]
     arguments = (ROW_MAJOR, PLAIN, TRANSPOSED, T, N, M, one, at[0], M, at[1], M, zero, at[2], N)
 
