@@ -194,6 +194,8 @@ def read_options():
     o = p.parse_args()
     if o.threads < 1 or o.rounds < 1:
         p.error("--threads and --rounds are 1 or more")
+    if o.json and not os.access(o.json.parent, os.W_OK):
+        p.error(f"--json: {o.json.parent} is no folder that can be written")
     unknown = [m for m in o.peers.split(",") if m not in MODULES]
     if unknown:
         p.error(f"there is no peer {unknown[0]!r}; there are {', '.join(MODULES)}")
