@@ -22,15 +22,18 @@ static const char usage[] =
     "  SPEC            an op with its settings, such as 'attention/softmax(causal=true)'\n"
     "  --shape SIZES   sizes of axes, such as B=1,H=8,T=2048,D=64. Those left out: B=1, T=2048, S=T, H=8, G=H, D=64,\n"
     "                  E=D, M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" are T rows, or\n"
-    "                  those of x=3x5. L=N gives attention its key_lengths. decode=N is --decode for this shape alone\n"
+    "                  those of x=3x5. decode=N is --decode for this shape alone. L=N gives attention its\n"
+    "                  key_lengths, documents=N its documents, N of one length. with=residual+sum binds optional\n"
+    "                  ports. pitch=BYTES from row to row of an input; shift=BYTES that addresses are off 64\n"
     "  --decode N      an op that remembers: one call appends the N-th key, and one query (T=1) sees all of them;\n"
     "                  any other op: T=1, S=N\n"
     "  --dtype TYPE    of inputs and weights: f32 (the default), f16 or bf16; outputs are f32\n"
-    "  --isa PATH      scalar, avx2, avx512 or neon; all = each that the op has here; default: the fastest\n"
+    "  --isa PATH      a path of the op, such as avx2; all = each that it has here; default: the fastest\n"
     "  --threads N     threads; 0, the default, is one a core\n"
     "  --pin HOW       compact (the default), scatter or none: where the threads go\n"
-    "  --rounds N      how often all is measured, 7 by default\n"
+    "  --rounds N      how often all is measured, 7 by default; with --explain 3\n"
     "  --json FILE     the record heed.bench/1, besides the table; - prints it in the table's place\n"
+    "  --explain       no case is run: the algorithm that each op chooses, and the time that the peaks predict\n"
     "  --peaks-only    no cases\n"
     "  --overhead      what the engine adds to the smallest call\n"
     "\n"
@@ -50,7 +53,7 @@ typedef struct options {
     const char *isa, *json;
     int64_t rounds, decode;
     uint32_t dtype;
-    int peaks_only, overhead;
+    int peaks_only, overhead, explain;
 } options;
 
 /* ---- statistics ---- */
@@ -138,7 +141,7 @@ static int32_t measure(bench *b, peaks_meter *meter, heed_error *error)
         for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
             bench_case *c = &b->cases[i];
             c->memory[r] = peaks_memory(meter, c->bytes, c->copies);
-            failed = measure_case(c, r, error);
+            failed = c->seconds ? measure_case(c, r, error) : check_interrupted(error);
         }
     }
     progress(NULL, 0, 0);
@@ -186,7 +189,7 @@ static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_e
     bench_case c = {.call = NULL};
     bench_shape_read("x=1,M=16", &shape);
     resolved *op = resolve_text(engine, "norm/rms", &tree, error);
-    int32_t failed = op ? bench_call_make(&call, op, &shape, HEED_F32, error) : error->code;
+    int32_t failed = op ? bench_call_make(&call, op, &shape, HEED_F32, 1, error) : error->code;
     if (!failed) failed = bench_case_open(&c, engine, op, &call, NULL, error);
     if (!failed) failed = time_overhead(&c, out, error);
     if (c.call) bench_case_close(&c);
@@ -215,14 +218,14 @@ static int32_t open_spec(bench *b, const options *o, const resolved *op, const b
     uint32_t n_paths = choose_paths(o, b->engine, op->entry, paths);
     int32_t failed = HEED_OK;
     for (uint32_t s = 0; s < o->n_shapes && !failed; s++) {
-        failed = bench_call_make(&calls[s], op, &shapes[s], o->dtype, error);
+        failed = bench_call_make(&calls[s], op, &shapes[s], o->dtype, !o->explain, error);
         for (uint32_t p = 0; p < n_paths && !failed; p++) {
             bench_case *c = &b->cases[b->n_cases++];
             progress("case", b->n_cases, o->n_specs * o->n_shapes * n_paths);
-            failed = bench_case_open(c, b->engine, op, &calls[s], paths[p], error);
-            c->seconds = calloc(b->rounds, sizeof *c->seconds);
+            failed = (o->explain ? bench_case_plan : bench_case_open)(c, b->engine, op, &calls[s], paths[p], error);
+            if (!o->explain) c->seconds = calloc(b->rounds, sizeof *c->seconds);
             c->memory = calloc(b->rounds, sizeof *c->memory);
-            if (!failed && (!c->seconds || !c->memory)) failed = error_memory(error);
+            if (!failed && ((!o->explain && !c->seconds) || !c->memory)) failed = error_memory(error);
             if (!failed) failed = check_interrupted(error);
         }
     }
@@ -299,6 +302,13 @@ static int read_peaks_only(void *to, const char *value)
     return 0;
 }
 
+static int read_explain(void *to, const char *value)
+{
+    (void)value;
+    ((options *)to)->explain = 1;
+    return 0;
+}
+
 static int read_overhead(void *to, const char *value)
 {
     (void)value;
@@ -316,12 +326,16 @@ static int read_options(options *o, int argc, char **argv)
         {"--isa", 1, read_isa}, /* a path for the cases, not for the engine: the scalar one is needed too */
         {"--rounds", 1, read_rounds},
         {"--json", 1, read_json},
+        {"--explain", 0, read_explain},
         {"--peaks-only", 0, read_peaks_only},
         {"--overhead", 0, read_overhead},
         {0},
     };
     int status = cmd_parse(argc, argv, usage, table, o, &o->engine);
     if (status) return status;
+    if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
+        return cmd_usage("--explain takes specs and shapes, and measures nothing of them");
+    if (!o->rounds) o->rounds = o->explain ? 3 : 7;
     if (o->peaks_only && o->n_specs) return cmd_usage("--peaks-only takes no spec");
     if (!o->peaks_only && !o->overhead && !o->n_specs) return cmd_usage("bench needs the spec of an op");
     return 0;
@@ -361,7 +375,7 @@ static int run(const options *o, bench_shape *shapes)
     if (!failed && heed_lanes(b.engine) > 1) pool_pin_caller(b.engine->pool);
     catch_signals();
     if (!failed) failed = measure_all(&b, o, shapes, calls, &error);
-    if (!failed && (!o->json || strcmp(o->json, "-"))) report_table(&b);
+    if (!failed && (!o->json || strcmp(o->json, "-"))) (o->explain ? explain_table : report_table)(&b);
     if (!failed && o->json) failed = report_write(&b, o->json, &error);
 
     for (uint32_t i = 0; i < b.n_cases; i++)
@@ -376,7 +390,7 @@ static int run(const options *o, bench_shape *shapes)
 
 int cmd_bench(int argc, char **argv)
 {
-    options o = {.engine.size = sizeof o.engine, .rounds = 7, .dtype = HEED_F32};
+    options o = {.engine.size = sizeof o.engine, .dtype = HEED_F32};
     o.specs = calloc(2 * (size_t)argc + 1, sizeof *o.specs);
     bench_shape *shapes = calloc((size_t)argc + 1, sizeof *shapes);
     if (!o.specs || !shapes) {

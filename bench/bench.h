@@ -3,9 +3,15 @@
  * bench.h: what the benchmark's files share.
  *
  *   peaks    what the machine can do: multiply-adds, reading, copying
- *   case     one op on one path, with its tensors: opened, judged against the scalar path, run
+ *   shape    the words of --shape, and the sizes that they leave open
+ *   tensors  the tensors of an op for one shape
+ *   case     one op on one path: opened, run, its cost
+ *   judge    a case against the scalar path
  *   bench    the command: rounds and their statistics
  *   report   the table and the JSON record
+ *   explain  the table of what is predicted
+ *   record   records read and checked
+ *   compare  records side by side: heed compare
  *
  * docs/benchmark.md says what is measured and how to read it.
  */
@@ -16,10 +22,10 @@
 
 /* ---- peaks.c ---- */
 
-#define PEAKS_PATHS 4
+#define PEAKS_PATHS 5
 
 typedef struct peaks {
-    double fma[PEAKS_PATHS]; /* GFLOP/s, float32; 0: this machine has no such path */
+    double fma[PEAKS_PATHS]; /* GFLOP/s, float32 sums; 0: this machine has no such path */
     double read, copy;       /* GB/s; a copied byte counts twice, read and written */
 } peaks;
 
@@ -35,19 +41,39 @@ uint64_t peaks_buffer(const peaks_meter *m); /* bytes that `read` and `copy` go 
 const char *peaks_path(uint32_t index);      /* "scalar" */
 uint32_t peaks_of(uint64_t needs);           /* the row of the best path that such features can run */
 
-/* ---- case.c ---- */
+/* ---- shape.c ---- */
 
-/* Sizes as --shape gives them; -1 or 0 = not given. */
+/* What --shape says; -1 or 0 = not given. */
 typedef struct bench_shape {
     int64_t axis[HEED_AXES];
     int64_t leading[HEED_MAX_RANK]; /* behind "..." */
     int n_leading;
     int64_t key_lengths;            /* L: the input key_lengths holds it everywhere */
+    int64_t documents;              /* the keys are this many documents of one length */
     int64_t decode;                 /* keys that the one query of a call sees */
+    int64_t pitch;                  /* bytes from an input's row to the next, a row being all that one token has */
+    int64_t shift;                  /* bytes that the address of a tensor is off 64 */
+    const char *with;               /* optional ports, "bias+sum", up to a comma or the end */
 } bench_shape;
 
-/* Reads "B=1,H=8,T=2048,D=64". 0, or 2 after the sentence was printed. */
+#define BENCH_AXIS(shape, letter) ((shape)->axis[(letter) - 'A'])
+#define BENCH_TEXT 1024 /* of a shape */
+
+struct bench_call;
+
+/* Reads "B=1,H=8,T=2048,D=64"; the text is kept by pointer. 0, or 2 after the sentence was printed. */
 int bench_shape_read(const char *text, bench_shape *shape);
+/* Sizes that params fix (hidden=1376 is axis F), then those that follow from others. */
+void bench_shape_fill(bench_shape *shape, const resolved *op);
+/* Whether a port gets a tensor. */
+int bench_shape_takes(const bench_shape *shape, const heed_port *port);
+/* Refuses a shape that asks for a port that the op has not. */
+int32_t bench_shape_check(const bench_shape *shape, const entry *e, heed_error *error);
+/* Writes call->text: what matters to the op, in the words of --shape. */
+void bench_shape_print(struct bench_call *call);
+int bench_has_axis(const entry *e, uint32_t port, char letter);
+
+/* ---- tensors.c ---- */
 
 /* The tensors of an op for one shape, filled with numbers that are the same everywhere. */
 typedef struct bench_call {
@@ -56,10 +82,27 @@ typedef struct bench_call {
     uint32_t dtype;
     int stateful;                 /* decodes with a sequence */
     heed_tensor tensor[PORT_MAX]; /* rank -1 = absent */
+    void *memory[PORT_MAX];       /* of the tensors */
     heed_binding in[PORT_MAX], weights[PORT_MAX], out[PORT_MAX];
     uint32_t n_in, n_weights, n_out;
-    char text[256];               /* of the shape: reads back as the same one */
+    char text[BENCH_TEXT];        /* of the shape: reads back as the same one */
 } bench_call;
+
+/* Sizes that were left open follow from those given and from the op's params. With `whole` 0 only weights and indices
+ * get memory: enough to open the op and to ask what a call costs. */
+int32_t bench_call_make(bench_call *c, const resolved *op, const bench_shape *shape, uint32_t dtype, int whole,
+                        heed_error *error);
+void bench_call_free(bench_call *c);
+/* The shapes of all tensors anew, without memory. */
+void bench_call_shapes(bench_call *c);
+
+#define BENCH_HASH_START 0xcbf29ce484222325u
+uint64_t bench_hash(uint64_t hash, const void *bytes, uint64_t n); /* FNV-1a, 64 bits */
+double bench_element(const heed_tensor *t, int64_t i);             /* of a dense tensor */
+
+/* ---- case.c ---- */
+
+#define BENCH_CHUNK 512 /* keys that fill a sequence at a time */
 
 /* One row of the result. */
 typedef struct bench_case {
@@ -68,21 +111,27 @@ typedef struct bench_case {
     heed_sequence **sequences;    /* [B], filled; or NULL */
     int truncates;                /* and are put back after each call */
     double flops, bytes;          /* of one call; flops -1 = not known */
+    double executed;              /* flops that the algorithm does, tiles rounded up; 0 = not known */
+    const char *algorithm;        /* or NULL */
     int copies;                   /* writes much of them: memory is held against copying, not reading */
     uint64_t hash;                /* of the outputs */
     double max_error;             /* against the scalar path */
-    char judged[256];             /* the shape on which it was compared */
+    char judged[BENCH_TEXT];      /* the shape on which it was compared */
     int64_t batch;                /* calls that are timed together */
-    double *seconds, *memory;     /* [rounds] of one call; GB/s that memory can do for it */
+    double *seconds, *memory;     /* [rounds] of one call (NULL = only explained); GB/s that memory can do for it */
 } bench_case;
 
-/* Sizes that were left open follow from those given and from the op's params. */
-int32_t bench_call_make(bench_call *c, const resolved *op, const bench_shape *shape, uint32_t dtype, heed_error *error);
-void bench_call_free(bench_call *c);
 /* Opens on a path (NULL = the engine's choice), fills the sequences, runs once, judges. */
 int32_t bench_case_open(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa,
                         heed_error *error);
+/* Opens and asks for the cost; nothing is run. The call may be one that is not whole. */
+int32_t bench_case_plan(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa,
+                        heed_error *error);
+/* Opened and ready to run, and no more. */
+int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call,
+                         const char *isa, heed_error *error);
 int32_t bench_case_run(const bench_case *c, heed_error *error);
+int32_t bench_case_cost(bench_case *c, heed_error *error); /* fills flops, bytes, executed, algorithm, copies */
 void bench_case_close(bench_case *c);
 
 /* What heed_run hands to a path, made by hand: for an op's cost, and to call a path without the engine. */
@@ -92,12 +141,19 @@ typedef struct bench_direct {
     heed_sink sink;
     heed_call call;
     const heed_state **states;
+    heed_state planned;           /* a state of the asked length without pages, where there are no sequences */
     void *memory;
     char text[256];
 } bench_direct;
 
 int32_t bench_direct_make(bench_direct *d, const bench_case *c, heed_error *error);
 void bench_direct_free(bench_direct *d);
+
+/* ---- judge.c ---- */
+
+uint64_t judge_hash(const bench_call *c); /* of the outputs */
+/* Runs the scalar path on what `c` has just computed, or, where that takes long, both paths on a smaller shape. */
+int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa, heed_error *error);
 
 /* ---- bench.c ---- */
 
@@ -120,10 +176,55 @@ double bench_median(double *v, uint32_t n);
 
 /* ---- report.c ---- */
 
+/* A case, summed up over the rounds. NAN = not known, or not measured. */
+typedef struct report_row {
+    const bench_case *c;
+    double seconds, spread, gflops, gbps;
+    double peak, fraction; /* what it is held against, in the same unit as its rate */
+    double predicted;      /* seconds of one call, were it at the peak */
+    const char *limit;     /* "fma", "read", "copy" */
+} report_row;
+
+report_row report_sum_up(const bench *b, const bench_case *c);
+const char *report_time(double seconds, char *text, size_t n); /* "13.2 ms" */
 uint64_t report_l2_bytes(void);
+void report_head(const bench *b); /* the machine and its peaks */
+void report_widths(const bench *b, int width[3]); /* of the columns spec, shape, path */
 void report_table(const bench *b);
 /* Refuses a file that could not be written later; then writes it whole, or not at all. "-" = standard output. */
 int32_t report_check(const char *path, heed_error *error);
 int32_t report_write(const bench *b, const char *path, heed_error *error);
+
+/* ---- record.c ---- */
+
+#define RECORD_FILES 26 /* they are called A to Z */
+
+/* A line of the table. Texts belong to the records. NAN, NULL = not told. */
+typedef struct record_row {
+    uint32_t file, index;     /* index: in the order read */
+    uint32_t group;           /* index of the first row with the same spec, shape and dtype */
+    uint32_t owner;           /* of a peer: heed's row that it was measured beside; else its own index */
+    const char *spec, *shape, *dtype, *path;
+    int64_t threads;
+    double seconds, spread, fraction;
+    const char *limit, *hash; /* hash NULL: there is none, or it need not agree */
+} record_row;
+
+/* Starts with nothing but `error`; whoever adds to paths and files calls record_free. */
+typedef struct record_set {
+    const char *paths[RECORD_FILES];
+    json_t *records[RECORD_FILES];
+    uint32_t files, n_rows, room;
+    record_row *rows;
+    heed_error *error;
+} record_set;
+
+/* Reads the file, and appends its rows. */
+int32_t record_read(record_set *all, uint32_t file);
+void record_free(record_set *all);
+
+/* ---- explain.c ---- */
+
+void explain_table(const bench *b);
 
 #endif

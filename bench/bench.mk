@@ -1,1 +1,7 @@
-bench_sources = bench/bench.c bench/case.c bench/peaks.c bench/report.c bench/bench.h
+bench_sources = bench/bench.c bench/bench.h bench/case.c bench/compare.c bench/explain.c bench/judge.c bench/peaks.c \
+  bench/record.c bench/report.c bench/shape.c bench/tensors.c
+
+# Other people's code beside heed's, for timing: needed by nothing here, built by nothing here.
+EXTRA_DIST += bench/peers/run bench/peers/requirements.txt bench/peers/cases.py bench/peers/ggml.py \
+  bench/peers/ggml_driver.c bench/peers/heed.py bench/peers/onnx_runtime.py bench/peers/openblas.py \
+  bench/peers/peers.py bench/peers/pytorch.py

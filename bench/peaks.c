@@ -54,6 +54,12 @@ __attribute__((target("avx2,fma"))) static void fma_avx2(int64_t n) { LOOP(__m25
 #undef FMA
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 __attribute__((target("avx512f"))) static void fma_avx512(int64_t n) { LOOP(__m512, _mm512_set1_ps, EACH24) }
+#undef FMA
+#define FMA(a, b, c) _mm512_dpbf16_ps(a, (__m512bh)(b), (__m512bh)(c)) /* two products of bf16 to each float32 sum */
+__attribute__((target("avx512f,avx512bf16"))) static void fma_avx512_bf16(int64_t n)
+{
+    LOOP(__m512, _mm512_set1_ps, EACH24)
+}
 #elif defined __aarch64__
 #define KEEP(a) "+w"(a)
 #define FMA(a, b, c) vfmaq_f32(c, a, b)
@@ -94,6 +100,7 @@ static const struct row {
 #if defined __x86_64__
     {"avx2", HEED_CPU_AVX2, 2 * 12 * 8, fma_avx2, read_avx2},
     {"avx512", HEED_CPU_AVX2 | HEED_CPU_AVX512, 2 * 24 * 16, fma_avx512, read_avx512},
+    {"avx512_bf16", HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16, 2 * 24 * 32, fma_avx512_bf16, read_avx512},
 #elif defined __aarch64__
     {"neon", HEED_CPU_NEON, 2 * 24 * 4, fma_neon, read_neon},
 #endif

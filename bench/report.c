@@ -46,45 +46,47 @@ static double peak(const bench *b, size_t at)
 
 #define PEAK(field) offsetof(peaks, field)
 
-/* A case, summed up. */
-typedef struct row {
-    const bench_case *c;
-    double seconds, spread, gflops, gbps; /* gflops NAN = not known */
-    double peak, fraction;                /* what it is held against, in the same unit as its rate */
-    int limit;
-} row;
-
-static row sum_up(const bench *b, const bench_case *c)
+/* Time, rate and share of the peak, from the rounds. */
+static void sum_up_times(const bench *b, const bench_case *c, uint32_t path, report_row *row)
 {
-    double time[b->rounds], memory[b->rounds], fma[b->rounds], ratio[b->rounds], low = INFINITY, high = 0;
-    uint32_t path = peaks_of(heed_instance_path(c->instance)->needs);
+    double time[b->rounds], ratio[b->rounds], low = INFINITY, high = 0;
     for (uint32_t r = 0; r < b->rounds; r++) {
+        double least = row->limit == limits[FMA] ? c->flops / b->peaks[r].fma[path] : c->bytes / c->memory[r];
         time[r] = c->seconds[r];
-        memory[r] = c->memory[r];
-        fma[r] = b->peaks[r].fma[path];
+        ratio[r] = least * 1e-9 / time[r];
         low = fmin(low, time[r]);
         high = fmax(high, time[r]);
     }
-    row out = {.c = c, .seconds = bench_median(time, b->rounds)};
+    row->seconds = bench_median(time, b->rounds);
+    row->fraction = bench_median(ratio, b->rounds);
+    row->spread = (high - low) / row->seconds;
+    row->gflops = c->flops > 0 ? c->flops / row->seconds * 1e-9 : NAN;
+    row->gbps = c->bytes / row->seconds * 1e-9;
+}
+
+report_row report_sum_up(const bench *b, const bench_case *c)
+{
+    double memory[b->rounds], fma[b->rounds];
+    uint32_t path = peaks_of(heed_instance_path(c->instance)->needs);
+    for (uint32_t r = 0; r < b->rounds; r++) {
+        memory[r] = c->memory[r];
+        fma[r] = b->peaks[r].fma[path];
+    }
     double memory_peak = bench_median(memory, b->rounds), fma_peak = bench_median(fma, b->rounds);
-    out.spread = (high - low) / out.seconds;
-    out.gflops = c->flops > 0 ? c->flops / out.seconds * 1e-9 : NAN;
-    out.gbps = c->bytes / out.seconds * 1e-9;
+    double done = fmax(c->executed, c->flops), products = c->flops / fma_peak, moves = c->bytes / memory_peak;
 
     /* what would take longest, were all at its peak */
-    out.limit = !c->call->stateful && c->flops / fma_peak > c->bytes / memory_peak ? FMA : c->copies ? COPY : READ;
-    out.peak = out.limit == FMA ? fma_peak : memory_peak;
-    for (uint32_t r = 0; r < b->rounds; r++) {
-        double least = out.limit == FMA ? c->flops / b->peaks[r].fma[path] : c->bytes / c->memory[r];
-        ratio[r] = least * 1e-9 / c->seconds[r];
-    }
-    out.fraction = bench_median(ratio, b->rounds);
-    return out;
+    int limit = !c->call->stateful && products > moves ? FMA : c->copies ? COPY : READ;
+    report_row row = {.c = c, .seconds = NAN, .spread = NAN, .gflops = NAN, .gbps = NAN, .fraction = NAN,
+                      .limit = limits[limit], .peak = limit == FMA ? fma_peak : memory_peak,
+                      .predicted = fmax(done / fma_peak, moves) * 1e-9};
+    if (c->seconds) sum_up_times(b, c, path, &row);
+    return row;
 }
 
 /* ---- for people ---- */
 
-static const char *time_text(double seconds, char *text, size_t n)
+const char *report_time(double seconds, char *text, size_t n)
 {
     static const struct {
         double unit;
@@ -110,40 +112,56 @@ static void print_peaks(const bench *b)
            (unsigned long long)b->buffer >> 20);
 }
 
-static void print_case(const bench *b, const bench_case *c, int spec, int shape)
+void report_head(const bench *b)
+{
+    char brand[128];
+    printf("%s, %u round%s\n", cpu_brand(brand, sizeof brand), b->rounds, &"s"[b->rounds == 1]);
+    if (b->peaks) print_peaks(b);
+}
+
+static void print_case(const bench *b, const bench_case *c, const int *width)
 {
     char time[32], threads[16];
-    row r = sum_up(b, c);
+    report_row r = report_sum_up(b, c);
+    const heed_path *path = heed_instance_path(c->instance);
     snprintf(threads, sizeof threads, "%u", heed_lanes(b->engine));
-    printf("%-*s  %-*s  %-6s  %7s  %8s  ", spec, heed_instance_spec(c->instance), shape, c->call->text,
-           heed_instance_path(c->instance)->name, threads, time_text(r.seconds, time, sizeof time));
-    if (r.limit == FMA) printf("%8.1f GFLOP/s", r.gflops);
+    printf("%-*s  %-*s  %-*s  %7s  %8s  ", width[0], heed_instance_spec(c->instance), width[1], c->call->text, width[2],
+           path->name, threads, report_time(r.seconds, time, sizeof time));
+    if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
     else printf("%8.1f GB/s   ", r.gbps);
-    printf("  %4.0f %% of %-4s  %4.0f %%", 100 * r.fraction, limits[r.limit], 100 * r.spread);
-    if (c->max_error > 0) printf("  differs from the scalar path by %.2g", c->max_error);
+    printf("  %4.0f %% of %-4s  %4.0f %%", 100 * r.fraction, r.limit, 100 * r.spread);
+    if (c->max_error > 0)
+        printf("  %s the scalar path by %.2g", path->flags & HEED_PATH_INEXACT ? "inexact, off" : "differs from",
+               c->max_error);
     printf("\n");
+}
+
+static int wider(int width, const char *text) { return (int)strlen(text) > width ? (int)strlen(text) : width; }
+
+void report_widths(const bench *b, int width[3])
+{
+    width[0] = (int)strlen("spec"), width[1] = (int)strlen("shape"), width[2] = (int)strlen("path");
+    for (uint32_t i = 0; i < b->n_cases; i++) {
+        width[0] = wider(width[0], heed_instance_spec(b->cases[i].instance));
+        width[1] = wider(width[1], b->cases[i].call->text);
+        width[2] = wider(width[2], heed_instance_path(b->cases[i].instance)->name);
+    }
 }
 
 void report_table(const bench *b)
 {
-    char brand[128];
-    int spec = (int)strlen("spec"), shape = (int)strlen("shape");
-    printf("%s, %u round%s\n", cpu_brand(brand, sizeof brand), b->rounds, &"s"[b->rounds == 1]);
-    if (b->peaks) print_peaks(b);
+    int width[3];
+    report_head(b);
     if (b->overhead) {
         double e = b->overhead->engine_ns, k = b->overhead->kernel_ns;
         printf("overhead of a call: %.0f ns (norm/rms on 16 numbers: %.0f ns through the engine, %.0f ns without)\n",
                e - k, e, k);
     }
     if (!b->n_cases) return;
-    for (uint32_t i = 0; i < b->n_cases; i++) {
-        int s = (int)strlen(heed_instance_spec(b->cases[i].instance)), h = (int)strlen(b->cases[i].call->text);
-        if (s > spec) spec = s;
-        if (h > shape) shape = h;
-    }
-    printf("\n%-*s  %-*s  %-6s  %7s  %8s  %16s  %-14s  %6s\n", spec, "spec", shape, "shape", "path", "threads", "time",
-           "rate   ", "share of peak", "spread");
-    for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], spec, shape);
+    report_widths(b, width);
+    printf("\n%-*s  %-*s  %-*s  %7s  %8s  %16s  %-14s  %6s\n", width[0], "spec", width[1], "shape", width[2], "path",
+           "threads", "time", "rate   ", "share of peak", "spread");
+    for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], width);
 }
 
 /* ---- the machine ---- */
@@ -215,19 +233,32 @@ static json_t *json_peaks(const bench *b)
                      "copy_gbps", number(peak(b, PEAK(copy))), "buffer_bytes", (json_int_t)b->buffer);
 }
 
+/* An exact path must give the scalar path's bits: its bound is 0. An inexact one has none that is known here. */
 static json_t *json_case(const bench *b, const bench_case *c)
 {
     char hash[17];
-    row r = sum_up(b, c);
+    report_row r = report_sum_up(b, c);
+    const heed_path *path = heed_instance_path(c->instance);
+    int ran = c->seconds != NULL;
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)c->hash);
-    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:s}",
-                     "spec", heed_instance_spec(c->instance), "path", heed_instance_path(c->instance)->name,
-                     "threads", (int)heed_lanes(b->engine), "shape", c->call->text,
-                     "dtype", heed_dtype_name(c->call->dtype),
-                     "median_s", number(r.seconds), "spread", number(r.spread),
-                     "gflops", number(r.gflops), "gbps", number(r.gbps),
-                     "limit", limits[r.limit], "peak", number(r.peak), "fraction", number(r.fraction),
-                     "max_error", number(c->max_error), "bound", number(0), "hash", hash, "judged_shape", c->judged);
+    json_t *j = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}",
+                          "spec", heed_instance_spec(c->instance), "path", path->name,
+                          "threads", (int)heed_lanes(b->engine), "shape", c->call->text,
+                          "dtype", heed_dtype_name(c->call->dtype),
+                          "median_s", number(r.seconds), "spread", number(r.spread),
+                          "gflops", number(r.gflops), "gbps", number(r.gbps),
+                          "limit", r.limit, "peak", number(r.peak), "fraction", number(r.fraction));
+    json_t *more = json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "algorithm", c->algorithm,
+                             "flops", number(c->flops > 0 ? c->flops : NAN),
+                             "executed_flops", number(c->executed > 0 ? c->executed : NAN),
+                             "bytes", number(c->bytes), "predicted_s", number(r.predicted),
+                             "max_error", number(ran ? c->max_error : NAN),
+                             "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0),
+                             "hash", ran ? hash : NULL, "judged_shape", ran ? c->judged : NULL);
+    int failed = !j || !more || json_object_update(j, more);
+    json_decref(more);
+    if (failed) json_decref(j);
+    return failed ? NULL : j;
 }
 
 static json_t *json_overhead(const bench_overhead *o)

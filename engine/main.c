@@ -23,7 +23,8 @@
 #define PACKAGE_VERSION "unversioned"
 #endif
 
-int cmd_bench(int argc, char **argv); /* bench/bench.c */
+int cmd_bench(int argc, char **argv);   /* bench/bench.c */
+int cmd_compare(int argc, char **argv); /* bench/compare.c */
 static int cmd_help(int argc, char **argv);
 
 static const struct command {
@@ -37,6 +38,7 @@ static const struct command {
     {"generate", cmd_generate, "text from a model"},
     {"score", cmd_score, "how well a model predicts a file, in bits per byte"},
     {"bench", cmd_bench, "the speed of ops on this machine, against what it can do"},
+    {"compare", cmd_compare, "records of bench side by side, from any machines"},
     {"topo", cmd_topo, "cores, caches and NUMA nodes, and where the threads would go"},
     {"help", cmd_help, "this page, or that of a command"},
 };

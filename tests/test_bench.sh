@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# test_bench.sh: heed bench from outside: the table, the record heed.bench/1, failures. Not the numbers, which are the
-# machine's, except for those that must be the same everywhere.
+# test_bench.sh: heed bench and heed compare from outside: the table, the record heed.bench/1, failures. Not the
+# numbers, which are the machine's, except for those that must be the same everywhere.
 #
 #     HEED=PATH tests/test_bench.sh      HEED is the command, ./heed if not said
 
 heed=${HEED-./heed}
 case $heed in /*) ;; *) heed=$PWD/$heed ;; esac
+SRC=${SRC-$(cd "$(dirname "$0")/.." && pwd)} BUILD=${BUILD-$SRC/build}
 work=$(mktemp -d "${TMPDIR:-/tmp}/heed-bench.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -15,16 +16,18 @@ cd "$work" || exit 1
 unset HEED_ISA
 bad=0 n=0
 
-# try STATUS WORD ...: runs heed bench, and fails if it ends with another status. What it says is in files out and err.
-try() {
+# runs STATUS WORD ...: runs heed, and fails if it ends with another status. What it says is in files out and err.
+runs() {
     want=$1
     shift
-    "$heed" bench "$@" >out 2>err
+    "$heed" "$@" >out 2>err
     got=$?
     [ $got = "$want" ] && return 0
-    echo "# heed bench $*: status $got, not $want"
+    echo "# heed $*: status $got, not $want"
     return 1
 }
+try() { want=$1; shift; runs "$want" bench "$@"; }
+compare() { want=$1; shift; runs "$want" compare "$@"; }
 refuses_shapes() {
     for sizes; do try 2 norm/rms --shape "$sizes" && says 'sizes from 1' || return 1; done
 }
@@ -116,6 +119,40 @@ report "the engine's overhead"
 try 0 --peaks-only --rounds 1 && grep -q '^peaks, ' out
 report "the peaks alone"
 
+shape=B=1,T=30,H=2,D=8
+try 0 attention/softmax --shape $shape --shape $shape,pitch=96,shift=4 --dtype f32 --isa all --rounds 1 --json h.json &&
+    [ "$(values h.json hash | sort -u | wc -l)" = 1 ] && are h.json max_error '0\.0' &&
+    [ "$(values h.json shape | sort -u | tail -1)" = $shape,pitch=96,shift=4 ]
+report "rows far apart and addresses off 64 bytes change no bit"
+
+hash_of() {
+    try 0 "$causal" --shape "$shape$1" --rounds 1 --json k.json && are k.json max_error '0\.0' && values k.json hash
+}
+plain=$(hash_of '') && [ "$(hash_of ,documents=1)" = "$plain" ] && [ "$(hash_of ,L=30)" = "$plain" ] &&
+    [ "$(hash_of ,documents=3)" = "$(hash_of ,documents=3,with=query_documents)" ] &&
+    [ "$(for more in '' ,documents=3 ,L=7 ,with=bias ,with=sink_logits ,with=bias+sink_logits; do hash_of $more; done |
+         sort -u | wc -l)" = 6 ]
+report "documents, key lengths, a bias and sinks reach the op, on all paths alike"
+
+try 0 attention/softmax --shape $shape,with=lse --rounds 1 --json i.json && are i.json shape "$shape,with=lse" &&
+    [ "$(values i.json hash)" != "$(values h.json hash | head -1)" ] &&
+    try 1 norm/rms --shape with=lse && says 'no optional port "lse"' && says 'with=' &&
+    try 1 norm/rms --shape L=3 && says 'no optional port "key_lengths"' &&
+    try 1 norm/rms --shape documents=3 && says 'no optional port "documents"' &&
+    try 1 norm/rms --shape M=16,pitch=60 && says 'holds a row of x, 16 of 4 bytes' &&
+    try 1 norm/rms --shape M=16,pitch=66 && says 'pitch=66' && try 1 norm/rms --shape shift=3 && says 'shift=3'
+report "optional ports are there when asked for, and refused where the op has none"
+
+try 0 "$causal" norm/rms --shape T=2048 --shape T=64,decode=500000 --explain --rounds 1 --json j.json &&
+    numbers j.json predicted_s bytes && are j.json median_s null && are j.json hash null && are j.json max_error null &&
+    grep -q '^spec .* predicted  *algorithm' out && [ "$(grep -c "^$causal  *B=1" out)" = 2 ] &&
+    are a.json predicted_s "$number" && are a.json bytes "$number" && are a.json algorithm '.+|null'
+report "--explain predicts, and runs nothing"
+
+try 2 --explain && says '--explain takes' && try 2 norm/rms --explain --overhead && says '--explain takes' &&
+    try 1 norm/rmss --explain && says norm/rms
+report "--explain refuses what it can not tell"
+
 try 2 && says 'needs the spec' && try 2 norm/rms --rounds 0 && says '--rounds' && try 2 norm/rms --dtype f31 &&
     says '--dtype' && try 2 norm/rms --shap M=4 && says '--shape' && try 2 norm/rms --shape M=4,M=5 && says twice &&
     try 2 norm/rms --shape x=3x && says 'x=3x5' &&
@@ -141,6 +178,107 @@ report "an interruption ends with 1, and nothing is written"
 try 0 norm/rms --shape T=4,M=16 --rounds 1 --json kept.json && are kept.json schema 'heed\.bench/1' &&
     [ -z "$(ls -A | grep tmp)" ]
 report "a record replaces an older one"
+
+# ---- heed compare ----
+
+# edit FILE SCRIPT: a copy of the record a.json, changed by sed.
+edit() { sed "$2" a.json >"$1"; }
+# refuses TEXT: compare refuses bad.json, names it, and says so.
+refuses() { compare 1 a.json bad.json && says "$1" && grep -q '^heed: bad.json: ' err && [ "$(wc -l <err)" = 1 ]; }
+
+slower=$(values a.json median_s | awk '{ print 2 * $1 }')
+edit slow.json "s/\"median_s\": [^,]*/\"median_s\": $slower/; s/\"spread\": [^,]*/\"spread\": 0.1/"
+edit same.json "s/\"spread\": [^,]*/\"spread\": 0.1/"
+compare 0 a.json slow.json same.json && [ ! -s err ] && grep -q "^$causal  B=1,T=40,H=2,D=16  f32$" out &&
+    grep -qE '^  A  .* 1 +[0-9.]+ [mun]?s +[0-9]+ % of (fma|read|copy)' out &&
+    [ "$(grep -c '^[ABC]  [a-z]*\.json  *.* cores; heed ' out)" = 3 ] && [ "$(grep -c 'peaks scalar' out)" = 3 ] &&
+    grep -qE '^  B  .* 2\.00  ' out && grep -qE '^  C  .* 1\.00 equal  ' out
+report "compare shows the machines, the times and their ratio; a difference below the spread is none"
+
+path=$(values a.json path)
+edit other.json 's/"hash": "./"hash": "z/; s/"path": "[a-z0-9]*"/"path": "elsewhere"/'
+compare 1 a.json other.json && grep -qE "^  B  .* of $path.*  other bits than A $path$" out &&
+    grep -q '^heed: 1 row is marked' err &&
+    sed 's/"bound": 0.0/"bound": null/' other.json >inexact.json && compare 0 a.json inexact.json &&
+    ! grep -q 'other bits' out
+report "compare marks other bits, unless the path is inexact"
+
+compare 0 b.json d.json && compare 0 j.json a.json && grep -qE '^  A  .* -  ' out && compare 0 g.json && [ -s out ]
+report "compare takes records without times, and without cases"
+
+peer='{"name": "other", "median_s": 1e3, "spread": 0}'
+sed "s/heed.bench/heed.peers/; s/\"hash\": .*/\"hash\": null, \"peers\": [$peer],/" a.json >peers.json
+compare 0 peers.json && grep -qE "^  A     other .* 1000 s +[0-9.]+ of $path" out
+report "compare puts a peer beside heed"
+
+compare 1 none.json && says 'none.json: No such file' && compare 1 . && says 'Is a directory' &&
+    : >bad.json && refuses 'is empty' && echo '{"schema": ' >bad.json && refuses 'line 2, column 0: no JSON' &&
+    head -c 300 a.json >bad.json && refuses 'no JSON' && printf 'no\033[2Jjson' >bad.json && refuses 'no JSON' &&
+    printf '\000\377\376' >bad.json && refuses 'no JSON' && printf '{"a": 1, "a": 2}' >bad.json && refuses 'no JSON' &&
+    awk 'BEGIN { while (n++ < 5000) printf "[" }' >bad.json && refuses 'no JSON' &&
+    awk 'BEGIN { while (n++ < 17 * 1024) printf "%1024s", "" }' >bad.json && refuses 'larger than 16 MiB' &&
+    echo '[]' >bad.json && refuses 'is a list' && echo '{}' >bad.json && refuses 'has no schema' &&
+    edit bad.json 's,heed.bench/1,heed.bench/2,' && refuses 'not heed.bench/1' &&
+    edit bad.json 's/"cases": \[/"cases": 3, "x": [/' && refuses 'cases is a number, not a list' &&
+    edit bad.json 's/"cases": \[/"cases": [7,/' && refuses 'cases[0] is a number, not an object' &&
+    edit bad.json 's/"median_s": [^,]*/"median_s": "soon"/' && refuses 'cases[0].median_s is a text' &&
+    edit bad.json 's/"median_s": [^,]*/"median_s": -1/' && refuses 'cases[0].median_s is -1' &&
+    edit bad.json 's/"median_s": [^,]*/"median_s": 1e999/' && refuses 'no JSON' &&
+    edit bad.json 's/"median_s": [^,]*/"median_s": 0/' && refuses 'cases[0].median_s is 0' &&
+    edit bad.json 's/"threads": 1,/"threads": 1.5,/' && refuses 'cases[0].threads is 1.5' &&
+    edit bad.json 's/"spec": "[^"]*",//' && refuses 'cases[0] has no spec' &&
+    edit bad.json 's/"dtype": "f32"/"dtype": "\\u001b[2J"/' && refuses 'cases[0].dtype has a control character' &&
+    edit bad.json 's/"machine": {/"machine": null, "x": {/' && refuses 'machine is null, not an object' &&
+    edit bad.json 's/"scalar": [^,]*/"scalar": []/' && refuses 'peaks.fma_gflops.scalar is a list' &&
+    sed 's/"name": "other"/"name": 4/' peers.json >bad.json && refuses 'cases[0].peers[0].name is a number'
+report "compare refuses what is no record, and says where"
+
+compare 2 && says 'needs a record' && compare 2 --json a.json && says 'unknown option' && compare 0 -h &&
+    grep -q '^usage: heed compare' out && compare 2 $(yes a.json | head -27) && says 'at most 26'
+report "compare's wrong usage ends with 2"
+
+# ---- bench/peers, as far as it goes without the peers ----
+
+peers=$SRC/bench/peers
+symbols() { ${NM-nm} -D "$BUILD/engine/.libs/libheed.so"; }
+if ! command -v python3 >/dev/null; then
+    echo "SKIPPED bench/peers: there is no python3"
+else
+    sh -n "$peers/run" && python3 -B -c 'import ast, sys
+for name in sys.argv[1:]: ast.parse(open(name).read(), name)' "$peers"/*.py >out 2>err
+    report "the scripts of bench/peers can be read"
+
+    if ! python3 -c 'import numpy' 2>/dev/null; then
+        echo "SKIPPED bench/peers calls libheed: python3 has no numpy"
+    elif symbols | grep -q '_[at]san_init'; then
+        echo "SKIPPED bench/peers calls libheed: it is built with a sanitizer, and python3 is not"
+    else
+        PYTHONPATH=$peers python3 -B - "$BUILD" >out 2>err <<'END'
+import sys
+import numpy as np
+from cases import attention, cases
+from heed import Heed, Refused
+
+heed = Heed(sys.argv[1], 1)
+case = attention("small", causal=True, T=9, H=2, D=8)
+path, run, result = heed.contender(case)
+q, k, v = (case.data[p][0].astype(float) for p in "qkv")
+score = np.where(case.allowed(), np.einsum("thd,shd->hts", q, k) / np.sqrt(8), -np.inf)
+weight = np.exp(score - score.max(-1, keepdims=True))
+expected = np.einsum("hts,shd->thd", weight / weight.sum(-1, keepdims=True), v)
+assert np.abs(result()[0] - expected).max() < 1e-5
+assert heed.explain(case)["cases"][0]["path"] == path
+heed.close(run)
+try:
+    heed.contender(attention("wrong", T=9, H=2, D=8, settings="scale=x"))
+    assert False
+except Refused as e:
+    assert "scale" in str(e)
+assert len({c.name for c in cases()}) == len(list(cases())) > 40
+END
+        report "bench/peers calls libheed, and gets what NumPy computes"
+    fi
+fi
 
 echo "1..$n"
 [ $bad = 0 ]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""onnx_runtime.py: ONNX Runtime on its CPU provider: a model of one node for each operator that can do the case."""
+import numpy as np
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+name, version = "onnxruntime", ort.__version__
+MICROSOFT = "com.microsoft"
+TYPES = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16}
+options = ort.SessionOptions()
+
+
+def start(settings):
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # threads that spin between calls would run while others are timed
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+
+def form(case, op, domain, inputs, shape, constants=None, outputs=("out",), **attributes):
+    """inputs: names to arrays, "" = left out; constants are initializers, which a session may pack beforehand."""
+    constants = constants or {}
+    given = {n: a for n, a in inputs.items() if a is not None and n not in constants}
+    node = helper.make_node(op, [n if a is not None else "" for n, a in inputs.items()], list(outputs), domain=domain,
+                            **attributes)
+    type_of = helper.np_dtype_to_tensor_dtype
+    graph = helper.make_graph(
+        [node], "case", [helper.make_tensor_value_info(n, type_of(a.dtype), a.shape) for n, a in given.items()],
+        [helper.make_tensor_value_info(n, TYPES[case.dtype], shape if n == "out" else None) for n in outputs],
+        [numpy_helper.from_array(a, n) for n, a in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23), helper.make_opsetid(MICROSOFT, 1)],
+                              ir_version=11)
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    kept = [ort.OrtValue.ortvalue_from_numpy(a) for a in given.values()]
+    for n, value in zip(given, kept):
+        binding.bind_ortvalue_input(n, value)
+    out = ort.OrtValue.ortvalue_from_shape_and_type(shape, case_dtype(case), "cpu")
+    for n in outputs:
+        if n == "out":
+            binding.bind_ortvalue_output(n, out)
+        else:
+            binding.bind_output(n, "cpu")
+
+    def run():
+        session.run_with_iobinding(binding)
+
+    run.keep = given, kept
+    return run, lambda: out.numpy().astype(np.float32)
+
+
+def case_dtype(case):
+    return np.float16 if case.dtype == "f16" else np.float32
+
+
+def attention(case):
+    B, T, S, H, G, D = (case.size(a) for a in "BTSHGD")
+    q, k, v = (case.data[p].reshape(B, n, -1) for p, n in (("q", T), ("k", S), ("v", S)))
+    qkv, see, shape = {"query": q, "key": k, "value": v}, case.allowed(), (B, T, H * D)
+    plain = see is None or (case.causal and not case.window and not case.documents)
+    mask = None if plain else see[None, None]
+    bias = None if plain else np.where(mask, 0, np.finfo(case_dtype(case)).min).astype(case_dtype(case))
+    read = lambda f: (f[0], lambda: f[1]().reshape(B, T, H, D))
+    if G == H:
+        yield "MultiHeadAttention", lambda: read(form(
+            case, "MultiHeadAttention", MICROSOFT,
+            {**qkv, "bias": None, "key_padding_mask": None, "attention_bias": bias}, shape, num_heads=H,
+            unidirectional=int(plain and case.causal)))
+    yield "Attention-23", lambda: read(form(
+        case, "Attention", "", {**qkv, "attn_mask": mask}, shape, q_num_heads=H, kv_num_heads=G,
+        is_causal=int(plain and case.causal)))
+    if case.causal and not case.documents:
+        past = np.zeros((B, G, 0, D), case_dtype(case))
+        yield "GroupQueryAttention", lambda: read(form(
+            case, "GroupQueryAttention", MICROSOFT,
+            {**qkv, "past_key": past, "past_value": past, "seqlens_k": np.full(B, S - 1, np.int32),
+             "total": np.array([S], np.int32)}, shape, outputs=("out", "present_key", "present_value"), num_heads=H,
+            kv_num_heads=G, local_window_size=case.window or -1))
+    if case.documents:  # equal ones are a batch
+        n = T // case.documents
+        batch = {p: a.reshape(case.documents, n, -1) for p, a in qkv.items()}
+        yield "MultiHeadAttention, documents as a batch", lambda: read(form(
+            case, "MultiHeadAttention", MICROSOFT, batch, (case.documents, n, H * D), num_heads=H,
+            unidirectional=int(case.causal)))
+
+
+def rope(case):
+    B, T, H, D = (case.size(a) for a in "BTHD")
+    angle = np.arange(T)[:, None] * 10000.0 ** (-np.arange(D // 2)[None, :] / (D // 2))
+    inputs = {"x": case.data["x"].reshape(B, T, H * D), "positions": np.arange(T)[None, :],
+              "cos": np.cos(angle).astype(np.float32), "sin": np.sin(angle).astype(np.float32)}
+
+    def make():
+        run, read = form(case, "RotaryEmbedding", MICROSOFT, inputs, (B, T, H * D), num_heads=H,
+                         constants={n: inputs[n] for n in ("cos", "sin")})
+        return run, lambda: read().reshape(B, T, H, D)
+
+    yield "RotaryEmbedding", make
+
+
+def offers(case):
+    data = case.data
+    if case.kind == "attention/softmax":
+        yield from attention(case)
+    elif case.kind == "position/rope":
+        yield from rope(case)
+    elif case.kind == "linear/projection":
+        weight = np.ascontiguousarray(data["weight"].T)
+        yield "MatMul", lambda: form(case, "MatMul", "", {"x": data["x"], "weight": weight},
+                                     (case.size("T"), case.size("N")), constants={"weight": weight})
+    elif case.kind == "norm/rms":
+        for op, domain in (("RMSNormalization", ""), ("SimplifiedLayerNormalization", "")):
+            yield op, lambda op=op, domain=domain: form(
+                case, op, domain, {"x": data["x"], "gain": data["gain"]}, data["x"].shape,
+                constants={"gain": data["gain"]}, axis=-1, epsilon=1e-6)
+    elif case.kind == "norm/layer":
+        yield "LayerNormalization", lambda: form(
+            case, "LayerNormalization", "", {n: data[n] for n in ("x", "gain", "bias")}, data["x"].shape,
+            constants={n: data[n] for n in ("gain", "bias")}, axis=-1, epsilon=1e-5)
+
+
+def forms(case):
+    if case.dtype not in TYPES:
+        return
+    for label, make in offers(case):
+        try:
+            yield label, *make()
+        except Exception as e:  # a type or an opset that this version has not: said, and the others go on
+            print(f"  onnxruntime: {label} is not offered: {str(e).splitlines()[0][:100]}")
