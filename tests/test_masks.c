@@ -49,7 +49,7 @@ static const struct { int T, S; } shapes[] = {
     {50, 300},
 };
 static const struct { int H, G; } groups[] = {{1, 1}, {4, 1}, {2, 2}, {8, 1}, {4, 2}, {6, 3}, {8, 4}};
-static const struct { int D, E; } widths[] = {{16, 16}, {17, 5}, {8, 33}, {1, 1}, {31, 16}, {3, 47}};
+static const struct { int D, E; } widths[] = {{16, 16}, {17, 5}, {8, 33}, {2, 1}, {31, 16}, {3, 47}};
 
 /* A case and the texts that it points at; built by start, add and finish. */
 typedef struct crowd {
@@ -64,11 +64,14 @@ static void add(crowd *c, const char *value)
     else snprintf(c->spec + n - more, sizeof c->spec - n, "%s%s)", more ? ", " : "(", value);
 }
 
-/* A plain case; the n-th shape. */
+/* A plain case; the n-th shape. HEED_I32 is for the inputs that are integers; else they are int64. Large scores are of
+ * float32 alone: products of short floats are exact in the naive loop, whose error is then no yardstick. */
 static void start(crowd *c, size_t n)
 {
-    *c = (crowd){.spec = ID};
-    c->how = (call_case){.dtype = n % 7 == 6 ? HEED_BF16 : HEED_F32, .size = n % 5 == 4 ? 4 : 1, .seed = n};
+    static const uint32_t dtypes[] = {HEED_F32, HEED_F32, HEED_I32, HEED_F32, HEED_F16, HEED_F32, HEED_BF16};
+    const uint32_t dtype = dtypes[n % COUNT(dtypes)];
+    const int large = n % 5 == 4 && (dtype == HEED_F32 || dtype == HEED_I32);
+    *c = (crowd){.spec = ID, .how = {.dtype = dtype, .size = large ? 4 : 1, .seed = n}};
     snprintf(c->axes, sizeof c->axes, "B=%d,T=%d,S=%d,H=%d,G=%d,D=%d,E=%d", n % 3 == 1 ? BATCH_MAX : 1 + (int)n % 2,
              shapes[n % COUNT(shapes)].T, shapes[n % COUNT(shapes)].S, groups[n % COUNT(groups)].H,
              groups[n % COUNT(groups)].G, widths[n / 2 % COUNT(widths)].D, widths[n / 2 % COUNT(widths)].E);
@@ -185,6 +188,26 @@ static void test_crowds(void **state)
             if (out >> f & 1 || n % 10 == 0) add(&c, features[f][harness_random(&seed) % values_of(f)]);
         check(finish(&c), n);
     }
+}
+
+/* Many tiles and blocks: where most are skipped whole, and where a task has several tiles. */
+static void test_long(void **state)
+{
+    static const char *const axes[] = {"B=1,T=800,S=800,H=2,G=1,D=8,E=5", "B=2,T=500,S=1500,H=1,G=1,D=3,E=17",
+                                       "B=1,T=3,S=3000,H=8,G=2,D=16,E=9", "B=1,T=900,S=300,H=3,G=3,D=5,E=8"};
+    static const char *const specs[] = {"causal=true, window=100, sinks=5", "causal=bottom_right, prefix=410",
+                                        "window=250:30, sinks=120", "causal=offset:-200, window=700, sinks=1, prefix=99"};
+    static const char *const inputs[] = {"key_lengths", "+documents,key_lengths", "+bias:BHT,+sink_logits",
+                                         "+documents,+query_documents,+bias:HT", "+sink_logits,key_lengths"};
+    (void)state;
+    for (size_t n = 0, s = 0; s < COUNT(specs); s++)
+        for (size_t a = 0; a < COUNT(axes); a++, n++) {
+            if (harness_quick() && n % 5) continue;
+            char spec[100];
+            snprintf(spec, sizeof spec, ID "(%s)", specs[s]);
+            call_case how = {spec, axes[a], inputs[n % COUNT(inputs)], HEED_F32, 1, n};
+            check(&how, n);
+        }
 }
 
 /* ---- on a cache ---- */
@@ -471,8 +494,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alone),  cmocka_unit_test(test_pairs), cmocka_unit_test(test_crowds),
-        cmocka_unit_test(test_chunks), cmocka_unit_test(test_after), cmocka_unit_test(test_refused_on_a_cache),
-        cmocka_unit_test(test_nans),   cmocka_unit_test(test_of_the_test),
+        cmocka_unit_test(test_long),   cmocka_unit_test(test_chunks), cmocka_unit_test(test_after),
+        cmocka_unit_test(test_nans),   cmocka_unit_test(test_refused_on_a_cache), cmocka_unit_test(test_of_the_test),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
