@@ -54,6 +54,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'),
            F = (double)HEED_AXIS(call->axis, 'F');
     c->flops = 6 * rows * M * F;
+    if (HEED_HAS(c, executed))
+        c->executed = 32 * rows * (M * 2 * (double)kit_panels((int64_t)F) + F * (double)kit_panels((int64_t)M));
     c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 12 * M * F;
     return HEED_OK;
 }

@@ -48,6 +48,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'),
            N = (double)HEED_AXIS(call->axis, 'N');
     c->flops = 2 * rows * M * N;
+    if (HEED_HAS(c, executed))
+        c->executed = 32 * rows * M * (double)kit_panels(HEED_AXIS(call->axis, 'N'));
     c->bytes = rows * M * (double)kit_width(call->tensor[X]->dtype) + 4 * (M * N + rows * N);
     return HEED_OK;
 }
