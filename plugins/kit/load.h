@@ -54,8 +54,12 @@ KIT_INLINE void v_write(void *p, uint32_t dtype, int64_t stride, vf x, int n)
 /* Whole rows, of any length. */
 KIT_INLINE void kit_read_row(float *dst, const void *src, uint32_t dtype, int64_t stride, int64_t n)
 {
-    int64_t step = stride * kit_width(dtype);
-    for (int64_t i = 0; i < n; i += 16) {
+    int64_t step = stride * kit_width(dtype), i = 0;
+    if (stride == 1 && dtype == HEED_F16)
+        for (; i + 16 <= n; i += 16) v_store(dst + i, v_load_f16((const uint16_t *)src + i));
+    if (stride == 1 && dtype == HEED_BF16)
+        for (; i + 16 <= n; i += 16) v_store(dst + i, v_load_bf16((const uint16_t *)src + i));
+    for (; i < n; i += 16) {
         int m = n - i < 16 ? (int)(n - i) : 16;
         vf x = v_read((const char *)src + i * step, dtype, stride, m);
         if (m == 16) v_store(dst + i, x); else v_store_n(dst + i, x, m);

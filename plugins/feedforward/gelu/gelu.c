@@ -36,25 +36,22 @@ static int32_t init(void *memory, const heed_open *open)
     gelu *self = memory;
     const heed_tensor *const *weight = open->weight;
     int64_t hidden = weight[UP]->dim[0], width = weight[UP]->dim[1];
-    float *at = self->data;
+    int64_t up = kit_panels(hidden), down = kit_panels(width);
+    float *up_data = self->data, *down_data = up_data + up * kit_panel_stride(width);
+    float *up_bias = down_data + down * kit_panel_stride(hidden), *down_bias = up_bias + 16 * up;
     self->approximate = open->value[APPROXIMATE].i;
-    self->up = (kit_weights){at, kit_panels(hidden), width, kit_panel_stride(width)};
-    kit_pack(at, 0, 1, weight[UP]);
-    at += self->up.panels * self->up.stride;
-    self->down = (kit_weights){at, kit_panels(width), hidden, kit_panel_stride(hidden)};
-    kit_pack(at, 0, 1, weight[DOWN]);
-    at += self->down.panels * self->down.stride;
-    self->up_bias = kit_pack_bias(at, weight[UP_BIAS]);
-    self->down_bias = kit_pack_bias(at + 16 * self->up.panels, weight[DOWN_BIAS]);
+    kit_pack(up_data, 0, 1, weight[UP]);
+    kit_pack(down_data, 0, 1, weight[DOWN]);
+    self->up = (kit_weights){up_data, kit_pack_bias(up_bias, weight[UP_BIAS]), up, width, kit_panel_stride(width)};
+    self->down = (kit_weights){down_data, kit_pack_bias(down_bias, weight[DOWN_BIAS]), down, hidden,
+                               kit_panel_stride(hidden)};
     return HEED_OK;
 }
 
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
     const gelu *self = instance;
-    int64_t hidden = self->down.depth, rows = kit_middle_rows(kit_rows(call->tensor[X]), hidden);
-    size->workspace = (uint64_t)(rows * kit_middle_pitch(hidden)) * sizeof(float);
-    size->scratch = kit_gemm_scratch();
+    kit_middle_size(size, kit_rows(call->tensor[X]), self->down.depth);
     return HEED_OK;
 }
 
@@ -65,6 +62,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'),
            F = (double)HEED_AXIS(call->axis, 'F');
     c->flops = 4 * rows * M * F;
+    if (HEED_HAS(c, executed))
+        c->executed = 32 * rows * (M * (double)kit_panels((int64_t)F) + F * (double)kit_panels((int64_t)M));
     c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 8 * M * F;
     return HEED_OK;
 }

@@ -31,11 +31,11 @@ static int32_t init(void *memory, const heed_open *open)
     swiglu *self = memory;
     int64_t hidden = open->weight[UP]->dim[0], width = open->weight[UP]->dim[1];
     float *at = self->data;
-    self->both = (kit_weights){at, 2 * kit_panels(hidden), width, kit_panel_stride(width)};
+    self->both = (kit_weights){at, NULL, 2 * kit_panels(hidden), width, kit_panel_stride(width)};
     kit_pack(at, 0, 2, open->weight[GATE]);
     kit_pack(at, 1, 2, open->weight[UP]);
     at += self->both.panels * self->both.stride;
-    self->down = (kit_weights){at, kit_panels(width), hidden, kit_panel_stride(hidden)};
+    self->down = (kit_weights){at, NULL, kit_panels(width), hidden, kit_panel_stride(hidden)};
     kit_pack(at, 0, 1, open->weight[DOWN]);
     return HEED_OK;
 }
@@ -43,9 +43,7 @@ static int32_t init(void *memory, const heed_open *open)
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
     const swiglu *self = instance;
-    int64_t hidden = self->down.depth, rows = kit_middle_rows(kit_rows(call->tensor[X]), hidden);
-    size->workspace = (uint64_t)(rows * kit_middle_pitch(hidden)) * sizeof(float);
-    size->scratch = kit_gemm_scratch();
+    kit_middle_size(size, kit_rows(call->tensor[X]), self->down.depth);
     return HEED_OK;
 }
 
@@ -56,6 +54,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'),
            F = (double)HEED_AXIS(call->axis, 'F');
     c->flops = 6 * rows * M * F;
+    if (HEED_HAS(c, executed))
+        c->executed = 32 * rows * (M * 2 * (double)kit_panels((int64_t)F) + F * (double)kit_panels((int64_t)M));
     c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 12 * M * F;
     return HEED_OK;
 }

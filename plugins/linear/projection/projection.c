@@ -27,9 +27,9 @@ static int32_t init(void *memory, const heed_open *open)
     projection *self = memory;
     const heed_tensor *weight = open->weight[WEIGHT], *bias = open->weight[BIAS];
     int64_t outputs = weight->dim[0], depth = weight->dim[1], stride = kit_panel_stride(depth);
-    self->weight = (kit_weights){self->data, kit_panels(outputs), depth, stride};
+    float *end = self->data + kit_panels(outputs) * stride;
+    self->weight = (kit_weights){self->data, kit_pack_bias(end, bias), kit_panels(outputs), depth, stride};
     kit_pack(self->data, 0, 1, weight);
-    self->bias = kit_pack_bias(self->data + self->weight.panels * stride, bias);
     return HEED_OK;
 }
 
@@ -48,6 +48,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     double rows = (double)kit_rows(call->tensor[X]), M = (double)HEED_AXIS(call->axis, 'M'),
            N = (double)HEED_AXIS(call->axis, 'N');
     c->flops = 2 * rows * M * N;
+    if (HEED_HAS(c, executed))
+        c->executed = 32 * rows * M * (double)kit_panels(HEED_AXIS(call->axis, 'N'));
     c->bytes = rows * M * (double)kit_width(call->tensor[X]->dtype) + 4 * (M * N + rows * N);
     return HEED_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * linear/projection, the maths: kit/gemm.h, and the bias added to a finished sum.
+ * linear/projection, the maths: one product of kit/gemm.h, which adds the bias.
  *
  * Error: kit/gemm.h's, and one rounding of the bias.
  */
@@ -11,27 +11,15 @@
 enum { X, WEIGHT, BIAS, OUT };
 typedef struct projection {
     kit_weights weight;
-    const float *bias; /* [16 panels], or NULL */
     float data[] __attribute__((aligned(64)));
 } projection;
-
-typedef struct projection_call {
-    const projection *self;
-    const heed_tensor *out;
-} projection_call;
 #endif
-
-static void KIT(finish)(const void *arg, int64_t row, int64_t panel, int64_t panels, const float *sums)
-{
-    const projection_call *c = arg;
-    KIT(kit_gemm_store)(c->out, row, panel, panels, sums, c->self->bias);
-}
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const projection *self = instance;
-    const projection_call c = {self, call->tensor[OUT]};
-    return KIT(kit_gemm_run)(call, &self->weight, call->tensor[X], 0, kit_rows(call->tensor[X]), KIT(finish), &c);
+    const heed_tensor *x = call->tensor[X];
+    return KIT(kit_gemm_run)(call, &self->weight, x, 0, call->tensor[OUT], 0, kit_rows(x), NULL, NULL);
 }
 
 #include <heed/kit/next.h>
