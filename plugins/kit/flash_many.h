@@ -5,11 +5,9 @@
  *     S[key][row] = sum over d of K[key][d] Q[d][row]        O[channel][row] += sum over keys of V[key][channel] P[key][row]
  *
  * One register holds one key's scores of VR_LANES rows: maxima and sums need no cross-lane step. K and V are broadcast
- * element by element, unpacked. A strip is as many rows as a register tile is wide; for each strip a block falls into runs
- * of keys that the same groups of rows see, each clean or masked.
+ * element by element, unpacked. A block falls into runs of keys that the same
+ * groups of rows see, each clean or masked; a strip is as many rows as a register tile is wide.
  */
-
-enum { KIT(FLASH_STRIP) = FLASH_WIDE * VR_LANES, KIT(FLASH_PER_GROUP) = KIT_FLASH_CELL / VR_LANES };
 
 /* Scores of FLASH_N keys, and maxima that they raise. */
 KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P)
@@ -89,47 +87,62 @@ static KIT(flash_valuer) *const KIT(flash_valuers)[2][FLASH_WIDE][FLASH_N == 8 ?
 
 /* ---- runs ---- */
 
-/* Keys [from, to) of the block that registers [first, last) of a strip see. */
+/* Keys [from, to) of the block that registers [first, last) of the tile see. */
 typedef struct KIT(flash_runs) {
     struct { int from, to, first, last, masked; } at[KIT_FLASH_CELLS];
     int n;
 } KIT(flash_runs);
 
-static void KIT(flash_cut)(const kit_flash_rows *r, int strip, int all_masked, KIT(flash_runs) *runs)
+static void KIT(flash_cut)(const kit_flash_rows *r, int all_masked, KIT(flash_runs) *runs)
 {
-    const int left = strip * FLASH_WIDE, per = KIT(FLASH_PER_GROUP);
+    const int per = KIT_FLASH_CELL / VR_LANES;
     runs->n = 0;
     for (int k = 0; k < KIT_FLASH_KEYS; k += KIT_FLASH_CELL) {
-        int first = FLASH_WIDE, last = 0, masked = all_masked;
-        for (int j = 0; j < FLASH_WIDE; j++) {
-            const int g = (left + j) / per;
-            if (g >= r->groups || k < r->span[g].begin || k >= r->span[g].end) continue;
-            if (j < first) first = j;
-            last = j + 1;
+        int first = KIT_FLASH_GROUPS, last = 0, masked = all_masked;
+        for (int g = 0; g < r->groups; g++) {
+            if (k < r->span[g].begin || k >= r->span[g].end) continue;
+            if (g < first) first = g;
+            last = g + 1;
             masked |= !kit_flash_clean(&r->span[g], k, k + KIT_FLASH_CELL);
         }
-        if (last <= first) continue;
-        const int n = runs->n, same = n && runs->at[n - 1].to == k && runs->at[n - 1].first == first &&
-                                      runs->at[n - 1].last == last && runs->at[n - 1].masked == masked;
+        if (last == 0) continue;
+        const int n = runs->n, same = n && runs->at[n - 1].to == k && runs->at[n - 1].first == first * per &&
+                                      runs->at[n - 1].last == last * per && runs->at[n - 1].masked == masked;
         if (!same) {
-            runs->at[runs->n].from = k, runs->at[runs->n].first = first, runs->at[runs->n].last = last;
-            runs->at[runs->n++].masked = masked;
+            runs->at[n].from = k, runs->at[n].first = first * per, runs->at[n].last = last * per;
+            runs->at[n].masked = masked, runs->n++;
         }
         runs->at[runs->n - 1].to = k + KIT_FLASH_CELL;
     }
 }
 
+/* The registers of a run, as strips: row, and width less 1. */
+typedef struct KIT(flash_strips) { int row[KIT_FLASH_ROWS / VR_LANES], wide[KIT_FLASH_ROWS / VR_LANES], n; } KIT(flash_strips);
+KIT_INLINE KIT(flash_strips) KIT(flash_strips_of)(int first, int last)
+{
+    KIT(flash_strips) s = {.n = 0};
+    for (int j = first; j < last; s.n++) {
+        const int end = (j / FLASH_WIDE + 1) * FLASH_WIDE, nv = (last < end ? last : end) - j;
+        s.row[s.n] = j * VR_LANES, s.wide[s.n] = nv - 1, j += nv;
+    }
+    return s;
+}
+
 /* ---- the steps of a block ---- */
 
-/* S of a strip, and its maxima in `max`. */
-static void KIT(flash_score_strip)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, int row,
-                                   const KIT(flash_keys) *x, float *P, float *max)
+/* S, and its maxima in `max`. A strip's keys stay near while the next strip passes. */
+static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
+                             float *P, float *max)
 {
     for (int n = 0; n < runs->n; n++) {
-        const int at = runs->at[n].first * VR_LANES, nv = runs->at[n].last - runs->at[n].first;
-        KIT(flash_scorer) *const kernel = KIT(flash_scorers)[nv - 1];
-        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N, kit_flash_fetch(x->ahead))
-            kernel(max + row + at, x->K + k * x->ldk, x->ldk, r->Q + row + at, f->D, P + k * KIT_FLASH_ROWS + row + at);
+        const KIT(flash_strips) s = KIT(flash_strips_of)(runs->at[n].first, runs->at[n].last);
+        const float *K = x->K + runs->at[n].from * x->ldk;
+        float *p = P + runs->at[n].from * KIT_FLASH_ROWS;
+        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS) {
+            for (int j = 0; j < s.n; j++)
+                KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, r->Q + s.row[j], f->D, p + s.row[j]);
+            kit_flash_fetch(x->ahead);
+        }
     }
 }
 
@@ -189,52 +202,50 @@ static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
     v_store(r->block_sum + row, v_add(v_add(quarter[0], quarter[2]), v_add(quarter[1], quarter[3])));
 }
 
-/* O = alpha O + P V of a strip. The first run brings alpha to the registers that it has. */
-static void KIT(flash_value_strip)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, int row,
-                                   const KIT(flash_keys) *x, const float *P)
+/* O = alpha O + P V. The first run brings alpha to the registers that it has. */
+static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
+                             const float *P)
 {
     const int64_t E = f->E;
+    for (int row = runs->n ? runs->at[0].last * VR_LANES : KIT_FLASH_ROWS; row < KIT_FLASH_CELL * r->groups; row += VR_LANES)
+        for (int64_t e = 0; e < E; e++) { /* rows that come to see keys later in this block */
+            float *o = r->O + e * KIT_FLASH_ROWS + row;
+            vr_store(o, vr_mul(vr_load(r->alpha + row), vr_load(o)));
+        }
     for (int n = 0; n < runs->n; n++) {
-        const int first = runs->at[n].first, last = runs->at[n].last, from = runs->at[n].from, at = row + first * VR_LANES;
-        KIT(flash_valuer) *const *const kernel = KIT(flash_valuers)[runs->at[n].masked][last - first - 1];
-        for (int j = last; n == 0 && j < FLASH_WIDE; j++) /* they come to see keys later in this block */
-            for (int64_t e = 0; e < E; e++) {
-                float *o = r->O + e * KIT_FLASH_ROWS + row + j * VR_LANES;
-                vr_store(o, vr_mul(vr_load(r->alpha + row + j * VR_LANES), vr_load(o)));
-            }
-        const float *p = P + from * KIT_FLASH_ROWS + at, *v = x->V + from * x->ldv, *alpha = n ? NULL : r->alpha + at;
-        float *o = r->O + at;
-        const int depth = runs->at[n].to - from;
+        const KIT(flash_strips) s = KIT(flash_strips_of)(runs->at[n].first, runs->at[n].last);
+        const int from = runs->at[n].from, depth = runs->at[n].to - from;
+        const float *V = x->V + from * x->ldv, *p = P + from * KIT_FLASH_ROWS, *alpha = n ? NULL : r->alpha;
+        float *o = r->O;
         int64_t e = 0;
         for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
-            for (; e + wide <= E; e += wide, kit_flash_fetch(x->ahead)) kernel[c](alpha, v + e, x->ldv, p, o + e * KIT_FLASH_ROWS, depth);
+            for (; e + wide <= E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS) {
+                for (int j = 0; j < s.n; j++)
+                    KIT(flash_valuers)[runs->at[n].masked][s.wide[j]][c](alpha ? alpha + s.row[j] : NULL, V, x->ldv,
+                                                                        p + s.row[j], o + s.row[j], depth);
+                kit_flash_fetch(x->ahead);
+            }
     }
 }
 
-/* Register tiles of a block. */
-KIT_INLINE int64_t KIT(flash_many_turns)(const kit_flash *f)
-{
-    return KIT_FLASH_ROWS / KIT(FLASH_STRIP) * (KIT_FLASH_KEYS + f->E + FLASH_N - 1) / FLASH_N;
-}
+/* Register tiles of a block, strips counted once. */
+KIT_INLINE int64_t KIT(flash_many_turns)(const kit_flash *f) { return (KIT_FLASH_KEYS + f->E + FLASH_N - 1) / FLASH_N; }
 
 static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 {
-    enum { STRIPS = KIT_FLASH_ROWS / KIT(FLASH_STRIP) };
     const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r->batch);
-    KIT(flash_runs) runs[STRIPS];
+    KIT(flash_runs) runs;
     int clean = !rescores;
     float early[KIT_FLASH_ROWS]; /* maxima that the mask, or what else changes the scores, makes void */
     for (int g = 0; g < r->groups; g++) clean &= kit_flash_clean(&r->span[g], r->span[g].begin, r->span[g].end);
     if (!clean) kit_flash_lower(r, x->start);
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) v_store(r->block_max + i, v_set(-FLT_MAX));
-    for (int s = 0; s < STRIPS; s++) {
-        KIT(flash_cut)(r, s, holes, &runs[s]);
-        KIT(flash_score_strip)(f, r, &runs[s], s * KIT(FLASH_STRIP), x, P, clean ? r->block_max : early);
-    }
+    KIT(flash_cut)(r, holes, &runs);
+    KIT(flash_score)(f, r, &runs, x, P, clean ? r->block_max : early);
     if (rescores) KIT(flash_rescore)(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
     for (int g = 0; g < r->groups && !clean; g++) KIT(flash_mask_group)(r, g, P);
     KIT(flash_raise)(r);
     for (int g = 0; g < r->groups; g++) KIT(flash_weigh)(r, g, holes, P);
     KIT(flash_add)(r);
-    for (int s = 0; s < STRIPS; s++) KIT(flash_value_strip)(f, r, &runs[s], s * KIT(FLASH_STRIP), x, P);
+    KIT(flash_value)(f, r, &runs, x, P);
 }
