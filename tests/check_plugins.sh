@@ -39,10 +39,11 @@ toolchain='__cxa_finalize|__gmon_start__|_ITM_(de)?registerTMCloneTable'
 judge='
     function wrong(why) { if (!(name in seen)) print name ": " why ": " $0; seen[name] = 1 }
     /^[0-9a-f]+ <.*>:$/ { name = $2; sub(/^</, "", name); sub(/>:$/, "", name); base = name; sub(/\..*$/, "", base)
-                          level = base ~ /_avx512$/ ? 3 : base ~ /_avx2$/ ? 2 : 1
-                          if (any && base ~ /avx/) level = 3
+                          level = base ~ /_avx512_bf16$/ ? 4 : base ~ /_avx512$/ ? 3 : base ~ /_avx2$/ ? 2 : 1
+                          if (any && base ~ /avx/) level = 4
                           next }
     NF < 2 { next }
+    /bf16ps|ps2bf16/ && level < 4 { wrong("AVX-512 BF16"); next }
     /%zmm|%k[0-7]|%[xy]mm(1[6-9]|2[0-9]|3[01])/ && level < 3 { wrong("AVX-512"); next }
     /%ymm/ && level < 2 { wrong("AVX"); next }
     ($2 ~ /^v/ && /%xmm/ || $2 ~ /^vzero/) && level < 2 { wrong("AVX"); next }
@@ -69,7 +70,7 @@ check_plugin() {
     if [ -n "$x86" ]; then
         rule "$name: each instruction in its path's functions" "$($OBJDUMP -d --no-show-raw-insn "$so" | awk "$judge")"
         # the test of the test: this plugin has AVX at all, and the judge sees it
-        rule "$name: its paths are seen" "$($OBJDUMP -d --no-show-raw-insn "$so" | sed 's/_avx\(2\|512\)\(\.[a-z.0-9]*\)\{0,1\}>:$/_other>:/' | awk "$judge" | grep -q AVX || echo "no AVX instruction, even where it may be")"
+        rule "$name: its paths are seen" "$($OBJDUMP -d --no-show-raw-insn "$so" | sed 's/_avx\(2\|512\|512_bf16\)\(\.[a-z.0-9]*\)\{0,1\}>:$/_other>:/' | awk "$judge" | grep -q AVX || echo "no AVX instruction, even where it may be")"
     fi
 }
 

@@ -14,7 +14,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
-  tests/test_ops tests/test_hashes tests/test_attention tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
+  tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
 plugin_scripts = tests/check_plugins.sh
@@ -98,6 +98,11 @@ tests_test_merge_SOURCES = tests/test_merge.c $(op_harness)
 tests_test_merge_CPPFLAGS = $(test_cppflags)
 tests_test_merge_CFLAGS = $(test_cflags)
 tests_test_merge_LDADD = $(test_libs)
+
+tests_test_bf16_SOURCES = tests/test_bf16.c $(op_harness)
+tests_test_bf16_CPPFLAGS = $(test_cppflags)
+tests_test_bf16_CFLAGS = $(test_cflags)
+tests_test_bf16_LDADD = $(test_libs)
 
 tests_test_sample_SOURCES = tests/test_sample.c $(op_harness)
 tests_test_sample_CPPFLAGS = $(test_cppflags)

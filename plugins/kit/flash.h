@@ -11,6 +11,8 @@
  *     many rows (flash_many.h)   rows in the lanes; K and V are broadcast element by element, as they lie
  *     few rows (flash_few.h)     keys, then channels, in the lanes; rows are broadcast, and none are padded
  *
+ * (flash_bf16.h is a third, for many rows on a path that gives other bits.)
+ *
  * For in both a row's arithmetic is one sequence, whatever the vector width, the tile it is in, or its neighbours: a score
  * is one chain of fma over d, an output one chain over the keys, and a block's weights are summed as 16 chains (key modulo
  * 16), then by halves. A path only chooses what it holds in registers.
@@ -54,6 +56,7 @@ typedef struct kit_flash {
     int64_t rows;           /* T group: of a group of heads */
     int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
     int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */
+    int bf16;               /* tiles go to flash_bf16.h, in a kernel that has it */
     const uint8_t *sorted;  /* [B]: the documents of a sequence come in rising order */
 } kit_flash;
 
@@ -76,6 +79,7 @@ typedef struct kit_flash_rows {
     int64_t position[KIT_FLASH_ROWS];
     int32_t head[KIT_FLASH_ROWS];
     float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
+    uint32_t *pairs;    /* Q for flash_bf16.h */
     int64_t row0, batch;
     int rows, groups, few;
 } __attribute__((aligned(64))) kit_flash_rows;
@@ -93,12 +97,17 @@ KIT_INLINE int64_t kit_flash_most(int64_t D, int64_t E)
     return most < 2 ? 2 : most < KIT_FLASH_TILES ? most : KIT_FLASH_TILES;
 }
 
-/* A lane's scratch: one block of weights, one of K and V packed, Q and O of a task. */
+/* Pairs of bfloat16 in the K and V of a block, and in a tile's Q. */
+KIT_INLINE int64_t kit_flash_block_pairs(int64_t D, int64_t E) { return KIT_FLASH_KEYS / 2 * (kit_lanes(D) + kit_lanes(E)); }
+KIT_INLINE int64_t kit_flash_query_pairs(int64_t D) { return KIT_FLASH_ROWS / 2 * kit_lanes(D); }
+
+/* A lane's scratch: one block of weights, one of K and V packed, Q and O of a task; and K, V and Q in pairs. */
 KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
 {
     return sizeof(float) *
            (uint64_t)(KIT_FLASH_ROWS * KIT_FLASH_KEYS + KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E)) +
-                      kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)));
+                      kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) +
+                      kit_flash_block_pairs(D, E) + kit_flash_most(D, E) * kit_flash_query_pairs(D));
 }
 
 /* A call's workspace. */
@@ -207,5 +216,13 @@ typedef struct KIT(flash_keys) {
 #include <heed/kit/flash_scores.h>
 #include <heed/kit/flash_many.h>
 #include <heed/kit/flash_few.h>
+#if defined FLASH_BF16 && defined KIT_AVX512
+#include <heed/kit/flash_bf16.h>
+#else /* f->bf16 is 0 */
+KIT_INLINE void KIT(flash_bf16_queries)(kit_flash_rows *r, int64_t D, uint32_t *to) { (void)r, (void)D, (void)to; }
+KIT_INLINE void KIT(flash_bf16_keys)(const kit_flash *f, KIT(flash_keys) *x, uint32_t *to) { (void)f, (void)x, (void)to; }
+KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
+{ (void)f, (void)r, (void)x, (void)P; }
+#endif
 #include <heed/kit/flash_task.h>
 #undef FLASH_RANGE

@@ -50,14 +50,15 @@ KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return 
 /* ---- keys and values of a block ---- */
 
 /* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where they
- * lie close together, else packed into `room`, zeros behind. Rows far apart would crowd a few sets of the first cache. */
+ * lie close together, else packed into `room`, zeros behind. Rows far apart would crowd a few sets of the first cache.
+ * `direct`, for a reader that packs them itself: in place, wherever they are float32, with nothing behind. */
 static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, int64_t first, int count, int64_t width,
-                                    float *room, int64_t *ld)
+                                    int direct, float *room, int64_t *ld)
 {
     const int64_t at[3] = {b, first, g}, step = t->stride[1];
     const char *p = kit_at(t, at, 3);
     const int plain = t->dtype == HEED_F32 && (t->stride[3] == 1 || width == 1);
-    if (plain && kit_flash_is_close(t, width) && count % KIT_FLASH_CELL == 0) {
+    if (plain && (direct || (kit_flash_is_close(t, width) && count % KIT_FLASH_CELL == 0))) {
         *ld = step;
         return (const float *)p;
     }
@@ -94,6 +95,7 @@ static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype
 static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few, float *KR,
                                         float *VR)
 {
+    const int direct = f->bf16 && !few; /* it is packed anyway */
     KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
     if (f->call->state) {
         const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
@@ -103,15 +105,15 @@ static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g
         if (few && f->E % 16) {
             const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
                                    .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
-            x.V = KIT(flash_pack)(&v, 0, 0, 0, keys, f->E, VR, &x.ldv);
+            x.V = KIT(flash_pack)(&v, 0, 0, 0, keys, f->E, direct, VR, &x.ldv);
         }
         return x;
     }
     const int64_t at[3] = {b, start, g};
     if (few) x.K = KIT(flash_turn)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype), f->k->dtype,
                                    f->k->stride[3], keys, f->D, KR);
-    else x.K = KIT(flash_pack)(f->k, b, g, start, keys, f->D, KR, &x.ldk);
-    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, VR, &x.ldv);
+    else x.K = KIT(flash_pack)(f->k, b, g, start, keys, f->D, direct, KR, &x.ldk);
+    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, direct, VR, &x.ldv);
     return x;
 }
 
@@ -235,10 +237,12 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash *f = arg;
     const int64_t D = f->D, E = f->E, b = task / f->tasks / f->G, g = task / f->tasks % f->G, turn = task % f->tasks;
-    const int few = f->few > 0 && turn == 0;
+    const int few = f->few > 0 && turn == 0, bf16 = f->bf16 && !few;
     const int64_t first = few ? f->rows / KIT_FLASH_ROWS : (f->tasks - 1 - turn) * f->per_task;
     float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride), *KR = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
     float *VR = KR + KIT_FLASH_KEYS * kit_flash_pitch(D), *room = VR + KIT_FLASH_KEYS * kit_flash_pitch(E);
+    uint32_t *packed = (uint32_t *)room;
+    room += bf16 ? kit_flash_block_pairs(D, E) : 0;
     kit_flash_rows tile[KIT_FLASH_TILES];
     int n = 0;
     int64_t begin = INT64_MAX, end = 0, sinks = 0;
@@ -249,6 +253,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         r->batch = b, r->few = few;
         r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
         KIT(flash_begin)(f, r, g);
+        if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
         for (int i = 0; i < r->groups; i++) {
             if (r->any[i].first < begin) begin = r->any[i].first;
             if (r->any[i].last > end) end = r->any[i].last;
@@ -266,10 +271,12 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             if (!kit_flash_look(&tile[i], start, keys)) continue;
             if (!brought++) {
                 x = KIT(flash_bring)(f, b, g, start, keys, few, KR, VR);
+                if (bf16) KIT(flash_bf16_keys)(f, &x, packed);
                 ahead = KIT(flash_next)(f, b, g, start + KIT_FLASH_KEYS, end - start - KIT_FLASH_KEYS, n, turns);
                 x.ahead = &ahead;
             }
-            if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
+            if (bf16) KIT(flash_bf16)(f, &tile[i], &x, P);
+            else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
     }
     for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);

@@ -104,7 +104,13 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 
 KIT_COST(get_extension, cost)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {
+    KIT_PATHS_FORWARD,
+#if defined __x86_64__
+    {sizeof(heed_path), HEED_PATH_INEXACT, HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16, "avx512_bf16",
+     forward_avx512_bf16, NULL}, /* its error: kit/flash_bf16.h */
+#endif
+};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

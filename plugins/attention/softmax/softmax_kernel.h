@@ -3,6 +3,7 @@
  * attention/softmax, the maths: kit/flash.h as it is, with no hook set. A row's live keys follow from the mask alone.
  */
 #include <heed/kit.h>
+#define FLASH_BF16 /* on avx512_bf16, which has no copy of its own: it is a way through that of avx512 */
 #include <heed/kit/flash.h>
 
 #ifdef KIT_FIRST
@@ -17,7 +18,7 @@ typedef struct softmax {
 } softmax;
 #endif
 
-static int32_t KIT(forward)(const void *instance, const heed_call *call)
+static int32_t KIT(run)(const void *instance, const heed_call *call, int bf16)
 {
     const softmax *self = instance;
     const heed_tensor *const *t = call->tensor;
@@ -33,6 +34,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                    .query_documents = t[QUERY_DOCUMENTS],
                    .bias = t[BIAS],
                    .sink_logits = self->sink_logits,
+                   .bf16 = bf16,
                    .score = self->score,
                    .score_instance = self->score_instance,
                    .softcap = self->softcap,
@@ -40,6 +42,11 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int32_t failed = kit_flash_setup(&f);
     return failed ? failed : KIT(flash_run)(&f);
 }
+
+static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(run)(instance, call, 0); }
+#if defined KIT_AVX512
+static int32_t forward_avx512_bf16(const void *instance, const heed_call *call) { return KIT(run)(instance, call, 1); }
+#endif
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
