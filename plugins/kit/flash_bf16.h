@@ -252,7 +252,7 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     for (int g = 0; g < r->groups; g++) clean &= kit_flash_clean(&r->span[g], r->span[g].begin, r->span[g].end);
     if (!clean) kit_flash_lower(r, x->start);
     for (int i = 0; i < KIT_FLASH_ROWS; i += 16) v_store(r->block_max + i, v_set(-FLT_MAX));
-    KIT(flash_cut)(r, 0, holes, &runs);
+    KIT(flash_cut)(r, holes, &runs);
     for (int n = 0; n < runs.n; n++) {
         const int first = 16 * runs.at[n].first, nv = runs.at[n].last - runs.at[n].first;
         for (int k = runs.at[n].from; k < runs.at[n].to; k += BF16_PANEL, kit_flash_fetch(x->ahead))
