@@ -85,7 +85,8 @@ static int share_memory(const heed_tensor *a, const heed_tensor *b)
     return 0;
 }
 
-/* An output in the memory of the first input must be the same view of it; in the memory of another, it is refused. */
+/* An output in the memory of the first input must be the same view of it; in the memory of another, or of another output,
+ * it is refused. */
 static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_error *error)
 {
     const entry *e = i->entry;
@@ -98,8 +99,8 @@ static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_err
         for (uint32_t p = 0; p < e->op.ports.count; p++) {
             const heed_tensor *in = c->set.tensor[p];
             if (p == o || !in || heed_tensor_elements(in) == 0 || !share_memory(in, out)) continue;
-            int same = entry_port(e, o)->flags & HEED_PORT_IN_PLACE && in == first && in->data == out->data &&
-                       in->dtype == out->dtype && in->rank == out->rank &&
+            int same = entry_port(e, o)->flags & HEED_PORT_IN_PLACE && entry_port(e, p)->role == HEED_INPUT &&
+                       in == first && in->data == out->data && in->dtype == out->dtype && in->rank == out->rank &&
                        !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
             if (!same)
                 return error_set(error, HEED_E_ARGUMENT, "%s: port %s shares memory with port %s", e->op.id,
