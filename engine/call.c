@@ -115,7 +115,8 @@ static const heed_tensor *place_of(const prepared *c, const entry *e, uint32_t o
     return NULL;
 }
 
-/* An output in the memory of an input must be one that may, and the same view; else it is refused. */
+/* An output in the memory of an input must be one that may, and the same view; else it is refused, and so is one in the
+ * memory of another output. */
 static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_error *error)
 {
     const entry *e = i->entry;
@@ -125,8 +126,9 @@ static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_err
         for (uint32_t p = 0; p < e->op.ports.count; p++) {
             const heed_tensor *in = c->set.tensor[p];
             if (p == o || !in || heed_tensor_elements(in) == 0 || !share_memory(in, out)) continue;
-            int same = in == place_of(c, e, o) && in->data == out->data && in->dtype == out->dtype &&
-                       in->rank == out->rank && !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
+            int same = entry_port(e, p)->role == HEED_INPUT && in == place_of(c, e, o) && in->data == out->data &&
+                       in->dtype == out->dtype && in->rank == out->rank &&
+                       !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
             if (!same)
                 return error_set(error, HEED_E_ARGUMENT, "%s: port %s shares memory with port %s", e->op.id,
                                  entry_port(e, o)->name, entry_port(e, p)->name);

@@ -74,10 +74,147 @@ static void rowwise(const char *spec, const char *optional)
 static void test_norms(void **state)
 {
     (void)state;
-    rowwise("norm/rms", "gain");
-    rowwise("norm/rms(eps=0.01)", "gain");
-    rowwise("norm/layer", "gain,bias");
-    rowwise("norm/layer(eps=0)", "bias");
+    rowwise("norm/rms", "gain,residual,sum");
+    rowwise("norm/rms(eps=0.01)", "gain,sum");
+    rowwise("norm/layer", "gain,bias,residual");
+    rowwise("norm/layer(eps=0)", "bias,residual,sum");
+    for (int m = 1; m <= 257; m += harness_quick() ? 37 : 1) {
+        check_axes("norm/rms", m % 2 ? "residual" : "sum", HEED_F32, 1, "x=3,M=%d", m);
+        check_axes("norm/layer", m % 2 ? "residual,gain" : "sum", HEED_F32, 1, "x=3,M=%d", m);
+    }
+}
+
+/* A NaN stays in its row, on every path; a constant row gives exactly the bias. */
+static void test_norm_rows(void **state)
+{
+    (void)state;
+    static const char *const specs[] = {"norm/rms", "norm/layer"};
+    for (size_t s = 0; s < COUNT(specs); s++) {
+        call_case how = {specs[s], "x=3,M=83", NULL, HEED_F32, 1, 3};
+        call c;
+        call_make(&c, &how);
+        float *x = c.plain[call_port(&c, "x")].data, *residual = c.plain[call_port(&c, "residual")].data;
+        residual[83 + 70] = NAN;
+        for (int i = 0; i < 83; i++) x[2 * 83 + i] = 1000.1f, residual[2 * 83 + i] = 0.0f;
+        call_update(&c);
+        const char *paths[8];
+        int n = harness_paths(specs[s], paths);
+        for (int p = 0; p < n; p++) {
+            heed_tensor out[ORACLE_PORTS];
+            call_run(&c, paths[p], 1, PLAIN, out);
+            const float *y = out[call_port(&c, "out")].data, *sum = out[call_port(&c, "sum")].data;
+            for (int i = 0; i < 3 * 83; i++) {
+                assert_int_equal(isnan(y[i]), i / 83 == 1);
+                assert_int_equal(isnan(sum[i]), i == 83 + 70);
+            }
+            if (s == 1)
+                for (int i = 0; i < 83; i++)
+                    assert_true(y[2 * 83 + i] == ((float *)c.plain[call_port(&c, "bias")].data)[i]);
+            outputs_free(out);
+        }
+        call_free(&c);
+    }
+}
+
+/* `out` or `sum` in the place of x gives the bits that it gives elsewhere; both at once are refused. */
+static void test_norm_in_place(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, M = 67, N = ROWS * M };
+    static float x[N], residual[N], out[N], sum[N], y[2][N];
+    const int64_t dim[] = {ROWS, M};
+    uint64_t seed = 4;
+    for (int i = 0; i < N; i++) residual[i] = harness_normal(&seed), y[0][i] = harness_normal(&seed);
+    heed_error e;
+    heed_instance *rms = heed_instance_open(harness_engine(2), "norm/rms", NULL, &e);
+    assert_non_null(rms);
+    heed_tensor tx = heed_tensor_of(x, HEED_F32, 2, dim), tr = heed_tensor_of(residual, HEED_F32, 2, dim);
+    heed_tensor elsewhere[] = {heed_tensor_of(out, HEED_F32, 2, dim), heed_tensor_of(sum, HEED_F32, 2, dim)};
+    heed_tensor other = heed_tensor_of(y[1], HEED_F32, 2, dim);
+    heed_binding in[] = {{"x", &tx}, {"residual", &tr}}, to[] = {{"out", &elsewhere[0]}, {"sum", &elsewhere[1]}};
+    memcpy(x, y[0], sizeof x);
+    if (heed_run(rms, in, 2, to, 2, NULL, &e)) fail_msg("%s", e.text);
+    for (int which = 0; which < 2; which++) {
+        memcpy(x, y[0], sizeof x);
+        heed_binding here[] = {{which ? "sum" : "out", &tx}, {which ? "out" : "sum", &other}};
+        if (heed_run(rms, in, 2, here, 2, NULL, &e)) fail_msg("%s", e.text);
+        assert_memory_equal(x, which ? sum : out, sizeof x);
+        assert_memory_equal(y[1], which ? out : sum, sizeof x);
+    }
+    heed_binding both[] = {{"out", &tx}, {"sum", &tx}};
+    assert_int_equal(heed_run(rms, in, 2, both, 2, NULL, &e), HEED_E_ARGUMENT);
+    heed_binding second[] = {{"out", &elsewhere[0]}, {"sum", &tr}};
+    assert_int_equal(heed_run(rms, in, 2, second, 2, NULL, &e), HEED_E_ARGUMENT);
+    heed_instance_close(rms);
+}
+
+/* Outputs so large that they go around the caches (16 MiB): the same rows again and again, by strides of 0, must give
+ * again and again what a small call gives for them. At an address 16 bytes past a line, and rows of an odd width. */
+static void test_streaming(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec;
+        int32_t rank;
+        int64_t dim[4]; /* of the small call; the first axis is repeated by the large one */
+        const char *in[2], *out[2];
+    } cases[] = {
+        {"norm/rms", 3, {1, 7, 1021}, {"x", "residual"}, {"out", "sum"}},
+        {"norm/layer", 3, {1, 3, 64}, {"x", NULL}, {"out", NULL}},
+        {"norm/layer", 3, {1, 3, 333}, {"x", "residual"}, {"out", NULL}},
+        {"residual/add", 3, {1, 5, 515}, {"x", "y"}, {"out", NULL}},
+        {"position/rope", 4, {1, 19, 3, 64}, {"x", NULL}, {"out", NULL}},
+        {"position/rope(pairs=half, width=20)", 4, {1, 19, 5, 37}, {"x", NULL}, {"out", NULL}},
+        {"position/rope", 4, {1, 3, 2, 1030}, {"x", NULL}, {"out", NULL}},
+    };
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        int64_t n = 1, times, dim[4];
+        for (int a = 0; a < cases[k].rank; a++) n *= dim[a] = cases[k].dim[a];
+        times = ((int64_t)4 << 20) / n + 1; /* floats of 16 MiB */
+        float *data[2] = {malloc(sizeof(float) * (size_t)n), malloc(sizeof(float) * (size_t)n)}, *small[2], *large[2];
+        uint64_t seed = k;
+        for (int i = 0; i < 2; i++) {
+            for (int64_t j = 0; j < n; j++) data[i][j] = harness_normal(&seed);
+            small[i] = malloc(sizeof(float) * (size_t)n);
+            large[i] = aligned_alloc(64, (sizeof(float) * (size_t)(n * times) + 128) & ~(size_t)63);
+            assert_true(data[i] && small[i] && large[i]);
+        }
+        char id[32] = "";
+        const char *paths[8];
+        memcpy(id, cases[k].spec, strcspn(cases[k].spec, "("));
+        int n_paths = harness_paths(id, paths);
+        for (int p = 0; p < n_paths; p++)
+            for (uint32_t threads = 1; threads <= 3; threads += 2) {
+                heed_error e;
+                heed_opening opening = {.size = sizeof opening, .isa = paths[p]};
+                heed_instance *op = heed_instance_open(harness_engine(threads), cases[k].spec, &opening, &e);
+                if (!op) fail_msg("%s", e.text);
+                for (int big = 0; big < 2; big++) {
+                    heed_tensor t[4];
+                    heed_binding b[4];
+                    uint32_t n_in = 0, n_out = 0;
+                    dim[0] = big ? times : 1;
+                    for (; n_in < 2 && cases[k].in[n_in]; n_in++) {
+                        t[n_in] = heed_tensor_of(data[n_in], HEED_F32, cases[k].rank, dim);
+                        t[n_in].stride[0] = 0, t[n_in].bytes = sizeof(float) * (uint64_t)n;
+                        b[n_in] = (heed_binding){cases[k].in[n_in], &t[n_in]};
+                    }
+                    for (; n_out < 2 && cases[k].out[n_out]; n_out++) {
+                        float *to = big ? large[n_out] + 4 : small[n_out];
+                        t[2 + n_out] = heed_tensor_of(to, HEED_F32, cases[k].rank, dim);
+                        b[2 + n_out] = (heed_binding){cases[k].out[n_out], &t[2 + n_out]};
+                    }
+                    if (heed_run(op, b, n_in, b + 2, n_out, NULL, &e)) fail_msg("%s", e.text);
+                }
+                for (int o = 0; o < 2 && cases[k].out[o]; o++)
+                    for (int64_t r = 0; r < times; r++)
+                        if (memcmp(large[o] + 4 + r * n, small[o], sizeof(float) * (size_t)n))
+                            fail_msg("%s, %s, %u threads: %s: repetition %lld has other bits", cases[k].spec, paths[p],
+                                     threads, cases[k].out[o], (long long)r);
+                heed_instance_close(op);
+            }
+        for (int i = 0; i < 2; i++) free(data[i]), free(small[i]), free(large[i]);
+    }
 }
 
 static void test_residual(void **state)
@@ -318,6 +455,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_an_oracle),
         cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_norm_rows),
+        cmocka_unit_test(test_norm_in_place),
+        cmocka_unit_test(test_streaming),
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_projection),
         cmocka_unit_test(test_feedforward),

@@ -14,6 +14,7 @@
 #define v_load_n KIT(v_load_n)       /* the first n in [0,16], the rest is 0; touches nothing beyond */
 #define v_store_n KIT(v_store_n)
 #define v_stream KIT(v_stream)       /* store around the cache; 64-byte aligned     */
+#define v_drain KIT(v_drain)         /* after the last v_stream of a tile           */
 #define v_set KIT(v_set)             /* one float to all lanes                      */
 #define v_add KIT(v_add)
 #define v_sub KIT(v_sub)
@@ -69,5 +70,8 @@
 #define v_write KIT(v_write)
 #define kit_read_row KIT(kit_read_row)
 #define kit_write_row KIT(kit_write_row)
+#define kit_add_row KIT(kit_add_row)
+#define kit_stream_row KIT(kit_stream_row)
+#define kit_put_row KIT(kit_put_row)
 
 #endif

@@ -19,6 +19,7 @@
 #define KIT_OUT_OPTIONAL(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL, dtypes, 0, 0, name, axes, doc}
 #define KIT_OUT_OF(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, dtypes, 0, 0, name, axes, doc}
 #define KIT_OUT_IN_PLACE(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
+#define KIT_OUT_OPTIONAL_IN_PLACE(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
 #define KIT_WEIGHT(name, axes, init, doc) {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
 #define KIT_WEIGHT_OPTIONAL(name, axes, init, doc) {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
 
@@ -104,11 +105,33 @@ KIT_INLINE int64_t kit_rows(const heed_tensor *t)
 KIT_INLINE char *kit_row(const heed_tensor *t, int64_t row)
 {
     int64_t offset = 0;
-    for (int i = t->rank - 2; i >= 0; i--) {
+    for (int i = t->rank - 2; i > 0; i--) {
         offset += row % t->dim[i] * t->stride[i];
         row /= t->dim[i];
     }
+    if (t->rank > 1) offset += row * t->stride[0];
     return (char *)t->data + offset * kit_width(t->dtype);
+}
+
+/* Rows of float32 with unit stride: kernels read and write them where they are. */
+KIT_INLINE int kit_is_plain(const heed_tensor *t) { return t->dtype == HEED_F32 && t->stride[t->rank - 1] == 1; }
+
+/* Whether rows of an output go around the caches: of so many bytes, the first are in no cache any more when the last
+ * are written. By the output's size alone, whatever the machine; no bit depends on it. */
+#define KIT_STREAM_BYTES ((int64_t)16 << 20)
+#define KIT_PIECE 512 /* floats that are computed before they are written */
+KIT_INLINE int kit_streams(const heed_tensor *t)
+{
+    return kit_is_plain(t) && kit_rows(t) * t->dim[t->rank - 1] * (int64_t)sizeof(float) >= KIT_STREAM_BYTES;
+}
+
+/* Floats since the last 64-byte line began. */
+KIT_INLINE int64_t kit_past_line(const void *p) { return (int64_t)((uintptr_t)p / sizeof(float) % 16); }
+
+/* Asks for what is read soon, into the second-level cache. */
+KIT_INLINE void kit_prefetch(const char *p, int64_t bytes)
+{
+    for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
 }
 
 /* Address of element i, counted over all axes. */

@@ -2,93 +2,115 @@
  *
  * heed/kit/reduce.h: sums over a row, and the walk over rows that every norm shares. Include it in a kernel file.
  *
- * A sum runs in 4 vectors, element i in vector i / 16 % 4, so 64 partial sums; then (0 + 1) + (2 + 3), then the lanes by
- * halves. The order depends on the length alone. Its error is a 64th of a plain loop's, plus the tree's.
+ * A sum of squares runs in 4 vectors, element i in vector i / 16 % 4, so 64 partial sums; then (0 + 1) + (2 + 3), then
+ * the lanes by halves. A plain sum adds (0 + 1) + (2 + 3) of every 64 elements to one vector. The order depends on the
+ * length alone. The error is a 64th of a plain loop's, plus the tree's.
  */
-#define kit_sum KIT(kit_sum)
-#define kit_sum_squares KIT(kit_sum_squares)
-
-#define KIT_REDUCE(name, step)                                                                                        \
-    KIT_INLINE float name(const float *x, int64_t n, float shift)                                                     \
-    {                                                                                                                 \
-        vf s[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)}, c = v_set(shift);                             \
-        int64_t i = 0;                                                                                                \
-        for (; i + 64 <= n; i += 64)                                                                                  \
-            KIT_UNROLL for (int j = 0; j < 4; j++) { vf d = v_sub(v_load(x + i + 16 * j), c); s[j] = step; }          \
-        for (int j = 0; i < n; i += 16, j++) {                                                                        \
-            int m = n - i < 16 ? (int)(n - i) : 16;                                                                   \
-            float d16[16] = {0};                                                                                      \
-            v_store_n(d16, v_sub(v_load_n(x + i, m), c), m);                                                          \
-            vf d = v_load(d16);                                                                                       \
-            s[j] = step;                                                                                              \
-        }                                                                                                             \
-        return v_sum(v_add(v_add(s[0], s[1]), v_add(s[2], s[3])));                                                    \
-    }
-KIT_REDUCE(kit_sum, v_add(s[j], d))                /* sum of x - shift          */
-KIT_REDUCE(kit_sum_squares, v_fma(d, d, s[j]))     /* sum of (x - shift) ^ 2    */
-#undef KIT_REDUCE
-
-/* x / d for a whole row, at the price of three products an element: the quotient by 1 / d, corrected by what it leaves
- * over, is the rounded one. Where 1 / d or d has no such room (0, infinite), it divides. */
-#define kit_divisor KIT(kit_divisor)
-#define kit_divide KIT(kit_divide)
-typedef struct kit_divisor { vf d, inverse; int plain; } kit_divisor;
-KIT_INLINE kit_divisor KIT(kit_by)(float d)
-{
-    const float inverse = 1.0f / d;
-    return (kit_divisor){v_set(d), v_set(inverse), inverse >= FLT_MIN && inverse <= 1 / FLT_MIN && d <= 1 / FLT_MIN};
-}
-KIT_INLINE vf kit_divide(vf x, kit_divisor by)
-{
-    if (!by.plain) return v_div(x, by.d);
-    vf y = v_mul(x, by.inverse), rest = v_fma(v_sub(v_set(0.0f), y), by.d, x);
-    return v_fma(rest, by.inverse, y);
-}
+#define kit_sums_about KIT(kit_sums_about)
 
 #ifndef HEED_KIT_REDUCE_ONCE
 #define HEED_KIT_REDUCE_ONCE
 
-/* A call over the rows of x [..., M], split into tiles of about 16 Ki elements. */
+typedef struct kit_sums { float first, second; } kit_sums; /* of d and of d^2 */
+
+/* What a norm knows of a row before it writes it. */
+typedef struct kit_moments { float centre, scale; } kit_moments;
+
+/* A call over the rows of x [..., M], or of x + residual, split into tiles of about 16 Ki elements. Absent tensors are
+ * NULL. A row is read once from memory, and each output is written once; out or sum may be x. */
 typedef struct kit_rowwise {
     const heed_call *call;
     const void *instance;
-    const heed_tensor *x, *out;
-    int64_t rows, rows_per_tile, width;
-    void (*row)(const void *instance, float *y, const float *x, int64_t width); /* y may be x */
+    const heed_tensor *x, *residual; /* what is read, and what is added to it: the sum is rounded to float32 */
+    const heed_tensor *out, *sum;    /* what apply gives; x + residual itself */
+    kit_moments (*measure)(const void *instance, const float *row, int64_t width); /* NULL: nothing to know */
+    void (*apply)(const void *instance, kit_moments m, float *y, const float *x, int64_t at, int64_t n);
+                                     /* to elements [at, at + n) of a row; x and y point to the first, y may be x */
+    int64_t rows, rows_per_tile, width; /* kit_rowwise_run sets these */
+    int out_streams, sum_streams;
 } kit_rowwise;
 
 /* Scratch of a lane: one row. */
 KIT_INLINE uint64_t kit_rowwise_scratch(int64_t width) { return kit_line((uint64_t)width * sizeof(float)); }
 #endif
 
-/* Rows of float32 with unit stride are read and written in place; others go through the lane's scratch. */
-static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
+/* Sums of d = x - shift over a row. */
+KIT_INLINE kit_sums kit_sums_about(const float *x, int64_t n, float shift)
 {
-    const kit_rowwise *w = arg;
-    const heed_tensor *x = w->x, *out = w->out;
-    int64_t xs = x->stride[x->rank - 1], os = out->stride[out->rank - 1];
-    float *scratch = (float *)(w->call->scratch + lane * w->call->scratch_stride);
-    int64_t end = (tile + 1) * w->rows_per_tile < w->rows ? (tile + 1) * w->rows_per_tile : w->rows;
-    for (int64_t r = tile * w->rows_per_tile; r < end; r++) {
-        const float *from = (const float *)kit_row(x, r);
-        float *to = (float *)kit_row(out, r);
-        if (x->dtype != HEED_F32 || xs != 1) {
-            kit_read_row(scratch, from, x->dtype, xs, w->width);
-            from = scratch;
-        }
-        if (out->dtype == HEED_F32 && os == 1) {
-            w->row(w->instance, to, from, w->width);
-        } else {
-            w->row(w->instance, scratch, from, w->width);
-            kit_write_row(to, out->dtype, os, scratch, w->width);
-        }
+    static const float lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const vf c = v_set(shift), zero = v_set(0.0f);
+    vf first = zero, second[4] = {zero, zero, zero, zero}, d[4];
+    for (int64_t i = 0; i < n; i += 64) {
+        if (i + 64 <= n)
+            KIT_UNROLL for (int j = 0; j < 4; j++) d[j] = v_sub(v_load(x + i + 16 * j), c);
+        else
+            KIT_UNROLL for (int j = 0; j < 4; j++) {
+                int64_t left = n - i - 16 * j;
+                int m = left < 0 ? 0 : left < 16 ? (int)left : 16;
+                vf v = v_load_n(x + (m ? i + 16 * j : 0), m);
+                d[j] = v_select(v_lt(v_load(lanes), v_set((float)m)), v_sub(v, c), zero);
+            }
+        KIT_UNROLL for (int j = 0; j < 4; j++) second[j] = v_fma(d[j], d[j], second[j]);
+        first = v_add(first, v_add(v_add(d[0], d[1]), v_add(d[2], d[3])));
+    }
+    return (kit_sums){v_sum(first), v_sum(v_add(v_add(second[0], second[1]), v_add(second[2], second[3])))};
+}
+
+/* The row after r, for [at, at + n) of which there is time now. */
+KIT_INLINE void KIT(kit_rowwise_fetch)(const kit_rowwise *w, const heed_tensor *t, int64_t r, int64_t at, int64_t n)
+{
+    if (t && kit_is_plain(t) && w->out_streams && r + 1 < w->rows)
+        kit_prefetch(kit_row(t, r + 1) + at * (int64_t)sizeof(float), n * (int64_t)sizeof(float));
+}
+
+/* A row piece by piece: what it becomes goes to the first-level cache and then to `out`. */
+static void KIT(kit_rowwise_put)(const kit_rowwise *w, kit_moments m, char *out, const float *x, int64_t r)
+{
+    _Alignas(64) float piece[KIT_PIECE];
+    int64_t step = w->out->stride[w->out->rank - 1] * kit_width(w->out->dtype), n;
+    for (int64_t at = 0; at < w->width; at += n, out += n * step) {
+        n = w->out_streams ? KIT_PIECE - kit_past_line(out) : KIT_PIECE; /* the next piece begins a line */
+        if (n > w->width - at) n = w->width - at;
+        KIT(kit_rowwise_fetch)(w, w->x, r, at, n);
+        KIT(kit_rowwise_fetch)(w, w->residual, r, at, n);
+        w->apply(w->instance, m, piece, x + at, at, n);
+        kit_put_row(w->out, out, piece, n, w->out_streams);
     }
 }
 
-static int32_t KIT(kit_rowwise_run)(const heed_call *call, const void *instance, const heed_tensor *x,
-                                    const heed_tensor *out, void (*row)(const void *, float *, const float *, int64_t))
+/* Rows of float32 with unit stride are read in place, and written in place where they stay in the caches. */
+static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
 {
-    int64_t width = x->dim[x->rank - 1], rows = kit_rows(x), per_tile = 16384 / (width + 1) + 1;
-    kit_rowwise w = {call, instance, x, out, rows, per_tile, width, row};
-    return call->host->parallel_for(call->host, (rows + per_tile - 1) / per_tile, KIT(kit_rowwise_tile), &w);
+    const kit_rowwise *w = arg;
+    const heed_tensor *x = w->x, *residual = w->residual, *out = w->out, *sum = w->sum;
+    float *scratch = (float *)(w->call->scratch + lane * w->call->scratch_stride);
+    int64_t end = (tile + 1) * w->rows_per_tile < w->rows ? (tile + 1) * w->rows_per_tile : w->rows, n = w->width;
+    int sum_in_place = sum && kit_is_plain(sum) && !w->sum_streams, in_place = kit_is_plain(out) && !w->out_streams;
+    for (int64_t r = tile * w->rows_per_tile; r < end; r++) {
+        const char *from = kit_row(x, r);
+        char *to = kit_row(out, r), *sum_to = sum ? kit_row(sum, r) : NULL;
+        float *room = sum_in_place ? (float *)sum_to : scratch;
+        const float *row = room;
+        if (residual)
+            kit_add_row(room, from, x->dtype, x->stride[x->rank - 1], kit_row(residual, r), residual->dtype,
+                        residual->stride[residual->rank - 1], n);
+        else if (kit_is_plain(x)) row = (const float *)from;
+        else kit_read_row(room, from, x->dtype, x->stride[x->rank - 1], n);
+        if (sum && row != (float *)sum_to) kit_put_row(sum, sum_to, row, n, w->sum_streams);
+        kit_moments m = w->measure ? w->measure(w->instance, row, n) : (kit_moments){0.0f, 1.0f};
+        if (in_place) w->apply(w->instance, m, (float *)to, row, 0, n);
+        else KIT(kit_rowwise_put)(w, m, to, row, r);
+    }
+    v_drain();
+}
+
+static int32_t KIT(kit_rowwise_run)(kit_rowwise w)
+{
+    w.width = w.x->dim[w.x->rank - 1];
+    w.rows = kit_rows(w.x);
+    w.rows_per_tile = 16384 / (w.width + 1) + 1;
+    w.out_streams = kit_streams(w.out);
+    w.sum_streams = w.sum && kit_streams(w.sum);
+    int64_t tiles = (w.rows + w.rows_per_tile - 1) / w.rows_per_tile;
+    return w.call->host->parallel_for(w.call->host, tiles, KIT(kit_rowwise_tile), &w);
 }

@@ -29,6 +29,7 @@ KIT_INLINE void v_store_n(float *p, vf x, int n)
     _mm256_maskstore_ps(p + 8, v_below(n - 8), x.b);
 }
 KIT_INLINE void v_stream(float *p, vf x) { _mm256_stream_ps(p, x.a); _mm256_stream_ps(p + 8, x.b); }
+KIT_INLINE void v_drain(void) { _mm_sfence(); }
 KIT_INLINE vf v_set(float x) { __m256 t = _mm256_set1_ps(x); return (vf){t, t}; }
 KIT_INLINE vf v_add(vf x, vf y) { return KIT_BOTH(_mm256_add_ps); }
 KIT_INLINE vf v_sub(vf x, vf y) { return KIT_BOTH(_mm256_sub_ps); }

@@ -13,6 +13,7 @@ KIT_INLINE void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 KIT_INLINE vf v_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 KIT_INLINE void v_store_n(float *p, vf x, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x); }
 KIT_INLINE void v_stream(float *p, vf x) { _mm512_stream_ps(p, x); }
+KIT_INLINE void v_drain(void) { _mm_sfence(); }
 KIT_INLINE vf v_set(float x) { return _mm512_set1_ps(x); }
 KIT_INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 KIT_INLINE vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }

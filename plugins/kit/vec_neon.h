@@ -27,6 +27,7 @@ KIT_INLINE void v_store_n(float *p, vf x, int n)
     memcpy(p, t, sizeof(float) * (size_t)n);
 }
 KIT_INLINE void v_stream(float *p, vf x) { v_store(p, x); }
+KIT_INLINE void v_drain(void) {}
 KIT_INLINE vf v_set(float x) { KIT_MAP(vdupq_n_f32(x)); }
 KIT_INLINE vf v_add(vf a, vf b) { KIT_MAP(vaddq_f32(a.val[i], b.val[i])); }
 KIT_INLINE vf v_sub(vf a, vf b) { KIT_MAP(vsubq_f32(a.val[i], b.val[i])); }

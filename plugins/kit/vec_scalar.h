@@ -17,6 +17,7 @@ KIT_INLINE void v_store(float *p, vf x) { KIT_LANES p[l] = x.f[l]; }
 KIT_INLINE vf v_load_n(const float *p, int n) { KIT_MAP(l < n ? p[l] : 0.0f); }
 KIT_INLINE void v_store_n(float *p, vf x, int n) { for (int l = 0; l < n; l++) p[l] = x.f[l]; }
 KIT_INLINE void v_stream(float *p, vf x) { v_store(p, x); }
+KIT_INLINE void v_drain(void) {}
 KIT_INLINE vf v_set(float x) { KIT_MAP(x); }
 KIT_INLINE vf v_add(vf a, vf b) { KIT_MAP(a.f[l] + b.f[l]); }
 KIT_INLINE vf v_sub(vf a, vf b) { KIT_MAP(a.f[l] - b.f[l]); }

@@ -10,11 +10,23 @@ static REAL *OF(get)(const oracle_call *c, const char *name)
     return i < 0 ? NULL : ARRAY(c, i);
 }
 
+/* What a norm sees: x + residual, which is its output "sum" too; free it. */
+static REAL *OF(seen)(const oracle_call *c)
+{
+    const REAL *x = OF(get)(c, "x"), *residual = OF(get)(c, "residual");
+    REAL *sum = OF(get)(c, "sum"), *seen = malloc(sizeof *seen * (size_t)(c->rows * AXIS('M') + 1));
+    for (int64_t i = 0; i < c->rows * AXIS('M'); i++) {
+        seen[i] = x[i] + (residual ? residual[i] : 0);
+        if (sum) sum[i] = seen[i];
+    }
+    return seen;
+}
+
 /* RMSNorm, arXiv 1910.07467, section 4: y = x / sqrt(mean(x^2) + eps) * gain */
 static void OF(rms_norm)(const oracle_call *c)
 {
-    const REAL *x = OF(get)(c, "x"), *gain = OF(get)(c, "gain"), eps = (REAL)oracle_param(c, "eps", 0);
-    REAL *y = OF(get)(c, "out");
+    REAL *x = OF(seen)(c), *y = OF(get)(c, "out");
+    const REAL *gain = OF(get)(c, "gain"), eps = (REAL)oracle_param(c, "eps", 0);
     int64_t M = AXIS('M');
     for (int64_t r = 0; r < c->rows; r++) {
         REAL sum = 0;
@@ -22,14 +34,14 @@ static void OF(rms_norm)(const oracle_call *c)
         for (int64_t i = 0; i < M; i++)
             y[r * M + i] = x[r * M + i] / MATH(sqrt)(sum / (REAL)M + eps) * (gain ? gain[i] : 1);
     }
+    free(x);
 }
 
 /* LayerNorm, arXiv 1607.06450, equation 4 with eps under the root: biased variance */
 static void OF(layer_norm)(const oracle_call *c)
 {
-    const REAL *x = OF(get)(c, "x"), *gain = OF(get)(c, "gain"), *bias = OF(get)(c, "bias"),
-               eps = (REAL)oracle_param(c, "eps", 0);
-    REAL *y = OF(get)(c, "out");
+    REAL *x = OF(seen)(c), *y = OF(get)(c, "out");
+    const REAL *gain = OF(get)(c, "gain"), *bias = OF(get)(c, "bias"), eps = (REAL)oracle_param(c, "eps", 0);
     int64_t M = AXIS('M');
     for (int64_t r = 0; r < c->rows; r++) {
         REAL mean = 0, variance = 0;
@@ -41,6 +53,7 @@ static void OF(layer_norm)(const oracle_call *c)
             y[r * M + i] =
                 (x[r * M + i] - mean) / MATH(sqrt)(variance + eps) * (gain ? gain[i] : 1) + (bias ? bias[i] : 0);
     }
+    free(x);
 }
 
 /* Whether query t of sequence b, at position `at`, may attend to key j: the formula of abi/mask.h, for one pair. */

@@ -22,11 +22,12 @@ typedef struct affine {   /* the instance: made by init, never changed afterward
 } affine;
 #endif
 
-/* One row. A product and then a sum, each rounded: nothing fuses them unless the source says v_fma or fmaf. So whole
+/* Elements [at, at + n) of a row. A product and then a sum, each rounded: nothing fuses them unless the source says v_fma or fmaf. So whole
  * vectors, the rest in plain C, and every path give the same bits. */
-static void KIT(row)(const void *instance, float *y, const float *x, int64_t n)
+static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x, int64_t at, int64_t n)
 {
     const affine *self = instance;
+    (void)moments, (void)at; /* all rows and all channels are alike */
     const vf factor = v_set(self->factor), offset = v_set(self->offset);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) v_store(y + i, v_add(v_mul(v_load(x + i), factor), offset));
@@ -36,7 +37,8 @@ static void KIT(row)(const void *instance, float *y, const float *x, int64_t n)
 /* Rows are spread over the threads; other dtypes and strides are decoded to float32 and back on the way. */
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(kit_rowwise_run)(call, instance, call->tensor[X], call->tensor[OUT], KIT(row));
+    return KIT(kit_rowwise_run)((kit_rowwise){.call = call, .instance = instance, .x = call->tensor[X],
+                                              .out = call->tensor[OUT], .apply = KIT(apply)});
 }
 
 #include <heed/kit/next.h>

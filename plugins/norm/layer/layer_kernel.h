@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/layer, the maths: passes over a row that is in cache. The mean is a tree sum (kit/reduce.h), corrected by the
- * mean of what it leaves over, so that a constant row gives exactly the bias; the variance is the mean square of the
- * differences, never E[x^2] - E[x]^2.
+ * norm/layer, the maths: passes over a row that is in cache. The mean is a tree sum (kit/reduce.h). A second pass sums
+ * the differences from it, which corrects it, so that a constant row gives exactly the bias, and their squares: the
+ * variance is never E[x^2] - E[x]^2. The factor 1 / sqrt(variance + eps) is made in float64 and rounded once a row.
  *
  * Error: |y - exact| <= 4 ulp of |y| plus 2^-24 gain max|x| / sqrt(var + eps), for rows up to 64 Ki.
  */
@@ -10,37 +10,54 @@
 #include <heed/kit/reduce.h>
 
 #ifdef KIT_FIRST
-enum { X, GAIN, BIAS, OUT };
+enum { X, RESIDUAL, GAIN, BIAS, OUT, SUM };
 enum { EPS };
 typedef struct layer {
-    float eps;
+    double eps;
     int32_t has_gain, has_bias;
     int64_t width;
     float weight[]; /* gain [width], bias [width]: whichever there are */
 } layer;
 #endif
 
-static void KIT(row)(const void *instance, float *y, const float *x, int64_t n)
+static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
 {
     const layer *self = instance;
-    const float *gain = self->weight, *bias = self->weight + (self->has_gain ? self->width : 0);
-    float mean = kit_sum(x, n, 0.0f) / (float)n;
-    mean += kit_sum(x, n, mean) / (float)n;
-    float variance = kit_sum_squares(x, n, mean) / (float)n;
-    const kit_divisor root = KIT(kit_by)(sqrtf(variance + self->eps));
-    const vf centre = v_set(mean);
-    for (int64_t i = 0; i < n; i += 16) {
-        int m = n - i < 16 ? (int)(n - i) : 16;
-        vf v = kit_divide(v_sub(m == 16 ? v_load(x + i) : v_load_n(x + i, m), centre), root);
-        if (self->has_gain) v = v_mul(v, m == 16 ? v_load(gain + i) : v_load_n(gain + i, m));
-        if (self->has_bias) v = v_add(v, m == 16 ? v_load(bias + i) : v_load_n(bias + i, m));
-        if (m == 16) v_store(y + i, v); else v_store_n(y + i, v, m);
-    }
+    const double share = 1.0 / (double)n;
+    float mean = (float)((double)kit_sums_about(x, n, 0.0f).first * share);
+    kit_sums rest = kit_sums_about(x, n, mean);
+    double shift = (double)rest.first * share, variance = (double)rest.second * share - shift * shift;
+    variance = variance < 0.0 ? 0.0 : variance; /* a NaN stays */
+    return (kit_moments){(float)((double)mean + shift), (float)(1.0 / sqrt(variance + self->eps))};
+}
+
+/* One vector, or what is left of a row. */
+KIT_INLINE void KIT(scale)(const float *gain, const float *bias, vf centre, vf factor, float *y, const float *x, int m)
+{
+    vf v = v_mul(v_sub(v_read(x, HEED_F32, 1, m), centre), factor);
+    if (gain && bias) v = v_fma(v, v_read(gain, HEED_F32, 1, m), v_read(bias, HEED_F32, 1, m));
+    else if (gain) v = v_mul(v, v_read(gain, HEED_F32, 1, m));
+    else if (bias) v = v_add(v, v_read(bias, HEED_F32, 1, m));
+    v_write(y, HEED_F32, 1, v, m);
+}
+
+static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x, int64_t at, int64_t n)
+{
+    const layer *self = instance;
+    const float *gain = self->has_gain ? self->weight + at : NULL;
+    const float *bias = self->has_bias ? self->weight + (gain ? self->width : 0) + at : NULL;
+    const vf centre = v_set(moments.centre), factor = v_set(moments.scale);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, centre, factor, y + i, x + i, 16);
+    if (i < n) KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, centre, factor, y + i, x + i, (int)(n - i));
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(kit_rowwise_run)(call, instance, call->tensor[X], call->tensor[OUT], KIT(row));
+    return KIT(kit_rowwise_run)((kit_rowwise){.call = call, .instance = instance, .x = call->tensor[X],
+                                              .residual = call->tensor[RESIDUAL], .out = call->tensor[OUT],
+                                              .sum = call->tensor[SUM], .measure = KIT(measure), .apply = KIT(apply)});
 }
 
 #include <heed/kit/next.h>

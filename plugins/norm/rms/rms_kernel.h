@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/rms, the maths: two passes over a row that is in cache. The mean square is a tree sum (kit/reduce.h); then one
- * exact square root a row, and one rounded quotient and one product an element (kit_divide does it without dividing).
+ * norm/rms, the maths: two passes over a row that is in cache. The mean square is a tree sum (kit/reduce.h); the factor
+ * 1 / sqrt(mean + eps) is made in float64 and rounded once a row; then one product an element, one more for the gain.
  *
  * Error: |y - exact| <= 4 ulp of y for rows up to 64 Ki; a naive float32 loop has more from 64 elements on.
  */
@@ -9,31 +9,45 @@
 #include <heed/kit/reduce.h>
 
 #ifdef KIT_FIRST
-enum { X, GAIN, OUT };
+enum { X, RESIDUAL, GAIN, OUT, SUM };
 enum { EPS };
 typedef struct rms {
-    float eps;
-    int32_t has_gain;
+    double eps;
+    int64_t has_gain;
     float gain[];
 } rms;
 #endif
 
-static void KIT(row)(const void *instance, float *y, const float *x, int64_t n)
+static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
 {
     const rms *self = instance;
-    float mean = kit_sum_squares(x, n, 0.0f) / (float)n;
-    const kit_divisor root = KIT(kit_by)(sqrtf(mean + self->eps));
-    for (int64_t i = 0; i < n; i += 16) {
-        int m = n - i < 16 ? (int)(n - i) : 16;
-        vf v = kit_divide(m == 16 ? v_load(x + i) : v_load_n(x + i, m), root);
-        if (self->has_gain) v = v_mul(v, m == 16 ? v_load(self->gain + i) : v_load_n(self->gain + i, m));
-        if (m == 16) v_store(y + i, v); else v_store_n(y + i, v, m);
-    }
+    double mean = (double)kit_sums_about(x, n, 0.0f).second * (1.0 / (double)n);
+    return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + self->eps))};
+}
+
+/* One vector, or what is left of a row. */
+KIT_INLINE void KIT(scale)(const float *gain, vf factor, float *y, const float *x, int m)
+{
+    vf v = v_mul(v_read(x, HEED_F32, 1, m), factor);
+    if (gain) v = v_mul(v, v_read(gain, HEED_F32, 1, m));
+    v_write(y, HEED_F32, 1, v, m);
+}
+
+static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x, int64_t at, int64_t n)
+{
+    const rms *self = instance;
+    const float *gain = self->has_gain ? self->gain + at : NULL;
+    const vf factor = v_set(moments.scale);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) KIT(scale)(gain ? gain + i : NULL, factor, y + i, x + i, 16);
+    if (i < n) KIT(scale)(gain ? gain + i : NULL, factor, y + i, x + i, (int)(n - i));
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(kit_rowwise_run)(call, instance, call->tensor[X], call->tensor[OUT], KIT(row));
+    return KIT(kit_rowwise_run)((kit_rowwise){.call = call, .instance = instance, .x = call->tensor[X],
+                                              .residual = call->tensor[RESIDUAL], .out = call->tensor[OUT],
+                                              .sum = call->tensor[SUM], .measure = KIT(measure), .apply = KIT(apply)});
 }
 
 #include <heed/kit/next.h>

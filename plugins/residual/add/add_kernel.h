@@ -9,35 +9,48 @@ enum { X, Y, OUT };
 typedef struct add_call {
     const heed_tensor *x, *y, *out;
     int64_t rows, rows_per_tile;
+    int streams; /* out goes around the caches */
 } add_call;
 
-KIT_INLINE int64_t step_of(const heed_tensor *t) { return t->stride[t->rank - 1] * kit_width(t->dtype); }
+KIT_INLINE int64_t stride_of(const heed_tensor *t) { return t->stride[t->rank - 1]; }
+KIT_INLINE int64_t step_of(const heed_tensor *t) { return stride_of(t) * kit_width(t->dtype); }
 #endif
+
+/* A row piece by piece: sums go to the first-level cache and then to `to`. */
+static void KIT(put)(const add_call *c, char *to, const char *a, const char *b, int64_t width)
+{
+    _Alignas(64) float piece[KIT_PIECE];
+    for (int64_t n; width > 0; width -= n) {
+        n = c->streams ? KIT_PIECE - kit_past_line(to) : KIT_PIECE; /* the next piece begins a line */
+        if (n > width) n = width;
+        kit_add_row(piece, a, c->x->dtype, stride_of(c->x), b, c->y->dtype, stride_of(c->y), n);
+        kit_put_row(c->out, to, piece, n, c->streams);
+        a += n * step_of(c->x), b += n * step_of(c->y), to += n * step_of(c->out);
+    }
+}
 
 static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const add_call *c = arg;
     const heed_tensor *x = c->x, *y = c->y, *out = c->out;
-    int64_t width = x->dim[x->rank - 1], xs = step_of(x), ys = step_of(y), os = step_of(out);
+    int64_t width = x->dim[x->rank - 1];
     int64_t end = (tile + 1) * c->rows_per_tile < c->rows ? (tile + 1) * c->rows_per_tile : c->rows;
+    int in_place = kit_is_plain(out) && !c->streams;
     (void)lane;
     for (int64_t r = tile * c->rows_per_tile; r < end; r++) {
         const char *a = kit_row(x, r), *b = kit_row(y, r);
         char *to = kit_row(out, r);
-        for (int64_t i = 0; i < width; i += 16) {
-            int n = width - i < 16 ? (int)(width - i) : 16;
-            vf sum = v_add(v_read(a + i * xs, x->dtype, x->stride[x->rank - 1], n),
-                           v_read(b + i * ys, y->dtype, y->stride[y->rank - 1], n));
-            v_write(to + i * os, out->dtype, out->stride[out->rank - 1], sum, n);
-        }
+        if (in_place) kit_add_row((float *)to, a, x->dtype, stride_of(x), b, y->dtype, stride_of(y), width);
+        else KIT(put)(c, to, a, b, width);
     }
+    v_drain();
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const heed_tensor *x = call->tensor[X];
     int64_t rows = kit_rows(x), per_tile = 16384 / (x->dim[x->rank - 1] + 1) + 1;
-    add_call c = {x, call->tensor[Y], call->tensor[OUT], rows, per_tile};
+    add_call c = {x, call->tensor[Y], call->tensor[OUT], rows, per_tile, kit_streams(call->tensor[OUT])};
     (void)instance;
     return call->host->parallel_for(call->host, (rows + per_tile - 1) / per_tile, KIT(tile), &c);
 }
