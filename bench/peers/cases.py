@@ -106,6 +106,7 @@ def decode(x):
 
 # Most that an output may be off heed's, in units of its largest number or 1.
 TOLERANCE = {"f32": 1e-4, "f16": 1e-2, "bf16": 4e-2}
+ROTATION = 1e-3  # an angle that is formed in float32 is off by 1e-3 at position 4096
 
 # ---- the list ----
 
