@@ -57,7 +57,8 @@ typedef struct kit_flash {
     int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
     int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */
     int bf16;               /* tiles go to flash_bf16.h, in a kernel that has it */
-    const uint8_t *sorted;  /* [B]: the documents of a sequence come in rising order */
+    const uint8_t *sorted;  /* of the sequences from batch0 on: its documents come in rising order */
+    int64_t batch0;
 } kit_flash;
 
 /* Live keys of one row: [first, last), and before them the sinks, [sink_first, sink_last); either may be empty. */
@@ -76,7 +77,7 @@ typedef struct kit_flash_rows {
     kit_flash_live live[KIT_FLASH_ROWS];
     kit_flash_live any[KIT_FLASH_GROUPS], all[KIT_FLASH_GROUPS]; /* that some row, and that all rows of a group see */
     kit_flash_span span[KIT_FLASH_GROUPS];
-    int64_t position[KIT_FLASH_ROWS];
+    int64_t query[KIT_FLASH_ROWS], position[KIT_FLASH_ROWS];
     int32_t head[KIT_FLASH_ROWS];
     float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
     uint32_t *pairs;    /* Q for flash_bf16.h */
@@ -225,4 +226,5 @@ KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT
 { (void)f, (void)r, (void)x, (void)P; }
 #endif
 #include <heed/kit/flash_task.h>
+#include <heed/kit/flash_cost.h>
 #undef FLASH_RANGE

@@ -41,10 +41,19 @@ KIT_INLINE int kit_flash_asked(const kit_flash *f, int64_t b, int64_t t, int64_t
     return 1;
 }
 
+/* Whether the documents of sequence b come in rising order. */
+static int kit_flash_rising(const kit_flash *f, int64_t b)
+{
+    for (int64_t s = 1; s < f->S; s++)
+        if (kit_flash_document(f->documents, b, s - 1) > kit_flash_document(f->documents, b, s)) return 0;
+    return 1;
+}
+KIT_INLINE int kit_flash_sorted(const kit_flash *f, int64_t b) { return f->documents && f->sorted[b - f->batch0]; }
+
 /* Whether sequence b has keys that no range can leave out. */
 KIT_INLINE int kit_flash_holes(const kit_flash *f, int64_t b)
 {
-    return f->bias != NULL || (f->documents != NULL && !f->sorted[b]);
+    return f->bias != NULL || (f->documents != NULL && !kit_flash_sorted(f, b));
 }
 
 /* The first key, among sorted documents, whose id is not below (after = 0) or is above (after = 1) this one. */
@@ -82,7 +91,7 @@ KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int
         if (at - m->left > 0) x.first = at - m->left;
         if (at + m->right + 1 < x.last) x.last = at + m->right + 1;
     }
-    if (f->documents && f->sorted[b]) {
+    if (kit_flash_sorted(f, b)) {
         kit_flash_find(f, b, t, at, p);
         if (p->first > x.first) x.first = p->first;
         if (p->last < x.last) x.last = p->last;
@@ -100,16 +109,22 @@ KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int
     return x;
 }
 
+/* Widens `any`, which begins as {INT64_MAX, 0, INT64_MAX, 0}, by what one row sees. */
+KIT_INLINE void kit_flash_hull(kit_flash_live *any, const kit_flash_live *x)
+{
+    if (x->first < x->last && x->first < any->first) any->first = x->first;
+    if (x->first < x->last && x->last > any->last) any->last = x->last;
+    if (x->sink_first < x->sink_last && x->sink_first < any->sink_first) any->sink_first = x->sink_first;
+    if (x->sink_last > any->sink_last) any->sink_last = x->sink_last;
+}
+
 /* What some row of a group and what all of them see, out of `live` of its rows. */
 KIT_INLINE void kit_flash_gather(kit_flash_rows *r, int group)
 {
     kit_flash_live any = {INT64_MAX, 0, INT64_MAX, 0}, all = {0, INT64_MAX, 0, INT64_MAX};
     for (int i = KIT_FLASH_CELL * group; i < KIT_FLASH_CELL * (group + 1); i++) {
         const kit_flash_live x = r->live[i];
-        if (x.first < x.last && x.first < any.first) any.first = x.first;
-        if (x.first < x.last && x.last > any.last) any.last = x.last;
-        if (x.sink_first < x.sink_last && x.sink_first < any.sink_first) any.sink_first = x.sink_first;
-        if (x.sink_last > any.sink_last) any.sink_last = x.sink_last;
+        kit_flash_hull(&any, &x);
         if (x.first > all.first) all.first = x.first;
         if (x.last < all.last) all.last = x.last;
         if (x.sink_first > all.sink_first) all.sink_first = x.sink_first;

@@ -43,8 +43,7 @@ static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *
             const int n = keys - k < 16 ? keys - k : 16;
             vf x[16];
             for (int l = 0; l < 16; l++) {
-                const int64_t row = r->row0 + (i + l < r->rows ? i + l : r->rows - 1),
-                              at[4] = {r->batch, r->head[i + l], row / f->group, start + k};
+                const int64_t at[4] = {r->batch, r->head[i + l], r->query[i + l], start + k};
                 x[l] = v_mul(unit, v_read(kit_at(t, at, 4), t->dtype, t->stride[3], n));
             }
             if (rs == 1) v_transpose(x);
@@ -60,7 +59,7 @@ static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, floa
 {
     for (int i = 0; i < r->rows; i++) {
         int64_t id = 0;
-        const int any = kit_flash_asked(f, r->batch, (r->row0 + i) / f->group, r->position[i], &id);
+        const int any = kit_flash_asked(f, r->batch, r->query[i], r->position[i], &id);
         for (int k = 0; k < keys; k++)
             if (!any || kit_flash_document(f->documents, r->batch, start + k) != id) P[k * ks + i * rs] = -INFINITY;
     }
@@ -87,5 +86,5 @@ static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, floa
         f->score->tile(f->score_instance, &tile);
     }
     if (f->bias) KIT(flash_bias)(f, r, P, ks, rs, start, keys);
-    if (f->documents && !f->sorted[r->batch]) KIT(flash_foreign)(f, r, P, ks, rs, start, keys);
+    if (f->documents && !kit_flash_sorted(f, r->batch)) KIT(flash_foreign)(f, r, P, ks, rs, start, keys);
 }

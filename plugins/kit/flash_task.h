@@ -9,13 +9,26 @@
 /* Rows beyond whole tiles go to flash_few.h, unless they fill nearly all lanes: turning K costs it some 3 rows' work. */
 KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
 
+/* Sizes, and how the rows fall into tiles and tasks. */
+static void kit_flash_sizes(kit_flash *f)
+{
+    const int64_t *axis = f->call->axis;
+    f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
+    f->G = HEED_AXIS(axis, 'G'), f->D = HEED_AXIS(axis, 'D'), f->E = HEED_AXIS(axis, 'E');
+    f->group = f->G ? f->H / f->G : 1;
+    f->rows = f->T * f->group;
+    const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
+    f->few = rest && kit_flash_is_few(rest) ? rest : 0;
+    f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
+    f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
+    f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
+}
+
 /* Fills the sizes and checks what the engine can not: call after the tensors and the scale are set. */
 static int32_t kit_flash_setup(kit_flash *f)
 {
-    const int64_t *axis = f->call->axis;
     const heed_sink *sink = f->call->sink;
-    f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
-    f->G = HEED_AXIS(axis, 'G'), f->D = HEED_AXIS(axis, 'D'), f->E = HEED_AXIS(axis, 'E');
+    kit_flash_sizes(f);
     if (f->H > 0 && (f->G == 0 || f->H % f->G != 0))
         return kit_fail(sink, HEED_E_SHAPE, "q has %lld heads (axis H), which is no multiple of k's %lld (axis G)",
                         (long long)f->H, (long long)f->G);
@@ -27,19 +40,8 @@ static int32_t kit_flash_setup(kit_flash *f)
         return kit_fail(sink, HEED_E_UNSUPPORTED, "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
     uint8_t *sorted = f->call->workspace;
-    for (int64_t b = 0; f->documents && b < f->B; b++) {
-        sorted[b] = 1;
-        for (int64_t s = 1; s < f->S && sorted[b]; s++)
-            sorted[b] = kit_flash_document(f->documents, b, s - 1) <= kit_flash_document(f->documents, b, s);
-    }
+    for (int64_t b = 0; f->documents && b < f->B; b++) sorted[b] = (uint8_t)kit_flash_rising(f, b);
     f->sorted = sorted;
-    f->group = f->G ? f->H / f->G : 1;
-    f->rows = f->T * f->group;
-    const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
-    f->few = rest && kit_flash_is_few(rest) ? rest : 0;
-    f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
-    f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
-    f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
     return HEED_OK;
 }
 
@@ -84,10 +86,12 @@ static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype
         for (int64_t d = 0; d < width; d += 16) {
             const int n = width - d < 16 ? (int)(width - d) : 16;
             vf x[16];
-            for (int l = 0; l < 16; l++)
+            if (dtype == HEED_F32 && stride == 1 && n == 16 && k + 16 <= count)
+                KIT_UNROLL for (int l = 0; l < 16; l++) x[l] = v_load((const float *)(p + (k + l) * bytes) + d);
+            else for (int l = 0; l < 16; l++)
                 x[l] = k + l < count ? v_read(p + (k + l) * bytes + d * step, dtype, stride, n) : v_set(0.0f);
             v_transpose(x);
-            for (int l = 0; l < n; l++) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
+            KIT_UNROLL for (int l = 0; l < 16; l++) if (l < n) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
         }
     return room;
 }
@@ -158,18 +162,18 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
     const int lanes = KIT_FLASH_CELL * (r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL);
     const float scale = (float)((double)f->scale * KIT_LOG2E);
     kit_flash_pages pages = {0, 0, 0};
+    int64_t t = r->row0 / f->group, inner = r->row0 % f->group;
     for (int i = 0; i < lanes; i++) {
-        const int64_t n = r->row0 + (i < r->rows ? i : r->rows - 1), t = n / f->group, h = g * f->group + n % f->group;
-        const int64_t place[3] = {r->batch, t, h};
+        const int64_t h = g * f->group + inner, place[3] = {r->batch, t, h};
         from[i] = kit_at(q, place, 3);
         for (int64_t ahead = 0; q->stride[3] == 1 && ahead < D * step; ahead += 64) __builtin_prefetch(from[i] + ahead);
-        r->position[i] = origin + t;
-        r->head[i] = (int32_t)h;
-        if (i < r->rows && (i == 0 || n % f->group == 0)) r->live[i] = kit_flash_live_keys(f, r->batch, t, origin + t, &pages);
-        else r->live[i] = r->live[i - 1];
+        r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
+        if (i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
+        else r->live[i] = kit_flash_live_keys(f, r->batch, t, origin + t, &pages);
         r->max[i] = -FLT_MAX;
         r->sum[i] = 0.0f;
         if (f->sink_logits) kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
+        if (i + 1 < r->rows && ++inner == f->group) inner = 0, t++;
     }
     for (int i = 0; f->sink_logits && i < lanes; i += 16) {
         const vf logit = v_mul(v_load(r->max + i), v_set((float)KIT_LOG2E)), max = v_max(logit, v_set(-FLT_MAX));
@@ -181,14 +185,14 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
     for (int i = 0; i < lanes; i += 16)
         for (int64_t d = 0; d < D; d += 16) {
             const int m = D - d < 16 ? (int)(D - d) : 16;
-            const int plain = q->dtype == HEED_F32 && q->stride[3] == 1 && m == 16;
             vf x[16];
-            for (int l = 0; l < 16; l++)
-                x[l] = i + l >= r->rows ? v_set(0.0f)
-                       : plain          ? v_load((const float *)from[i + l] + d)
-                                        : v_read(from[i + l] + d * step, q->dtype, q->stride[3], m);
+            if (q->dtype == HEED_F32 && q->stride[3] == 1 && m == 16)
+                KIT_UNROLL for (int l = 0; l < 16; l++) x[l] = v_load((const float *)from[i + l] + d);
+            else for (int l = 0; l < 16; l++) x[l] = v_read(from[i + l] + d * step, q->dtype, q->stride[3], m);
             v_transpose(x);
-            for (int l = 0; l < m; l++) v_store(r->Q + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(scale)));
+            if (m == 16) KIT_UNROLL for (int l = 0; l < 16; l++)
+                v_store(r->Q + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(scale)));
+            else for (int l = 0; l < m; l++) v_store(r->Q + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(scale)));
         }
 }
 
@@ -196,6 +200,7 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
 static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
 {
     const int64_t E = f->E, step = f->out->stride[3] * kit_width(f->out->dtype);
+    const int plain = f->out->dtype == HEED_F32 && f->out->stride[3] == 1;
     float inverse[KIT_FLASH_ROWS], lse[KIT_FLASH_ROWS];
     char *to[KIT_FLASH_ROWS];
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
@@ -207,7 +212,7 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
         v_store(lse + i, v_select(empty, v_set(-INFINITY), ln));
     }
     for (int i = 0; i < r->rows; i++) {
-        const int64_t at[3] = {r->batch, (r->row0 + i) / f->group, r->head[i]};
+        const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
         to[i] = kit_at(f->out, at, 3);
         if (f->lse) *(float *)kit_at(f->lse, at, 3) = lse[i];
     }
@@ -215,16 +220,18 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
         for (int64_t e = 0; e < E; e += 16) {
             const int m = E - e < 16 ? (int)(E - e) : 16;
             vf y[16];
-            for (int l = 0; l < 16 && r->few; l++) {
+            if (r->few) for (int l = 0; l < 16; l++) {
                 const int row = i + l < r->rows ? i + l : r->rows - 1;
                 y[l] = v_mul(v_load(r->O + row * kit_lanes(E) + e), v_set(inverse[row]));
             }
-            if (!r->few) {
-                for (int l = 0; l < 16; l++)
+            else {
+                KIT_UNROLL for (int l = 0; l < 16; l++)
                     y[l] = v_mul(v_load(r->O + (e + (l < m ? l : 0)) * KIT_FLASH_ROWS + i), v_load(inverse + i));
                 v_transpose(y);
             }
-            for (int l = 0; l < 16 && i + l < r->rows; l++)
+            if (plain && m == 16 && i + 16 <= r->rows)
+                KIT_UNROLL for (int l = 0; l < 16; l++) v_store((float *)to[i + l] + e, y[l]);
+            else for (int l = 0; l < 16 && i + l < r->rows; l++)
                 v_write(to[i + l] + e * step, f->out->dtype, f->out->stride[3], y[l], m);
         }
 }

@@ -75,30 +75,10 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     return HEED_OK;
 }
 
-/* Two products of 2 flops for each live (query, key) pair; queries, outputs, keys and values moved once. */
 static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 {
-    (void)instance;
-    const int64_t *axis = call->axis;
-    kit_flash f = {.call = call,
-                   .key_lengths =
-                       call->tensor[KEY_LENGTHS] && call->tensor[KEY_LENGTHS]->data ? call->tensor[KEY_LENGTHS] : NULL};
-    f.B = HEED_AXIS(axis, 'B'), f.T = HEED_AXIS(axis, 'T'), f.S = HEED_AXIS(axis, 'S');
-    double H = (double)HEED_AXIS(axis, 'H'), G = (double)HEED_AXIS(axis, 'G'),
-           width = (double)(HEED_AXIS(axis, 'D') + HEED_AXIS(axis, 'E'));
-    double pairs = 0, keys = 0;
-    for (int64_t b = 0; b < f.B; b++) {
-        int64_t valid = kit_flash_valid(&f, b), origin = kit_flash_origin(&f, b);
-        keys += (double)valid;
-        for (int64_t t = 0; t < f.T; t++) {
-            int64_t live = call->mask->kinds & HEED_MASK_CAUSAL && origin + t + 1 < valid ? origin + t + 1 : valid;
-            pairs += (double)(live > 0 ? live : 0);
-        }
-    }
-    c->flops = 2 * pairs * H * width;
-    c->bytes = (double)f.B * (double)f.T * H * width * 4 + keys * G * width * (double)kit_width(call->tensor[K]->dtype);
-    c->state_bytes = 4 * G * width;
-    c->receptive_field = (double)f.S;
+    kit_flash f = softmax_call(instance, call);
+    kit_flash_cost(&f, c);
     return HEED_OK;
 }
 

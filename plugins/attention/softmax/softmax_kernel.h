@@ -16,29 +16,33 @@ typedef struct softmax {
     const void *score_instance;
     const heed_tensor *sink_logits;
 } softmax;
+
+static kit_flash softmax_call(const softmax *self, const heed_call *call)
+{
+    const heed_tensor *const *t = call->tensor;
+    const int64_t D = HEED_AXIS(call->axis, 'D');
+    return (kit_flash){.call = call,
+                       .q = t[Q],
+                       .k = t[K],
+                       .v = t[V],
+                       .out = t[OUT],
+                       .lse = t[LSE],
+                       .key_lengths = t[KEY_LENGTHS],
+                       .documents = t[DOCUMENTS],
+                       .query_documents = t[QUERY_DOCUMENTS],
+                       .bias = t[BIAS],
+                       .sink_logits = self->sink_logits,
+                       .score = self->score,
+                       .score_instance = self->score_instance,
+                       .softcap = self->softcap,
+                       .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
+}
 #endif
 
 static int32_t KIT(run)(const void *instance, const heed_call *call, int bf16)
 {
-    const softmax *self = instance;
-    const heed_tensor *const *t = call->tensor;
-    int64_t D = HEED_AXIS(call->axis, 'D');
-    kit_flash f = {.call = call,
-                   .q = t[Q],
-                   .k = t[K],
-                   .v = t[V],
-                   .out = t[OUT],
-                   .lse = t[LSE],
-                   .key_lengths = t[KEY_LENGTHS],
-                   .documents = t[DOCUMENTS],
-                   .query_documents = t[QUERY_DOCUMENTS],
-                   .bias = t[BIAS],
-                   .sink_logits = self->sink_logits,
-                   .bf16 = bf16,
-                   .score = self->score,
-                   .score_instance = self->score_instance,
-                   .softcap = self->softcap,
-                   .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
+    kit_flash f = softmax_call(instance, call);
+    f.bf16 = bf16;
     int32_t failed = kit_flash_setup(&f);
     return failed ? failed : KIT(flash_run)(&f);
 }

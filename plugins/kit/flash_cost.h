@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/flash_cost.h: what a call costs, and which algorithm takes it, from shapes and masks (heed.cost/1). A part of
+ * kit/flash.h.
+ */
+#ifndef HEED_KIT_FLASH_COST_ONCE
+#define HEED_KIT_FLASH_COST_ONCE
+
+/* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
+static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at, const kit_flash_live *x)
+{
+    int64_t n = x->last - x->first + x->sink_last - x->sink_first, id = 0;
+    if (!f->documents || kit_flash_sorted(f, b)) return n;
+    const int any = kit_flash_asked(f, b, t, at, &id);
+    for (int64_t k = 0; k < f->S; k++)
+        if ((k >= x->first && k < x->last) || (k >= x->sink_first && k < x->sink_last))
+            n -= !any || kit_flash_document(f->documents, b, k) != id;
+    return n;
+}
+
+/* Keys of whole cells around [first, last). */
+KIT_INLINE int64_t kit_flash_around(int64_t first, int64_t last)
+{
+    return last > first ? (last + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL * KIT_FLASH_CELL - first / KIT_FLASH_CELL * KIT_FLASH_CELL : 0;
+}
+
+/* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values moved once. The tensors
+ * are set as for a run; those of masks may lack their data, and are left out then. */
+static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
+{
+    kit_flash_sizes(f);
+    if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
+    if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data))) f->documents = NULL;
+    double pairs = 0, cells = 0, keys = 0;
+    for (int64_t b = 0; b < f->B; b++) {
+        const uint8_t sorted = f->documents ? (uint8_t)kit_flash_rising(f, b) : 0;
+        const int64_t origin = kit_flash_origin(f, b);
+        kit_flash_pages pages = {0, 0, 0};
+        f->sorted = &sorted, f->batch0 = b;
+        keys += (double)kit_flash_valid(f, b);
+        for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
+            const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
+            const int64_t lanes = f->few && row0 >= f->rows - f->few ? rows : KIT_FLASH_CELL;
+            kit_flash_live any = {INT64_MAX, 0, INT64_MAX, 0};
+            for (int64_t i = 0, t = -1, count = 0; i < rows; i++, pairs += (double)count) {
+                if (t == (row0 + i) / f->group) continue;
+                t = (row0 + i) / f->group;
+                const kit_flash_live x = kit_flash_live_keys(f, b, t, origin + t, &pages);
+                count = kit_flash_count(f, b, t, origin + t, &x);
+                kit_flash_hull(&any, &x);
+            }
+            cells += (double)(lanes * (kit_flash_around(any.first, any.last) + kit_flash_around(any.sink_first, any.sink_last)));
+        }
+        f->sorted = NULL;
+    }
+    const double width = (double)(f->D + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
+    c->flops = 2 * pairs * width * (double)f->G;
+    c->bytes = moved * ((double)f->D * (double)kit_width(f->q->dtype) + (double)f->E * 4) +
+               keys * (double)f->G * width * (double)kit_width(f->k->dtype);
+    c->state_bytes = 4 * (double)f->G * width;
+    c->receptive_field = (double)f->S;
+    if (!HEED_HAS(c, algorithm)) return;
+    c->executed = 2 * cells * width * (double)f->G;
+    c->algorithm = !f->few    ? "tiles of 48 rows in the lanes"
+                   : f->tiles ? "tiles of 48 rows in the lanes, and the rest as few rows"
+                              : "few rows: keys, then channels, in the lanes";
+}
+#endif
