@@ -18,19 +18,6 @@
 #define HEED_KIT_LOAD_NEON
 #endif
 
-KIT_INLINE vf v_load_bf16(const uint16_t *p)
-{
-    float f[16];
-    for (int l = 0; l < 16; l++) f[l] = kit_from_bf16(p[l]);
-    return v_load(f);
-}
-KIT_INLINE void v_store_bf16(uint16_t *p, vf x)
-{
-    float f[16];
-    v_store(f, x);
-    for (int l = 0; l < 16; l++) p[l] = kit_to_bf16(f[l]);
-}
-
 /* The n <= 16 elements p, p + stride, ... of a float dtype; the other lanes are 0. */
 KIT_INLINE vf v_read(const void *p, uint32_t dtype, int64_t stride, int n)
 {

@@ -66,6 +66,8 @@
 #define v_store_f16 KIT(v_store_f16)
 #define v_load_bf16 KIT(v_load_bf16)
 #define v_store_bf16 KIT(v_store_bf16)
+#define v_widen_bf16 KIT(v_widen_bf16)
+#define v_narrow_bf16 KIT(v_narrow_bf16)
 #define v_read KIT(v_read)           /* n elements of any float dtype               */
 #define v_write KIT(v_write)
 #define kit_read_row KIT(kit_read_row)

@@ -84,6 +84,25 @@ KIT_INLINE void v_store_f16(uint16_t *p, vf x)
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+KIT_INLINE __m256 v_widen_bf16(const uint16_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+}
+KIT_INLINE vf v_load_bf16(const uint16_t *p) { return (vf){v_widen_bf16(p), v_widen_bf16(p + 8)}; }
+/* As kit_to_bf16: to the nearest, ties to even; a NaN keeps its upper half, made quiet. */
+KIT_INLINE __m256i v_narrow_bf16(__m256 x)
+{
+    const __m256i u = _mm256_castps_si256(x), high = _mm256_srli_epi32(u, 16);
+    const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+    const __m256i r = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    return _mm256_blendv_epi8(r, _mm256_or_si256(high, _mm256_set1_epi32(0x40)),
+                              _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+}
+KIT_INLINE void v_store_bf16(uint16_t *p, vf x)
+{
+    const __m256i y = _mm256_packus_epi32(v_narrow_bf16(x.a), v_narrow_bf16(x.b)); /* quarters 0 2 1 3 */
+    _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(y, 0xd8));
+}
 
 #define KIT_HALVE(name, op8, op4)                                                                                     \
     KIT_INLINE float name(vf x)                                                                                       \

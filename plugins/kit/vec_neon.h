@@ -69,6 +69,17 @@ KIT_INLINE void v_store_f16(uint16_t *p, vf x)
 {
     KIT_UNROLL KIT_QUADS vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.val[i])));
 }
+KIT_INLINE vf v_load_bf16(const uint16_t *p) { KIT_MAP(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
+/* As kit_to_bf16: to the nearest, ties to even; a NaN keeps its upper half, made quiet. */
+KIT_INLINE void v_store_bf16(uint16_t *p, vf x)
+{
+    KIT_UNROLL KIT_QUADS {
+        const uint32x4_t u = vreinterpretq_u32_f32(x.val[i]), high = vshrq_n_u32(u, 16);
+        const uint32x4_t odd = vandq_u32(high, vdupq_n_u32(1));
+        const uint32x4_t r = vshrq_n_u32(vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7fff))), 16);
+        vst1_u16(p + 4 * i, vmovn_u32(vbslq_u32(vceqq_f32(x.val[i], x.val[i]), r, vorrq_u32(high, vdupq_n_u32(0x40)))));
+    }
+}
 
 KIT_INLINE float v_sum(vf x)
 {

@@ -54,6 +54,8 @@ KIT_INLINE vf v_exp2_join(vf p, vf t) { return v_scale(p, t); } /* p * 2^n, and 
 
 KIT_INLINE vf v_load_f16(const uint16_t *p) { KIT_MAP(kit_from_f16(p[l])); }
 KIT_INLINE void v_store_f16(uint16_t *p, vf x) { KIT_LANES p[l] = kit_to_f16(x.f[l]); }
+KIT_INLINE vf v_load_bf16(const uint16_t *p) { KIT_MAP(kit_from_bf16(p[l])); }
+KIT_INLINE void v_store_bf16(uint16_t *p, vf x) { KIT_LANES p[l] = kit_to_bf16(x.f[l]); }
 
 /* Sum and maximum of the lanes, by halves. */
 KIT_INLINE float v_sum(vf x)
