@@ -18,16 +18,17 @@ typedef struct alibi {
 static void KIT(tile)(const void *instance, const heed_score_tile *t)
 {
     const alibi *self = instance;
-    if (t->row_stride != 1 || t->rows > 64) { /* a layout that no attention of ours uses */
-        for (int64_t r = 0; r < t->rows; r++)
-            for (int64_t k = 0; k < t->keys; k++) {
-                float *s = t->s + k * t->key_stride + r * t->row_stride;
-                *s = fmaf(self->slope[t->head[r]] * t->unit, (float)(t->first_key + k - t->position[r]), *s);
-            }
+    float slope[64];
+    if (t->rows > 64) { /* more than any attention of ours has in a tile: in parts */
+        heed_score_tile part = *t;
+        for (int64_t row = 0; row < t->rows; row += part.rows) {
+            part.rows = t->rows - row < 64 ? t->rows - row : 64;
+            part.s = t->s + row * t->row_stride, part.position = t->position + row, part.head = t->head + row;
+            KIT(tile)(instance, &part);
+        }
         return;
     }
-    float slope[64];
-    for (int64_t r = 0; r < kit_lanes(t->rows); r++) slope[r] = self->slope[t->head[r]] * t->unit;
+    for (int64_t r = 0; r < kit_lanes(t->rows); r++) slope[r] = self->slope[t->head[r < t->rows ? r : t->rows - 1]] * t->unit;
     KIT(score_walk)(slope, t);
 }
 
