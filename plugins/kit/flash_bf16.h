@@ -13,8 +13,8 @@
  *
  * Error: q (scaled), k, v and the weights are rounded to bfloat16, by up to 2^-8 of each; sums are float32, and what
  * divides them is the sum of the rounded weights. So for inputs that bfloat16 holds, out is off by no more than
- * 2^-8 sum(w |v - out|), and lse by 2^-8; for others, each score moves by up to 2^-7 sum |q k| first. For normal
- * inputs, D = 128 and 4096 keys: 5e-4 at worst, where out has 0.03. Subnormals are taken as 0. Masks are as tight as
+ * 2^-8 sum(w |v - out|), and lse by 2^-8; for others, each score moves by up to 2^-7 sum |q k| first. The largest
+ * seen in 20 rows of normal inputs with D = 128 and 2304 keys was 4.4e-4, where out has 0.03. Subnormals are taken as 0. Masks are as tight as
  * elsewhere.
  */
 #define BF16_TARGET                                                                                                   \

@@ -146,22 +146,21 @@ static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
     }
 }
 
-/* Masked scores of a group become -inf, and its maxima are taken. */
+/* Masked scores of a group become -inf, and its maxima are taken, four at a time. */
 static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
 {
     const kit_flash_span *s = &r->span[g];
     const int row = g * KIT_FLASH_CELL;
-    vf max = v_set(-FLT_MAX);
-    for (int k = s->begin; k < s->end; k++) {
+    vf max[4] = {v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX)};
+    for (int k = s->begin; k < s->end; k += KIT_FLASH_CELL) {
         float *p = P + k * KIT_FLASH_ROWS + row;
-        vf x = v_load(p);
-        if (!kit_flash_clean(s, k, k + 1)) {
-            x = v_select(KIT(flash_rows_live)(r, row, k), x, v_set(-INFINITY));
-            v_store(p, x);
-        }
-        max = v_max(max, x);
+        if (!kit_flash_clean(s, k, k + KIT_FLASH_CELL))
+            for (int i = 0; i < KIT_FLASH_CELL; i++)
+                v_store(p + i * KIT_FLASH_ROWS, v_select(KIT(flash_rows_live)(r, row, k + i), v_load(p + i * KIT_FLASH_ROWS),
+                                                         v_set(-INFINITY)));
+        KIT_UNROLL for (int i = 0; i < KIT_FLASH_CELL; i++) max[i % 4] = v_max(max[i % 4], v_load(p + i * KIT_FLASH_ROWS));
     }
-    v_store(r->block_max + row, max);
+    v_store(r->block_max + row, v_max(v_max(max[0], max[1]), v_max(max[2], max[3])));
 }
 
 /* P = exp2(S - max) of the four keys k, k + 8, k + 4, k + 12 of a cell, in the order that halves are added; -1 where a key
