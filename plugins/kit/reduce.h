@@ -86,7 +86,9 @@ static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
     float *scratch = (float *)(w->call->scratch + lane * w->call->scratch_stride);
     int64_t end = (tile + 1) * w->rows_per_tile < w->rows ? (tile + 1) * w->rows_per_tile : w->rows, n = w->width;
     int sum_in_place = sum && kit_is_plain(sum) && !w->sum_streams, in_place = kit_is_plain(out) && !w->out_streams;
-    for (int64_t r = tile * w->rows_per_tile; r < end; r++) {
+    const int direct = !residual && kit_is_plain(x), ahead = direct && !w->out_streams && w->measure;
+    kit_moments m = {0.0f, 1.0f};
+    for (int64_t r = tile * w->rows_per_tile, first = r; r < end; r++) {
         const char *from = kit_row(x, r);
         char *to = kit_row(out, r), *sum_to = sum ? kit_row(sum, r) : NULL;
         float *room = sum_in_place ? (float *)sum_to : scratch;
@@ -94,12 +96,17 @@ static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
         if (residual)
             kit_add_row(room, from, x->dtype, x->stride[x->rank - 1], kit_row(residual, r), residual->dtype,
                         residual->stride[residual->rank - 1], n);
-        else if (kit_is_plain(x)) row = (const float *)from;
+        else if (direct) row = (const float *)from;
         else kit_read_row(room, from, x->dtype, x->stride[x->rank - 1], n);
         if (sum && row != (float *)sum_to) kit_put_row(sum, sum_to, row, n, w->sum_streams);
-        kit_moments m = w->measure ? w->measure(w->instance, row, n) : (kit_moments){0.0f, 1.0f};
+        /* A row is measured before the one in front of it is written: where x and out are a multiple of 4096 bytes apart, its
+         * loads would wait for those stores. (Those around the caches do not hold it up, and rows are on their way then.) */
+        if (w->measure && (!ahead || r == first)) m = w->measure(w->instance, row, n);
+        kit_moments next = m;
+        if (ahead && r + 1 < end) next = w->measure(w->instance, (const float *)kit_row(x, r + 1), n);
         if (in_place) w->apply(w->instance, m, (float *)to, row, 0, n);
         else KIT(kit_rowwise_put)(w, m, to, row, r);
+        m = next;
     }
     v_drain();
 }
