@@ -139,7 +139,7 @@ KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 /* The register tile: broadcasts x registers. */
 #undef FLASH_N
 #undef FLASH_WIDE
-#undef FLASH_AT_ONCE /* vectors whose exp2 run side by side */
+#undef FLASH_AT_ONCE /* registers whose exp2 run side by side */
 #if defined KIT_AVX512
 #define FLASH_N 8
 #define FLASH_WIDE 3

@@ -164,8 +164,8 @@ static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
     v_store(r->block_max + row, max);
 }
 
-/* P = exp2(S - max) of keys [from, to) of a group, a key's added to the sum of those of its number modulo 16; a few sums
- * at a time, in registers. */
+/* P = exp2(S - max) of keys [from, to) of a group, each added to the sum of its key modulo 16; a few sums at a time, in
+ * registers. */
 static void KIT(flash_weigh_clean)(int from, int to, float *P, const float *max, float (*sum)[KIT_FLASH_CELL])
 {
     enum { N = FLASH_AT_ONCE };
@@ -197,7 +197,8 @@ static void KIT(flash_weigh_masked)(const kit_flash_rows *r, int row, int holes,
     for (int k = from; k < to; k++) {
         float *p = P + k * KIT_FLASH_ROWS, *total = sum[k % KIT_FLASH_CELL];
         const vf x = v_load(p), w = v_exp2(v_sub(x, max));
-        const vf left = holes ? v_select(KIT(flash_hole)(x), none, w) : v_select(KIT(flash_rows_live)(r, row, k), w, none);
+        const vf left = holes ? v_select(KIT(flash_hole)(x), none, w)
+                              : v_select(KIT(flash_rows_live)(r, row, k), w, none);
         v_store(p, left);
         v_store(total, v_add(v_load(total), v_max(v_set(0.0f), left)));
     }

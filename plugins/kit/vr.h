@@ -36,7 +36,7 @@ KIT_INLINE vr vr_exp2_split(vr x, vr *t)
     *t = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     return _mm256_sub_ps(x, *t);
 }
-KIT_INLINE vr vr_exp2_join(vr p, vr t) /* the sum ends in the bits of t + 127, an exponent; that of 2^-127 comes out as 0 */
+KIT_INLINE vr vr_exp2_join(vr p, vr t) /* the sum ends in the bits of t + 127, an exponent; 2^-127 comes out as 0 */
 {
     const __m256i exponent = _mm256_castps_si256(_mm256_add_ps(t, _mm256_set1_ps(12582912.0f + 127.0f)));
     return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
