@@ -91,10 +91,11 @@ enum { FLASH_ALL, FLASH_UNLESS_B, FLASH_UNLESS_A };
 /* Floats between packed rows of this width: an odd number of lines, so that rows never meet in a few sets of a cache. */
 KIT_INLINE int64_t kit_flash_pitch(int64_t width) { return 16 * (kit_lanes(width) / 16 | 1); }
 
-/* Tiles of a task at most, so that their Q and O stay in the second cache. */
+/* Tiles of a task at most, so that their Q and O, 768 KiB, stay in a second cache of 1 MiB: keys and values come from
+ * further away once for all of them. */
 KIT_INLINE int64_t kit_flash_most(int64_t D, int64_t E)
 {
-    const int64_t most = KIT_FLASH_TILES * 128 / (D + E + 1);
+    const int64_t most = KIT_FLASH_TILES * 256 / (D + E + 1);
     return most < 2 ? 2 : most < KIT_FLASH_TILES ? most : KIT_FLASH_TILES;
 }
 
@@ -139,7 +140,7 @@ KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 /* The register tile: broadcasts x registers. */
 #undef FLASH_N
 #undef FLASH_WIDE
-#undef FLASH_AT_ONCE /* vectors whose exp2 run side by side */
+#undef FLASH_AT_ONCE /* registers whose exp2 run side by side */
 #if defined KIT_AVX512
 #define FLASH_N 8
 #define FLASH_WIDE 3

@@ -163,23 +163,43 @@ static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
     v_store(r->block_max + row, v_max(v_max(max[0], max[1]), v_max(max[2], max[3])));
 }
 
-/* P = exp2(S - max) of the four keys k, k + 8, k + 4, k + 12 of a cell, in the order that halves are added; -1 where a key
- * is masked. Each goes to a sum of its own. */
-KIT_INLINE void KIT(flash_weigh_four)(const int masked, int holes, const kit_flash_rows *r, float *P, int row, int k, vf max,
-                                      vf *sum)
+/* P = exp2(S - max) of keys [from, to) of a group, each added to the sum of its key modulo 16; a few sums at a time, in
+ * registers. */
+static void KIT(flash_weigh_clean)(int from, int to, float *P, const float *max, float (*sum)[KIT_FLASH_CELL])
 {
-    static const int order[4] = {0, 8, 4, 12};
-    vf x[4], w[4];
-    KIT_UNROLL for (int i = 0; i < 4; i++) x[i] = v_sub(v_load(P + (k + order[i]) * KIT_FLASH_ROWS + row), max);
-    KIT_UNROLL for (int i = 0; i < 4; i += FLASH_AT_ONCE) v_exp2_each(FLASH_AT_ONCE, w + i, x + i);
-    KIT_UNROLL for (int i = 0; i < 4; i++) {
-        float *p = P + (k + order[i]) * KIT_FLASH_ROWS + row;
-        if (masked) {
-            const vm live = KIT(flash_rows_live)(r, row, k + order[i]), dead = KIT(flash_hole)(v_load(p));
-            w[i] = holes ? v_select(dead, v_set(-1.0f), w[i]) : v_select(live, w[i], v_set(-1.0f));
+    enum { N = FLASH_AT_ONCE };
+    for (int row = 0; row < KIT_FLASH_CELL; row += VR_LANES) {
+        const vr m = vr_load(max + row);
+        for (int l = 0; l < KIT_FLASH_CELL; l += N) {
+            vr total[N];
+            KIT_UNROLL for (int i = 0; i < N; i++) total[i] = vr_load(sum[l + i] + row);
+            for (int k = from; k < to; k += KIT_FLASH_CELL) {
+                float *p = P + (k + l) * KIT_FLASH_ROWS + row;
+                vr w[N];
+                KIT_UNROLL for (int i = 0; i < N; i++) w[i] = vr_sub(vr_load(p + i * KIT_FLASH_ROWS), m);
+                vr_exp2_each(N, w, w);
+                KIT_UNROLL for (int i = 0; i < N; i++) {
+                    vr_store(p + i * KIT_FLASH_ROWS, w[i]);
+                    total[i] = vr_add(total[i], w[i]);
+                }
+            }
+            KIT_UNROLL for (int i = 0; i < N; i++) vr_store(sum[l + i] + row, total[i]);
         }
-        v_store(p, w[i]);
-        sum[i] = v_add(sum[i], masked ? v_max(v_set(0.0f), w[i]) : w[i]);
+    }
+}
+
+/* The same where keys are masked, for some rows: they get -1, and no part in a sum. */
+static void KIT(flash_weigh_masked)(const kit_flash_rows *r, int row, int holes, int from, int to, float *P,
+                                    float (*sum)[KIT_FLASH_CELL])
+{
+    const vf max = v_load(r->max + row), none = v_set(-1.0f);
+    for (int k = from; k < to; k++) {
+        float *p = P + k * KIT_FLASH_ROWS, *total = sum[k % KIT_FLASH_CELL];
+        const vf x = v_load(p), w = v_exp2(v_sub(x, max));
+        const vf left = holes ? v_select(KIT(flash_hole)(x), none, w)
+                              : v_select(KIT(flash_rows_live)(r, row, k), w, none);
+        v_store(p, left);
+        v_store(total, v_add(v_load(total), v_max(v_set(0.0f), left)));
     }
 }
 
@@ -187,18 +207,15 @@ KIT_INLINE void KIT(flash_weigh_four)(const int masked, int holes, const kit_fla
 static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
 {
     const kit_flash_span *s = &r->span[g];
-    const int row = g * KIT_FLASH_CELL;
-    const vf max = v_load(r->max + row);
-    vf quarter[4];
-    for (int q = 0; q < 4; q++) {
-        vf sum[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
-        for (int k = s->begin; k < s->end; k += KIT_FLASH_CELL)
-            if (!holes && kit_flash_clean(s, k, k + KIT_FLASH_CELL))
-                KIT(flash_weigh_four)(0, 0, r, P, row, k + q, max, sum);
-            else KIT(flash_weigh_four)(1, holes, r, P, row, k + q, max, sum);
-        quarter[q] = v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]));
-    }
-    v_store(r->block_sum + row, v_add(v_add(quarter[0], quarter[2]), v_add(quarter[1], quarter[3])));
+    const int row = g * KIT_FLASH_CELL, none = holes || s->clean == s->dirty;
+    const int clean = none ? s->begin : s->clean, dirty = none ? s->begin : s->dirty;
+    float sum[KIT_FLASH_CELL][KIT_FLASH_CELL] __attribute__((aligned(64))) = {{0}};
+    KIT(flash_weigh_masked)(r, row, holes, s->begin, clean, P + row, sum);
+    KIT(flash_weigh_clean)(clean, dirty, P + row, r->max + row, sum);
+    KIT(flash_weigh_masked)(r, row, holes, dirty, s->end, P + row, sum);
+    for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) v_store(sum[i], v_add(v_load(sum[i]), v_load(sum[i + half])));
+    v_store(r->block_sum + row, v_load(sum[0]));
 }
 
 /* O = alpha O + P V. The first run brings alpha to the registers that it has. */

@@ -105,6 +105,6 @@
 #include <heed/kit/vec_neon.h>
 #endif
 
+#include <heed/kit/vr.h>
 #include <heed/kit/math.h>
 #include <heed/kit/load.h>
-#include <heed/kit/vr.h>

@@ -20,21 +20,25 @@
 
 /* y[i] = 2^x[i] for x <= 0, the softmax's: exactly 1 at 0, exactly 0 below -126.5, within 2 ulp between; a NaN stays.
  * Right up to x = 127 too. Each step is done for all n, so that the steps of one wait for nothing but the others'. */
-KIT_INLINE void v_exp2_each(const int n, vf *y, const vf *x)
+KIT_INLINE void vr_exp2_each(const int n, vr *y, const vr *x)
 {
     static const float c[] = {0x1.3cea88p-7f, 0x1.c6b752p-5f, 0x1.ebf9bcp-3f, 0x1.62e42ap-1f, 1.0f};
-    vf t[4], r[4];
-    KIT_UNROLL for (int i = 0; i < n; i++) r[i] = v_exp2_split(x[i], &t[i]);
-    KIT_UNROLL for (int i = 0; i < n; i++) y[i] = v_fma(v_set(0x1.5bba14p-10f), r[i], v_set(c[0]));
+    vr t[4], r[4];
+    KIT_UNROLL for (int i = 0; i < n; i++) r[i] = vr_exp2_split(x[i], &t[i]);
+    KIT_UNROLL for (int i = 0; i < n; i++) y[i] = vr_fma(vr_set(0x1.5bba14p-10f), r[i], vr_set(c[0]));
     KIT_UNROLL for (int k = 1; k < 5; k++)
-        KIT_UNROLL for (int i = 0; i < n; i++) y[i] = v_fma(y[i], r[i], v_set(c[k]));
-    KIT_UNROLL for (int i = 0; i < n; i++) y[i] = v_exp2_join(y[i], t[i]);
+        KIT_UNROLL for (int i = 0; i < n; i++) y[i] = vr_fma(y[i], r[i], vr_set(c[k]));
+    KIT_UNROLL for (int i = 0; i < n; i++) y[i] = vr_exp2_join(y[i], t[i]);
 }
 KIT_INLINE vf v_exp2(vf x)
 {
-    vf y;
-    v_exp2_each(1, &y, &x);
-    return y;
+    float f[16];
+    vr y[16 / VR_LANES];
+    v_store(f, x);
+    KIT_UNROLL for (int i = 0; i < 16 / VR_LANES; i++) y[i] = vr_load(f + i * VR_LANES);
+    vr_exp2_each(16 / VR_LANES, y, y);
+    KIT_UNROLL for (int i = 0; i < 16 / VR_LANES; i++) vr_store(f + i * VR_LANES, y[i]);
+    return v_load(f);
 }
 
 /* e^x within 2 ulp for -87 <= x <= 88; 0 below, infinity above; a NaN stays. */

@@ -34,8 +34,6 @@
 #define v_pin KIT(v_pin)             /* keep it in a register                       */
 #define v_swap KIT(v_swap)           /* lanes 1 0 3 2 5 4 ...                       */
 #define v_scale KIT(v_scale)         /* x * 2^n                                     */
-#define v_exp2_split KIT(v_exp2_split) /* x = its nearest integer (in some form) + r  */
-#define v_exp2_join KIT(v_exp2_join)   /* p * 2^that, or 0 for 2^-127 and below       */
 #define v_scale_half KIT(v_scale_half)
 #define v_below KIT(v_below)
 #define v_transpose KIT(v_transpose) /* 16 vectors: rows become lanes               */
@@ -47,14 +45,18 @@
 #define vr_load KIT(vr_load)
 #define vr_store KIT(vr_store)
 #define vr_set KIT(vr_set)
+#define vr_add KIT(vr_add)
+#define vr_sub KIT(vr_sub)
 #define vr_mul KIT(vr_mul)
 #define vr_fma KIT(vr_fma)
 #define vr_max KIT(vr_max)
 #define vr_pin KIT(vr_pin)
+#define vr_exp2_split KIT(vr_exp2_split) /* x = its nearest integer (in some form) + r */
+#define vr_exp2_join KIT(vr_exp2_join)   /* p * 2^that, or 0 for 2^-127 and below      */
 #define vr_fma_unless KIT(vr_fma_unless) /* w < 0 ? c : a * b + c, rounded once; a NaN in w: either */
 
 #define v_exp2 KIT(v_exp2)
-#define v_exp2_each KIT(v_exp2_each) /* of n vectors, side by side                 */
+#define vr_exp2_each KIT(vr_exp2_each)   /* of n registers, side by side              */
 #define v_exp KIT(v_exp)
 #define v_tanh KIT(v_tanh)
 #define v_sigmoid KIT(v_sigmoid)

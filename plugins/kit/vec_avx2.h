@@ -66,13 +66,6 @@ KIT_INLINE __m256 v_scale_half(__m256 x, __m256 shifted)
     return _mm256_mul_ps(x, _mm256_castsi256_ps(power));
 }
 KIT_INLINE vf v_scale(vf x, vf y) { return KIT_BOTH(v_scale_half); }
-KIT_INLINE vf v_exp2_split(vf x, vf *t)
-{
-    x = v_max(v_set(-127.0f), x);
-    *t = v_add(x, v_set(12582912.0f));
-    return v_sub(x, v_sub(*t, v_set(12582912.0f)));
-}
-KIT_INLINE vf v_exp2_join(vf p, vf t) { return v_scale(p, t); } /* 2^-127 comes out as 0 */
 
 KIT_INLINE vf v_load_f16(const uint16_t *p)
 {

@@ -37,12 +37,12 @@ KIT_INLINE vf v_scale(vf x, vf shifted)
 {
     return _mm512_scalef_ps(x, _mm512_sub_ps(shifted, _mm512_set1_ps(12582912.0f)));
 }
-KIT_INLINE vf v_exp2_split(vf x, vf *t)
+KIT_INLINE vf vr_exp2_split(vf x, vf *t)
 {
     *t = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     return _mm512_sub_ps(x, *t);
 }
-KIT_INLINE vf v_exp2_join(vf p, vf t)
+KIT_INLINE vf vr_exp2_join(vf p, vf t)
 {
     return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(t, _mm512_set1_ps(-127.0f), _CMP_NLE_UQ), p, t);
 }

@@ -53,13 +53,13 @@ KIT_INLINE vf v_scale(vf x, vf shifted)
     KIT_MAP(vmulq_f32(x.val[i],
                       vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23), one))));
 }
-KIT_INLINE vf v_exp2_split(vf x, vf *t)
+KIT_INLINE vf vr_exp2_split(vf x, vf *t)
 {
     x = v_max(v_set(-127.0f), x);
     *t = v_add(x, v_set(12582912.0f));
     return v_sub(x, v_sub(*t, v_set(12582912.0f)));
 }
-KIT_INLINE vf v_exp2_join(vf p, vf t) { return v_scale(p, t); } /* 2^-127 comes out as 0 */
+KIT_INLINE vf vr_exp2_join(vf p, vf t) { return v_scale(p, t); } /* 2^-127 comes out as 0 */
 
 KIT_INLINE vf v_load_f16(const uint16_t *p)
 {

@@ -44,13 +44,13 @@ KIT_INLINE vf v_scale(vf x, vf shifted)
     KIT_MAP(x.f[l] * kit_float((kit_bits(shifted.f[l]) << 23) + 0x3f800000u));
 }
 /* x = n + r, n the nearest integer (ties to even), kept as n + 1.5 * 2^23; a NaN stays. Below -127, as -127. */
-KIT_INLINE vf v_exp2_split(vf x, vf *t)
+KIT_INLINE vf vr_exp2_split(vf x, vf *t)
 {
     x = v_max(v_set(-127.0f), x);
     *t = v_add(x, v_set(12582912.0f));
     return v_sub(x, v_sub(*t, v_set(12582912.0f)));
 }
-KIT_INLINE vf v_exp2_join(vf p, vf t) { return v_scale(p, t); } /* p * 2^n, and 0 for n = -127 */
+KIT_INLINE vf vr_exp2_join(vf p, vf t) { return v_scale(p, t); } /* p * 2^n, and 0 for n = -127 */
 
 KIT_INLINE vf v_load_f16(const uint16_t *p) { KIT_MAP(kit_from_f16(p[l])); }
 KIT_INLINE void v_store_f16(uint16_t *p, vf x) { KIT_LANES p[l] = kit_to_f16(x.f[l]); }
