@@ -352,7 +352,7 @@ static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes
     }
     if (failed || (!o->n_specs && !o->peaks_only)) return failed;
     failed = open_cases(b, o, shapes, calls, error);
-    if (!failed && !(meter = peaks_open(b->engine, report_l2_bytes(), error))) failed = error->code;
+    if (!failed && !(meter = peaks_open(b->engine, report_cache_bytes(), error))) failed = error->code;
     if (!failed && !(b->peaks = calloc(b->rounds, sizeof *b->peaks))) failed = error_memory(error);
     if (!failed) {
         b->buffer = peaks_buffer(meter);

@@ -31,8 +31,8 @@ typedef struct peaks {
 
 typedef struct peaks_meter peaks_meter;
 
-/* Measures on the engine's pool, with all its lanes. `l2_bytes` is what all second-level caches hold. */
-peaks_meter *peaks_open(heed_engine *engine, uint64_t l2_bytes, heed_error *error);
+/* Measures on the engine's pool, with all its lanes. `cache_bytes` is what all last-level caches hold. */
+peaks_meter *peaks_open(heed_engine *engine, uint64_t cache_bytes, heed_error *error);
 void peaks_close(peaks_meter *m);
 void peaks_measure(peaks_meter *m, peaks *out);
 /* GB/s of reading or copying as many bytes as a case touches: what the caches that hold them can do. */
@@ -187,7 +187,7 @@ typedef struct report_row {
 
 report_row report_sum_up(const bench *b, const bench_case *c);
 const char *report_time(double seconds, char *text, size_t n); /* "13.2 ms" */
-uint64_t report_l2_bytes(void);
+uint64_t report_cache_bytes(void);
 void report_head(const bench *b); /* the machine and its peaks */
 void report_widths(const bench *b, int width[3]); /* of the columns spec, shape, path */
 void report_table(const bench *b);

@@ -202,12 +202,12 @@ double peaks_memory(peaks_meter *m, double bytes, int copies)
     return 2 * (double)m->half / (copies ? best(m, tiles, tile_copy) : best(m, 2 * tiles, tile_read)) * 1e-9;
 }
 
-/* The buffer is 3 times the second-level caches, at least 64 and at most 256 MiB: beyond what a core has for itself.
- * A large third-level cache may hold it; a case is held against as many bytes as it touches itself (peaks_memory). */
-peaks_meter *peaks_open(heed_engine *engine, uint64_t l2_bytes, heed_error *error)
+/* The buffer is 8 times the last-level caches, at least 64 and at most 256 MiB, so that little of it stays in them. A case
+ * that touches less is held against as many bytes as it touches (peaks_memory). */
+peaks_meter *peaks_open(heed_engine *engine, uint64_t cache_bytes, heed_error *error)
 {
     const uint64_t least = (uint64_t)64 << 20, most = (uint64_t)256 << 20;
-    uint64_t bytes = l2_bytes > most ? most : 3 * l2_bytes;
+    uint64_t bytes = cache_bytes > most ? most : 8 * cache_bytes;
     bytes = bytes < least ? least : bytes > most ? most : bytes;
     peaks_meter *m = calloc(1, sizeof *m);
     if (m) *m = (peaks_meter){.engine = engine, .bytes = bytes / (2 * SPAN) * (2 * SPAN)};
