@@ -186,33 +186,12 @@ KIT_INLINE void KIT(flash_add)(kit_flash_rows *r)
         v_store(r->sum + i, v_fma(v_load(r->sum + i), v_load(r->alpha + i), v_load(r->block_sum + i)));
 }
 
-#ifndef HEED_KIT_FLASH_AHEAD_ONCE
-#define HEED_KIT_FLASH_AHEAD_ONCE
-/* The rows that the next block will read, brought into the second cache bit by bit while this one is worked on: `quota` lines
- * after each register tile. */
-typedef struct kit_flash_ahead {
-    const char *row[2]; /* next of K, of V */
-    int64_t pitch[2], width[2], offset;
-    int left[2], quota;
-} kit_flash_ahead;
-KIT_INLINE void kit_flash_fetch(kit_flash_ahead *a)
-{
-    for (int n = a->quota; n > 0; n--) {
-        const int i = a->left[0] <= a->left[1] && a->left[1] > 0;
-        if (a->left[i] == 0) return;
-        __builtin_prefetch(a->row[i] + a->offset, 0, 1);
-        if ((a->offset += 64) >= a->width[i]) a->offset = 0, a->row[i] += a->pitch[i], a->left[i]--;
-    }
-}
-#endif
-
 /* One block of keys, as the algorithms get it. K and V have whole cells of rows. */
 typedef struct KIT(flash_keys) {
     const float *K, *V;
     int64_t ldk, ldv;
     int64_t start; /* position of key 0 */
     int keys;
-    kit_flash_ahead *ahead;
 } KIT(flash_keys);
 
 #include <heed/kit/flash_scores.h>

@@ -255,7 +255,7 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     KIT(flash_cut)(r, holes, &runs);
     for (int n = 0; n < runs.n; n++) {
         const int first = 16 * runs.at[n].first, nv = runs.at[n].last - runs.at[n].first;
-        for (int k = runs.at[n].from; k < runs.at[n].to; k += BF16_PANEL, kit_flash_fetch(x->ahead))
+        for (int k = runs.at[n].from; k < runs.at[n].to; k += BF16_PANEL)
             bf16_scorers[nv - 1]((clean ? r->block_max : early) + first, K + k * D, r->pairs + first, D,
                                  P + k * KIT_FLASH_ROWS + first);
     }
@@ -272,7 +272,7 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
                 v_store(o, v_mul(v_load(r->alpha + i), v_load(o)));
             }
         bf16_valuer *const kernel = bf16_valuers[runs.at[n].masked][(last - first) / 16 - 1];
-        for (int64_t e = 0; e < f->E; e += BF16_PANEL, kit_flash_fetch(x->ahead))
+        for (int64_t e = 0; e < f->E; e += BF16_PANEL)
             kernel(n ? NULL : r->alpha + first, V + e * BF16_PAIRS + pair * BF16_PANEL,
                    W + pair * KIT_FLASH_ROWS + first, r->O + e * KIT_FLASH_ROWS + first,
                    (runs.at[n].to - runs.at[n].from) / 2);

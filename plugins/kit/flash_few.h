@@ -108,13 +108,6 @@ static void KIT(flash_few_weigh)(kit_flash_rows *r, int row, int from, int to, i
     r->block_sum[row] = v_sum(sum);
 }
 
-/* Register tiles of a block, but for the narrow ones. */
-KIT_INLINE int64_t KIT(flash_few_turns)(const kit_flash *f, int64_t rows)
-{
-    const int64_t wide = FLASH_WIDE * VR_LANES;
-    return (rows + FLASH_N - 1) / FLASH_N * (KIT_FLASH_KEYS / wide + (f->E + wide - 1) / wide) + 1;
-}
-
 static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 {
     const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r->batch);
@@ -129,7 +122,7 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     const int wide = FLASH_WIDE * VR_LANES, last = (to + wide - 1) / wide * wide;
     for (int k = from / wide * wide; k < last; k += wide)
         for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
-            for (; row + n <= r->rows; row += n, kit_flash_fetch(x->ahead))
+            for (; row + n <= r->rows; row += n)
                 KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k);
     if (rescores) KIT(flash_rescore)(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     for (int row = 0; row < r->rows; row++) KIT(flash_few_mask)(r, row, from, to, P);
@@ -140,7 +133,7 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     for (int64_t j = 0; j < registers; j += FLASH_WIDE) {
         const int nv = registers - j < FLASH_WIDE ? (int)(registers - j) : FLASH_WIDE;
         for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
-            for (; row + n <= r->rows; row += n, kit_flash_fetch(x->ahead))
+            for (; row + n <= r->rows; row += n)
                 KIT(flash_few_valuers)[masked][c][nv - 1](r->alpha + row, x->V + from * x->ldv + j * VR_LANES, x->ldv,
                                                           P + row * KIT_FLASH_KEYS + from,
                                                           r->O + row * ldo + j * VR_LANES, ldo, to - from);

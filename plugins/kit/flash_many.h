@@ -138,11 +138,9 @@ static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         const KIT(flash_strips) s = KIT(flash_strips_of)(runs->at[n].first, runs->at[n].last);
         const float *K = x->K + runs->at[n].from * x->ldk;
         float *p = P + runs->at[n].from * KIT_FLASH_ROWS;
-        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS) {
+        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS)
             for (int j = 0; j < s.n; j++)
                 KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, r->Q + s.row[j], f->D, p + s.row[j]);
-            kit_flash_fetch(x->ahead);
-        }
     }
 }
 
@@ -235,17 +233,12 @@ static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         float *o = r->O;
         int64_t e = 0;
         for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
-            for (; e + wide <= E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS) {
+            for (; e + wide <= E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS)
                 for (int j = 0; j < s.n; j++)
                     KIT(flash_valuers)[runs->at[n].masked][s.wide[j]][c](alpha ? alpha + s.row[j] : NULL, V, x->ldv,
                                                                         p + s.row[j], o + s.row[j], depth);
-                kit_flash_fetch(x->ahead);
-            }
     }
 }
-
-/* Register tiles of a block, strips counted once. */
-KIT_INLINE int64_t KIT(flash_many_turns)(const kit_flash *f) { return (KIT_FLASH_KEYS + f->E + FLASH_N - 1) / FLASH_N; }
 
 static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 {

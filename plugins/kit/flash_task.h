@@ -121,36 +121,6 @@ static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g
     return x;
 }
 
-/* What to fetch while a block is worked on, in so many `turns`: the block after it, of which `keys` will be read. */
-static kit_flash_ahead KIT(flash_next)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t keys, int tiles,
-                                       int64_t turns)
-{
-    kit_flash_ahead a = {.offset = 0};
-    if (keys <= 0) return a;
-    const heed_tensor *const t[2] = {f->k, f->v};
-    const int close = f->call->state || (kit_flash_is_close(f->k, f->D) && kit_flash_is_close(f->v, f->E));
-    if (close && tiles <= 2) return a; /* the machine does better alone with rows that follow each other */
-    const int64_t width[2] = {f->D, f->E}, at[3] = {b, start, g};
-    int64_t lines = 0;
-    for (int i = 0; i < 2; i++) {
-        const int64_t size = f->call->state ? (int64_t)sizeof(float) : kit_width(t[i]->dtype);
-        if (f->call->state) {
-            const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
-            a.row[i] = (const char *)(page + (i ? f->G * KIT_FLASH_KEYS * f->D : 0) + g * KIT_FLASH_KEYS * width[i]);
-            a.pitch[i] = width[i] * size;
-        } else {
-            a.row[i] = kit_at(t[i], at, 3);
-            a.pitch[i] = t[i]->stride[1] * size;
-            if (t[i]->stride[3] != 1) continue;
-        }
-        a.width[i] = width[i] * size;
-        a.left[i] = (int)(keys < KIT_FLASH_KEYS ? keys : KIT_FLASH_KEYS);
-        lines += a.left[i] * ((a.width[i] + 63) / 64);
-    }
-    a.quota = (int)((lines + turns - 1) / turns);
-    return a;
-}
-
 /* ---- rows ---- */
 
 /* Live keys, queries transposed, empty sums. r->rows, r->row0, r->batch, r->few, r->Q and r->O are set. */
@@ -267,20 +237,16 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             if (r->any[i].sink_last > sinks) sinks = r->any[i].sink_last;
         }
     }
-    const int64_t turns = few ? KIT(flash_few_turns)(f, tile[0].rows) : n * KIT(flash_many_turns)(f);
     for (int64_t start = 0; start < end; start += KIT_FLASH_KEYS) {
         if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS) start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
         const int keys = (int)(end - start < KIT_FLASH_KEYS ? end - start : KIT_FLASH_KEYS);
         KIT(flash_keys) x;
-        kit_flash_ahead ahead;
         int brought = 0;
         for (int i = 0; i < n; i++) {
             if (!kit_flash_look(&tile[i], start, keys)) continue;
             if (!brought++) {
                 x = KIT(flash_bring)(f, b, g, start, keys, few, KR, VR);
                 if (bf16) KIT(flash_bf16_keys)(f, &x, packed);
-                ahead = KIT(flash_next)(f, b, g, start + KIT_FLASH_KEYS, end - start - KIT_FLASH_KEYS, n, turns);
-                x.ahead = &ahead;
             }
             if (bf16) KIT(flash_bf16)(f, &tile[i], &x, P);
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
