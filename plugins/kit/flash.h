@@ -68,6 +68,9 @@ typedef struct kit_flash_live { int64_t first, last, sink_first, sink_last; } ki
  * [clean, dirty); multiples of 16. */
 typedef struct kit_flash_span { int begin, end, clean, dirty; } kit_flash_span;
 
+/* What is read next: a line at `at`, and `pitch` bytes from key to key. Pitch 0: nothing is. */
+typedef struct kit_flash_ahead { const char *at; int64_t pitch; } kit_flash_ahead;
+
 /* Rows that go through the registers together. Arrays are padded with copies of the last row, whose results are dropped. */
 typedef struct kit_flash_rows {
     float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];        /* running, over the blocks so far (maximum in log2 units) */
@@ -155,11 +158,22 @@ KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 #define FLASH_AT_ONCE 2
 #endif
 
+/* Lines of the next block, asked for between the links of this one, one in `every` links: a core has no more misses under
+ * way than it can bear, and each has ended before its line is read. Line i is that of key i, or, `across`, those of a
+ * few keys in turn, then the line beside it. */
+KIT_INLINE void KIT(flash_fetch)(const int across, const int every, kit_flash_ahead next, int64_t k)
+{
+    const int64_t i = k / every, keys = KIT_FLASH_CELL / every;
+    if (k % every == 0) __builtin_prefetch(next.at + (across ? i % keys * next.pitch + i / keys * 64 : i * next.pitch), 0, 2);
+}
+
 /* acc[n][nv] += a[i][k] b[k], over k in [0, depth). */
 KIT_INLINE void KIT(flash_links)(const int n, const int nv, const int masked, vr (*acc)[FLASH_WIDE], const float *a,
-                                 int64_t a_row, int64_t a_step, const float *b, int64_t b_step, int64_t depth)
+                                 int64_t a_row, int64_t a_step, const float *b, int64_t b_step, int64_t depth,
+                                 const int across, const int every, kit_flash_ahead next)
 {
     KIT_UNROLL_4 for (int64_t k = 0; k < depth; k++) {
+        KIT(flash_fetch)(across, every, next, k);
         vr x[FLASH_WIDE];
         KIT_UNROLL for (int j = 0; j < nv; j++) x[j] = vr_pin(vr_load(b + k * b_step + j * VR_LANES));
         KIT_UNROLL for (int i = 0; i < n; i++) {
@@ -192,6 +206,7 @@ typedef struct KIT(flash_keys) {
     int64_t ldk, ldv;
     int64_t start; /* position of key 0 */
     int keys;
+    kit_flash_ahead next_K, next_V; /* of the next block */
 } KIT(flash_keys);
 
 #include <heed/kit/flash_scores.h>

@@ -5,36 +5,38 @@
  *
  *     S[row][key] = sum over d of Q[d][row] K^T[d][key]      O[row][channel] += sum over keys of P[row][key] V[key][channel]
  *
- * K is turned once a block; V is read as it lies. The chains are those of flash_many.h, link by link: the same bits.
+ * K is turned once a block; V is read as it lies. The next block's K is fetched with the scores, its V with the values. The chains are those of flash_many.h, link by link: the same bits.
  */
 
 /* Scores of n rows and FLASH_WIDE registers of keys. */
-KIT_INLINE void KIT(flash_few_scores)(const int n, const float *Q, const float *KT, int64_t D, float *P)
+KIT_INLINE void KIT(flash_few_scores)(const int n, const float *Q, const float *KT, int64_t D, float *P,
+                                      kit_flash_ahead next)
 {
     vr s[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++) s[i][j] = vr_set(0.0f);
-    KIT(flash_links)(n, FLASH_WIDE, FLASH_ALL, s, Q, 1, KIT_FLASH_ROWS, KT, KIT_FLASH_KEYS, D);
+    KIT(flash_links)(n, FLASH_WIDE, FLASH_ALL, s, Q, 1, KIT_FLASH_ROWS, KT, KIT_FLASH_KEYS, D, 1, 1, next);
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++) vr_store(P + i * KIT_FLASH_KEYS + j * VR_LANES, s[i][j]);
 }
 
 /* nv registers of channels of n rows, over `depth` keys. */
 KIT_INLINE void KIT(flash_few_values)(const int n, const int nv, const int masked, const float *alpha, const float *V,
-                                      int64_t ldv, const float *P, float *O, int64_t ldo, int depth)
+                                      int64_t ldv, const float *P, float *O, int64_t ldo, int depth, kit_flash_ahead next)
 {
     vr o[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) o[i][j] = vr_mul(vr_set(alpha[i]), vr_load(O + i * ldo + j * VR_LANES));
-    KIT(flash_links)(n, nv, masked ? FLASH_UNLESS_A : FLASH_ALL, o, P, KIT_FLASH_KEYS, 1, V, ldv, depth);
+    KIT(flash_links)(n, nv, masked ? FLASH_UNLESS_A : FLASH_ALL, o, P, KIT_FLASH_KEYS, 1, V, ldv, depth, 0, 1, next);
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) vr_store(O + i * ldo + j * VR_LANES, o[i][j]);
 }
 
 #define FLASH_FEW_VALUES(n, nv, masked)                                                                               \
     KIT_KERNEL void KIT(flash_few_values_##n##_##nv##_##masked)(const float *alpha, const float *V, int64_t ldv,      \
-                                                                const float *P, float *O, int64_t ldo, int depth)     \
-    { KIT(flash_few_values)(n, nv, masked, alpha, V, ldv, P, O, ldo, depth); }
+                                                                const float *P, float *O, int64_t ldo, int depth,     \
+                                                                kit_flash_ahead next)                                 \
+    { KIT(flash_few_values)(n, nv, masked, alpha, V, ldv, P, O, ldo, depth, next); }
 #define FLASH_FEW_BOTH(n, nv) FLASH_FEW_VALUES(n, nv, 0) FLASH_FEW_VALUES(n, nv, 1)
 #if FLASH_WIDE == 3
 #define FLASH_FEW_ALL(n) FLASH_FEW_BOTH(n, 1) FLASH_FEW_BOTH(n, 2) FLASH_FEW_BOTH(n, 3)
@@ -45,13 +47,13 @@ KIT_INLINE void KIT(flash_few_values)(const int n, const int nv, const int maske
 #define FLASH_FEW_ROW(n, masked) {KIT(flash_few_values_##n##_1_##masked)}
 #endif
 #define FLASH_FEW(n)                                                                                                  \
-    KIT_KERNEL void KIT(flash_few_scores_##n)(const float *Q, const float *KT, int64_t D, float *P)                   \
-    { KIT(flash_few_scores)(n, Q, KT, D, P); }                                                                        \
+    KIT_KERNEL void KIT(flash_few_scores_##n)(const float *Q, const float *KT, int64_t D, float *P, kit_flash_ahead next) \
+    { KIT(flash_few_scores)(n, Q, KT, D, P, next); }                                                                        \
     FLASH_FEW_ALL(n)
 
-typedef void KIT(flash_few_scorer)(const float *Q, const float *KT, int64_t D, float *P);
+typedef void KIT(flash_few_scorer)(const float *Q, const float *KT, int64_t D, float *P, kit_flash_ahead next);
 typedef void KIT(flash_few_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O, int64_t ldo,
-                                   int depth);
+                                   int depth, kit_flash_ahead next);
 FLASH_FEW(4) FLASH_FEW(2) FLASH_FEW(1)
 #if FLASH_N == 8
 FLASH_FEW(8)
@@ -120,10 +122,12 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     for (int g = 0; g < r->groups; g++) masked |= !kit_flash_clean(&r->span[g], from, to);
     if (masked) kit_flash_lower(r, x->start);
     const int wide = FLASH_WIDE * VR_LANES, last = (to + wide - 1) / wide * wide;
+    kit_flash_ahead next = x->next_K;
     for (int k = from / wide * wide; k < last; k += wide)
         for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
-            for (; row + n <= r->rows; row += n)
-                KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k);
+            for (; row + n <= r->rows; row += n, next.at += KIT_FLASH_CELL * next.pitch)
+                KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k, next);
+    next = x->next_V;
     if (rescores) KIT(flash_rescore)(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     for (int row = 0; row < r->rows; row++) KIT(flash_few_mask)(r, row, from, to, P);
     for (int row = r->rows; row < KIT_FLASH_CELL * r->groups; row++) r->block_max[row] = -FLT_MAX;
@@ -133,9 +137,9 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     for (int64_t j = 0; j < registers; j += FLASH_WIDE) {
         const int nv = registers - j < FLASH_WIDE ? (int)(registers - j) : FLASH_WIDE;
         for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
-            for (; row + n <= r->rows; row += n)
+            for (; row + n <= r->rows; row += n, next.at += next.pitch ? 64 : 0)
                 KIT(flash_few_valuers)[masked][c][nv - 1](r->alpha + row, x->V + from * x->ldv + j * VR_LANES, x->ldv,
                                                           P + row * KIT_FLASH_KEYS + from,
-                                                          r->O + row * ldo + j * VR_LANES, ldo, to - from);
+                                                          r->O + row * ldo + j * VR_LANES, ldo, to - from, next);
     }
 }

@@ -5,17 +5,21 @@
  *     S[key][row] = sum over d of K[key][d] Q[d][row]        O[channel][row] += sum over keys of V[key][channel] P[key][row]
  *
  * One register holds one key's scores of VR_LANES rows: maxima and sums need no cross-lane step. K and V are broadcast
- * element by element, unpacked. A block falls into runs of keys that the same
- * groups of rows see, each clean or masked; a strip is as many rows as a register tile is wide.
+ * element by element, unpacked. A block falls into runs of keys that the same groups of rows see, each clean or masked;
+ * a strip is as many rows as a register tile is wide. While scores are made the next block's V is fetched, and its K
+ * while values are summed: as many lines as there are in FLASH_EVERY times fewer links.
  */
+#undef FLASH_EVERY
+#define FLASH_EVERY (KIT_FLASH_CELL / FLASH_N)
 
 /* Scores of FLASH_N keys, and maxima that they raise. */
-KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P)
+KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P,
+                                  kit_flash_ahead next)
 {
     vr s[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = vr_set(0.0f);
-    KIT(flash_links)(FLASH_N, nv, FLASH_ALL, s, K, ldk, 1, Q, KIT_FLASH_ROWS, D);
+    KIT(flash_links)(FLASH_N, nv, FLASH_ALL, s, K, ldk, 1, Q, KIT_FLASH_ROWS, D, 1, FLASH_EVERY, next);
     KIT_UNROLL for (int j = 0; j < nv; j++) {
         vr m = vr_load(max + j * VR_LANES);
         KIT_UNROLL for (int i = 0; i < FLASH_N; i++) {
@@ -28,7 +32,7 @@ KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int6
 
 /* n channels over `depth` keys; alpha NULL: O stands as it is. */
 KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, const float *alpha, const float *V,
-                                  int64_t ldv, const float *P, float *O, int depth)
+                                  int64_t ldv, const float *P, float *O, int depth, kit_flash_ahead next)
 {
     vr o[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int j = 0; j < nv; j++)
@@ -38,7 +42,8 @@ KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, c
             const vr a = vr_load(alpha + j * VR_LANES);
             KIT_UNROLL for (int i = 0; i < n; i++) o[i][j] = vr_mul(a, o[i][j]);
         }
-    KIT(flash_links)(n, nv, masked ? FLASH_UNLESS_B : FLASH_ALL, o, V, 1, ldv, P, KIT_FLASH_ROWS, depth);
+    KIT(flash_links)(n, nv, masked ? FLASH_UNLESS_B : FLASH_ALL, o, V, 1, ldv, P, KIT_FLASH_ROWS, depth, 0, FLASH_EVERY,
+                     next);
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) vr_store(O + i * KIT_FLASH_ROWS + j * VR_LANES, o[i][j]);
 }
@@ -46,12 +51,13 @@ KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, c
 /* ---- the kernels: one for each shape of the register tile ---- */
 
 #define FLASH_SCORES(nv)                                                                                              \
-    KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P) \
-    { KIT(flash_scores)(nv, max, K, ldk, Q, D, P); }
+    KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P, \
+                                           kit_flash_ahead next)                                                      \
+    { KIT(flash_scores)(nv, max, K, ldk, Q, D, P, next); }
 #define FLASH_VALUES(n, nv, masked)                                                                                   \
     KIT_KERNEL void KIT(flash_values_##n##_##nv##_##masked)(const float *alpha, const float *V, int64_t ldv,          \
-                                                            const float *P, float *O, int depth)                      \
-    { KIT(flash_values)(n, nv, masked, alpha, V, ldv, P, O, depth); }
+                                                            const float *P, float *O, int depth, kit_flash_ahead next) \
+    { KIT(flash_values)(n, nv, masked, alpha, V, ldv, P, O, depth, next); }
 #define FLASH_CHANNELS(nv, masked) FLASH_VALUES(4, nv, masked) FLASH_VALUES(2, nv, masked) FLASH_VALUES(1, nv, masked)
 #if FLASH_N == 8
 #define FLASH_EACH(nv) FLASH_SCORES(nv) FLASH_VALUES(8, nv, 0) FLASH_VALUES(8, nv, 1) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
@@ -73,8 +79,10 @@ FLASH_EACH(3)
 #define FLASH_SCORERS {KIT(flash_scores_1)}
 #endif
 
-typedef void KIT(flash_scorer)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P);
-typedef void KIT(flash_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O, int depth);
+typedef void KIT(flash_scorer)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P,
+                               kit_flash_ahead next);
+typedef void KIT(flash_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O, int depth,
+                               kit_flash_ahead next);
 static KIT(flash_scorer) *const KIT(flash_scorers)[FLASH_WIDE] = FLASH_SCORERS;
 static KIT(flash_valuer) *const KIT(flash_valuers)[2][FLASH_WIDE][FLASH_N == 8 ? 4 : 3] = {FLASH_BOTH(0), FLASH_BOTH(1)};
 #undef FLASH_SCORES
@@ -130,6 +138,13 @@ KIT_INLINE KIT(flash_strips) KIT(flash_strips_of)(int first, int last)
 
 /* ---- the steps of a block ---- */
 
+/* From the line of that key on. */
+KIT_INLINE kit_flash_ahead KIT(flash_beyond)(kit_flash_ahead next, int64_t key, int64_t line)
+{
+    if (next.pitch) next.at += key * next.pitch + line * 64;
+    return next;
+}
+
 /* S, and its maxima in `max`. A strip's keys stay near while the next strip passes. */
 static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
                              float *P, float *max)
@@ -140,7 +155,8 @@ static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         float *p = P + runs->at[n].from * KIT_FLASH_ROWS;
         for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS)
             for (int j = 0; j < s.n; j++)
-                KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, r->Q + s.row[j], f->D, p + s.row[j]);
+                KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, r->Q + s.row[j], f->D, p + s.row[j],
+                                              KIT(flash_beyond)(x->next_V, k, 0));
     }
 }
 
@@ -234,9 +250,12 @@ static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         int64_t e = 0;
         for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
             for (; e + wide <= E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS)
-                for (int j = 0; j < s.n; j++)
+                for (int j = 0; j < s.n; j++) {
+                    const kit_flash_ahead next = KIT(flash_beyond)(
+                        x->next_K, e / FLASH_N % FLASH_EVERY * (KIT_FLASH_KEYS / FLASH_EVERY), e / KIT_FLASH_CELL);
                     KIT(flash_valuers)[runs->at[n].masked][s.wide[j]][c](alpha ? alpha + s.row[j] : NULL, V, x->ldv,
-                                                                        p + s.row[j], o + s.row[j], depth);
+                                                                        p + s.row[j], o + s.row[j], depth, next);
+                }
     }
 }
 

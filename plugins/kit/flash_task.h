@@ -45,6 +45,9 @@ static int32_t kit_flash_setup(kit_flash *f)
     return HEED_OK;
 }
 
+/* How a block's rows will be read: by several tiles, by one, or by who packs them for itself. */
+enum { FLASH_READ_OFTEN, FLASH_READ_ONCE, FLASH_PACKED_LATER };
+
 /* Rows of k or v that follow each other in memory, as whole vectors. */
 KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return t->stride[1] <= width && width % 16 == 0; }
 #endif
@@ -52,15 +55,17 @@ KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return 
 /* ---- keys and values of a block ---- */
 
 /* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where they
- * lie close together, else packed into `room`, zeros behind. Rows far apart would crowd a few sets of the first cache.
- * `direct`, for a reader that packs them itself: in place, wherever they are float32, with nothing behind. */
+ * lie close together, or if one tile alone reads them, else packed into `room`, zeros behind: rows far apart would crowd
+ * a few sets of the first cache. For a reader that packs them itself: in place, wherever they are float32, with nothing
+ * behind. */
 static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, int64_t first, int count, int64_t width,
-                                    int direct, float *room, int64_t *ld)
+                                    int how, float *room, int64_t *ld)
 {
     const int64_t at[3] = {b, first, g}, step = t->stride[1];
     const char *p = kit_at(t, at, 3);
     const int plain = t->dtype == HEED_F32 && (t->stride[3] == 1 || width == 1);
-    if (plain && (direct || (kit_flash_is_close(t, width) && count % KIT_FLASH_CELL == 0))) {
+    const int fits = count % KIT_FLASH_CELL == 0 && (how == FLASH_READ_ONCE || kit_flash_is_close(t, width));
+    if (plain && (how == FLASH_PACKED_LATER || fits)) {
         *ld = step;
         return (const float *)p;
     }
@@ -96,10 +101,9 @@ static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype
     return room;
 }
 
-static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few, float *KR,
-                                        float *VR)
+static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few, int how,
+                                        float *KR, float *VR)
 {
-    const int direct = f->bf16 && !few; /* it is packed anyway */
     KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
     if (f->call->state) {
         const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
@@ -109,16 +113,33 @@ static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g
         if (few && f->E % 16) {
             const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
                                    .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
-            x.V = KIT(flash_pack)(&v, 0, 0, 0, keys, f->E, direct, VR, &x.ldv);
+            x.V = KIT(flash_pack)(&v, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
         }
         return x;
     }
     const int64_t at[3] = {b, start, g};
     if (few) x.K = KIT(flash_turn)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype), f->k->dtype,
                                    f->k->stride[3], keys, f->D, KR);
-    else x.K = KIT(flash_pack)(f->k, b, g, start, keys, f->D, direct, KR, &x.ldk);
-    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, direct, VR, &x.ldv);
+    else x.K = KIT(flash_pack)(f->k, b, g, start, keys, f->D, how, KR, &x.ldk);
+    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, how, VR, &x.ldv);
     return x;
+}
+
+/* Where the block that begins at `start` will be read; with nothing behind the end, and at the end a whole block's keys. */
+static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t end, KIT(flash_keys) *x)
+{
+    static const char nothing[64] __attribute__((aligned(64)));
+    x->next_K = x->next_V = (kit_flash_ahead){nothing, 0};
+    if (start >= end) return;
+    if (f->call->state) {
+        const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
+        x->next_K = (kit_flash_ahead){(const char *)(page + g * KIT_FLASH_KEYS * f->D), f->D * (int64_t)sizeof(float)};
+        x->next_V = (kit_flash_ahead){(const char *)(page + KIT_FLASH_KEYS * (f->G * f->D + g * f->E)), f->E * (int64_t)sizeof(float)};
+        return;
+    }
+    const int64_t last = f->S - KIT_FLASH_KEYS, at[3] = {b, start < last ? start : last > 0 ? last : 0, g};
+    x->next_K = (kit_flash_ahead){kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype)};
+    x->next_V = (kit_flash_ahead){kit_at(f->v, at, 3), f->v->stride[1] * kit_width(f->v->dtype)};
 }
 
 /* ---- rows ---- */
@@ -245,9 +266,11 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         for (int i = 0; i < n; i++) {
             if (!kit_flash_look(&tile[i], start, keys)) continue;
             if (!brought++) {
-                x = KIT(flash_bring)(f, b, g, start, keys, few, KR, VR);
+                x = KIT(flash_bring)(f, b, g, start, keys, few,
+                                     bf16 ? FLASH_PACKED_LATER : n == 1 ? FLASH_READ_ONCE : FLASH_READ_OFTEN, KR, VR);
                 if (bf16) KIT(flash_bf16_keys)(f, &x, packed);
             }
+            KIT(flash_foresee)(f, b, g, i == n - 1 ? start + KIT_FLASH_KEYS : end, end, &x);
             if (bf16) KIT(flash_bf16)(f, &tile[i], &x, P);
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
