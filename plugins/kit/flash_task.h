@@ -48,8 +48,8 @@ static int32_t kit_flash_setup(kit_flash *f)
 /* How a block's rows will be read: by several tiles, by one, or by who packs them for itself. */
 enum { FLASH_READ_OFTEN, FLASH_READ_ONCE, FLASH_PACKED_LATER };
 
-/* Rows of k or v that follow each other in memory, as whole vectors. */
-KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return t->stride[1] <= width && width % 16 == 0; }
+/* Whether rows of k or v follow each other in memory. */
+KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return t->stride[1] <= width; }
 #endif
 
 /* ---- keys and values of a block ---- */
@@ -64,8 +64,8 @@ static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, 
     const int64_t at[3] = {b, first, g}, step = t->stride[1];
     const char *p = kit_at(t, at, 3);
     const int plain = t->dtype == HEED_F32 && (t->stride[3] == 1 || width == 1);
-    const int fits = count % KIT_FLASH_CELL == 0 && (how == FLASH_READ_ONCE || kit_flash_is_close(t, width));
-    if (plain && (how == FLASH_PACKED_LATER || fits)) {
+    const int whole = count % KIT_FLASH_CELL == 0 && width % 16 == 0;
+    if (plain && (how == FLASH_PACKED_LATER || (whole && (how == FLASH_READ_ONCE || kit_flash_is_close(t, width))))) {
         *ld = step;
         return (const float *)p;
     }
@@ -118,28 +118,35 @@ static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g
         return x;
     }
     const int64_t at[3] = {b, start, g};
+    const int how_V = how == FLASH_READ_ONCE && FLASH_N < 8 ? FLASH_READ_OFTEN : how; /* a line four times and more */
     if (few) x.K = KIT(flash_turn)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype), f->k->dtype,
                                    f->k->stride[3], keys, f->D, KR);
     else x.K = KIT(flash_pack)(f->k, b, g, start, keys, f->D, how, KR, &x.ldk);
-    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, how, VR, &x.ldv);
+    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, how_V, VR, &x.ldv);
     return x;
 }
 
-/* Where the block that begins at `start` will be read; with nothing behind the end, and at the end a whole block's keys. */
+/* Where rows of `width` elements will be read. */
+KIT_INLINE kit_flash_next KIT(flash_rows_ahead)(const char *at, int64_t stride, int64_t width, uint32_t dtype)
+{
+    return (kit_flash_next){{at, stride * kit_width(dtype)}, (width * kit_width(dtype) + 63) / 64};
+}
+
+/* The block that begins at `start`, if there is one; of the last, a whole block's keys. */
 static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t end, KIT(flash_keys) *x)
 {
-    static const char nothing[64] __attribute__((aligned(64)));
-    x->next_K = x->next_V = (kit_flash_ahead){nothing, 0};
+    x->next_K = x->next_V = (kit_flash_next){{NULL, 0}, 0};
     if (start >= end) return;
     if (f->call->state) {
-        const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
-        x->next_K = (kit_flash_ahead){(const char *)(page + g * KIT_FLASH_KEYS * f->D), f->D * (int64_t)sizeof(float)};
-        x->next_V = (kit_flash_ahead){(const char *)(page + KIT_FLASH_KEYS * (f->G * f->D + g * f->E)), f->E * (int64_t)sizeof(float)};
+        const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS], *V = K + KIT_FLASH_KEYS * (f->G * f->D + g * f->E);
+        K += KIT_FLASH_KEYS * g * f->D;
+        x->next_K = KIT(flash_rows_ahead)((const char *)K, f->D, f->D, HEED_F32);
+        x->next_V = KIT(flash_rows_ahead)((const char *)V, f->E, f->E, HEED_F32);
         return;
     }
     const int64_t last = f->S - KIT_FLASH_KEYS, at[3] = {b, start < last ? start : last > 0 ? last : 0, g};
-    x->next_K = (kit_flash_ahead){kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype)};
-    x->next_V = (kit_flash_ahead){kit_at(f->v, at, 3), f->v->stride[1] * kit_width(f->v->dtype)};
+    x->next_K = KIT(flash_rows_ahead)(kit_at(f->k, at, 3), f->k->stride[1], f->D, f->k->dtype);
+    x->next_V = KIT(flash_rows_ahead)(kit_at(f->v, at, 3), f->v->stride[1], f->E, f->v->dtype);
 }
 
 /* ---- rows ---- */
@@ -159,8 +166,8 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
         from[i] = kit_at(q, place, 3);
         for (int64_t ahead = 0; q->stride[3] == 1 && ahead < D * step; ahead += 64) __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
-        if (i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
-        else r->live[i] = kit_flash_live_keys(f, r->batch, t, origin + t, &pages);
+        if (!FLASH_PER_HEAD && i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
+        else r->live[i] = kit_flash_live_keys(f, r->batch, t, h, origin + t, &pages);
         r->max[i] = -FLT_MAX;
         r->sum[i] = 0.0f;
         if (f->sink_logits) kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
@@ -264,7 +271,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         KIT(flash_keys) x;
         int brought = 0;
         for (int i = 0; i < n; i++) {
-            if (!kit_flash_look(&tile[i], start, keys)) continue;
+            if (!kit_flash_look(f, &tile[i], start, keys)) continue;
             if (!brought++) {
                 x = KIT(flash_bring)(f, b, g, start, keys, few,
                                      bf16 ? FLASH_PACKED_LATER : n == 1 ? FLASH_READ_ONCE : FLASH_READ_OFTEN, KR, VR);
