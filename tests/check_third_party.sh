@@ -95,6 +95,10 @@ for cc in "${CC:-cc}" gcc clang; do
     log $cc -shared -fPIC -O3 -Wall -Wextra -Werror $($PKG_CONFIG --cflags heed-plugin) scale_add.c -o strict.so
     report "$cc: -Wall -Wextra finds nothing"
 
+    cp "$SRC/tests/third_party/scale_add_oracle.c" .
+    log $cc -shared -fPIC -O2 -Wall -Wextra -Werror $($PKG_CONFIG --cflags heed-plugin) scale_add_oracle.c -o oracle.so -lm
+    report "$cc: its oracle is one file and one command too"
+
     HEED_PLUGINS=$folder
     export HEED_PLUGINS
     log "$heed" list && grep -q 'example/affine' log

@@ -10,7 +10,8 @@ AM_TESTS_ENVIRONMENT = \
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 test_libs = engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
-op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests/oracle/oracle.h tests/oracle/formulas.h
+op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests/oracle/oracle.h tests/oracle/oracle_next.h \
+  tests/oracle/shipped.h tests/oracle/formulas.h
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
@@ -119,7 +120,7 @@ tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
 
-EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c docs/benchmark.md bootstrap \
+EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c docs/benchmark.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, for test_load.

@@ -272,19 +272,17 @@ static void describe(call *c, const char *spec)
     if (!r) fail_msg("%s: %s", spec, e.text);
     c->op = &r->entry->op;
     c->oracle.ports = c->op->ports.count;
-    for (uint32_t i = 0; i < c->op->ports.count; i++) c->oracle.port[i] = port_of(c, i)->name;
+    for (uint32_t i = 0; i < c->op->ports.count; i++) c->port[i] = port_of(c, i)->name;
     c->oracle.params = c->op->params.count;
     for (uint32_t i = 0; i < c->op->params.count; i++) {
         const heed_param *p = (const heed_param *)c->op->params.data + i;
-        c->oracle.param[i] = p->key;
-        c->oracle.value[i] = p->flags & HEED_PARAM_AUTO && !r->value[i].given ? NAN
+        c->key[i] = p->key;
+        c->value[i] = p->flags & HEED_PARAM_AUTO && !r->value[i].given ? NAN
                              : p->type == HEED_PARAM_FLOAT                    ? r->value[i].f
                                                                               : (double)r->value[i].i;
         if (r->child[i]) c->oracle.position = r->child[i]->entry->op.id;
     }
-    c->oracle.mask = r->mask;
-    c->oracle.skip_key = -1;
-    c->oracle.scale_factor = 1;
+    c->mask = r->mask;
     resolve_free(r);
     spec_free(s);
 }
@@ -292,6 +290,8 @@ static void describe(call *c, const char *spec)
 void call_make(call *c, const call_case *how)
 {
     *c = (call){.how = how};
+    c->oracle = (heed_oracle_call){.size = sizeof c->oracle, .port = c->port, .d = c->d, .f = c->f, .param = c->key,
+                                   .value = c->value, .mask = &c->mask};
     int64_t leading[HEED_MAX_RANK];
     int n_leading;
     describe(c, how->spec);
@@ -316,8 +316,8 @@ void call_make(call *c, const call_case *how)
         if (heed_tensor_alloc(&c->plain[i], NULL)) fail_msg("no memory");
         if (port->role != HEED_OUTPUT) fill(c, &c->plain[i], port, &seed);
         int64_t n = heed_tensor_elements(&c->plain[i]);
-        c->oracle.d[i] = calloc((size_t)n + 1, sizeof(double));
-        c->oracle.f[i] = calloc((size_t)n + 1, sizeof(float));
+        c->d[i] = calloc((size_t)n + 1, sizeof(double));
+        c->f[i] = calloc((size_t)n + 1, sizeof(float));
     }
     call_update(c);
 }
@@ -328,17 +328,18 @@ void call_update(call *c)
         const heed_tensor *t = &c->plain[i];
         if (!t->data || port_of(c, i)->role == HEED_OUTPUT) continue;
         for (int64_t j = 0; j < heed_tensor_elements(t); j++) {
-            c->oracle.d[i][j] = tensor_get(t, j);
-            c->oracle.f[i][j] = (float)c->oracle.d[i][j];
+            c->d[i][j] = tensor_get(t, j);
+            c->f[i][j] = (float)c->d[i][j];
         }
     }
 }
 
 int call_port(const call *c, const char *name)
 {
-    int i = oracle_port(&c->oracle, name);
-    if (i < 0) fail_msg("%s has no port %s", c->op->id, name);
-    return i;
+    for (uint32_t i = 0; i < c->oracle.ports; i++)
+        if (strcmp(c->port[i], name) == 0) return (int)i;
+    fail_msg("%s has no port %s", c->op->id, name);
+    return -1;
 }
 
 void call_after(call *c, const heed_tensor *k, const heed_tensor *v)
@@ -352,10 +353,10 @@ void call_after(call *c, const heed_tensor *k, const heed_tensor *v)
         if (heed_tensor_alloc(&dense, NULL)) fail_msg("no memory");
         tensor_copy(&dense, past[i]);
         int64_t n = heed_tensor_elements(&dense);
-        c->oracle.port[p] = i ? "past_v" : "past_k";
-        c->oracle.d[p] = calloc((size_t)n + 1, sizeof(double));
-        c->oracle.f[p] = calloc((size_t)n + 1, sizeof(float));
-        for (int64_t j = 0; j < n; j++) c->oracle.f[p][j] = (float)(c->oracle.d[p][j] = tensor_get(&dense, j));
+        c->port[p] = i ? "past_v" : "past_k";
+        c->d[p] = calloc((size_t)n + 1, sizeof(double));
+        c->f[p] = calloc((size_t)n + 1, sizeof(float));
+        for (int64_t j = 0; j < n; j++) c->f[p][j] = (float)(c->d[p][j] = tensor_get(&dense, j));
         free(dense.data);
     }
 }
@@ -364,8 +365,8 @@ void call_free(call *c)
 {
     for (uint32_t i = 0; i < ORACLE_PORTS; i++) {
         free(c->plain[i].data);
-        free(c->oracle.d[i]);
-        free(c->oracle.f[i]);
+        free(c->d[i]);
+        free(c->f[i]);
     }
 }
 
@@ -468,7 +469,7 @@ int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b)
 
 /* The largest error of the naive loop, per port. The luck of a few outputs is no yardstick (the naive loop is exact for
  * some): a call with fewer than 256 outputs is drawn again, with other numbers, until there are as many. */
-static void naive_errors(const call *c, const oracle *o, double error[ORACLE_PORTS])
+static void naive_errors(const call *c, const heed_oracle *o, double error[ORACLE_PORTS])
 {
     enum { ENOUGH = 256, DRAWS = 64 };
     int64_t outputs = 0;
@@ -481,27 +482,25 @@ static void naive_errors(const call *c, const oracle *o, double error[ORACLE_POR
              p++) /* the very data, which a test may have changed */
             if (c->plain[p].data && port_of(c, p)->role != HEED_OUTPUT) tensor_copy(&again.plain[p], &c->plain[p]);
         call_update(&again);
-        again.oracle.skip_key = c->oracle.skip_key;
-        again.oracle.scale_factor = c->oracle.scale_factor;
         for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) { /* the past is lent */
-            again.oracle.port[p] = c->oracle.port[p];
-            again.oracle.d[p] = c->oracle.d[p];
-            again.oracle.f[p] = c->oracle.f[p];
+            again.port[p] = c->port[p];
+            again.d[p] = c->d[p];
+            again.f[p] = c->f[p];
         }
         again.oracle.ports = c->oracle.ports;
         again.oracle.past = c->oracle.past;
         o->f64(&again.oracle);
         o->f32(&again.oracle);
         for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) {
-            again.oracle.d[p] = NULL;
-            again.oracle.f[p] = NULL;
+            again.d[p] = NULL;
+            again.f[p] = NULL;
         }
         for (uint32_t p = 0; p < c->op->ports.count; p++) {
             if (port_of(c, p)->role != HEED_OUTPUT || !again.plain[p].data) continue;
             int64_t n = heed_tensor_elements(&again.plain[p]);
             outputs += n;
             for (int64_t i = 0; i < n; i++) {
-                double e = fabs((double)again.oracle.f[p][i] - again.oracle.d[p][i]);
+                double e = fabs((double)again.f[p][i] - again.d[p][i]);
                 if (e > error[p] && isfinite(e)) error[p] = e;
             }
         }
@@ -528,14 +527,14 @@ static double worst(const double *exact, double naive_error, const heed_tensor *
 
 double call_judge(call *c, const heed_tensor *out)
 {
-    const oracle *o = oracle_find(c->op->id);
+    const heed_oracle *o = oracle_find(c->op->id);
     double naive[ORACLE_PORTS] = {0}, ratio = 0;
     if (!o) fail_msg("%s has no oracle", c->op->id);
     naive_errors(c, o, naive);
     o->f64(&c->oracle);
     for (uint32_t i = 0; i < c->op->ports.count; i++) {
         if (port_of(c, i)->role != HEED_OUTPUT || !out[i].data) continue;
-        double r = worst(c->oracle.d[i], naive[i], &out[i]);
+        double r = worst(c->d[i], naive[i], &out[i]);
         if (!(r <= ratio)) ratio = r;
     }
     return ratio;

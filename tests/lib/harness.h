@@ -15,7 +15,10 @@
 
 #include <heed/heed.h>
 
-#include "oracle/oracle.h"
+#include "oracle/shipped.h"
+
+#define ORACLE_PORTS 34  /* an op's 32, past_k and past_v */
+#define ORACLE_PARAMS 64
 
 /* An engine with that many threads, kept for the whole program; fails the test if it can not be made. */
 heed_engine *harness_engine(uint32_t threads);
@@ -43,7 +46,13 @@ typedef struct call {
     const call_case *how;
     const heed_op *op;
     heed_tensor plain[ORACLE_PORTS]; /* contiguous values; data NULL = absent */
-    oracle_call oracle;
+    heed_oracle_call oracle;         /* the same for the oracle, in the arrays that follow: a call is not to be moved */
+    const char *port[ORACLE_PORTS];
+    double *d[ORACLE_PORTS];
+    float *f[ORACLE_PORTS];
+    const char *key[ORACLE_PARAMS];
+    double value[ORACLE_PARAMS];
+    heed_mask mask;
 } call;
 
 void call_make(call *c, const call_case *how);
