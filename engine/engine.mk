@@ -1,6 +1,6 @@
 # libheed, and the command heed, which has the same objects inside so that it starts quickly.
 heedincludedir = $(includedir)/heed
-heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h tests/oracle/oracle.h tests/oracle/oracle_next.h
+heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h tests/oracle/oracle.h tests/oracle/oracle_attention.h tests/oracle/oracle_next.h
 
 noinst_LTLIBRARIES += engine/libcore.la
 engine_libcore_la_SOURCES = engine/engine.h engine/stack.h \
