@@ -10,8 +10,6 @@ AM_TESTS_ENVIRONMENT = \
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 test_libs = engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
-call_sources = tests/lib/call.c tests/lib/call.h tests/lib/judge.c tests/lib/tensors.c tests/oracle/oracle.c tests/oracle/oracle.h tests/oracle/oracle_next.h \
-  tests/oracle/shipped.h tests/oracle/formulas.h
 op_harness = $(call_sources) tests/lib/harness.c tests/lib/harness.h
 
 # One line a program: what it is about stands in its head.

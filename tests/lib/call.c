@@ -14,6 +14,7 @@
 #define ENGINES 64
 static heed_engine *engines[ENGINES];
 const char *harness_plugin;
+const heed_table *harness_oracles;
 
 /* The plugin first: an op of the same id in the folders is then the one that is refused. */
 static void load_first(heed_engine *engine, const char *plugin)
@@ -219,7 +220,10 @@ void call_make(call *c, const call_case *how)
             for (a += 3; rank < n_leading; rank++) dim[rank] = leading[rank];
         }
         for (; *a; a++)
-            if (*a != ' ') dim[rank++] = c->oracle.axis[*a - 'A'];
+            if (*a != ' ') {
+                if (c->oracle.axis[*a - 'A'] < 0) harness_fail("%s: [%s] does not say axis %c", how->spec, how->axes, *a);
+                dim[rank++] = c->oracle.axis[*a - 'A'];
+            }
         uint32_t dtype = port->dtypes & HEED_BIT(HEED_F32)   ? HEED_F32
                          : port->dtypes & HEED_BIT(HEED_I64) ? HEED_I64
                                                              : HEED_I32;
@@ -282,8 +286,16 @@ void call_free(call *c)
     }
 }
 
-/* The bindings of one role. */
-static uint32_t bindings(const call *c, uint32_t role, heed_tensor by_port[ORACLE_PORTS], heed_binding to[ORACLE_PORTS])
+const heed_oracle *call_oracle(const call *c)
+{
+    for (uint32_t i = 0; harness_oracles && i < harness_oracles->count; i++) {
+        const heed_oracle *o = (const void *)((const char *)harness_oracles->data + (size_t)i * harness_oracles->stride);
+        if (strcmp(o->id, c->op->id) == 0) return o;
+    }
+    return oracle_find(c->op->id);
+}
+
+uint32_t call_bindings(const call *c, uint32_t role, heed_tensor by_port[ORACLE_PORTS], heed_binding to[ORACLE_PORTS])
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->op->ports.count; i++)
@@ -298,7 +310,7 @@ heed_instance *call_try(const call *c, const char *isa, uint32_t threads, heed_t
     int64_t axes[HEED_AXES]; /* an instance is for any batch and any length */
     for (int a = 0; a < HEED_AXES; a++) axes[a] = strchr("BTS", 'A' + a) ? -1 : c->oracle.axis[a];
     heed_opening opening = {.size = sizeof opening, .weights = weights, .axes = axes, .isa = isa};
-    opening.n_weights = bindings(c, HEED_WEIGHT, by_port, weights);
+    opening.n_weights = call_bindings(c, HEED_WEIGHT, by_port, weights);
     return heed_instance_open(harness_engine(threads), c->how->spec, &opening, error);
 }
 
@@ -317,16 +329,21 @@ heed_instance *call_open(const call *c, const char *isa, uint32_t threads)
     return open_with(c, isa, threads, (heed_tensor *)c->plain);
 }
 
+void call_once(const call *c, const heed_tensor by_port[ORACLE_PORTS], heed_tensor once[ORACLE_PORTS])
+{
+    memcpy(once, by_port, sizeof *once * ORACLE_PORTS);
+    for (uint32_t i = 0; i < c->op->ports.count; i++)
+        for (int a = 0; once[i].data && a < once[i].rank; a++)
+            if (is_once(c, port_of(c, i), a)) once[i].dim[a] = 1;
+}
+
 int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS],
                   heed_sequence *const *sequences, heed_error *error)
 {
     heed_binding in[ORACLE_PORTS], out[ORACLE_PORTS];
     heed_tensor once[ORACLE_PORTS];
-    memcpy(once, by_port, sizeof once);
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
-        for (int a = 0; once[i].data && a < once[i].rank; a++)
-            if (is_once(c, port_of(c, i), a)) once[i].dim[a] = 1;
-    uint32_t n_in = bindings(c, HEED_INPUT, once, in), n_out = bindings(c, HEED_OUTPUT, by_port, out);
+    call_once(c, by_port, once);
+    uint32_t n_in = call_bindings(c, HEED_INPUT, once, in), n_out = call_bindings(c, HEED_OUTPUT, by_port, out);
     return heed_run(i, in, n_in, out, n_out, sequences, error);
 }
 

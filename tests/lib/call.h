@@ -22,6 +22,8 @@ void harness_fail(const char *format, ...) __attribute__((format(printf, 1, 2), 
 
 /* A plugin that is loaded before those of HEED_PLUGINS, or NULL. To be set before the first engine is made. */
 extern const char *harness_plugin;
+/* Oracles that are asked before the shipped ones (of heed_oracle), or NULL. */
+extern const heed_table *harness_oracles;
 
 /* An engine with that many threads, kept for the whole program; fails the test if it can not be made. */
 heed_engine *harness_engine(uint32_t threads);
@@ -76,6 +78,9 @@ heed_instance *call_try(const call *c, const char *isa, uint32_t threads, heed_t
                         heed_error *error); /* the same, NULL where it is refused */
 int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS],
                   heed_sequence *const *sequences, heed_error *error);
+/* What call_with is made of: the bindings of one role; and the tensors with the axes that the case has once at size 1. */
+uint32_t call_bindings(const call *c, uint32_t role, heed_tensor by_port[ORACLE_PORTS], heed_binding to[ORACLE_PORTS]);
+void call_once(const call *c, const heed_tensor by_port[ORACLE_PORTS], heed_tensor once[ORACLE_PORTS]);
 /* Contiguous outputs of the call's shapes, zeroed; outputs_free. */
 void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS]);
 
@@ -103,9 +108,12 @@ void tensor_copy(const heed_tensor *to, const heed_tensor *from);
 /* Element i of a contiguous tensor; a float is rounded to the tensor's dtype. */
 double tensor_get(const heed_tensor *t, int64_t i);
 void tensor_put(const heed_tensor *t, int64_t i, double value);
-/* 1 if all outputs have the same bits; NaNs count as equal. */
+/* 1 if the elements, or those of all outputs, have the same bits; NaNs count as equal. */
+int tensors_equal(const heed_tensor *a, const heed_tensor *b);
 int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b);
 
+/* The op's oracle, or NULL. */
+const heed_oracle *call_oracle(const call *c);
 /* Worst error over bound for the outputs: <= 1 passes. The bound of an element is 4 x the largest error of the naive
  * float32 loop on the same data (and on more draws, where the outputs are few), plus one unit in its last place. */
 double call_judge(call *c, const heed_tensor *out);
