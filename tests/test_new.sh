@@ -66,7 +66,7 @@ template() {
     shift 3
     log "$heed" new "$kind" "$name" "$@" && [ "$(ls -A "$name" | sort | tr '\n' ' ')" = "Makefile README.md $name.c ${name}_oracle.c " ]
     report "new $kind $*: four files"
-    [ -z "$(find . -name '.*.*')" ] && ! grep -rq '@' "$name"; report "new $kind $*: no draft is left, no word unreplaced"
+    [ -z "$(find . -name '.*.*')" ] && ! grep -rq '@[A-Z]' "$name"; report "new $kind $*: no draft is left, no word unreplaced"
     all=$(cat "$name"/* | wc -l) own=$(wc -l <"$name/$name.c")
     [ "$all" -le 120 ] && [ "$own" -ge 40 ] && [ "$own" -le 90 ]; report "new $kind $*: $all lines, $own of them the op"
     for cc in $compilers; do

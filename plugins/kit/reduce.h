@@ -117,7 +117,7 @@ static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
     v_drain();
 }
 
-static int32_t KIT(kit_rowwise_run)(kit_rowwise w)
+static __attribute__((unused)) int32_t KIT(kit_rowwise_run)(kit_rowwise w)
 {
     w.width = w.x->dim[w.x->rank - 1];
     w.rows = kit_rows(w.x);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/@NAME@: out = softmax(q k^T / sqrt(D)) v, over the keys that the mask leaves
- *                                                                                     arXiv 1706.03762, section 3.2.1
+ * attention/@NAME@: out = softmax(q k^T / sqrt(D)) v, over the keys that are seen       arXiv 1706.03762, section 3.2.1
  */
 #include <heed/kit.h>
 

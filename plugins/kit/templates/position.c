@@ -19,7 +19,8 @@ typedef struct rows { const instance *self; const heed_call *call; } rows;
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    (void)open;
+    if (open->weight[TABLE]->dim[0] == 0)
+        return kit_fail(open->sink, HEED_E_SHAPE, "the table has no row: P is 0, and 1 at least is needed");
     *bytes = sizeof(instance);
     return HEED_OK;
 }
