@@ -10,6 +10,7 @@ folder=$(mktemp -d) || exit 99
 trap 'rm -rf "$folder"' EXIT
 ln -s "$SRC/models" "$folder/models"
 ln -s "$HEED" "$folder/heed"
+ln -s "${BUILD:-$PWD/build}" "$folder/build"
 
 # npy FILE SHAPE COUNT: a ramp of float32 in [1, 2), made of the bytes of their representation.
 npy() {
@@ -35,7 +36,7 @@ commands() {
     esac
 }
 
-for page in README.md docs/benchmark.md docs/heed.1 models/README.md abi/ABI.md; do
+for page in README.md docs/benchmark.md docs/check.md docs/heed.1 models/README.md abi/ABI.md; do
     commands "$SRC/$page" >"$folder/commands"
     [ -s "$folder/commands" ] || [ "${page%README.md}" = models/ ] || [ "$page" = abi/ABI.md ] || { bad=1; echo "not ok - $page has commands"; }
     while IFS= read -r line; do

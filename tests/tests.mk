@@ -5,7 +5,8 @@ SH_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = \
   HEED_PLUGINS='$(abs_top_builddir)/plugins/.libs'; HEED_HOSTILE='$(abs_top_builddir)/tests/hostile'; \
   HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; \
-  export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP;
+  TESTEXEC='$(TESTEXEC)'; \
+  export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP TESTEXEC;
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
@@ -17,8 +18,8 @@ test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_lo
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
-plugin_scripts = tests/check_plugins.sh
-test_scripts = tests/test_commands.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
+plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh
+test_scripts = tests/test_commands.sh tests/test_check.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
@@ -119,7 +120,8 @@ tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
 
-EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c docs/benchmark.md docs/python.md docs/write-a-plugin.md bootstrap \
+EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
+  docs/benchmark.md docs/check.md docs/python.md docs/write-a-plugin.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
@@ -129,11 +131,14 @@ sins = tests/hostile/abi.c tests/hostile/changes.c tests/hostile/declines.c test
   tests/hostile/null_function.c tests/hostile/null_path.c tests/hostile/null_table.c tests/hostile/null_text.c \
   tests/hostile/ops_huge.c tests/hostile/ops_none.c tests/hostile/ops_null.c tests/hostile/orphan.c \
   tests/hostile/ports_huge.c tests/hostile/rounding.c tests/hostile/silent.c tests/hostile/size.c tests/hostile/size_zero.c \
-  tests/hostile/stride.c tests/hostile/stride_huge.c tests/hostile/taken.c tests/hostile/unresolved.c
+  tests/hostile/stride.c tests/hostile/stride_huge.c tests/hostile/taken.c tests/hostile/unresolved.c \
+  tests/hostile/copier_beside.c tests/hostile/copier_crash.c tests/hostile/copier_hangs.c tests/hostile/copier_input.c \
+  tests/hostile/copier_lane.c tests/hostile/copier_neighbour.c tests/hostile/copier_recursion.c \
+  tests/hostile/copier_right.c tests/hostile/copier_scratch.c tests/hostile/copier_unwritten.c
 sinners = $(sins:.c=.so)
 SUFFIXES = .so
 .c.so:
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -shared -fPIC $< -o $@ -lm
-$(sinners): tests/hostile/hostile.h $(abi_HEADERS)
-EXTRA_DIST += $(sins) tests/hostile/hostile.h
+$(sinners): tests/hostile/hostile.h tests/hostile/copier.h $(abi_HEADERS)
+EXTRA_DIST += $(sins) tests/hostile/hostile.h tests/hostile/copier.h
 CLEANFILES += $(sinners)

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { CRASHED = 3, HUNG = 4 }; /* exit statuses of a child */
+
 static board *shared;      /* in a child: its board */
 static unsigned limit;     /* seconds of one check */
 
@@ -89,7 +91,7 @@ static void on_crash(int number, siginfo_t *info, void *context)
         break;
     }
     board_find(shared, shared->check, shared->line, text);
-    _exit(3);
+    _exit(CRASHED);
 }
 
 static void on_alarm(int number)
@@ -98,7 +100,7 @@ static void on_alarm(int number)
     char text[100];
     snprintf(text, sizeof text, "does not end within %u seconds", limit);
     board_find(shared, shared->check, shared->line, text);
-    _exit(3);
+    _exit(HUNG);
 }
 
 static void catch_signals(void)
@@ -168,5 +170,5 @@ int child_run(board *b, void (*work)(board *b, void *arg), void *arg, unsigned s
     else if (WIFSIGNALED(status)) snprintf(text, sizeof text, "ends the process: %s", strsignal(WTERMSIG(status)));
     else snprintf(text, sizeof text, "ends the process, with the status %d", WEXITSTATUS(status));
     if (b->findings == before) board_find(b, b->check, b->line, text);
-    return 1;
+    return hung || (WIFEXITED(status) && WEXITSTATUS(status) == HUNG) ? 2 : 1;
 }

@@ -115,7 +115,8 @@ int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b);
 /* The op's oracle, or NULL. */
 const heed_oracle *call_oracle(const call *c);
 /* Worst error over bound for the outputs: <= 1 passes. The bound of an element is 4 x the largest error of the naive
- * float32 loop on the same data (and on more draws, where the outputs are few), plus one unit in its last place. */
+ * float32 loop on the same data (and on more draws, where the outputs are few), which is taken as half a unit in its last
+ * place at least, plus one unit. */
 double call_judge(call *c, const heed_tensor *out);
 
 /* Deterministic normal numbers. */
