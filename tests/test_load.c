@@ -2,7 +2,7 @@
  *
  * test_load.c: plugins that must be refused, each with its own sentence, beside a good one that must load all the same:
  * modules with one sin each (tests/hostile/), files that are no whole plugin or are not trusted, and descriptors
- * spoiled field by field. HEED_TEST_LIBS is the folder of the hostile modules, HEED_PLUGINS that of the good ones.
+ * spoiled field by field. HEED_HOSTILE is the folder of the hostile modules, HEED_PLUGINS that of the good ones.
  */
 #include "engine.h"
 
@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-static char root[64], good[4096], libs[4096]; /* scratch; a copy of norm_rms.so; HEED_TEST_LIBS, made absolute */
+static char root[64], good[4096], libs[4096]; /* scratch; a copy of norm_rms.so; HEED_HOSTILE, made absolute */
 
 /* ---- files ---- */
 
@@ -144,7 +144,7 @@ static const struct { const char *module, *keyword; } modules[] = {
 static const char *module(const char *name)
 {
     char file[128];
-    snprintf(file, sizeof file, "hostile_%s.so", name);
+    snprintf(file, sizeof file, "%s.so", name);
     return join(libs, file);
 }
 
@@ -320,9 +320,15 @@ static void test_folders(void **state)
 
     assert_int_equal(load_folders(&engine, join(root, "absent"), &error), HEED_E_SYSTEM);
     assert_non_null(strstr(error.text, "absent cannot be read: No such file"));
-    assert_int_equal(load_folders(&engine, good, &error), HEED_E_SYSTEM);
+    assert_int_equal(load_folders(&engine, join(good, "x"), &error), HEED_E_SYSTEM);
     assert_non_null(strstr(error.text, "Not a directory"));
     assert_int_equal(load_folders(&engine, "", &error), HEED_OK);
+    assert_int_equal(r->count, 3);
+    heed_engine one = {0}; /* an entry may be a plugin */
+    assert_int_equal(load_folders(&one, good, &error), HEED_OK);
+    assert_int_equal(one.registry.count, 1);
+    assert_int_equal(one.registry.refusal_count, 0);
+    registry_free(&one.registry);
 
     assert_int_equal(load_plugin(&engine, "plugins/rms.so", &error), HEED_E_ARGUMENT);
     assert_non_null(strstr(error.text, "plugins/rms.so is refused: the path is relative"));
@@ -627,9 +633,9 @@ int main(void)
         cmocka_unit_test(test_descriptors), cmocka_unit_test(test_growth), cmocka_unit_test(test_inexact_path),
         cmocka_unit_test(test_registry),
     };
-    const char *modules_folder = getenv("HEED_TEST_LIBS"), *plugins = getenv("HEED_PLUGINS");
+    const char *modules_folder = getenv("HEED_HOSTILE"), *plugins = getenv("HEED_PLUGINS");
     if (!modules_folder || !plugins || !realpath(modules_folder, libs)) {
-        printf("skipped: HEED_TEST_LIBS and HEED_PLUGINS must name the folders of the modules\n");
+        printf("skipped: HEED_HOSTILE and HEED_PLUGINS must name the folders of the modules\n");
         return 77;
     }
     /* Whatever the umask and the place of the build tree are, the tests are about what they set themselves. */
