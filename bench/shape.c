@@ -40,7 +40,8 @@ static const struct word {
 static const struct usual {
     uint32_t role;
     const char *port;
-} usual[] = {{HEED_WEIGHT, "gain"}, {HEED_WEIGHT, "bias"}, {HEED_INPUT, "draw"}};
+} usual[] = {
+    {HEED_WEIGHT, "gain"}, {HEED_WEIGHT, "bias"}, {HEED_WEIGHT, "relative_values"}, {HEED_INPUT, "draw"}};
 
 static int64_t *word_size(bench_shape *shape, size_t w) { return (int64_t *)(void *)((char *)shape + words[w].at); }
 static int64_t word_value(const bench_shape *shape, size_t w)

@@ -12,6 +12,10 @@ pkglib_LTLIBRARIES += plugins/attention_softmax.la
 plugins_attention_softmax_la_SOURCES = plugins/attention/softmax/softmax.c plugins/attention/softmax/softmax_kernel.h
 plugins_attention_softmax_la_LDFLAGS = $(plugin_ldflags)
 
+pkglib_LTLIBRARIES += plugins/attention_shaw.la
+plugins_attention_shaw_la_SOURCES = plugins/attention/shaw/shaw.c plugins/attention/shaw/shaw_kernel.h
+plugins_attention_shaw_la_LDFLAGS = $(plugin_ldflags)
+
 pkglib_LTLIBRARIES += plugins/merge_attention.la
 plugins_merge_attention_la_SOURCES = plugins/merge/attention/attention.c plugins/merge/attention/attention_kernel.h
 plugins_merge_attention_la_LDFLAGS = $(plugin_ldflags)

@@ -65,6 +65,22 @@
 #define FLASH_CHANGES(f, r, start, keys) 1
 #endif
 
+/* A tile of rows begins: r->Q is there, and may be changed; r->own is there, with anything in it. FLASH_BEGIN(f, r). */
+#ifndef FLASH_BEGIN
+#define FLASH_BEGIN(f, r) ((void)0)
+#endif
+
+/* Sees the weights of a block, where its scores were, -1 for a masked key; r->alpha is what sums over the blocks before are
+ * worth now. Of cells outside r->span nothing is there. */
+#ifndef FLASH_WEIGHTS
+#define FLASH_WEIGHTS(f, r, P, ks, rs, start, keys, padded) ((void)0)
+#endif
+
+/* A tile of rows ends: r->O is there, not yet divided by r->sum, and may be changed. FLASH_END(f, r). */
+#ifndef FLASH_END
+#define FLASH_END(f, r) ((void)0)
+#endif
+
 #include <heed/kit/flash_mask.h>
 
 /* ---- what both algorithms share ---- */
@@ -147,3 +163,6 @@ KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT
 #undef FLASH_COUNT
 #undef FLASH_SCORES
 #undef FLASH_CHANGES
+#undef FLASH_BEGIN
+#undef FLASH_WEIGHTS
+#undef FLASH_END

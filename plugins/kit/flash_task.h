@@ -229,7 +229,9 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         r->rows = (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
         r->batch = b, r->few = few;
         r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
+        r->own = room, room += kit_lanes(f->own);
         KIT(flash_begin)(f, r, g);
+        FLASH_BEGIN(f, r);
         if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
         for (int i = 0; i < r->groups; i++) {
             if (r->any[i].first < begin) begin = r->any[i].first;
@@ -252,7 +254,10 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
     }
-    for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);
+    for (int i = 0; i < n; i++) {
+        FLASH_END(f, &tile[i]);
+        KIT(flash_end)(f, &tile[i]);
+    }
 }
 
 /* New keys and values into the pages: tile = (sequence, group). */

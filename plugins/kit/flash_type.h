@@ -33,6 +33,7 @@ typedef struct kit_flash {
     int64_t rows;           /* T group: of a group of heads */
     int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
     int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */
+    int64_t own;            /* floats of each tile that are the variant's */
     int bf16;               /* tiles go to flash_bf16.h, in a kernel that has it */
     const uint8_t *sorted;  /* of the sequences from batch0 on: its documents come in rising order */
     int64_t batch0;
@@ -61,6 +62,7 @@ typedef struct kit_flash_rows {
     int64_t query[KIT_FLASH_ROWS], position[KIT_FLASH_ROWS];
     int32_t head[KIT_FLASH_ROWS];
     float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
+    float *own;         /* f->own floats, for hooks */
     uint32_t *pairs;    /* Q for flash_bf16.h */
     int64_t row0, batch;
     int rows, groups, few;
@@ -95,6 +97,12 @@ KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
            (uint64_t)(KIT_FLASH_ROWS * KIT_FLASH_KEYS + KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E)) +
                       kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) +
                       kit_flash_block_pairs(D, E) + kit_flash_most(D, E) * kit_flash_query_pairs(D));
+}
+
+/* What the variant's own floats of each tile add to it. */
+KIT_INLINE uint64_t kit_flash_own(int64_t D, int64_t E, int64_t own)
+{
+    return sizeof(float) * (uint64_t)(kit_flash_most(D, E) * kit_lanes(own));
 }
 
 /* A call's workspace. */
