@@ -16,6 +16,12 @@ pkglib_LTLIBRARIES += plugins/attention_shaw.la
 plugins_attention_shaw_la_SOURCES = plugins/attention/shaw/shaw.c plugins/attention/shaw/shaw_kernel.h
 plugins_attention_shaw_la_LDFLAGS = $(plugin_ldflags)
 
+pkglib_LTLIBRARIES += plugins/attention_transformer_xl.la
+plugins_attention_transformer_xl_la_SOURCES = plugins/attention/transformer_xl/transformer_xl.c \
+  plugins/attention/transformer_xl/transformer_xl_kernel.h
+plugins_attention_transformer_xl_la_LDFLAGS = $(plugin_ldflags)
+plugins_attention_transformer_xl_la_LIBADD = $(SLEEF_LIBS)
+
 pkglib_LTLIBRARIES += plugins/merge_attention.la
 plugins_merge_attention_la_SOURCES = plugins/merge/attention/attention.c plugins/merge/attention/attention_kernel.h
 plugins_merge_attention_la_LDFLAGS = $(plugin_ldflags)

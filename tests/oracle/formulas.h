@@ -203,6 +203,30 @@ static void OF(shaw)(const oracle_call *c)
                                      .low = -k, .high = k, .memory = -1});
 }
 
+/* Transformer-XL, arXiv 1901.02860, section 3.3; clamp and same_length as in its PyTorch code */
+static void OF(transformer_xl)(const oracle_call *c)
+{
+    const int64_t H = AXIS('H'), D = AXIS('D'), M = AXIS('M'), memory = (int64_t)oracle_param(c, "memory", 0);
+    const int64_t low = -2 * memory, rows = 2 * memory + 1, clamp = (int64_t)oracle_param(c, "clamp", 0);
+    const REAL *weight = OF(get)(c, "relative_weight");
+    REAL *a = calloc((size_t)(H * rows * D + 1), sizeof *a), *encoding = malloc(sizeof *encoding * (size_t)(M + 1));
+    for (int64_t p = 0; p < rows; p++) {
+        for (int64_t m = 0; m < M / 2; m++) {
+            const double angle = (double)(clamp && p > clamp ? clamp : p) * pow(10000, -2.0 * (double)m / (double)M);
+            const int turns = oracle_param(c, "encoding", 0) == 1;
+            encoding[turns ? 2 * m : m] = (REAL)sin(angle), encoding[turns ? 2 * m + 1 : M / 2 + m] = (REAL)cos(angle);
+        }
+        for (int64_t hd = 0; hd < H * D; hd++) {
+            REAL *to = &a[hd / D * rows * D + (-p - low) * D + hd % D];
+            for (int64_t m = 0; m < M; m++) *to += weight[hd * M + m] * encoding[m];
+        }
+    }
+    OF(relative)(c, &(OF(relatives)){.a = a, .u = OF(get)(c, "content_bias"), .w = OF(get)(c, "position_bias"), .low = low,
+                                     .per_head = rows * D, .memory = memory, .same_length = oracle_param(c, "same_length", 0) != 0});
+    free(a);
+    free(encoding);
+}
+
 /* Two softmax attentions over different keys: their weighted mean, arXiv 2205.14135, section 3.1 */
 static void OF(merge)(const oracle_call *c)
 {

@@ -44,6 +44,7 @@ double oracle_param(const oracle_call *c, const char *key, double otherwise)
 static const oracle oracles[] = {
     ROW("attention/shaw", shaw),
     ROW("attention/softmax", softmax),
+    ROW("attention/transformer_xl", transformer_xl),
     ROW("embed/table", embed),
     ROW("feedforward/gelu", gelu),
     ROW("feedforward/swiglu", swiglu),
