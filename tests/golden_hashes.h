@@ -24,3 +24,4 @@
     {"attention/softmax(causal=true, prefix=21)", "B=2,T=61,S=61,H=2,G=1,D=33,E=40", 0, 0xea4cffb38fbbb99f},
     {"attention/softmax", "B=1,T=23,S=300,H=2,G=2,D=80,E=72", 0, 0x4a85d1e65309a031},
     {"attention/shaw(causal=true)", "B=2,T=70,S=70,H=4,G=2,D=40,E=24,R=17", 0, 0xccf780bd76e7b753},
+    {"attention/transformer_xl(causal=true, memory=128)", "B=2,T=70,S=70,H=3,G=3,D=40,E=24,M=36", 0, 0x9d35b11f1e17891b},

@@ -65,7 +65,7 @@ static int32_t init(void *memory, const heed_open *open)
     self->v = xl_pack(open->weight[CONTENT_BIAS], self->u, self->ld);
     self->table = xl_pack(open->weight[POSITION_BIAS], self->v, self->ld);
     self->theta = (double *)(void *)(self->table + self->heads * (self->distances + 2 * XL_BEYOND) * self->ld);
-    ((kit_flash_op *)memory)->own = KIT_FLASH_ROWS * self->D;
+    ((kit_flash_op *)memory)->own = xl_own(self->D);
     kit_frequencies(self->theta, self->width / 2, 10000, 2, (double)self->width);
     return open->host->parallel_for(open->host, self->heads, xl_project, self);
 }

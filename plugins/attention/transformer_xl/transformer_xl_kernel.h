@@ -26,6 +26,16 @@ typedef struct xl {
     float room[] __attribute__((aligned(64)));
 } xl;
 
+/* A tile's own floats: q + v as Q lies; of each group the shifted cell of the keys from `next` on; 96 encodings turned. */
+enum { XL_KEPT = KIT_FLASH_CELL * KIT_FLASH_CELL, XL_NEXT = 16 };
+KIT_INLINE int64_t xl_own(int64_t D) { return KIT_FLASH_ROWS * D + KIT_FLASH_GROUPS * XL_KEPT + XL_NEXT + KIT_FLASH_KEYS * D; }
+KIT_INLINE float *xl_kept(const kit_flash_rows *r, int64_t D) { return r->own + KIT_FLASH_ROWS * D; }
+KIT_INLINE int64_t *xl_next(const kit_flash_rows *r, int64_t D)
+{
+    return (int64_t *)(void *)(xl_kept(r, D) + KIT_FLASH_GROUPS * XL_KEPT);
+}
+KIT_INLINE float *xl_turned(const kit_flash_rows *r, int64_t D) { return xl_kept(r, D) + KIT_FLASH_GROUPS * XL_KEPT + XL_NEXT; }
+
 /* The encoding of distance 0 and head h: further ones stand behind, ld floats each. */
 KIT_INLINE float *xl_row(const xl *s, int64_t h) { return s->table + (h * (s->distances + 2 * XL_BEYOND) + XL_BEYOND) * s->ld; }
 
@@ -92,6 +102,7 @@ static void KIT(xl_begin)(const kit_flash *f, kit_flash_rows *r)
 {
     const xl *s = f->variant;
     const vf scale = v_set((float)((double)f->scale * KIT_LOG2E));
+    for (int g = 0; g < r->groups; g++) xl_next(r, f->D)[g] = -1;
     for (int64_t d = 0; d < f->D; d++) {
         const vf u = v_set(s->u[r->head[0] * s->ld + d]), v = v_set(s->v[r->head[0] * s->ld + d]);
         for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
@@ -129,18 +140,39 @@ KIT_INLINE void KIT(xl_add)(const kit_flash_rows *r, int g, int k, const float *
     }
 }
 
-/* Distances in cells of 16, from far to near; cell m is that of group g and keys 16 c, and 16 (c - 1), with c = m - 2 + g. */
+/* A few rows: of each the 96 distances of its own. */
+static void KIT(xl_alone)(const kit_flash *f, const kit_flash_rows *r, float *P, int64_t start)
+{
+    const xl *s = f->variant;
+    float W[KIT_FLASH_KEYS] __attribute__((aligned(64))), *turned = xl_turned(r, f->D);
+    for (int row = 0; row < r->rows; row++) {
+        const float *R = xl_row(s, r->head[row]) + (r->position[row] - start) * s->ld;
+        KIT(flash_turn)((const char *)R, -s->ld * (int64_t)sizeof(float), HEED_F32, 1, KIT_FLASH_KEYS, f->D, turned);
+        for (int k = 0; k < KIT_FLASH_KEYS; k += FLASH_WIDE * VR_LANES)
+            KIT(flash_few_scorers)[FLASH_N == 8 ? 3 : 2](r->own + row, turned + k, f->D, W + k);
+        for (float *p = P + row * KIT_FLASH_KEYS, *w = W; w < W + KIT_FLASH_KEYS; p += 16, w += 16)
+            v_store(p, v_add(v_load(p), v_load(w)));
+    }
+}
+
+/* Distances in cells of 16, from far to near. Cell m is the far one of group g and the keys from 16 c on, and the near one of
+ * those before, with c = m - 2 + g. */
 static void KIT(xl_scores)(const kit_flash *f, const kit_flash_rows *r, float *P, int rs, int64_t start)
 {
     const xl *s = f->variant;
     const float *R = xl_row(s, r->head[0]) + (r->position[0] + KIT_FLASH_ROWS - 1 - start) * s->ld;
     float W[KIT_FLASH_CELL * KIT_FLASH_ROWS] __attribute__((aligned(64))), max[KIT_FLASH_ROWS] = {0};
-    float far[KIT_FLASH_GROUPS][KIT_FLASH_CELL * KIT_FLASH_CELL] __attribute__((aligned(64)));
+    int64_t *next = xl_next(r, f->D);
+    if (rs != 1 && r->rows < 4) {
+        KIT(xl_alone)(f, r, P, start);
+        return;
+    }
     for (int m = 0; m < KIT_FLASH_CELLS + KIT_FLASH_GROUPS; m++, R -= KIT_FLASH_CELL * s->ld) {
         int first = r->groups, last = 0;
         for (int g = 0; g < r->groups; g++) {
             const int key = KIT_FLASH_CELL * (m - 2 + g);
             if (key < r->span[g].begin || key > r->span[g].end || r->span[g].begin >= r->span[g].end) continue;
+            if (next[g] == start + key) continue; /* the block before has left it */
             if (g < first) first = g;
             last = g + 1;
         }
@@ -151,11 +183,13 @@ static void KIT(xl_scores)(const kit_flash *f, const kit_flash_rows *r, float *P
                                                    W + x * KIT_FLASH_ROWS + strips.row[j]);
         for (int g = first; g < last; g++) {
             const int key = KIT_FLASH_CELL * (m - 3 + g);
+            float *far = xl_kept(r, f->D) + g * XL_KEPT;
             vf y[KIT_FLASH_CELL];
             KIT_UNROLL for (int x = 0; x < 16; x++) y[x] = v_load(W + x * KIT_FLASH_ROWS + KIT_FLASH_CELL * g);
             KIT(xl_shift)(y);
-            if (key >= r->span[g].begin && key < r->span[g].end) KIT(xl_add)(r, g, key, far[g], y, P, rs);
-            KIT_UNROLL for (int x = 0; x < 16; x++) v_store(far[g] + 16 * x, y[x]);
+            if (key >= r->span[g].begin && key < r->span[g].end) KIT(xl_add)(r, g, key, far, y, P, rs);
+            KIT_UNROLL for (int x = 0; x < 16; x++) v_store(far + 16 * x, y[x]);
+            next[g] = start + key + KIT_FLASH_CELL;
         }
     }
 }
