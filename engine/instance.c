@@ -32,7 +32,7 @@ static void axes_of_params(const resolved *op, int64_t *axis)
 {
     for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
         const heed_param *param = entry_param(op->entry, p);
-        if (param->axis && op->value[p].given) axis[param->axis - 'A'] = op->value[p].i;
+        if (param->axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO))) axis[param->axis - 'A'] = op->value[p].i;
     }
 }
 

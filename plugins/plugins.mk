@@ -65,3 +65,7 @@ plugins_sample_categorical_la_LDFLAGS = $(plugin_ldflags)
 pkglib_LTLIBRARIES += plugins/loss_cross_entropy.la
 plugins_loss_cross_entropy_la_SOURCES = plugins/loss/cross_entropy/cross_entropy.c plugins/loss/cross_entropy/cross_entropy_kernel.h
 plugins_loss_cross_entropy_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_window.la
+plugins_attention_window_la_SOURCES = plugins/attention/window/window.c plugins/attention/window/window_kernel.h
+plugins_attention_window_la_LDFLAGS = $(plugin_ldflags)

@@ -23,3 +23,5 @@
     {"attention/softmax(causal=true, window=40, sinks=3)", "B=1,T=150,S=150,H=4,G=2,D=40,E=24", 0, 0xb5d3aab50c997148},
     {"attention/softmax(causal=true, prefix=21)", "B=2,T=61,S=61,H=2,G=1,D=33,E=40", 0, 0xea4cffb38fbbb99f},
     {"attention/softmax", "B=1,T=23,S=300,H=2,G=2,D=80,E=72", 0, 0x4a85d1e65309a031},
+    {"attention/window(left=20)", "B=2,T=130,S=130,H=4,G=2,D=24,E=20", 0, 0x1fd9f2639058cb04},
+    {"attention/window(left=33, right=9, inclusive=true, global=3, sinks=7)", "B=1,T=97,S=150,H=2,G=2,D=33,E=17", 0, 0x488dc3775def2a34},

@@ -43,6 +43,7 @@ double oracle_param(const oracle_call *c, const char *key, double otherwise)
 #define ROW(id, name) {id, name##_f64, name##_f32}
 static const oracle oracles[] = {
     ROW("attention/softmax", softmax),
+    ROW("attention/window", window),
     ROW("embed/table", embed),
     ROW("feedforward/gelu", gelu),
     ROW("feedforward/swiglu", swiglu),
