@@ -157,8 +157,8 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
     if (failed) return failed;
     fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u thread%s\n",
             (long long)before, (double)read / (middle - begin), (long long)(j->n - before),
-            (double)(j->n - before) / (end - middle), j->model_path ? j->model_path : "random weights", cmd_path(j->model.engine),
-            heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+            (double)(j->n - before) / (end - middle), j->model_path ? j->model_path : "random weights",
+            cmd_path(j->model.engine), heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
     return HEED_OK;
 }
 

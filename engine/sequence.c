@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * sequence.c: pages of what ops remember. Pages are counted, so that forks share them; a page that a call may write is
- * made private first. Of an op that looks back only so far, pages out of sight are dropped. The engine never looks into a
- * page.
+ * made private first. Of an op that looks back only so far, pages out of sight are dropped. The engine never looks into
+ * a page.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -99,8 +99,8 @@ static int32_t make_room(heed_sequence *s, uint64_t count, heed_error *error)
     return HEED_OK;
 }
 
-/* A sequence belongs to one op of one engine and to the sizes that it was made for: pages of as many bytes may be laid out
- * otherwise. The batch and the lengths are the call's. */
+/* A sequence belongs to one op of one engine and to the sizes that it was made for: pages of as many bytes may be laid
+ * out otherwise. The batch and the lengths are the call's. */
 static int32_t check_same(const heed_sequence *s, const heed_instance *i, const int64_t *axis,
                           const heed_state_size *size, heed_error *error)
 {
@@ -160,8 +160,9 @@ void sequence_advance(heed_sequence *s, int64_t n)
 {
     const int64_t tokens = s->size.page_tokens;
     s->view.length += n;
-    if (!oldest(s, s->view.length)) return;
-    const uint32_t to = (uint32_t)(oldest(s, s->view.length) / tokens);
+    const int64_t last = oldest(s, s->view.length) - tokens; /* a page to spare: for who goes back some tokens */
+    if (last <= 0) return;
+    const uint32_t to = (uint32_t)(last / tokens);
     const uint64_t first = ((uint64_t)s->size.first + (uint64_t)tokens - 1) / (uint64_t)tokens;
     if (s->gone_to <= s->gone) s->gone = s->gone_to = first < to ? (uint32_t)first : to;
     for (; s->gone_to < to; s->gone_to++) {
@@ -205,8 +206,8 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
                          (long long)length);
     if (tokens && s->gone < s->gone_to && length > s->gone * tokens && oldest(s, length) < s->gone_to * tokens)
         return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld", s->entry->op.id,
-                         (long long)s->size.recent, (long long)s->view.length, (long long)length);
+                         "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld",
+                         s->entry->op.id, (long long)s->size.recent, (long long)s->view.length, (long long)length);
     uint32_t keep = tokens ? (uint32_t)((length + tokens - 1) / tokens) : length > 0;
     while (s->count > keep) page_drop(s->pages[--s->count]);
     if (s->gone_to > s->count) s->gone_to = s->count;

@@ -25,3 +25,7 @@
     {"attention/softmax", "B=1,T=23,S=300,H=2,G=2,D=80,E=72", 0, 0x4a85d1e65309a031},
     {"attention/window(left=20)", "B=2,T=130,S=130,H=4,G=2,D=24,E=20", 0, 0x1fd9f2639058cb04},
     {"attention/window(left=33, right=9, inclusive=true, global=3, sinks=7)", "B=1,T=97,S=150,H=2,G=2,D=33,E=17", 0, 0x488dc3775def2a34},
+    {"attention/sparse(stride=37)", "B=2,T=130,S=130,H=4,G=2,D=24,E=20", 0, 0xb2a85070c776eb8c},
+    {"attention/sparse(pattern=fixed, stride=32, columns=8)", "B=1,T=130,S=130,H=2,G=2,D=33,E=17", 0, 0xa3b83540d39b0672},
+    {"attention/adaptive_span(limit=100)", "B=1,T=130,S=130,H=4,G=2,D=24,E=20", 0, 0x5ba1d8209eb01a41},
+    {"attention/dynamic_span(limit=100)", "B=1,T=130,S=130,H=4,G=2,D=24,E=20,M=40", 0, 0x0db8aca8b53f1818},

@@ -49,7 +49,7 @@
 #endif
 /* How many of the keys *x of a row are live: for the cost. */
 #ifndef FLASH_COUNT
-#define FLASH_COUNT(f, at, x) ((x)->last - (x)->first + (x)->sink_last - (x)->sink_first)
+#define FLASH_COUNT(f, h, at, x) ((x)->last - (x)->first + (x)->sink_last - (x)->sink_first)
 #endif
 
 /* Changes the scores of a block, in log2 units, after soft cap and score op and before the mask: score (key, row) is

@@ -192,6 +192,14 @@ KIT_INLINE int kit_flash_clean(const kit_flash_span *s, int from, int to)
 }
 KIT_INLINE int kit_flash_skips(const kit_flash_span *s, int k) { return FLASH_CELLS && s->dead >> k / KIT_FLASH_CELL & 1; }
 
+/* Whether FLASH_CELL leaves cells of the block out, or leaves some of them in part. */
+KIT_INLINE int kit_flash_uneven(const kit_flash_rows *r)
+{
+    uint32_t cells = 0;
+    for (int g = 0; g < r->groups; g++) cells |= r->span[g].dead | r->span[g].mixed;
+    return cells != 0;
+}
+
 /* Whether nobody looks at keys [from, to) of the block; cells that no row sees count too. */
 KIT_INLINE int kit_flash_idle(const kit_flash_rows *r, int from, int to)
 {
@@ -202,7 +210,6 @@ KIT_INLINE int kit_flash_idle(const kit_flash_rows *r, int from, int to)
 }
 
 /* The rows' live keys, counted from the start of the block. */
-KIT_INLINE float kit_flash_inside(int64_t x) { return (float)(x < 0 ? 0 : x > KIT_FLASH_KEYS ? KIT_FLASH_KEYS : x); }
 KIT_INLINE void kit_flash_lower(kit_flash_rows *r, int64_t start)
 {
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {

@@ -59,8 +59,8 @@ static int32_t kit_flash_setup(kit_flash *f)
             if (key >= 0)
                 return kit_fail(sink, HEED_E_UNSUPPORTED,
                                 "query %lld of sequence %lld looks at key %lld, which is no longer remembered; of more "
-                                "queries than new keys the first are too far back", (long long)(row / f->group), (long long)b,
-                                (long long)key);
+                                "queries than new keys the first are too far back",
+                                (long long)(row / f->group), (long long)b, (long long)key);
         }
     uint8_t *sorted = f->call->workspace;
     for (int64_t b = 0; f->documents && b < f->B; b++) sorted[b] = (uint8_t)kit_flash_rising(f, b);

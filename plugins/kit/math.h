@@ -140,4 +140,20 @@ KIT_INLINE vf v_log(vf x)
     return v_load(f);
 }
 
+/* log2 x within 2^-22 for normal x in (0, 1]; exactly 0 at 1. */
+KIT_INLINE vf v_log2(vf x)
+{
+    float f[16], n[16];
+    v_store(f, x);
+    for (int l = 0; l < 16; l++) {
+        const uint32_t u = kit_bits(f[l]);
+        const int32_t e = (int32_t)(u - 0x3f3504f3u) >> 23;
+        n[l] = (float)e, f[l] = kit_float(u - ((uint32_t)e << 23)); /* in [sqrt 1/2, sqrt 2) */
+    }
+    const vf m = v_load(f), one = v_set(1.0f), s = v_div(v_sub(m, one), v_add(m, one)), w = v_mul(s, s);
+    vf p = v_fma(w, v_set(0x1.e2f302p-3f), v_set(0x1.2438f0p-2f));
+    p = v_fma(w, v_fma(w, p, v_set(0x1.999a7ap-2f)), v_set(0x1.555554p-1f));
+    return v_fma(v_fma(v_mul(s, w), p, v_add(s, s)), v_set(0x1.715476p+0f), v_load(n));
+}
+
 #endif

@@ -159,6 +159,50 @@ static OF(pair) OF(window_pair)(const oracle_call *c, int64_t b, int64_t t, int6
 }
 static void OF(window)(const oracle_call *c) { OF(attention)(c, OF(window_pair)); }
 
+/* Sparse Transformers, arXiv 1904.10509, sections 4.2 and 4.3: the sets A1 (local) and A2 (columns) of both patterns */
+static OF(pair) OF(sparse_pair)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j)
+{
+    (void)b, (void)t;
+    const int64_t l = (int64_t)oracle_param(c, "stride", 0), sets = (int64_t)oracle_param(c, "sets", 1);
+    const int64_t standard = l / 4 < 1 ? 1 : l / 4 < l / sets ? l / 4 : l / sets;
+    const int64_t columns = (int64_t)oracle_param(c, "columns", (double)standard);
+    const int fixed = oracle_param(c, "pattern", 0) == 1, factor = (int)oracle_param(c, "factor", 0);
+    const int64_t end = l - h % sets * columns; /* of the columns in a block */
+    const int local = fixed ? j / l == at / l : at - j < l + (oracle_param(c, "inclusive", 1) != 0);
+    const int column = fixed ? j % l >= end - columns && j % l < end : (at - j) % l == 0;
+    const int first = factor == 0 || factor == 1 || (factor == 3 && h % 2 == 0);
+    const int second = factor == 0 || factor == 2 || (factor == 3 && h % 2 == 1);
+    return (OF(pair)){j <= at && ((first && local) || (second && column)), 0};
+}
+static void OF(sparse)(const oracle_call *c) { OF(attention)(c, OF(sparse_pair)); }
+
+/* Adaptive span, arXiv 1905.07799, section 2, equations 3 and 4: keys before the query's own, each weight times m_z */
+static OF(pair) OF(span_pair)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j)
+{
+    const REAL *span = OF(get)(c, "span");
+    const REAL ramp = (REAL)oracle_param(c, "ramp", 0), limit = (REAL)oracle_param(c, "limit", 0);
+    REAL z;
+    if (span) z = limit * span[h];
+    else { /* the dynamic one: from the token's input */
+        const REAL *x = OF(get)(c, "x") + (b * AXIS('T') + t) * AXIS('M');
+        const REAL *w = OF(get)(c, "span_weight") + h * AXIS('M');
+        REAL sum = OF(get)(c, "span_bias")[h];
+        for (int64_t m = 0; m < AXIS('M'); m++) sum += w[m] * x[m];
+        z = limit / (1 + MATH(exp)(-sum));
+    }
+    const int64_t back = at - j;
+    if (back > (int64_t)limit || back < (oracle_param(c, "self", 0) != 0 ? 0 : 1)) return (OF(pair)){0, 0};
+    const REAL x = (REAL)(oracle_param(c, "distance", 0) == 1 ? back - 1 : back), m = (ramp + z - x) / ramp;
+    const REAL *p = OF(get)(c, "distance_table"), *q = OF(get)(c, "q");
+    const int64_t D = AXIS('D');
+    REAL more = 0;
+    for (int64_t d = 0; p && d < D; d++)
+        more += q[((b * AXIS('T') + t) * AXIS('H') + h) * D + d] * p[(back - 1) * D + d];
+    more *= (REAL)(oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1))) * c->scale_factor);
+    return (OF(pair)){m < 0 ? 0 : m > 1 ? 1 : m, more};
+}
+static void OF(span)(const oracle_call *c) { OF(attention)(c, OF(span_pair)); }
+
 /* Two softmax attentions over different keys: their weighted mean, arXiv 2205.14135, section 3.1 */
 static void OF(merge)(const oracle_call *c)
 {

@@ -42,7 +42,10 @@ double oracle_param(const oracle_call *c, const char *key, double otherwise)
 
 #define ROW(id, name) {id, name##_f64, name##_f32}
 static const oracle oracles[] = {
+    ROW("attention/adaptive_span", span),
+    ROW("attention/dynamic_span", span),
     ROW("attention/softmax", softmax),
+    ROW("attention/sparse", sparse),
     ROW("attention/window", window),
     ROW("embed/table", embed),
     ROW("feedforward/gelu", gelu),

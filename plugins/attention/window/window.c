@@ -5,11 +5,11 @@
  *     query i sees key j    if  i - left < j <= i + right  (i - left <= j, if inclusive)
  *                           or  j < sinks and j <= i + right    or  i < global  or  j < global
  *
- * left = W alone is the causal window of Mistral 7B (arXiv 2310.06825, section 2): W keys, the query's own among them. Its
- * reference code takes W + 1 in a prompt and W in decoding: inclusive=true gives the first. left = right = w, inclusive, is
- * Longformer's (arXiv 2004.05150, section 3.1), and global its global attention, symmetric, of the first tokens, with the
- * queries, keys and values that all have: Longformer has projections of their own for those rows, and any tokens. Sinks are
- * those of arXiv 2309.17453. The cache keeps what the window reaches, and the first keys.
+ * left = W alone is the causal window of Mistral 7B (arXiv 2310.06825, section 2): W keys, the query's own among them.
+ * Its reference code takes W + 1 in a prompt and W in decoding: inclusive=true gives the first. left = right = w,
+ * inclusive, is Longformer's (arXiv 2004.05150, section 3.1), and global its global attention, symmetric, of the first
+ * tokens, with the queries, keys and values that all have: Longformer has projections of their own for those rows, and
+ * any tokens. Sinks are those of arXiv 2309.17453. The cache keeps what the window reaches, and the first keys.
  */
 #include "window_kernel.h"
 
@@ -40,7 +40,7 @@ static int32_t init(void *memory, const heed_open *open)
 
 static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
 {
-    const window *w = (const void *)((const kit_flash_op *)instance)->variant;
+    const window *w = kit_flash_variant(instance);
     size->recent = w->left ? w->left : 1;
     size->first = w->sinks > w->global ? w->sinks : w->global;
     size->flags = w->right == 0 && w->global == 0 ? HEED_STATE_CAUSAL : 0;

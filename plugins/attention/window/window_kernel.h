@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/window, the maths: kit/flash.h with each row's range cut to its neighbourhood. The first tokens that all see
- * are a second range, and a row that sees all is not cut; so nothing is tested key by key.
+ * attention/window, the maths: kit/flash.h with each row's range cut to its neighbourhood. The first tokens that all
+ * see are a second range, and a row that sees all is not cut; so nothing is tested key by key.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash_type.h>
