@@ -15,7 +15,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
-  tests/test_stack tests/test_model tests/test_dlpack \
+  tests/test_stack tests/test_model tests/test_dlpack tests/test_variants \
   tests/test_shaw tests/test_transformer_xl
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
 plugin_scripts = tests/check_plugins.sh
@@ -129,6 +129,11 @@ tests_test_model_SOURCES = tests/test_model.c $(op_harness)
 tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
+
+tests_test_variants_SOURCES = tests/test_variants.c $(op_harness)
+tests_test_variants_CPPFLAGS = $(test_cppflags)
+tests_test_variants_CFLAGS = $(test_cflags)
+tests_test_variants_LDADD = $(test_libs)
 
 EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c docs/benchmark.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py

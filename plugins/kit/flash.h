@@ -39,17 +39,18 @@
 #define FLASH_PER_HEAD 0
 #endif
 
-/* What the variant leaves of the cell of group g (16 rows) and the keys from position `key` on: FLASH_DEAD, FLASH_MIXED or
- * FLASH_WHOLE. In a mixed one FLASH_SCORES makes the score of each masked pair -inf. */
+/* What the variant leaves of the cells of group g (16 rows) in the block from key `start` on: sets the bit of a cell in
+ * span[g].dead if no pair of a row and a key is live, in span[g].mixed if some are; of the cells [begin, end) of the span.
+ * In a mixed one FLASH_SCORES makes the score of each masked pair -inf. */
 #ifdef FLASH_CELL
 #define FLASH_CELLS 1
 #else
 #define FLASH_CELLS 0
-#define FLASH_CELL(f, r, g, key) FLASH_WHOLE
+#define FLASH_CELL(f, r, g, start) ((void)0)
 #endif
 /* How many of the keys *x of a row are live: for the cost. */
 #ifndef FLASH_COUNT
-#define FLASH_COUNT(f, at, x) ((x)->last - (x)->first + (x)->sink_last - (x)->sink_first)
+#define FLASH_COUNT(f, h, at, x) ((x)->last - (x)->first + (x)->sink_last - (x)->sink_first)
 #endif
 
 /* Changes the scores of a block, in log2 units, after soft cap and score op and before the mask: score (key, row) is

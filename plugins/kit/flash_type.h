@@ -72,6 +72,12 @@ static const float kit_flash_ones[KIT_FLASH_ROWS] __attribute__((unused)) = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
+/* A learned vector for each distance, far ones first, by rows and by columns (flash_relative.h). */
+typedef struct kit_flash_table {
+    int64_t entries, ld, apart; /* of them; floats from row to row, and from column to column */
+    const float *rows, *columns;
+} kit_flash_table;
+
 /* Weights < 0 stand for masked keys, which a sum skips: there are none, or those of b (a lane's), or those of a. */
 enum { FLASH_ALL, FLASH_UNLESS_B, FLASH_UNLESS_A };
 
@@ -104,6 +110,8 @@ KIT_INLINE uint64_t kit_flash_own(int64_t D, int64_t E, int64_t own)
 {
     return sizeof(float) * (uint64_t)(kit_flash_most(D, E) * kit_lanes(own));
 }
+/* A key counted from the start of a block, within it. */
+KIT_INLINE float kit_flash_inside(int64_t x) { return (float)(x < 0 ? 0 : x > KIT_FLASH_KEYS ? KIT_FLASH_KEYS : x); }
 
 /* A call's workspace. */
 KIT_INLINE uint64_t kit_flash_workspace(const heed_tensor *documents, int64_t B) { return documents ? (uint64_t)B : 0; }
@@ -117,4 +125,10 @@ KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
         return 0;
     return (uint64_t)bytes;
 }
+/* The ports and params that every op on it has, before its own (flash_op.h). */
+enum {
+    FLASH_Q, FLASH_K, FLASH_V, FLASH_KEY_LENGTHS, FLASH_DOCUMENTS, FLASH_QUERY_DOCUMENTS, FLASH_BIAS, FLASH_SINK_LOGITS,
+    FLASH_OUT, FLASH_LSE, FLASH_PORT_COUNT
+};
+enum { FLASH_SCALE, FLASH_SOFTCAP, FLASH_POSITION, FLASH_PARAM_COUNT };
 #endif

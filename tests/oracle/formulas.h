@@ -72,10 +72,15 @@ static int OF(live)(const oracle_call *c, const REAL *documents, const REAL *ask
     return documents[b * S + j] == (asked ? asked[b * T + t] : documents[b * S + at]);
 }
 
+/* What a variant of softmax attention makes of a pair (position `at` of the query, position j of the key, head h): the
+ * factor of its weight, 0 = not seen, and what is added to its score. */
+typedef struct OF(pair) { REAL factor, more; } OF(pair);
+typedef OF(pair) OF(variant)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j);
+
 /* Scaled dot-product attention, arXiv 1706.03762, equation 1; grouped queries, arXiv 2305.13245; ALiBi, arXiv
  * 2108.12409; soft cap as in arXiv 2408.00118, section 2; a learned sink (a logit more in each sum, without a value) as
  * in arXiv 2508.10925. Keys of an earlier call stand in "past_k", "past_v". */
-static void OF(softmax)(const oracle_call *c)
+static void OF(attention)(const oracle_call *c, OF(variant) *variant)
 {
     const REAL *q = OF(get)(c, "q"), *k = OF(get)(c, "k"), *v = OF(get)(c, "v"), *lengths = OF(get)(c, "key_lengths");
     const REAL *past_k = OF(get)(c, "past_k"), *past_v = OF(get)(c, "past_v");
@@ -102,9 +107,11 @@ static void OF(softmax)(const oracle_call *c)
                                                   : k + ((b * S + j - c->past) * G + g) * D;
                     s[j] = -INFINITY;
                     if (j == c->skip_key || !OF(live)(c, documents, asked, b, t, at, valid, j)) continue;
+                    const OF(pair) of = variant ? variant(c, b, t, h, at, j) : (OF(pair)){1, 0};
+                    if (of.factor == 0) continue;
                     REAL dot = 0;
                     for (int64_t d = 0; d < D; d++) dot += q[((b * T + t) * H + h) * D + d] * key[d];
-                    s[j] = dot * scale;
+                    s[j] = dot * scale + of.more;
                     if (cap > 0) s[j] = cap * MATH(tanh)(s[j] / cap);
                     if (c->position && strcmp(c->position, "position/alibi") == 0) {
                         int64_t low = 1;
@@ -113,6 +120,7 @@ static void OF(softmax)(const oracle_call *c)
                                                : exp2(-4.0 * (double)(2 * (h - low) + 1) / (double)low);
                         s[j] += (REAL)slope * (REAL)(j - at);
                     }
+                    if (of.factor != 1) s[j] += MATH(log)(of.factor);
                     if (bias) {
                         REAL more = bias[((b * H + h) * T + t) * S + j];
                         s[j] = more == -INFINITY ? -INFINITY : s[j] + more; /* -inf masks, whatever the score */
@@ -226,6 +234,64 @@ static void OF(transformer_xl)(const oracle_call *c)
     free(a);
     free(encoding);
 }
+static void OF(softmax)(const oracle_call *c) { OF(attention)(c, NULL); }
+
+/* Sliding window: W keys back (W + 1 if inclusive), arXiv 2310.06825, section 2; to both sides, and global tokens, arXiv
+ * 2004.05150, section 3.1; sinks, arXiv 2309.17453 */
+static OF(pair) OF(window_pair)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j)
+{
+    (void)b, (void)t, (void)h;
+    const int64_t left = (int64_t)oracle_param(c, "left", 0), right = (int64_t)oracle_param(c, "right", 0);
+    const int64_t sinks = (int64_t)oracle_param(c, "sinks", 0), global = (int64_t)oracle_param(c, "global", 0);
+    const int64_t back = at - j;
+    const int near = (oracle_param(c, "inclusive", 0) != 0 ? back <= left : back < left) && -back <= right;
+    return (OF(pair)){near || (j < sinks && -back <= right) || at < global || j < global, 0};
+}
+static void OF(window)(const oracle_call *c) { OF(attention)(c, OF(window_pair)); }
+
+/* Sparse Transformers, arXiv 1904.10509, sections 4.2 and 4.3: the sets A1 (local) and A2 (columns) of both patterns */
+static OF(pair) OF(sparse_pair)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j)
+{
+    (void)b, (void)t;
+    const int64_t l = (int64_t)oracle_param(c, "stride", 0), sets = (int64_t)oracle_param(c, "sets", 1);
+    const int64_t standard = l / 4 < 1 ? 1 : l / 4 < l / sets ? l / 4 : l / sets;
+    const int64_t columns = (int64_t)oracle_param(c, "columns", (double)standard);
+    const int fixed = oracle_param(c, "pattern", 0) == 1, factor = (int)oracle_param(c, "factor", 0);
+    const int64_t end = l - h % sets * columns; /* of the columns in a block */
+    const int local = fixed ? j / l == at / l : at - j < l + (oracle_param(c, "inclusive", 1) != 0);
+    const int column = fixed ? j % l >= end - columns && j % l < end : (at - j) % l == 0;
+    const int first = factor == 0 || factor == 1 || (factor == 3 && h % 2 == 0);
+    const int second = factor == 0 || factor == 2 || (factor == 3 && h % 2 == 1);
+    return (OF(pair)){j <= at && ((first && local) || (second && column)), 0};
+}
+static void OF(sparse)(const oracle_call *c) { OF(attention)(c, OF(sparse_pair)); }
+
+/* Adaptive span, arXiv 1905.07799, section 2, equations 3 and 4: keys before the query's own, each weight times m_z */
+static OF(pair) OF(span_pair)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j)
+{
+    const REAL *span = OF(get)(c, "span");
+    const REAL ramp = (REAL)oracle_param(c, "ramp", 0), limit = (REAL)oracle_param(c, "limit", 0);
+    REAL z;
+    if (span) z = limit * span[h];
+    else { /* the dynamic one: from the token's input */
+        const REAL *x = OF(get)(c, "x") + (b * AXIS('T') + t) * AXIS('M');
+        const REAL *w = OF(get)(c, "span_weight") + h * AXIS('M');
+        REAL sum = OF(get)(c, "span_bias")[h];
+        for (int64_t m = 0; m < AXIS('M'); m++) sum += w[m] * x[m];
+        z = limit / (1 + MATH(exp)(-sum));
+    }
+    const int64_t back = at - j;
+    if (back > (int64_t)limit || back < (oracle_param(c, "self", 0) != 0 ? 0 : 1)) return (OF(pair)){0, 0};
+    const REAL x = (REAL)(oracle_param(c, "distance", 0) == 1 ? back - 1 : back), m = (ramp + z - x) / ramp;
+    const REAL *p = OF(get)(c, "distance_table"), *q = OF(get)(c, "q");
+    const int64_t D = AXIS('D');
+    REAL more = 0;
+    for (int64_t d = 0; p && d < D; d++)
+        more += q[((b * AXIS('T') + t) * AXIS('H') + h) * D + d] * p[(back - 1) * D + d];
+    more *= (REAL)(oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1))) * c->scale_factor);
+    return (OF(pair)){m < 0 ? 0 : m > 1 ? 1 : m, more};
+}
+static void OF(span)(const oracle_call *c) { OF(attention)(c, OF(span_pair)); }
 
 /* Two softmax attentions over different keys: their weighted mean, arXiv 2205.14135, section 3.1 */
 static void OF(merge)(const oracle_call *c)

@@ -42,9 +42,13 @@ double oracle_param(const oracle_call *c, const char *key, double otherwise)
 
 #define ROW(id, name) {id, name##_f64, name##_f32}
 static const oracle oracles[] = {
+    ROW("attention/adaptive_span", span),
+    ROW("attention/dynamic_span", span),
     ROW("attention/shaw", shaw),
     ROW("attention/softmax", softmax),
+    ROW("attention/sparse", sparse),
     ROW("attention/transformer_xl", transformer_xl),
+    ROW("attention/window", window),
     ROW("embed/table", embed),
     ROW("feedforward/gelu", gelu),
     ROW("feedforward/swiglu", swiglu),

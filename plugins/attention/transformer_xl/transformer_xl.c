@@ -70,6 +70,14 @@ static int32_t init(void *memory, const heed_open *open)
     return open->host->parallel_for(open->host, self->heads, xl_project, self);
 }
 
+static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
+{
+    const xl *self = kit_flash_variant(instance);
+    size->recent = self->memory;
+    size->flags = HEED_STATE_CAUSAL;
+    return kit_flash_measure_state(instance, axis, size);
+}
+
 /* That of softmax, with as many products with r as with k. */
 static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 {
@@ -99,7 +107,7 @@ static const heed_op ops[] = {{
     .measure = measure,
     .init = init,
     .measure_call = kit_flash_measure_call,
-    .measure_state = kit_flash_measure_state,
+    .measure_state = measure_state,
     .get_extension = get_extension,
 }};
 
