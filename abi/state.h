@@ -7,7 +7,9 @@
  * A page holds no pointers: sending a state is sending bytes.
  *
  * An op with `page_tokens` = n keeps tokens [i n, (i+1) n) in page i. An op with page_tokens = 0 keeps everything in
- * page 0 (a recurrent state), which every call may write. An op finds what is wrong with a call before it writes to a page:
+ * page 0 (a recurrent state), which every call may write. An op that looks back no further than `recent` tokens, and at
+ * the `first` ones, has a state that stops growing: after a call the engine takes back the pages that have neither, and
+ * `page` has NULL in their places. An op finds what is wrong with a call before it writes to a page:
  * a call that fails leaves what was remembered as it was.
  */
 #ifndef HEED_ABI_STATE_H
@@ -21,14 +23,20 @@ typedef struct heed_state_size {
     const char *format;  /* names the layout of a page: "kv/f32"; static storage */
     uint64_t page_bytes; /* 0: does not follow from the axes that are known */
     int64_t page_tokens;
+    int64_t recent;      /* tokens before the next one that a later call may look at; 0: all of them */
+    int64_t first;       /* tokens at the beginning that stay besides */
+    uint32_t flags;      /* HEED_STATE_* */
+    uint32_t reserved;
 } heed_state_size;
+
+#define HEED_STATE_CAUSAL 1u /* no query sees a later key, whatever the mask: parts of a text give what the whole gives */
 
 typedef struct heed_state {
     uint32_t size;
     uint32_t pages;      /* entries of `page` */
     int64_t length;      /* tokens remembered before this call */
     uint64_t page_bytes;
-    void *const *page;   /* enough for length + new tokens */
+    void *const *page;   /* enough for length + new tokens; NULL: taken back */
 } heed_state;
 
 #endif

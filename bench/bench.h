@@ -63,7 +63,9 @@ struct bench_call;
 
 /* Reads "B=1,H=8,T=2048,D=64"; the text is kept by pointer. 0, or 2 after the sentence was printed. */
 int bench_shape_read(const char *text, bench_shape *shape);
-/* Sizes that params fix (hidden=1376 is axis F), then those that follow from others. */
+/* Sizes that params fix: hidden=1376 is axis F. `over` 1: whatever they are so far. */
+void bench_shape_params(bench_shape *shape, const resolved *op, int over);
+/* The same, then those that follow from others. */
 void bench_shape_fill(bench_shape *shape, const resolved *op);
 /* Whether a port gets a tensor. */
 int bench_shape_takes(const bench_shape *shape, const heed_port *port);
@@ -83,7 +85,10 @@ typedef struct bench_call {
     int stateful;                 /* decodes with a sequence */
     heed_tensor tensor[PORT_MAX]; /* rank -1 = absent */
     void *memory[PORT_MAX];       /* of the tensors */
-    heed_binding in[PORT_MAX], weights[PORT_MAX], out[PORT_MAX];
+    heed_tensor inner[PORT_MAX];  /* weights of the ops inside, "position.table" */
+    char inner_name[PORT_MAX][64];
+    uint32_t n_inner;
+    heed_binding in[PORT_MAX], weights[2 * PORT_MAX], out[PORT_MAX];
     uint32_t n_in, n_weights, n_out;
     char text[BENCH_TEXT];        /* of the shape: reads back as the same one */
 } bench_call;

@@ -7,6 +7,7 @@
  * library takes part, so that they are the same on every machine.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,14 +135,14 @@ static int32_t check_layout(const bench_call *c, heed_error *error)
 
 /* ---- filling ---- */
 
-/* Floats: normal, for a weight over the root of its last axis; "draw": uniform in [0, 1). */
+/* Floats: normal, for a weight over the root of its last axis; "draw", "span": uniform in [0, 1). */
 static void fill(const bench_call *c, uint32_t port)
 {
     const heed_tensor *t = &c->tensor[port];
     const heed_port *p = entry_port(c->entry, port);
     int64_t n = heed_tensor_elements(t), row = pitched(c, port) ? row_length(c, port) : n > 0 ? n : 1;
     int64_t apart = pitched(c, port) ? c->shape.pitch / heed_dtype_bytes(t->dtype) : row;
-    int uniform = !strcmp(p->name, "draw");
+    int uniform = !strcmp(p->name, "draw") || !strcmp(p->name, "span");
     float scale = p->role == HEED_WEIGHT && t->rank ? 1 / sqrtf((float)t->dim[t->rank - 1]) : 1;
     uint64_t state = bench_hash(BENCH_HASH_START, p->name, strlen(p->name));
     for (int64_t i = 0; i < n; i++) {
@@ -161,6 +162,36 @@ static void fill(const bench_call *c, uint32_t port)
         default: ((uint8_t *)t->data)[at] = (uint8_t)draw(&state); break;
         }
     }
+}
+
+/* ---- weights of the ops inside ---- */
+
+static void fill_inner(heed_tensor *t, const char *name)
+{
+    uint64_t state = bench_hash(BENCH_HASH_START, name, strlen(name));
+    float scale = t->rank && t->dim[t->rank - 1] > 0 ? 1 / sqrtf((float)t->dim[t->rank - 1]) : 1;
+    for (int64_t i = 0; i < heed_tensor_elements(t); i++) ((float *)t->data)[i] = scale * normal(&state);
+}
+
+/* Those that an op inside must have, float32, in sizes that its own settings and the shape tell. */
+static int32_t make_inner(bench_call *c, const char *key, const resolved *op, heed_error *error)
+{
+    bench_shape shape = c->shape;
+    bench_shape_params(&shape, op, 1);
+    for (uint32_t p = 0; p < op->entry->op.ports.count && c->n_inner < PORT_MAX; p++) {
+        const heed_port *port = entry_port(op->entry, p);
+        const port_axes *axes = &op->entry->axes[p];
+        int64_t dim[HEED_MAX_RANK];
+        if (port->role != HEED_WEIGHT || port->flags & HEED_PORT_OPTIONAL) continue;
+        for (int i = 0; i < axes->count; i++) dim[i] = BENCH_AXIS(&shape, axes->letter[i]);
+        heed_tensor *t = &c->inner[c->n_inner];
+        *t = heed_tensor_of(NULL, HEED_F32, axes->count, dim);
+        int32_t failed = heed_tensor_alloc(t, error);
+        if (failed) return failed;
+        snprintf(c->inner_name[c->n_inner], sizeof c->inner_name[0], "%s.%s", key, port->name);
+        fill_inner(t, c->inner_name[c->n_inner++]);
+    }
+    return HEED_OK;
 }
 
 /* ---- tensors ---- */
@@ -194,6 +225,8 @@ void bench_call_shapes(bench_call *c)
         else if (port->role == HEED_WEIGHT) c->weights[c->n_weights++] = b;
         else c->out[c->n_out++] = b;
     }
+    for (uint32_t n = 0; n < c->n_inner; n++)
+        c->weights[c->n_weights++] = (heed_binding){c->inner_name[n], &c->inner[n]};
     bench_shape_print(c);
 }
 
@@ -225,6 +258,9 @@ int32_t bench_call_make(bench_call *c, const resolved *op, const bench_shape *sh
     if (failed) return failed;
     bench_shape_fill(&c->shape, op);
     c->stateful = c->shape.decode && o->measure_state;
+    for (uint32_t p = 0; p < o->params.count && !failed; p++)
+        if (op->child[p]) failed = make_inner(c, entry_param(op->entry, p)->key, op->child[p], error);
+    if (failed) return failed;
     bench_call_shapes(c);
     failed = check_layout(c, error);
     for (uint32_t p = 0; p < o->ports.count && !failed; p++) {
@@ -237,5 +273,6 @@ int32_t bench_call_make(bench_call *c, const resolved *op, const bench_shape *sh
 void bench_call_free(bench_call *c)
 {
     for (uint32_t p = 0; p < PORT_MAX; p++) free(c->memory[p]);
+    for (uint32_t n = 0; n < c->n_inner; n++) free(c->inner[n].data);
     *c = (bench_call){.entry = NULL};
 }

@@ -180,10 +180,13 @@ const char *cmd_path(const heed_engine *engine)
     return best;
 }
 
-int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *path, const char *spec, heed_error *error)
+int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *path, const char *spec, uint64_t seed,
+                       heed_error *error)
 {
-    *m = (cmd_model){.weights = heed_weights_open(path, error)}; /* first: a wrong name should fail at once */
-    if (m->weights) m->engine = cmd_engine(options, error);
+    *m = (cmd_model){.weights = path ? heed_weights_open(path, error) : NULL}; /* first: a wrong name fails at once */
+    if (m->weights || !path) m->engine = cmd_engine(options, error);
+    if (m->engine && !path) m->weights = heed_weights_random(m->engine, spec, seed, error);
+    if (!m->weights) return error->code;
     if (m->engine && heed_lanes(m->engine) > 1) pool_pin_caller(m->engine->pool);
     if (m->engine) m->stack = heed_stack_open(m->engine, spec, m->weights, error);
     if (m->stack) m->session = heed_session_new(m->stack, error);

@@ -57,9 +57,9 @@ typedef struct cmd_model {
     heed_session *session;
 } cmd_model;
 
-/* Engine, weights, stack and a session; spec NULL = the file's own. The calling thread is pinned as the plan says, for
- * it is the command's own. cmd_model_close also after a failure. */
-int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *path, const char *spec,
+/* Engine, weights, stack and a session; spec NULL = the file's own; path NULL = weights of chance, from the seed. The
+ * calling thread is pinned as the plan says, for it is the command's own. cmd_model_close also after a failure. */
+int32_t cmd_model_open(cmd_model *m, const heed_options *options, const char *path, const char *spec, uint64_t seed,
                        heed_error *error);
 void cmd_model_close(cmd_model *m);
 

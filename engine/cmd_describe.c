@@ -46,7 +46,8 @@ static const struct {
 static const char *const axis_names[HEED_AXES] = {
     ['B' - 'A'] = "batch", ['T' - 'A'] = "queries", ['S' - 'A'] = "keys", ['H' - 'A'] = "query heads",
     ['G' - 'A'] = "key/value heads", ['D' - 'A'] = "head width", ['E' - 'A'] = "value width",
-    ['M' - 'A'] = "model width", ['N' - 'A'] = "output width", ['F' - 'A'] = "hidden width", ['V' - 'A'] = "vocabulary",
+    ['M' - 'A'] = "model width", ['N' - 'A'] = "output width", ['F' - 'A'] = "hidden width",
+    ['K' - 'A'] = "buckets", ['P' - 'A'] = "distances", ['V' - 'A'] = "vocabulary",
 };
 
 static const heed_port *port_at(const heed_op *op, uint32_t i) { return (const heed_port *)op->ports.data + i; }

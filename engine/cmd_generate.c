@@ -23,6 +23,7 @@ static const char usage[] =
     "  --temperature X   0 takes the most likely byte; 0.8 if not given\n"
     "  --seed N          another number, another text; 1 if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
+    "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec and --seed\n"
     CMD_ENGINE_USAGE
     "\n"
     "When the context of the model is full, it starts afresh with the last half of it, at position 0.\n"
@@ -32,6 +33,7 @@ typedef struct job {
     heed_options engine;
     const char *model_path, *prompt, *prompt_path, *spec;
     int64_t tokens, seed;
+    int random;
     double temperature;
 
     cmd_model model;
@@ -53,6 +55,7 @@ static int read_model(void *command, const char *value)
 static int read_prompt(void *command, const char *value) { return ((job *)command)->prompt = value, 0; }
 static int read_prompt_file(void *command, const char *value) { return ((job *)command)->prompt_path = value, 0; }
 static int read_spec(void *command, const char *value) { return ((job *)command)->spec = value, 0; }
+static int read_random(void *command, const char *value) { return (void)value, ((job *)command)->random = 1, 0; }
 static int read_tokens(void *command, const char *value)
 {
     return cmd_int("--tokens", value, 0, (int64_t)1 << 31, &((job *)command)->tokens);
@@ -74,6 +77,7 @@ static const cmd_option options[] = {
     {"--temperature", 1, read_temperature},
     {"--seed", 1, read_seed},
     {"--spec", 1, read_spec},
+    {"--random-weights", 0, read_random},
     {0},
 };
 
@@ -85,7 +89,7 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
     int64_t bos = heed_stack_number(j->model.stack, "bos"), vocab = heed_stack_number(j->model.stack, "vocab");
     if (bos < 0 && !length)
         return error_set(error, HEED_E_ARGUMENT, "%s has no token to begin with (bos), so a prompt is needed",
-                         j->model_path);
+                         j->model_path ? j->model_path : "the spec");
     if (length > SIZE_MAX / 8) return error_memory(error);
     j->text = calloc(length + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = calloc((size_t)vocab, sizeof *j->logits);
@@ -140,7 +144,7 @@ static int32_t make(job *j, heed_error *error)
 
 static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    int32_t failed = cmd_model_open(&j->model, &j->engine, j->model_path, j->spec, error);
+    int32_t failed = cmd_model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
     if (!failed) failed = start_text(j, prompt, length, error);
     if (!failed) failed = put(prompt, length, error);
     double begin = cmd_seconds();
@@ -153,8 +157,8 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
     if (failed) return failed;
     fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u thread%s\n",
             (long long)before, (double)read / (middle - begin), (long long)(j->n - before),
-            (double)(j->n - before) / (end - middle), j->model_path, cmd_path(j->model.engine),
-            heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+            (double)(j->n - before) / (end - middle), j->model_path ? j->model_path : "random weights",
+            cmd_path(j->model.engine), heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
     return HEED_OK;
 }
 
@@ -166,7 +170,9 @@ int cmd_generate(int argc, char **argv)
     size_t length = 0;
     int status = cmd_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
-    if (!j.model_path) return cmd_usage("a model is needed");
+    if (j.random && j.model_path) return cmd_usage("a model and --random-weights exclude each other");
+    if (j.random && !j.spec) return cmd_usage("--random-weights needs the network, --spec");
+    if (!j.model_path && !j.random) return cmd_usage("a model is needed");
     if (j.prompt && j.prompt_path) return cmd_usage("--prompt and --prompt-file exclude each other");
     const unsigned char *prompt = (const unsigned char *)(j.prompt ? j.prompt : "");
     if (j.prompt) length = strlen(j.prompt);

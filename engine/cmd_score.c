@@ -176,7 +176,7 @@ int cmd_score(int argc, char **argv)
     int32_t failed = cmd_read_file(j.file_path, &bytes, &n, &error);
     j.bytes = bytes;
     j.n = (int64_t)n;
-    if (!failed) failed = cmd_model_open(&j.model, &j.engine, j.model_path, NULL, &error);
+    if (!failed) failed = cmd_model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
     if (!failed) failed = prepare(&j, &error);
     if (!failed) failed = score(&j, &error);
     status = failed ? cmd_fail(&error) : print(&j);

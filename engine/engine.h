@@ -307,12 +307,21 @@ HEED_LOCAL heed_open instance_opening(const heed_instance *i, const heed_tensor 
 HEED_LOCAL void *arena_take(size_t bytes); /* 64-byte aligned, not zeroed; NULL if there is none */
 HEED_LOCAL void arena_give(void *memory);
 
+/* ---- weights.c: tensors that are in no file ---- */
+
+HEED_LOCAL heed_weights *weights_new(heed_error *error); /* none yet */
+/* One more of float32, zeroed; tensors found before may move. The name must be new. */
+HEED_LOCAL heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
+                                    heed_error *error);
+
 /* ---- sequence.c ---- */
 
 /* Makes the pages that a call with n new tokens may write, and fills the view. The sequence's length stays. */
 HEED_LOCAL int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n,
                                     heed_error *error);
 HEED_LOCAL const heed_state *sequence_view(const heed_sequence *s);
+/* Whether an op that remembers may be fed a text in parts, as far as it says so itself. */
+HEED_LOCAL int sequence_is_causal(const heed_instance *i);
 HEED_LOCAL void sequence_advance(heed_sequence *s, int64_t n);
 
 /* ---- the engine ---- */

@@ -161,6 +161,9 @@ HEED_API int32_t heed_npy_write(const char *path, const heed_tensor *tensor, hee
 typedef struct heed_weights heed_weights;
 HEED_API heed_weights *heed_weights_open(const char *path, heed_error *error);
 HEED_API void heed_weights_close(heed_weights *weights);
+/* The tensors of a network that has learned nothing yet, made as the ports of its ops say and from the seed: the same on
+ * every machine. Optional ones that would begin with zeros or ones are left out. [any] */
+HEED_API heed_weights *heed_weights_random(heed_engine *engine, const char *spec, uint64_t seed, heed_error *error);
 HEED_API uint32_t heed_weights_count(const heed_weights *weights);
 HEED_API const char *heed_weights_name(const heed_weights *weights, uint32_t index);
 /* The tensor of that name, or NULL; it views the mapped file. [any] */

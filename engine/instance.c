@@ -32,7 +32,8 @@ static void axes_of_params(const resolved *op, int64_t *axis)
 {
     for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
         const heed_param *param = entry_param(op->entry, p);
-        if (param->axis && op->value[p].given) axis[param->axis - 'A'] = op->value[p].i;
+        if (param->axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO)))
+            axis[param->axis - 'A'] = op->value[p].i;
     }
 }
 
@@ -81,6 +82,8 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
         i->child[p].instance = i->children[p]->memory;
         i->child[p].op = &i->children[p]->entry->op;
         i->child[p].path = i->children[p]->path;
+        for (int a = 0; a < HEED_AXES; a++) /* what its weights tell holds here too */
+            if (i->axis[a] < 0) i->axis[a] = i->children[p]->axis[a];
     }
 
     char text[sizeof error->text] = "";

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * sequence.c: pages of what ops remember. Pages are counted, so that forks share them; a page that a call may write is
- * made private first. The engine never looks into a page.
+ * made private first. Of an op that looks back only so far, pages out of sight are dropped. The engine never looks into
+ * a page.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct heed_sequence {
     page **pages;   /* [room] */
     void **memory;  /* [room], what the op sees */
     uint32_t count, room;
+    uint32_t gone, gone_to; /* pages [gone, gone_to) were dropped, and are NULL */
 };
 
 static page *page_new(uint64_t bytes, const void *content)
@@ -41,6 +43,7 @@ static page *page_new(uint64_t bytes, const void *content)
 
 static void page_drop(page *p)
 {
+    if (!p) return;
     if (atomic_fetch_sub(&p->users, 1) > 1) return;
     free(p->memory);
     free(p);
@@ -53,11 +56,18 @@ static int32_t measure(const heed_instance *i, const int64_t *axes, heed_state_s
     *size = (heed_state_size){.size = sizeof *size};
     int32_t failed = op->measure_state(i->memory, axes, size);
     if (!failed &&
-        (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 || size->page_tokens < 0 || !size->format))
+        (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 || size->page_tokens < 0 || size->recent < 0 ||
+         size->first < 0 || !size->format))
         failed = HEED_E_SHAPE;
     return failed
                ? error_set(error, failed, "%s: the state's size does not follow from the axes that are known", op->id)
                : HEED_OK;
+}
+
+int sequence_is_causal(const heed_instance *i)
+{
+    heed_state_size size;
+    return !measure(i, i->axis, &size, NULL) && size.flags & HEED_STATE_CAUSAL;
 }
 
 heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, heed_error *error)
@@ -89,8 +99,8 @@ static int32_t make_room(heed_sequence *s, uint64_t count, heed_error *error)
     return HEED_OK;
 }
 
-/* A sequence belongs to one op of one engine and to the sizes that it was made for: pages of as many bytes may be laid out
- * otherwise. The batch and the lengths are the call's. */
+/* A sequence belongs to one op of one engine and to the sizes that it was made for: pages of as many bytes may be laid
+ * out otherwise. The batch and the lengths are the call's. */
 static int32_t check_same(const heed_sequence *s, const heed_instance *i, const int64_t *axis,
                           const heed_state_size *size, heed_error *error)
 {
@@ -139,7 +149,28 @@ int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t
 }
 
 const heed_state *sequence_view(const heed_sequence *s) { return &s->view; }
-void sequence_advance(heed_sequence *s, int64_t n) { s->view.length += n; }
+
+/* The first token that a call after this many looks at, the beginning excepted. */
+static int64_t oldest(const heed_sequence *s, int64_t length)
+{
+    return s->size.page_tokens && s->size.recent && length > s->size.recent ? length - s->size.recent : 0;
+}
+
+void sequence_advance(heed_sequence *s, int64_t n)
+{
+    const int64_t tokens = s->size.page_tokens;
+    s->view.length += n;
+    const int64_t last = oldest(s, s->view.length) - tokens; /* a page to spare: for who goes back some tokens */
+    if (last <= 0) return;
+    const uint32_t to = (uint32_t)(last / tokens);
+    const uint64_t first = ((uint64_t)s->size.first + (uint64_t)tokens - 1) / (uint64_t)tokens;
+    if (s->gone_to <= s->gone) s->gone = s->gone_to = first < to ? (uint32_t)first : to;
+    for (; s->gone_to < to; s->gone_to++) {
+        page_drop(s->pages[s->gone_to]);
+        s->pages[s->gone_to] = NULL;
+        s->memory[s->gone_to] = NULL;
+    }
+}
 
 heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
 {
@@ -149,12 +180,13 @@ heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
     memcpy(twin->axis, s->axis, sizeof twin->axis);
     twin->size = s->size;
     twin->view = s->view;
+    twin->gone = s->gone, twin->gone_to = s->gone_to;
     if (make_room(twin, s->count, error)) {
         heed_sequence_free(twin);
         return NULL;
     }
     for (; twin->count < s->count; twin->count++) {
-        atomic_fetch_add(&s->pages[twin->count]->users, 1);
+        if (s->pages[twin->count]) atomic_fetch_add(&s->pages[twin->count]->users, 1);
         twin->pages[twin->count] = s->pages[twin->count];
         twin->memory[twin->count] = s->memory[twin->count];
     }
@@ -172,15 +204,23 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
         return error_set(error, HEED_E_UNSUPPORTED,
                          "%s keeps a recurrent state, which can be truncated to 0 only, not to %lld", s->entry->op.id,
                          (long long)length);
+    if (tokens && s->gone < s->gone_to && length > s->gone * tokens && oldest(s, length) < s->gone_to * tokens)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld",
+                         s->entry->op.id, (long long)s->size.recent, (long long)s->view.length, (long long)length);
     uint32_t keep = tokens ? (uint32_t)((length + tokens - 1) / tokens) : length > 0;
     while (s->count > keep) page_drop(s->pages[--s->count]);
+    if (s->gone_to > s->count) s->gone_to = s->count;
     s->view.pages = s->count;
     s->view.length = length;
     return HEED_OK;
 }
 
 int64_t heed_sequence_length(const heed_sequence *s) { return s->view.length; }
-uint64_t heed_sequence_bytes(const heed_sequence *s) { return s->count * s->size.page_bytes; }
+uint64_t heed_sequence_bytes(const heed_sequence *s)
+{
+    return (s->count - (s->gone < s->gone_to ? s->gone_to - s->gone : 0)) * s->size.page_bytes;
+}
 
 void heed_sequence_free(heed_sequence *s)
 {

@@ -75,7 +75,7 @@ static int32_t remember(stack_builder *b, const heed_instance *i, int32_t *memor
     if (b->dry) return HEED_OK;
     if (!i->entry->op.measure_state) b->stack->forgets = i->entry->op.id;
     int looks_ahead = !(i->mask.kinds & HEED_MASK_CAUSAL) || i->mask.kinds & HEED_MASK_PREFIX;
-    if (!i->entry->op.measure_state || looks_ahead) b->stack->whole = 1;
+    if (!i->entry->op.measure_state || (looks_ahead && !sequence_is_causal(i))) b->stack->whole = 1;
     if (!i->entry->op.measure_state) return HEED_OK;
     const heed_instance **slot = stack_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
     if (!slot) return error_memory(b->error);
@@ -205,7 +205,7 @@ static int32_t find_fixed(stack_builder *b)
     return HEED_OK;
 }
 
-static int32_t build_twice(stack_builder *b, const char *text)
+int32_t stack_builder_read(stack_builder *b, const char *text)
 {
     TRY(stack_plan_read(&b->plan, &b->engine->registry, text, b->error));
     memcpy(b->stack->number, b->plan.number, sizeof b->plan.number);
@@ -214,7 +214,21 @@ static int32_t build_twice(stack_builder *b, const char *text)
     TRY(stack_position_place(b));
     if (!(b->used = calloc((size_t)heed_weights_count(b->weights) + 1, 1))) return error_memory(b->error);
     b->dry = 1;
-    TRY(build(b));
+    return build(b);
+}
+
+void stack_builder_free(stack_builder *b)
+{
+    stack_plan_free(&b->plan);
+    for (uint32_t i = 0; i < STACK_OPS; i++) resolve_free(b->fixed[i]);
+    for (uint32_t i = 0; i < b->n_absent; i++) free(b->absent[i]);
+    free(b->absent);
+    free(b->used);
+}
+
+static int32_t build_twice(stack_builder *b, const char *text)
+{
+    TRY(stack_builder_read(b, text));
     TRY(stack_weights_check(b));
     b->dry = 0;
     return build(b);
@@ -233,11 +247,7 @@ heed_stack *heed_stack_open(heed_engine *engine, const char *text, const heed_we
     stack->engine = engine;
     stack_builder b = {.stack = stack, .engine = engine, .weights = weights, .error = error};
     int32_t failed = build_twice(&b, text);
-    stack_plan_free(&b.plan);
-    for (uint32_t i = 0; i < STACK_OPS; i++) resolve_free(b.fixed[i]);
-    for (uint32_t i = 0; i < b.n_absent; i++) free(b.absent[i]);
-    free(b.absent);
-    free(b.used);
+    stack_builder_free(&b);
     if (!failed) return stack;
     heed_stack_close(stack);
     return NULL;

@@ -6,6 +6,7 @@
  *   stack_plan       the spec: keys to numbers and ops, and back   stack_position   where the position op goes
  *   stack_weights    tensors of the file to ports                  stack            layers, and the public functions
  *   stack_step       steps, and the views that they work on
+ *   stack_random     weights of a network that has learned nothing
  *
  * The steps are the same for every number of tokens: a view is [1, T, ...], and T is filled in when it runs. The steps
  * from `tail` on work on those of the last tokens whose logits are wanted, and on no other.
@@ -117,6 +118,8 @@ typedef struct stack_builder {
     heed_stack *stack;
     heed_engine *engine;
     const heed_weights *weights;
+    heed_weights *make;            /* they themselves, where what is asked for is made; the round is dry */
+    uint64_t seed;
     heed_error *error;
     stack_plan plan;
     resolved *fixed[STACK_OPS];
@@ -144,6 +147,13 @@ static inline void *stack_append(void *array, uint32_t *count, size_t size)
     return memset((char *)*a + size * (*count)++, 0, size);
 }
 
+/* ---- stack.c ---- */
+
+/* Reads the spec and goes through the dry round. The builder has engine, weights, stack and error; to be ended by
+ * stack_builder_free also after a failure. */
+HEED_LOCAL int32_t stack_builder_read(stack_builder *b, const char *text);
+HEED_LOCAL void stack_builder_free(stack_builder *b);
+
 /* ---- stack_weights.c ---- */
 
 HEED_LOCAL int stack_weights_has(const stack_builder *b, const char *name);
@@ -155,6 +165,12 @@ HEED_LOCAL int32_t stack_weights_open(stack_builder *b, const resolved *op, cons
 HEED_LOCAL int32_t stack_weights_check(const stack_builder *b);
 /* "[128, F]": the sizes that are known, the letters of the others. */
 HEED_LOCAL void stack_weights_shape(char *out, size_t size, const port_axes *axes, const int64_t *axis);
+
+/* ---- stack_random.c ---- */
+
+/* Makes the tensor of a weight port whose sizes are known, as the port says. */
+HEED_LOCAL heed_tensor *stack_random_make(stack_builder *b, const char *name, const entry *e, uint32_t p,
+                                          const int64_t *axis);
 
 /* ---- stack_step.c ---- */
 

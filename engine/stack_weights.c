@@ -24,7 +24,7 @@ static heed_tensor *find_tensor(stack_builder *b, const char *name)
         if (order < 0) low = mid + 1;
         else if (order > 0) high = mid;
         else {
-            b->used[mid] = 1;
+            if (!b->make) b->used[mid] = 1;
             break;
         }
     }
@@ -98,6 +98,16 @@ int32_t stack_weights_check(const stack_builder *b)
     return failed;
 }
 
+/* The sizes that an op's params fix. */
+static void add_params(const resolved *op, int64_t *axis)
+{
+    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
+        const heed_param *param = entry_param(op->entry, p);
+        if (param->axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO)))
+            axis[param->axis - 'A'] = op->value[p].i;
+    }
+}
+
 typedef struct weight_list {
     heed_binding *at;
     uint32_t count, names;
@@ -120,6 +130,11 @@ static int32_t collect(stack_builder *b, const resolved *op, const char *prefix,
         if (asprintf(&name, "%s%s", shared ? "stack." : prefix, w->name) < 0) return error_memory(b->error);
         const char *which = b->plan.choice[STACK_TIED] && !strcmp(name, "output.weight") ? "embed.table" : name;
         heed_tensor *t = find_tensor(b, which);
+        if (!t && b->make && !(w->flags & HEED_PORT_OPTIONAL && w->init != HEED_INIT_NORMAL) &&
+            !(t = stack_random_make(b, which, e, p, axis))) {
+            free(name);
+            return b->error->code;
+        }
         heed_binding *bound = t ? stack_append(&list->at, &list->count, sizeof *bound) : NULL;
         if (!t) failed = note_absent(b, which, e, p, axis);
         else if (!bound || !(port = stack_append(&list->name, &list->names, sizeof *port)))
@@ -138,20 +153,14 @@ static int32_t collect(stack_builder *b, const resolved *op, const char *prefix,
         name = inner = NULL;
         if (asprintf(&inner, "%s%s.", inside, param->key) < 0) inner = NULL;
         if (asprintf(&name, "%s%s.", ours ? "" : prefix, ours ? "position" : param->key) < 0) name = NULL;
-        failed = name && inner ? collect(b, op->child[p], name, inner, axis, list) : error_memory(b->error);
+        int64_t known[HEED_AXES];
+        memcpy(known, axis, sizeof known);
+        add_params(op->child[p], known);
+        failed = name && inner ? collect(b, op->child[p], name, inner, known, list) : error_memory(b->error);
         free(name);
         free(inner);
     }
     return failed;
-}
-
-/* The sizes that an op's params fix. */
-static void add_params(const resolved *op, int64_t *axis)
-{
-    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
-        uint32_t letter = entry_param(op->entry, p)->axis;
-        if (letter && op->value[p].given) axis[letter - 'A'] = op->value[p].i;
-    }
 }
 
 int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *prefix, int64_t *axis, heed_instance **out)

@@ -32,10 +32,11 @@ static const char types[HEED_DTYPES][5] = {
 };
 
 typedef struct item {
-    const char *name;    /* belongs to the header */
+    const char *name;    /* belongs to the header, or is `own` */
+    char *own;           /* of a tensor that was made, else NULL */
     heed_tensor tensor;
     int64_t begin, end;  /* from the first byte of data on */
-    void *copy;          /* of a tensor that is misaligned in the file, else NULL */
+    void *copy;          /* of a tensor that is misaligned in the file, or was made; else NULL */
 } item;
 
 struct heed_weights {
@@ -289,10 +290,36 @@ heed_weights *heed_weights_open(const char *path, heed_error *error)
     return r.w;
 }
 
+/* ---- tensors that are in no file ---- */
+
+heed_weights *weights_new(heed_error *error)
+{
+    heed_weights *w = calloc(1, sizeof *w);
+    if (!w) error_memory(error);
+    return w;
+}
+
+heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim, heed_error *error)
+{
+    item *items = realloc(w->items, sizeof *items * ((size_t)w->count + 1)), new = {.own = strdup(name)};
+    if (items) w->items = items;
+    new.tensor = heed_tensor_of(NULL, HEED_F32, rank, dim);
+    if (!items || !new.own || heed_tensor_alloc(&new.tensor, NULL)) {
+        free(new.own);
+        error_memory(error);
+        return NULL;
+    }
+    new.name = new.own, new.copy = new.tensor.data;
+    uint32_t at = w->count++;
+    for (; at > 0 && strcmp(items[at - 1].name, name) > 0; at--) items[at] = items[at - 1];
+    items[at] = new;
+    return &items[at].tensor;
+}
+
 void heed_weights_close(heed_weights *weights)
 {
     if (!weights) return;
-    for (uint32_t i = 0; i < weights->count; i++) free(weights->items[i].copy);
+    for (uint32_t i = 0; i < weights->count; i++) free(weights->items[i].copy), free(weights->items[i].own);
     free(weights->items);
     json_decref(weights->header);
     if (weights->map) munmap(weights->map, weights->size);

@@ -1,7 +1,7 @@
 # One stanza a plugin: KIND_NAME.so from plugins/KIND/NAME.
 kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/flash.h plugins/kit/flash_bf16.h plugins/kit/flash_cost.h plugins/kit/flash_few.h plugins/kit/flash_many.h \
-  plugins/kit/flash_mask.h plugins/kit/flash_scores.h plugins/kit/flash_op.h plugins/kit/flash_task.h plugins/kit/flash_type.h plugins/kit/gemm.h plugins/kit/half.h \
+  plugins/kit/flash_mask.h plugins/kit/flash_scores.h plugins/kit/flash_op.h plugins/kit/flash_relative.h plugins/kit/flash_span.h plugins/kit/flash_task.h plugins/kit/flash_type.h plugins/kit/gemm.h plugins/kit/half.h \
   plugins/kit/load.h plugins/kit/math.h plugins/kit/names.h plugins/kit/next.h plugins/kit/plugin.h plugins/kit/reduce.h \
   plugins/kit/score.h plugins/kit/sleef.h plugins/kit/vec_avx2.h plugins/kit/vec_avx512.h plugins/kit/vec_neon.h plugins/kit/vec_scalar.h plugins/kit/vr.h
 pkgconfig_DATA += plugins/heed-plugin.pc
@@ -17,6 +17,16 @@ plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plu
 pkglib_LTLIBRARIES += plugins/attention_softmax.la
 plugins_attention_softmax_la_SOURCES = plugins/attention/softmax/softmax.c plugins/attention/softmax/softmax_kernel.h
 plugins_attention_softmax_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_shaw.la
+plugins_attention_shaw_la_SOURCES = plugins/attention/shaw/shaw.c plugins/attention/shaw/shaw_kernel.h
+plugins_attention_shaw_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_transformer_xl.la
+plugins_attention_transformer_xl_la_SOURCES = plugins/attention/transformer_xl/transformer_xl.c \
+  plugins/attention/transformer_xl/transformer_xl_kernel.h
+plugins_attention_transformer_xl_la_LDFLAGS = $(plugin_ldflags)
+plugins_attention_transformer_xl_la_LIBADD = $(SLEEF_LIBS)
 
 pkglib_LTLIBRARIES += plugins/merge_attention.la
 plugins_merge_attention_la_SOURCES = plugins/merge/attention/attention.c plugins/merge/attention/attention_kernel.h
@@ -71,3 +81,23 @@ plugins_sample_categorical_la_LDFLAGS = $(plugin_ldflags)
 pkglib_LTLIBRARIES += plugins/loss_cross_entropy.la
 plugins_loss_cross_entropy_la_SOURCES = plugins/loss/cross_entropy/cross_entropy.c plugins/loss/cross_entropy/cross_entropy_kernel.h
 plugins_loss_cross_entropy_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_window.la
+plugins_attention_window_la_SOURCES = plugins/attention/window/window.c plugins/attention/window/window_kernel.h
+plugins_attention_window_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_sparse.la
+plugins_attention_sparse_la_SOURCES = plugins/attention/sparse/sparse.c plugins/attention/sparse/sparse_kernel.h
+plugins_attention_sparse_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_adaptive_span.la
+plugins_attention_adaptive_span_la_SOURCES = plugins/attention/adaptive_span/adaptive_span.c plugins/attention/adaptive_span/adaptive_span_kernel.h
+plugins_attention_adaptive_span_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_dynamic_span.la
+plugins_attention_dynamic_span_la_SOURCES = plugins/attention/dynamic_span/dynamic_span.c plugins/attention/dynamic_span/dynamic_span_kernel.h
+plugins_attention_dynamic_span_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/position_t5.la
+plugins_position_t5_la_SOURCES = plugins/position/t5/t5.c plugins/position/t5/t5_kernel.h
+plugins_position_t5_la_LDFLAGS = $(plugin_ldflags)

@@ -16,7 +16,8 @@ op_harness = $(call_sources) tests/lib/harness.c tests/lib/harness.h
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
-  tests/test_stack tests/test_model tests/test_dlpack
+  tests/test_stack tests/test_model tests/test_dlpack tests/test_variants \
+  tests/test_shaw tests/test_transformer_xl
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
 plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh
 test_scripts = tests/test_commands.sh tests/test_check.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
@@ -95,6 +96,16 @@ tests_test_masks_CPPFLAGS = $(test_cppflags)
 tests_test_masks_CFLAGS = $(test_cflags)
 tests_test_masks_LDADD = $(test_libs)
 
+tests_test_shaw_SOURCES = tests/test_shaw.c tests/lib/variant.c tests/lib/variant.h $(op_harness)
+tests_test_shaw_CPPFLAGS = $(test_cppflags)
+tests_test_shaw_CFLAGS = $(test_cflags)
+tests_test_shaw_LDADD = $(test_libs)
+
+tests_test_transformer_xl_SOURCES = tests/test_transformer_xl.c tests/lib/variant.c tests/lib/variant.h $(op_harness)
+tests_test_transformer_xl_CPPFLAGS = $(test_cppflags)
+tests_test_transformer_xl_CFLAGS = $(test_cflags)
+tests_test_transformer_xl_LDADD = $(test_libs)
+
 tests_test_merge_SOURCES = tests/test_merge.c $(op_harness)
 tests_test_merge_CPPFLAGS = $(test_cppflags)
 tests_test_merge_CFLAGS = $(test_cflags)
@@ -119,6 +130,11 @@ tests_test_model_SOURCES = tests/test_model.c $(op_harness)
 tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
+
+tests_test_variants_SOURCES = tests/test_variants.c $(op_harness)
+tests_test_variants_CPPFLAGS = $(test_cppflags)
+tests_test_variants_CFLAGS = $(test_cflags)
+tests_test_variants_LDADD = $(test_libs)
 
 EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
   docs/benchmark.md docs/check.md docs/python.md docs/write-a-plugin.md bootstrap \

@@ -39,17 +39,18 @@
 #define FLASH_PER_HEAD 0
 #endif
 
-/* What the variant leaves of the cell of group g (16 rows) and the keys from position `key` on: FLASH_DEAD, FLASH_MIXED or
- * FLASH_WHOLE. In a mixed one FLASH_SCORES makes the score of each masked pair -inf. */
+/* What the variant leaves of the cells of group g (16 rows) in the block from key `start` on: sets the bit of a cell in
+ * span[g].dead if no pair of a row and a key is live, in span[g].mixed if some are; of the cells [begin, end) of the span.
+ * In a mixed one FLASH_SCORES makes the score of each masked pair -inf. */
 #ifdef FLASH_CELL
 #define FLASH_CELLS 1
 #else
 #define FLASH_CELLS 0
-#define FLASH_CELL(f, r, g, key) FLASH_WHOLE
+#define FLASH_CELL(f, r, g, start) ((void)0)
 #endif
 /* How many of the keys *x of a row are live: for the cost. */
 #ifndef FLASH_COUNT
-#define FLASH_COUNT(f, at, x) ((x)->last - (x)->first + (x)->sink_last - (x)->sink_first)
+#define FLASH_COUNT(f, h, at, x) ((x)->last - (x)->first + (x)->sink_last - (x)->sink_first)
 #endif
 
 /* Changes the scores of a block, in log2 units, after soft cap and score op and before the mask: score (key, row) is
@@ -63,6 +64,22 @@
 #endif
 #ifndef FLASH_CHANGES
 #define FLASH_CHANGES(f, r, start, keys) 1
+#endif
+
+/* A tile of rows begins: r->Q is there, and may be changed; r->own is there, with anything in it. FLASH_BEGIN(f, r). */
+#ifndef FLASH_BEGIN
+#define FLASH_BEGIN(f, r) ((void)0)
+#endif
+
+/* Sees the weights of a block, where its scores were, -1 for a masked key; r->alpha is what sums over the blocks before are
+ * worth now. Of cells outside r->span nothing is there. */
+#ifndef FLASH_WEIGHTS
+#define FLASH_WEIGHTS(f, r, P, ks, rs, start, keys, padded) ((void)0)
+#endif
+
+/* A tile of rows ends: r->O is there, not yet divided by r->sum, and may be changed. FLASH_END(f, r). */
+#ifndef FLASH_END
+#define FLASH_END(f, r) ((void)0)
 #endif
 
 #include <heed/kit/flash_mask.h>
@@ -160,3 +177,6 @@ KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT
 #undef FLASH_COUNT
 #undef FLASH_SCORES
 #undef FLASH_CHANGES
+#undef FLASH_BEGIN
+#undef FLASH_WEIGHTS
+#undef FLASH_END

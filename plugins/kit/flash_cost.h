@@ -7,9 +7,10 @@
 #define HEED_KIT_FLASH_COST_ONCE
 
 /* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
-static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at, const kit_flash_live *x)
+static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t h, int64_t at, const kit_flash_live *x)
 {
-    int64_t n = FLASH_COUNT(f, at, x), id = 0;
+    int64_t n = FLASH_COUNT(f, h, at, x), id = 0;
+    (void)h;
     if (!f->documents || kit_flash_sorted(f, b)) return n;
     const int any = kit_flash_asked(f, b, t, at, &id);
     for (int64_t k = 0; k < f->S; k++)
@@ -35,7 +36,7 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
         const int64_t row = row0 + (i < rows ? i : rows - 1), t = row / f->group, at = origin + t;
         r.query[i] = t, r.position[i] = at, r.head[i] = (int32_t)(g * f->group + row % f->group);
         r.live[i] = kit_flash_live_keys(f, b, t, r.head[i], at, &pages);
-        if (i < rows) *pairs += (double)kit_flash_count(f, b, t, at, &r.live[i]);
+        if (i < rows) *pairs += (double)kit_flash_count(f, b, t, r.head[i], at, &r.live[i]);
     }
     kit_flash_gather(&r, 0);
     const kit_flash_live *any = &r.any[0];

@@ -136,6 +136,9 @@ KIT_INLINE void kit_flash_gather(kit_flash_rows *r, int group)
     r->any[group] = any, r->all[group] = all;
 }
 
+/* Whether FLASH_CELL told that nobody looks at the cell of key k. */
+KIT_INLINE int kit_flash_skips(const kit_flash_span *s, int k) { return FLASH_CELLS && s->dead >> k / KIT_FLASH_CELL & 1; }
+
 /* Whole cells around, and inside of, keys [first, last) of a block of `keys` that begins at key `start`. */
 KIT_INLINE void kit_flash_cells(int64_t first, int64_t last, int64_t start, int keys, int inside, int *from, int *to)
 {
@@ -169,12 +172,8 @@ KIT_INLINE int kit_flash_look(const kit_flash *f, kit_flash_rows *r, int64_t sta
         if (s->dirty == s->clean) s->clean = s->dirty = 0;
         if (s->end == s->begin) s->begin = KIT_FLASH_KEYS, s->end = 0;
         s->dead = s->mixed = 0;
-        for (int k = s->begin; FLASH_CELLS && k < s->end; k += KIT_FLASH_CELL) {
-            const int cell = FLASH_CELL(f, r, g, start + k);
-            s->dead |= (uint32_t)(cell == FLASH_DEAD) << k / KIT_FLASH_CELL;
-            s->mixed |= (uint32_t)(cell == FLASH_MIXED) << k / KIT_FLASH_CELL;
-            seen |= cell != FLASH_DEAD;
-        }
+        if (s->end) FLASH_CELL(f, r, g, start);
+        for (int k = s->begin; FLASH_CELLS && k < s->end; k += KIT_FLASH_CELL) seen |= !kit_flash_skips(s, k);
         seen |= !FLASH_CELLS && s->end > 0;
     }
     for (int g = r->groups - 2; g >= 0; g--)
@@ -184,13 +183,20 @@ KIT_INLINE int kit_flash_look(const kit_flash *f, kit_flash_rows *r, int64_t sta
     return seen;
 }
 
-/* Whether keys [from, to) of the block are live for all rows of a group, and whether nobody looks at the cell of key k. */
+/* Whether keys [from, to) of the block are live for all rows of a group. */
 KIT_INLINE int kit_flash_clean(const kit_flash_span *s, int from, int to)
 {
     const uint32_t cells = (1u << (to + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL) - (1u << from / KIT_FLASH_CELL);
     return s->clean <= from && to <= s->dirty && !(FLASH_CELLS && from < to && (s->dead | s->mixed) & cells);
 }
-KIT_INLINE int kit_flash_skips(const kit_flash_span *s, int k) { return FLASH_CELLS && s->dead >> k / KIT_FLASH_CELL & 1; }
+
+/* Whether FLASH_CELL leaves cells of the block out, or leaves some of them in part. */
+KIT_INLINE int kit_flash_uneven(const kit_flash_rows *r)
+{
+    uint32_t cells = 0;
+    for (int g = 0; g < r->groups; g++) cells |= r->span[g].dead | r->span[g].mixed;
+    return cells != 0;
+}
 
 /* Whether nobody looks at keys [from, to) of the block; cells that no row sees count too. */
 KIT_INLINE int kit_flash_idle(const kit_flash_rows *r, int from, int to)
@@ -202,7 +208,6 @@ KIT_INLINE int kit_flash_idle(const kit_flash_rows *r, int from, int to)
 }
 
 /* The rows' live keys, counted from the start of the block. */
-KIT_INLINE float kit_flash_inside(int64_t x) { return (float)(x < 0 ? 0 : x > KIT_FLASH_KEYS ? KIT_FLASH_KEYS : x); }
 KIT_INLINE void kit_flash_lower(kit_flash_rows *r, int64_t start)
 {
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash_op.h: what every op on kit/flash.h has: ports, params, and the functions between them and a call. A part of
- * kit/flash.h; an op's own ports and params stand behind these in its tables:
+ * heed/kit/flash_op.h: what every op on kit/flash.h has: ports, params, and the functions between them and a call. A
+ * part of kit/flash.h; an op's own ports and params stand behind these in its tables:
  *
  *     static const heed_port ports[] = {FLASH_PORTS, [SPAN] = KIT_WEIGHT(...)};        enum { SPAN = FLASH_PORT_COUNT };
  *
@@ -10,10 +10,6 @@
 #ifndef HEED_KIT_FLASH_OP_ONCE
 #define HEED_KIT_FLASH_OP_ONCE
 
-enum {
-    FLASH_Q, FLASH_K, FLASH_V, FLASH_KEY_LENGTHS, FLASH_DOCUMENTS, FLASH_QUERY_DOCUMENTS, FLASH_BIAS, FLASH_SINK_LOGITS,
-    FLASH_OUT, FLASH_LSE, FLASH_PORT_COUNT
-};
 #define FLASH_PORTS                                                                                                   \
     [FLASH_Q] = KIT_IN("q", "B T H D", "queries"),                                                                    \
     [FLASH_K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),                                           \
@@ -31,7 +27,6 @@ enum {
     [FLASH_LSE] = KIT_OUT_OPTIONAL("lse", "B T H", HEED_BIT(HEED_F32),                                                \
                                    "ln of the sum of exp(score), -inf where no key is left")
 
-enum { FLASH_SCALE, FLASH_SOFTCAP, FLASH_POSITION, FLASH_PARAM_COUNT };
 #define FLASH_PARAMS                                                                                                  \
     [FLASH_SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of q k; 1 / sqrt(D) if not given"),                    \
     [FLASH_SOFTCAP] = KIT_FLOAT("softcap", 0, 0, 1e6,                                                                 \
@@ -44,6 +39,7 @@ typedef struct kit_flash_op {
     const heed_score *score;
     const void *score_instance;
     const heed_tensor *sink_logits;
+    int64_t own; /* floats of each tile that the variant wants; set by its init */
     char variant[] __attribute__((aligned(64)));
 } kit_flash_op;
 
@@ -73,10 +69,13 @@ KIT_INLINE void *kit_flash_init(void *memory, const heed_open *open)
     return self->variant;
 }
 
+KIT_INLINE const void *kit_flash_variant(const void *instance) { return ((const kit_flash_op *)instance)->variant; }
+
 KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
-    (void)instance;
-    size->scratch = kit_flash_scratch(HEED_AXIS(call->axis, 'D'), HEED_AXIS(call->axis, 'E'));
+    const kit_flash_op *self = instance;
+    const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
+    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own);
     size->workspace = kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
     return HEED_OK;
 }
@@ -111,6 +110,7 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
                        .score = self->score,
                        .score_instance = self->score_instance,
                        .variant = self->variant,
+                       .own = self->own,
                        .softcap = self->softcap,
                        .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
 }

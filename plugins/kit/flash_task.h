@@ -24,6 +24,20 @@ static void kit_flash_sizes(kit_flash *f)
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
 }
 
+/* A key that a row of any group of heads sees, though its page was taken back; -1: there is none. */
+static int64_t kit_flash_gone(const kit_flash *f, int64_t b, int64_t row)
+{
+    const int64_t t = row / f->group, at = kit_flash_origin(f, b) + t;
+    void *const *page = f->call->state[b]->page;
+    kit_flash_pages pages = {0, 0, 0};
+    for (int64_t g = 0; g < (FLASH_PER_HEAD ? f->G : 1); g++) {
+        const kit_flash_live x = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
+        for (int64_t k = x.first; k < x.last; k += KIT_FLASH_KEYS)
+            if (!page[k / KIT_FLASH_KEYS]) return k;
+    }
+    return -1;
+}
+
 /* Fills the sizes and checks what the engine can not: call after the tensors and the scale are set. */
 static int32_t kit_flash_setup(kit_flash *f)
 {
@@ -39,6 +53,15 @@ static int32_t kit_flash_setup(kit_flash *f)
     if (f->call->state && (f->documents || f->bias))
         return kit_fail(sink, HEED_E_UNSUPPORTED, "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
+    for (int64_t b = 0; f->call->state && f->T > f->S && b < f->B; b++)
+        for (int64_t row = 0; row < f->rows; row++) {
+            const int64_t key = kit_flash_gone(f, b, row);
+            if (key >= 0)
+                return kit_fail(sink, HEED_E_UNSUPPORTED,
+                                "query %lld of sequence %lld looks at key %lld, which is no longer remembered; of more "
+                                "queries than new keys the first are too far back",
+                                (long long)(row / f->group), (long long)b, (long long)key);
+        }
     uint8_t *sorted = f->call->workspace;
     for (int64_t b = 0; f->documents && b < f->B; b++) sorted[b] = (uint8_t)kit_flash_rising(f, b);
     f->sorted = sorted;
@@ -257,7 +280,9 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         r->rows = (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
         r->batch = b, r->few = few;
         r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
+        r->own = room, room += kit_lanes(f->own);
         KIT(flash_begin)(f, r, g);
+        FLASH_BEGIN(f, r);
         if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
         for (int i = 0; i < r->groups; i++) {
             if (r->any[i].first < begin) begin = r->any[i].first;
@@ -282,7 +307,10 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
     }
-    for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);
+    for (int i = 0; i < n; i++) {
+        FLASH_END(f, &tile[i]);
+        KIT(flash_end)(f, &tile[i]);
+    }
 }
 
 /* New keys and values into the pages: tile = (sequence, group). */

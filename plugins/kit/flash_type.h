@@ -33,6 +33,7 @@ typedef struct kit_flash {
     int64_t rows;           /* T group: of a group of heads */
     int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
     int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */
+    int64_t own;            /* floats of each tile that are the variant's */
     int bf16;               /* tiles go to flash_bf16.h, in a kernel that has it */
     const uint8_t *sorted;  /* of the sequences from batch0 on: its documents come in rising order */
     int64_t batch0;
@@ -75,6 +76,7 @@ typedef struct kit_flash_rows {
     int64_t query[KIT_FLASH_ROWS], position[KIT_FLASH_ROWS];
     int32_t head[KIT_FLASH_ROWS];
     float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
+    float *own;         /* f->own floats, for hooks */
     uint32_t *pairs;    /* Q for flash_bf16.h */
     int64_t row0, batch;
     int rows, groups, few;
@@ -83,6 +85,12 @@ typedef struct kit_flash_rows {
 static const float kit_flash_ones[KIT_FLASH_ROWS] __attribute__((unused)) = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+/* A learned vector for each distance, far ones first, by rows and by columns (flash_relative.h). */
+typedef struct kit_flash_table {
+    int64_t entries, ld, apart; /* of them; floats from row to row, and from column to column */
+    const float *rows, *columns;
+} kit_flash_table;
 
 /* Weights < 0 stand for masked keys, which a sum skips: there are none, or those of b (a lane's), or those of a. */
 enum { FLASH_ALL, FLASH_UNLESS_B, FLASH_UNLESS_A };
@@ -111,6 +119,14 @@ KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
                       kit_flash_block_pairs(D, E) + kit_flash_most(D, E) * kit_flash_query_pairs(D));
 }
 
+/* What the variant's own floats of each tile add to it. */
+KIT_INLINE uint64_t kit_flash_own(int64_t D, int64_t E, int64_t own)
+{
+    return sizeof(float) * (uint64_t)(kit_flash_most(D, E) * kit_lanes(own));
+}
+/* A key counted from the start of a block, within it. */
+KIT_INLINE float kit_flash_inside(int64_t x) { return (float)(x < 0 ? 0 : x > KIT_FLASH_KEYS ? KIT_FLASH_KEYS : x); }
+
 /* A call's workspace. */
 KIT_INLINE uint64_t kit_flash_workspace(const heed_tensor *documents, int64_t B) { return documents ? (uint64_t)B : 0; }
 
@@ -123,4 +139,10 @@ KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
         return 0;
     return (uint64_t)bytes;
 }
+/* The ports and params that every op on it has, before its own (flash_op.h). */
+enum {
+    FLASH_Q, FLASH_K, FLASH_V, FLASH_KEY_LENGTHS, FLASH_DOCUMENTS, FLASH_QUERY_DOCUMENTS, FLASH_BIAS, FLASH_SINK_LOGITS,
+    FLASH_OUT, FLASH_LSE, FLASH_PORT_COUNT
+};
+enum { FLASH_SCALE, FLASH_SOFTCAP, FLASH_POSITION, FLASH_PARAM_COUNT };
 #endif

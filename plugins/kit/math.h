@@ -140,4 +140,25 @@ KIT_INLINE vf v_log(vf x)
     return v_load(f);
 }
 
+/* log2 x within 2^-22 for normal x in (0, 1]; exactly 0 at 1. */
+KIT_INLINE vf v_log2(vf x)
+{
+    typedef uint32_t kit_u __attribute__((vector_size(64)));
+    typedef int32_t kit_i __attribute__((vector_size(64)));
+    typedef float kit_f __attribute__((vector_size(64)));
+    float f[16], n[16];
+    kit_u u;
+    v_store(f, x);
+    memcpy(&u, f, sizeof u);
+    const kit_i e = (kit_i)(u - 0x3f3504f3u) >> 23;
+    const kit_f whole = __builtin_convertvector(e, kit_f);
+    u -= (kit_u)e << 23; /* in [sqrt 1/2, sqrt 2) */
+    memcpy(f, &u, sizeof f);
+    memcpy(n, &whole, sizeof n);
+    const vf m = v_load(f), one = v_set(1.0f), s = v_div(v_sub(m, one), v_add(m, one)), w = v_mul(s, s);
+    vf p = v_fma(w, v_set(0x1.e2f302p-3f), v_set(0x1.2438f0p-2f));
+    p = v_fma(w, v_fma(w, p, v_set(0x1.999a7ap-2f)), v_set(0x1.555554p-1f));
+    return v_fma(v_fma(v_mul(s, w), p, v_add(s, s)), v_set(0x1.715476p+0f), v_load(n));
+}
+
 #endif

@@ -63,6 +63,7 @@
 #define v_phi KIT(v_phi)             /* normal distribution function              */
 #define v_sincos KIT(v_sincos)
 #define v_log KIT(v_log)
+#define v_log2 KIT(v_log2)
 
 #define v_load_f16 KIT(v_load_f16)
 #define v_store_f16 KIT(v_store_f16)

@@ -24,6 +24,8 @@
 #define KIT_WEIGHT_OPTIONAL(name, axes, init, doc) {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
 
 #define KIT_INT(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_INT, 0, 0, min, max, standard, key, NULL, doc}
+#define KIT_INT_AXIS(key, standard, axis, min, max, doc)                                                              \
+    {sizeof(heed_param), HEED_PARAM_INT, 0, axis, min, max, standard, key, NULL, doc}
 #define KIT_INT_AUTO(key, axis, min, max, doc) {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_AUTO, axis, min, max, 0, key, NULL, doc}
 #define KIT_INT_REQUIRED(key, axis, min, max, doc) {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_REQUIRED, axis, min, max, 0, key, NULL, doc}
 #define KIT_FLOAT(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, 0, 0, min, max, standard, key, NULL, doc}

@@ -139,6 +139,7 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
             continue;
         }
         double value = harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f);
+        if (strcmp(name, "span") == 0) value = fabs(value) - floor(fabs(value)); /* of attention/adaptive_span */
         if (fraction) value = (double)(harness_random(seed) >> 40) * 0x1p-24;
         tensor_put(t, i, masks && harness_random(seed) % 8 == 0 ? -INFINITY : value);
     }

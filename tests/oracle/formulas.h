@@ -53,6 +53,149 @@ static void OF(layer_norm)(const oracle_call *c)
 /* Scaled dot-product attention, arXiv 1706.03762, equation 1 */
 static void OF(softmax)(const oracle_call *c) { OF(attention)(c, NULL); }
 
+/* Attention whose scores are (q + u) k + (q + w) a, and whose values are v + z, where a and z depend on the relative
+ * position j - i, kept within [low, high], and a on the head too, `per_head` numbers apart. A query sees keys from `memory`
+ * before the first query on, or before itself if `same_length`; all of them if memory < 0. NULL is 0. */
+typedef struct OF(relatives) {
+    const REAL *a, *z, *u, *w;
+    int64_t low, high, per_head, memory;
+    int same_length;
+} OF(relatives);
+static void OF(relative)(const oracle_call *c, const OF(relatives) *r)
+{
+    const REAL *q = OF(get)(c, "q"), *k = OF(get)(c, "k"), *v = OF(get)(c, "v"), *lengths = OF(get)(c, "key_lengths");
+    const REAL *past_k = OF(get)(c, "past_k"), *past_v = OF(get)(c, "past_v");
+    const REAL *documents = OF(get)(c, "documents"), *asked = OF(get)(c, "query_documents");
+    const REAL *bias = OF(get)(c, "bias"), *sink = OF(get)(c, "sink_logits");
+    REAL *out = OF(get)(c, "out"), *lse = OF(get)(c, "lse");
+    int64_t B = AXIS('B'), T = AXIS('T'), S = AXIS('S'), H = AXIS('H'), G = AXIS('G'), D = AXIS('D'), E = AXIS('E');
+    int64_t all = c->past + S;
+    REAL scale = (REAL)(oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1))));
+    REAL *s = malloc(sizeof *s * (size_t)(all + 1));
+    for (int64_t n = 0; n < B * T * H; n++) {
+        const int64_t h = n % H, t = n / H % T, b = n / H / T, g = h / (H / G);
+        const int64_t valid = lengths ? (int64_t)lengths[b] : all;
+        const int64_t at = oracle_position(c, valid, t), first = r->memory < 0 ? 0 : (r->same_length ? at : at - t) - r->memory;
+        REAL max = sink ? sink[h] : -INFINITY, sum, *y = out + n * E;
+        for (int64_t j = 0; j < all; j++) {
+            const REAL *key = j < c->past ? past_k + ((b * c->past + j) * G + g) * D : k + ((b * S + j - c->past) * G + g) * D;
+            const int64_t delta = j - at < r->low ? r->low : j - at > r->high ? r->high : j - at;
+            const REAL *a = r->a + h * r->per_head + (delta - r->low) * D;
+            s[j] = -INFINITY;
+            if (j < first || !OF(live)(c, documents, asked, b, t, at, valid, j)) continue;
+            if (r->memory >= 0 && j > at) continue;
+            REAL dot = 0;
+            for (int64_t d = 0; d < D; d++)
+                dot += (q[n * D + d] + (r->u ? r->u[h * D + d] : 0)) * key[d] + (q[n * D + d] + (r->w ? r->w[h * D + d] : 0)) * a[d];
+            s[j] = dot * scale;
+            REAL more = bias ? bias[((b * H + h) * T + t) * S + j] : 0;
+            s[j] = more == -INFINITY ? -INFINITY : s[j] + more;
+            if (s[j] > max || s[j] != s[j]) max = s[j];
+        }
+        for (int64_t e = 0; e < E; e++) y[e] = 0;
+        sum = sink && sink[h] != -INFINITY ? MATH(exp)(sink[h] - max) : 0;
+        for (int64_t j = 0; j < all; j++) {
+            if (s[j] == -INFINITY) continue;
+            const REAL *value = j < c->past ? past_v + ((b * c->past + j) * G + g) * E : v + ((b * S + j - c->past) * G + g) * E;
+            const int64_t delta = j - at < r->low ? r->low : j - at > r->high ? r->high : j - at;
+            REAL w = MATH(exp)(s[j] - max);
+            sum += w;
+            for (int64_t e = 0; e < E; e++) y[e] += w * (value[e] + (r->z ? r->z[(delta - r->low) * E + e] : 0));
+        }
+        for (int64_t e = 0; e < E; e++) y[e] = sum == 0 ? 0 : y[e] / sum;
+        if (lse) lse[n] = sum == 0 ? -INFINITY : max + MATH(log)(sum);
+    }
+    free(s);
+}
+
+/* Relative position representations, arXiv 1803.02155, equations 3 and 4 */
+static void OF(shaw)(const oracle_call *c)
+{
+    const int64_t k = AXIS('R') / 2;
+    OF(relative)(c, &(OF(relatives)){.a = OF(get)(c, "relative_keys"), .z = OF(get)(c, "relative_values"),
+                                     .low = -k, .high = k, .memory = -1});
+}
+
+/* Transformer-XL, arXiv 1901.02860, section 3.3; clamp and same_length as in its PyTorch code */
+static void OF(transformer_xl)(const oracle_call *c)
+{
+    const int64_t H = AXIS('H'), D = AXIS('D'), M = AXIS('M'), memory = (int64_t)oracle_param(c, "memory", 0);
+    const int64_t low = -2 * memory, rows = 2 * memory + 1, clamp = (int64_t)oracle_param(c, "clamp", 0);
+    const REAL *weight = OF(get)(c, "relative_weight");
+    REAL *a = calloc((size_t)(H * rows * D + 1), sizeof *a), *encoding = malloc(sizeof *encoding * (size_t)(M + 1));
+    for (int64_t p = 0; p < rows; p++) {
+        for (int64_t m = 0; m < M / 2; m++) {
+            const double angle = (double)(clamp && p > clamp ? clamp : p) * pow(10000, -2.0 * (double)m / (double)M);
+            const int turns = oracle_param(c, "encoding", 0) == 1;
+            encoding[turns ? 2 * m : m] = (REAL)sin(angle), encoding[turns ? 2 * m + 1 : M / 2 + m] = (REAL)cos(angle);
+        }
+        for (int64_t hd = 0; hd < H * D; hd++) {
+            REAL *to = &a[hd / D * rows * D + (-p - low) * D + hd % D];
+            for (int64_t m = 0; m < M; m++) *to += weight[hd * M + m] * encoding[m];
+        }
+    }
+    OF(relative)(c, &(OF(relatives)){.a = a, .u = OF(get)(c, "content_bias"), .w = OF(get)(c, "position_bias"), .low = low,
+                                     .per_head = rows * D, .memory = memory, .same_length = oracle_param(c, "same_length", 0) != 0});
+    free(a);
+    free(encoding);
+}
+
+/* Sliding window: W keys back (W + 1 if inclusive), arXiv 2310.06825, section 2; to both sides, and global tokens, arXiv
+ * 2004.05150, section 3.1; sinks, arXiv 2309.17453 */
+static REAL OF(window_score)(const oracle_call *c, int64_t h, int64_t at, int64_t j, REAL s)
+{
+    (void)h;
+    const int64_t left = (int64_t)oracle_param(c, "left", 0), right = (int64_t)oracle_param(c, "right", 0);
+    const int64_t sinks = (int64_t)oracle_param(c, "sinks", 0), global = (int64_t)oracle_param(c, "global", 0);
+    const int64_t back = at - j;
+    const int near = (oracle_param(c, "inclusive", 0) != 0 ? back <= left : back < left) && -back <= right;
+    return near || (j < sinks && -back <= right) || at < global || j < global ? s : -INFINITY;
+}
+static void OF(window)(const oracle_call *c) { OF(attention)(c, OF(window_score)); }
+
+/* Sparse Transformers, arXiv 1904.10509, sections 4.2 and 4.3: the sets A1 (local) and A2 (columns) of both patterns */
+static REAL OF(sparse_score)(const oracle_call *c, int64_t h, int64_t at, int64_t j, REAL s)
+{
+    const int64_t l = (int64_t)oracle_param(c, "stride", 0), sets = (int64_t)oracle_param(c, "sets", 1);
+    const int64_t standard = l / 4 < 1 ? 1 : l / 4 < l / sets ? l / 4 : l / sets;
+    const int64_t columns = (int64_t)oracle_param(c, "columns", (double)standard);
+    const int fixed = oracle_param(c, "pattern", 0) == 1, factor = (int)oracle_param(c, "factor", 0);
+    const int64_t end = l - h % sets * columns; /* of the columns in a block */
+    const int local = fixed ? j / l == at / l : at - j < l + (oracle_param(c, "inclusive", 1) != 0);
+    const int column = fixed ? j % l >= end - columns && j % l < end : (at - j) % l == 0;
+    const int first = factor == 0 || factor == 1 || (factor == 3 && h % 2 == 0);
+    const int second = factor == 0 || factor == 2 || (factor == 3 && h % 2 == 1);
+    return j <= at && ((first && local) || (second && column)) ? s : -INFINITY;
+}
+static void OF(sparse)(const oracle_call *c) { OF(attention)(c, OF(sparse_score)); }
+
+/* Adaptive span, arXiv 1905.07799, section 2, equations 3 and 4: keys before the query's own, each weight times m_z */
+static REAL OF(span_score)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j, REAL s)
+{
+    const REAL *span = OF(get)(c, "span");
+    const REAL ramp = (REAL)oracle_param(c, "ramp", 0), limit = (REAL)oracle_param(c, "limit", 0);
+    REAL z;
+    if (span) z = limit * span[h];
+    else { /* the dynamic one: from the token's input */
+        const REAL *x = OF(get)(c, "x") + (b * AXIS('T') + t) * AXIS('M');
+        const REAL *w = OF(get)(c, "span_weight") + h * AXIS('M');
+        REAL sum = OF(get)(c, "span_bias")[h];
+        for (int64_t m = 0; m < AXIS('M'); m++) sum += w[m] * x[m];
+        z = limit / (1 + MATH(exp)(-sum));
+    }
+    const int64_t back = at - j;
+    if (back > (int64_t)limit || back < (oracle_param(c, "self", 0) != 0 ? 0 : 1)) return -INFINITY;
+    const REAL x = (REAL)(oracle_param(c, "distance", 0) == 1 ? back - 1 : back), m = (ramp + z - x) / ramp;
+    const REAL *p = OF(get)(c, "distance_table"), *q = OF(get)(c, "q");
+    const int64_t D = AXIS('D');
+    REAL more = 0;
+    for (int64_t d = 0; p && d < D; d++)
+        more += q[((b * AXIS('T') + t) * AXIS('H') + h) * D + d] * p[(back - 1) * D + d];
+    more *= (REAL)oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1)));
+    return m <= 0 ? -INFINITY : s + more + (m < 1 ? MATH(log)(m) : 0);
+}
+static void OF(span)(const oracle_call *c) { OF(attention_by)(c, NULL, OF(span_score)); }
+
 /* Two softmax attentions over different keys: their weighted mean, arXiv 2205.14135, section 3.1 */
 static void OF(merge)(const oracle_call *c)
 {

@@ -18,7 +18,13 @@ typedef heed_oracle_call oracle_call;
 
 #define ROW HEED_ORACLE
 static const heed_oracle oracles[] = {
+    ROW("attention/adaptive_span", span),
+    ROW("attention/dynamic_span", span),
+    ROW("attention/shaw", shaw),
     ROW("attention/softmax", softmax),
+    ROW("attention/sparse", sparse),
+    ROW("attention/transformer_xl", transformer_xl),
+    ROW("attention/window", window),
     ROW("embed/table", embed),
     ROW("feedforward/gelu", gelu),
     ROW("feedforward/swiglu", swiglu),

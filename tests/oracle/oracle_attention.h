@@ -15,6 +15,9 @@
  * is not seen. */
 typedef REAL OF(scorer)(const heed_oracle_call *c, int64_t h, int64_t at, int64_t j, REAL s);
 
+/* The same for query t of sequence b: where more than its position matters. */
+typedef REAL OF(row_scorer)(const heed_oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at, int64_t j, REAL s);
+
 /* What the params of plain attention make of scale q k: a soft cap as in arXiv 2408.00118, section 2; ALiBi, arXiv
  * 2108.12409. */
 ORACLE_UNUSED static REAL OF(attention_score)(const heed_oracle_call *c, int64_t h, int64_t at, int64_t j, REAL dot)
@@ -30,8 +33,8 @@ ORACLE_UNUSED static REAL OF(attention_score)(const heed_oracle_call *c, int64_t
     return s;
 }
 
-/* score NULL: that of plain softmax attention. */
-ORACLE_UNUSED static void OF(attention)(const heed_oracle_call *c, OF(scorer) *score)
+/* With one of the two, or with none: then that of plain softmax attention. */
+ORACLE_UNUSED static void OF(attention_by)(const heed_oracle_call *c, OF(scorer) *score, OF(row_scorer) *row_score)
 {
     const REAL *q = OF(get)(c, "q"), *k = OF(get)(c, "k"), *v = OF(get)(c, "v"), *lengths = OF(get)(c, "key_lengths");
     const REAL *past_k = OF(get)(c, "past_k"), *past_v = OF(get)(c, "past_v");
@@ -58,6 +61,7 @@ ORACLE_UNUSED static void OF(attention)(const heed_oracle_call *c, OF(scorer) *s
                     for (int64_t d = 0; d < D; d++) dot += q[((b * T + t) * H + h) * D + d] * key[d];
                     s[j] = OF(attention_score)(c, h, at, j, dot * scale);
                     if (score) s[j] = score(c, h, at, j, s[j]);
+                    if (row_score) s[j] = row_score(c, b, t, h, at, j, s[j]);
                     if (bias) {
                         REAL more = bias[((b * H + h) * T + t) * S + j];
                         s[j] = more == -INFINITY ? -INFINITY : s[j] + more; /* -inf masks, whatever the score */
@@ -80,3 +84,6 @@ ORACLE_UNUSED static void OF(attention)(const heed_oracle_call *c, OF(scorer) *s
         }
     free(s);
 }
+
+/* score NULL: that of plain softmax attention. */
+ORACLE_UNUSED static void OF(attention)(const heed_oracle_call *c, OF(scorer) *score) { OF(attention_by)(c, score, NULL); }

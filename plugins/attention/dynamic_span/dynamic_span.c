@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * attention/dynamic_span: attention to the past as far as each token asks for         arXiv 1905.07799, section 2
+ *
+ *     z[t, head] = limit sigmoid(span_weight[head] . x[t] + span_bias[head])
+ *
+ * and then as attention/adaptive_span with that z; distance, ramp, self and distance_table are its too. A bias of -4 is
+ * what the authors begin training with.
+ */
+#include "dynamic_span_kernel.h"
+
+enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
+static const heed_port ports[] = {
+    FLASH_PORTS,
+    [X] = KIT_IN("x", "B T M", "the layer's input, from which each token's reach follows"),
+    [WEIGHT] = KIT_WEIGHT("span_weight", "H M", HEED_INIT_NORMAL, "how far a token looks: its input's part"),
+    [BIAS] = KIT_WEIGHT("span_bias", "H", HEED_INIT_ZEROS, "how far every token looks"),
+    [TABLE] = {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL,
+               "distance_table", "P D", "p: a vector for each distance, the nearest first; scores get q p more"},
+};
+
+enum { LIMIT = FLASH_PARAM_COUNT, RAMP, DISTANCE, SELF };
+static const heed_param params[] = {
+    FLASH_PARAMS,
+    [LIMIT] = KIT_INT_REQUIRED("limit", 'P', 1, 1 << 24, "the most keys before its own that a query can see"),
+    [RAMP] = KIT_FLOAT("ramp", 32, 1e-3, 1e6, "keys over which the weight falls from 1 to 0"),
+    [DISTANCE] = KIT_CHOICE("distance", 0, "paper|code", "of the key before: 1 in the paper, 0 in the authors' code"),
+    [SELF] = KIT_BOOL("self", 0, "true: a query sees its own key too, at distance 0 in the paper's count"),
+};
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    uint64_t table = 0;
+    int32_t failed = kit_flash_table_measure(open, open->weight[TABLE], open->value[SELF].i != 0, &table);
+    return failed ? failed : kit_flash_measure(open, sizeof(dynamic_span) + table * sizeof(float), bytes);
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    dynamic_span *s = kit_flash_init(memory, open);
+    s->soft = (kit_flash_soft){.limit = open->value[LIMIT].i, .ramp = (float)open->value[RAMP].f,
+                               .nearest = open->value[DISTANCE].i == 0, .self = open->value[SELF].i};
+    if (open->weight[TABLE]) {
+        kit_flash_table_pack(&s->table, open->weight[TABLE], s->room);
+        s->soft.table = &s->table;
+    }
+    s->weight = open->weight[WEIGHT];
+    s->bias = open->weight[BIAS];
+    return HEED_OK;
+}
+
+static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+{
+    const int64_t *axis = call->axis;
+    int32_t failed = kit_flash_measure_call(instance, call, size);
+    size->workspace = dynamic_before(call) + sizeof(float) * (uint64_t)(HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') *
+                                                                        HEED_AXIS(axis, 'H'));
+    return failed;
+}
+
+static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
+{
+    const dynamic_span *s = kit_flash_variant(instance);
+    size->recent = s->soft.limit;
+    size->flags = HEED_STATE_CAUSAL;
+    return kit_flash_measure_state(instance, axis, size);
+}
+
+KIT_COST(get_extension, kit_flash_op_cost) /* which knows no x: as if every token looked to the limit */
+
+static const heed_path paths[] = {KIT_PATHS_FORWARD};
+
+static const heed_op ops[] = {{
+    .size = sizeof(heed_op),
+    .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_DOCUMENTS,
+    .id = "attention/dynamic_span",
+    .version = "1.0",
+    .summary = "attention to the past as far as each token asks for, by a soft mask on the distance",
+    .formula = "z = limit * sigmoid(span_weight x + span_bias) of each token and head; then as attention/adaptive_span",
+    .reference = "arXiv 1905.07799, section 2, dynamic attention span; distance=code counts as the authors' code does",
+    .ports = KIT_TABLE(ports),
+    .params = KIT_TABLE(params),
+    .paths = KIT_TABLE(paths),
+    .measure = measure,
+    .init = init,
+    .measure_call = measure_call,
+    .measure_state = measure_state,
+    .get_extension = get_extension,
+}};
+
+KIT_PLUGIN("attention_dynamic_span", "MIT", ops)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * position/t5, the maths: the bias of a head is a table over key - query, which saturates on both sides; a row of a
+ * score tile is a stretch of it. Stretches of 16 keys are read row by row, and turned where the tile has its rows
+ * together.
+ */
+#include <heed/kit.h>
+
+#ifdef KIT_FIRST
+typedef struct t5 {
+    int64_t heads, reach; /* beyond this distance the bias stays as it is */
+    int64_t width;        /* of a head's table: distances from -reach - 16 to reach + 16 */
+    float bias[];         /* [H][width] */
+} t5;
+
+/* 16 biases of head h, from the distance key - query = d on. */
+KIT_INLINE const float *t5_stretch(const t5 *self, int64_t h, int64_t d)
+{
+    const int64_t low = -self->reach - 16, high = self->reach + 1;
+    return self->bias + h * self->width + (d < low ? low : d > high ? high : d) - low;
+}
+#endif
+
+static void KIT(tile)(const void *instance, const heed_score_tile *t)
+{
+    const t5 *self = instance;
+    const vf unit = v_set(t->unit);
+    for (int64_t row = 0; row < t->rows; row += 16)
+        for (int64_t k = 0; k < t->keys; k += 16) {
+            const int together = t->row_stride == 1;
+            const int64_t n = together ? t->keys - k : t->rows - row;
+            vf x[16];
+            for (int l = 0; l < 16; l++) {
+                const int64_t r = row + l < t->rows ? row + l : t->rows - 1;
+                x[l] = v_mul(unit, v_load(t5_stretch(self, t->head[r], t->first_key + k - t->position[r])));
+            }
+            if (together) v_transpose(x);
+            for (int l = 0; l < 16 && l < n; l++) {
+                float *s = t->s + (together ? (k + l) * t->key_stride + row : (row + l) * t->row_stride + k);
+                v_store(s, v_add(v_load(s), x[l]));
+            }
+        }
+}
+
+static const void *KIT(extension)(const char *id)
+{
+    static const heed_score score = {sizeof score, 0, KIT(tile)};
+    return strcmp(id, HEED_SCORE_ID) == 0 ? &score : NULL;
+}
+
+#include <heed/kit/next.h>
+#ifdef KIT_AGAIN
+#include __FILE_NAME__
+#endif
