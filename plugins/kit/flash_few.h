@@ -101,7 +101,7 @@ static void KIT(flash_few_weigh)(kit_flash_rows *r, int row, int from, int to, i
             v_store(p, v_set(-1.0f));
             continue;
         }
-        vf x = v_load(p), e = v_exp2(v_sub(x, max)), w = e;
+        vf x = v_load(p), e = KIT(flash_weight)(x, max), w = e;
         if (masked) {
             const vm dead = KIT(flash_hole)(x), live = KIT(flash_keys_live)(r, row, k);
             w = holes ? v_select(dead, v_set(-1.0f), e) : v_select(live, e, v_set(-1.0f));
@@ -125,7 +125,8 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     for (int g = 0; g < r->groups; g++) masked |= !kit_flash_clean(&r->span[g], from, to);
     if (masked) kit_flash_lower(r, x->start);
     const int wide = FLASH_WIDE * VR_LANES, last = (to + wide - 1) / wide * wide;
-    for (int k = from / wide * wide; k < last; k += wide)
+    if (FLASH_FILLS(f)) FLASH_FILL(f, r, x, P, 1, KIT_FLASH_KEYS, from, to < x->keys ? to : x->keys, 0, r->rows);
+    for (int k = from / wide * wide; !FLASH_FILLS(f) && k < last; k += wide)
         for (int c = 0, row = kit_flash_idle(r, k, k + wide) ? r->rows : 0, n = FLASH_N; n > 0; c++, n /= 2)
             for (; row + n <= r->rows; row += n)
                 KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k);
@@ -135,6 +136,7 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     KIT(flash_raise)(r);
     for (int row = 0; row < r->rows; row++) KIT(flash_few_weigh)(r, row, from, to, masked, holes || FLASH_CELLS, P);
     KIT(flash_add)(r);
+    FLASH_WEIGHTS(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     const float *alpha = r->alpha;
     for (int k = from, end; k < to; k = end) { /* cells that somebody looks at, as many as lie together */
         const int idle = kit_flash_idle(r, k, k + KIT_FLASH_CELL);

@@ -44,6 +44,7 @@ typedef struct kit_flash_op {
     const heed_score *score;
     const void *score_instance;
     const heed_tensor *sink_logits;
+    int64_t own; /* floats of each tile that the variant wants; set by its init */
     char variant[] __attribute__((aligned(64)));
 } kit_flash_op;
 
@@ -75,8 +76,9 @@ KIT_INLINE void *kit_flash_init(void *memory, const heed_open *open)
 
 KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
-    (void)instance;
-    size->scratch = kit_flash_scratch(HEED_AXIS(call->axis, 'D'), HEED_AXIS(call->axis, 'E'));
+    const kit_flash_op *self = instance;
+    const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
+    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own);
     size->workspace = kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
     return HEED_OK;
 }
@@ -111,6 +113,7 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
                        .score = self->score,
                        .score_instance = self->score_instance,
                        .variant = self->variant,
+                       .own = self->own,
                        .softcap = self->softcap,
                        .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
 }

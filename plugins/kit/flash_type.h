@@ -18,21 +18,26 @@
 /* One call, set up by kit_flash_setup; read-only while tiles run. */
 typedef struct kit_flash {
     const heed_call *call;
-    const heed_tensor *q, *k, *v, *out, *lse;                /* lse may be NULL, and so may the following */
+    const heed_tensor *q, *k, *v, *out, *lse;                /* k NULL: scores are filled, q may be NULL too */
     const heed_tensor *key_lengths;                          /* [B] */
     const heed_tensor *documents, *query_documents;          /* [B, S], [B, T] */
     const heed_tensor *bias;                                 /* [B, H, T, S], added to the scores */
     const heed_tensor *sink_logits;                          /* [H], each a key without a value */
-    const heed_score *score;                                 /* changes the scores, or NULL */
-    const void *score_instance;
+    const heed_score *score, *fill;                          /* changes the scores; writes them, where k is NULL; or NULL */
+    const void *score_instance, *fill_instance;
     const void *variant;                                     /* what the variant keeps, for hooks */
     float scale;                                             /* of q k, without log2 e */
     float softcap;                                           /* 0 = none */
+    int q_by_position, k_by_position; /* a row of q or k belongs to a position, whatever the sequence: q and k are weights
+                                       * [1, positions, H, D], and no state remembers such keys */
+    int per_head;           /* each head is a group of its own, though some share values */
     int64_t B, T, S, H, G, D, E;
     int64_t group;          /* H / G: query heads that share keys and values; row n = query n / group, head n % group */
+    int64_t share;          /* groups that share a head of values: 1, unless per_head */
     int64_t rows;           /* T group: of a group of heads */
     int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
     int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */
+    int64_t own;            /* floats of each tile that are the variant's */
     int bf16;               /* tiles go to flash_bf16.h, in a kernel that has it */
     const uint8_t *sorted;  /* of the sequences from batch0 on: its documents come in rising order */
     int64_t batch0;
@@ -61,6 +66,7 @@ typedef struct kit_flash_rows {
     int64_t query[KIT_FLASH_ROWS], position[KIT_FLASH_ROWS];
     int32_t head[KIT_FLASH_ROWS];
     float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
+    float *own;         /* f->own floats, for hooks */
     uint32_t *pairs;    /* Q for flash_bf16.h */
     int64_t row0, batch;
     int rows, groups, few;
@@ -95,6 +101,12 @@ KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
            (uint64_t)(KIT_FLASH_ROWS * KIT_FLASH_KEYS + KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E)) +
                       kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) +
                       kit_flash_block_pairs(D, E) + kit_flash_most(D, E) * kit_flash_query_pairs(D));
+}
+
+/* What the variant's own floats of each tile add to it. */
+KIT_INLINE uint64_t kit_flash_own(int64_t D, int64_t E, int64_t own)
+{
+    return sizeof(float) * (uint64_t)(kit_flash_most(D, E) * kit_lanes(own));
 }
 
 /* A call's workspace. */
