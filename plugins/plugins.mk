@@ -12,6 +12,35 @@ pkglib_LTLIBRARIES += plugins/attention_softmax.la
 plugins_attention_softmax_la_SOURCES = plugins/attention/softmax/softmax.c plugins/attention/softmax/softmax_kernel.h
 plugins_attention_softmax_la_LDFLAGS = $(plugin_ldflags)
 
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_random.la
+plugins_attention_synthesizer_random_la_SOURCES = plugins/attention/synthesizer_random/synthesizer_random.c \
+  plugins/attention/synthesizer_random/synthesizer_random_kernel.h
+plugins_attention_synthesizer_random_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_factorized_random.la
+plugins_attention_synthesizer_factorized_random_la_SOURCES = plugins/attention/synthesizer_factorized_random/synthesizer_factorized_random.c \
+  plugins/attention/synthesizer_factorized_random/synthesizer_factorized_random_kernel.h
+plugins_attention_synthesizer_factorized_random_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_dense.la
+plugins_attention_synthesizer_dense_la_SOURCES = plugins/attention/synthesizer_dense/synthesizer_dense.c \
+  plugins/attention/synthesizer_dense/synthesizer_dense_kernel.h
+plugins_attention_synthesizer_dense_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_factorized_dense.la
+plugins_attention_synthesizer_factorized_dense_la_SOURCES = plugins/attention/synthesizer_factorized_dense/synthesizer_factorized_dense.c \
+  plugins/attention/synthesizer_factorized_dense/synthesizer_factorized_dense_kernel.h
+plugins_attention_synthesizer_factorized_dense_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_gau.la
+plugins_attention_gau_la_SOURCES = plugins/attention/gau/gau.c plugins/attention/gau/gau_kernel.h
+plugins_attention_gau_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_mixture.la
+plugins_attention_synthesizer_mixture_la_SOURCES = plugins/attention/synthesizer_mixture/synthesizer_mixture.c \
+  plugins/attention/synthesizer_mixture/synthesizer_mixture_kernel.h
+plugins_attention_synthesizer_mixture_la_LDFLAGS = $(plugin_ldflags)
+
 pkglib_LTLIBRARIES += plugins/merge_attention.la
 plugins_merge_attention_la_SOURCES = plugins/merge/attention/attention.c plugins/merge/attention/attention_kernel.h
 plugins_merge_attention_la_LDFLAGS = $(plugin_ldflags)

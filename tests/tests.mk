@@ -15,7 +15,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
-  tests/test_stack tests/test_model tests/test_dlpack tests/test_variants
+  tests/test_stack tests/test_model tests/test_dlpack tests/test_variants tests/test_synthesizer tests/test_variant_stack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
 plugin_scripts = tests/check_plugins.sh
 test_scripts = tests/test_commands.sh tests/test_bench.sh tests/check_third_party.sh tests/check_docs.sh
@@ -118,6 +118,16 @@ tests_test_model_SOURCES = tests/test_model.c $(op_harness)
 tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
+
+tests_test_synthesizer_SOURCES = tests/test_synthesizer.c $(op_harness)
+tests_test_synthesizer_CPPFLAGS = $(test_cppflags)
+tests_test_synthesizer_CFLAGS = $(test_cflags)
+tests_test_synthesizer_LDADD = $(test_libs)
+
+tests_test_variant_stack_SOURCES = tests/test_variant_stack.c
+tests_test_variant_stack_CPPFLAGS = $(test_cppflags)
+tests_test_variant_stack_CFLAGS = $(test_cflags)
+tests_test_variant_stack_LDADD = $(test_libs)
 
 tests_test_variants_SOURCES = tests/test_variants.c $(op_harness)
 tests_test_variants_CPPFLAGS = $(test_cppflags)

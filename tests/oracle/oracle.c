@@ -42,7 +42,12 @@ double oracle_param(const oracle_call *c, const char *key, double otherwise)
 
 #define ROW(id, name) {id, name##_f64, name##_f32}
 static const oracle oracles[] = {
+    ROW("attention/gau", gau),
     ROW("attention/softmax", softmax),
+    ROW("attention/synthesizer_dense", synthesizer_dense),
+    ROW("attention/synthesizer_factorized_dense", synthesizer_factorized_dense),
+    ROW("attention/synthesizer_factorized_random", synthesizer_factorized_random),
+    ROW("attention/synthesizer_random", synthesizer_random),
     ROW("attention/window", window),
     ROW("embed/table", embed),
     ROW("feedforward/gelu", gelu),
