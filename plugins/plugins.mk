@@ -36,6 +36,10 @@ pkglib_LTLIBRARIES += plugins/attention_gau.la
 plugins_attention_gau_la_SOURCES = plugins/attention/gau/gau.c plugins/attention/gau/gau_kernel.h
 plugins_attention_gau_la_LDFLAGS = $(plugin_ldflags)
 
+pkglib_LTLIBRARIES += plugins/norm_batch.la
+plugins_norm_batch_la_SOURCES = plugins/norm/batch/batch.c plugins/norm/batch/batch_kernel.h
+plugins_norm_batch_la_LDFLAGS = $(plugin_ldflags)
+
 pkglib_LTLIBRARIES += plugins/attention_synthesizer_mixture.la
 plugins_attention_synthesizer_mixture_la_SOURCES = plugins/attention/synthesizer_mixture/synthesizer_mixture.c \
   plugins/attention/synthesizer_mixture/synthesizer_mixture_kernel.h

@@ -55,6 +55,7 @@ static const oracle oracles[] = {
     ROW("linear/projection", projection),
     ROW("loss/cross_entropy", cross_entropy),
     ROW("merge/attention", merge),
+    ROW("norm/batch", batch_norm),
     ROW("norm/layer", layer_norm),
     ROW("norm/rms", rms_norm),
     ROW("position/rope", rope),
