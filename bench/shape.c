@@ -18,6 +18,7 @@ static const struct standard {
 } standards[] = {
     {'B', 1, ""},  {'T', 2048, ""}, {'S', 1, "T"}, {'H', 8, ""}, {'G', 1, "H"},   {'D', 64, ""},
     {'E', 1, "D"}, {'M', 1, "HD"},  {'N', 1, "M"}, {'F', 4, "M"}, {'V', 256, ""},
+    {'C', 1, "T"}, {'W', 1, "H"},   {'J', 16, ""}, {'A', 64, ""}, {'U', 32, ""},
 };
 #define STANDARDS (sizeof standards / sizeof *standards)
 #define UNKNOWN 64 /* an axis that only its plugin knows */

@@ -48,6 +48,8 @@ static const char *const axis_names[HEED_AXES] = {
     ['G' - 'A'] = "key/value heads", ['D' - 'A'] = "head width", ['E' - 'A'] = "value width",
     ['M' - 'A'] = "model width", ['N' - 'A'] = "output width", ['F' - 'A'] = "hidden width",
     ['K' - 'A'] = "buckets", ['P' - 'A'] = "distances", ['V' - 'A'] = "vocabulary",
+    ['C' - 'A'] = "longest sequence", ['W' - 'A'] = "heads of the weights", ['Q' - 'A'] = "heads of the shares",
+    ['J' - 'A'] = "rank", ['A' - 'A'] = "positions of a run", ['U' - 'A'] = "runs",
 };
 
 static const heed_port *port_at(const heed_op *op, uint32_t i) { return (const heed_port *)op->ports.data + i; }

@@ -47,7 +47,8 @@ static int32_t attention_input(stack_builder *b, const char *prefix, const stack
     while (which < STACK_PROJECTED && strcmp(p->name, projected[which])) which++;
     if (which < STACK_PROJECTED && over_time && a->count > 2) {
         snprintf(name, sizeof name, "%s%s.weight", prefix, p->name);
-        *bound = !optional || stack_weights_has(b, name); /* an optional one is made where the file has its weights */
+        /* an optional one is made where the file has its weights, and where weights are made */
+        *bound = !optional || b->make || stack_weights_has(b, name);
         if (!*bound) return HEED_OK;
         for (int i = 2; i < a->count; i++) {
             dim[i - 2] = axis[a->letter[i] - 'A'];
@@ -103,6 +104,7 @@ static int32_t build_attention(stack_builder *b, const char *prefix, int64_t lay
     HEED_AXIS(axis, 'G') = number[STACK_KV_HEADS];
     HEED_AXIS(axis, 'D') = HEED_AXIS(axis, 'E') = number[STACK_HEAD_WIDTH];
     HEED_AXIS(axis, 'V') = number[STACK_VOCAB];
+    if (b->make) HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
     snprintf(name, sizeof name, "%sattention.", prefix);
     TRY(stack_weights_open(b, t->op[item], name, axis, &i));
     TRY(remember(b, i, &memory));

@@ -3,7 +3,7 @@ kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/flash.h plugins/kit/flash_bf16.h plugins/kit/flash_cost.h plugins/kit/flash_few.h plugins/kit/flash_many.h \
   plugins/kit/flash_mask.h plugins/kit/flash_scores.h plugins/kit/flash_op.h plugins/kit/flash_relative.h plugins/kit/flash_span.h plugins/kit/flash_task.h plugins/kit/flash_type.h plugins/kit/gemm.h plugins/kit/half.h \
   plugins/kit/load.h plugins/kit/math.h plugins/kit/names.h plugins/kit/next.h plugins/kit/plugin.h plugins/kit/reduce.h \
-  plugins/kit/score.h plugins/kit/sleef.h plugins/kit/vec_avx2.h plugins/kit/vec_avx512.h plugins/kit/vec_neon.h plugins/kit/vec_scalar.h plugins/kit/vr.h
+  plugins/kit/score.h plugins/kit/score_product.h plugins/kit/sleef.h plugins/kit/synthesizer.h plugins/kit/vec_avx2.h plugins/kit/vec_avx512.h plugins/kit/vec_neon.h plugins/kit/vec_scalar.h plugins/kit/vr.h
 pkgconfig_DATA += plugins/heed-plugin.pc
 
 # What heed new begins with.
@@ -27,6 +27,38 @@ plugins_attention_transformer_xl_la_SOURCES = plugins/attention/transformer_xl/t
   plugins/attention/transformer_xl/transformer_xl_kernel.h
 plugins_attention_transformer_xl_la_LDFLAGS = $(plugin_ldflags)
 plugins_attention_transformer_xl_la_LIBADD = $(SLEEF_LIBS)
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_random.la
+plugins_attention_synthesizer_random_la_SOURCES = plugins/attention/synthesizer_random/synthesizer_random.c \
+  plugins/attention/synthesizer_random/synthesizer_random_kernel.h
+plugins_attention_synthesizer_random_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_factorized_random.la
+plugins_attention_synthesizer_factorized_random_la_SOURCES = plugins/attention/synthesizer_factorized_random/synthesizer_factorized_random.c \
+  plugins/attention/synthesizer_factorized_random/synthesizer_factorized_random_kernel.h
+plugins_attention_synthesizer_factorized_random_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_dense.la
+plugins_attention_synthesizer_dense_la_SOURCES = plugins/attention/synthesizer_dense/synthesizer_dense.c \
+  plugins/attention/synthesizer_dense/synthesizer_dense_kernel.h
+plugins_attention_synthesizer_dense_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_factorized_dense.la
+plugins_attention_synthesizer_factorized_dense_la_SOURCES = plugins/attention/synthesizer_factorized_dense/synthesizer_factorized_dense.c \
+  plugins/attention/synthesizer_factorized_dense/synthesizer_factorized_dense_kernel.h
+plugins_attention_synthesizer_factorized_dense_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_gau.la
+plugins_attention_gau_la_SOURCES = plugins/attention/gau/gau.c plugins/attention/gau/gau_kernel.h
+plugins_attention_gau_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/norm_batch.la
+plugins_norm_batch_la_SOURCES = plugins/norm/batch/batch.c plugins/norm/batch/batch_kernel.h
+plugins_norm_batch_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_mixture.la
+plugins_attention_synthesizer_mixture_la_SOURCES = plugins/attention/synthesizer_mixture/synthesizer_mixture.c \
+  plugins/attention/synthesizer_mixture/synthesizer_mixture_kernel.h
+plugins_attention_synthesizer_mixture_la_LDFLAGS = $(plugin_ldflags)
 
 pkglib_LTLIBRARIES += plugins/merge_attention.la
 plugins_merge_attention_la_SOURCES = plugins/merge/attention/attention.c plugins/merge/attention/attention_kernel.h

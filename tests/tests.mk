@@ -17,7 +17,7 @@ op_harness = $(call_sources) tests/lib/harness.c tests/lib/harness.h
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack tests/test_variants \
-  tests/test_shaw tests/test_transformer_xl
+  tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
 plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh
 test_scripts = tests/test_commands.sh tests/test_check.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
@@ -130,6 +130,16 @@ tests_test_model_SOURCES = tests/test_model.c $(op_harness)
 tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
+
+tests_test_synthesizer_SOURCES = tests/test_synthesizer.c $(op_harness)
+tests_test_synthesizer_CPPFLAGS = $(test_cppflags)
+tests_test_synthesizer_CFLAGS = $(test_cflags)
+tests_test_synthesizer_LDADD = $(test_libs)
+
+tests_test_variant_stack_SOURCES = tests/test_variant_stack.c
+tests_test_variant_stack_CPPFLAGS = $(test_cppflags)
+tests_test_variant_stack_CFLAGS = $(test_cflags)
+tests_test_variant_stack_LDADD = $(test_libs)
 
 tests_test_variants_SOURCES = tests/test_variants.c $(op_harness)
 tests_test_variants_CPPFLAGS = $(test_cppflags)

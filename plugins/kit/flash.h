@@ -66,6 +66,27 @@
 #define FLASH_CHANGES(f, r, start, keys) 1
 #endif
 
+/* Writes the scores of keys [from, to) of a block x for rows [row, row + rows), in log2 units, where FLASH_FILLS. Those of
+ * masked keys may be anything. */
+#ifndef FLASH_FILLS
+#define FLASH_FILLS(f) ((f)->k == NULL)
+#endif
+#ifndef FLASH_FILL
+#define FLASH_FILL(f, r, x, P, ks, rs, from, to, row, rows) KIT(flash_fill)(f, r, x, P, ks, rs, from, to, row, rows)
+#endif
+
+/* 1: a weight is relu(score)^2, the score in units of 1, not log2; there are no maxima and no sums, and what FLASH_FACTORS
+ * writes for each row, inverse[16 r->groups], takes the place of 1 / sum. */
+#ifndef FLASH_SQUARED_RELU
+#define FLASH_SQUARED_RELU 0
+#define FLASH_FACTORS(f, r, inverse) ((void)0)
+#endif
+
+/* Changes what comes out: y[l] is row i + l, channels [e, e + n). */
+#ifndef FLASH_OUTPUT
+#define FLASH_OUTPUT(f, r, i, e, y, n) ((void)0)
+#endif
+
 /* A tile of rows begins: r->Q is there, and may be changed; r->own is there, with anything in it. FLASH_BEGIN(f, r). */
 #ifndef FLASH_BEGIN
 #define FLASH_BEGIN(f, r) ((void)0)
@@ -132,12 +153,30 @@ KIT_INLINE void KIT(flash_links)(const int n, const int nv, const int masked, vr
     }
 }
 
+/* Weights of n registers of scores, the log2 unit's maximum being max, and of a vector. */
+KIT_INLINE void KIT(flash_weight_each)(const int n, vr *w, vr max)
+{
+    if (FLASH_SQUARED_RELU) {
+        KIT_UNROLL for (int i = 0; i < n; i++) w[i] = vr_max(vr_set(0.0f), w[i]); /* a NaN stays */
+        KIT_UNROLL for (int i = 0; i < n; i++) w[i] = vr_mul(w[i], w[i]);
+        return;
+    }
+    KIT_UNROLL for (int i = 0; i < n; i++) w[i] = vr_sub(w[i], max);
+    vr_exp2_each(n, w, w);
+}
+KIT_INLINE vf KIT(flash_weight)(vf x, vf max)
+{
+    if (!FLASH_SQUARED_RELU) return v_exp2(v_sub(x, max));
+    x = v_max(v_set(0.0f), x);
+    return v_mul(x, x);
+}
+
 /* The rows' maxima after this block, and what the sums and outputs so far are worth. */
 KIT_INLINE void KIT(flash_raise)(kit_flash_rows *r)
 {
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
         const vf before = v_load(r->max + i), max = v_max(before, v_load(r->block_max + i));
-        v_store(r->alpha + i, v_exp2(v_sub(before, max)));
+        v_store(r->alpha + i, FLASH_SQUARED_RELU ? v_set(1.0f) : v_exp2(v_sub(before, max)));
         v_store(r->max + i, max);
     }
 }
@@ -171,6 +210,11 @@ KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT
 #include <heed/kit/flash_cost.h>
 #include <heed/kit/flash_op.h>
 #undef FLASH_RANGE
+#undef FLASH_FILLS
+#undef FLASH_FILL
+#undef FLASH_SQUARED_RELU
+#undef FLASH_FACTORS
+#undef FLASH_OUTPUT
 #undef FLASH_PER_HEAD
 #undef FLASH_CELL
 #undef FLASH_CELLS

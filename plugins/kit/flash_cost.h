@@ -55,12 +55,13 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     kit_flash_sizes(f);
     if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
     if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data))) f->documents = NULL;
-    double pairs = 0, cells = 0, keys = 0;
+    double pairs = 0, cells = 0, keys = 0, longest = 0;
     const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0, times = FLASH_PER_HEAD ? 1 : f->G;
     for (int64_t b = 0; b < f->B; b++) {
         const uint8_t sorted = f->documents ? (uint8_t)kit_flash_rising(f, b) : 0;
         f->sorted = &sorted, f->batch0 = b;
         keys += (double)kit_flash_valid(f, b);
+        longest = (double)kit_flash_valid(f, b) > longest ? (double)kit_flash_valid(f, b) : longest;
         for (int64_t g = 0; g < groups; g++)
             for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
                 const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
@@ -70,11 +71,13 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
         f->sorted = NULL;
     }
     pairs *= (double)times, cells *= (double)times;
-    const double width = (double)(f->D + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
+    const double width = (double)((f->k ? f->D : 0) + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
+    const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0, k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
+    const double values = (double)(f->G / f->share);
     c->flops = 2 * pairs * width;
-    c->bytes = moved * ((double)f->D * (double)kit_width(f->q->dtype) + (double)f->E * 4) +
-               keys * (double)f->G * width * (double)kit_width(f->k->dtype);
-    c->state_bytes = 4 * (double)f->G * width;
+    c->bytes = moved * (q + (double)f->E * 4) + (f->k_by_position ? longest : keys) * (double)f->G * k +
+               keys * values * (double)(f->E * kit_width(f->v->dtype));
+    c->state_bytes = 4 * (double)f->G * (double)kit_flash_kept(f) + 4 * values * (double)f->E;
     c->receptive_field = (double)f->S;
     if (!HEED_HAS(c, algorithm)) return;
     c->executed = 2 * cells * width;

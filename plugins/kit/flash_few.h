@@ -103,7 +103,7 @@ static void KIT(flash_few_weigh)(kit_flash_rows *r, int row, int from, int to, i
             v_store(p, v_set(-1.0f));
             continue;
         }
-        vf x = v_load(p), e = v_exp2(v_sub(x, max)), w = e;
+        vf x = v_load(p), e = KIT(flash_weight)(x, max), w = e;
         if (masked) {
             const vm dead = KIT(flash_hole)(x), live = KIT(flash_keys_live)(r, row, k);
             w = holes ? v_select(dead, v_set(-1.0f), e) : v_select(live, e, v_set(-1.0f));
@@ -127,8 +127,9 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     for (int g = 0; g < r->groups; g++) masked |= !kit_flash_clean(&r->span[g], from, to);
     if (masked) kit_flash_lower(r, x->start);
     const int wide = FLASH_WIDE * VR_LANES, last = (to + wide - 1) / wide * wide;
+    if (FLASH_FILLS(f)) FLASH_FILL(f, r, x, P, 1, KIT_FLASH_KEYS, from, to < x->keys ? to : x->keys, 0, r->rows);
     int calls = 0;
-    for (int k = from / wide * wide; k < last; k += wide)
+    for (int k = from / wide * wide; !FLASH_FILLS(f) && k < last; k += wide)
         for (int c = 0, row = kit_flash_idle(r, k, k + wide) ? r->rows : 0, n = FLASH_N; n > 0; c++, n /= 2)
             for (; row + n <= r->rows; row += n, calls++)
                 KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k,

@@ -144,11 +144,15 @@ KIT_INLINE KIT(flash_strips) KIT(flash_strips_of)(int first, int last)
 
 /* ---- the steps of a block ---- */
 
-/* S, and its maxima in `max`. A strip's keys stay near while the next strip passes. */
+/* S, and its maxima in `max`, unless it is filled. A strip's keys stay near while the next strip passes. */
 static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
                              float *P, float *max)
 {
-    for (int n = 0; n < runs->n; n++) {
+    for (int n = 0; FLASH_FILLS(f) && n < runs->n; n++)
+        FLASH_FILL(f, r, x, P, KIT_FLASH_ROWS, 1, runs->at[n].from,
+                        runs->at[n].to < x->keys ? runs->at[n].to : x->keys, runs->at[n].first * VR_LANES,
+                        (runs->at[n].last - runs->at[n].first) * VR_LANES);
+    for (int n = 0; !FLASH_FILLS(f) && n < runs->n; n++) {
         const KIT(flash_strips) s = KIT(flash_strips_of)(runs->at[n].first, runs->at[n].last);
         const float *K = x->K + runs->at[n].from * x->ldk;
         float *p = P + runs->at[n].from * KIT_FLASH_ROWS;
@@ -190,11 +194,11 @@ static void KIT(flash_weigh_clean)(int from, int to, float *P, const float *max,
             for (int k = from; k < to; k += KIT_FLASH_CELL) {
                 float *p = P + (k + l) * KIT_FLASH_ROWS + row;
                 vr w[N];
-                KIT_UNROLL for (int i = 0; i < N; i++) w[i] = vr_sub(vr_load(p + i * KIT_FLASH_ROWS), m);
-                vr_exp2_each(N, w, w);
+                KIT_UNROLL for (int i = 0; i < N; i++) w[i] = vr_load(p + i * KIT_FLASH_ROWS);
+                KIT(flash_weight_each)(N, w, m);
                 KIT_UNROLL for (int i = 0; i < N; i++) {
                     vr_store(p + i * KIT_FLASH_ROWS, w[i]);
-                    total[i] = vr_add(total[i], w[i]);
+                    if (!FLASH_SQUARED_RELU) total[i] = vr_add(total[i], w[i]);
                 }
             }
             KIT_UNROLL for (int i = 0; i < N; i++) vr_store(sum[l + i] + row, total[i]);
@@ -209,7 +213,7 @@ static void KIT(flash_weigh_masked)(const kit_flash_rows *r, int row, int holes,
     const vf max = v_load(r->max + row), none = v_set(-1.0f);
     for (int k = from; k < to; k++) {
         float *p = P + k * KIT_FLASH_ROWS, *total = sum[k % KIT_FLASH_CELL];
-        const vf x = v_load(p), w = v_exp2(v_sub(x, max));
+        const vf x = v_load(p), w = KIT(flash_weight)(x, max);
         const vf left = holes ? v_select(KIT(flash_hole)(x), none, w)
                               : v_select(KIT(flash_rows_live)(r, row, k), w, none);
         v_store(p, left);
@@ -274,7 +278,7 @@ static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
 {
     const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r, x->start, x->keys);
     KIT(flash_runs) runs;
-    int clean = !rescores;
+    int clean = !rescores && !FLASH_FILLS(f);
     float early[KIT_FLASH_ROWS]; /* maxima that the mask, or what else changes the scores, makes void */
     for (int g = 0; g < r->groups; g++) clean &= kit_flash_clean(&r->span[g], r->span[g].begin, r->span[g].end);
     if (!clean) kit_flash_lower(r, x->start);

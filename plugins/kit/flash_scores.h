@@ -67,6 +67,29 @@ static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, floa
     }
 }
 
+/* Keys [from, to) of a block and rows [row, row + rows), as score ops get them. */
+KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_rows *r, const KIT(flash_keys) *x, float *P, int ks,
+                                           int rs, int from, int to, int row, int rows)
+{
+    const int64_t key_row = rs == 1 ? x->ldk : 1, key_step = rs == 1 ? 1 : KIT_FLASH_KEYS;
+    return (heed_score_tile){.size = sizeof(heed_score_tile), .flags = f->group == 1 ? HEED_TILE_CONSECUTIVE : 0,
+                             .s = P + from * ks + row * rs, .key_stride = ks, .row_stride = rs, .keys = to - from,
+                             .rows = r->rows - row < rows ? r->rows - row : rows, .first_key = x->start + from,
+                             .position = r->position + row, .head = r->head + row, .query = r->Q + row,
+                             .query_stride = KIT_FLASH_ROWS, .batch = r->batch, .unit = (float)KIT_LOG2E,
+                             .query_unit = (float)((double)f->scale * KIT_LOG2E),
+                             .key = f->k ? x->K + from * key_row : NULL, .key_row = key_row, .key_step = key_step,
+                             .width = f->D};
+}
+
+/* Their scores, by f->fill. */
+static __attribute__((unused)) void KIT(flash_fill)(const kit_flash *f, const kit_flash_rows *r, const KIT(flash_keys) *x, float *P, int ks, int rs,
+                            int from, int to, int row, int rows)
+{
+    const heed_score_tile tile = KIT(flash_tile)(f, r, x, P, ks, rs, from, to, row, rows);
+    f->fill->tile(f->fill_instance, &tile);
+}
+
 /* All that changes the scores of a block of `keys` keys, of which P has `padded`. */
 static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
                                int keys, int padded)
@@ -84,7 +107,8 @@ static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, floa
         heed_score_tile tile = {.size = sizeof tile, .flags = f->group == 1 ? HEED_TILE_CONSECUTIVE : 0, .s = P,
                                 .key_stride = ks, .row_stride = rs, .keys = keys, .rows = r->rows, .first_key = start,
                                 .position = r->position, .head = r->head, .query = r->Q,
-                                .query_stride = KIT_FLASH_ROWS, .batch = r->batch, .unit = (float)KIT_LOG2E};
+                                .query_stride = KIT_FLASH_ROWS, .batch = r->batch, .unit = (float)KIT_LOG2E,
+                                .query_unit = (float)((double)f->scale * KIT_LOG2E), .width = f->D};
         f->score->tile(f->score_instance, &tile);
     }
     FLASH_SCORES(f, r, P, ks, rs, start, keys, padded);

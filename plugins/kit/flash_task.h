@@ -14,7 +14,10 @@ static void kit_flash_sizes(kit_flash *f)
 {
     const int64_t *axis = f->call->axis;
     f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
-    f->G = HEED_AXIS(axis, 'G'), f->D = HEED_AXIS(axis, 'D'), f->E = HEED_AXIS(axis, 'E');
+    f->G = HEED_AXIS(axis, 'G'), f->D = f->q ? f->q->dim[3] : 0, f->E = HEED_AXIS(axis, 'E');
+    if (f->S < 0) f->S = f->T; /* an op for which they are one axis */
+    if (f->G < 0) f->G = f->H;
+    f->share = f->per_head && f->G > 0 && f->G <= f->H ? f->H / f->G : 1, f->G *= f->share;
     f->group = f->G ? f->H / f->G : 1;
     f->rows = f->T * f->group;
     const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
@@ -23,6 +26,9 @@ static void kit_flash_sizes(kit_flash *f)
     f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
 }
+
+/* Floats of a key that a state remembers. */
+KIT_INLINE int64_t kit_flash_kept(const kit_flash *f) { return f->k && !f->k_by_position ? f->D : 0; }
 
 /* A key that a row of any group of heads sees, though its page was taken back; -1: there is none. */
 static int64_t kit_flash_gone(const kit_flash *f, int64_t b, int64_t row)
@@ -44,12 +50,12 @@ static int32_t kit_flash_setup(kit_flash *f)
     const heed_sink *sink = f->call->sink;
     kit_flash_sizes(f);
     if (f->H > 0 && (f->G == 0 || f->H % f->G != 0))
-        return kit_fail(sink, HEED_E_SHAPE, "q has %lld heads (axis H), which is no multiple of k's %lld (axis G)",
-                        (long long)f->H, (long long)f->G);
+        return kit_fail(sink, HEED_E_SHAPE, "there are %lld heads (axis H), which is no multiple of the values' %lld (axis G)",
+                        (long long)f->H, (long long)(f->G / f->share));
     for (int64_t b = 0; f->key_lengths && b < f->B; b++)
         if (kit_flash_valid(f, b) < 0 || kit_flash_valid(f, b) > f->S)
-            return kit_fail(sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but k has %lld keys", (long long)b,
-                            (long long)kit_flash_valid(f, b), (long long)f->S);
+            return kit_fail(sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but %s has %lld keys", (long long)b,
+                            (long long)kit_flash_valid(f, b), f->k && !f->k_by_position ? "k" : "v", (long long)f->S);
     if (f->call->state && (f->documents || f->bias))
         return kit_fail(sink, HEED_E_UNSUPPORTED, "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
@@ -127,25 +133,26 @@ static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype
 static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few, int how,
                                         float *KR, float *VR)
 {
+    const int64_t D = kit_flash_kept(f);
     KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
     if (f->call->state) {
         const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
-        x.K = page + g * KIT_FLASH_KEYS * f->D;
-        x.V = page + f->G * KIT_FLASH_KEYS * f->D + g * KIT_FLASH_KEYS * f->E;
-        if (few) x.K = KIT(flash_turn)((const char *)x.K, f->D * (int64_t)sizeof(float), HEED_F32, 1, keys, f->D, KR);
+        x.K = page + g / f->share * KIT_FLASH_KEYS * D;
+        x.V = page + f->G / f->share * KIT_FLASH_KEYS * D + g / f->share * KIT_FLASH_KEYS * f->E;
+        if (few && D) x.K = KIT(flash_turn)((const char *)x.K, D * (int64_t)sizeof(float), HEED_F32, 1, keys, D, KR);
         if (few && f->E % 16) {
             const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
                                    .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
             x.V = KIT(flash_pack)(&v, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
         }
-        return x;
+        if (!f->k_by_position) return x;
     }
-    const int64_t at[3] = {b, start, g};
+    const int64_t at[3] = {f->k_by_position ? 0 : b, start, f->k_by_position ? g : g / f->share};
     const int how_V = how == FLASH_READ_ONCE && FLASH_N < 8 ? FLASH_READ_OFTEN : how; /* a line four times and more */
-    if (few) x.K = KIT(flash_turn)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype), f->k->dtype,
-                                   f->k->stride[3], keys, f->D, KR);
-    else x.K = KIT(flash_pack)(f->k, b, g, start, keys, f->D, how, KR, &x.ldk);
-    x.V = KIT(flash_pack)(f->v, b, g, start, keys, f->E, how_V, VR, &x.ldv);
+    if (f->k && few) x.K = KIT(flash_turn)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype), f->k->dtype,
+                                           f->k->stride[3], keys, f->D, KR);
+    else if (f->k) x.K = KIT(flash_pack)(f->k, at[0], at[2], start, keys, f->D, how, KR, &x.ldk);
+    if (!f->call->state) x.V = KIT(flash_pack)(f->v, b, g / f->share, start, keys, f->E, how_V, VR, &x.ldv);
     return x;
 }
 
@@ -158,18 +165,18 @@ KIT_INLINE kit_flash_next KIT(flash_rows_ahead)(const char *at, int64_t stride, 
 /* The block that begins at `start`, if there is one; of the last, a whole block's keys. */
 static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t end, KIT(flash_keys) *x)
 {
+    const int64_t last = f->S - KIT_FLASH_KEYS, from = start < last ? start : last > 0 ? last : 0;
+    const int64_t D = kit_flash_kept(f), v = g / f->share, at[3] = {b, from, v};
     x->next_K = x->next_V = (kit_flash_next){{NULL, 0}, 0};
     if (start >= end) return;
     if (f->call->state) {
-        const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS], *V = K + KIT_FLASH_KEYS * (f->G * f->D + g * f->E);
-        K += KIT_FLASH_KEYS * g * f->D;
-        x->next_K = KIT(flash_rows_ahead)((const char *)K, f->D, f->D, HEED_F32);
-        x->next_V = KIT(flash_rows_ahead)((const char *)V, f->E, f->E, HEED_F32);
-        return;
+        const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS], *V = K + f->G / f->share * KIT_FLASH_KEYS * D;
+        if (D) x->next_K = KIT(flash_rows_ahead)((const char *)(K + v * KIT_FLASH_KEYS * D), D, D, HEED_F32);
+        x->next_V = KIT(flash_rows_ahead)((const char *)(V + v * KIT_FLASH_KEYS * f->E), f->E, f->E, HEED_F32);
+    } else {
+        if (D) x->next_K = KIT(flash_rows_ahead)(kit_at(f->k, at, 3), f->k->stride[1], D, f->k->dtype);
+        x->next_V = KIT(flash_rows_ahead)(kit_at(f->v, at, 3), f->v->stride[1], f->E, f->v->dtype);
     }
-    const int64_t last = f->S - KIT_FLASH_KEYS, at[3] = {b, start < last ? start : last > 0 ? last : 0, g};
-    x->next_K = KIT(flash_rows_ahead)(kit_at(f->k, at, 3), f->k->stride[1], f->D, f->k->dtype);
-    x->next_V = KIT(flash_rows_ahead)(kit_at(f->v, at, 3), f->v->stride[1], f->E, f->v->dtype);
 }
 
 /* ---- rows ---- */
@@ -179,15 +186,16 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
 {
     const char *from[KIT_FLASH_ROWS];
     const heed_tensor *q = f->q;
-    const int64_t step = q->stride[3] * kit_width(q->dtype), D = f->D, origin = kit_flash_origin(f, r->batch);
+    const int64_t step = q ? q->stride[3] * kit_width(q->dtype) : 0, D = f->D, origin = kit_flash_origin(f, r->batch);
     const int lanes = KIT_FLASH_CELL * (r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL);
     const float scale = (float)((double)f->scale * KIT_LOG2E);
     kit_flash_pages pages = {0, 0, 0};
     int64_t t = r->row0 / f->group, inner = r->row0 % f->group;
     for (int i = 0; i < lanes; i++) {
-        const int64_t h = g * f->group + inner, place[3] = {r->batch, t, h};
-        from[i] = kit_at(q, place, 3);
-        for (int64_t ahead = 0; q->stride[3] == 1 && ahead < D * step; ahead += 64) __builtin_prefetch(from[i] + ahead);
+        const int64_t h = g * f->group + inner;
+        const int64_t place[3] = {f->q_by_position ? 0 : r->batch, f->q_by_position ? origin + t : t, h};
+        from[i] = q ? kit_at(q, place, 3) : NULL;
+        for (int64_t ahead = 0; ahead < D * step && q->stride[3] == 1; ahead += 64) __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
         if (!FLASH_PER_HEAD && i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
         else r->live[i] = kit_flash_live_keys(f, r->batch, t, h, origin + t, &pages);
@@ -232,6 +240,7 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
         const vf ln = v_fma(v_load(r->max + i), v_set((float)KIT_LN2), v_log(sum));
         v_store(lse + i, v_select(empty, v_set(-INFINITY), ln));
     }
+    FLASH_FACTORS(f, r, inverse);
     for (int i = 0; i < r->rows; i++) {
         const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
         to[i] = kit_at(f->out, at, 3);
@@ -250,6 +259,7 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
                     y[l] = v_mul(v_load(r->O + (e + (l < m ? l : 0)) * KIT_FLASH_ROWS + i), v_load(inverse + i));
                 v_transpose(y);
             }
+            FLASH_OUTPUT(f, r, i, e, y, m);
             if (plain && m == 16 && i + 16 <= r->rows)
                 KIT_UNROLL for (int l = 0; l < 16; l++) v_store((float *)to[i + l] + e, y[l]);
             else for (int l = 0; l < 16 && i + l < r->rows; l++)
@@ -313,17 +323,17 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
     }
 }
 
-/* New keys and values into the pages: tile = (sequence, group). */
+/* New keys, if they are remembered, and values into the pages: tile = (sequence, head of values). */
 static void KIT(flash_append)(void *arg, int64_t tile, uint32_t lane)
 {
     (void)lane;
     const kit_flash *f = arg;
-    const int64_t b = tile / f->G, g = tile % f->G, past = kit_flash_past(f, b);
+    const int64_t G = f->G / f->share, b = tile / G, g = tile % G, past = kit_flash_past(f, b), D = kit_flash_kept(f);
     for (int64_t s = 0; s < f->S; s++) {
         const int64_t at[3] = {b, s, g}, n = (past + s) % KIT_FLASH_KEYS;
         float *page = f->call->state[b]->page[(past + s) / KIT_FLASH_KEYS];
-        kit_read_row(page + (g * KIT_FLASH_KEYS + n) * f->D, kit_at(f->k, at, 3), f->k->dtype, f->k->stride[3], f->D);
-        kit_read_row(page + f->G * KIT_FLASH_KEYS * f->D + (g * KIT_FLASH_KEYS + n) * f->E, kit_at(f->v, at, 3),
+        if (D) kit_read_row(page + (g * KIT_FLASH_KEYS + n) * D, kit_at(f->k, at, 3), f->k->dtype, f->k->stride[3], D);
+        kit_read_row(page + G * KIT_FLASH_KEYS * D + (g * KIT_FLASH_KEYS + n) * f->E, kit_at(f->v, at, 3),
                      f->v->dtype, f->v->stride[3], f->E);
     }
 }
@@ -332,7 +342,7 @@ static int32_t KIT(flash_run)(kit_flash *f)
 {
     const heed_host *host = f->call->host;
     if (f->call->state && f->S > 0) {
-        int32_t failed = host->parallel_for(host, f->B * f->G, KIT(flash_append), f);
+        int32_t failed = host->parallel_for(host, f->B * f->G / f->share, KIT(flash_append), f);
         if (failed) return failed;
     }
     return host->parallel_for(host, f->B * f->G * f->tasks, KIT(flash_task), f);

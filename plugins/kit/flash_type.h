@@ -18,18 +18,22 @@
 /* One call, set up by kit_flash_setup; read-only while tiles run. */
 typedef struct kit_flash {
     const heed_call *call;
-    const heed_tensor *q, *k, *v, *out, *lse;                /* lse may be NULL, and so may the following */
+    const heed_tensor *q, *k, *v, *out, *lse;                /* k NULL: scores are filled, q may be NULL too */
     const heed_tensor *key_lengths;                          /* [B] */
     const heed_tensor *documents, *query_documents;          /* [B, S], [B, T] */
     const heed_tensor *bias;                                 /* [B, H, T, S], added to the scores */
     const heed_tensor *sink_logits;                          /* [H], each a key without a value */
-    const heed_score *score;                                 /* changes the scores, or NULL */
-    const void *score_instance;
+    const heed_score *score, *fill;                          /* changes the scores; writes them, where k is NULL; or NULL */
+    const void *score_instance, *fill_instance;
     const void *variant;                                     /* what the variant keeps, for hooks */
     float scale;                                             /* of q k, without log2 e */
     float softcap;                                           /* 0 = none */
+    int q_by_position, k_by_position; /* a row of q or k belongs to a position, whatever the sequence: q and k are weights
+                                       * [1, positions, H, D], and no state remembers such keys */
+    int per_head;           /* each head is a group of its own, though some share values */
     int64_t B, T, S, H, G, D, E;
     int64_t group;          /* H / G: query heads that share keys and values; row n = query n / group, head n % group */
+    int64_t share;          /* groups that share a head of values: 1, unless per_head */
     int64_t rows;           /* T group: of a group of heads */
     int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
     int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */

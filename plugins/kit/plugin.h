@@ -45,8 +45,10 @@
 #endif
 #define KIT_FORWARD_ROW_(path, needs) {sizeof(heed_path), 0, needs, #path, forward_##path, NULL}
 #define KIT_EXTENSION_ROW_(path, needs) {sizeof(heed_path), 0, needs, #path, NULL, extension_##path}
+#define KIT_BOTH_ROW_(path, needs) {sizeof(heed_path), 0, needs, #path, forward_##path, extension_##path}
 #define KIT_PATHS_FORWARD KIT_EACH_PATH(KIT_FORWARD_ROW_)     /* functions forward_<path>   */
 #define KIT_PATHS_EXTENSION KIT_EACH_PATH(KIT_EXTENSION_ROW_) /* functions extension_<path> */
+#define KIT_PATHS_BOTH KIT_EACH_PATH(KIT_BOTH_ROW_)
 
 /* An op's get_extension that has heed.cost/1 and nothing else, from its cost function. */
 #define KIT_COST(name, function)                                                                                      \

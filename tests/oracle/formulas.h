@@ -331,3 +331,140 @@ static void OF(cross_entropy)(const oracle_call *c)
         nll[r] = MATH(log)(sum) + max - logits[r * V + (int64_t)targets[r]];
     }
 }
+
+/* ---- synthesizers, arXiv 2005.00743: softmax over logits of (query t at position `at`, head h, position j) ---- */
+
+typedef REAL OF(logit)(const oracle_call *c, int64_t b, int64_t t, int64_t at, int64_t h, int64_t j);
+
+/* out = softmax(logits) v over the sequence itself; key j is token j, and head h has the values of h / (H / G). */
+static void OF(synthesizer)(const oracle_call *c, OF(logit) *logit)
+{
+    const REAL *v = OF(get)(c, "v"), *lengths = OF(get)(c, "key_lengths"), *documents = OF(get)(c, "documents");
+    REAL *out = OF(get)(c, "out"), *lse = OF(get)(c, "lse");
+    const int64_t B = AXIS('B'), T = AXIS('T'), H = AXIS('H'), G = AXIS('G'), E = AXIS('E');
+    const int alibi = c->position && strcmp(c->position, "position/alibi") == 0;
+    REAL *s = malloc(sizeof *s * (size_t)(T + 1));
+    for (int64_t row = 0; row < B * T * H; row++) {
+        const int64_t h = row % H, t = row / H % T, b = row / H / T, valid = lengths ? (int64_t)lengths[b] : T;
+        const int64_t at = oracle_position(c, valid, t);
+        int64_t low = 1;
+        while (2 * low <= H) low *= 2;
+        const double slope = exp2(h < low ? -8.0 * (double)(h + 1) / (double)low : -4.0 * (double)(2 * (h - low) + 1) / (double)low);
+        REAL max = -INFINITY, sum = 0, *y = out + row * E;
+        for (int64_t j = 0; j < T; j++) {
+            const int live = OF(live)(c, documents, NULL, b, t, at, valid, j);
+            s[j] = live ? logit(c, b, t, at, h, j) + (alibi ? (REAL)slope * (REAL)(j - at) : 0) : -INFINITY;
+            if (s[j] > max || s[j] != s[j]) max = s[j];
+        }
+        for (int64_t e = 0; e < E; e++) y[e] = 0;
+        for (int64_t j = 0; j < T; j++) {
+            if (s[j] == -INFINITY) continue;
+            const REAL w = MATH(exp)(s[j] - max), *value = v + ((b * T + j) * G + h / (H / G)) * E;
+            sum += w;
+            for (int64_t e = 0; e < E; e++) y[e] += w * value[e];
+        }
+        for (int64_t e = 0; e < E; e++) y[e] = sum == 0 ? 0 : y[e] / sum;
+        if (lse) lse[row] = sum == 0 ? -INFINITY : max + MATH(log)(sum);
+    }
+    free(s);
+}
+
+/* Section 3.2: R_ij of head h, a table */
+static REAL OF(random_logit)(const oracle_call *c, int64_t b, int64_t t, int64_t at, int64_t h, int64_t j)
+{
+    const int64_t C = AXIS('C');
+    (void)b, (void)t;
+    return OF(get)(c, "table")[(h * C + at) * C + j];
+}
+static void OF(synthesizer_random)(const oracle_call *c) { OF(synthesizer)(c, OF(random_logit)); }
+
+/* Section 3.2.1: R = rows columns^T */
+static REAL OF(factorized_random_logit)(const oracle_call *c, int64_t b, int64_t t, int64_t at, int64_t h, int64_t j)
+{
+    const int64_t C = AXIS('C'), R = AXIS('J');
+    const REAL *rows = OF(get)(c, "rows") + (h * C + at) * R, *columns = OF(get)(c, "columns") + (h * C + j) * R;
+    REAL sum = 0;
+    (void)b, (void)t;
+    for (int64_t r = 0; r < R; r++) sum += rows[r] * columns[r];
+    return sum;
+}
+static void OF(synthesizer_factorized_random)(const oracle_call *c) { OF(synthesizer)(c, OF(factorized_random_logit)); }
+
+/* relu(q of b, t, h) times row j of a matrix [W, n, D], W = 1 for all heads or H */
+static REAL OF(of_query)(const oracle_call *c, const char *matrix, int64_t n, int64_t b, int64_t t, int64_t h, int64_t j)
+{
+    const int64_t H = AXIS('H'), D = AXIS('D');
+    const REAL *q = OF(get)(c, "q") + ((b * AXIS('T') + t) * H + h) * D;
+    const REAL *w = OF(get)(c, matrix) + ((AXIS('W') == 1 ? 0 : h) * n + j) * D;
+    REAL sum = 0;
+    for (int64_t d = 0; d < D; d++) sum += (q[d] > 0 || q[d] != q[d] ? q[d] : 0) * w[d];
+    return sum;
+}
+
+/* Section 3.1: B_i = W2 relu(q_i) + b2 */
+static REAL OF(dense_logit)(const oracle_call *c, int64_t b, int64_t t, int64_t at, int64_t h, int64_t j)
+{
+    const REAL *offset = OF(get)(c, "offset");
+    (void)at;
+    return OF(of_query)(c, "matrix", AXIS('C'), b, t, h, j) +
+           (offset ? offset[(AXIS('W') == 1 ? 0 : h) * AXIS('C') + j] : 0);
+}
+static void OF(synthesizer_dense)(const oracle_call *c) { OF(synthesizer)(c, OF(dense_logit)); }
+
+/* Section 3.1.1: B_ij = A_i[j mod a] C_i[j div a] */
+static REAL OF(factorized_dense_logit)(const oracle_call *c, int64_t b, int64_t t, int64_t at, int64_t h, int64_t j)
+{
+    const int64_t A = AXIS('A'), U = AXIS('U');
+    (void)at;
+    return OF(of_query)(c, "inner", A, b, t, h, j % A) * OF(of_query)(c, "outer", U, b, t, h, j / A);
+}
+static void OF(synthesizer_factorized_dense)(const oracle_call *c) { OF(synthesizer)(c, OF(factorized_dense_logit)); }
+
+/* Gated attention unit, arXiv 2202.10447, section 3: squared ReLU, keys and queries of one base */
+static REAL OF(silu)(REAL x) { return x / (1 + MATH(exp)(-x)); }
+static void OF(gau)(const oracle_call *c)
+{
+    const REAL *base = OF(get)(c, "q"), *v = OF(get)(c, "v"), *gate = OF(get)(c, "gate"), *lengths = OF(get)(c, "key_lengths");
+    const REAL *documents = OF(get)(c, "documents"), *qg = OF(get)(c, "q_gain"), *qo = OF(get)(c, "q_offset");
+    const REAL *kg = OF(get)(c, "k_gain"), *ko = OF(get)(c, "k_offset");
+    REAL *out = OF(get)(c, "out");
+    const int64_t B = AXIS('B'), T = AXIS('T'), H = AXIS('H'), D = AXIS('D'), E = AXIS('E');
+    const int by_width = oracle_param(c, "scale", 0) == 1;
+    for (int64_t row = 0; row < B * T * H; row++) {
+        const int64_t h = row % H, t = row / H % T, b = row / H / T, valid = lengths ? (int64_t)lengths[b] : T;
+        const int64_t at = oracle_position(c, valid, t);
+        REAL *y = out + row * E, live = 0;
+        for (int64_t e = 0; e < E; e++) y[e] = 0;
+        for (int64_t j = 0; j < T; j++) {
+            if (!OF(live)(c, documents, NULL, b, t, at, valid, j)) continue;
+            REAL dot = 0;
+            const REAL *key = base + ((b * T + j) * H + h) * D, *value = v + ((b * T + j) * H + h) * E;
+            live += 1;
+            for (int64_t d = 0; d < D; d++)
+                dot += (OF(silu)(base[row * D + d]) * (qg ? qg[d] : 1) + (qo ? qo[d] : 0)) *
+                       (OF(silu)(key[d]) * (kg ? kg[d] : 1) + (ko ? ko[d] : 0));
+            dot = dot > 0 || dot != dot ? dot : 0;
+            for (int64_t e = 0; e < E; e++) y[e] += dot * dot * OF(silu)(value[e]);
+        }
+        const REAL n = (REAL)oracle_param(c, "length", (double)live), factor = live > 0 ? 1 / (n * (by_width ? (REAL)D : n)) : 0;
+        for (int64_t e = 0; e < E; e++) y[e] *= factor * OF(silu)(gate[row * E + e]);
+    }
+}
+
+/* BatchNorm, arXiv 1502.03167, algorithms 1 (statistics of the call's tokens) and 2 (kept ones) */
+static void OF(batch_norm)(const oracle_call *c)
+{
+    const REAL *x = OF(get)(c, "x"), *gain = OF(get)(c, "gain"), *bias = OF(get)(c, "bias");
+    const REAL *kept_mean = OF(get)(c, "mean"), *kept = OF(get)(c, "variance"), eps = (REAL)oracle_param(c, "eps", 0);
+    const int of_call = oracle_param(c, "statistics", 0) == 1;
+    REAL *y = OF(get)(c, "out");
+    const int64_t M = AXIS('M'), n = c->rows;
+    for (int64_t i = 0; i < M; i++) {
+        REAL mean = 0, variance = 0;
+        for (int64_t r = 0; r < n; r++) mean += x[r * M + i] / (REAL)n;
+        for (int64_t r = 0; r < n; r++) variance += (x[r * M + i] - mean) * (x[r * M + i] - mean) / (REAL)n;
+        if (!of_call) mean = kept_mean ? kept_mean[i] : 0, variance = kept ? kept[i] : 1;
+        for (int64_t r = 0; r < n; r++)
+            y[r * M + i] = (x[r * M + i] - mean) / MATH(sqrt)(variance + eps) * (gain ? gain[i] : 1) + (bias ? bias[i] : 0);
+    }
+}

@@ -21,10 +21,10 @@ static int32_t init(void *memory, const heed_open *open)
 KIT_COST(get_extension, kit_flash_op_cost)
 
 static const heed_path paths[] = {
-    KIT_PATHS_FORWARD,
+    KIT_PATHS_BOTH,
 #if defined __x86_64__
     {sizeof(heed_path), HEED_PATH_INEXACT, HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16, "avx512_bf16",
-     forward_avx512_bf16, NULL}, /* its error: kit/flash_bf16.h */
+     forward_avx512_bf16, extension_avx512}, /* its error: kit/flash_bf16.h */
 #endif
 };
 

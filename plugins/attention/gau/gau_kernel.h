@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * attention/gau, the maths: queries, keys and values are made of the base and of v once, into the workspace; then
+ * kit/flash.h with squared ReLU for weights. A row's factor, which stands where softmax has 1 / sum, counts its live
+ * keys, and the gate meets the outputs on their way out.
+ *
+ * Error: that of float32 products of length s, squared, and sums over the keys; silu within 4 ulp.
+ */
+#include <heed/kit.h>
+#include <heed/kit/flash_type.h>
+
+#define FLASH_SQUARED_RELU 1
+#define FLASH_FACTORS(f, r, inverse) KIT(factors)(f, r, inverse)
+#define FLASH_OUTPUT(f, r, i, e, y, n) KIT(open_gate)(f, r, i, e, y, n)
+static void KIT(factors)(const kit_flash *f, const kit_flash_rows *r, float *inverse);
+static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y, int n);
+
+#include <heed/kit/flash.h>
+
+#ifdef KIT_FIRST
+enum { Q, V, GATE, KEY_LENGTHS, DOCUMENTS, Q_GAIN, Q_OFFSET, K_GAIN, K_OFFSET, OUT };
+enum { BASE, WIDTH, SCALE, LENGTH };
+enum { GAU_WEIGHTS = K_OFFSET - Q_GAIN + 1, GAU_TOKENS = 16 }; /* of a tile of the preparation */
+typedef struct gau {
+    int64_t length; /* 0: the keys that a query sees */
+    int by_width;
+    const float *weight[GAU_WEIGHTS]; /* [D padded]; NULL: absent */
+    _Alignas(64) float room[];
+} gau;
+
+typedef struct gau_call {
+    kit_flash f;
+    const gau *self;
+    const heed_tensor *base, *v, *gate;
+    heed_tensor made[3]; /* q, k, v: float32, in the workspace */
+} gau_call;
+
+static gau_call gau_begin(const gau *self, const heed_call *call)
+{
+    const heed_tensor *const *t = call->tensor;
+    gau_call c = {.self = self, .base = t[Q], .v = t[V], .gate = t[GATE], .made = {*t[Q], *t[Q], *t[V]}};
+    const int64_t B = t[Q]->dim[0], T = t[Q]->dim[1], H = t[Q]->dim[2];
+    const int64_t n[] = {t[Q]->dim[3], t[Q]->dim[3], t[V]->dim[3]};
+    char *behind = call->workspace ? (char *)call->workspace + kit_line(kit_flash_workspace(t[DOCUMENTS], B)) : NULL;
+    float *room = (float *)behind;
+    for (int i = 0; i < 3; i++) {
+        const int64_t stride[] = {T * H * n[i], H * n[i], n[i], 1};
+        c.made[i].dtype = HEED_F32, c.made[i].data = room;
+        memcpy(c.made[i].stride, stride, sizeof stride);
+        if (room) room += kit_lanes(B * T * H * n[i]);
+    }
+    c.f = (kit_flash){.call = call, .v = t[V], .out = t[OUT], .key_lengths = t[KEY_LENGTHS],
+                      .documents = t[DOCUMENTS], .scale = (float)KIT_LN2}; /* and so 1: no log2 here */
+    return c;
+}
+#endif
+
+KIT_INLINE vf KIT(silu)(vf x) { return v_mul(x, v_sigmoid(x)); }
+
+/* One head of one token: 16 channels of silu(x), and what the gains and offsets make of it. */
+KIT_INLINE void KIT(made)(const heed_tensor *t, const char *from, float *to, int64_t d, int64_t n, const float *gain,
+                          const float *offset)
+{
+    const int m = n - d < 16 ? (int)(n - d) : 16;
+    vf x = KIT(silu)(v_read(from + d * t->stride[3] * kit_width(t->dtype), t->dtype, t->stride[3], m));
+    if (gain) x = v_mul(x, v_load(gain + d));
+    if (offset) x = v_add(x, v_load(offset + d));
+    v_store_n(to + d, x, m);
+}
+
+static void KIT(prepare)(void *arg, int64_t tile, uint32_t lane)
+{
+    const gau_call *c = arg;
+    const int64_t T = c->base->dim[1], H = c->base->dim[2], tokens = c->base->dim[0] * T;
+    const float *const *w = c->self->weight;
+    (void)lane;
+    for (int64_t n = tile * GAU_TOKENS; n < (tile + 1) * GAU_TOKENS && n < tokens; n++)
+        for (int64_t h = 0; h < H; h++) {
+            const int64_t at[3] = {n / T, n % T, h}, D = c->base->dim[3], E = c->v->dim[3];
+            const char *base = kit_at(c->base, at, 3), *v = kit_at(c->v, at, 3);
+            float *q = (float *)kit_at(&c->made[0], at, 3), *k = (float *)kit_at(&c->made[1], at, 3);
+            float *made_v = (float *)kit_at(&c->made[2], at, 3);
+            for (int64_t d = 0; d < D; d += 16) KIT(made)(c->base, base, q, d, D, w[0], w[1]);
+            for (int64_t d = 0; d < D; d += 16) KIT(made)(c->base, base, k, d, D, w[2], w[3]);
+            for (int64_t e = 0; e < E; e += 16) KIT(made)(c->v, v, made_v, e, E, NULL, NULL);
+        }
+}
+
+/* 1 / n^2, or 1 / (n s); 0 where no key is left. */
+static void KIT(factors)(const kit_flash *f, const kit_flash_rows *r, float *inverse)
+{
+    const gau *self = ((const gau_call *)f->variant)->self;
+    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
+        const double live = (double)kit_flash_count(f, r->batch, r->query[i], r->position[i], &r->live[i]);
+        const double n = self->length ? (double)self->length : live;
+        inverse[i] = live == 0 ? 0.0f : (float)(1 / (n * (self->by_width ? (double)f->D : n)));
+    }
+}
+
+static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y, int n)
+{
+    const heed_tensor *gate = ((const gau_call *)f->variant)->gate;
+    for (int l = 0; l < 16 && i + l < r->rows; l++) {
+        const int64_t at[4] = {r->batch, r->query[i + l], r->head[i + l], e};
+        y[l] = v_mul(y[l], KIT(silu)(v_read(kit_at(gate, at, 4), gate->dtype, gate->stride[3], n)));
+    }
+}
+
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    gau_call c = gau_begin(instance, call);
+    c.f.q = &c.made[0], c.f.k = &c.made[1], c.f.v = &c.made[2], c.f.variant = &c;
+    int32_t failed = kit_flash_setup(&c.f);
+    const int64_t tiles = (c.f.B * c.f.T + GAU_TOKENS - 1) / GAU_TOKENS;
+    if (!failed) failed = call->host->parallel_for(call->host, tiles, KIT(prepare), &c);
+    return failed ? failed : KIT(flash_run)(&c.f);
+}
+
+#include <heed/kit/next.h>
+#ifdef KIT_AGAIN
+#include __FILE_NAME__
+#endif

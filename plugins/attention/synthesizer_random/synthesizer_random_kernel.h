@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * attention/synthesizer_random, the maths: a block of scores is read from the table. Keys lie together in it, so a
+ * tile with rows in the lanes is turned, 16 x 16 at a time. The table is read once, and bounds the speed of short
+ * heads.
+ *
+ * Error: that of kit/flash.h without the products: a logit is rounded once, for its factor log2 e.
+ */
+#include <heed/kit.h>
+#include <heed/kit/flash.h>
+#include <heed/kit/synthesizer.h>
+
+#ifdef KIT_FIRST
+enum { TABLE = SYNTHESIZER_FIRST };
+enum { LONGEST = SYNTHESIZER_OWN, FIXED };
+typedef struct synthesizer_random {
+    synthesizer common;
+    heed_tensor table; /* [H, C, C] */
+    _Alignas(64) float drawn[];
+} synthesizer_random;
+#endif
+
+/* Scores of a tile's row and 16 keys from `key` on; those of the next block are asked for. */
+KIT_INLINE vf KIT(logits)(const heed_tensor *table, const heed_score_tile *t, int64_t row, int64_t key)
+{
+    const int64_t at[3] = {t->head[row], t->position[row], t->first_key + key};
+    const int n = t->keys - key < 16 ? (int)(t->keys - key) : 16;
+    const char *p = kit_at(table, at, 3);
+    kit_prefetch(p + KIT_FLASH_KEYS * table->stride[2] * kit_width(table->dtype), 64);
+    return v_mul(v_set(t->unit), v_read(p, table->dtype, table->stride[2], n));
+}
+
+static void KIT(fill)(const void *instance, const heed_score_tile *t)
+{
+    const heed_tensor *table = &((const synthesizer_random *)instance)->table;
+    for (int64_t row = 0; row < t->rows && t->row_stride != 1; row++)
+        for (int64_t key = 0; key < t->keys; key += 16)
+            v_store(t->s + row * t->row_stride + key, KIT(logits)(table, t, row, key));
+    for (int64_t row = 0; row < t->rows && t->row_stride == 1; row += 16)
+        for (int64_t key = 0; key < t->keys; key += 16) {
+            vf x[16];
+            for (int l = 0; l < 16; l++) x[l] = KIT(logits)(table, t, row + l, key);
+            v_transpose(x);
+            for (int l = 0; l < 16 && key + l < t->keys; l++) v_store(t->s + (key + l) * t->key_stride + row, x[l]);
+        }
+}
+
+/* For another attention, which asks for all that belongs to the scores. */
+static void KIT(tile)(const void *instance, const heed_score_tile *t)
+{
+    KIT(fill)(instance, t);
+    synthesizer_position(instance, t);
+}
+SYNTHESIZER_EXTENSION(KIT(extension), KIT(tile))
+
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    static const heed_score fill = {sizeof fill, 1, KIT(fill), NULL};
+    const synthesizer_random *self = instance;
+    kit_flash f = synthesizer_call(&self->common, call);
+    f.fill = &fill, f.fill_instance = self;
+    int32_t failed = synthesizer_setup(&f, &self->common);
+    return failed ? failed : KIT(flash_run)(&f);
+}
+
+#include <heed/kit/next.h>
+#ifdef KIT_AGAIN
+#include __FILE_NAME__
+#endif
