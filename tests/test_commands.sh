@@ -136,6 +136,21 @@ mkdir none
 (HEED_PLUGINS=$work/none && export HEED_PLUGINS && try 0 list --json) && grep -q '^heed: warning: ' err &&
     [ "$(cat out)" = '[]' ]; report 'list --json: no plugin'
 
+# ---- generate: a network that has learned nothing ----
+
+small='vocab=256; width=16; layers=2; heads=2; norm=rms; feedforward=swiglu(hidden=24)'
+for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(limit=20)' 'dynamic_span(limit=20)' \
+    'softmax(causal=true); position=t5(bidirectional=false)'; do
+    set -- generate --random-weights --spec "$small; attention=$attention" --prompt abc --tokens 30
+    try 0 "$@" --seed 3 && cp out text && try 0 "$@" --seed 3 && cmp -s out text && try 0 "$@" --seed 4 && ! cmp -s out text
+    report "generate --random-weights: $attention"
+done
+try 2 generate --random-weights && says 'needs the network, --spec'; report 'generate --random-weights: of what'
+try 2 generate model --random-weights --spec "$small; attention=softmax" && says 'exclude each other'
+report 'generate: a model or random weights'
+try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; layers=1; heads=2; norm=rms; feedforward=gelu; attention=softmax' &&
+    says 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
+
 # ---- describe ----
 
 try 0 describe attention/softmax && quiet && prints 'B T H D' && prints 'causal=true|bottom_right|offset:N' &&
