@@ -146,7 +146,8 @@ static int32_t fill(const char *folder, const char *file, const replacement *wit
     char path[4096];
     unsigned char *bytes;
     size_t n, made;
-    snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
+        return error_set(error, HEED_E_ARGUMENT, "%.80s ...: the path is too long", folder);
     if (cmd_read_file(path, &bytes, &n, error)) return error->code;
     FILE *to = open_memstream(text, &made);
     if (!to) {

@@ -91,7 +91,7 @@ static __attribute__((unused)) void KIT(flash_relative_product)(const kit_flash 
         const KIT(flash_strips) s = KIT(flash_strips_of)(first * per, last * per);
         for (int j = 0; j < s.n; j++)
             KIT(flash_scorers)[s.wide[j]](max + s.row[j], t->rows + e * t->ld, t->ld, r->Q + s.row[j], f->D,
-                                          Z + (e - low) * KIT_FLASH_ROWS + s.row[j]);
+                                          Z + (e - low) * KIT_FLASH_ROWS + s.row[j], kit_flash_nothing);
     }
 }
 

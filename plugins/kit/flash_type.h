@@ -57,6 +57,7 @@ enum { FLASH_DEAD, FLASH_MIXED, FLASH_WHOLE }; /* of a cell: no, some, and every
 /* What is read next: a line of 64 bytes at `at`, and `pitch` bytes from key to key. Pitch 0: nothing is. (Two words, which
  * a call has in registers.) */
 typedef struct kit_flash_ahead { const char *at; int64_t pitch; } kit_flash_ahead;
+#define kit_flash_nothing ((kit_flash_ahead){NULL, 0})
 
 /* The K or V of a whole block: `lines` lines of each key. */
 typedef struct kit_flash_next { kit_flash_ahead first; int64_t lines; } kit_flash_next;
@@ -64,7 +65,7 @@ typedef struct kit_flash_next { kit_flash_ahead first; int64_t lines; } kit_flas
 /* From a key and a line on; nothing if there is no such line, or somebody else asks for it. */
 KIT_INLINE kit_flash_ahead kit_flash_beyond(const kit_flash_next *next, int64_t key, int64_t line, int otherwise)
 {
-    if (otherwise || line >= next->lines) return (kit_flash_ahead){NULL, 0};
+    if (otherwise || line >= next->lines) return kit_flash_nothing;
     return (kit_flash_ahead){next->first.at + key * next->first.pitch + line * 64, next->first.pitch};
 }
 

@@ -55,7 +55,7 @@ static void KIT(factors)(const kit_flash *f, kit_flash_rows *r)
     for (int64_t k = 0; k < rows; k += FLASH_N)
         for (int j = 0; j < s.n; j++)
             KIT(flash_scorers)[s.wide[j]](max + s.row[j], matrix + k * D, D, r->Q + s.row[j], D,
-                                          to + k * KIT_FLASH_ROWS + s.row[j]);
+                                          to + k * KIT_FLASH_ROWS + s.row[j], kit_flash_nothing);
     for (float *p = to + kit_lanes(self->A) * KIT_FLASH_ROWS, *end = to + rows * KIT_FLASH_ROWS; p < end; p += 16)
         v_store(p, v_mul(v_load(p), v_set((float)KIT_LOG2E)));
 }

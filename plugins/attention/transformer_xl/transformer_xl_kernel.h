@@ -149,7 +149,7 @@ static void KIT(xl_alone)(const kit_flash *f, const kit_flash_rows *r, float *P,
         const float *R = xl_row(s, r->head[row]) + (r->position[row] - start) * s->ld;
         KIT(flash_turn)((const char *)R, -s->ld * (int64_t)sizeof(float), HEED_F32, 1, KIT_FLASH_KEYS, f->D, turned);
         for (int k = 0; k < KIT_FLASH_KEYS; k += FLASH_WIDE * VR_LANES)
-            KIT(flash_few_scorers)[FLASH_N == 8 ? 3 : 2](r->own + row, turned + k, f->D, W + k);
+            KIT(flash_few_scorers)[FLASH_N == 8 ? 3 : 2](r->own + row, turned + k, f->D, W + k, kit_flash_nothing);
         for (float *p = P + row * KIT_FLASH_KEYS, *w = W; w < W + KIT_FLASH_KEYS; p += 16, w += 16)
             v_store(p, v_add(v_load(p), v_load(w)));
     }
@@ -180,7 +180,7 @@ static void KIT(xl_scores)(const kit_flash *f, const kit_flash_rows *r, float *P
         for (int x = 0; x < KIT_FLASH_CELL; x += FLASH_N)
             for (int j = 0; j < strips.n; j++)
                 KIT(flash_scorers)[strips.wide[j]](max + strips.row[j], R - x * s->ld, -s->ld, r->own + strips.row[j], f->D,
-                                                   W + x * KIT_FLASH_ROWS + strips.row[j]);
+                                                   W + x * KIT_FLASH_ROWS + strips.row[j], kit_flash_nothing);
         for (int g = first; g < last; g++) {
             const int key = KIT_FLASH_CELL * (m - 3 + g);
             float *far = xl_kept(r, f->D) + g * XL_KEPT;

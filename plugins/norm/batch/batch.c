@@ -52,10 +52,8 @@ static int32_t init(void *memory, const heed_open *open)
 
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
-    (void)instance;
     size->workspace = batch_workspace(HEED_AXIS(call->axis, 'M'));
-    size->scratch = kit_rowwise_scratch(HEED_AXIS(call->axis, 'M'));
-    return HEED_OK;
+    return kit_rowwise_measure_call(instance, call, size);
 }
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};

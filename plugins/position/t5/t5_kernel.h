@@ -44,7 +44,7 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
 
 static const void *KIT(extension)(const char *id)
 {
-    static const heed_score score = {sizeof score, 0, KIT(tile)};
+    static const heed_score score = {sizeof score, 0, KIT(tile), NULL};
     return strcmp(id, HEED_SCORE_ID) == 0 ? &score : NULL;
 }
 
