@@ -98,6 +98,13 @@ static void test_refused(void **state)
     }
 }
 
+static void test_network(void **state)
+{
+    (void)state;
+    variant_network("attention=shaw(causal=true, distances=17)");
+    variant_network("kv_heads=2; attention=[shaw(causal=true, distances=9), softmax(causal=true)]");
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -110,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),      cmocka_unit_test(test_phases), cmocka_unit_test(test_causality),
         cmocka_unit_test(test_zero_tables), cmocka_unit_test(test_golden), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_network),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -189,6 +189,13 @@ static void test_refused(void **state)
     }
 }
 
+static void test_network(void **state)
+{
+    (void)state;
+    variant_network("attention=transformer_xl(causal=true, memory=150)");
+    variant_network("attention=transformer_xl(memory=40, same_length=true)");
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -202,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_golden),    cmocka_unit_test(test_shapes),       cmocka_unit_test(test_rows),
         cmocka_unit_test(test_phases),    cmocka_unit_test(test_memory),       cmocka_unit_test(test_causality),
         cmocka_unit_test(test_zero_weights), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_network),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

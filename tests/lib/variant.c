@@ -144,6 +144,32 @@ void variant_equals(const call_case *how, const char *zero, const call_case *oth
     call_free(&d);
 }
 
+void variant_network(const char *keys)
+{
+    enum { VOCAB = 40, TOKENS = 150 };
+    char spec[400];
+    heed_error e;
+    int32_t tokens[TOKENS];
+    float logits[2][VOCAB];
+    uint64_t seed = 5;
+    for (int t = 0; t < TOKENS; t++) tokens[t] = (int32_t)(harness_random(&seed) % VOCAB);
+    snprintf(spec, sizeof spec, "vocab=%d; width=32; layers=2; heads=4; norm=rms; feedforward=swiglu(hidden=48); %s", VOCAB, keys);
+    heed_weights *w = heed_weights_random(harness_engine(2), spec, 11, &e);
+    heed_stack *stack = w ? heed_stack_open(harness_engine(2), spec, w, &e) : NULL;
+    if (!stack) fail_msg("%s: %s", spec, e.text);
+    for (int way = 0; way < 2; way++) {
+        heed_session *session = heed_session_new(stack, &e);
+        assert_non_null(session);
+        for (int t = 0; t < TOKENS; t += way ? 1 : TOKENS)
+            if (heed_session_feed(session, tokens + t, way ? 1 : TOKENS, logits[way], 1, &e)) fail_msg("%s: %s", spec, e.text);
+        heed_session_free(session);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    assert_true(isfinite(logits[0][0]) && logits[0][0] != logits[0][1]);
+    heed_stack_close(stack);
+    heed_weights_close(w);
+}
+
 double variant_g(uint32_t s, uint32_t i)
 {
     uint32_t h = i * 2654435761u + s * 40503u + 12345u;

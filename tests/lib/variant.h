@@ -20,6 +20,9 @@ void variant_causality(const call_case *how, int64_t j);
 /* Two calls of the same tensors have the same `out`, bit by bit, on all paths; `zero`: weights of the first that are 0. */
 void variant_equals(const call_case *how, const char *zero, const call_case *other);
 
+/* In a network with random weights, "attention=..." and more keys: all tokens at once and one by one give the same logits. */
+void variant_network(const char *keys);
+
 /* The generator of golden values: element (a, b) of matrix s is variant_g(s, a * columns + b). */
 double variant_g(uint32_t s, uint32_t i);
 void variant_fill(const call *c, const char *port, uint32_t s);

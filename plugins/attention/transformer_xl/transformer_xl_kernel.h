@@ -205,8 +205,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                         (long long)f.H, (long long)f.G);
     if (f.T > s->memory && !s->same_length)
         return kit_fail(call->sink, HEED_E_ARGUMENT,
-                        "a segment of %lld tokens is longer than the memory of %lld; give at most that many at a time, or a "
-                        "larger memory", (long long)f.T, (long long)s->memory);
+                        "a segment of %lld tokens is longer than the memory of %lld; give at most that many at a time, a larger "
+                        "memory, or same_length=true", (long long)f.T, (long long)s->memory);
     return KIT(flash_run)(&f);
 }
 
