@@ -31,7 +31,8 @@ static void test_shapes(void **state)
     static const uint32_t dtypes[] = {HEED_F32, HEED_F32, HEED_F16, HEED_BF16};
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        call_case how = {cases[i].spec, cases[i].axes, cases[i].without, dtypes[i % COUNT(dtypes)], i % 5 == 4 ? 3 : 1, i};
+        call_case how = {cases[i].spec, cases[i].axes, cases[i].without, dtypes[i % COUNT(dtypes)],
+                         i % 5 == 4 ? 3 : 1, i};
         variant_sweep(&how);
     }
 }
@@ -39,7 +40,8 @@ static void test_shapes(void **state)
 static void test_phases(void **state)
 {
     static const char *const axes[] = {
-        "B=1,T=300,S=300,H=2,G=1,D=16,E=24,R=33", "B=3,T=97,S=97,H=2,G=2,D=9,E=7,R=5", "B=1,T=200,S=200,H=1,G=1,D=32,E=32,R=151",
+        "B=1,T=300,S=300,H=2,G=1,D=16,E=24,R=33", "B=3,T=97,S=97,H=2,G=2,D=9,E=7,R=5",
+        "B=1,T=200,S=200,H=1,G=1,D=32,E=32,R=151",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(axes); i++) {
@@ -98,6 +100,13 @@ static void test_refused(void **state)
     }
 }
 
+static void test_network(void **state)
+{
+    (void)state;
+    variant_network("attention=shaw(causal=true, distances=17)");
+    variant_network("kv_heads=2; attention=[shaw(causal=true, distances=9), softmax(causal=true)]");
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -110,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),      cmocka_unit_test(test_phases), cmocka_unit_test(test_causality),
         cmocka_unit_test(test_zero_tables), cmocka_unit_test(test_golden), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_network),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

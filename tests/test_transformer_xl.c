@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_transformer_xl.c: attention/transformer_xl: its oracle, its bits, its phases, its memory, golden values, and what it
- * refuses.
+ * test_transformer_xl.c: attention/transformer_xl: its oracle, its bits, its phases, its memory, golden values, and
+ * what it refuses.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +24,13 @@ static void test_shapes(void **state)
         {XL "(causal=bottom_right, memory=40)", "B=1,T=33,S=200,H=1,G=1,D=24,E=40,M=10", "key_lengths"},
         {XL "(causal=bottom_right, memory=60, clamp=21)", "B=1,T=60,S=120,H=2,G=2,D=16,E=16,M=32", "key_lengths"},
         {XL "(causal=true, memory=37, same_length=true)", "B=1,T=130,S=130,H=2,G=2,D=16,E=16,M=32", "key_lengths"},
-        {XL "(causal=bottom_right, memory=50, encoding=interleaved)", "B=1,T=2,S=52,H=2,G=2,D=10,E=16,M=20", "key_lengths"},
+        {XL "(causal=bottom_right, memory=50, encoding=interleaved)",
+         "B=1,T=2,S=52,H=2,G=2,D=10,E=16,M=20", "key_lengths"},
         {XL "(causal=bottom_right, memory=300, window=100)", "B=1,T=3,S=303,H=2,G=2,D=64,E=48,M=128", "key_lengths"},
         {XL "(causal=true, memory=300, scale=0.2)", "B=1,T=300,S=300,H=1,G=1,D=64,E=64,M=64", "key_lengths"},
         {XL "(causal=true, memory=100)", "B=2,T=60,S=60,H=2,G=2,D=16,E=16,M=32", "key_lengths,+documents"},
-        {XL "(causal=true, memory=100)", "B=2,T=60,S=60,H=2,G=2,D=16,E=16,M=32", "key_lengths,+documents,+query_documents"},
+        {XL "(causal=true, memory=100)", "B=2,T=60,S=60,H=2,G=2,D=16,E=16,M=32",
+         "key_lengths,+documents,+query_documents"},
         {XL "(causal=true, memory=100)", "B=1,T=77,S=77,H=2,G=2,D=16,E=16,M=32", "key_lengths,+bias,+sink_logits"},
         {XL "(causal=offset:-9, memory=100)", "B=1,T=40,S=120,H=1,G=1,D=31,E=47,M=62", "key_lengths"},
         {XL "(causal=offset:90, memory=100)", "B=1,T=48,S=120,H=1,G=1,D=31,E=47,M=62", "key_lengths"},
@@ -75,7 +77,8 @@ static void test_memory(void **state)
     enum { L = 20, M = 50, ALL = 160, E = 24 };
     const char *paths[8];
     (void)state;
-    call_case how = {XL "(causal=bottom_right, memory=50)", "B=1,T=160,S=160,H=2,G=2,D=16,E=24,M=32", "key_lengths", HEED_F32, 1, 4};
+    call_case how = {XL "(causal=bottom_right, memory=50)", "B=1,T=160,S=160,H=2,G=2,D=16,E=24,M=32", "key_lengths",
+                     HEED_F32, 1, 4};
     call c;
     call_make(&c, &how);
     const int n = harness_paths(XL, paths), q = call_port(&c, "q"), k = call_port(&c, "k"), v = call_port(&c, "v"),
@@ -95,7 +98,8 @@ static void test_memory(void **state)
             view[k] = tensor_slice(&c.plain[k], 1, t, L), view[v] = tensor_slice(&c.plain[v], 1, t, L);
             view[y] = tensor_slice(&kept[y], 1, t, L);
             if (call_with(&c, i, view, &s, &e)) fail_msg("%s", e.text);
-            view[k] = tensor_slice(&c.plain[k], 1, from, t + L - from), view[v] = tensor_slice(&c.plain[v], 1, from, t + L - from);
+            view[k] = tensor_slice(&c.plain[k], 1, from, t + L - from);
+            view[v] = tensor_slice(&c.plain[v], 1, from, t + L - from);
             view[y] = tensor_slice(&once[y], 1, t, L);
             if (call_with(&c, i, view, NULL, &e)) fail_msg("%s", e.text);
             call one; /* and that call is what the oracle says */
@@ -127,7 +131,8 @@ static void test_memory(void **state)
 static void test_causality(void **state)
 {
     (void)state;
-    call_case how = {XL "(causal=true, memory=130)", "B=2,T=130,S=130,H=2,G=2,D=16,E=20,M=32", "key_lengths", HEED_F32, 1, 3};
+    call_case how = {XL "(causal=true, memory=130)", "B=2,T=130,S=130,H=2,G=2,D=16,E=20,M=32", "key_lengths",
+                     HEED_F32, 1, 3};
     variant_causality(&how, 57);
     how.spec = XL "(memory=130)"; /* it needs no mask to be causal */
     variant_causality(&how, 57);
@@ -136,10 +141,13 @@ static void test_causality(void **state)
 static void test_zero_weights(void **state)
 {
     (void)state;
-    call_case how = {XL "(causal=true, memory=150)", "B=2,T=150,S=150,H=3,G=3,D=40,E=24,M=10", "key_lengths", HEED_F32, 1, 5};
-    call_case other = {"attention/softmax(causal=true)", "B=2,T=150,S=150,H=3,G=3,D=40,E=24", "key_lengths", HEED_F32, 1, 6};
+    call_case how = {XL "(causal=true, memory=150)", "B=2,T=150,S=150,H=3,G=3,D=40,E=24,M=10", "key_lengths",
+                     HEED_F32, 1, 5};
+    call_case other = {"attention/softmax(causal=true)", "B=2,T=150,S=150,H=3,G=3,D=40,E=24", "key_lengths",
+                     HEED_F32, 1, 6};
     variant_equals(&how, "relative_weight,content_bias,position_bias", &other);
-    how.spec = XL "(causal=bottom_right, memory=100)", how.axes = "B=2,T=50,S=150,H=3,G=3,D=40,E=24,M=10"; /* and a memory */
+    how.spec = XL "(causal=bottom_right, memory=100)"; /* and a memory */
+    how.axes = "B=2,T=50,S=150,H=3,G=3,D=40,E=24,M=10";
     other.spec = "attention/softmax(causal=bottom_right)", other.axes = "B=2,T=50,S=150,H=3,G=3,D=40,E=24";
     variant_equals(&how, "relative_weight,content_bias,position_bias", &other);
 }
@@ -189,6 +197,13 @@ static void test_refused(void **state)
     }
 }
 
+static void test_network(void **state)
+{
+    (void)state;
+    variant_network("attention=transformer_xl(causal=true, memory=150)");
+    variant_network("attention=transformer_xl(memory=40, same_length=true)");
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -202,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_golden),    cmocka_unit_test(test_shapes),       cmocka_unit_test(test_rows),
         cmocka_unit_test(test_phases),    cmocka_unit_test(test_memory),       cmocka_unit_test(test_causality),
         cmocka_unit_test(test_zero_weights), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_network),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -23,14 +23,15 @@ void variant_sweep(const call_case *how)
     const int n = harness_paths(c.op->id, paths);
     call_run(&c, paths[0], 1, PLAIN, first);
     const double ratio = call_judge(&c, first);
-    if (!(ratio <= 1)) fail_msg("%s [%s] dtype %u: error is %.3g of its bound", how->spec, how->axes, how->dtype, ratio);
+    if (!(ratio <= 1))
+        fail_msg("%s [%s] dtype %u: error is %.3g of its bound", how->spec, how->axes, how->dtype, ratio);
     for (int p = 0; p < n; p++)
         for (size_t t = 0; t < COUNT(threads); t++) {
             const int layout = (p + (int)t) % LAYOUTS;
             call_run(&c, paths[p], threads[t], layout, other);
             if (!outputs_equal(&c, first, other))
-                fail_msg("%s [%s]: %s, %u threads, layout %d: other bits than %s", how->spec, how->axes, paths[p], threads[t],
-                         layout, paths[0]);
+                fail_msg("%s [%s]: %s, %u threads, layout %d: other bits than %s", how->spec, how->axes, paths[p],
+                         threads[t], layout, paths[0]);
             outputs_free(other);
         }
     outputs_free(first);
@@ -78,7 +79,8 @@ void variant_phases(const call_case *how)
             if (harness_quick() && (k + (size_t)p) % 2) continue;
             run_chunks(&c, paths[p], 1 + (uint32_t)p, chunks[k], part);
             if (!outputs_equal(&c, whole, part))
-                fail_msg("%s [%s], chunks of %d on %s: other bits than the whole", how->spec, how->axes, (int)chunks[k], paths[p]);
+                fail_msg("%s [%s], chunks of %d on %s: other bits than the whole", how->spec, how->axes,
+                         (int)chunks[k], paths[p]);
             outputs_free(part);
         }
     outputs_free(whole);
@@ -136,12 +138,41 @@ void variant_equals(const call_case *how, const char *zero, const call_case *oth
         call_run(&c, paths[p], 2, PLAIN, x);
         call_run(&d, paths[p], 1, PLAIN, y);
         const heed_tensor *a = &x[call_port(&c, "out")], *b = &y[call_port(&d, "out")];
-        if (memcmp(a->data, b->data, a->bytes)) fail_msg("%s and %s on %s: other bits", how->spec, other->spec, paths[p]);
+        if (memcmp(a->data, b->data, a->bytes))
+            fail_msg("%s and %s on %s: other bits", how->spec, other->spec, paths[p]);
         outputs_free(x);
         outputs_free(y);
     }
     call_free(&c);
     call_free(&d);
+}
+
+void variant_network(const char *keys)
+{
+    enum { VOCAB = 40, TOKENS = 150 };
+    char spec[400];
+    heed_error e;
+    int32_t tokens[TOKENS];
+    float logits[2][VOCAB];
+    uint64_t seed = 5;
+    for (int t = 0; t < TOKENS; t++) tokens[t] = (int32_t)(harness_random(&seed) % VOCAB);
+    snprintf(spec, sizeof spec, "vocab=%d; width=32; layers=2; heads=4; norm=rms; feedforward=swiglu(hidden=48); %s",
+             VOCAB, keys);
+    heed_weights *w = heed_weights_random(harness_engine(2), spec, 11, &e);
+    heed_stack *stack = w ? heed_stack_open(harness_engine(2), spec, w, &e) : NULL;
+    if (!stack) fail_msg("%s: %s", spec, e.text);
+    for (int way = 0; way < 2; way++) {
+        heed_session *session = heed_session_new(stack, &e);
+        assert_non_null(session);
+        for (int t = 0; t < TOKENS; t += way ? 1 : TOKENS)
+            if (heed_session_feed(session, tokens + t, way ? 1 : TOKENS, logits[way], 1, &e))
+                fail_msg("%s: %s", spec, e.text);
+        heed_session_free(session);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    assert_true(isfinite(logits[0][0]) && logits[0][0] != logits[0][1]);
+    heed_stack_close(stack);
+    heed_weights_close(w);
 }
 
 double variant_g(uint32_t s, uint32_t i)
@@ -183,7 +214,8 @@ void variant_refuses(const call_case *how, const char *text)
     call_make(&c, how);
     for (uint32_t p = 0; p < c.op->ports.count; p++) {
         const heed_port *port = (const heed_port *)c.op->ports.data + p;
-        if (port->role == HEED_WEIGHT && c.plain[p].data) weights[opening.n_weights++] = (heed_binding){port->name, &c.plain[p]};
+        if (port->role == HEED_WEIGHT && c.plain[p].data)
+            weights[opening.n_weights++] = (heed_binding){port->name, &c.plain[p]};
     }
     heed_instance *i = heed_instance_open(harness_engine(1), how->spec, &opening, &e);
     if (i) {

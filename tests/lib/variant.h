@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * variant.h: what every attention variant is asked: its oracle, equal bits on all paths, threads and layouts and in whole
- * calls, chunks and decode, nothing from the future, golden values, and a sentence for what is wrong.
+ * variant.h: what every attention variant is asked: its oracle, equal bits on all paths, threads and layouts and in
+ * whole calls, chunks and decode, nothing from the future, golden values, and a sentence for what is wrong.
  */
 #ifndef HEED_VARIANT_H
 #define HEED_VARIANT_H
@@ -17,8 +17,11 @@ void variant_phases(const call_case *how);
 /* A causal call, T = S: q, k and v changed from token j on, outputs before keep their bits; and some behind do not. */
 void variant_causality(const call_case *how, int64_t j);
 
-/* Two calls of the same tensors have the same `out`, bit by bit, on all paths; `zero`: weights of the first that are 0. */
+/* Two calls of the same tensors have the same `out`, bit by bit, on all paths; `zero`: weights of the first to be 0. */
 void variant_equals(const call_case *how, const char *zero, const call_case *other);
+
+/* In a network of random weights, "attention=..." and more keys: tokens at once and one by one give the same logits. */
+void variant_network(const char *keys);
 
 /* The generator of golden values: element (a, b) of matrix s is variant_g(s, a * columns + b). */
 double variant_g(uint32_t s, uint32_t i);

@@ -33,8 +33,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
                         (long long)rows);
     if (D > most || E > most)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED, "tables of more than 2^24 columns are not offered");
-    return kit_flash_measure(open, sizeof(shaw) + sizeof(float) * (uint64_t)(kit_lanes(rows) * (kit_lanes(D) + kit_lanes(E))),
-                             bytes);
+    const uint64_t floats = (uint64_t)(kit_lanes(rows) * (kit_lanes(D) + kit_lanes(E)));
+    return kit_flash_measure(open, sizeof(shaw) + sizeof(float) * floats, bytes);
 }
 
 static int32_t init(void *memory, const heed_open *open)

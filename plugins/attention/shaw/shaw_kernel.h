@@ -7,8 +7,9 @@
  *     weights          W[c][row] += P[j][row]           rescaled from block to block as O is
  *     a tile ends      O[e][row] += sum over c of W[c][row] aV[c][e]      as if W were weights of one more block
  *
- * A tile's own floats: position of each row after that of the first, C, W. The past (c = 0) and the future (c = 2k) are summed by cells of 16 keys, each by halves; a key that is not of them adds
- * 0 there, so that a row's sums do not depend on its neighbours.
+ * The past (c = 0) and the future (c = 2k) are summed by cells of 16 keys, each by halves; a key that is not of them
+ * adds 0 there, so that a row's sums do not depend on its neighbours. A tile's own floats are the position of each row
+ * after that of the first, C, and W.
  */
 #include <heed/kit.h>
 
@@ -65,7 +66,8 @@ KIT_INLINE vf KIT(shaw_relative)(const kit_flash_rows *r, int row, int64_t key, 
 }
 
 /* Keys of a block at a relative position between the ends of the table, for one row: [from, to). */
-KIT_INLINE void KIT(shaw_near)(const shaw *s, const kit_flash_rows *r, int row, int64_t start, int64_t *from, int64_t *to)
+KIT_INLINE void KIT(shaw_near)(const shaw *s, const kit_flash_rows *r, int row, int64_t start, int64_t *from,
+                               int64_t *to)
 {
     *from = r->position[row] - s->clip + 1 > start ? r->position[row] - s->clip + 1 : start;
     *to = r->position[row] + s->clip < start + KIT_FLASH_KEYS ? r->position[row] + s->clip : start + KIT_FLASH_KEYS;
@@ -83,7 +85,8 @@ static void KIT(shaw_scores)(const kit_flash *f, const kit_flash_rows *r, float 
                 if (row >= r->rows) break;
                 float *p = P + key * ks + row * rs;
                 const vf x = v_load(p), at = KIT(shaw_relative)(r, row, start + key, rs);
-                const vf past = rs == 1 ? v_load(C + row) : v_set(C[row]), future = rs == 1 ? v_load(last + row) : v_set(last[row]);
+                const vf past = rs == 1 ? v_load(C + row) : v_set(C[row]);
+                const vf future = rs == 1 ? v_load(last + row) : v_set(last[row]);
                 v_store(p, v_select(v_ge(low, at), v_add(x, past), v_select(v_ge(at, high), v_add(x, future), x)));
             }
     for (int i = 0; i < r->rows; i++) {
@@ -109,13 +112,17 @@ static void KIT(shaw_weights)(const kit_flash *f, kit_flash_rows *r, const float
             for (int l = 0; l < KIT_FLASH_CELL; l++) {
                 const int at_row = row + (rs == 1 ? 0 : l), key = k + (rs == 1 ? l : 0);
                 if (at_row >= r->rows) break;
-                const vf w = v_max(none, v_load(P + key * ks + at_row * rs)), at = KIT(shaw_relative)(r, at_row, start + key, rs);
+                const vf w = v_max(none, v_load(P + key * ks + at_row * rs));
+                const vf at = KIT(shaw_relative)(r, at_row, start + key, rs);
                 past[l] = v_select(v_ge(low, at), w, none), future[l] = v_select(v_ge(at, high), w, none);
                 if (rs != 1) W[at_row] += v_sum(past[l]), last[at_row] += v_sum(future[l]);
             }
             if (rs != 1) continue;
             for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
-                for (int i = 0; i < half; i++) past[i] = v_add(past[i], past[i + half]), future[i] = v_add(future[i], future[i + half]);
+                for (int i = 0; i < half; i++) {
+                    past[i] = v_add(past[i], past[i + half]);
+                    future[i] = v_add(future[i], future[i + half]);
+                }
             v_store(W + row, v_add(v_load(W + row), past[0]));
             v_store(last + row, v_add(v_load(last + row), future[0]));
         }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/transformer_xl: relative encodings and segments that remember          arXiv 1901.02860, sections 3.2 and 3.3
+ * attention/transformer_xl: relative encodings and segments that remember      arXiv 1901.02860, sections 3.2 and 3.3
  *
- *     A_ij = q_i k_j + q_i r_(i-j) + u k_j + v r_(i-j)        r_p = W R_p, R_p the sinusoid of p        out = softmax(scale A) v
+ *     A_ij = q_i k_j + q_i r_(i-j) + u k_j + v r_(i-j)    r_p = W R_p, R_p the sinusoid of p   out = softmax(scale A) v
  *
- * A call's queries are one segment: they see each other as far as causal, and the `memory` tokens before it. Its states keep
- * keys and values, which for fixed weights are what the paper's states, the layer's inputs, are projected to each time.
+ * A call's queries are one segment: they see what of it is not behind them, and the `memory` tokens before it. A state
+ * keeps keys and values, which for fixed weights are what the paper's states, the layer's inputs, are projected to.
  *
  * Where paper and code (kimiyoung/transformer-xl, pytorch) differ, the default is the code:
  *   encoding=half       all sines, then all cosines; the paper's is that of arXiv 1706.03762, interleaved
@@ -14,21 +14,25 @@
  */
 #include "transformer_xl_kernel.h"
 
+#define XL_BIAS(name, doc)                                                                                            \
+    {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL, name, "H D", doc}
+
 static const heed_port ports[] = {
     FLASH_PORTS,
-    [RELATIVE_WEIGHT] = KIT_WEIGHT("relative_weight", "H D M", HEED_INIT_NORMAL, "W: from the encoding of a distance to r"),
-    [CONTENT_BIAS] = {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL, "content_bias", "H D",
-                      "u, added to queries that meet keys"},
-    [POSITION_BIAS] = {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL, "position_bias",
-                       "H D", "v, added to queries that meet distances"},
+    [RELATIVE_WEIGHT] = KIT_WEIGHT("relative_weight", "H D M", HEED_INIT_NORMAL,
+                                   "W, from the encoding of a distance to r"),
+    [CONTENT_BIAS] = XL_BIAS("content_bias", "u, added to queries that meet keys"),
+    [POSITION_BIAS] = XL_BIAS("position_bias", "v, added to queries that meet distances"),
 };
 
 static const heed_param params[] = {
     FLASH_PARAMS,
-    [MEMORY] = KIT_INT("memory", 512, 1, 1 << 20, "tokens before a segment that it sees; a segment has at most as many"),
-    [SAME_LENGTH] = KIT_BOOL("same_length", 0, "each query sees `memory` tokens before itself, so a segment may have any length"),
+    [MEMORY] = KIT_INT("memory", 512, 1, 1 << 20, "tokens before a segment that it sees; a segment is not longer"),
+    [SAME_LENGTH] = KIT_BOOL("same_length", 0,
+                              "each query sees `memory` tokens before itself, in segments of any length"),
     [CLAMP] = KIT_INT("clamp", 0, 0, 1 << 20, "distances beyond this one count as it; 0 = none do"),
-    [ENCODING] = KIT_CHOICE("encoding", 0, "half|interleaved", "all sines before all cosines, as the code has it, or in turn"),
+    [ENCODING] = KIT_CHOICE("encoding", 0, "half|interleaved",
+                            "half: all sines before all cosines, as in the authors' code; interleaved: in turn"),
 };
 
 /* Floats behind the instance: frequencies, for each head a row of waves, of R and of W, and the table. */
@@ -40,16 +44,20 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     const int64_t memory = open->value[MEMORY].i, distances = open->value[SAME_LENGTH].i ? memory + 1 : 2 * memory;
     int64_t floats;
     if (open->value[FLASH_SOFTCAP].f > 0)
-        return kit_fail(open->sink, HEED_E_UNSUPPORTED, "attention/transformer_xl has no softcap: it would cap q k alone");
+        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
+                        "attention/transformer_xl has no softcap: it would cap q k alone");
     if (w->dim[2] % 2)
-        return kit_fail(open->sink, HEED_E_SHAPE, "relative_weight has %lld columns (axis M); sines and cosines are pairs",
+        return kit_fail(open->sink, HEED_E_SHAPE,
+                        "relative_weight has %lld columns (axis M), but sines and cosines come in pairs",
                         (long long)w->dim[2]);
     if (w->dim[0] > 1 << 16 || w->dim[1] > 1 << 16 || w->dim[2] > 1 << 24 ||
         __builtin_mul_overflow(kit_lanes(w->dim[1]), distances + 2 * XL_BEYOND + 2, &floats) ||
         __builtin_mul_overflow(floats + rooms(w->dim[2]), w->dim[0], &floats) || floats > (int64_t)1 << 36)
-        return kit_fail(open->sink, HEED_E_UNSUPPORTED, "encodings of %lld distances for %lld heads of %lld channels are too many",
+        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
+                        "encodings of %lld distances for %lld heads of %lld channels are too many",
                         (long long)distances, (long long)w->dim[0], (long long)w->dim[1]);
-    return kit_flash_measure(open, sizeof(xl) + sizeof(float) * (uint64_t)(floats + 2 * kit_lanes(w->dim[2] / 2)), bytes);
+    floats += 2 * kit_lanes(w->dim[2] / 2);
+    return kit_flash_measure(open, sizeof(xl) + sizeof(float) * (uint64_t)floats, bytes);
 }
 
 static int32_t init(void *memory, const heed_open *open)
@@ -99,8 +107,11 @@ static const heed_op ops[] = {{
     .id = "attention/transformer_xl",
     .version = "1.0",
     .summary = "attention of segments with a memory, by content and by encoded distance, tiled and exact",
-    .formula = "out = softmax(scale * ((q + u) k^T + (q + v) r^T)) v, r = W R[i - j], over the segment's past and its memory",
-    .reference = "arXiv 1901.02860, section 3.3",
+    .formula = "out = softmax(scale * ((q + u) k^T + (q + v) r^T)) v, r = W R[i - j],\n"
+               "over a segment's past and the `memory` tokens before it",
+    .reference = "arXiv 1901.02860, section 3.3\n"
+                 "as in the authors' PyTorch code: encoding=half, where the paper's is interleaved,\n"
+                 "and one u and one v for all layers; clamp and same_length are that code's alone",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

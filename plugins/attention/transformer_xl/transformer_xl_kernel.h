@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/transformer_xl, the maths: kit/flash.h with one product more. The projected encodings r are a table by distance,
- * made when the op is opened; for 16 rows from position p on and 16 keys from j on, all that can be asked for is
+ * attention/transformer_xl, the maths: kit/flash.h with one product more. The projected encodings r are a table by
+ * distance, made when the op is opened; for 16 rows from position p on and 16 keys from j on, all that is asked for is
  *
- *     W[x][row] = (q + v) r[p + 15 - j - x], x in [0, 32)         a product as that with keys, 32 distances for 16 x 16 pairs
+ *     W[x][row] = (q + v) r[p + 15 - j - x], x in [0, 32)      a product as that with keys: 32 distances, 16 x 16 pairs
  *     S[key][row] += W[key + 15 - row][row]                        the relative shift
  *
- * and the half that the next 16 keys ask for again is kept, so that a row pays once for each distance. The shift turns a
- * cell of 16 x 16: lane `row` by row + 1, as four steps by 1, 2, 4 and 8 lanes' bits; no pair is looked up by itself.
- * A tile of one to three rows brings 96 distances into the lanes instead, as it does keys: the same chains, the same bits.
+ * and the half that the next 16 keys ask for again is kept, so that a row pays once for each distance. The shift turns
+ * a cell of 16 x 16, lane `row` by row + 1, in four steps of 1, 2, 4 and 8; no pair is looked up by itself. A tile of
+ * one to three rows brings 96 distances into the lanes instead, as it does keys: the same chains, the same bits.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash_type.h>
@@ -26,18 +26,25 @@ typedef struct xl {
     float room[] __attribute__((aligned(64)));
 } xl;
 
-/* A tile's own floats: q + v as Q lies; of each group the shifted cell of the keys from `next` on; 96 encodings turned. */
+/* A tile's own floats: q + v as Q lies; of each group the shifted cell that keys from `next` on need; 96 rows of the
+ * table, turned. */
 enum { XL_KEPT = KIT_FLASH_CELL * KIT_FLASH_CELL, XL_NEXT = 16 };
-KIT_INLINE int64_t xl_own(int64_t D) { return KIT_FLASH_ROWS * D + KIT_FLASH_GROUPS * XL_KEPT + XL_NEXT + KIT_FLASH_KEYS * D; }
+KIT_INLINE int64_t xl_own(int64_t D)
+{
+    return (KIT_FLASH_ROWS + KIT_FLASH_KEYS) * D + KIT_FLASH_GROUPS * XL_KEPT + XL_NEXT;
+}
 KIT_INLINE float *xl_kept(const kit_flash_rows *r, int64_t D) { return r->own + KIT_FLASH_ROWS * D; }
 KIT_INLINE int64_t *xl_next(const kit_flash_rows *r, int64_t D)
 {
     return (int64_t *)(void *)(xl_kept(r, D) + KIT_FLASH_GROUPS * XL_KEPT);
 }
-KIT_INLINE float *xl_turned(const kit_flash_rows *r, int64_t D) { return xl_kept(r, D) + KIT_FLASH_GROUPS * XL_KEPT + XL_NEXT; }
+KIT_INLINE float *xl_turned(const kit_flash_rows *r, int64_t D) { return (float *)(xl_next(r, D)) + XL_NEXT; }
 
 /* The encoding of distance 0 and head h: further ones stand behind, ld floats each. */
-KIT_INLINE float *xl_row(const xl *s, int64_t h) { return s->table + (h * (s->distances + 2 * XL_BEYOND) + XL_BEYOND) * s->ld; }
+KIT_INLINE float *xl_row(const xl *s, int64_t h)
+{
+    return s->table + (h * (s->distances + 2 * XL_BEYOND) + XL_BEYOND) * s->ld;
+}
 
 /* A segment's queries see `memory` tokens before the segment, or each before itself, and nothing behind themselves. */
 KIT_INLINE void xl_range(const kit_flash *f, int64_t t, int64_t at, kit_flash_live *x)
@@ -127,12 +134,13 @@ KIT_INLINE void KIT(xl_shift)(vf y[KIT_FLASH_CELL])
     }
 }
 
-/* Adds to the scores of group g and the 16 keys from k on what the shifted cells of their distances, near and far, have. */
+/* Adds to the scores of group g and the 16 keys from k on what the shifted cells of their distances have. */
 KIT_INLINE void KIT(xl_add)(const kit_flash_rows *r, int g, int k, const float *far, const vf *near, float *P, int rs)
 {
     static const float lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     vf y[KIT_FLASH_CELL];
-    KIT_UNROLL for (int t = 0; t < 16; t++) y[t] = v_select(v_ge(v_load(lanes), v_set((float)t)), v_load(far + 16 * t), near[t]);
+    KIT_UNROLL for (int t = 0; t < 16; t++)
+        y[t] = v_select(v_ge(v_load(lanes), v_set((float)t)), v_load(far + 16 * t), near[t]);
     if (rs != 1) v_transpose(y);
     for (int t = 0; t < 16; t++) {
         float *p = rs == 1 ? P + (k + t) * KIT_FLASH_ROWS + KIT_FLASH_CELL * g : P + (KIT_FLASH_CELL * g + t) * rs + k;
@@ -155,13 +163,14 @@ static void KIT(xl_alone)(const kit_flash *f, const kit_flash_rows *r, float *P,
     }
 }
 
-/* Distances in cells of 16, from far to near. Cell m is the far one of group g and the keys from 16 c on, and the near one of
- * those before, with c = m - 2 + g. */
+/* Distances in cells of 16, from far to near. Cell m is the far one of group g and the keys from 16 c on, and the near
+ * one of those before, with c = m - 2 + g. */
 static void KIT(xl_scores)(const kit_flash *f, const kit_flash_rows *r, float *P, int rs, int64_t start)
 {
     const xl *s = f->variant;
     const float *R = xl_row(s, r->head[0]) + (r->position[0] + KIT_FLASH_ROWS - 1 - start) * s->ld;
     float W[KIT_FLASH_CELL * KIT_FLASH_ROWS] __attribute__((aligned(64))), max[KIT_FLASH_ROWS] = {0};
+    const int per = KIT_FLASH_CELL / VR_LANES;
     int64_t *next = xl_next(r, f->D);
     if (rs != 1 && r->rows < 4) {
         KIT(xl_alone)(f, r, P, start);
@@ -176,11 +185,11 @@ static void KIT(xl_scores)(const kit_flash *f, const kit_flash_rows *r, float *P
             if (g < first) first = g;
             last = g + 1;
         }
-        const KIT(flash_strips) strips = KIT(flash_strips_of)(first * KIT_FLASH_CELL / VR_LANES, last * KIT_FLASH_CELL / VR_LANES);
+        const KIT(flash_strips) strips = KIT(flash_strips_of)(first * per, last * per);
         for (int x = 0; x < KIT_FLASH_CELL; x += FLASH_N)
             for (int j = 0; j < strips.n; j++)
-                KIT(flash_scorers)[strips.wide[j]](max + strips.row[j], R - x * s->ld, -s->ld, r->own + strips.row[j], f->D,
-                                                   W + x * KIT_FLASH_ROWS + strips.row[j], kit_flash_nothing);
+                KIT(flash_scorers)[strips.wide[j]](max + strips.row[j], R - x * s->ld, -s->ld, r->own + strips.row[j],
+                                                   f->D, W + x * KIT_FLASH_ROWS + strips.row[j], kit_flash_nothing);
         for (int g = first; g < last; g++) {
             const int key = KIT_FLASH_CELL * (m - 3 + g);
             float *far = xl_kept(r, f->D) + g * XL_KEPT;
@@ -201,12 +210,13 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int32_t failed = kit_flash_setup(&f);
     if (failed) return failed;
     if (f.G != f.H)
-        return kit_fail(call->sink, HEED_E_UNSUPPORTED, "q has %lld heads and k has %lld: each head here has keys of its own",
+        return kit_fail(call->sink, HEED_E_UNSUPPORTED,
+                        "q has %lld heads and k has %lld: each head here has keys of its own",
                         (long long)f.H, (long long)f.G);
     if (f.T > s->memory && !s->same_length)
         return kit_fail(call->sink, HEED_E_ARGUMENT,
-                        "a segment of %lld tokens is longer than the memory of %lld; give at most that many at a time, or a "
-                        "larger memory", (long long)f.T, (long long)s->memory);
+                        "a segment of %lld tokens is longer than the memory of %lld; give at most that many at a time, "
+                        "a larger memory, or same_length=true", (long long)f.T, (long long)s->memory);
     return KIT(flash_run)(&f);
 }
 
