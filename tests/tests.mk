@@ -19,7 +19,7 @@ test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_lo
   tests/test_stack tests/test_model tests/test_dlpack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
 plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh
-test_scripts = tests/test_commands.sh tests/test_check.sh tests/test_bench.sh tests/check_third_party.sh tests/check_docs.sh
+test_scripts = tests/test_commands.sh tests/test_check.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
@@ -120,7 +120,7 @@ tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
 
-EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c docs/benchmark.md docs/check.md bootstrap \
+EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c docs/benchmark.md docs/check.md docs/python.md docs/write-a-plugin.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.

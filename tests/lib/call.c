@@ -16,29 +16,28 @@ static heed_engine *engines[ENGINES];
 const char *harness_plugin;
 const heed_table *harness_oracles;
 
-/* The plugin first: an op of the same id in the folders is then the one that is refused. */
-static void load_first(heed_engine *engine, const char *plugin)
+/* An engine; with harness_plugin that one comes first, so that of two ops of one id its own is kept. */
+static heed_engine *make_engine(uint32_t threads)
 {
     heed_error e;
-    if (load_plugin(engine, plugin, &e)) harness_fail("%s", e.text);
-    const char *folders = load_environment("HEED_PLUGINS");
-    if (load_folders(engine, folders && *folders ? folders : NULL, &e)) harness_fail("%s", e.text);
-    for (uint32_t i = 0; i < engine->registry.count; i++) {
-        entry *one = engine->registry.entries[i];
-        one->path = registry_path(one, engine->features, engine->isa, 0);
-    }
+    const char *folders = load_environment("HEED_PLUGINS"), *why, *path;
+    char *plugins = NULL; /* a ':' at the end stands for the installed ones */
+    if (harness_plugin && asprintf(&plugins, "%s:%s", harness_plugin, folders ? folders : "") < 0)
+        harness_fail("no memory");
+    heed_options o = {.size = sizeof o, .threads = threads, .plugins = plugins};
+    heed_engine *engine = heed_engine_new(&o, &e);
+    if (!engine) harness_fail("no engine: %s", e.text);
+    for (uint32_t i = 0; harness_plugin && i < heed_refusal_count(engine); i++)
+        if (why = heed_refusal(engine, i, &path), !strcmp(path, harness_plugin))
+            harness_fail("plugin %s is refused: %s", path, why);
+    free(plugins);
+    return engine;
 }
 
 heed_engine *harness_engine(uint32_t threads)
 {
     if (threads >= ENGINES) harness_fail("%u threads; a test has fewer than %d", threads, ENGINES);
-    if (!engines[threads]) {
-        heed_error e;
-        heed_options o = {.size = sizeof o, .threads = threads, .plugins = harness_plugin ? ":" : NULL /* : is none */};
-        engines[threads] = heed_engine_new(&o, &e);
-        if (!engines[threads]) harness_fail("no engine: %s", e.text);
-        if (harness_plugin) load_first(engines[threads], harness_plugin);
-    }
+    if (!engines[threads]) engines[threads] = make_engine(threads);
     return engines[threads];
 }
 

@@ -3,6 +3,7 @@
  * oracle.c: the formulas of the shipped ops, as anybody would write them (heed/oracle.h), without an entry.
  */
 #include <heed/oracle.h>
+#include <heed/oracle_attention.h>
 
 typedef heed_oracle_call oracle_call;
 
