@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * call.c: one call of any op, from a line that describes it: its tensors by the op's own table of ports, the oracle's view
- * of them, and its runs.
+ * call.c: one call of any op, from a line that describes it: its tensors by the op's own table of ports, the oracle's
+ * view of them, and its runs.
  */
 #include "call.h"
 
@@ -79,7 +79,11 @@ int harness_paths(const char *id, const char *names[8])
 
 /* ---- a call ---- */
 
-static const heed_port *port_of(const call *c, uint32_t i) { return (const heed_port *)c->op->ports.data + i; }
+static const heed_port *port_of(const call *c, uint32_t i)
+{
+    const uint32_t own = c->op->ports.count;
+    return i < own ? (const heed_port *)c->op->ports.data + i : c->inner[i - own];
+}
 
 /* What stands behind a name in the list "gain,bias", or with `plus` behind its name in "+bias:BH"; NULL: not there. */
 static const char *listed(const char *list, const char *name, int plus)
@@ -123,7 +127,8 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
     const int64_t *axis = c->oracle.axis;
     int64_t n = heed_tensor_elements(t), last = 0;
     const char *name = port->name;
-    int fraction = !strcmp(name, "draw") || !strcmp(name, "beta") || (!strcmp(name, "gate") && port->role == HEED_INPUT);
+    int fraction = port->role == HEED_INPUT &&
+                   (!strcmp(name, "draw") || !strcmp(name, "beta") || !strcmp(name, "gate"));
     int masks = strcmp(name, "bias") == 0 && port->flags & HEED_PORT_REPEATS; /* an eighth of its elements are -inf */
     for (int64_t i = 0; i < n; i++) {
         if (t->dtype == HEED_I64 || t->dtype == HEED_I32) {
@@ -138,6 +143,7 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
             continue;
         }
         double value = harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f);
+        if (!strcmp(name, "variance")) value = fabs(value) + 0.1;
         if (fraction) value = (double)(harness_random(seed) >> 40) * 0x1p-24;
         tensor_put(t, i, masks && harness_random(seed) % 8 == 0 ? -INFINITY : value);
     }
@@ -175,6 +181,19 @@ static void parse_axes(call *c, int64_t *leading, int *n_leading)
     }
 }
 
+/* The weights of the op that is a param, under the names that the engine has for them: "position.table". */
+static void add_inner(call *c, const char *key, const entry *e)
+{
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const heed_port *port = entry_port(e, i);
+        const uint32_t n = c->ports - c->op->ports.count;
+        if (port->role != HEED_WEIGHT || n == INNER_MAX) continue;
+        snprintf(c->inner_name[n], sizeof *c->inner_name, "%s.%s", key, port->name);
+        c->inner[n] = port;
+        c->port[c->ports++] = c->inner_name[n];
+    }
+}
+
 /* The op, params and mask as the engine resolved them are what the oracle is told; its formulas are its own. */
 static void describe(call *c, const char *spec)
 {
@@ -183,8 +202,8 @@ static void describe(call *c, const char *spec)
     resolved *r = s ? resolve(&harness_engine(1)->registry, s, s->op, NULL, &e) : NULL;
     if (!r) harness_fail("%s: %s", spec, e.text);
     c->op = &r->entry->op;
-    c->oracle.ports = c->op->ports.count;
-    for (uint32_t i = 0; i < c->op->ports.count; i++) c->port[i] = port_of(c, i)->name;
+    c->ports = c->op->ports.count;
+    for (uint32_t i = 0; i < c->ports; i++) c->port[i] = port_of(c, i)->name;
     c->oracle.params = c->op->params.count;
     for (uint32_t i = 0; i < c->op->params.count; i++) {
         const heed_param *p = (const heed_param *)c->op->params.data + i;
@@ -192,8 +211,11 @@ static void describe(call *c, const char *spec)
         c->value[i] = p->flags & HEED_PARAM_AUTO && !r->value[i].given ? NAN
                              : p->type == HEED_PARAM_FLOAT                    ? r->value[i].f
                                                                               : (double)r->value[i].i;
-        if (r->child[i]) c->oracle.position = r->child[i]->entry->op.id;
+        if (!r->child[i]) continue;
+        c->oracle.position = r->child[i]->entry->op.id;
+        add_inner(c, p->key, r->child[i]->entry);
     }
+    c->oracle.ports = c->ports;
     c->mask = r->mask;
     resolve_free(r);
     spec_free(s);
@@ -209,7 +231,7 @@ void call_make(call *c, const call_case *how)
     describe(c, how->spec);
     parse_axes(c, leading, &n_leading);
     uint64_t seed = how->seed + 1;
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         const heed_port *port = port_of(c, i);
         if (left_out(c, port)) continue;
         int64_t dim[HEED_MAX_RANK];
@@ -220,7 +242,8 @@ void call_make(call *c, const call_case *how)
         }
         for (; *a; a++)
             if (*a != ' ') {
-                if (c->oracle.axis[*a - 'A'] < 0) harness_fail("%s: [%s] does not say axis %c", how->spec, how->axes, *a);
+                if (c->oracle.axis[*a - 'A'] < 0)
+                    harness_fail("%s: [%s] does not say axis %c", how->spec, how->axes, *a);
                 dim[rank++] = c->oracle.axis[*a - 'A'];
             }
         uint32_t dtype = port->dtypes & HEED_BIT(HEED_F32)   ? HEED_F32
@@ -239,7 +262,7 @@ void call_make(call *c, const call_case *how)
 
 void call_update(call *c)
 {
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         const heed_tensor *t = &c->plain[i];
         if (!t->data || port_of(c, i)->role == HEED_OUTPUT) continue;
         for (int64_t j = 0; j < heed_tensor_elements(t); j++) {
@@ -288,7 +311,8 @@ void call_free(call *c)
 const heed_oracle *call_oracle(const call *c)
 {
     for (uint32_t i = 0; harness_oracles && i < harness_oracles->count; i++) {
-        const heed_oracle *o = (const void *)((const char *)harness_oracles->data + (size_t)i * harness_oracles->stride);
+        const char *at = (const char *)harness_oracles->data + (size_t)i * harness_oracles->stride;
+        const heed_oracle *o = (const heed_oracle *)(const void *)at;
         if (strcmp(o->id, c->op->id) == 0) return o;
     }
     return oracle_find(c->op->id);
@@ -297,8 +321,8 @@ const heed_oracle *call_oracle(const call *c)
 uint32_t call_bindings(const call *c, uint32_t role, heed_tensor by_port[ORACLE_PORTS], heed_binding to[ORACLE_PORTS])
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
-        if (port_of(c, i)->role == role && by_port[i].data) to[n++] = (heed_binding){port_of(c, i)->name, &by_port[i]};
+    for (uint32_t i = 0; i < c->ports; i++)
+        if (port_of(c, i)->role == role && by_port[i].data) to[n++] = (heed_binding){c->port[i], &by_port[i]};
     return n;
 }
 
@@ -331,7 +355,7 @@ heed_instance *call_open(const call *c, const char *isa, uint32_t threads)
 void call_once(const call *c, const heed_tensor by_port[ORACLE_PORTS], heed_tensor once[ORACLE_PORTS])
 {
     memcpy(once, by_port, sizeof *once * ORACLE_PORTS);
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
+    for (uint32_t i = 0; i < c->ports; i++)
         for (int a = 0; once[i].data && a < once[i].rank; a++)
             if (is_once(c, port_of(c, i), a)) once[i].dim[a] = 1;
 }
@@ -349,7 +373,7 @@ int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORA
 void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS])
 {
     memset(out, 0, sizeof *out * ORACLE_PORTS);
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         if (port_of(c, i)->role != HEED_OUTPUT || !c->plain[i].data) continue;
         out[i] = c->plain[i];
         if (heed_tensor_alloc(&out[i], NULL)) harness_fail("no memory");
@@ -359,7 +383,7 @@ void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS])
 /* Outputs are written in whole and nothing else is: memory that was filled before shows what has been touched. */
 static void look_around(const call *c, const char *isa, placed at[ORACLE_PORTS])
 {
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         if (!at[i].map) continue;
         const heed_port *port = port_of(c, i);
         const heed_tensor *t = &at[i].view;
@@ -384,7 +408,7 @@ void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed
     heed_error e;
     placed at[ORACLE_PORTS] = {0};
     heed_tensor views[ORACLE_PORTS] = {0};
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         if (!c->plain[i].data) continue;
         at[i] = place(&c->plain[i], layout);
         views[i] = at[i].view;
@@ -393,11 +417,11 @@ void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed
     heed_instance *instance = open_with(c, isa, threads, views);
     if (call_with(c, instance, views, NULL, &e)) harness_fail("%s [%s]: %s", c->how->spec, c->how->axes, e.text);
     outputs_make(c, out);
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
+    for (uint32_t i = 0; i < c->ports; i++)
         if (out[i].data) tensor_copy(&out[i], &views[i]);
     heed_instance_close(instance);
     look_around(c, isa, at);
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
+    for (uint32_t i = 0; i < c->ports; i++)
         if (at[i].map) unplace(&at[i]);
 }
 
