@@ -56,6 +56,7 @@ typedef struct heed_port {
 #define HEED_PARAM_AUTO 1u     /* no default value: left alone, value.given is 0 and the op decides; doc says how */
 #define HEED_PARAM_REQUIRED 2u /* must be given */
 #define HEED_PARAM_RUNTIME 4u  /* may differ from call to call; arrives in heed_call.value */
+#define HEED_PARAM_COUPLES 8u  /* with another value than the default, rows of a batch depend on one another */
 
 typedef struct heed_param {
     uint32_t size;

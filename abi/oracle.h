@@ -5,8 +5,8 @@
  *
  * One call of an op as plain arrays: contiguous, row-major, whatever the tensors' strides and dtypes were; indices are
  * numbers too. A formula is there twice: in float64, which is the truth, and in float32, the naive loop. An op's error
- * on a call may be 4 times the largest error of the naive loop, plus one unit in the last place; a loop that is exact by
- * luck is taken to be half a unit off.
+ * on a call may be 4 times the largest error of the naive loop, plus one unit in the last place; a loop that is exact
+ * by luck is taken to be half a unit off.
  *
  * Bound by: outputs are written in whole; nothing else is; memory of its own is freed before it returns.
  */

@@ -93,6 +93,7 @@ static void type_text(const heed_param *p, char *text, size_t n)
     }
     if (p->axis) ADD(", sets axis %c", (int)p->axis);
     if (p->flags & HEED_PARAM_RUNTIME) ADD(", may change per call");
+    if (p->flags & HEED_PARAM_COUPLES) ADD(", couples the rows of a batch if it is not the default");
 #undef ADD
 }
 

@@ -24,7 +24,7 @@ engine_heed_SOURCES = engine/main.c engine/cmd_common.h engine/cmd_common.c engi
   $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench -I$(top_srcdir)/tests -DHEED_DATADIR=\"$(pkgdatadir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
-engine_heed_LDADD = engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
+engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
 
 pkgconfig_DATA += engine/heed.pc
 dist_man_MANS = docs/heed.1

@@ -286,7 +286,7 @@ static int32_t check_param(registry *r, heed_param *p, heed_error *error)
     int has_standard = !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED));
     TRY(vet_word(r, &p->key, "key", error));
     TRY(vet_text(r, &p->doc, TEXT_MAX, "doc", error));
-    if (p->flags & ~(HEED_PARAM_AUTO | HEED_PARAM_REQUIRED | HEED_PARAM_RUNTIME))
+    if (p->flags & ~(HEED_PARAM_AUTO | HEED_PARAM_REQUIRED | HEED_PARAM_RUNTIME | HEED_PARAM_COUPLES))
         FAIL("its flags 0x%x are unknown", p->flags);
     if ((p->flags & HEED_PARAM_AUTO) && (p->flags & HEED_PARAM_REQUIRED))
         FAIL("its flags AUTO and REQUIRED exclude each other");

@@ -491,7 +491,7 @@ static void fill_sample(sample *s)
     SIN(key_twice, s->param[CENTRE].key = "eps", "params 1 and 2 are both named eps")                                 \
     SIN(param_doc, s->param[EPS].doc = NULL, "param 1 (eps): its doc is missing")                                     \
     SIN(type, s->param[EPS].type = 5, "type 5")                                                                       \
-    SIN(param_flags, s->param[EPS].flags = 8, "flags 0x8")                                                            \
+    SIN(param_flags, s->param[EPS].flags = 16, "flags 0x10")                                                          \
     SIN(both, s->param[EPS].flags = HEED_PARAM_AUTO | HEED_PARAM_REQUIRED, "exclude")                                 \
     SIN(axis, s->param[WIDTH].axis = 'f', "axis 102")                                                                 \
     SIN(axis_float, s->param[EPS].axis = 'E', "axis E needs")                                                         \

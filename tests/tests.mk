@@ -10,8 +10,8 @@ AM_TESTS_ENVIRONMENT = \
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
-test_libs = engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
-op_harness = $(call_sources) tests/lib/harness.c tests/lib/harness.h
+test_libs = tests/libcall.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
+op_harness = tests/lib/harness.c tests/lib/harness.h
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \

@@ -33,6 +33,7 @@
 #define KIT_FLOAT_RUNTIME(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_RUNTIME, 0, min, max, standard, key, NULL, doc}
 #define KIT_BOOL(key, standard, doc) {sizeof(heed_param), HEED_PARAM_BOOL, 0, 0, 0, 1, standard, key, NULL, doc}
 #define KIT_CHOICE(key, standard, choices, doc) {sizeof(heed_param), HEED_PARAM_CHOICE, 0, 0, 0, 0, standard, key, choices, doc}
+#define KIT_CHOICE_COUPLES(key, standard, choices, doc) {sizeof(heed_param), HEED_PARAM_CHOICE, HEED_PARAM_COUPLES, 0, 0, 0, standard, key, choices, doc}
 #define KIT_OP(key, kind, doc) {sizeof(heed_param), HEED_PARAM_OP, HEED_PARAM_AUTO, 0, 0, 0, 0, key, kind, doc}
 
 /* The paths of this architecture, for functions named by KIT(). `extension` may be NULL. */

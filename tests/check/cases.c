@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * cases.c: from an op's tables to calls. Which params, masks, ports and axes there are, the descriptor says; how large they
- * get follows from the number of the case, so that a sweep is the same everywhere.
+ * cases.c: from an op's tables to calls. Which params, masks, ports and axes there are, the descriptor says; how large
+ * they get follows from the number of the case, so that a sweep is the same everywhere.
  */
 #include "check.h"
 
@@ -31,7 +31,8 @@ static const struct {
     {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_SINKS, "causal=true,window=5,sinks=2"},
     {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX, "causal=true,window=8,prefix=20"},
     {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_SINKS, "causal=bottom_right,window=33,sinks=1"},
-    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX | HEED_MASK_SINKS, "causal=offset:2,window=7,prefix=9,sinks=1"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX | HEED_MASK_SINKS,
+     "causal=offset:2,window=7,prefix=9,sinks=1"},
 };
 
 static uint32_t pick(uint64_t *seed, uint32_t n) { return n ? (uint32_t)(harness_random(seed) >> 33) % n : 0; }
@@ -67,7 +68,8 @@ static void add_numbers(words *w, const heed_param *p)
 {
     if (p->axis) return;
     const int whole = p->type == HEED_PARAM_INT;
-    const double least = whole ? 0 : 1e-4, most = whole ? 64 : 1e4, now = p->flags & HEED_PARAM_AUTO ? NAN : p->standard;
+    const double least = whole ? 0 : 1e-4, most = whole ? 64 : 1e4;
+    const double now = p->flags & HEED_PARAM_AUTO ? NAN : p->standard;
     const double tries[] = {p->min, p->max, 2 * now, now / 2, ordinary(p), whole ? 2 : 0.1};
     for (uint32_t i = 0; i < COUNT(tries); i++) {
         double x = whole ? floor(tries[i]) : tries[i];
@@ -189,7 +191,8 @@ static double volume(const int64_t size[128], const char *all)
 {
     double v = 1;
     for (const char *l = all; *l; l++)
-        if (!strchr("EG", *l) || !strchr(all, *l == 'E' ? 'D' : 'H')) v *= size[(int)*l] > 0 ? (double)size[(int)*l] : 1;
+        if (!strchr("EG", *l) || !strchr(all, *l == 'E' ? 'D' : 'H'))
+            v *= size[(int)*l] > 0 ? (double)size[(int)*l] : 1;
     return v;
 }
 
@@ -225,7 +228,8 @@ static void print_axes(const char *all, const int64_t size[128], uint64_t *seed,
         size_t used = strlen(text);
         snprintf(text + used, n - used, "%s%c=", used ? "," : "", *l);
         used = strlen(text);
-        snprintf(text + used, n - used, *l == 'x' ? shapes[pick(seed, COUNT(shapes))] : "%lld", (long long)size[(int)*l]);
+        const char *shape = *l == 'x' ? shapes[pick(seed, COUNT(shapes))] : "%lld";
+        snprintf(text + used, n - used, shape, (long long)size[(int)*l]);
     }
 }
 
@@ -281,6 +285,7 @@ int case_make(const registry *r, const entry *e, uint32_t n, check_case *to)
     char inner[200] = "", all[64] = "", own[200];
     const int kind = n < COUNT(hurt) ? PLAIN_CASE : n % 3 == 2 ? TEXT_CASE : VARIED_CASE;
     *to = (check_case){.size = 1, .seed = n};
+    letters(e, all); /* of a score op's weights too */
     if (!entry_path(e, 0)->forward) {
         const heed_param *param = NULL;
         const entry *outer = around(r, e, &param);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * check.c: heed check: loads a plugin in a child process, sweeps its ops, and tells what was verified and what was found.
+ * check.c: heed check: loads a plugin in a child process, sweeps its ops, and tells what was verified and what was
+ * found.
  */
 #include "check.h"
 
@@ -104,7 +105,8 @@ static void work_load(board *b, void *arg)
     char *real = realpath(j->o->plugin, NULL);
     const registry *r = &harness_engine(1)->registry;
     for (uint32_t i = 0; i < r->count && b->ops < OPS_MAX; i++)
-        if (real && !strcmp(r->entries[i]->plugin, real)) snprintf(b->op[b->ops++], sizeof *b->op, "%s", r->entries[i]->op.id);
+        if (real && !strcmp(r->entries[i]->plugin, real))
+            snprintf(b->op[b->ops++], sizeof *b->op, "%s", r->entries[i]->op.id);
     free(real);
 }
 
@@ -152,7 +154,8 @@ static void one_case(board *b, check_case *how, uint32_t at, uint32_t from, int 
         return;
     }
     for (uint32_t k = from; k < check_count; k++) {
-        if (only ? k != from : at % checks[k].every != k % checks[k].every || findings_of(b, k) >= FINDINGS_EACH) continue;
+        const int turn = at % checks[k].every == k % checks[k].every && findings_of(b, k) < FINDINGS_EACH;
+        if (only ? k != from : !turn) continue;
         one_check(b, &s, at, k);
     }
     subject_free(&s);
@@ -219,8 +222,8 @@ static void tell_finding(report *r, const char *op, const finding *f, json_t *li
     repeat_line(r, f, line, sizeof line);
     r->findings++;
     if (list)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", checks[f->check].name, "finding", f->sentence,
-                                              "case", f->line, "repeat", *f->line ? line : ""));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", checks[f->check].name, "finding",
+                                              f->sentence, "case", f->line, "repeat", *f->line ? line : ""));
     else if (*f->line) printf("not ok - %s %s: %s: %s\n", op, checks[f->check].name, f->sentence, line);
     else printf("not ok - %s %s: %s\n", op, checks[f->check].name, f->sentence);
 }
@@ -237,8 +240,9 @@ static void tell_op(report *r, const char *op, const board *b, double seconds)
         else if (!bad && runs) printf("ok - %s %s: %s (%u)\n", op, checks[k].name, checks[k].says, runs);
     }
     if (r->json) {
-        json_array_append_new(r->ops, json_pack("{s:s, s:i, s:i, s:f, s:o, s:o}", "id", op, "cases", (int)b->cases, "refused",
-                                                (int)b->refused, "seconds", seconds, "looked", looked, "findings", list));
+        json_array_append_new(r->ops, json_pack("{s:s, s:i, s:i, s:f, s:o, s:o}", "id", op, "cases", (int)b->cases,
+                                                "refused", (int)b->refused, "seconds", seconds, "looked", looked,
+                                                "findings", list));
         return;
     }
     if (*b->note) printf("# %s: %s\n", op, b->note);
@@ -305,7 +309,8 @@ int check_plugin(const check_options *o)
     if (!loaded) return cmd_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
     if (child_run(loaded, work_load, &j, seconds_each()) || loaded->findings) {
         heed_error e = {HEED_E_DATA, ""};
-        snprintf(e.text, sizeof e.text, "%s%s", loaded->findings ? "" : "loading it crashes", loaded->finding[0].sentence);
+        snprintf(e.text, sizeof e.text, "%s%s", loaded->findings ? "" : "loading it crashes",
+                 loaded->finding[0].sentence);
         return cmd_fail(&e);
     }
     if (o->only) run_only(&r);
@@ -343,20 +348,22 @@ static int read_only(void *command, const char *value)
 {
     uint32_t check;
     ((check_options *)command)->only = value;
-    return only_check(value, &check) ? 0 : cmd_usage("--only takes a line that heed check printed, \"CHECK SPEC AXES ...\"");
+    if (only_check(value, &check)) return 0;
+    return cmd_usage("--only takes a line that heed check printed, \"CHECK SPEC AXES ...\"");
 }
 
 int cmd_check(int argc, char **argv)
 {
-    static const cmd_option options[] = {{"", 1, read_plugin},        {"--oracle", 1, read_oracle}, {"--only", 1, read_only},
-                                         {"--cases", 1, read_cases}, {"--json", 0, read_json},      {0}};
+    static const cmd_option options[] = {
+        {"", 1, read_plugin}, {"--oracle", 1, read_oracle}, {"--only", 1, read_only},
+        {"--cases", 1, read_cases}, {"--json", 0, read_json}, {0}};
     check_options o = {.cases = CASES};
     char usage[6000];
     int used = snprintf(usage, sizeof usage,
                         "usage: heed check PLUGIN.so [--oracle ORACLE.so] [--cases N] [--only LINE] [--json]\n"
-                        "Whether a plugin keeps its contract, from its own tables: each op is called with many shapes, masks,\n"
-                        "params and dtypes, in child processes, so that a crash is a finding too. A finding is one line, with the\n"
-                        "command that repeats it; the exit status is then 1.\n\n"
+                        "Whether a plugin keeps its contract, from its own tables: each op is called with many\n"
+                        "shapes, masks, params and dtypes, in child processes, so that a crash is a finding too.\n"
+                        "A finding is one line, with the command that repeats it; the exit status is then 1.\n\n"
                         "  --oracle FILE     formulas of its ops (heed/oracle.h); those of the shipped ops are known\n"
                         "  --cases N         calls of each op; %d if not given\n"
                         "  --only LINE       one check of one case, as a finding has it\n"

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * check.h: the parts of heed check. It judges whether a plugin keeps its contract, from its descriptors alone: nothing in
- * this folder knows an op by its name.
+ * check.h: the parts of heed check. It judges whether a plugin keeps its contract, from its descriptors alone: nothing
+ * in this folder knows an op by its name.
  *
  *   check     the command, and its report             exact   a call in memory that is exactly what was asked for
  *   cases     from a table of ports to calls          rows    who sees whom: NaNs, causality, a row alone
  *   child     crashes, hangs and wild writes          state   whole, in chunks, token by token; forks and cuts
  *   checks    the table of what is verified           score   tiles of scores
  *
- * A finding is a sentence and a line that repeats it. Whatever runs plugin code runs in a child process, so that a crash
- * is a finding like others.
+ * A finding is a sentence and a line that repeats it. Whatever runs plugin code runs in a child process, so that a
+ * crash is a finding like others.
  */
 #ifndef HEED_CHECK_H
 #define HEED_CHECK_H
@@ -69,6 +69,8 @@ void subject_free(subject *s);
 static inline const heed_port *subject_port(const subject *s, uint32_t i) { return entry_port(s->entry, i); }
 /* Which axis of the port has this letter, counted in its tensor; -1: none. 'x' is the first leading one. */
 int subject_axis(const subject *s, uint32_t port, char letter);
+/* Rows of the batch may depend on one another here, and a param of the op says so. */
+int subject_couples(const subject *s);
 
 /* The checks of other files. */
 void check_exact(subject *s);
@@ -114,8 +116,8 @@ typedef struct board {
 } board;
 
 board *board_make(void);
-/* Runs work(arg) in a child, and tells what became of it: 0; or, after it has put a finding for the check and case that were
- * running on the board, 1, and 2 where it did not end. No check of a case may take more than `seconds`. */
+/* Runs work(arg) in a child, and tells what became of it: 0; or, after it has put a finding for the check and case that
+ * were running on the board, 1, and 2 where it did not end. No check of a case may take more than `seconds`. */
 int child_run(board *b, void (*work)(board *b, void *arg), void *arg, unsigned seconds);
 /* [child] Before each check of a case: what would be said of a crash, and time starts anew. */
 void child_doing(board *b, uint32_t at, uint32_t check, const char *line);

@@ -84,7 +84,8 @@ static void on_crash(int number, siginfo_t *info, void *context)
         const struct watched *w = &watched[i];
         if (!w->name || at < w->from - w->guard || at >= w->from + w->bytes + w->guard) continue;
         if (at >= w->from + w->bytes)
-            snprintf(text, sizeof text, "touches byte %zu of %s, which has %zu", (size_t)(at - w->from), w->name, w->bytes);
+            snprintf(text, sizeof text, "touches byte %zu of %s, which has %zu", (size_t)(at - w->from), w->name,
+                     w->bytes);
         else if (at < w->from)
             snprintf(text, sizeof text, "touches %s %zu bytes in front of it", w->name, (size_t)(w->from - at));
         else snprintf(text, sizeof text, "writes to %s, which it may only read", w->name);
@@ -124,7 +125,7 @@ void child_doing(board *b, uint32_t at, uint32_t check, const char *line)
 
 /* ---- the parent ---- */
 
-/* Until the child's end of the pipe is closed. A child that has its alarm switched off, and does not go on, is killed. */
+/* Until the child's end of the pipe is closed. A child that has its alarm switched off and does not go on is killed. */
 static int wait_for(board *b, int fd, pid_t child, unsigned seconds)
 {
     struct pollfd end = {.fd = fd, .events = POLLIN};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * exact.c: a call without the engine: the instance, the workspace, each lane's scratch and the state's pages have exactly
- * the bytes that the op measured, end at a page that can not be read, and hold garbage where the contract leaves their
- * content open; the instance and the inputs can not be written. Tiles run in an order and on lanes of our choice.
+ * exact.c: a call without the engine: the instance, the workspace and each lane's scratch have exactly the bytes that
+ * the op measured, end at a page that can not be read, and hold garbage where the contract leaves their content open; the
+ * instance and the inputs can not be written. Tiles run in an order and on lanes of our choice.
  */
 #include "check.h"
 
@@ -22,8 +22,8 @@ typedef struct piece {
     int watch;
 } piece;
 
-/* `bytes` at an address that is a multiple of `align`, as near to the end as that allows; between them and the end, and in
- * front, stand canaries. */
+/* `bytes` at an address that is a multiple of `align`, as near to the end as that allows; between them and the end, and
+ * in front, stand canaries. */
 static piece piece_make(const char *name, size_t bytes, size_t align, int content)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (bytes + page - 1) / page * page;
@@ -67,6 +67,7 @@ static void piece_watch(piece *p) { p->watch = child_watch(p->name, p->data, p->
 /* ---- a host that runs tiles as it likes ---- */
 
 enum { IN_ORDER, REVERSED, SHUFFLED };
+static const char *const order_names[] = {"in order", "reversed", "shuffled"};
 
 typedef struct odd_host {
     heed_host host;
@@ -88,8 +89,10 @@ static int32_t odd_parallel_for(const heed_host *host, int64_t tiles, heed_tile_
         turn[i] = turn[other], turn[other] = kept;
     }
     o->inside = 1;
-    for (int64_t i = 0; i < tiles; i++)
-        fn(arg, turn[i], o->order == IN_ORDER ? (uint32_t)(i % o->lanes) : (uint32_t)(harness_random(&o->seed) % o->lanes));
+    for (int64_t i = 0; i < tiles; i++) {
+        uint64_t lane = o->order == IN_ORDER ? (uint64_t)i : harness_random(&o->seed);
+        fn(arg, turn[i], (uint32_t)(lane % o->lanes));
+    }
     o->inside = 0;
     free(turn);
     return HEED_OK;
@@ -116,7 +119,8 @@ typedef struct direct {
 
 static void fail_in_op(const direct *d, const char *what, int32_t code)
 {
-    harness_fail("%s fails with the code %d, but not under the engine: %s", what, code, d->text[0] ? d->text : "no reason");
+    harness_fail("%s fails with the code %d, but not under the engine: %s", what, code,
+                 d->text[0] ? d->text : "no reason");
 }
 
 static void make_tensors(direct *d, int before)
@@ -136,6 +140,7 @@ static void make_tensors(direct *d, int before)
         if (!output) memcpy(d->tensor[p].data, t->data, bytes), piece_lock(&d->tensor[p], 1);
         piece_watch(&d->tensor[p]);
     }
+    for (uint32_t p = c->op->ports.count; p < c->ports; p++) d->views[p] = c->plain[p]; /* the engine opens inner ops */
 }
 
 static void make_instance(direct *d)
@@ -143,8 +148,10 @@ static void make_instance(direct *d)
     const heed_op *op = &d->s->entry->op;
     heed_error e;
     heed_binding list[ORACLE_PORTS];
+    uint32_t n = call_bindings(&d->s->c, HEED_WEIGHT, d->views, list);
+    while (n && strchr(list[n - 1].port, '.')) n--;
     bind_start(&d->weights, d->s->entry, d->instance->axis);
-    if (bind_role(&d->weights, HEED_WEIGHT, list, call_bindings(&d->s->c, HEED_WEIGHT, d->views, list), 1, &e))
+    if (bind_role(&d->weights, HEED_WEIGHT, list, n, 1, &e))
         harness_fail("%s", e.text);
     heed_open open = instance_opening(d->instance, d->weights.tensor, &d->sink);
     open.host = &d->odd.host;
@@ -181,13 +188,15 @@ static void make_call(direct *d)
 /* One stretch for all lanes, as the contract has it, with a page that can not be touched behind each lane's bytes. */
 static void make_scratch(direct *d, uint64_t bytes, int before)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (bytes + page - 1) / page * page, stride = inside + page;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (bytes + page - 1) / page * page;
+    const size_t stride = inside + page;
     char *all = mmap(NULL, stride * d->odd.lanes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED) harness_fail("no memory");
     const size_t first = page + ((inside - bytes) & ~(size_t)63);
     for (uint32_t lane = 0; lane < d->odd.lanes; lane++) {
         piece *p = &d->scratch[lane];
-        *p = (piece){.bytes = bytes, .map = all + lane * stride, .map_bytes = stride + page, .data = all + lane * stride + first};
+        *p = (piece){.bytes = bytes, .map = all + lane * stride, .map_bytes = stride + page};
+        p->data = p->map + first;
         snprintf(p->name, sizeof p->name, "the scratch of a lane");
         memset(p->map + page, CANARY, inside);
         memset(p->data, before, bytes);
@@ -219,22 +228,23 @@ static void measure_call(direct *d, int before)
         int32_t code = op->measure_call(d->memory.data, &d->call, turn ? &again : &size);
         if (code) fail_in_op(d, "measure_call", code);
     }
-    if (op->measure_call && memcmp(&size, &again, sizeof size)) harness_fail("measure_call does not say the same twice");
+    if (op->measure_call && memcmp(&size, &again, sizeof size))
+        harness_fail("measure_call does not say the same twice");
     d->workspace = piece_make("the workspace", size.workspace, 64, before);
     piece_watch(&d->workspace);
     d->call.workspace = d->workspace.data;
     make_scratch(d, size.scratch, before);
 }
 
-/* Runs the call of `s` on a path; the outputs must be those of the first run. Returns the hash of the numbers of tiles. */
+/* Runs the call of `s` on a path; the outputs must be those of the first run. Returns a hash of the tiles' numbers. */
 static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int order, int before)
 {
     static direct d;
     memset(&d, 0, sizeof d);
     d.s = s;
     d.odd = (odd_host){.lanes = lanes, .order = order, .seed = s->seed};
-    d.odd.host = (heed_host){.size = sizeof d.odd.host, .self = &d.odd, .parallel_for = odd_parallel_for, .log = odd_log,
-                             .cancelled = odd_cancelled, .get_extension = odd_extension};
+    d.odd.host = (heed_host){.size = sizeof d.odd.host, .self = &d.odd, .parallel_for = odd_parallel_for,
+                             .log = odd_log, .cancelled = odd_cancelled, .get_extension = odd_extension};
     d.sink = (heed_sink){sizeof d.sink, sizeof d.text, d.text};
     make_tensors(&d, before);
     heed_error e;
@@ -250,8 +260,8 @@ static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int o
     if (s->entry->op.fini) s->entry->op.fini(d.memory.data);
     for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
         if (subject_port(s, p)->role == HEED_OUTPUT && d.views[p].data && !tensors_equal(&s->first[p], &d.views[p]))
-            harness_fail("%s on %s has other bits with %u lanes, tiles %s, memory full of %02x", subject_port(s, p)->name,
-                         path, lanes, order == IN_ORDER ? "in order" : order == REVERSED ? "reversed" : "shuffled", before);
+            harness_fail("%s on %s has other bits with %u lanes, tiles %s, memory full of %02x",
+                         subject_port(s, p)->name, path, lanes, order_names[order], before);
         piece_lock(&d.tensor[p], 0);
         piece_end(&d.tensor[p]);
     }

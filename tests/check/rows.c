@@ -2,8 +2,8 @@
  *
  * rows.c: who sees whom. A row of the batch alone, NaNs and infinities, what comes later, and rows that see nothing.
  *
- * Which output may depend on which input follows from letters and names that the contract fixes (ABI.md, Ports) and from
- * the mask; for what does not follow from them nothing is asked.
+ * Which output may depend on which input follows from letters and names that the contract fixes (ABI.md, Ports) and
+ * from the mask; for what does not follow from them nothing is asked.
  */
 #include "check.h"
 
@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int is_float(const heed_tensor *t) { return t->dtype == HEED_F32 || t->dtype == HEED_F16 || t->dtype == HEED_BF16; }
+static int is_float(const heed_tensor *t)
+{
+    return t->dtype == HEED_F32 || t->dtype == HEED_F16 || t->dtype == HEED_BF16;
+}
 
 static int port_named(const subject *s, const char *name)
 {
@@ -34,6 +37,16 @@ static int run(subject *s, const char *path, heed_tensor by_port[ORACLE_PORTS], 
     heed_instance_close(i);
     if (code) outputs_free(out);
     return !code;
+}
+
+/* Rows of the batch may depend on one another: a param says that it does so, and is not at its default. */
+int subject_couples(const subject *s)
+{
+    for (uint32_t i = 0; i < s->entry->op.params.count; i++) {
+        const heed_param *p = entry_param(s->entry, i);
+        if (p->flags & HEED_PARAM_COUPLES && s->c.value[i] != p->standard) return 1;
+    }
+    return 0;
 }
 
 /* ---- a row alone ---- */
@@ -59,7 +72,7 @@ static int64_t batch_size(const subject *s)
     return 0;
 }
 
-int has_row_alone(const subject *s) { return batch_size(s) > 1; }
+int has_row_alone(const subject *s) { return batch_size(s) > 1 && !subject_couples(s); }
 
 void check_alone(subject *s)
 {
@@ -125,7 +138,7 @@ static int may_reach(const subject *s, uint32_t in, int64_t i, uint32_t out, int
     const char *name = subject_port(s, in)->name;
     const int is_q = !strcmp(name, "q"), is_key = !strcmp(name, "k") || !strcmp(name, "v");
     static const char batch[] = "xB";
-    for (const char *l = batch; *l; l++) {
+    for (const char *l = batch; *l && !subject_couples(s); l++) {
         int64_t from = index_of(s, in, i, *l), to = index_of(s, out, o, *l);
         if (both(from, to) && from != to) return 0;
     }
@@ -150,11 +163,11 @@ static void compare_reach(subject *s, const char *path, uint32_t in, int64_t i, 
         for (int64_t o = 0; o < heed_tensor_elements(&out[p]); o++) {
             double is = tensor_get(&out[p], o), was = tensor_get(&s->first[p], o);
             if (is != was && !(isnan(is) && isnan(was)) && !may_reach(s, in, i, p, o))
-                harness_fail("%s: %g in element %lld of %s changes element %lld of %s, which does not see it", path, value,
-                             (long long)i, from, (long long)o, name);
+                harness_fail("%s: %g in element %lld of %s changes element %lld of %s, which does not see it", path,
+                             value, (long long)i, from, (long long)o, name);
             if (oracle && isnan(value) && isnan(s->c.d[p][o]) != isnan(is))
-                harness_fail("%s: a NaN in element %lld of %s gives %g in element %lld of %s; the formula gives %g", path,
-                             (long long)i, from, is, (long long)o, name, s->c.d[p][o]);
+                harness_fail("%s: a NaN in element %lld of %s gives %g in element %lld of %s; the formula gives %g",
+                             path, (long long)i, from, is, (long long)o, name, s->c.d[p][o]);
         }
     }
 }
@@ -194,7 +207,7 @@ void check_nan(subject *s)
 int has_causality(const subject *s)
 {
     const heed_mask *m = &s->c.mask;
-    if (port_named(s, "out") < 0 || s->c.oracle.axis['T' - 'A'] < 2) return 0;
+    if (port_named(s, "out") < 0 || s->c.oracle.axis['T' - 'A'] < 2 || subject_couples(s)) return 0;
     if (subject_axis(s, (uint32_t)port_named(s, "out"), 'T') < 0) return 0;
     if (m->kinds & HEED_MASK_CAUSAL) return m->align == HEED_ALIGN_TOP_LEFT && !(m->kinds & HEED_MASK_PREFIX);
     return s->entry->op.measure_state && !(s->entry->op.masks & HEED_MASK_CAUSAL);
@@ -220,7 +233,8 @@ void check_causal(subject *s)
             by_port[p] = own[p];
         }
         const char *path = s->paths[harness_random(&seed) % (uint64_t)s->n_paths];
-        if (!run(s, path, by_port, out)) harness_fail("%s refuses other numbers from position %lld on", path, (long long)j);
+        if (!run(s, path, by_port, out))
+            harness_fail("%s refuses other numbers from position %lld on", path, (long long)j);
         for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
             int axis = subject_axis(s, p, 'T');
             if (subject_port(s, p)->role != HEED_OUTPUT || !out[p].data || axis < 0) continue;

@@ -54,8 +54,8 @@ static void make_rows(rows *r, const subject *s, uint64_t *seed)
     for (int i = 0; i < KEYS_MAX * ROWS_MAX; i++) r->start[i] = harness_normal(seed);
 }
 
-/* Scores [keys][rows] of the tile into `to`, from memory that ends where the tile's padding ends; in two parts along the rows
- * and the keys if `parts` is set. */
+/* Scores [keys][rows] of the tile into `to`, from memory that ends where the tile's padding ends; in parts of 16 rows
+ * and keys if `parts` is set. */
 static void run_tile(const subject *s, const char *path, const rows *r, int rows_together, int parts, float *to)
 {
     const void *instance = NULL;
@@ -75,8 +75,9 @@ static void run_tile(const subject *s, const char *path, const rows *r, int rows
         for (int64_t row = 0; row < r->rows; row += row_cut) {
             heed_score_tile t = {.size = sizeof t, .s = tile + k * ks + row * rs, .key_stride = ks, .row_stride = rs,
                                  .keys = r->keys - k < key_cut ? r->keys - k : key_cut,
-                                 .rows = r->rows - row < row_cut ? r->rows - row : row_cut, .first_key = r->first_key + k,
-                                 .position = r->position + row, .head = r->head + row, .query = r->query + row,
+                                 .rows = r->rows - row < row_cut ? r->rows - row : row_cut,
+                                 .first_key = r->first_key + k, .position = r->position + row,
+                                 .head = r->head + row, .query = r->query + row,
                                  .query_stride = ROWS_MAX + 16, .unit = 1.44269504f};
             score->tile(instance, &t);
         }
@@ -100,8 +101,9 @@ void check_score(subject *s)
             for (int64_t k = 0; k < r.keys; k++)
                 for (int64_t row = 0; row < r.rows; row++)
                     if (memcmp(&first[k * ROWS_MAX + row], &other[k * ROWS_MAX + row], sizeof *first))
-                        harness_fail("%s, %s together in memory, %s: key %lld of row %lld is %.9g, not %.9g", s->paths[p],
-                                     way & 1 ? "rows" : "keys", way >> 1 ? "in parts" : "whole", (long long)k,
-                                     (long long)row, (double)other[k * ROWS_MAX + row], (double)first[k * ROWS_MAX + row]);
+                        harness_fail("%s, %s together in memory, %s: key %lld of row %lld is %.9g, not %.9g",
+                                     s->paths[p], way & 1 ? "rows" : "keys", way >> 1 ? "in parts" : "whole",
+                                     (long long)k, (long long)row, (double)other[k * ROWS_MAX + row],
+                                     (double)first[k * ROWS_MAX + row]);
         }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * state.c: what an op remembers. A text in one call, in chunks and token by token must agree; a fork, a cut and a copy of
- * the pages must lead to the same bits.
+ * state.c: what an op remembers. A text in one call, in chunks and token by token must agree; a fork, whose pages are
+ * copies as soon as they are written, and a cut must lead to the same bits.
  */
 #include "check.h"
 
@@ -36,11 +36,11 @@ int has_state(const subject *s)
     return s->entry->op.measure_state && !has_foreign_input(s) && B > 0 && B <= BATCH_MAX && T > 1 && (S < 0 || S == T);
 }
 
-/* A text in parts sees what it sees as a whole if it sees nothing later: the mask says so, or the op has no other way. */
+/* A text in parts sees what it sees as a whole if it sees nothing later: the mask says so, or the op can not else. */
 int has_forms(const subject *s)
 {
     const heed_mask *m = mask_of(s);
-    if (!has_state(s)) return 0;
+    if (!has_state(s) || subject_couples(s)) return 0;
     if (!(s->entry->op.masks & HEED_MASK_CAUSAL)) return 1;
     return m->kinds & HEED_MASK_CAUSAL && m->align == HEED_ALIGN_TOP_LEFT && !(m->kinds & HEED_MASK_PREFIX);
 }
@@ -113,7 +113,8 @@ static double distance(const subject *s, const heed_tensor *out)
     for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
         if (subject_port(s, p)->role != HEED_OUTPUT || !out[p].data) continue;
         double scale = 0;
-        for (int64_t i = 0; i < heed_tensor_elements(&out[p]); i++) scale = fmax(scale, fabs(tensor_get(&s->first[p], i)));
+        for (int64_t i = 0; i < heed_tensor_elements(&out[p]); i++)
+            scale = fmax(scale, fabs(tensor_get(&s->first[p], i)));
         for (int64_t i = 0; i < heed_tensor_elements(&out[p]); i++) {
             double x = tensor_get(&out[p], i), y = tensor_get(&s->first[p], i);
             if (x == y || (isnan(x) && isnan(y))) continue;

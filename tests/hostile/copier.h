@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * copier.h: an op that copies x, right in everything, with one sin put in: for heed check, which must find it. The sin is
- * what a file defines before it includes this: SCRATCH (bytes that are measured), SIN(c) (in a tile that copies row c->row).
+ * copier.h: an op that copies x, right in everything, with one sin put in: for heed check, which must find it. The sin
+ * is what a file defines before it includes this: SCRATCH (bytes that are measured), SIN(c) (in a tile, behind the copy
+ * of row c->row).
  */
 #ifndef COPIER_H
 #define COPIER_H

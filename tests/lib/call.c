@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * call.c: one call of any op, from a line that describes it: its tensors by the op's own table of ports, the oracle's view
- * of them, and its runs.
+ * call.c: one call of any op, from a line that describes it: its tensors by the op's own table of ports, the oracle's
+ * view of them, and its runs.
  */
 #include "call.h"
 
@@ -16,29 +16,28 @@ static heed_engine *engines[ENGINES];
 const char *harness_plugin;
 const heed_table *harness_oracles;
 
-/* The plugin first: an op of the same id in the folders is then the one that is refused. */
-static void load_first(heed_engine *engine, const char *plugin)
+/* An engine; with harness_plugin that one comes first, so that of two ops of one id its own is kept. */
+static heed_engine *make_engine(uint32_t threads)
 {
     heed_error e;
-    if (load_plugin(engine, plugin, &e)) harness_fail("%s", e.text);
-    const char *folders = load_environment("HEED_PLUGINS");
-    if (load_folders(engine, folders && *folders ? folders : NULL, &e)) harness_fail("%s", e.text);
-    for (uint32_t i = 0; i < engine->registry.count; i++) {
-        entry *one = engine->registry.entries[i];
-        one->path = registry_path(one, engine->features, engine->isa, 0);
-    }
+    const char *folders = load_environment("HEED_PLUGINS"), *why, *path;
+    char *plugins = NULL; /* a ':' at the end stands for the installed ones */
+    if (harness_plugin && asprintf(&plugins, "%s:%s", harness_plugin, folders ? folders : "") < 0)
+        harness_fail("no memory");
+    heed_options o = {.size = sizeof o, .threads = threads, .plugins = plugins};
+    heed_engine *engine = heed_engine_new(&o, &e);
+    if (!engine) harness_fail("no engine: %s", e.text);
+    for (uint32_t i = 0; harness_plugin && i < heed_refusal_count(engine); i++)
+        if (why = heed_refusal(engine, i, &path), !strcmp(path, harness_plugin))
+            harness_fail("plugin %s is refused: %s", path, why);
+    free(plugins);
+    return engine;
 }
 
 heed_engine *harness_engine(uint32_t threads)
 {
     if (threads >= ENGINES) harness_fail("%u threads; a test has fewer than %d", threads, ENGINES);
-    if (!engines[threads]) {
-        heed_error e;
-        heed_options o = {.size = sizeof o, .threads = threads, .plugins = harness_plugin ? ":" : NULL /* : is none */};
-        engines[threads] = heed_engine_new(&o, &e);
-        if (!engines[threads]) harness_fail("no engine: %s", e.text);
-        if (harness_plugin) load_first(engines[threads], harness_plugin);
-    }
+    if (!engines[threads]) engines[threads] = make_engine(threads);
     return engines[threads];
 }
 
@@ -80,7 +79,11 @@ int harness_paths(const char *id, const char *names[8])
 
 /* ---- a call ---- */
 
-static const heed_port *port_of(const call *c, uint32_t i) { return (const heed_port *)c->op->ports.data + i; }
+static const heed_port *port_of(const call *c, uint32_t i)
+{
+    const uint32_t own = c->op->ports.count;
+    return i < own ? (const heed_port *)c->op->ports.data + i : c->inner[i - own];
+}
 
 /* What stands behind a name in the list "gain,bias", or with `plus` behind its name in "+bias:BH"; NULL: not there. */
 static const char *listed(const char *list, const char *name, int plus)
@@ -124,7 +127,8 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
     const int64_t *axis = c->oracle.axis;
     int64_t n = heed_tensor_elements(t), last = 0;
     const char *name = port->name;
-    int fraction = !strcmp(name, "draw") || !strcmp(name, "beta") || (!strcmp(name, "gate") && port->role == HEED_INPUT);
+    int fraction = port->role == HEED_INPUT &&
+                   (!strcmp(name, "draw") || !strcmp(name, "beta") || !strcmp(name, "gate"));
     int masks = strcmp(name, "bias") == 0 && port->flags & HEED_PORT_REPEATS; /* an eighth of its elements are -inf */
     for (int64_t i = 0; i < n; i++) {
         if (t->dtype == HEED_I64 || t->dtype == HEED_I32) {
@@ -140,6 +144,7 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
         }
         double value = harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f);
         if (strcmp(name, "span") == 0) value = fabs(value) - floor(fabs(value)); /* of attention/adaptive_span */
+        if (!strcmp(name, "variance")) value = fabs(value) + 0.1;
         if (fraction) value = (double)(harness_random(seed) >> 40) * 0x1p-24;
         tensor_put(t, i, masks && harness_random(seed) % 8 == 0 ? -INFINITY : value);
     }
@@ -177,6 +182,19 @@ static void parse_axes(call *c, int64_t *leading, int *n_leading)
     }
 }
 
+/* The weights of the op that is a param, under the names that the engine has for them: "position.table". */
+static void add_inner(call *c, const char *key, const entry *e)
+{
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const heed_port *port = entry_port(e, i);
+        const uint32_t n = c->ports - c->op->ports.count;
+        if (port->role != HEED_WEIGHT || n == INNER_MAX) continue;
+        snprintf(c->inner_name[n], sizeof *c->inner_name, "%s.%s", key, port->name);
+        c->inner[n] = port;
+        c->port[c->ports++] = c->inner_name[n];
+    }
+}
+
 /* The op, params and mask as the engine resolved them are what the oracle is told; its formulas are its own. */
 static void describe(call *c, const char *spec)
 {
@@ -185,8 +203,8 @@ static void describe(call *c, const char *spec)
     resolved *r = s ? resolve(&harness_engine(1)->registry, s, s->op, NULL, &e) : NULL;
     if (!r) harness_fail("%s: %s", spec, e.text);
     c->op = &r->entry->op;
-    c->oracle.ports = c->op->ports.count;
-    for (uint32_t i = 0; i < c->op->ports.count; i++) c->port[i] = port_of(c, i)->name;
+    c->ports = c->op->ports.count;
+    for (uint32_t i = 0; i < c->ports; i++) c->port[i] = port_of(c, i)->name;
     c->oracle.params = c->op->params.count;
     for (uint32_t i = 0; i < c->op->params.count; i++) {
         const heed_param *p = (const heed_param *)c->op->params.data + i;
@@ -194,8 +212,11 @@ static void describe(call *c, const char *spec)
         c->value[i] = p->flags & HEED_PARAM_AUTO && !r->value[i].given ? NAN
                              : p->type == HEED_PARAM_FLOAT                    ? r->value[i].f
                                                                               : (double)r->value[i].i;
-        if (r->child[i]) c->oracle.position = r->child[i]->entry->op.id;
+        if (!r->child[i]) continue;
+        c->oracle.position = r->child[i]->entry->op.id;
+        add_inner(c, p->key, r->child[i]->entry);
     }
+    c->oracle.ports = c->ports;
     c->mask = r->mask;
     resolve_free(r);
     spec_free(s);
@@ -211,7 +232,7 @@ void call_make(call *c, const call_case *how)
     describe(c, how->spec);
     parse_axes(c, leading, &n_leading);
     uint64_t seed = how->seed + 1;
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         const heed_port *port = port_of(c, i);
         if (left_out(c, port)) continue;
         int64_t dim[HEED_MAX_RANK];
@@ -222,7 +243,8 @@ void call_make(call *c, const call_case *how)
         }
         for (; *a; a++)
             if (*a != ' ') {
-                if (c->oracle.axis[*a - 'A'] < 0) harness_fail("%s: [%s] does not say axis %c", how->spec, how->axes, *a);
+                if (c->oracle.axis[*a - 'A'] < 0)
+                    harness_fail("%s: [%s] does not say axis %c", how->spec, how->axes, *a);
                 dim[rank++] = c->oracle.axis[*a - 'A'];
             }
         uint32_t dtype = port->dtypes & HEED_BIT(HEED_F32)   ? HEED_F32
@@ -241,7 +263,7 @@ void call_make(call *c, const call_case *how)
 
 void call_update(call *c)
 {
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         const heed_tensor *t = &c->plain[i];
         if (!t->data || port_of(c, i)->role == HEED_OUTPUT) continue;
         for (int64_t j = 0; j < heed_tensor_elements(t); j++) {
@@ -290,7 +312,8 @@ void call_free(call *c)
 const heed_oracle *call_oracle(const call *c)
 {
     for (uint32_t i = 0; harness_oracles && i < harness_oracles->count; i++) {
-        const heed_oracle *o = (const void *)((const char *)harness_oracles->data + (size_t)i * harness_oracles->stride);
+        const char *at = (const char *)harness_oracles->data + (size_t)i * harness_oracles->stride;
+        const heed_oracle *o = (const heed_oracle *)(const void *)at;
         if (strcmp(o->id, c->op->id) == 0) return o;
     }
     return oracle_find(c->op->id);
@@ -299,8 +322,8 @@ const heed_oracle *call_oracle(const call *c)
 uint32_t call_bindings(const call *c, uint32_t role, heed_tensor by_port[ORACLE_PORTS], heed_binding to[ORACLE_PORTS])
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
-        if (port_of(c, i)->role == role && by_port[i].data) to[n++] = (heed_binding){port_of(c, i)->name, &by_port[i]};
+    for (uint32_t i = 0; i < c->ports; i++)
+        if (port_of(c, i)->role == role && by_port[i].data) to[n++] = (heed_binding){c->port[i], &by_port[i]};
     return n;
 }
 
@@ -333,7 +356,7 @@ heed_instance *call_open(const call *c, const char *isa, uint32_t threads)
 void call_once(const call *c, const heed_tensor by_port[ORACLE_PORTS], heed_tensor once[ORACLE_PORTS])
 {
     memcpy(once, by_port, sizeof *once * ORACLE_PORTS);
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
+    for (uint32_t i = 0; i < c->ports; i++)
         for (int a = 0; once[i].data && a < once[i].rank; a++)
             if (is_once(c, port_of(c, i), a)) once[i].dim[a] = 1;
 }
@@ -351,7 +374,7 @@ int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORA
 void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS])
 {
     memset(out, 0, sizeof *out * ORACLE_PORTS);
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         if (port_of(c, i)->role != HEED_OUTPUT || !c->plain[i].data) continue;
         out[i] = c->plain[i];
         if (heed_tensor_alloc(&out[i], NULL)) harness_fail("no memory");
@@ -361,7 +384,7 @@ void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS])
 /* Outputs are written in whole and nothing else is: memory that was filled before shows what has been touched. */
 static void look_around(const call *c, const char *isa, placed at[ORACLE_PORTS])
 {
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         if (!at[i].map) continue;
         const heed_port *port = port_of(c, i);
         const heed_tensor *t = &at[i].view;
@@ -386,7 +409,7 @@ void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed
     heed_error e;
     placed at[ORACLE_PORTS] = {0};
     heed_tensor views[ORACLE_PORTS] = {0};
-    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+    for (uint32_t i = 0; i < c->ports; i++) {
         if (!c->plain[i].data) continue;
         at[i] = place(&c->plain[i], layout);
         views[i] = at[i].view;
@@ -395,11 +418,11 @@ void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed
     heed_instance *instance = open_with(c, isa, threads, views);
     if (call_with(c, instance, views, NULL, &e)) harness_fail("%s [%s]: %s", c->how->spec, c->how->axes, e.text);
     outputs_make(c, out);
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
+    for (uint32_t i = 0; i < c->ports; i++)
         if (out[i].data) tensor_copy(&out[i], &views[i]);
     heed_instance_close(instance);
     look_around(c, isa, at);
-    for (uint32_t i = 0; i < c->op->ports.count; i++)
+    for (uint32_t i = 0; i < c->ports; i++)
         if (at[i].map) unplace(&at[i]);
 }
 

@@ -14,7 +14,8 @@
 
 #include "oracle/shipped.h"
 
-#define ORACLE_PORTS 34  /* an op's 32, past_k and past_v */
+#define INNER_MAX 6      /* weights of an op that is a param */
+#define ORACLE_PORTS 40  /* an op's 32, these, past_k and past_v */
 #define ORACLE_PARAMS 64
 
 /* Ends the test with a sentence. Whoever links this says how: harness.c for cmocka, check/ for heed check. */
@@ -50,6 +51,9 @@ typedef struct call_case {
 typedef struct call {
     const call_case *how;
     const heed_op *op;
+    uint32_t ports;                  /* the op's, and behind them the weights of the op that is a param */
+    const heed_port *inner[INNER_MAX];
+    char inner_name[INNER_MAX][48];
     heed_tensor plain[ORACLE_PORTS]; /* contiguous values; data NULL = absent */
     heed_oracle_call oracle;         /* the same for the oracle, in the arrays that follow: a call is not to be moved */
     const char *port[ORACLE_PORTS];
@@ -78,7 +82,7 @@ heed_instance *call_try(const call *c, const char *isa, uint32_t threads, heed_t
                         heed_error *error); /* the same, NULL where it is refused */
 int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS],
                   heed_sequence *const *sequences, heed_error *error);
-/* What call_with is made of: the bindings of one role; and the tensors with the axes that the case has once at size 1. */
+/* What call_with is made of: the bindings of one role; and the tensors, where the axes that the case has once are 1. */
 uint32_t call_bindings(const call *c, uint32_t role, heed_tensor by_port[ORACLE_PORTS], heed_binding to[ORACLE_PORTS]);
 void call_once(const call *c, const heed_tensor by_port[ORACLE_PORTS], heed_tensor once[ORACLE_PORTS]);
 /* Contiguous outputs of the call's shapes, zeroed; outputs_free. */
@@ -115,8 +119,8 @@ int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b);
 /* The op's oracle, or NULL. */
 const heed_oracle *call_oracle(const call *c);
 /* Worst error over bound for the outputs: <= 1 passes. The bound of an element is 4 x the largest error of the naive
- * float32 loop on the same data (and on more draws, where the outputs are few), which is taken as half a unit in its last
- * place at least, plus one unit. */
+ * float32 loop on the same data (and on more draws, where the outputs are few), which is taken as half a unit in the
+ * last place at least, plus one unit. */
 double call_judge(call *c, const heed_tensor *out);
 
 /* Deterministic normal numbers. */

@@ -40,11 +40,11 @@ static void naive_errors(const call *c, const heed_oracle *o, double error[ORACL
         call_case how = *c->how;
         how.seed += 1000003u * (uint64_t)draw;
         call_make(&again, &how);
-        for (uint32_t p = 0; p < c->op->ports.count && draw == 0;
-             p++) /* the very data, which a test may have changed */
-            if (c->plain[p].data && port_of(c, p)->role != HEED_OUTPUT) tensor_copy(&again.plain[p], &c->plain[p]);
+        for (uint32_t p = 0; p < c->ports && draw == 0; p++) /* the very data, which a test may have changed */
+            if (c->plain[p].data && (p >= c->op->ports.count || port_of(c, p)->role != HEED_OUTPUT))
+                tensor_copy(&again.plain[p], &c->plain[p]);
         call_update(&again);
-        for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) { /* the past is lent */
+        for (uint32_t p = c->ports; p < c->oracle.ports; p++) { /* the past is lent */
             again.port[p] = c->port[p];
             again.d[p] = c->d[p];
             again.f[p] = c->f[p];
@@ -53,7 +53,7 @@ static void naive_errors(const call *c, const heed_oracle *o, double error[ORACL
         again.oracle.past = c->oracle.past;
         o->f64(&again.oracle);
         o->f32(&again.oracle);
-        for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) {
+        for (uint32_t p = c->ports; p < c->oracle.ports; p++) {
             again.d[p] = NULL;
             again.f[p] = NULL;
         }
