@@ -5,7 +5,7 @@
 # writable memory and runs nothing when it is loaded, and that instructions beyond the baseline stand only in the functions of
 # the path that asked for them. And who may include whom.
 #
-#     HEED_PLUGINS=FOLDER[:FOLDER] [HEED=COMMAND] [SRC=TOP] [NM=nm] [OBJDUMP=objdump] tests/check_plugins.sh
+#     HEED_PLUGINS=FOLDER[:FOLDER] [BUILD=FOLDER] [SRC=TOP] [NM=nm] [OBJDUMP=objdump] tests/check_plugins.sh
 #
 # Needs unstripped plugins of the build tree. Other tools check other machines: NM=aarch64-linux-gnu-nm OBJDUMP=...-objdump.
 
@@ -89,7 +89,7 @@ done
 rule "there are plugins in $HEED_PLUGINS" "$([ -n "$found" ] || echo none)"
 
 # The engine: only a benchmark's loops, which say so in their names, are made for more than the baseline.
-heed=${HEED-}
+heed=${BUILD:+$BUILD/engine/heed}
 if [ -n "$heed" ] && [ "$(machine "$heed")" = i386:x86-64 ]; then
     rule "$(basename "$heed"): AVX in functions named so alone" "$($OBJDUMP -d --no-show-raw-insn "$heed" | awk -v any=1 "$judge")"
 fi

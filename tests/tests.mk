@@ -5,7 +5,8 @@ SH_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = \
   HEED_PLUGINS='$(abs_top_builddir)/plugins/.libs'; HEED_HOSTILE='$(abs_top_builddir)/tests/hostile'; \
   HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; \
-  export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP;
+  TESTEXEC='$(TESTEXEC)'; test -z "$$TESTEXEC" || HEED='$(abs_top_srcdir)/tests/emulated.sh'; \
+  export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP TESTEXEC;
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
@@ -16,14 +17,17 @@ op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack
-# The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
+# The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
+# where that needs an emulator. A build that has been tested is tested again, as if on another CPU, with TESTS='$(emulated_tests)'.
 plugin_scripts = tests/check_plugins.sh
-test_scripts = tests/test_commands.sh tests/test_bench.sh tests/check_third_party.sh tests/check_docs.sh
+command_scripts = tests/check_paths.sh tests/test_commands.sh
+test_scripts = tests/test_bench.sh tests/check_third_party.sh tests/check_docs.sh
+emulated_tests = $(test_programs) $(command_scripts)
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
 check_DATA += $(sinners)
-TESTS += $(test_programs) $(plugin_scripts)
+TESTS += $(test_programs) $(plugin_scripts) $(command_scripts)
 if NATIVE
 TESTS += $(test_scripts)
 endif
@@ -119,7 +123,7 @@ tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
 
-EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c docs/benchmark.md bootstrap \
+EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh tests/third_party/scale_add.c docs/benchmark.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
