@@ -14,6 +14,7 @@
 
 /* argv[0] is the command's own name. They return the exit status. */
 int cmd_list(int argc, char **argv);
+int cmd_new(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_generate(int argc, char **argv);

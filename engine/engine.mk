@@ -1,6 +1,6 @@
 # libheed, and the command heed, which has the same objects inside so that it starts quickly.
 heedincludedir = $(includedir)/heed
-heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h
+heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h tests/oracle/oracle.h tests/oracle/oracle_attention.h tests/oracle/oracle_next.h
 
 noinst_LTLIBRARIES += engine/libcore.la
 engine_libcore_la_SOURCES = engine/engine.h engine/stack.h \
@@ -20,8 +20,9 @@ engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
 engine_heed_SOURCES = engine/main.c engine/cmd_common.h engine/cmd_common.c engine/cmd_describe.c engine/cmd_generate.c \
-  engine/cmd_list.c engine/cmd_run.c engine/cmd_score.c engine/cmd_topo.c $(bench_sources)
-engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench
+  engine/cmd_list.c engine/cmd_new.c engine/cmd_run.c engine/cmd_score.c engine/cmd_topo.c $(bench_sources) \
+  $(check_sources)
+engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench -I$(top_srcdir)/tests -DHEED_DATADIR=\"$(pkgdatadir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_heed_LDADD = engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
 

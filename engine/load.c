@@ -216,18 +216,28 @@ static int32_t walk_folder(walk *w, const char *folder, int depth, heed_error *e
     return code;
 }
 
+/* A folder, or a plugin by itself. */
+static int32_t walk_entry(walk *w, const char *real, heed_error *error)
+{
+    struct stat s;
+    return stat(real, &s) == 0 && S_ISREG(s.st_mode) ? walk_file(w, real, &s, error) : walk_folder(w, real, 1, error);
+}
+
+/* Nothing behind the last ':' stands for the installed ones. */
 int32_t load_folders(heed_engine *engine, const char *folders, heed_error *error)
 {
-    char *copy = strdup(folders ? folders : HEED_PLUGINDIR), *rest = copy, *one;
+    char *copy = strdup(folders ? folders : ":"), *rest = copy, *one;
     if (!copy) return error_memory(error);
     walk w = {.engine = engine};
     int32_t code = HEED_OK;
     while (!code && (one = strsep(&rest, ":"))) {
+        const int installed = !*one && !rest && one > copy;
+        if (installed) one = HEED_PLUGINDIR;
         if (!*one) continue;
         char *real = realpath(one, NULL);
-        if (real) code = walk_folder(&w, real, 1, error);
+        if (real) code = walk_entry(&w, real, error);
         else if (errno == ENOMEM) code = error_memory(error);
-        else if (folders)
+        else if (!installed)
             code = error_set(error, HEED_E_SYSTEM, "the plugin folder %s cannot be read: %s", one, strerror(errno));
         free(real);
     }

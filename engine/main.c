@@ -25,6 +25,7 @@
 
 int cmd_bench(int argc, char **argv);   /* bench/bench.c */
 int cmd_compare(int argc, char **argv); /* bench/compare.c */
+int cmd_check(int argc, char **argv);   /* tests/check/check.c */
 static int cmd_help(int argc, char **argv);
 
 static const struct command {
@@ -39,6 +40,8 @@ static const struct command {
     {"score", cmd_score, "how well a model predicts a file, in bits per byte"},
     {"bench", cmd_bench, "the speed of ops on this machine, against what it can do"},
     {"compare", cmd_compare, "records of bench side by side, from any machines"},
+    {"new", cmd_new, "the folder of a new plugin, which works, to be changed"},
+    {"check", cmd_check, "whether anybody's plugin keeps its contract"},
     {"topo", cmd_topo, "cores, caches and NUMA nodes, and where the threads would go"},
     {"help", cmd_help, "this page, or that of a command"},
 };

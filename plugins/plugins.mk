@@ -1,10 +1,16 @@
 # One stanza a plugin: KIND_NAME.so from plugins/KIND/NAME.
 kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/flash.h plugins/kit/flash_bf16.h plugins/kit/flash_cost.h plugins/kit/flash_few.h plugins/kit/flash_many.h \
-  plugins/kit/flash_mask.h plugins/kit/flash_scores.h plugins/kit/flash_task.h plugins/kit/gemm.h plugins/kit/half.h \
+  plugins/kit/flash_mask.h plugins/kit/flash_scores.h plugins/kit/flash_op.h plugins/kit/flash_task.h plugins/kit/flash_type.h plugins/kit/gemm.h plugins/kit/half.h \
   plugins/kit/load.h plugins/kit/math.h plugins/kit/names.h plugins/kit/next.h plugins/kit/plugin.h plugins/kit/reduce.h \
   plugins/kit/score.h plugins/kit/sleef.h plugins/kit/vec_avx2.h plugins/kit/vec_avx512.h plugins/kit/vec_neon.h plugins/kit/vec_scalar.h plugins/kit/vr.h
 pkgconfig_DATA += plugins/heed-plugin.pc
+
+# What heed new begins with.
+templatesdir = $(pkgdatadir)/templates
+dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/README.md plugins/kit/templates/attention_flash.c \
+  plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
+  plugins/kit/templates/norm_oracle.c plugins/kit/templates/position.c plugins/kit/templates/position_oracle.c
 
 plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plugin_v0$$'
 

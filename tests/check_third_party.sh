@@ -95,6 +95,10 @@ for cc in "${CC:-cc}" gcc clang; do
     log $cc -shared -fPIC -O3 -Wall -Wextra -Werror $($PKG_CONFIG --cflags heed-plugin) scale_add.c -o strict.so
     report "$cc: -Wall -Wextra finds nothing"
 
+    cp "$SRC/tests/third_party/scale_add_oracle.c" .
+    log $cc -shared -fPIC -O2 -Wall -Wextra -Werror $($PKG_CONFIG --cflags heed-plugin) scale_add_oracle.c -o oracle.so -lm
+    report "$cc: its oracle is one file and one command too"
+
     HEED_PLUGINS=$folder
     export HEED_PLUGINS
     log "$heed" list && grep -q 'example/affine' log
@@ -110,4 +114,27 @@ for cc in "${CC:-cc}" gcc clang; do
     code=$?
     [ $code = 77 ] || { (exit $code); report "$cc: it keeps the rules of a plugin"; }
 done
+
+# A new plugin, from the installed heed: headers, templates and command are found where they were installed.
+unset HEED_PLUGINS
+log env HEED_PLUGINS="$work" "$heed" new norm theirs && log "$MAKE" -C theirs all CFLAGS='-O3 -Wall -Wextra -Werror' PKG_CONFIG="$PKG_CONFIG" &&
+    HEED_PLUGINS=theirs/theirs.so log "$heed" describe norm/theirs
+report "heed new works from where it is installed"
+
+# An application: the program of README.md and its command, and the one of docs/python.md.
+LD_LIBRARY_PATH=$(dirname "$(find "$work/root" -name 'libheed.so*' | head -1)")
+HEED_PLUGINS=$LD_LIBRARY_PATH/heed
+export LD_LIBRARY_PATH HEED_PLUGINS
+block() { awk -v begin="\`\`\`$1" '/^```/ { run = !run && $0 == begin; next } run' "$2"; }
+block c "$SRC/README.md" >app.c
+block 'sh app' "$SRC/README.md" >app.sh
+log sh -e app.sh && grep -q '^-3 ' log # the first token sees itself alone
+report "README.md: the program in C, by its command"
+if python3 -c 'import numpy' 2>/dev/null; then
+    block python "$SRC/docs/python.md" >app.py
+    log python3 app.py && grep -q 'largest error' log
+    report "docs/python.md: NumPy and heed on the same memory"
+else
+    echo "# skipped: docs/python.md needs python3 with numpy"
+fi
 exit $bad

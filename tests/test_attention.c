@@ -207,9 +207,9 @@ static void test_any_queries_any_keys(void **state)
             memset(result, 0, sizeof result);
             result[ports[3]] = step.plain[ports[3]];
             result[ports[4]] = step.plain[ports[4]];
-            if (key == 0) step.oracle.mask.align = HEED_ALIGN_BOTTOM_RIGHT; /* the oracle's way, without a past */
+            if (key == 0) step.mask.align = HEED_ALIGN_BOTTOM_RIGHT; /* the oracle's way, without a past */
             call_after(&step, &past_k, &past_v);
-            if (key > 0 || !step.oracle.position || step.oracle.mask.kinds & HEED_MASK_CAUSAL) {
+            if (key > 0 || !step.oracle.position || step.mask.kinds & HEED_MASK_CAUSAL) {
                 char what[60];
                 snprintf(what, sizeof what, "step %d: %d queries, %d + %d keys", (int)n, (int)T, (int)key, (int)S);
                 within_bound(&step, result, what);
@@ -529,7 +529,7 @@ static void test_batch_independence(void **state)
 /* Whether query t of row b may attend to key j. Written from abi/mask.h, for calls without states. */
 static int sees(const call *c, int64_t b, int64_t t, int64_t j)
 {
-    const heed_mask *m = &c->oracle.mask;
+    const heed_mask *m = &c->mask;
     const double *lengths = c->oracle.d[call_port(c, "key_lengths")];
     int64_t T = c->oracle.axis['T' - 'A'], valid = lengths ? (int64_t)lengths[b] : c->oracle.axis['S' - 'A'];
     int64_t shift = m->align == HEED_ALIGN_BOTTOM_RIGHT ? valid - T : m->align == HEED_ALIGN_OFFSET ? m->offset : 0;

@@ -86,7 +86,7 @@ qkv='-i q=q.npy -i k=k.npy -i v=v.npy' # never quoted: six words
 for word in -h --help help; do
     try 0 $word && quiet && prints 'usage: heed COMMAND'; report "$word: the usage"
 done
-for command in list describe run generate score bench topo; do
+for command in list describe run generate score bench new topo; do
     grep -q "^  $command " out; report "the usage has $command"
     try 0 help $command && quiet && grep -qi "^usage: heed $command" out && cp out page &&
         try 0 $command -h && cmp out page; report "help $command"

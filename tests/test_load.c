@@ -320,9 +320,15 @@ static void test_folders(void **state)
 
     assert_int_equal(load_folders(&engine, join(root, "absent"), &error), HEED_E_SYSTEM);
     assert_non_null(strstr(error.text, "absent cannot be read: No such file"));
-    assert_int_equal(load_folders(&engine, good, &error), HEED_E_SYSTEM);
+    assert_int_equal(load_folders(&engine, join(good, "x"), &error), HEED_E_SYSTEM);
     assert_non_null(strstr(error.text, "Not a directory"));
     assert_int_equal(load_folders(&engine, "", &error), HEED_OK);
+    assert_int_equal(r->count, 3);
+    heed_engine one = {0}; /* an entry may be a plugin */
+    assert_int_equal(load_folders(&one, good, &error), HEED_OK);
+    assert_int_equal(one.registry.count, 1);
+    assert_int_equal(one.registry.refusal_count, 0);
+    registry_free(&one.registry);
 
     assert_int_equal(load_plugin(&engine, "plugins/rms.so", &error), HEED_E_ARGUMENT);
     assert_non_null(strstr(error.text, "plugins/rms.so is refused: the path is relative"));

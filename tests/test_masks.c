@@ -425,11 +425,11 @@ static void test_nans(void **state)
 
 /* ---- the test of the test ---- */
 
-static void wider_left(call *c) { c->oracle.mask.left++; }
-static void wider_right(call *c) { c->oracle.mask.right++; }
-static void longer_prefix(call *c) { c->oracle.mask.prefix++; }
-static void more_sinks(call *c) { c->oracle.mask.sinks++; }
-static void later(call *c) { c->oracle.mask.offset++; }
+static void wider_left(call *c) { c->mask.left++; }
+static void wider_right(call *c) { c->mask.right++; }
+static void longer_prefix(call *c) { c->mask.prefix++; }
+static void more_sinks(call *c) { c->mask.sinks++; }
+static void later(call *c) { c->mask.offset++; }
 static void change(call *c, const char *port, double by)
 {
     int p = call_port(c, port);

@@ -11,7 +11,7 @@ AM_TESTS_ENVIRONMENT = \
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 test_libs = engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
-op_harness = tests/lib/harness.c tests/lib/harness.h tests/oracle/oracle.c tests/oracle/oracle.h tests/oracle/formulas.h
+op_harness = $(call_sources) tests/lib/harness.c tests/lib/harness.h
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
@@ -19,10 +19,10 @@ test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_lo
   tests/test_stack tests/test_model tests/test_dlpack
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator. A build that has been tested is tested again, as if on another CPU, with TESTS='$(emulated_tests)'.
-plugin_scripts = tests/check_plugins.sh
+plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh
 command_scripts = tests/check_paths.sh tests/test_commands.sh
-test_scripts = tests/test_bench.sh tests/test_hostile.sh tests/check_third_party.sh tests/check_docs.sh
-emulated_tests = $(test_programs) $(command_scripts)
+test_scripts = tests/test_check.sh tests/test_hostile.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
+emulated_tests = $(test_programs) $(command_scripts) tests/check_sweep.sh
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
@@ -123,7 +123,8 @@ tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
 
-EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh tests/third_party/scale_add.c docs/benchmark.md bootstrap \
+EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
+  docs/benchmark.md docs/check.md docs/python.md docs/write-a-plugin.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.

@@ -243,7 +243,7 @@ BF16_KERNEL void BF16(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P
 
 static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 {
-    const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r->batch);
+    const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r, x->start, x->keys);
     const int64_t D = (f->D + 1) / 2;
     const uint32_t *K = (const uint32_t *)x->K, *V = (const uint32_t *)x->V, *W = (const uint32_t *)P;
     KIT(flash_runs) runs;

@@ -9,7 +9,7 @@
 /* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
 static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at, const kit_flash_live *x)
 {
-    int64_t n = x->last - x->first + x->sink_last - x->sink_first, id = 0;
+    int64_t n = FLASH_COUNT(f, at, x), id = 0;
     if (!f->documents || kit_flash_sorted(f, b)) return n;
     const int any = kit_flash_asked(f, b, t, at, &id);
     for (int64_t k = 0; k < f->S; k++)
@@ -24,6 +24,29 @@ KIT_INLINE int64_t kit_flash_around(int64_t first, int64_t last)
     return last > first ? (last + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL * KIT_FLASH_CELL - first / KIT_FLASH_CELL * KIT_FLASH_CELL : 0;
 }
 
+/* Live pairs of 16 rows or fewer are added to *pairs; keys of the cells that they look at are returned. */
+static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0, int64_t rows, double *pairs)
+{
+    const int64_t origin = kit_flash_origin(f, b);
+    kit_flash_pages pages = {0, 0, 0};
+    kit_flash_rows r = {.rows = (int)rows, .groups = 1, .batch = b};
+    int64_t keys = 0;
+    for (int i = 0; i < KIT_FLASH_CELL; i++) {
+        const int64_t row = row0 + (i < rows ? i : rows - 1), t = row / f->group, at = origin + t;
+        r.query[i] = t, r.position[i] = at, r.head[i] = (int32_t)(g * f->group + row % f->group);
+        r.live[i] = kit_flash_live_keys(f, b, t, r.head[i], at, &pages);
+        if (i < rows) *pairs += (double)kit_flash_count(f, b, t, at, &r.live[i]);
+    }
+    kit_flash_gather(&r, 0);
+    const kit_flash_live *any = &r.any[0];
+    if (!FLASH_CELLS) return kit_flash_around(any->first, any->last) + kit_flash_around(any->sink_first, any->sink_last);
+    for (int64_t start = 0; start < any->last; start += KIT_FLASH_KEYS)
+        for (int k = kit_flash_look(f, &r, start, KIT_FLASH_KEYS) ? r.span[0].begin : KIT_FLASH_KEYS; k < r.span[0].end;
+             k += KIT_FLASH_CELL)
+            keys += kit_flash_skips(&r.span[0], k) ? 0 : KIT_FLASH_CELL;
+    return keys;
+}
+
 /* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values moved once. The tensors
  * are set as for a run; those of masks may lack their data, and are left out then. */
 static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
@@ -32,35 +55,28 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
     if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data))) f->documents = NULL;
     double pairs = 0, cells = 0, keys = 0;
+    const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0, times = FLASH_PER_HEAD ? 1 : f->G;
     for (int64_t b = 0; b < f->B; b++) {
         const uint8_t sorted = f->documents ? (uint8_t)kit_flash_rising(f, b) : 0;
-        const int64_t origin = kit_flash_origin(f, b);
-        kit_flash_pages pages = {0, 0, 0};
         f->sorted = &sorted, f->batch0 = b;
         keys += (double)kit_flash_valid(f, b);
-        for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
-            const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
-            const int64_t lanes = f->few && row0 >= f->rows - f->few ? rows : KIT_FLASH_CELL;
-            kit_flash_live any = {INT64_MAX, 0, INT64_MAX, 0};
-            for (int64_t i = 0, t = -1, count = 0; i < rows; i++, pairs += (double)count) {
-                if (t == (row0 + i) / f->group) continue;
-                t = (row0 + i) / f->group;
-                const kit_flash_live x = kit_flash_live_keys(f, b, t, origin + t, &pages);
-                count = kit_flash_count(f, b, t, origin + t, &x);
-                kit_flash_hull(&any, &x);
+        for (int64_t g = 0; g < groups; g++)
+            for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
+                const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
+                const int64_t lanes = f->few && row0 >= f->rows - f->few ? rows : KIT_FLASH_CELL;
+                cells += (double)(lanes * kit_flash_cost_rows(f, b, g, row0, rows, &pairs));
             }
-            cells += (double)(lanes * (kit_flash_around(any.first, any.last) + kit_flash_around(any.sink_first, any.sink_last)));
-        }
         f->sorted = NULL;
     }
+    pairs *= (double)times, cells *= (double)times;
     const double width = (double)(f->D + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
-    c->flops = 2 * pairs * width * (double)f->G;
+    c->flops = 2 * pairs * width;
     c->bytes = moved * ((double)f->D * (double)kit_width(f->q->dtype) + (double)f->E * 4) +
                keys * (double)f->G * width * (double)kit_width(f->k->dtype);
     c->state_bytes = 4 * (double)f->G * width;
     c->receptive_field = (double)f->S;
     if (!HEED_HAS(c, algorithm)) return;
-    c->executed = 2 * cells * width * (double)f->G;
+    c->executed = 2 * cells * width;
     c->algorithm = !f->few    ? "tiles of 48 rows in the lanes"
                    : f->tiles ? "tiles of 48 rows in the lanes, and the rest as few rows"
                               : "few rows: keys, then channels, in the lanes";

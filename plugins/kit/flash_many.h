@@ -45,7 +45,7 @@ KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, c
 
 /* ---- the kernels: one for each shape of the register tile ---- */
 
-#define FLASH_SCORES(nv)                                                                                              \
+#define FLASH_SCORER(nv)                                                                                                \
     KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P) \
     { KIT(flash_scores)(nv, max, K, ldk, Q, D, P); }
 #define FLASH_VALUES(n, nv, masked)                                                                                   \
@@ -54,11 +54,11 @@ KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, c
     { KIT(flash_values)(n, nv, masked, alpha, V, ldv, P, O, depth); }
 #define FLASH_CHANNELS(nv, masked) FLASH_VALUES(4, nv, masked) FLASH_VALUES(2, nv, masked) FLASH_VALUES(1, nv, masked)
 #if FLASH_N == 8
-#define FLASH_EACH(nv) FLASH_SCORES(nv) FLASH_VALUES(8, nv, 0) FLASH_VALUES(8, nv, 1) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
+#define FLASH_EACH(nv) FLASH_SCORER(nv) FLASH_VALUES(8, nv, 0) FLASH_VALUES(8, nv, 1) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
 #define FLASH_ROW(nv, masked) {KIT(flash_values_8_##nv##_##masked), KIT(flash_values_4_##nv##_##masked), \
                                KIT(flash_values_2_##nv##_##masked), KIT(flash_values_1_##nv##_##masked)}
 #else
-#define FLASH_EACH(nv) FLASH_SCORES(nv) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
+#define FLASH_EACH(nv) FLASH_SCORER(nv) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
 #define FLASH_ROW(nv, masked) {KIT(flash_values_4_##nv##_##masked), KIT(flash_values_2_##nv##_##masked), \
                                KIT(flash_values_1_##nv##_##masked)}
 #endif
@@ -77,7 +77,7 @@ typedef void KIT(flash_scorer)(float *max, const float *K, int64_t ldk, const fl
 typedef void KIT(flash_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O, int depth);
 static KIT(flash_scorer) *const KIT(flash_scorers)[FLASH_WIDE] = FLASH_SCORERS;
 static KIT(flash_valuer) *const KIT(flash_valuers)[2][FLASH_WIDE][FLASH_N == 8 ? 4 : 3] = {FLASH_BOTH(0), FLASH_BOTH(1)};
-#undef FLASH_SCORES
+#undef FLASH_SCORER
 #undef FLASH_VALUES
 #undef FLASH_CHANNELS
 #undef FLASH_EACH
@@ -93,19 +93,25 @@ typedef struct KIT(flash_runs) {
     int n;
 } KIT(flash_runs);
 
-static void KIT(flash_cut)(const kit_flash_rows *r, int all_masked, KIT(flash_runs) *runs)
+/* Cells that are dead for some groups of a run are masked key by key there, as their neighbours' scores are made. */
+static void KIT(flash_cut)(kit_flash_rows *r, int all_masked, KIT(flash_runs) *runs)
 {
     const int per = KIT_FLASH_CELL / VR_LANES;
     runs->n = 0;
     for (int k = 0; k < KIT_FLASH_KEYS; k += KIT_FLASH_CELL) {
         int first = KIT_FLASH_GROUPS, last = 0, masked = all_masked;
         for (int g = 0; g < r->groups; g++) {
-            if (k < r->span[g].begin || k >= r->span[g].end) continue;
+            if (k < r->span[g].begin || k >= r->span[g].end || kit_flash_skips(&r->span[g], k)) continue;
             if (g < first) first = g;
             last = g + 1;
             masked |= !kit_flash_clean(&r->span[g], k, k + KIT_FLASH_CELL);
         }
         if (last == 0) continue;
+        for (int g = first; FLASH_CELLS && g < last; g++) {
+            const uint32_t bit = 1u << k / KIT_FLASH_CELL;
+            if (!(r->span[g].dead & bit)) continue;
+            r->span[g].dead &= ~bit, r->span[g].mixed |= bit, masked = 1;
+        }
         const int n = runs->n, same = n && runs->at[n - 1].to == k && runs->at[n - 1].first == first * per &&
                                       runs->at[n - 1].last == last * per && runs->at[n - 1].masked == masked;
         if (!same) {
@@ -152,6 +158,7 @@ static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
     vf max[4] = {v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX)};
     for (int k = s->begin; k < s->end; k += KIT_FLASH_CELL) {
         float *p = P + k * KIT_FLASH_ROWS + row;
+        if (kit_flash_skips(s, k)) continue;
         if (!kit_flash_clean(s, k, k + KIT_FLASH_CELL))
             for (int i = 0; i < KIT_FLASH_CELL; i++)
                 v_store(p + i * KIT_FLASH_ROWS, v_select(KIT(flash_rows_live)(r, row, k + i), v_load(p + i * KIT_FLASH_ROWS),
@@ -201,16 +208,25 @@ static void KIT(flash_weigh_masked)(const kit_flash_rows *r, int row, int holes,
     }
 }
 
+KIT_INLINE int KIT(flash_kind)(const kit_flash_span *s, int k, int holes)
+{
+    return kit_flash_skips(s, k)                                      ? FLASH_DEAD
+           : holes || !kit_flash_clean(s, k, k + KIT_FLASH_CELL) ? FLASH_MIXED
+                                                                      : FLASH_WHOLE;
+}
+
 /* The weights of a group, and the block's sums: 16 chains a row, key modulo 16, then by halves. */
 static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
 {
     const kit_flash_span *s = &r->span[g];
-    const int row = g * KIT_FLASH_CELL, none = holes || s->clean == s->dirty;
-    const int clean = none ? s->begin : s->clean, dirty = none ? s->begin : s->dirty;
+    const int row = g * KIT_FLASH_CELL;
     float sum[KIT_FLASH_CELL][KIT_FLASH_CELL] __attribute__((aligned(64))) = {{0}};
-    KIT(flash_weigh_masked)(r, row, holes, s->begin, clean, P + row, sum);
-    KIT(flash_weigh_clean)(clean, dirty, P + row, r->max + row, sum);
-    KIT(flash_weigh_masked)(r, row, holes, dirty, s->end, P + row, sum);
+    for (int k = s->begin, to; k < s->end; k = to) { /* cells of one kind at a time */
+        const int kind = KIT(flash_kind)(s, k, holes);
+        for (to = k + KIT_FLASH_CELL; to < s->end && KIT(flash_kind)(s, to, holes) == kind; to += KIT_FLASH_CELL) {}
+        if (kind == FLASH_WHOLE) KIT(flash_weigh_clean)(k, to, P + row, r->max + row, sum);
+        if (kind == FLASH_MIXED) KIT(flash_weigh_masked)(r, row, holes || FLASH_CELLS, k, to, P + row, sum);
+    }
     for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) v_store(sum[i], v_add(v_load(sum[i]), v_load(sum[i + half])));
     v_store(r->block_sum + row, v_load(sum[0]));
@@ -221,11 +237,13 @@ static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
                              const float *P)
 {
     const int64_t E = f->E;
-    for (int row = runs->n ? runs->at[0].last * VR_LANES : KIT_FLASH_ROWS; row < KIT_FLASH_CELL * r->groups; row += VR_LANES)
+    for (int row = runs->n ? 0 : KIT_FLASH_ROWS; row < KIT_FLASH_CELL * r->groups; row += VR_LANES) {
+        if (row >= runs->at[0].first * VR_LANES && row < runs->at[0].last * VR_LANES) continue;
         for (int64_t e = 0; e < E; e++) { /* rows that come to see keys later in this block */
             float *o = r->O + e * KIT_FLASH_ROWS + row;
             vr_store(o, vr_mul(vr_load(r->alpha + row), vr_load(o)));
         }
+    }
     for (int n = 0; n < runs->n; n++) {
         const KIT(flash_strips) s = KIT(flash_strips_of)(runs->at[n].first, runs->at[n].last);
         const int from = runs->at[n].from, depth = runs->at[n].to - from;
@@ -242,7 +260,7 @@ static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
 
 static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 {
-    const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r->batch);
+    const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r, x->start, x->keys);
     KIT(flash_runs) runs;
     int clean = !rescores;
     float early[KIT_FLASH_ROWS]; /* maxima that the mask, or what else changes the scores, makes void */

@@ -5,6 +5,7 @@
  *
  * Every kind of mask but two lowers to at most two ranges: [first, last), and the sinks [0, sinks). What is left are holes,
  * which are tested key by key (flash_scores.h): keys of another document where the ids do not rise, and a bias of -inf.
+ * A variant may change the ranges of a row (FLASH_RANGE) and look at the cells that they leave (FLASH_CELL).
  */
 #ifndef HEED_KIT_FLASH_MASK_ONCE
 #define HEED_KIT_FLASH_MASK_ONCE
@@ -77,8 +78,9 @@ KIT_INLINE void kit_flash_find(const kit_flash *f, int64_t b, int64_t t, int64_t
     p->id = id, p->first = kit_flash_bound(f, b, id, 0), p->last = kit_flash_bound(f, b, id, 1);
 }
 
-/* Live keys of the query t of sequence b at position `at`. */
-KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int64_t t, int64_t at, kit_flash_pages *p)
+/* Live keys of the query t of sequence b at position `at`, of head h. */
+KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int64_t t, int64_t h, int64_t at,
+                                              kit_flash_pages *p)
 {
     const heed_mask *m = f->call->mask;
     kit_flash_live x = {0, kit_flash_valid(f, b), 0, 0};
@@ -91,6 +93,8 @@ KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int
         if (at - m->left > 0) x.first = at - m->left;
         if (at + m->right + 1 < x.last) x.last = at + m->right + 1;
     }
+    (void)h;
+    FLASH_RANGE(f, b, t, h, at, &x);
     if (kit_flash_sorted(f, b)) {
         kit_flash_find(f, b, t, at, p);
         if (p->first > x.first) x.first = p->first;
@@ -98,7 +102,6 @@ KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int
         x.sink_first = p->first;
         if (p->last < x.sink_last) x.sink_last = p->last;
     }
-    FLASH_RANGE(f, at, x.first, x.last);
     if (x.sink_first >= x.sink_last) x.sink_first = x.sink_last = 0;
     if (x.first >= x.last) x.first = x.sink_first, x.last = x.sink_last, x.sink_first = x.sink_last = 0;
     else if (x.sink_last > x.sink_first && x.first <= x.sink_last) { /* they touch */
@@ -147,9 +150,10 @@ KIT_INLINE void kit_flash_cells(int64_t first, int64_t last, int64_t start, int 
 
 /* What of a block the rows see. 0: nothing at all. From group to group begin and end never fall, so that the groups that
  * see a key are neighbours; what this adds is masked key by key. */
-KIT_INLINE int kit_flash_look(kit_flash_rows *r, int64_t start, int keys)
+KIT_INLINE int kit_flash_look(const kit_flash *f, kit_flash_rows *r, int64_t start, int keys)
 {
     int seen = 0;
+    (void)f;
     for (int g = 0; g < r->groups; g++) {
         const kit_flash_live *any = &r->any[g], *all = &r->all[g];
         kit_flash_span *s = &r->span[g];
@@ -164,7 +168,14 @@ KIT_INLINE int kit_flash_look(kit_flash_rows *r, int64_t start, int keys)
         if (s->dirty == s->clean) kit_flash_cells(all->sink_first, all->sink_last, start, keys, 1, &s->clean, &s->dirty);
         if (s->dirty == s->clean) s->clean = s->dirty = 0;
         if (s->end == s->begin) s->begin = KIT_FLASH_KEYS, s->end = 0;
-        seen |= s->end > 0;
+        s->dead = s->mixed = 0;
+        for (int k = s->begin; FLASH_CELLS && k < s->end; k += KIT_FLASH_CELL) {
+            const int cell = FLASH_CELL(f, r, g, start + k);
+            s->dead |= (uint32_t)(cell == FLASH_DEAD) << k / KIT_FLASH_CELL;
+            s->mixed |= (uint32_t)(cell == FLASH_MIXED) << k / KIT_FLASH_CELL;
+            seen |= cell != FLASH_DEAD;
+        }
+        seen |= !FLASH_CELLS && s->end > 0;
     }
     for (int g = r->groups - 2; g >= 0; g--)
         if (r->span[g + 1].begin < r->span[g].begin) r->span[g].begin = r->span[g + 1].begin;
@@ -173,8 +184,22 @@ KIT_INLINE int kit_flash_look(kit_flash_rows *r, int64_t start, int keys)
     return seen;
 }
 
-/* Whether keys [from, to) of the block are live for all rows of a group. */
-KIT_INLINE int kit_flash_clean(const kit_flash_span *s, int from, int to) { return s->clean <= from && to <= s->dirty; }
+/* Whether keys [from, to) of the block are live for all rows of a group, and whether nobody looks at the cell of key k. */
+KIT_INLINE int kit_flash_clean(const kit_flash_span *s, int from, int to)
+{
+    const uint32_t cells = (1u << (to + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL) - (1u << from / KIT_FLASH_CELL);
+    return s->clean <= from && to <= s->dirty && !(FLASH_CELLS && from < to && (s->dead | s->mixed) & cells);
+}
+KIT_INLINE int kit_flash_skips(const kit_flash_span *s, int k) { return FLASH_CELLS && s->dead >> k / KIT_FLASH_CELL & 1; }
+
+/* Whether nobody looks at keys [from, to) of the block; cells that no row sees count too. */
+KIT_INLINE int kit_flash_idle(const kit_flash_rows *r, int from, int to)
+{
+    for (int k = from; FLASH_CELLS && k < to; k += KIT_FLASH_CELL)
+        for (int g = 0; g < r->groups; g++)
+            if (k >= r->span[g].begin && k < r->span[g].end && !kit_flash_skips(&r->span[g], k)) return 0;
+    return FLASH_CELLS;
+}
 
 /* The rows' live keys, counted from the start of the block. */
 KIT_INLINE float kit_flash_inside(int64_t x) { return (float)(x < 0 ? 0 : x > KIT_FLASH_KEYS ? KIT_FLASH_KEYS : x); }

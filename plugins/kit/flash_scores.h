@@ -28,9 +28,11 @@ KIT_INLINE vm KIT(flash_keys_live)(const kit_flash_rows *r, int row, int key)
 /* Where there are holes: lanes whose key is masked, by whatever it was. */
 KIT_INLINE vm KIT(flash_hole)(vf score) { return v_lt(score, v_set(-FLT_MAX)); }
 
-KIT_INLINE int KIT(flash_rescores)(const kit_flash *f, int64_t b)
+/* Whether anything changes the scores of a block. */
+KIT_INLINE int KIT(flash_rescores)(const kit_flash *f, const kit_flash_rows *r, int64_t start, int keys)
 {
-    return f->softcap > 0 || f->score != NULL || kit_flash_holes(f, b);
+    (void)start, (void)keys;
+    return f->softcap > 0 || f->score != NULL || kit_flash_holes(f, r->batch) || FLASH_CHANGES(f, r, start, keys);
 }
 
 /* bias[b, head, query, start + key ...] log2 e, a cell at a time; the keys are in the lanes when it is read. */
@@ -85,6 +87,7 @@ static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, floa
                                 .query_stride = KIT_FLASH_ROWS, .batch = r->batch, .unit = (float)KIT_LOG2E};
         f->score->tile(f->score_instance, &tile);
     }
+    FLASH_SCORES(f, r, P, ks, rs, start, keys, padded);
     if (f->bias) KIT(flash_bias)(f, r, P, ks, rs, start, keys);
     if (f->documents && !kit_flash_sorted(f, r->batch)) KIT(flash_foreign)(f, r, P, ks, rs, start, keys);
 }

@@ -138,8 +138,8 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
         from[i] = kit_at(q, place, 3);
         for (int64_t ahead = 0; q->stride[3] == 1 && ahead < D * step; ahead += 64) __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
-        if (i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
-        else r->live[i] = kit_flash_live_keys(f, r->batch, t, origin + t, &pages);
+        if (!FLASH_PER_HEAD && i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
+        else r->live[i] = kit_flash_live_keys(f, r->batch, t, h, origin + t, &pages);
         r->max[i] = -FLT_MAX;
         r->sum[i] = 0.0f;
         if (f->sink_logits) kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
@@ -243,7 +243,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         KIT(flash_keys) x;
         int brought = 0;
         for (int i = 0; i < n; i++) {
-            if (!kit_flash_look(&tile[i], start, keys)) continue;
+            if (!kit_flash_look(f, &tile[i], start, keys)) continue;
             if (!brought++) {
                 x = KIT(flash_bring)(f, b, g, start, keys, few, KR, VR);
                 if (bf16) KIT(flash_bf16_keys)(f, &x, packed);

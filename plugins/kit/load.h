@@ -42,6 +42,18 @@ KIT_INLINE void v_write(void *p, uint32_t dtype, int64_t stride, vf x, int n)
     }
 }
 
+/* The elements of a tensor from `index` (of all axes) on, along its last axis, 16 at most; the other lanes are 0. */
+KIT_INLINE vf v_get(const heed_tensor *t, const int64_t *index)
+{
+    const int64_t n = t->dim[t->rank - 1] - index[t->rank - 1];
+    return v_read(kit_at(t, index, t->rank), t->dtype, t->stride[t->rank - 1], n < 16 ? (int)n : 16);
+}
+KIT_INLINE void v_put(const heed_tensor *t, const int64_t *index, vf x)
+{
+    const int64_t n = t->dim[t->rank - 1] - index[t->rank - 1];
+    v_write(kit_at(t, index, t->rank), t->dtype, t->stride[t->rank - 1], x, n < 16 ? (int)n : 16);
+}
+
 /* Whole rows, of any length. */
 KIT_INLINE void kit_read_row(float *dst, const void *src, uint32_t dtype, int64_t stride, int64_t n)
 {

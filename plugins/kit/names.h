@@ -72,6 +72,8 @@
 #define v_narrow_bf16 KIT(v_narrow_bf16)
 #define v_read KIT(v_read)           /* n elements of any float dtype               */
 #define v_write KIT(v_write)
+#define v_get KIT(v_get)             /* 16 elements of a tensor, or what is left of a row */
+#define v_put KIT(v_put)
 #define kit_read_row KIT(kit_read_row)
 #define kit_write_row KIT(kit_write_row)
 #define kit_add_row KIT(kit_add_row)

@@ -77,6 +77,28 @@ __attribute__((format(printf, 3, 4), unused)) static int32_t kit_fail(const heed
     return code;
 }
 
+/* The measure and init of an op whose instance holds nothing. */
+static __attribute__((unused)) int32_t kit_no_measure(const heed_open *open, uint64_t *bytes)
+{
+    (void)open;
+    *bytes = 0;
+    return HEED_OK;
+}
+static __attribute__((unused)) int32_t kit_no_init(void *memory, const heed_open *open)
+{
+    (void)memory, (void)open;
+    return HEED_OK;
+}
+
+/* How many keys, from the first on, query t sees in a call without a state, for an op that honours CAUSAL alone. */
+KIT_INLINE int64_t kit_causal(const heed_call *call, int64_t t)
+{
+    const int64_t S = HEED_AXIS(call->axis, 'S'), T = HEED_AXIS(call->axis, 'T');
+    const heed_mask *m = call->mask;
+    const int64_t at = t + (m->align == HEED_ALIGN_BOTTOM_RIGHT ? S - T : m->align == HEED_ALIGN_OFFSET ? m->offset : 0);
+    return !(m->kinds & HEED_MASK_CAUSAL) || at >= S ? S : at < 0 ? 0 : at + 1;
+}
+
 /* Bytes of one element. */
 KIT_INLINE int64_t kit_width(uint32_t dtype)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * harness.h: what the op tests share: tensors in awkward places, one call on any path at any thread count, the oracle's
- * view of the same call, and the comparison that the bounds are about.
+ * harness.h: call.h for a cmocka program.
  */
 #ifndef HEED_HARNESS_H
 #define HEED_HARNESS_H
@@ -11,79 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
-#include <heed/heed.h>
-
-#include "oracle/oracle.h"
-
-/* An engine with that many threads, kept for the whole program; fails the test if it can not be made. */
-heed_engine *harness_engine(uint32_t threads);
-void harness_end(void);
-
-/* The paths this machine can run for an op ("scalar" first); missing ones are printed as skipped, once. */
-int harness_paths(const char *id, const char *names[8]);
-
-/* How tensors lie in memory. The same numbers must give the same bits. All end at an unreadable page. */
-enum { PLAIN, STRIDED, SHIFTED, LAYOUTS };
-
-/* A call of one op: the sizes of its axes, and what differs from the plain case. */
-typedef struct call_case {
-    const char *spec;     /* "norm/rms(eps=1e-5)" */
-    const char *axes;     /* "B=2,T=17,M=64"; leading axes of "..." as "x=3x5" */
-    const char *without;  /* optional ports left out, "gain,bias". Attention's inputs that shape its scores, key_lengths
-                           * excepted, are left out unless "+documents" is here; "+bias:BH" has its axes B and H once */
-    uint32_t dtype;       /* of float inputs and weights */
-    float size;           /* inputs are normal numbers times this; 0 = 1 */
-    uint64_t seed;
-} call_case;
-
-/* Tensors of a call, by the op's port table. Inputs are made by call_make and stay; outputs belong to call_run. */
-typedef struct call {
-    const call_case *how;
-    const heed_op *op;
-    heed_tensor plain[ORACLE_PORTS]; /* contiguous values; data NULL = absent */
-    oracle_call oracle;
-} call;
-
-void call_make(call *c, const call_case *how);
-void call_free(call *c);
-int call_port(const call *c, const char *name); /* index */
-/* The oracle takes over what a test has written into plain[]. */
-void call_update(call *c);
-/* Tells the oracle of keys and values [B, P, G, ...] that a state holds already: they stand before k and v. */
-void call_after(call *c, const heed_tensor *k, const heed_tensor *v);
-/* Runs on a path, with that many threads and that layout; outputs, contiguous, into out[port].data (malloc'ed). */
-void call_run(const call *c, const char *isa, uint32_t threads, int layout, heed_tensor out[ORACLE_PORTS]);
-void outputs_free(heed_tensor out[ORACLE_PORTS]);
-
-/* The same in parts, for tests that look at single runs: the op, on a path (NULL: the best) and with that many threads,
- * and one run of it on tensors by port, where they lie (data NULL: absent). Answers what heed_run answers. */
-heed_instance *call_open(const call *c, const char *isa, uint32_t threads);
-int32_t call_with(const call *c, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS],
-                  heed_sequence *const *sequences, heed_error *error);
-/* Contiguous outputs of the call's shapes, zeroed; outputs_free. */
-void outputs_make(const call *c, heed_tensor out[ORACLE_PORTS]);
-
-/* A view of [from, from + n) of one axis. */
-heed_tensor tensor_slice(const heed_tensor *t, int axis, int64_t from, int64_t n);
-/* Copies elements between two views of the same shape and dtype. */
-void tensor_copy(const heed_tensor *to, const heed_tensor *from);
-/* Element i of a contiguous tensor; a float is rounded to the tensor's dtype. */
-double tensor_get(const heed_tensor *t, int64_t i);
-void tensor_put(const heed_tensor *t, int64_t i, double value);
-/* 1 if all outputs have the same bits; NaNs count as equal. */
-int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b);
-
-/* Worst error over bound for the outputs: <= 1 passes. The bound of an element is 4 x the largest error of the naive
- * float32 loop on the same data (and on more draws, where the outputs are few), plus one unit in its last place. */
-double call_judge(call *c, const heed_tensor *out);
-
-/* Deterministic normal numbers. */
-float harness_normal(uint64_t *seed);
-uint64_t harness_random(uint64_t *seed);
-
-/* HEED_TEST_QUICK is set, for an emulator, or this is a sanitizer's build: fewer and smaller shapes. */
-int harness_quick(void);
+#include "call.h"
 
 #endif

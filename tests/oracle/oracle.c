@@ -1,47 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * oracle.c: the formulas, compiled twice.
+ * oracle.c: the formulas of the shipped ops, as anybody would write them (heed/oracle.h), without an entry.
  */
-#include "oracle.h"
+#include <heed/oracle.h>
+#include <heed/oracle_attention.h>
 
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+typedef heed_oracle_call oracle_call;
 
-int oracle_port(const oracle_call *c, const char *name)
-{
-    for (uint32_t i = 0; i < c->ports; i++)
-        if (strcmp(c->port[i], name) == 0) return (int)i;
-    return -1;
-}
-
-double oracle_param(const oracle_call *c, const char *key, double otherwise)
-{
-    for (uint32_t i = 0; i < c->params; i++)
-        if (strcmp(c->param[i], key) == 0) return isnan(c->value[i]) ? otherwise : c->value[i];
-    return otherwise;
-}
-
-#define AXIS(letter) (c->axis[(letter) - 'A'])
-
-#define REAL double
-#define OF(name) name##_f64
-#define ARRAY(c, i) ((c)->d[i])
-#define MATH(name) name
-#include "formulas.h"
-#undef REAL
-#undef OF
-#undef ARRAY
-#undef MATH
-
-#define REAL float
-#define OF(name) name##_f32
-#define ARRAY(c, i) ((c)->f[i])
-#define MATH(name) name##f
 #include "formulas.h"
 
-#define ROW(id, name) {id, name##_f64, name##_f32}
-static const oracle oracles[] = {
+#include <heed/oracle_next.h>
+#ifdef ORACLE_AGAIN
+#include __FILE_NAME__
+#else
+
+#include "shipped.h"
+
+#define ROW HEED_ORACLE
+static const heed_oracle oracles[] = {
     ROW("attention/softmax", softmax),
     ROW("embed/table", embed),
     ROW("feedforward/gelu", gelu),
@@ -56,9 +32,10 @@ static const oracle oracles[] = {
     ROW("residual/add", add),
 };
 
-const oracle *oracle_find(const char *id)
+const heed_oracle *oracle_find(const char *id)
 {
     for (size_t i = 0; i < sizeof oracles / sizeof *oracles; i++)
         if (strcmp(oracles[i].id, id) == 0) return &oracles[i];
     return NULL;
 }
+#endif

@@ -12,20 +12,6 @@ static const heed_port ports[] = {
     [NLL] = KIT_OUT_OF("nll", "...", HEED_BIT(HEED_F32), "negative log-likelihood of the target, in nats"),
 };
 
-static int32_t measure(const heed_open *open, uint64_t *bytes)
-{
-    (void)open;
-    *bytes = 0;
-    return HEED_OK;
-}
-
-static int32_t init(void *memory, const heed_open *open)
-{
-    (void)memory;
-    (void)open;
-    return HEED_OK;
-}
-
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -37,8 +23,8 @@ static const heed_op ops[] = {{
     .reference = "Shannon 1948, section 6; Jelinek et al. 1977",
     .ports = KIT_TABLE(ports),
     .paths = KIT_TABLE(paths),
-    .measure = measure,
-    .init = init,
+    .measure = kit_no_measure,
+    .init = kit_no_init,
 }};
 
 KIT_PLUGIN("loss_cross_entropy", "MIT", ops)

@@ -19,20 +19,6 @@ static const heed_port ports[] = {
              "B T H", "its log-sum-exp; -inf where no key was left on either side"},
 };
 
-static int32_t measure(const heed_open *open, uint64_t *bytes)
-{
-    (void)open;
-    *bytes = 0;
-    return HEED_OK;
-}
-
-static int32_t init(void *memory, const heed_open *open)
-{
-    (void)memory;
-    (void)open;
-    return HEED_OK;
-}
-
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -44,8 +30,8 @@ static const heed_op ops[] = {{
     .reference = "arXiv 2205.14135, section 3.1; arXiv 2402.05099, section 3.1; arXiv 2501.01005",
     .ports = KIT_TABLE(ports),
     .paths = KIT_TABLE(paths),
-    .measure = measure,
-    .init = init,
+    .measure = kit_no_measure,
+    .init = kit_no_init,
 }};
 
 KIT_PLUGIN("merge_attention", "MIT", ops)

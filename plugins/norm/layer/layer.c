@@ -46,13 +46,6 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
-static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
-{
-    (void)instance;
-    size->scratch = kit_rowwise_scratch(HEED_AXIS(call->axis, 'M'));
-    return HEED_OK;
-}
-
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -67,7 +60,7 @@ static const heed_op ops[] = {{
     .paths = KIT_TABLE(paths),
     .measure = measure,
     .init = init,
-    .measure_call = measure_call,
+    .measure_call = kit_rowwise_measure_call,
 }};
 
 KIT_PLUGIN("norm_layer", "MIT", ops)

@@ -18,20 +18,6 @@ static const heed_param params[] = {
     [TEMPERATURE] = KIT_FLOAT_RUNTIME("temperature", 1, 0, 1e6, "divides the logits; 0 takes the largest"),
 };
 
-static int32_t measure(const heed_open *open, uint64_t *bytes)
-{
-    (void)open;
-    *bytes = 0;
-    return HEED_OK;
-}
-
-static int32_t init(void *memory, const heed_open *open)
-{
-    (void)memory;
-    (void)open;
-    return HEED_OK;
-}
-
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
     const heed_tensor *logits = call->tensor[LOGITS];
@@ -55,8 +41,8 @@ static const heed_op ops[] = {{
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),
-    .measure = measure,
-    .init = init,
+    .measure = kit_no_measure,
+    .init = kit_no_init,
     .measure_call = measure_call,
 }};
 

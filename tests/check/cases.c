@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cases.c: from an op's tables to calls. Which params, masks, ports and axes there are, the descriptor says; how large they
+ * get follows from the number of the case, so that a sweep is the same everywhere.
+ */
+#include "check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
+
+static const int hurt[] = {0, 1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 257};
+
+/* Masks alone and together, with the kinds that they need. */
+static const struct {
+    uint32_t kinds;
+    const char *text;
+} masks[] = {
+    {HEED_MASK_CAUSAL, "causal=true"},
+    {HEED_MASK_CAUSAL, "causal=bottom_right"},
+    {HEED_MASK_CAUSAL, "causal=offset:5"},
+    {HEED_MASK_CAUSAL, "causal=offset:-3"},
+    {HEED_MASK_WINDOW, "window=4"},
+    {HEED_MASK_WINDOW, "window=9:3"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW, "causal=true,window=0"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW, "causal=true,window=16"},
+    {HEED_MASK_CAUSAL | HEED_MASK_PREFIX, "causal=true,prefix=5"},
+    {HEED_MASK_WINDOW | HEED_MASK_SINKS, "window=2:1,sinks=3"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_SINKS, "causal=true,window=5,sinks=2"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX, "causal=true,window=8,prefix=20"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_SINKS, "causal=bottom_right,window=33,sinks=1"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX | HEED_MASK_SINKS, "causal=offset:2,window=7,prefix=9,sinks=1"},
+};
+
+static uint32_t pick(uint64_t *seed, uint32_t n) { return n ? (uint32_t)(harness_random(seed) >> 33) % n : 0; }
+
+/* ---- what stands in the brackets ---- */
+
+typedef struct words {
+    char text[128][96];
+    uint32_t n;
+} words;
+
+static void add(words *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(words *w, const char *format, ...)
+{
+    if (w->n == COUNT(w->text)) return;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(w->text[w->n++], sizeof *w->text, format, list);
+    va_end(list);
+}
+
+static double within(double x, const heed_param *p) { return x < p->min ? p->min : x > p->max ? p->max : x; }
+
+/* A number for a param: neither end of its range, if that is possible. */
+static double ordinary(const heed_param *p)
+{
+    double x = within(p->type == HEED_PARAM_INT ? 4 : 0.75, p);
+    return p->type == HEED_PARAM_INT ? floor(x) : x;
+}
+
+/* "@F" stands for the size of axis F, which is known when the axes are. */
+static void add_numbers(words *w, const heed_param *p)
+{
+    if (p->axis) return;
+    const int whole = p->type == HEED_PARAM_INT;
+    const double least = whole ? 0 : 1e-4, most = whole ? 64 : 1e4, now = p->flags & HEED_PARAM_AUTO ? NAN : p->standard;
+    const double tries[] = {p->min, p->max, 2 * now, now / 2, ordinary(p), whole ? 2 : 0.1};
+    for (uint32_t i = 0; i < COUNT(tries); i++) {
+        double x = whole ? floor(tries[i]) : tries[i];
+        if (isnan(x) || x == now || x != within(x, p) || (x != 0 && fabs(x) < least) || fabs(x) > most) continue;
+        add(w, "%s=%.9g", p->key, x);
+    }
+}
+
+static void add_choices(words *w, const heed_param *p)
+{
+    for (const char *word = p->choices; word; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
+        add(w, "%s=%.*s", p->key, (int)strcspn(word, "|"), word);
+}
+
+/* Ops that the param may take, by kind; an op refuses what does not suit it when it is opened. */
+static void add_ops(words *w, const heed_param *p, const registry *r)
+{
+    const size_t kind = strlen(p->choices);
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!strncmp(r->entries[i]->op.id, p->choices, kind) && r->entries[i]->op.id[kind] == '/')
+            add(w, "%s=%s", p->key, r->entries[i]->op.id + kind + 1);
+}
+
+static void add_params(words *w, const registry *r, const entry *e)
+{
+    for (uint32_t i = 0; i < e->op.params.count; i++) {
+        const heed_param *p = entry_param(e, i);
+        if (p->flags & HEED_PARAM_REQUIRED) continue;
+        if (p->type == HEED_PARAM_BOOL) add(w, "%s=%s", p->key, p->standard != 0 ? "false" : "true");
+        else if (p->type == HEED_PARAM_CHOICE) add_choices(w, p);
+        else if (p->type == HEED_PARAM_OP) add_ops(w, p, r);
+        else add_numbers(w, p);
+    }
+}
+
+/* `text`: only those under which a text sees nothing later, so that it may come in parts. */
+static void add_masks(words *w, const entry *e, int text)
+{
+    for (uint32_t i = 0; i < COUNT(masks); i++) {
+        if (masks[i].kinds & ~e->op.masks) continue;
+        if (text && (masks[i].kinds & HEED_MASK_PREFIX || strncmp(masks[i].text, "causal=true", 11))) continue;
+        add(w, "%s", masks[i].text);
+    }
+}
+
+/* What an op can not be without. */
+static void required(const entry *e, const registry *r, char *text, size_t n)
+{
+    text[0] = 0;
+    for (uint32_t i = 0; i < e->op.params.count; i++) {
+        const heed_param *p = entry_param(e, i);
+        words w = {.n = 0};
+        if (!(p->flags & HEED_PARAM_REQUIRED)) continue;
+        if (p->axis) add(&w, "%s=@%c", p->key, (char)p->axis);
+        else if (p->type == HEED_PARAM_BOOL) add(&w, "%s=true", p->key);
+        else if (p->type == HEED_PARAM_CHOICE) add_choices(&w, p);
+        else if (p->type == HEED_PARAM_OP) add_ops(&w, p, r);
+        else add(&w, "%s=%.9g", p->key, ordinary(p));
+        if (w.n) snprintf(text + strlen(text), n - strlen(text), "%s%s", *text ? "," : "", w.text[0]);
+    }
+}
+
+/* An attention that takes this op as a param: a score op is called through it. */
+static const entry *around(const registry *r, const entry *e, const heed_param **param)
+{
+    const size_t kind = strcspn(e->op.id, "/");
+    for (uint32_t i = 0; i < r->count; i++)
+        for (uint32_t p = 0; p < r->entries[i]->op.params.count && entry_path(r->entries[i], 0)->forward; p++) {
+            *param = entry_param(r->entries[i], p);
+            if ((*param)->type == HEED_PARAM_OP && strlen((*param)->choices) == kind &&
+                !strncmp((*param)->choices, e->op.id, kind))
+                return r->entries[i];
+        }
+    return NULL;
+}
+
+static void put(char *spec, size_t n, const char *word)
+{
+    if (*word) snprintf(spec + strlen(spec), n - strlen(spec), "%s%s", *spec ? "," : "", word);
+}
+
+enum { PLAIN_CASE, VARIED_CASE, TEXT_CASE }; /* as it is; with params and masks; as a text that may come in parts */
+
+/* "id(words)", with what is required and, but for a plain case, one or two words more. */
+static void bracket(const registry *r, const entry *e, const char *inner, int kind, int use_masks, uint64_t *seed,
+                    char *spec, size_t n)
+{
+    words params = {.n = 0}, kinds = {.n = 0};
+    char in[200];
+    required(e, r, in, sizeof in);
+    put(in, sizeof in, inner);
+    add_params(&params, r, e);
+    if (use_masks) add_masks(&kinds, e, kind == TEXT_CASE);
+    if (kind && params.n && (!kinds.n || pick(seed, 3) == 0)) {
+        const char *word = params.text[pick(seed, params.n)];
+        size_t key = strcspn(word, "=") + 1;
+        if (strncmp(word, inner, key)) put(in, sizeof in, word);
+    }
+    if (kind && kinds.n && (kind == TEXT_CASE || pick(seed, 5))) put(in, sizeof in, kinds.text[pick(seed, kinds.n)]);
+    snprintf(spec, n, *in ? "%s(%s)" : "%s", e->op.id, in);
+}
+
+/* ---- axes ---- */
+
+/* The letters of all ports, in order of appearance; 'x' for "...". */
+static void letters(const entry *e, char *to)
+{
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const char *axes = entry_port(e, i)->axes;
+        for (; *axes; axes++) {
+            char letter = *axes == '.' ? 'x' : *axes;
+            if (letter != ' ' && !strchr(to, letter)) to[strlen(to)] = letter;
+        }
+    }
+}
+
+/* Elements that all axes would have together, one axis of 0 taken as 1: what the oracle's loops go through. */
+static double volume(const int64_t size[128], const char *all)
+{
+    double v = 1;
+    for (const char *l = all; *l; l++)
+        if (!strchr("EG", *l) || !strchr(all, *l == 'E' ? 'D' : 'H')) v *= size[(int)*l] > 0 ? (double)size[(int)*l] : 1;
+    return v;
+}
+
+static void choose_sizes(const entry *e, uint32_t n, int together, uint64_t *seed, const char *all, int64_t size[128])
+{
+    const double most = harness_quick() ? 1 << 15 : 1 << 18;
+    uint32_t turn = 0;
+    for (const char *l = all; *l; l++, turn++) {
+        uint32_t which = n < COUNT(hurt) ? (n * (turn % 2 ? 5 : 1) + 3 * turn) % COUNT(hurt) : pick(seed, COUNT(hurt));
+        size[(int)*l] = hurt[which];
+    }
+    static const int few[] = {1, 2, 3, 1, 5}, groups[] = {1, 2, 4, 1, 8};
+    size['B'] = n % 29 == 28 ? 0 : 1 + (int64_t)pick(seed, 3);
+    size['G'] = few[pick(seed, COUNT(few))];
+    size['H'] = strchr(all, 'G') ? size['G'] * groups[pick(seed, COUNT(groups))] : few[pick(seed, COUNT(few))];
+    if (together) size['S'] = size['T'];
+    for (uint32_t i = 0; i < e->op.ports.count; i++) /* an index into an empty vocabulary there is not */
+        if (strchr(all, 'V') && size['V'] == 0) size['V'] = 1;
+    while (volume(size, all) > most) {
+        char largest = *all;
+        for (const char *l = all; *l; l++)
+            if (size[(int)*l] > size[(int)largest]) largest = *l;
+        size[(int)largest] = (size[(int)largest] + 1) / 2;
+        if (together && strchr("TS", largest)) size['T'] = size['S'] = size[(int)largest];
+    }
+}
+
+static void print_axes(const char *all, const int64_t size[128], uint64_t *seed, char *text, size_t n)
+{
+    static const char *const shapes[] = {"%lld", "1x%lld", "%lldx1x2", "2x%lld", "%lld"};
+    text[0] = 0;
+    for (const char *l = all; *l; l++) {
+        size_t used = strlen(text);
+        snprintf(text + used, n - used, "%s%c=", used ? "," : "", *l);
+        used = strlen(text);
+        snprintf(text + used, n - used, *l == 'x' ? shapes[pick(seed, COUNT(shapes))] : "%lld", (long long)size[(int)*l]);
+    }
+}
+
+/* "@F" becomes the size of axis F. */
+static void put_sizes(char *spec, size_t n, const int64_t size[128])
+{
+    for (char *at; (at = strchr(spec, '@'));) {
+        char rest[256];
+        snprintf(rest, sizeof rest, "%s", at + 2);
+        snprintf(at, n - (size_t)(at - spec), "%lld%s", (long long)size[(int)at[1]], rest);
+    }
+}
+
+/* ---- ports ---- */
+
+/* Optional ports, each there in half of the cases. The inputs that shape an attention's scores are out unless they are
+ * named with a plus (call.h). */
+static void choose_ports(const entry *e, uint64_t *seed, int kind, char *text, size_t n)
+{
+    int documents = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const heed_port *p = entry_port(e, i);
+        if (!(p->flags & HEED_PORT_OPTIONAL)) continue;
+        int shapes = !strncmp(e->op.id, "attention/", 10) && p->role != HEED_OUTPUT && strcmp(p->name, "key_lengths");
+        int yes = pick(seed, shapes ? 4 : 2) == 0;
+        if (kind != VARIED_CASE && shapes) yes = 0;
+        if (kind == TEXT_CASE && !strcmp(p->name, "key_lengths")) yes = 1; /* which leaves it out */
+        if (!strcmp(p->name, "documents")) documents = yes;
+        if (!strcmp(p->name, "query_documents") && !documents) yes = 0;
+        if (!yes) continue;
+        size_t used = strlen(text);
+        snprintf(text + used, n - used, "%s%s%s%s", used ? "," : "", shapes ? "+" : "", p->name,
+                 shapes && p->flags & HEED_PORT_REPEATS && pick(seed, 2) ? ":BH" : "");
+    }
+}
+
+static uint32_t choose_dtype(const entry *e, uint64_t *seed)
+{
+    uint32_t taken = 0, dtype = HEED_F32;
+    for (uint32_t i = 0; i < e->op.ports.count; i++)
+        if (entry_port(e, i)->role == HEED_INPUT) taken |= entry_port(e, i)->dtypes;
+    uint32_t turn = pick(seed, 8);
+    if (turn == 0) dtype = HEED_F16;
+    if (turn == 1) dtype = HEED_BF16;
+    if (turn == 2) dtype = HEED_I32; /* of indices */
+    return taken & HEED_BIT(dtype) ? dtype : HEED_F32;
+}
+
+int case_make(const registry *r, const entry *e, uint32_t n, check_case *to)
+{
+    uint64_t seed = n * 7919u + 17;
+    char inner[200] = "", all[64] = "", own[200];
+    const int kind = n < COUNT(hurt) ? PLAIN_CASE : n % 3 == 2 ? TEXT_CASE : VARIED_CASE;
+    *to = (check_case){.size = 1, .seed = n};
+    if (!entry_path(e, 0)->forward) {
+        const heed_param *param = NULL;
+        const entry *outer = around(r, e, &param);
+        if (!outer) return 0;
+        bracket(r, e, "", kind, 0, &seed, own, sizeof own);
+        snprintf(inner, sizeof inner, "%s=%s", param->key, own + strcspn(e->op.id, "/") + 1);
+        e = outer;
+    }
+    bracket(r, e, inner, kind, 1, &seed, to->spec, sizeof to->spec);
+    letters(e, all);
+    int64_t size[128] = {0};
+    int together = strchr(all, 'T') && strchr(all, 'S') && (kind == TEXT_CASE || pick(&seed, 2));
+    choose_sizes(e, n, together, &seed, all, size);
+    print_axes(all, size, &seed, to->axes, sizeof to->axes);
+    put_sizes(to->spec, sizeof to->spec, size);
+    choose_ports(e, &seed, kind, to->ports, sizeof to->ports);
+    to->dtype = choose_dtype(e, &seed);
+    to->size = pick(&seed, 6) == 0 ? 4 : 1;
+    return 1;
+}
+
+/* Odd sizes one larger: some ops take pairs. */
+int case_even(check_case *c)
+{
+    char text[sizeof c->axes] = "";
+    int changed = 0;
+    for (const char *p = c->axes; *p;) {
+        int width = strchr("BGHx", *p) == NULL;
+        size_t used = strlen(text), word = strcspn(p, ",");
+        long long size = atoll(p + 2);
+        if (used + word + 4 > sizeof text) return 0;
+        if (!width || size % 2 == 0) snprintf(text + used, sizeof text - used, "%s%.*s", used ? "," : "", (int)word, p);
+        else changed = 1, snprintf(text + used, sizeof text - used, "%s%c=%lld", used ? "," : "", *p, size + 1);
+        p += word + (p[word] == ',');
+    }
+    strcpy(c->axes, text);
+    return changed;
+}
+
+/* ---- as text ---- */
+
+void case_print(const check_case *c, char *text, size_t n)
+{
+    snprintf(text, n, "%s %s ports=%s dtype=%s size=%g seed=%llu", c->spec, *c->axes ? c->axes : "-", c->ports,
+             heed_dtype_name(c->dtype), (double)c->size, (unsigned long long)c->seed);
+}
+
+/* Copies one word, and steps over it and the blanks behind it. */
+static int word(const char **text, char *to, size_t n)
+{
+    size_t length = strcspn(*text, " ");
+    if (length >= n) return -1;
+    memcpy(to, *text, length);
+    to[length] = 0;
+    *text += length;
+    *text += strspn(*text, " ");
+    return 0;
+}
+
+static int read_dtype(const char *name, uint32_t *dtype)
+{
+    for (*dtype = 0; *dtype < HEED_DTYPES; ++*dtype)
+        if (!strcmp(heed_dtype_name(*dtype), name)) return 0;
+    return -1;
+}
+
+/* Letters and sizes as call.c reads them: it trusts them. */
+static int right_axes(const char *p)
+{
+    if (!strcmp(p, "-")) return 1;
+    for (;;) {
+        if (!((*p >= 'A' && *p <= 'Z') || *p == 'x') || p[1] != '=') return 0;
+        p++;
+        do {
+            size_t digits = strspn(p + 1, "0123456789");
+            if (digits < 1 || digits > 9) return 0;
+            p += 1 + digits;
+        } while (*p == 'x');
+        if (!*p) return 1;
+        if (*p++ != ',') return 0;
+    }
+}
+
+int case_parse(const char *text, check_case *to)
+{
+    char one[256], *end;
+    *to = (check_case){.size = 1};
+    if (word(&text, to->spec, sizeof to->spec) || !*to->spec) return -1;
+    if (word(&text, to->axes, sizeof to->axes) || !right_axes(to->axes)) return -1;
+    if (!strcmp(to->axes, "-")) to->axes[0] = 0;
+    while (*text) {
+        if (word(&text, one, sizeof one)) return -1;
+        if (!strncmp(one, "ports=", 6)) snprintf(to->ports, sizeof to->ports, "%.159s", one + 6);
+        else if (!strncmp(one, "dtype=", 6)) {
+            if (read_dtype(one + 6, &to->dtype)) return -1;
+        } else if (!strncmp(one, "size=", 5)) {
+            to->size = strtof(one + 5, &end);
+            if (*end || !isfinite(to->size)) return -1;
+        } else if (!strncmp(one, "seed=", 5)) {
+            to->seed = strtoull(one + 5, &end, 10);
+            if (*end) return -1;
+        } else return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check.c: heed check: loads a plugin in a child process, sweeps its ops, and tells what was verified and what was found.
+ */
+#include "check.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd_common.h"
+
+#define FINDINGS_EACH 3  /* of one check of one op; then it is left */
+#define CASES 240        /* of one op */
+
+/* For one check of one case; an emulator takes its time. */
+static unsigned seconds_each(void) { return harness_quick() ? 60 : 10; }
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- in the child ---- */
+
+static sigjmp_buf failed;
+static char sentence[2048];
+
+void harness_fail(const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(sentence, sizeof sentence, format, list);
+    va_end(list);
+    siglongjmp(failed, 1);
+}
+
+typedef struct job {
+    const check_options *o;
+    uint32_t op;              /* its index on the board */
+    uint32_t from, check;     /* where to go on */
+} job;
+
+/* Loads an oracle as a plugin is loaded: trusted, whole, of this ABI. */
+static int32_t load_oracle(const char *path, heed_table *to, heed_error *error)
+{
+    char *real = realpath(path, NULL);
+    int fd = real ? open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    if (fd < 0) return free(real), error_set(error, HEED_E_SYSTEM, "oracle %s: %s", path, strerror(errno));
+    heed_error why = {0};
+    int32_t code = trust_check(fd, real, &why);
+    close(fd);
+    void *module = code ? NULL : dlopen(real, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    free(real);
+    if (code) return error_set(error, code, "oracle %s is refused: %s", path, why.text);
+    if (!module) return error_set(error, HEED_E_DATA, "oracle %s: the dynamic linker says: %s", path, dlerror());
+    heed_oracle_fn *entry = (heed_oracle_fn *)dlsym(module, HEED_ORACLE_ENTRY_NAME);
+    if (!entry) return error_set(error, HEED_E_DATA, "oracle %s has no symbol %s", path, HEED_ORACLE_ENTRY_NAME);
+    heed_offer offer = {.size = sizeof offer, .abi_min = HEED_ABI_VERSION, .abi_max = HEED_ABI_VERSION};
+    heed_oracle_reply reply = {.size = sizeof reply};
+    if (entry(&offer, &reply) || reply.abi != HEED_ABI_VERSION)
+        return error_set(error, HEED_E_ABI, "oracle %s does not speak the ABI version %d.%d", path, HEED_ABI_MAJOR,
+                         HEED_ABI_MINOR);
+    if (!reply.oracles.data || !reply.oracles.count || reply.oracles.count > 4096 ||
+        reply.oracles.stride < sizeof(heed_oracle) || reply.oracles.stride % 8)
+        return error_set(error, HEED_E_DATA, "oracle %s: its table of oracles is malformed", path);
+    for (uint32_t i = 0; i < reply.oracles.count; i++) {
+        const heed_oracle *o = (const void *)((const char *)reply.oracles.data + (size_t)i * reply.oracles.stride);
+        if (o->size < sizeof *o || !o->id || !o->f64 || !o->f32)
+            return error_set(error, HEED_E_DATA, "oracle %s: row %u of its table is malformed", path, i);
+    }
+    *to = reply.oracles;
+    return HEED_OK;
+}
+
+static int load_all(const check_options *o)
+{
+    static heed_table oracles;
+    heed_error e;
+    harness_plugin = o->plugin;
+    harness_engine(1);
+    if (o->oracle && load_oracle(o->oracle, &oracles, &e)) harness_fail("%s", e.text);
+    if (o->oracle) harness_oracles = &oracles;
+    return 0;
+}
+
+/* The plugin's ops, onto the board. */
+static void work_load(board *b, void *arg)
+{
+    const job *j = arg;
+    if (sigsetjmp(failed, 1)) {
+        board_find(b, 0, "", sentence);
+        return;
+    }
+    load_all(j->o);
+    char *real = realpath(j->o->plugin, NULL);
+    const registry *r = &harness_engine(1)->registry;
+    for (uint32_t i = 0; i < r->count && b->ops < OPS_MAX; i++)
+        if (real && !strcmp(r->entries[i]->plugin, real)) snprintf(b->op[b->ops++], sizeof *b->op, "%s", r->entries[i]->op.id);
+    free(real);
+}
+
+static uint32_t findings_of(const board *b, uint32_t check)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->findings; i++) n += b->finding[i].check == check;
+    return n;
+}
+
+/* One check of one case; a finding leaves what it had taken. */
+static void one_check(board *b, subject *s, uint32_t at, uint32_t k)
+{
+    child_doing(b, at, k, b->line);
+    if (sigsetjmp(failed, 1)) {
+        board_find(b, k, b->line, sentence);
+        child_unwatch_all();
+        return;
+    }
+    if (checks[k].applies && !checks[k].applies(s)) return;
+    b->runs[k]++;
+    checks[k].run(s);
+}
+
+/* One case, from a check on. `only`: that check alone, and whatever the case's turn is. */
+static void one_case(board *b, check_case *how, uint32_t at, uint32_t from, int only)
+{
+    static subject s;
+    heed_error refusal;
+    case_print(how, b->line, sizeof b->line);
+    child_doing(b, at, 0, b->line);
+    if (sigsetjmp(failed, 1)) {
+        board_find(b, 0, b->line, sentence);
+        return;
+    }
+    int runs = subject_make(&s, how, &refusal);
+    if (!runs && !only && case_even(how)) {
+        case_print(how, b->line, sizeof b->line);
+        runs = subject_make(&s, how, &refusal);
+    }
+    if (!from) b->cases++;
+    if (!runs) {
+        if (!from) b->refused++;
+        snprintf(b->refusal, sizeof b->refusal, "%.*s", (int)strcspn(refusal.text, "\n"), refusal.text);
+        return;
+    }
+    for (uint32_t k = from; k < check_count; k++) {
+        if (only ? k != from : at % checks[k].every != k % checks[k].every || findings_of(b, k) >= FINDINGS_EACH) continue;
+        one_check(b, &s, at, k);
+    }
+    subject_free(&s);
+}
+
+static const entry *find_op(const char *id)
+{
+    const entry *e = registry_find(&harness_engine(1)->registry, id);
+    if (!e) harness_fail("there is no op %s", id);
+    return e;
+}
+
+static void work_sweep(board *b, void *arg)
+{
+    const job *j = arg;
+    if (sigsetjmp(failed, 1)) {
+        board_find(b, 0, "", sentence);
+        return;
+    }
+    load_all(j->o);
+    const entry *e = find_op(b->op[j->op]);
+    for (uint32_t n = j->from; n < j->o->cases; n++) {
+        check_case how;
+        if (!case_make(&harness_engine(1)->registry, e, n, &how)) {
+            snprintf(b->note, sizeof b->note, "it runs inside other ops only, and none of them is here");
+            return;
+        }
+        one_case(b, &how, n, n == j->from ? j->check : 0, 0);
+    }
+}
+
+static void work_only(board *b, void *arg)
+{
+    const job *j = arg;
+    check_case how;
+    const char *text = j->o->only + strlen(checks[j->check].name) + 1;
+    if (sigsetjmp(failed, 1)) {
+        board_find(b, 0, "", sentence);
+        return;
+    }
+    load_all(j->o);
+    if (case_parse(text, &how)) harness_fail("the case is malformed: %s", text);
+    one_case(b, &how, 0, j->check, 1);
+}
+
+/* ---- the report ---- */
+
+typedef struct report {
+    const check_options *o;
+    json_t *json, *ops;
+    uint32_t findings;
+} report;
+
+/* The line that repeats a finding. */
+static void repeat_line(const report *r, const finding *f, char *text, size_t n)
+{
+    snprintf(text, n, "heed check %s%s%s --only '%s %s'", r->o->plugin, r->o->oracle ? " --oracle " : "",
+             r->o->oracle ? r->o->oracle : "", checks[f->check].name, f->line);
+}
+
+static void tell_finding(report *r, const char *op, const finding *f, json_t *list)
+{
+    char line[1400];
+    repeat_line(r, f, line, sizeof line);
+    r->findings++;
+    if (list)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", checks[f->check].name, "finding", f->sentence,
+                                              "case", f->line, "repeat", *f->line ? line : ""));
+    else if (*f->line) printf("not ok - %s %s: %s: %s\n", op, checks[f->check].name, f->sentence, line);
+    else printf("not ok - %s %s: %s\n", op, checks[f->check].name, f->sentence);
+}
+
+static void tell_op(report *r, const char *op, const board *b, double seconds)
+{
+    json_t *list = r->json ? json_array() : NULL, *looked = r->json ? json_object() : NULL;
+    for (uint32_t k = 0; k < check_count; k++) {
+        const int bad = findings_of(b, k) > 0;
+        const uint32_t runs = k ? b->runs[k] : b->cases - b->refused;
+        for (uint32_t i = 0; i < b->findings; i++)
+            if (b->finding[i].check == k) tell_finding(r, op, &b->finding[i], list);
+        if (looked) json_object_set_new(looked, checks[k].name, json_integer(runs));
+        else if (!bad && runs) printf("ok - %s %s: %s (%u)\n", op, checks[k].name, checks[k].says, runs);
+    }
+    if (r->json) {
+        json_array_append_new(r->ops, json_pack("{s:s, s:i, s:i, s:f, s:o, s:o}", "id", op, "cases", (int)b->cases, "refused",
+                                                (int)b->refused, "seconds", seconds, "looked", looked, "findings", list));
+        return;
+    }
+    if (*b->note) printf("# %s: %s\n", op, b->note);
+    if (b->refused)
+        printf("# %s: it refused %u of %u cases, the last with: %s\n", op, b->refused, b->cases, b->refusal);
+    if (!b->runs[1] && b->cases > b->refused) printf("# %s: no oracle, so nothing is said of its error\n", op);
+    printf("# %s: %u cases in %.1f s\n", op, b->cases, seconds);
+    fflush(stdout);
+}
+
+/* ---- the parent ---- */
+
+static void sweep_op(report *r, const board *loaded, uint32_t op)
+{
+    board *b = board_make();
+    job j = {.o = r->o, .op = op};
+    double start = now();
+    memcpy(b->op, loaded->op, sizeof b->op);
+    b->ops = loaded->ops;
+    for (int crashes = 0; crashes < 12; crashes++) {
+        int how = child_run(b, work_sweep, &j, seconds_each());
+        if (how == 2) snprintf(b->note, sizeof b->note, "the sweep stops where it did not end");
+        if (how != 1) break;
+        j.from = b->at;
+        j.check = b->check + 1;
+        if (j.check >= check_count || b->check == 0) j.from++, j.check = 0;
+    }
+    if (b->cases && b->cases == b->refused) {
+        char text[400];
+        snprintf(text, sizeof text, "refuses every case, the last with: %s", b->refusal);
+        board_find(b, 0, "", text);
+    }
+    tell_op(r, b->op[op], b, now() - start);
+}
+
+/* Whether `only` names a check. */
+static int only_check(const char *only, uint32_t *check)
+{
+    for (*check = 0; only && *check < check_count; ++*check) {
+        size_t n = strlen(checks[*check].name);
+        if (!strncmp(only, checks[*check].name, n) && only[n] == ' ') return 1;
+    }
+    return 0;
+}
+
+static void run_only(report *r)
+{
+    board *b = board_make();
+    job j = {.o = r->o};
+    only_check(r->o->only, &j.check);
+    double start = now();
+    child_run(b, work_only, &j, seconds_each());
+    const char *text = r->o->only + strlen(checks[j.check].name) + 1;
+    char op[128];
+    snprintf(op, sizeof op, "%.*s", (int)strcspn(text, "( "), text);
+    tell_op(r, op, b, now() - start);
+}
+
+int check_plugin(const check_options *o)
+{
+    report r = {.o = o, .json = o->json ? json_object() : NULL, .ops = o->json ? json_array() : NULL};
+    board *loaded = board_make();
+    job j = {.o = o};
+    if (!loaded) return cmd_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
+    if (child_run(loaded, work_load, &j, seconds_each()) || loaded->findings) {
+        heed_error e = {HEED_E_DATA, ""};
+        snprintf(e.text, sizeof e.text, "%s%s", loaded->findings ? "" : "loading it crashes", loaded->finding[0].sentence);
+        return cmd_fail(&e);
+    }
+    if (o->only) run_only(&r);
+    else
+        for (uint32_t i = 0; i < loaded->ops; i++) sweep_op(&r, loaded, i);
+    if (r.json) {
+        json_object_set_new(r.json, "plugin", json_string(o->plugin));
+        json_object_set_new(r.json, "findings", json_integer(r.findings));
+        json_object_set_new(r.json, "ops", r.ops);
+        int status = cmd_json(r.json);
+        if (status) return status;
+    } else if (!r.findings && !o->only) printf("# %s: no findings\n", o->plugin);
+    return r.findings > 0;
+}
+
+/* ---- the command ---- */
+
+static int read_plugin(void *command, const char *value)
+{
+    check_options *o = command;
+    if (o->plugin) return cmd_usage("check takes one plugin, not %s too", value);
+    o->plugin = value;
+    return 0;
+}
+static int read_oracle(void *command, const char *value) { return ((check_options *)command)->oracle = value, 0; }
+static int read_json(void *command, const char *value) { return (void)value, ((check_options *)command)->json = 1, 0; }
+static int read_cases(void *command, const char *value)
+{
+    int64_t n;
+    int status = cmd_int("--cases", value, 1, 1000000, &n);
+    if (!status) ((check_options *)command)->cases = (uint32_t)n;
+    return status;
+}
+static int read_only(void *command, const char *value)
+{
+    uint32_t check;
+    ((check_options *)command)->only = value;
+    return only_check(value, &check) ? 0 : cmd_usage("--only takes a line that heed check printed, \"CHECK SPEC AXES ...\"");
+}
+
+int cmd_check(int argc, char **argv)
+{
+    static const cmd_option options[] = {{"", 1, read_plugin},        {"--oracle", 1, read_oracle}, {"--only", 1, read_only},
+                                         {"--cases", 1, read_cases}, {"--json", 0, read_json},      {0}};
+    check_options o = {.cases = CASES};
+    char usage[6000];
+    int used = snprintf(usage, sizeof usage,
+                        "usage: heed check PLUGIN.so [--oracle ORACLE.so] [--cases N] [--only LINE] [--json]\n"
+                        "Whether a plugin keeps its contract, from its own tables: each op is called with many shapes, masks,\n"
+                        "params and dtypes, in child processes, so that a crash is a finding too. A finding is one line, with the\n"
+                        "command that repeats it; the exit status is then 1.\n\n"
+                        "  --oracle FILE     formulas of its ops (heed/oracle.h); those of the shipped ops are known\n"
+                        "  --cases N         calls of each op; %d if not given\n"
+                        "  --only LINE       one check of one case, as a finding has it\n"
+                        "  --json            the report as JSON\n\nWhat is verified, of each op that",
+                        CASES);
+    for (uint32_t k = 0; k < check_count; k++)
+        used += snprintf(usage + used, sizeof usage - (size_t)used, "\n  %-10s %s", checks[k].name, checks[k].says);
+    snprintf(usage + used, sizeof usage - (size_t)used, "\n");
+    int status = cmd_parse(argc, argv, usage, options, &o, NULL);
+    if (status) return status;
+    if (!o.plugin) return cmd_usage("check needs a plugin's file");
+    char *real = realpath(o.plugin, NULL);
+    if (!real) return cmd_fail(&(heed_error){HEED_E_SYSTEM, "there is no such plugin file"});
+    check_options with = o;
+    with.plugin = real;
+    status = check_plugin(&with);
+    free(real);
+    return status;
+}

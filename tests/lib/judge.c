@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * judge.c: outputs against each other, to the bit, and against the oracle, to its bound.
+ */
+#include "call.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const heed_port *port_of(const call *c, uint32_t i) { return (const heed_port *)c->op->ports.data + i; }
+
+int tensors_equal(const heed_tensor *a, const heed_tensor *b)
+{
+    for (int64_t j = 0; j < heed_tensor_elements(a); j++) {
+        heed_tensor x = *a, y = *b;
+        x.data = tensor_at(a, j), y.data = tensor_at(b, j);
+        if (memcmp(x.data, y.data, heed_dtype_bytes(a->dtype)) &&
+            !(isnan(tensor_get(&x, 0)) && isnan(tensor_get(&y, 0))))
+            return 0;
+    }
+    return 1;
+}
+
+int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b)
+{
+    for (uint32_t i = 0; i < c->op->ports.count; i++)
+        if (port_of(c, i)->role == HEED_OUTPUT && a[i].data && !tensors_equal(&a[i], &b[i])) return 0;
+    return 1;
+}
+
+/* The largest error of the naive loop, per port. The luck of a few outputs is no yardstick (the naive loop is exact for
+ * some): a call with fewer than 256 outputs is drawn again, with other numbers, until there are as many. */
+static void naive_errors(const call *c, const heed_oracle *o, double error[ORACLE_PORTS])
+{
+    enum { ENOUGH = 256, DRAWS = 64 };
+    int64_t outputs = 0;
+    for (int draw = 0; draw < DRAWS && outputs < ENOUGH; draw++) {
+        call again;
+        call_case how = *c->how;
+        how.seed += 1000003u * (uint64_t)draw;
+        call_make(&again, &how);
+        for (uint32_t p = 0; p < c->op->ports.count && draw == 0;
+             p++) /* the very data, which a test may have changed */
+            if (c->plain[p].data && port_of(c, p)->role != HEED_OUTPUT) tensor_copy(&again.plain[p], &c->plain[p]);
+        call_update(&again);
+        for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) { /* the past is lent */
+            again.port[p] = c->port[p];
+            again.d[p] = c->d[p];
+            again.f[p] = c->f[p];
+        }
+        again.oracle.ports = c->oracle.ports;
+        again.oracle.past = c->oracle.past;
+        o->f64(&again.oracle);
+        o->f32(&again.oracle);
+        for (uint32_t p = c->op->ports.count; p < c->oracle.ports; p++) {
+            again.d[p] = NULL;
+            again.f[p] = NULL;
+        }
+        for (uint32_t p = 0; p < c->op->ports.count; p++) {
+            if (port_of(c, p)->role != HEED_OUTPUT || !again.plain[p].data) continue;
+            int64_t n = heed_tensor_elements(&again.plain[p]);
+            outputs += n;
+            for (int64_t i = 0; i < n; i++) {
+                double e = fabs((double)again.f[p][i] - again.d[p][i]);
+                if (e > error[p] && isfinite(e)) error[p] = e;
+            }
+        }
+        call_free(&again);
+        if (outputs == 0) break;
+    }
+}
+
+static double worst(const double *exact, double naive_error, const heed_tensor *out)
+{
+    double worst_ratio = 0;
+    for (int64_t i = 0; i < heed_tensor_elements(out); i++) {
+        double y = tensor_get(out, i), x = exact[i];
+        if (isnan(x) || isnan(y) || isinf(x) || isinf(y)) {
+            if (!(isnan(x) && isnan(y)) && x != y) return INFINITY;
+            continue;
+        }
+        double ulp = (double)nextafterf((float)fabs(x), INFINITY) - (double)(float)fabs(x);
+        double ratio = fabs(y - x) / (4 * fmax(naive_error, ulp / 2) + ulp); /* exact by luck is half a unit off too */
+        if (ratio > worst_ratio) worst_ratio = ratio;
+    }
+    return worst_ratio;
+}
+
+double call_judge(call *c, const heed_tensor *out)
+{
+    const heed_oracle *o = call_oracle(c);
+    double naive[ORACLE_PORTS] = {0}, ratio = 0;
+    if (!o) harness_fail("%s has no oracle", c->op->id);
+    naive_errors(c, o, naive);
+    o->f64(&c->oracle);
+    for (uint32_t i = 0; i < c->op->ports.count; i++) {
+        if (port_of(c, i)->role != HEED_OUTPUT || !out[i].data) continue;
+        double r = worst(c->d[i], naive[i], &out[i]);
+        if (!(r <= ratio)) ratio = r;
+    }
+    return ratio;
+}
