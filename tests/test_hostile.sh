@@ -40,7 +40,7 @@ done <<'SINS'
 none|nothing|
 mean|nothing|
 rounding|nothing|
-changes|nothing|
+changes|threads|its id is empty
 memory_short|exact|touches byte 64 of its instance, which has 64
 scratch_short|exact|of the scratch of a lane
 workspace_short|exact|byte 64 of the workspace, which has 64

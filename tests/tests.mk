@@ -123,7 +123,7 @@ tests_test_model_CPPFLAGS = $(test_cppflags)
 tests_test_model_CFLAGS = $(test_cflags)
 tests_test_model_LDADD = $(test_libs)
 
-EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
+EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh tests/sanitize.sh tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
   docs/benchmark.md docs/check.md docs/python.md docs/write-a-plugin.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
