@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# test_check.sh: heed check finds what it is there for: plugins with one sin each (hostile/), each by the check and with
-# the word that belong to it, and the line that it prints repeats the finding. What is no plugin or no oracle is refused
+# test_check.sh: heed check as a command: what it finds in plugins with one sin each (hostile/; test_hostile.sh has all of
+# them), the line that it prints repeats. What is no plugin or no oracle is refused
 # with one sentence.
 : "${HEED:?}" "${HEED_PLUGINS:?}" "${HEED_HOSTILE:?}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/heed-check.XXXXXX") || exit 1
@@ -14,31 +14,30 @@ report() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; sed 's
 while read -r name check word; do
     "$HEED" check "$HEED_HOSTILE/$name.so" --cases 40 >"$work/out" 2>&1
     code=$?
-    line=$(grep "^not ok - norm/copier $check: .*$word" "$work/out" | head -1)
+    line=$(grep "^not ok - norm/hostile $check: .*$word" "$work/out" | head -1)
     [ $code = 1 ] && [ -n "$line" ]
     report $? "$name is found by $check"
     [ -n "$line" ] || continue
     printf '%s\n' "$line" | sed "s|.*: heed check |\"\$HEED\" check |" >"$work/again"
     sh "$work/again" >"$work/out" 2>&1
-    [ $? = 1 ] && grep -q "^not ok - norm/copier $check: .*$word" "$work/out"
+    [ $? = 1 ] && grep -q "^not ok - norm/hostile $check: .*$word" "$work/out"
     report $? "$name: the line that is printed repeats it"
 done <<'LIST'
-copier_scratch exact scratch
-copier_lane tiles other.bits
-copier_beside layouts beside
-copier_unwritten call unwritten
-copier_recursion tiles inside.a.tile
-copier_hangs call does.not.end
-copier_crash call illegal.instruction
-copier_neighbour nan does.not.see
-copier_neighbour alone other.bits.alone
-copier_input exact may.only.read
+scratch_short exact scratch
+lane_shows tiles other.bits
+behind_output call beside
+hole call unwritten
+recursion tiles inside.a.tile
+crash call segmentation.fault
+neighbour_shows nan does.not.see
+neighbour_shows alone other.bits.alone
+input_changes exact may.only.read
 LIST
 
 export HEED
-"$HEED" check "$HEED_HOSTILE/copier_right.so" --cases 60 >"$work/out" 2>&1
-report $? "copier_right has no findings"
-"$HEED" check "$HEED_HOSTILE/copier_lane.so" --cases 20 --json >"$work/out" 2>&1
+"$HEED" check "$HEED_HOSTILE/none.so" --cases 60 >"$work/out" 2>&1
+report $? "none has no findings"
+"$HEED" check "$HEED_HOSTILE/lane_shows.so" --cases 20 --json >"$work/out" 2>&1
 [ $? = 1 ] && grep -q '"check": "tiles"' "$work/out" && grep -q '"repeat": "heed check ' "$work/out"
 report $? "--json has the finding and its line"
 

@@ -5,7 +5,7 @@ SH_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = \
   HEED_PLUGINS='$(abs_top_builddir)/plugins/.libs'; HEED_HOSTILE='$(abs_top_builddir)/tests/hostile'; \
   HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; \
-  TESTEXEC='$(TESTEXEC)'; \
+  TESTEXEC='$(TESTEXEC)'; test -z "$$TESTEXEC" || HEED='$(abs_top_srcdir)/tests/emulated.sh'; \
   export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP TESTEXEC;
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
@@ -18,14 +18,17 @@ test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_lo
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack tests/test_variants \
   tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack
-# The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
+# The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
+# where that needs an emulator. A build that has been tested is tested again, as if on another CPU, with TESTS='$(emulated_tests)'.
 plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh
-test_scripts = tests/test_commands.sh tests/test_check.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
+command_scripts = tests/check_paths.sh tests/test_commands.sh
+test_scripts = tests/test_check.sh tests/test_hostile.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
+emulated_tests = $(test_programs) $(command_scripts) tests/check_sweep.sh
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
 check_DATA += $(sinners)
-TESTS += $(test_programs) $(plugin_scripts)
+TESTS += $(test_programs) $(plugin_scripts) $(command_scripts)
 if NATIVE
 TESTS += $(test_scripts)
 endif
@@ -146,25 +149,32 @@ tests_test_variants_CPPFLAGS = $(test_cppflags)
 tests_test_variants_CFLAGS = $(test_cflags)
 tests_test_variants_LDADD = $(test_libs)
 
-EXTRA_DIST += $(plugin_scripts) $(test_scripts) tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
+EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh tests/sanitize.sh tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
   docs/benchmark.md docs/check.md docs/python.md docs/write-a-plugin.md bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
-sins = tests/hostile/abi.c tests/hostile/changes.c tests/hostile/declines.c tests/hostile/duplicate.c tests/hostile/error.c \
-  tests/hostile/id.c tests/hostile/id_long.c tests/hostile/licence.c tests/hostile/misaligned.c tests/hostile/name.c \
-  tests/hostile/no_entry.c tests/hostile/no_paths.c tests/hostile/none.c tests/hostile/nonsense.c \
-  tests/hostile/null_function.c tests/hostile/null_path.c tests/hostile/null_table.c tests/hostile/null_text.c \
-  tests/hostile/ops_huge.c tests/hostile/ops_none.c tests/hostile/ops_null.c tests/hostile/orphan.c \
-  tests/hostile/ports_huge.c tests/hostile/rounding.c tests/hostile/silent.c tests/hostile/size.c tests/hostile/size_zero.c \
-  tests/hostile/stride.c tests/hostile/stride_huge.c tests/hostile/taken.c tests/hostile/unresolved.c \
-  tests/hostile/copier_beside.c tests/hostile/copier_crash.c tests/hostile/copier_hangs.c tests/hostile/copier_input.c \
-  tests/hostile/copier_lane.c tests/hostile/copier_neighbour.c tests/hostile/copier_recursion.c \
-  tests/hostile/copier_right.c tests/hostile/copier_scratch.c tests/hostile/copier_unwritten.c
+sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_shows.c tests/hostile/before_output.c \
+  tests/hostile/behind_output.c tests/hostile/between_rows.c tests/hostile/changes.c tests/hostile/cost_negative.c \
+  tests/hostile/crash.c tests/hostile/declines.c tests/hostile/duplicate.c tests/hostile/endless.c \
+  tests/hostile/error.c tests/hostile/exits.c tests/hostile/hole.c tests/hostile/id.c tests/hostile/id_long.c \
+  tests/hostile/input_changes.c tests/hostile/instance_changes.c tests/hostile/lane_shows.c \
+  tests/hostile/lanes_show.c tests/hostile/lengths_unread.c tests/hostile/licence.c tests/hostile/loading_crashes.c \
+  tests/hostile/mask_multiplies.c tests/hostile/mean.c tests/hostile/measure_changes.c tests/hostile/memory_short.c \
+  tests/hostile/misaligned.c tests/hostile/name.c tests/hostile/nan_spreads.c tests/hostile/neighbour_shows.c \
+  tests/hostile/no_entry.c tests/hostile/no_paths.c tests/hostile/no_reason.c tests/hostile/none.c \
+  tests/hostile/nonsense.c tests/hostile/null_function.c tests/hostile/null_path.c tests/hostile/null_table.c \
+  tests/hostile/null_text.c tests/hostile/ops_huge.c tests/hostile/ops_none.c tests/hostile/ops_null.c \
+  tests/hostile/order_shows.c tests/hostile/orphan.c tests/hostile/path_shows.c tests/hostile/peeks.c \
+  tests/hostile/place_lost.c tests/hostile/ports_huge.c tests/hostile/recursion.c tests/hostile/remembers.c \
+  tests/hostile/rounding.c tests/hostile/scratch_short.c tests/hostile/scratch_unclean.c tests/hostile/silent.c \
+  tests/hostile/size.c tests/hostile/size_zero.c tests/hostile/stride.c tests/hostile/stride_huge.c \
+  tests/hostile/stride_unread.c tests/hostile/taken.c tests/hostile/tiles_negative.c tests/hostile/unresolved.c \
+  tests/hostile/workspace_short.c tests/hostile/wrong.c tests/hostile/wrong_oracle.c
 sinners = $(sins:.c=.so)
 SUFFIXES = .so
 .c.so:
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -shared -fPIC $< -o $@ -lm
-$(sinners): tests/hostile/hostile.h tests/hostile/copier.h $(abi_HEADERS)
-EXTRA_DIST += $(sins) tests/hostile/hostile.h tests/hostile/copier.h
+$(sinners): tests/hostile/hostile.h tests/hostile/mean.h $(abi_HEADERS)
+EXTRA_DIST += $(sins) tests/hostile/hostile.h tests/hostile/mean.h
 CLEANFILES += $(sinners)
