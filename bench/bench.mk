@@ -1,5 +1,6 @@
-bench_sources = bench/bench.c bench/bench.h bench/case.c bench/compare.c bench/explain.c bench/judge.c bench/peaks.c \
-  bench/record.c bench/report.c bench/shape.c bench/tensors.c
+bench_sources = bench/bench.c bench/bench.h bench/case.c bench/compare.c bench/count.c bench/explain.c bench/judge.c \
+  bench/machine.c bench/network.c bench/open.c bench/peaks.c bench/record.c bench/report.c bench/rounds.c bench/shape.c \
+  bench/suite.c bench/tensors.c
 
 # Other people's code beside heed's, for timing: needed by nothing here, built by nothing here.
 EXTRA_DIST += bench/peers/run bench/peers/requirements.txt bench/peers/cases.py bench/peers/ggml.py \

@@ -161,12 +161,20 @@ int32_t bench_shape_check(const bench_shape *shape, const entry *e, heed_error *
 
 /* ---- completing ---- */
 
-void bench_shape_fill(bench_shape *shape, const resolved *op)
+/* Axes that params fix, those of the ops inside too. */
+static void fill_params(bench_shape *shape, const resolved *op)
 {
     for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
         char axis = (char)entry_param(op->entry, p)->axis;
-        if (axis && op->value[p].given && BENCH_AXIS(shape, axis) < 0) BENCH_AXIS(shape, axis) = op->value[p].i;
+        int known = op->value[p].given || !(entry_param(op->entry, p)->flags & HEED_PARAM_AUTO); /* by default */
+        if (axis && known && BENCH_AXIS(shape, axis) < 0) BENCH_AXIS(shape, axis) = op->value[p].i;
+        if (op->child[p]) fill_params(shape, op->child[p]);
     }
+}
+
+void bench_shape_fill(bench_shape *shape, const resolved *op)
+{
+    fill_params(shape, op);
     int stateful = op->entry->op.measure_state != NULL;
     if (shape->decode) { /* an op without a state sees all keys as inputs */
         BENCH_AXIS(shape, 'T') = 1;
@@ -179,10 +187,17 @@ void bench_shape_fill(bench_shape *shape, const resolved *op)
         BENCH_AXIS(shape, standards[i].axis) = size;
     }
     for (int a = 0; a < HEED_AXES; a++)
-        if (shape->axis[a] < 0) shape->axis[a] = UNKNOWN;
+        if (shape->axis[a] < 0) shape->axis[a] = UNKNOWN, shape->guessed |= 1u << a;
     if (!shape->n_leading) shape->leading[shape->n_leading++] = BENCH_AXIS(shape, 'T');
     if (asked(shape, "key_lengths") && !shape->key_lengths) shape->key_lengths = BENCH_AXIS(shape, 'S');
     if (asked(shape, "documents") && !shape->documents) shape->documents = 1;
+}
+
+int bench_shape_guesses(const bench_shape *shape, const entry *e, char axis)
+{
+    int used = 0;
+    for (uint32_t p = 0; p < e->op.ports.count; p++) used |= bench_has_axis(e, p, axis);
+    return used && shape->guessed >> (axis - 'A') & 1;
 }
 
 /* ---- printing ---- */
