@@ -4,8 +4,8 @@ LOG_COMPILER = $(LIBTOOL) --mode=execute $(TESTEXEC)
 SH_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = \
   HEED_PLUGINS='$(abs_top_builddir)/plugins/.libs'; HEED_TEST_LIBS='$(abs_top_builddir)/tests/.libs'; \
-  HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; \
-  export HEED_PLUGINS HEED_TEST_LIBS HEED BUILD SRC NM OBJDUMP;
+  HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; TESTEXEC='$(TESTEXEC)'; \
+  export HEED_PLUGINS HEED_TEST_LIBS HEED BUILD SRC NM OBJDUMP TESTEXEC;
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
@@ -17,7 +17,7 @@ test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_lo
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack
 # The rules of a plugin, whatever it is built for; and what runs the command itself, so not when that needs an emulator.
-plugin_scripts = tests/check_plugins.sh
+plugin_scripts = tests/check_plugins.sh tests/check_machines.sh
 test_scripts = tests/test_commands.sh tests/test_bench.sh tests/check_third_party.sh tests/check_docs.sh
 
 if HAVE_CMOCKA
