@@ -71,7 +71,9 @@ struct bench_call;
 
 /* Reads "B=1,H=8,T=2048,D=64"; the text is kept by pointer. 0, or 2 after the sentence was printed. */
 int bench_shape_read(const char *text, bench_shape *shape);
-/* Sizes that params fix (hidden=1376 is axis F), then those that follow from others. */
+/* Sizes that params fix: hidden=1376 is axis F. `over` 1: whatever they are so far. */
+void bench_shape_params(bench_shape *shape, const resolved *op, int over);
+/* The same, then those that follow from others. */
 void bench_shape_fill(bench_shape *shape, const resolved *op);
 /* Whether a filled shape only guesses the size of an axis of the op: its letter means something to its plugin alone, and no
  * param fixes it. */
@@ -86,13 +88,6 @@ int bench_has_axis(const entry *e, uint32_t port, char letter);
 
 /* ---- tensors.c ---- */
 
-#define BENCH_INNER 8 /* weights of the ops inside an op */
-
-typedef struct bench_inner {
-    char name[64]; /* "position.table" */
-    heed_tensor tensor;
-} bench_inner;
-
 /* The tensors of an op for one shape, filled with numbers that are the same everywhere. */
 typedef struct bench_call {
     const entry *entry;
@@ -101,9 +96,11 @@ typedef struct bench_call {
     int stateful;                 /* decodes with a sequence */
     heed_tensor tensor[PORT_MAX]; /* rank -1 = absent */
     void *memory[PORT_MAX];       /* of the tensors */
-    heed_binding in[PORT_MAX], weights[PORT_MAX + BENCH_INNER], out[PORT_MAX];
-    uint32_t n_in, n_weights, n_out, n_inner;
-    bench_inner inner[BENCH_INNER];
+    heed_tensor inner[PORT_MAX];  /* weights of the ops inside, "position.table" */
+    char inner_name[PORT_MAX][64];
+    uint32_t n_inner;
+    heed_binding in[PORT_MAX], weights[2 * PORT_MAX], out[PORT_MAX];
+    uint32_t n_in, n_weights, n_out;
     char text[BENCH_TEXT];        /* of the shape: reads back as the same one */
 } bench_call;
 

@@ -40,7 +40,8 @@ static const struct word {
 static const struct usual {
     uint32_t role;
     const char *port;
-} usual[] = {{HEED_WEIGHT, "gain"}, {HEED_WEIGHT, "bias"}, {HEED_INPUT, "draw"}};
+} usual[] = {
+    {HEED_WEIGHT, "gain"}, {HEED_WEIGHT, "bias"}, {HEED_WEIGHT, "relative_values"}, {HEED_INPUT, "draw"}};
 
 static int64_t *word_size(bench_shape *shape, size_t w) { return (int64_t *)(void *)((char *)shape + words[w].at); }
 static int64_t word_value(const bench_shape *shape, size_t w)
@@ -161,20 +162,19 @@ int32_t bench_shape_check(const bench_shape *shape, const entry *e, heed_error *
 
 /* ---- completing ---- */
 
-/* Axes that params fix, those of the ops inside too. */
-static void fill_params(bench_shape *shape, const resolved *op)
+void bench_shape_params(bench_shape *shape, const resolved *op, int over)
 {
     for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
-        char axis = (char)entry_param(op->entry, p)->axis;
-        int known = op->value[p].given || !(entry_param(op->entry, p)->flags & HEED_PARAM_AUTO); /* by default */
-        if (axis && known && BENCH_AXIS(shape, axis) < 0) BENCH_AXIS(shape, axis) = op->value[p].i;
-        if (op->child[p]) fill_params(shape, op->child[p]);
+        const heed_param *param = entry_param(op->entry, p);
+        char axis = (char)param->axis;
+        int fixed = axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO));
+        if (fixed && (over || BENCH_AXIS(shape, axis) < 0)) BENCH_AXIS(shape, axis) = op->value[p].i;
     }
 }
 
 void bench_shape_fill(bench_shape *shape, const resolved *op)
 {
-    fill_params(shape, op);
+    bench_shape_params(shape, op, 0);
     int stateful = op->entry->op.measure_state != NULL;
     if (shape->decode) { /* an op without a state sees all keys as inputs */
         BENCH_AXIS(shape, 'T') = 1;

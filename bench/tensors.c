@@ -135,18 +135,20 @@ static int32_t check_layout(const bench_call *c, heed_error *error)
 
 /* ---- filling ---- */
 
-/* Floats: normal, for a weight over the root of its last axis; "draw": uniform in [0, 1). `row` elements lie together,
- * `apart` from one row to the next. */
-static void fill(const bench_shape *s, const heed_tensor *t, const heed_port *p, int64_t row, int64_t apart)
+/* Floats: normal, for a weight over the root of its last axis; "draw", "span": uniform in [0, 1). */
+static void fill(const bench_call *c, uint32_t port)
 {
-    int64_t n = heed_tensor_elements(t);
-    int uniform = !strcmp(p->name, "draw");
+    const heed_tensor *t = &c->tensor[port];
+    const heed_port *p = entry_port(c->entry, port);
+    int64_t n = heed_tensor_elements(t), row = pitched(c, port) ? row_length(c, port) : n > 0 ? n : 1;
+    int64_t apart = pitched(c, port) ? c->shape.pitch / heed_dtype_bytes(t->dtype) : row;
+    int uniform = !strcmp(p->name, "draw") || !strcmp(p->name, "span");
     float scale = p->role == HEED_WEIGHT && t->rank ? 1 / sqrtf((float)t->dim[t->rank - 1]) : 1;
     uint64_t state = bench_hash(BENCH_HASH_START, p->name, strlen(p->name));
     for (int64_t i = 0; i < n; i++) {
         int64_t at = i / row * apart + i % row;
         if (is_index(t)) {
-            int64_t x = index_at(s, p->name, i, &state);
+            int64_t x = index_at(&c->shape, p->name, i, &state);
             if (t->dtype == HEED_I64) ((int64_t *)t->data)[at] = x;
             else ((int32_t *)t->data)[at] = (int32_t)x;
             continue;
@@ -162,12 +164,34 @@ static void fill(const bench_shape *s, const heed_tensor *t, const heed_port *p,
     }
 }
 
-static void fill_port(const bench_call *c, uint32_t port)
+/* ---- weights of the ops inside ---- */
+
+static void fill_inner(heed_tensor *t, const char *name)
 {
-    const heed_tensor *t = &c->tensor[port];
-    int64_t n = heed_tensor_elements(t), row = pitched(c, port) ? row_length(c, port) : n > 0 ? n : 1;
-    fill(&c->shape, t, entry_port(c->entry, port), row,
-         pitched(c, port) ? c->shape.pitch / heed_dtype_bytes(t->dtype) : row);
+    uint64_t state = bench_hash(BENCH_HASH_START, name, strlen(name));
+    float scale = t->rank && t->dim[t->rank - 1] > 0 ? 1 / sqrtf((float)t->dim[t->rank - 1]) : 1;
+    for (int64_t i = 0; i < heed_tensor_elements(t); i++) ((float *)t->data)[i] = scale * normal(&state);
+}
+
+/* Those that an op inside must have, float32, in sizes that its own settings and the shape tell. */
+static int32_t make_inner(bench_call *c, const char *key, const resolved *op, heed_error *error)
+{
+    bench_shape shape = c->shape;
+    bench_shape_params(&shape, op, 1);
+    for (uint32_t p = 0; p < op->entry->op.ports.count && c->n_inner < PORT_MAX; p++) {
+        const heed_port *port = entry_port(op->entry, p);
+        const port_axes *axes = &op->entry->axes[p];
+        int64_t dim[HEED_MAX_RANK];
+        if (port->role != HEED_WEIGHT || port->flags & HEED_PORT_OPTIONAL) continue;
+        for (int i = 0; i < axes->count; i++) dim[i] = BENCH_AXIS(&shape, axes->letter[i]);
+        heed_tensor *t = &c->inner[c->n_inner];
+        *t = heed_tensor_of(NULL, HEED_F32, axes->count, dim);
+        int32_t failed = heed_tensor_alloc(t, error);
+        if (failed) return failed;
+        snprintf(c->inner_name[c->n_inner], sizeof c->inner_name[0], "%s.%s", key, port->name);
+        fill_inner(t, c->inner_name[c->n_inner++]);
+    }
+    return HEED_OK;
 }
 
 /* ---- tensors ---- */
@@ -178,14 +202,14 @@ static uint32_t choose_dtype(const heed_port *p, uint32_t asked)
     return (uint32_t)__builtin_ctz(p->dtypes); /* what heed_infer tells of an output */
 }
 
-static heed_tensor port_shape(const bench_call *c, const entry *e, uint32_t port)
+static heed_tensor port_shape(const bench_call *c, uint32_t port)
 {
-    const port_axes *a = &e->axes[port];
+    const port_axes *a = &c->entry->axes[port];
     int64_t dim[2 * HEED_MAX_RANK];
     int rank = 0;
     for (int i = 0; a->leading && i < c->shape.n_leading; i++) dim[rank++] = c->shape.leading[i];
     for (int i = 0; i < a->count; i++) dim[rank++] = BENCH_AXIS(&c->shape, a->letter[i]);
-    return heed_tensor_of(NULL, choose_dtype(entry_port(e, port), c->dtype), rank, dim);
+    return heed_tensor_of(NULL, choose_dtype(entry_port(c->entry, port), c->dtype), rank, dim);
 }
 
 void bench_call_shapes(bench_call *c)
@@ -195,12 +219,14 @@ void bench_call_shapes(bench_call *c)
         const heed_port *port = entry_port(c->entry, p);
         c->tensor[p] = (heed_tensor){.rank = -1};
         if (!bench_shape_takes(&c->shape, port)) continue;
-        c->tensor[p] = port_shape(c, c->entry, p);
+        c->tensor[p] = port_shape(c, p);
         heed_binding b = {port->name, &c->tensor[p]};
         if (port->role == HEED_INPUT) c->in[c->n_in++] = b;
         else if (port->role == HEED_WEIGHT) c->weights[c->n_weights++] = b;
         else c->out[c->n_out++] = b;
     }
+    for (uint32_t n = 0; n < c->n_inner; n++)
+        c->weights[c->n_weights++] = (heed_binding){c->inner_name[n], &c->inner[n]};
     bench_shape_print(c);
 }
 
@@ -217,31 +243,7 @@ static int32_t make_tensor(bench_call *c, uint32_t port, int needed, heed_error 
                          entry_port(c->entry, port)->name);
     memset(c->memory[port], 0, (size_t)(room & ~(uint64_t)63));
     t->data = (char *)c->memory[port] + shift;
-    if (entry_port(c->entry, port)->role != HEED_OUTPUT) fill_port(c, port);
-    return HEED_OK;
-}
-
-/* The weights of the ops inside, which are bound as "position.table". Only those that must be there. */
-static int32_t make_inner(bench_call *c, const resolved *op, heed_error *error)
-{
-    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
-        const entry *e = op->child[p] ? op->child[p]->entry : NULL;
-        for (uint32_t w = 0; e && w < e->op.ports.count; w++) {
-            const heed_port *port = entry_port(e, w);
-            if (port->role != HEED_WEIGHT || port->flags & HEED_PORT_OPTIONAL) continue;
-            if (c->n_inner == BENCH_INNER)
-                return error_set(error, HEED_E_UNSUPPORTED, "%s: the ops inside have more than %d weights",
-                                 c->entry->op.id, BENCH_INNER);
-            bench_inner *i = &c->inner[c->n_inner++];
-            snprintf(i->name, sizeof i->name, "%s.%s", entry_param(op->entry, p)->key, port->name);
-            i->tensor = port_shape(c, e, w);
-            int32_t failed = heed_tensor_alloc(&i->tensor, error);
-            if (failed) return failed;
-            int64_t n = heed_tensor_elements(&i->tensor);
-            fill(&c->shape, &i->tensor, port, n > 0 ? n : 1, n);
-            c->weights[c->n_weights++] = (heed_binding){i->name, &i->tensor};
-        }
-    }
+    if (entry_port(c->entry, port)->role != HEED_OUTPUT) fill(c, port);
     return HEED_OK;
 }
 
@@ -256,18 +258,21 @@ int32_t bench_call_make(bench_call *c, const resolved *op, const bench_shape *sh
     if (failed) return failed;
     bench_shape_fill(&c->shape, op);
     c->stateful = c->shape.decode && o->measure_state;
+    for (uint32_t p = 0; p < o->params.count && !failed; p++)
+        if (op->child[p]) failed = make_inner(c, entry_param(op->entry, p)->key, op->child[p], error);
+    if (failed) return failed;
     bench_call_shapes(c);
     failed = check_layout(c, error);
     for (uint32_t p = 0; p < o->ports.count && !failed; p++) {
         int needed = whole || entry_port(op->entry, p)->role == HEED_WEIGHT || is_index(&c->tensor[p]);
         if (c->tensor[p].rank >= 0) failed = make_tensor(c, p, needed, error);
     }
-    return failed ? failed : make_inner(c, op, error);
+    return failed;
 }
 
 void bench_call_free(bench_call *c)
 {
     for (uint32_t p = 0; p < PORT_MAX; p++) free(c->memory[p]);
-    for (uint32_t i = 0; i < c->n_inner; i++) free(c->inner[i].tensor.data);
+    for (uint32_t n = 0; n < c->n_inner; n++) free(c->inner[n].data);
     *c = (bench_call){.entry = NULL};
 }
