@@ -105,6 +105,8 @@ void suite_free(bench *b)
 
 /* ---- specs ---- */
 
+static const char plainest[] = "attention/softmax"; /* where an op is wanted that takes others, or that others take */
+
 typedef struct text {
     char bytes[512];
     size_t n;
@@ -126,9 +128,10 @@ static int is_kind(const entry *e, const char *kind)
     return !strncmp(e->op.id, kind, n) && e->op.id[n] == '/';
 }
 
-/* A value for a param that must be given: in the middle of what is usual. An op: the first of its kind. */
+/* A value for a param that must be given: in the middle of what is usual. An op: the plainest, or its kind's first. */
 static void put_value(text *t, const registry *r, const heed_param *p)
 {
+    const entry *plain = registry_find(r, plainest);
     double middle = p->min > 4 ? p->min : p->max < 4 ? p->max : 4;
     switch (p->type) {
     case HEED_PARAM_INT: put(t, "%lld", (long long)middle); break;
@@ -136,7 +139,8 @@ static void put_value(text *t, const registry *r, const heed_param *p)
     case HEED_PARAM_BOOL: put(t, "true"); break;
     case HEED_PARAM_CHOICE: put(t, "%.*s", (int)strcspn(p->choices, "|"), p->choices); break;
     default:
-        for (uint32_t i = 0; i < r->count; i++) {
+        if (plain && is_kind(plain, p->choices)) put(t, "%s", plain->op.id);
+        else for (uint32_t i = 0; i < r->count; i++) {
             if (!is_kind(r->entries[i], p->choices)) continue;
             put(t, "%s", r->entries[i]->op.id);
             break;
@@ -156,7 +160,7 @@ static const heed_param *takes(const entry *e, const entry *child)
 /* The op that does something by itself and takes `child` as a setting: the plainest, or the first. */
 static const entry *host_of(const registry *r, const entry *child)
 {
-    const entry *first = NULL, *plain = registry_find(r, "attention/softmax");
+    const entry *first = NULL, *plain = registry_find(r, plainest);
     if (plain && plain->path && takes(plain, child)) return plain;
     for (uint32_t i = 0; i < r->count && !first; i++)
         if (r->entries[i]->path && r->entries[i]->path->forward && takes(r->entries[i], child)) first = r->entries[i];
@@ -202,41 +206,39 @@ static const char *shape_of(const entry *e, uint32_t set)
     return f->shape[set];
 }
 
-/* One of a number of attempts: sizes of the axes that the suite knows nothing of, and optional weights, which some ops
- * need. Writes the shape; 0 = there is no such attempt. */
-static int attempt(const resolved *op, const char *shape_text, uint32_t number, char *out, size_t size)
+/* One of a number of attempts: sizes of the axes that the suite knows nothing of; optional weights, queries and keys,
+ * which some ops need; keys for every head, where an op takes no groups. `with` keeps names of ports; 0 = there is no
+ * such attempt. */
+static int attempt(const resolved *op, const char *shape_text, uint32_t number, bench_shape *out, char with[256])
 {
     const entry *e = op->entry;
     bench_shape shape;
-    char own[OWN_AXES + 1] = "", weights[256] = "";
+    char own[OWN_AXES + 1] = "";
     uint32_t combinations = 1, n_own = 0, kinds = sizeof own_sizes - 1;
-    bench_shape_read(shape_text, &shape);
+    bench_shape_read(shape_text, out);
+    shape = *out;
     bench_shape_fill(&shape, op); /* what the op's params fix is known */
     for (char letter = 'A'; letter <= 'Z' && n_own < OWN_AXES; letter++)
         if (bench_shape_guesses(&shape, e, letter)) own[n_own++] = letter, combinations *= kinds;
+    *with = 0;
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
-        size_t n = strlen(weights);
-        if (port->role == HEED_WEIGHT && port->flags & HEED_PORT_OPTIONAL && !bench_shape_takes(&shape, port))
-            snprintf(weights + n, sizeof weights - n, "%c%s", n ? '+' : '=', port->name);
+        size_t n = strlen(with);
+        int needed = port->role == HEED_WEIGHT || !strcmp(port->name, "q") || !strcmp(port->name, "k"); /* by some */
+        if (needed && port->flags & HEED_PORT_OPTIONAL && !bench_shape_takes(&shape, port))
+            snprintf(with + n, 256 - n, "%s%s", n ? "+" : "", port->name);
     }
-    if (number >= combinations * (*weights ? 2 : 1)) return 0;
-    text t = {.n = 0};
-    put(&t, "%s", shape_text);
+    uint32_t choices = *with ? 2 : 1, grouped = BENCH_AXIS(&shape, 'G') != BENCH_AXIS(&shape, 'H');
+    if (number >= combinations * choices * (grouped + 1)) return 0;
     uint32_t rest = number % combinations;
     for (uint32_t i = 0; i < n_own; i++, rest /= kinds) {
-        int64_t tokens = shape.decode > BENCH_AXIS(&shape, 'T') ? shape.decode : BENCH_AXIS(&shape, 'T'), n = 1;
-        switch (own_sizes[rest % kinds]) {
-        case 'e': n = 16; break;
-        case 'o': n = 9; break;
-        case 't': n = tokens; break;
-        case 'h': n = BENCH_AXIS(&shape, 'H'); break;
-        default: break;
-        }
-        put(&t, ",%c=%lld", own[i], (long long)n);
+        int64_t tokens = shape.decode > BENCH_AXIS(&shape, 'T') ? shape.decode : BENCH_AXIS(&shape, 'T');
+        char kind = own_sizes[rest % kinds];
+        BENCH_AXIS(out, own[i]) = kind == 'e' ? 16 : kind == 'o' ? 9 : kind == 't' ? tokens
+                                  : kind == 'h' ? BENCH_AXIS(&shape, 'H') : 1;
     }
-    if (number >= combinations) put(&t, ",with%s", weights);
-    snprintf(out, size, "%s", t.bytes);
+    if (number / combinations % choices) out->with = with;
+    if (number / combinations / choices) BENCH_AXIS(out, 'G') = -1; /* follows H */
     return 1;
 }
 
@@ -248,7 +250,7 @@ static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_t
 {
     spec *tree = NULL;
     bench_shape shape;
-    char tried[BENCH_TEXT] = "";
+    char with[256];
     uint32_t before = b->n_cases;
     int want = set == SUITE_TINY ? OPEN_RUN : OPEN_TIME;
     heed_error first = {0};
@@ -256,8 +258,7 @@ static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_t
     resolved *op = open_spec(b->engine, spec_text, &tree, error);
     int32_t failed = op ? HEED_OK : error->code;
     if (!op) first = *error;
-    for (uint32_t n = 0; op && b->n_cases == before && attempt(op, shape_text, n, tried, sizeof tried); n++) {
-        bench_shape_read(tried, &shape);
+    for (uint32_t n = 0; op && b->n_cases == before && attempt(op, shape_text, n, &shape, with); n++) {
         failed = open_shape(b, op, &shape, HEED_F32, choice->isa, want, &path, error);
         if (!failed || is_fatal(failed)) break;
         if (!n) first = *error, first_path = path;
