@@ -220,16 +220,17 @@ static int attempt(const resolved *op, const char *shape_text, uint32_t number, 
     bench_shape_fill(&shape, op); /* what the op's params fix is known */
     for (char letter = 'A'; letter <= 'Z' && n_own < OWN_AXES; letter++)
         if (bench_shape_guesses(&shape, e, letter)) own[n_own++] = letter, combinations *= kinds;
+    uint32_t grouped = BENCH_AXIS(&shape, 'G') != BENCH_AXIS(&shape, 'H'), choice = number / combinations % 4;
+    if (number >= combinations * 4 * (grouped + 1)) return 0;
     *with = 0;
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
         size_t n = strlen(with);
-        int needed = port->role == HEED_WEIGHT || !strcmp(port->name, "q") || !strcmp(port->name, "k"); /* by some */
-        if (needed && port->flags & HEED_PORT_OPTIONAL && !bench_shape_takes(&shape, port))
-            snprintf(with + n, 256 - n, "%s%s", n ? "+" : "", port->name);
+        int weight = port->role == HEED_WEIGHT, qk = !strcmp(port->name, "q") || !strcmp(port->name, "k");
+        if (!(port->flags & HEED_PORT_OPTIONAL) || bench_shape_takes(&shape, port)) continue;
+        if ((weight && choice & 1) || (qk && choice & 2)) snprintf(with + n, 256 - n, "%s%s", n ? "+" : "", port->name);
     }
-    uint32_t choices = *with ? 2 : 1, grouped = BENCH_AXIS(&shape, 'G') != BENCH_AXIS(&shape, 'H');
-    if (number >= combinations * choices * (grouped + 1)) return 0;
+    if (choice && !*with) choice = 0; /* the same as before, and refused again */
     uint32_t rest = number % combinations;
     for (uint32_t i = 0; i < n_own; i++, rest /= kinds) {
         int64_t tokens = shape.decode > BENCH_AXIS(&shape, 'T') ? shape.decode : BENCH_AXIS(&shape, 'T');
@@ -237,8 +238,8 @@ static int attempt(const resolved *op, const char *shape_text, uint32_t number, 
         BENCH_AXIS(out, own[i]) = kind == 'e' ? 16 : kind == 'o' ? 9 : kind == 't' ? tokens
                                   : kind == 'h' ? BENCH_AXIS(&shape, 'H') : 1;
     }
-    if (number / combinations % choices) out->with = with;
-    if (number / combinations / choices) BENCH_AXIS(out, 'G') = -1; /* follows H */
+    if (choice) out->with = with;
+    if (number / combinations / 4) BENCH_AXIS(out, 'G') = -1; /* follows H */
     return 1;
 }
 
