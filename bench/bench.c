@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench.c: heed bench: options, rounds, statistics. In each round the machine's peaks are taken, then every case; a
- * number is the median over the rounds of the round's best, so that a neighbour who comes and goes moves it little, and
- * a case is put beside the peaks of its own round.
+ * bench.c: heed bench: its options, and the order of the work.
  *
  * Invariant: nothing is printed on standard output, and no file is touched, before all has been measured.
  */
-#include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench.h"
 
 static const char usage[] =
     "usage: heed bench SPEC ... [--shape AXIS=N,...] ... [OPTION ...]\n"
+    "       heed bench --suite [--tiny | --quick | --full] [OP ...] [OPTION ...]\n"
     "Measures each op on each shape, and puts its speed beside the peaks of this machine.\n"
     "\n"
     "  SPEC            an op with its settings, such as 'attention/softmax(causal=true)'\n"
@@ -29,7 +25,7 @@ static const char usage[] =
     "                  any other op: T=1, S=N\n"
     "  --dtype TYPE    of inputs and weights: f32 (the default), f16 or bf16; outputs are f32\n"
     "  --isa PATH      a path of the op, such as avx2; all = each that it has here; default: the fastest\n"
-    "  --threads N     threads; 0, the default, is one a core\n"
+    "  --threads N     threads; 0, the default, is one a core; of --suite the default is 1\n"
     "  --pin HOW       compact (the default), scatter or none: where the threads go\n"
     "  --rounds N      how often all is measured, 7 by default; with --explain 3\n"
     "  --json FILE     the record heed.bench/1, besides the table; - prints it in the table's place\n"
@@ -37,149 +33,32 @@ static const char usage[] =
     "  --peaks-only    no cases\n"
     "  --overhead      what the engine adds to the smallest call\n"
     "\n"
+    "  --suite         every op that there is (or these ids alone) and a network, each on shapes that suit it, on all\n"
+    "                  paths: first run once on a small shape, for the hash, which all machines must have alike\n"
+    "  --tiny          no more than that: nothing is timed\n"
+    "  --quick         then timed on middling shapes, in less than 3 minutes; the default\n"
+    "  --full          then timed on large shapes\n"
+    "  --model FILE    the network; models/plays.safetensors if it is there\n"
+    "  --count FILE    with --tiny under an emulator: executed instructions of one thread, by the counter that\n"
+    "                  bench/machines/run sets up\n"
+    "\n"
     "docs/benchmark.md tells how it is measured and how to read it.\n";
 
 #define ROUNDS_MAX 1000
-#define PATHS_MAX 8      /* of one op */
-#define RUNS_MIN 5       /* of a case in a round */
-#define SECONDS 0.2      /* and so long at least, */
-#define SECONDS_LONG 2.0 /* unless its runs take longer than this */
-#define BATCH 50e-6      /* seconds that are timed at once: the clock costs some 20 ns */
+#define THREADS_UNSAID UINT32_MAX
 
 typedef struct options {
     heed_options engine;
     const char **specs, **shape_texts;
     uint32_t n_specs, n_shapes;
-    const char *isa, *json;
+    const char *isa, *json, *model, *count;
     int64_t rounds, decode;
     uint32_t dtype;
-    int peaks_only, overhead, explain;
+    int peaks_only, overhead, explain, suite;
+    int set; /* of the suite; -1 = not said */
 } options;
 
-/* ---- statistics ---- */
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double bench_median(double *v, uint32_t n)
-{
-    qsort(v, n, sizeof *v, ascending);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
-/* ---- interruption and progress ---- */
-
-static volatile sig_atomic_t interrupted;
-static void interrupt(int signal) { interrupted = signal; }
-
-/* The first signal ends the work in order, a second one at once. */
-static void catch_signals(void)
-{
-    struct sigaction a = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-}
-
-static int32_t check_interrupted(heed_error *error)
-{
-    return interrupted ? error_set(error, HEED_E_CANCELLED, "interrupted; nothing was written") : HEED_OK;
-}
-
-static void progress(const char *doing, uint32_t at, uint32_t of)
-{
-    if (!isatty(STDERR_FILENO)) return;
-    if (doing) fprintf(stderr, "\r\033[K%s %u of %u", doing, at, of);
-    else fputs("\r\033[K", stderr);
-}
-
-/* ---- one case in one round ---- */
-
-static int32_t time_batch(const bench_case *c, int64_t runs, double *seconds, heed_error *error)
-{
-    int32_t failed = HEED_OK;
-    double start = cmd_seconds();
-    for (int64_t i = 0; i < runs && !failed; i++) failed = bench_case_run(c, error);
-    *seconds = (cmd_seconds() - start) / (double)runs;
-    return failed ? failed : check_interrupted(error);
-}
-
-/* As many calls at once as the clock needs. */
-static int32_t choose_batch(bench_case *c, heed_error *error)
-{
-    double seconds = 0;
-    int32_t failed = HEED_OK;
-    for (c->batch = 1; !failed && c->batch < 1 << 20; c->batch *= 2) {
-        failed = time_batch(c, c->batch, &seconds, error);
-        if (seconds * (double)c->batch >= BATCH) break;
-    }
-    return failed;
-}
-
-static int32_t measure_case(bench_case *c, uint32_t round, heed_error *error)
-{
-    double best = INFINITY, seconds, start = cmd_seconds(), spent = 0;
-    int32_t failed = c->batch ? HEED_OK : choose_batch(c, error);
-    for (int runs = 0; !failed && (runs < RUNS_MIN || spent < SECONDS) && (runs == 0 || spent < SECONDS_LONG); runs++) {
-        failed = time_batch(c, c->batch, &seconds, error);
-        if (seconds < best) best = seconds;
-        spent = cmd_seconds() - start;
-    }
-    c->seconds[round] = best;
-    return failed;
-}
-
-static int32_t measure(bench *b, peaks_meter *meter, heed_error *error)
-{
-    int32_t failed = HEED_OK;
-    for (uint32_t r = 0; r < b->rounds && !failed; r++) {
-        progress("round", r + 1, b->rounds);
-        peaks_measure(meter, &b->peaks[r]);
-        failed = check_interrupted(error);
-        for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
-            bench_case *c = &b->cases[i];
-            c->memory[r] = peaks_memory(meter, c->bytes, c->copies);
-            failed = c->seconds ? measure_case(c, r, error) : check_interrupted(error);
-        }
-    }
-    progress(NULL, 0, 0);
-    return failed;
-}
-
-/* ---- the engine's own share ---- */
-
-#define OVERHEAD_SAMPLES 401
-#define OVERHEAD_CALLS 500 /* of a sample: some 50 us */
-
-static int32_t time_overhead(const bench_case *c, bench_overhead *out, heed_error *error)
-{
-    double engine[OVERHEAD_SAMPLES], kernel[OVERHEAD_SAMPLES];
-    const heed_instance *i = c->instance;
-    bench_direct d;
-    int32_t failed = bench_direct_make(&d, c, error);
-    for (int s = 0; s < OVERHEAD_SAMPLES && !failed; s++) {
-        failed = time_batch(c, OVERHEAD_CALLS, &engine[s], error);
-        double start = cmd_seconds();
-        for (int n = 0; n < OVERHEAD_CALLS && !failed; n++) failed = i->path->forward(i->memory, &d.call);
-        kernel[s] = (cmd_seconds() - start) / OVERHEAD_CALLS;
-    }
-    bench_direct_free(&d);
-    if (failed) return failed;
-    out->engine_ns = 1e9 * bench_median(engine, OVERHEAD_SAMPLES);
-    out->kernel_ns = 1e9 * bench_median(kernel, OVERHEAD_SAMPLES);
-    return HEED_OK;
-}
-
 /* ---- cases ---- */
-
-/* A spec as the engine resolves it. */
-static resolved *resolve_text(heed_engine *engine, const char *text, spec **tree, heed_error *error)
-{
-    *tree = spec_parse(text, 0, error);
-    return *tree ? resolve(&engine->registry, *tree, (*tree)->op, NULL, error) : NULL;
-}
 
 static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_error *error)
 {
@@ -188,10 +67,10 @@ static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_e
     bench_call call = {.entry = NULL};
     bench_case c = {.call = NULL};
     bench_shape_read("x=1,M=16", &shape);
-    resolved *op = resolve_text(engine, "norm/rms", &tree, error);
+    resolved *op = open_spec(engine, "norm/rms", &tree, error);
     int32_t failed = op ? bench_call_make(&call, op, &shape, HEED_F32, 1, error) : error->code;
-    if (!failed) failed = bench_case_open(&c, engine, op, &call, NULL, error);
-    if (!failed) failed = time_overhead(&c, out, error);
+    if (!failed) failed = bench_case_open(&c, engine, op, &call, NULL, NULL, error);
+    if (!failed) failed = rounds_overhead(&c, out, error);
     if (c.call) bench_case_close(&c);
     bench_call_free(&call);
     resolve_free(op);
@@ -199,50 +78,20 @@ static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_e
     return failed;
 }
 
-/* The paths to measure, NULL = the engine's choice. A path that the op lacks stands for the best below it. */
-static uint32_t choose_paths(const options *o, const heed_engine *engine, const entry *e, const char *paths[PATHS_MAX])
-{
-    uint32_t n = 0;
-    paths[n++] = o->isa;
-    if (!o->isa || strcmp(o->isa, "all")) return n;
-    n = 0;
-    for (uint32_t p = 0; p < e->op.paths.count && n < PATHS_MAX; p++)
-        if (!(entry_path(e, p)->needs & ~engine->features)) paths[n++] = entry_path(e, p)->name;
-    return n;
-}
-
-static int32_t open_spec(bench *b, const options *o, const resolved *op, const bench_shape *shapes, bench_call *calls,
-                         heed_error *error)
-{
-    const char *paths[PATHS_MAX];
-    uint32_t n_paths = choose_paths(o, b->engine, op->entry, paths);
-    int32_t failed = HEED_OK;
-    for (uint32_t s = 0; s < o->n_shapes && !failed; s++) {
-        failed = bench_call_make(&calls[s], op, &shapes[s], o->dtype, !o->explain, error);
-        for (uint32_t p = 0; p < n_paths && !failed; p++) {
-            bench_case *c = &b->cases[b->n_cases++];
-            progress("case", b->n_cases, o->n_specs * o->n_shapes * n_paths);
-            failed = (o->explain ? bench_case_plan : bench_case_open)(c, b->engine, op, &calls[s], paths[p], error);
-            if (!o->explain) c->seconds = calloc(b->rounds, sizeof *c->seconds);
-            c->memory = calloc(b->rounds, sizeof *c->memory);
-            if (!failed && ((!o->explain && !c->seconds) || !c->memory)) failed = error_memory(error);
-            if (!failed) failed = check_interrupted(error);
-        }
-    }
-    return failed;
-}
-
-static int32_t open_cases(bench *b, const options *o, const bench_shape *shapes, bench_call *calls, heed_error *error)
+/* The specs and shapes that were named. */
+static int32_t open_named(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
 {
     int32_t failed = HEED_OK;
     for (uint32_t i = 0; i < o->n_specs && !failed; i++) {
         spec *tree = NULL;
-        resolved *op = resolve_text(b->engine, o->specs[i], &tree, error);
-        failed = op ? open_spec(b, o, op, shapes, calls + i * o->n_shapes, error) : error->code;
+        resolved *op = open_spec(b->engine, o->specs[i], &tree, error);
+        if (!op) failed = error->code;
+        for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
+            failed = open_shape(b, op, &shapes[s], o->dtype, o->isa, o->explain ? OPEN_PLAN : OPEN_TIME, NULL, error);
         resolve_free(op);
         spec_free(tree);
     }
-    progress(NULL, 0, 0);
+    rounds_progress(NULL, 0, 0);
     return failed;
 }
 
@@ -316,6 +165,52 @@ static int read_overhead(void *to, const char *value)
     return 0;
 }
 
+static int read_suite(void *to, const char *value)
+{
+    (void)value;
+    ((options *)to)->suite = 1;
+    return 0;
+}
+
+static int read_set(options *o, int set)
+{
+    if (o->set >= 0 && o->set != set) return cmd_usage("--tiny, --quick and --full: only one of them");
+    o->set = set;
+    return 0;
+}
+static int read_tiny(void *to, const char *value) { return (void)value, read_set(to, SUITE_TINY); }
+static int read_quick(void *to, const char *value) { return (void)value, read_set(to, SUITE_QUICK); }
+static int read_full(void *to, const char *value) { return (void)value, read_set(to, SUITE_FULL); }
+
+static int read_model(void *to, const char *value)
+{
+    ((options *)to)->model = value;
+    return 0;
+}
+
+static int read_count(void *to, const char *value)
+{
+    ((options *)to)->count = value;
+    return 0;
+}
+
+/* What does not go together, and what follows. */
+static int check_suite(options *o)
+{
+    const char *alone = o->set >= 0 ? "--tiny, --quick and --full go" : o->model ? "--model goes"
+                        : o->count ? "--count goes" : NULL;
+    if (!o->suite) return alone ? cmd_usage("%s with --suite", alone) : 0;
+    const char *other = o->n_shapes ? "--shape" : o->decode ? "--decode" : o->dtype != HEED_F32 ? "--dtype"
+                        : o->explain ? "--explain" : o->peaks_only ? "--peaks-only" : o->overhead ? "--overhead" : NULL;
+    if (other) return cmd_usage("--suite chooses what is run, and does not go with %s", other);
+    if (o->count && o->set > SUITE_TINY) return cmd_usage("--count goes with --tiny: an emulator is too slow for more");
+    if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
+    if (o->set < 0) o->set = o->count ? SUITE_TINY : SUITE_QUICK;
+    if (o->set == SUITE_TINY && o->rounds) return cmd_usage("--tiny takes no time, and so no --rounds");
+    if (!o->isa) o->isa = "all";
+    return 0;
+}
+
 static int read_options(options *o, int argc, char **argv)
 {
     static const cmd_option table[] = {
@@ -329,10 +224,19 @@ static int read_options(options *o, int argc, char **argv)
         {"--explain", 0, read_explain},
         {"--peaks-only", 0, read_peaks_only},
         {"--overhead", 0, read_overhead},
+        {"--suite", 0, read_suite},
+        {"--tiny", 0, read_tiny},
+        {"--quick", 0, read_quick},
+        {"--full", 0, read_full},
+        {"--model", 1, read_model},
+        {"--count", 1, read_count},
         {0},
     };
+    o->engine.threads = THREADS_UNSAID;
     int status = cmd_parse(argc, argv, usage, table, o, &o->engine);
-    if (status) return status;
+    if (o->engine.threads == THREADS_UNSAID) o->engine.threads = o->suite ? 1 : 0;
+    if (!status) status = check_suite(o);
+    if (status || o->suite) return status;
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
         return cmd_usage("--explain takes specs and shapes, and measures nothing of them");
     if (!o->rounds) o->rounds = o->explain ? 3 : 7;
@@ -341,7 +245,27 @@ static int read_options(options *o, int argc, char **argv)
     return 0;
 }
 
-static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes, bench_call *calls, heed_error *error)
+static bench_pace pace_of(const options *o)
+{
+    bench_pace p = o->suite ? suite_pace((uint32_t)o->set) : (bench_pace){.runs = 5, .seconds = 0.2, .longest = 2.0};
+    if (o->rounds) p.rounds = (uint32_t)o->rounds;
+    return p;
+}
+
+static int32_t open_suite(bench *b, const options *o, heed_error *error)
+{
+    const char *emulator = count_emulator();
+    suite_choice choice = {.set = (uint32_t)o->set, .ops = o->specs, .n_ops = o->n_specs, .isa = o->isa,
+                           .model = o->model, .engine = &o->engine};
+    if (emulator && o->set != SUITE_TINY)
+        return error_set(error, HEED_E_UNSUPPORTED, "this runs under %s, where time tells nothing: --suite --tiny, "
+                         "which bench/machines/run has count instructions", emulator);
+    if (o->count && !(b->counter = count_open(o->count, error))) return error->code;
+    b->suite = suite_name(choice.set);
+    return suite_open(b, &choice, error);
+}
+
+static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
 {
     static bench_overhead overhead;
     peaks_meter *meter = NULL;
@@ -350,39 +274,30 @@ static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes
         failed = measure_overhead(b->engine, &overhead, error);
         b->overhead = &overhead;
     }
-    if (failed || (!o->n_specs && !o->peaks_only)) return failed;
-    failed = open_cases(b, o, shapes, calls, error);
-    if (!failed && !(meter = peaks_open(b->engine, report_cache_bytes(), error))) failed = error->code;
-    if (!failed && !(b->peaks = calloc(b->rounds, sizeof *b->peaks))) failed = error_memory(error);
-    if (!failed) {
-        b->buffer = peaks_buffer(meter);
-        failed = measure(b, meter, error);
-    }
+    if (failed || (!o->n_specs && !o->peaks_only && !o->suite)) return failed;
+    failed = o->suite ? open_suite(b, o, error) : open_named(b, o, shapes, error);
+    if (failed || (o->suite && o->set == SUITE_TINY)) return failed;
+    if (!(meter = peaks_open(b->engine, machine_cache_bytes(), error))) return error->code;
+    if (!(b->peaks = calloc(b->pace.rounds, sizeof *b->peaks))) failed = error_memory(error);
+    b->buffer = peaks_buffer(meter);
+    if (!failed) failed = rounds_measure(b, meter, error);
     peaks_close(meter);
     return failed;
 }
 
-static int run(const options *o, bench_shape *shapes)
+static int run(const options *o, const bench_shape *shapes)
 {
     heed_error error = {0};
-    bench b = {.rounds = (uint32_t)o->rounds};
-    size_t n_calls = (size_t)o->n_specs * o->n_shapes;
-    bench_call *calls = calloc(n_calls + 1, sizeof *calls);
-    b.cases = calloc(n_calls * PATHS_MAX + 1, sizeof *b.cases);
-    int32_t failed = calls && b.cases ? HEED_OK : error_memory(&error);
-    if (!failed && o->json) failed = report_check(o->json, &error);
+    bench b = {.pace = pace_of(o)};
+    int32_t failed = o->json ? report_check(o->json, &error) : HEED_OK;
     if (!failed && !(b.engine = cmd_engine(&o->engine, &error))) failed = error.code;
-    if (!failed && heed_lanes(b.engine) > 1) pool_pin_caller(b.engine->pool);
-    catch_signals();
-    if (!failed) failed = measure_all(&b, o, shapes, calls, &error);
+    if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) pool_pin_caller(b.engine->pool);
+    rounds_catch_signals();
+    if (!failed) failed = measure_all(&b, o, shapes, &error);
     if (!failed && (!o->json || strcmp(o->json, "-"))) (o->explain ? explain_table : report_table)(&b);
     if (!failed && o->json) failed = report_write(&b, o->json, &error);
-
-    for (uint32_t i = 0; i < b.n_cases; i++)
-        if (b.cases[i].call) bench_case_close(&b.cases[i]);
-    for (size_t i = 0; calls && i < n_calls; i++) bench_call_free(&calls[i]);
-    free(calls);
-    free(b.cases);
+    open_free(&b);
+    suite_free(&b);
     free(b.peaks);
     heed_engine_free(b.engine);
     return failed ? cmd_fail(&error) : 0;
@@ -390,7 +305,7 @@ static int run(const options *o, bench_shape *shapes)
 
 int cmd_bench(int argc, char **argv)
 {
-    options o = {.engine.size = sizeof o.engine, .dtype = HEED_F32};
+    options o = {.engine.size = sizeof o.engine, .dtype = HEED_F32, .set = -1};
     o.specs = calloc(2 * (size_t)argc + 1, sizeof *o.specs);
     bench_shape *shapes = calloc((size_t)argc + 1, sizeof *shapes);
     if (!o.specs || !shapes) {

@@ -7,10 +7,25 @@
 
 #include "bench.h"
 
+/* ---- what it is called ---- */
+
+const char *bench_case_spec(const bench_case *c)
+{
+    return c->network ? network_spec(c->network) : heed_instance_spec(c->instance);
+}
+const char *bench_case_shape(const bench_case *c) { return c->network ? network_shape(c->network) : c->call->text; }
+const char *bench_case_dtype(const bench_case *c) { return heed_dtype_name(c->network ? HEED_F32 : c->call->dtype); }
+const heed_path *bench_case_path(const bench_case *c)
+{
+    return c->network ? network_path(c->network) : heed_instance_path(c->instance);
+}
+int bench_case_decodes(const bench_case *c) { return c->network ? network_steps(c->network) : c->call->stateful; }
+
 /* ---- a run ---- */
 
 int32_t bench_case_run(const bench_case *c, heed_error *error)
 {
+    if (c->network) return network_run(c->network, error);
     const bench_call *k = c->call;
     int32_t failed = heed_run(c->instance, k->in, k->n_in, k->out, k->n_out, c->sequences, error);
     for (int64_t b = 0; c->truncates && b < BENCH_AXIS(&k->shape, 'B') && !failed; b++)
@@ -81,6 +96,7 @@ int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op,
 void bench_case_close(bench_case *c)
 {
     for (int64_t b = 0; c->sequences && b < BENCH_AXIS(&c->call->shape, 'B'); b++) heed_sequence_free(c->sequences[b]);
+    network_close(c->network);
     free(c->sequences);
     free(c->seconds);
     free(c->memory);
@@ -173,14 +189,15 @@ int32_t bench_case_cost(bench_case *c, heed_error *error)
 }
 
 int32_t bench_case_open(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa,
-                        heed_error *error)
+                        const bench_case *plain, heed_error *error)
 {
     int32_t failed = bench_case_start(c, engine, op, call, isa, error);
     if (!failed) failed = bench_case_run(c, error);
     if (failed) return failed;
+    c->ran = 1;
     c->hash = judge_hash(call);
     failed = bench_case_cost(c, error);
-    return failed ? failed : judge(c, engine, op, isa, error);
+    return failed ? failed : judge(c, engine, op, isa, plain, error);
 }
 
 int32_t bench_case_plan(bench_case *c, heed_engine *engine, const resolved *op, const bench_call *call, const char *isa,

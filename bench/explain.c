@@ -24,8 +24,8 @@ static void print_case(const bench *b, const bench_case *c, const int *width)
 {
     char flops[32], executed[32], bytes[32], time[32];
     report_row r = report_sum_up(b, c);
-    printf("%-*s  %-*s  %-*s  %8s  %8s  %8s  %-5s  %9s  %s\n", width[0], heed_instance_spec(c->instance), width[1],
-           c->call->text, width[2], heed_instance_path(c->instance)->name, amount(c->flops, flops, sizeof flops),
+    printf("%-*s  %-*s  %-*s  %8s  %8s  %8s  %-5s  %9s  %s\n", width[0], bench_case_spec(c), width[1],
+           bench_case_shape(c), width[2], bench_case_path(c)->name, amount(c->flops, flops, sizeof flops),
            amount(c->executed, executed, sizeof executed), amount(c->bytes, bytes, sizeof bytes), r.limit,
            report_time(r.predicted, time, sizeof time), c->algorithm ? c->algorithm : "-");
 }

@@ -99,10 +99,13 @@ static int32_t run_once(bench_call *call, heed_engine *engine, const resolved *o
     return failed;
 }
 
-int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa, heed_error *error)
+int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa, const bench_case *before,
+              heed_error *error)
 {
     const bench_call *full = c->call;
     bench_call shapes, ours = {.entry = NULL}, plain = {.entry = NULL};
+    snprintf(c->judged, sizeof c->judged, "%s", full->text);
+    if (before && before->hash == c->hash) return HEED_OK;
     int32_t failed = reduce(&shapes, c, error);
     if (failed) return failed;
     snprintf(c->judged, sizeof c->judged, "%s", shapes.text);

@@ -124,6 +124,7 @@ uint32_t peaks_of(uint64_t needs)
 #define FMA_TILES 256            /* a lane, of some microseconds: a lane that comes late leaves its tiles to others */
 #define FMA_STEPS 1000           /* of a tile */
 #define SECONDS 0.05             /* for one peak in one round, and at least 5 runs */
+#define KNOWN 64                 /* different sizes that are remembered */
 
 struct peaks_meter {
     heed_engine *engine;
@@ -131,6 +132,11 @@ struct peaks_meter {
     size_t bytes;            /* a multiple of two tiles */
     size_t half;             /* bytes that are copied */
     const struct row *row;   /* of the kernel that runs */
+    struct {
+        int64_t tiles;
+        double gbps;
+    } known[2][KNOWN];       /* of this round: read, copied */
+    uint32_t n_known[2];
 };
 
 static void tile_fma(void *arg, int64_t tile, uint32_t lane)
@@ -181,6 +187,7 @@ void peaks_measure(peaks_meter *m, peaks *out)
     uint64_t features = m->engine->features;
     int64_t lanes = heed_lanes(m->engine);
     *out = (peaks){.read = 0};
+    m->n_known[0] = m->n_known[1] = 0;
     for (uint32_t i = 0; i < PEAKS_PATHS; i++) {
         if (!runs_with(i, features)) continue;
         m->row = &rows[i];
@@ -197,9 +204,15 @@ double peaks_memory(peaks_meter *m, double bytes, int copies)
     int64_t tiles = bytes < (double)m->bytes ? (int64_t)(bytes / (2 * SPAN)) : most;
     tiles = tiles < least ? least : tiles;
     tiles = tiles > most ? most : tiles;
+    copies = !!copies;
+    uint32_t *n = &m->n_known[copies];
+    for (uint32_t i = 0; i < *n; i++)
+        if (m->known[copies][i].tiles == tiles) return m->known[copies][i].gbps;
     m->row = &rows[peaks_of(m->engine->features)];
     m->half = (size_t)tiles * SPAN;
-    return 2 * (double)m->half / (copies ? best(m, tiles, tile_copy) : best(m, 2 * tiles, tile_read)) * 1e-9;
+    double gbps = 2e-9 * (double)m->half / (copies ? best(m, tiles, tile_copy) : best(m, 2 * tiles, tile_read));
+    if (*n < KNOWN) m->known[copies][*n].tiles = tiles, m->known[copies][(*n)++].gbps = gbps;
+    return gbps;
 }
 
 /* The buffer is 8 times the last-level caches, at least 64 and at most 256 MiB, so that little of it stays in them. A case

@@ -18,7 +18,8 @@
 
 /* ---- values, checked ---- */
 
-enum { TEXT = 1, NUMBER = 2, COUNT = 4, OBJECT = 8, LIST = 16, ABSENT = 32 }; /* ABSENT: may be null, or not be there */
+/* ABSENT: may be null, or not be there */
+enum { TEXT = 1, NUMBER = 2, COUNT = 4, OBJECT = 8, LIST = 16, TRUTH = 32, ABSENT = 64 };
 
 /* Where in which file. */
 typedef struct place {
@@ -45,6 +46,7 @@ static const char *kind_name(int kinds)
     if (kinds & TEXT) return "a text";
     if (kinds & COUNT) return "a whole number from 1 on";
     if (kinds & NUMBER) return "a number from 0 on";
+    if (kinds & TRUTH) return "true or false";
     return kinds & OBJECT ? "an object" : "a list";
 }
 
@@ -72,7 +74,8 @@ static int is_plain(const char *text)
 static int fits(const json_t *j, int kinds)
 {
     return (kinds & TEXT && json_is_string(j)) || (kinds & OBJECT && json_is_object(j)) ||
-           (kinds & LIST && json_is_array(j)) || (kinds & NUMBER && json_is_number(j) && json_number_value(j) >= 0) ||
+           (kinds & LIST && json_is_array(j)) || (kinds & TRUTH && json_is_boolean(j)) ||
+           (kinds & NUMBER && json_is_number(j) && json_number_value(j) >= 0) ||
            (kinds & COUNT && json_is_integer(j) && json_integer_value(j) >= 1);
 }
 
@@ -128,9 +131,16 @@ static record_row *new_row(record_set *all, uint32_t file)
 /* What heed and its peers have alike. */
 static int32_t read_times(const place *p, const json_t *j, record_row *r)
 {
+    const json_t *noisy = NULL;
     int32_t failed = get_number(p, j, "median_s", ABSENT, &r->seconds);
+    if (!failed) failed = get_number(p, j, "instructions", ABSENT, &r->instructions);
+    if (!failed) failed = get(p, j, "noisy", TRUTH | ABSENT, &noisy);
+    r->noisy = json_is_true(noisy);
     if (!failed) failed = get_number(p, j, "spread", ABSENT, &r->spread);
     if (!failed) failed = get_number(p, j, "fraction", ABSENT, &r->fraction);
+    if (!failed && !isnan(r->seconds) && !isnan(r->instructions))
+        return refuse(p, "%s has median_s and instructions: it is either timed or counted", p->at);
+    if (!failed && r->instructions == 0) return refuse(p, "%s.instructions is 0, and no call has none", p->at);
     return !failed && r->seconds == 0 ? refuse(p, "%s.median_s is 0, and no call takes no time", p->at) : failed;
 }
 
@@ -158,7 +168,8 @@ static int32_t read_case(place *p, const json_t *j, uint32_t file, size_t index)
     if (!failed) failed = get_text(p, j, "shape", 0, &r->shape);
     if (!failed) failed = get_text(p, j, "dtype", 0, &r->dtype);
     if (!failed) failed = get_text(p, j, "path", 0, &r->path);
-    if (!failed) failed = get_text(p, j, "limit", 0, &r->limit);
+    if (!failed) failed = get_text(p, j, "limit", ABSENT, &r->limit);
+    if (!failed && !r->limit) r->limit = "";
     if (!failed) failed = get_text(p, j, "hash", ABSENT, &r->hash);
     if (!failed) failed = get(p, j, "threads", COUNT, &threads);
     if (!failed) failed = read_times(p, j, r);
@@ -191,11 +202,13 @@ static int32_t check_machine(place *p, const json_t *record)
     const json_t *machine = NULL, *best = NULL, *fma = NULL, *one;
     const char *key, *text;
     double number;
-    int32_t failed = get(p, record, "machine", OBJECT, &machine);
+    int32_t failed = get_text(p, record, "suite", ABSENT, &text);
+    if (!failed) failed = get(p, record, "machine", OBJECT, &machine);
     if (!failed) failed = get(p, record, "peaks", OBJECT | ABSENT, &best);
     snprintf(p->at, sizeof p->at, "machine");
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !failed; i++)
         failed = get_text(p, machine, texts[i], 0, &text);
+    if (!failed) failed = get_text(p, machine, "emulator", ABSENT, &text);
     if (!failed) failed = get_number(p, machine, "cores", 0, &number);
     if (failed || !best) return failed;
     snprintf(p->at, sizeof p->at, "peaks");

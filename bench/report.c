@@ -4,32 +4,17 @@
  *
  * Invariant: a record is whole or not there: it is written beside its place, and renamed.
  */
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
-
 #include <errno.h>
 #include <fcntl.h>
-#include <hwloc.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
-
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unversioned"
-#endif
-#if defined __clang__
-#define COMPILER "clang " __clang_version__
-#else
-#define COMPILER "gcc " __VERSION__
-#endif
 
 /* ---- from rounds to one number ---- */
 
@@ -39,9 +24,9 @@ static const char *const limits[] = {[FMA] = "fma", [READ] = "read", [COPY] = "c
 /* The median over the rounds of the peak at an offset of `peaks`. */
 static double peak(const bench *b, size_t at)
 {
-    double v[b->rounds];
-    for (uint32_t r = 0; r < b->rounds; r++) memcpy(&v[r], (const char *)&b->peaks[r] + at, sizeof *v);
-    return bench_median(v, b->rounds);
+    double v[b->pace.rounds];
+    for (uint32_t r = 0; r < b->pace.rounds; r++) memcpy(&v[r], (const char *)&b->peaks[r] + at, sizeof *v);
+    return bench_median(v, b->pace.rounds);
 }
 
 #define PEAK(field) offsetof(peaks, field)
@@ -49,37 +34,41 @@ static double peak(const bench *b, size_t at)
 /* Time, rate and share of the peak, from the rounds. */
 static void sum_up_times(const bench *b, const bench_case *c, uint32_t path, report_row *row)
 {
-    double time[b->rounds], ratio[b->rounds], low = INFINITY, high = 0;
-    for (uint32_t r = 0; r < b->rounds; r++) {
+    double time[b->pace.rounds], ratio[b->pace.rounds], low = INFINITY, high = 0;
+    for (uint32_t r = 0; r < b->pace.rounds; r++) {
         double least = row->limit == limits[FMA] ? c->flops / b->peaks[r].fma[path] : c->bytes / c->memory[r];
         time[r] = c->seconds[r];
         ratio[r] = least * 1e-9 / time[r];
         low = fmin(low, time[r]);
         high = fmax(high, time[r]);
     }
-    row->seconds = bench_median(time, b->rounds);
-    row->fraction = bench_median(ratio, b->rounds);
+    row->seconds = bench_median(time, b->pace.rounds);
+    row->fraction = bench_median(ratio, b->pace.rounds);
     row->spread = (high - low) / row->seconds;
+    row->noisy = row->spread > REPORT_NOISE;
     row->gflops = c->flops > 0 ? c->flops / row->seconds * 1e-9 : NAN;
     row->gbps = c->bytes / row->seconds * 1e-9;
 }
 
 report_row report_sum_up(const bench *b, const bench_case *c)
 {
-    double memory[b->rounds], fma[b->rounds];
-    uint32_t path = peaks_of(heed_instance_path(c->instance)->needs);
-    for (uint32_t r = 0; r < b->rounds; r++) {
+    report_row row = {.c = c, .seconds = NAN, .spread = NAN, .gflops = NAN, .gbps = NAN, .peak = NAN, .fraction = NAN,
+                      .predicted = NAN};
+    if (!c->memory) return row;
+    double memory[b->pace.rounds], fma[b->pace.rounds];
+    uint32_t path = peaks_of(bench_case_path(c)->needs);
+    for (uint32_t r = 0; r < b->pace.rounds; r++) {
         memory[r] = c->memory[r];
         fma[r] = b->peaks[r].fma[path];
     }
-    double memory_peak = bench_median(memory, b->rounds), fma_peak = bench_median(fma, b->rounds);
+    double memory_peak = bench_median(memory, b->pace.rounds), fma_peak = bench_median(fma, b->pace.rounds);
     double done = fmax(c->executed, c->flops), products = c->flops / fma_peak, moves = c->bytes / memory_peak;
 
     /* what would take longest, were all at its peak */
-    int limit = !c->call->stateful && products > moves ? FMA : c->copies ? COPY : READ;
-    report_row row = {.c = c, .seconds = NAN, .spread = NAN, .gflops = NAN, .gbps = NAN, .fraction = NAN,
-                      .limit = limits[limit], .peak = limit == FMA ? fma_peak : memory_peak,
-                      .predicted = fmax(done / fma_peak, moves) * 1e-9};
+    int limit = !bench_case_decodes(c) && products > moves ? FMA : c->copies ? COPY : READ;
+    row.limit = limits[limit];
+    row.peak = limit == FMA ? fma_peak : memory_peak;
+    row.predicted = fmax(done / fma_peak, moves) * 1e-9;
     if (c->seconds) sum_up_times(b, c, path, &row);
     return row;
 }
@@ -99,6 +88,12 @@ const char *report_time(double seconds, char *text, size_t n)
     return text;
 }
 
+const char *report_count(double instructions, char *text, size_t n)
+{
+    snprintf(text, n, "%.4g M", instructions * 1e-6);
+    return text;
+}
+
 static void print_peaks(const bench *b)
 {
     uint32_t lanes = heed_lanes(b->engine);
@@ -115,37 +110,89 @@ static void print_peaks(const bench *b)
 void report_head(const bench *b)
 {
     char brand[128];
-    printf("%s, %u round%s\n", cpu_brand(brand, sizeof brand), b->rounds, &"s"[b->rounds == 1]);
+    printf("%s", machine_cpu(brand, sizeof brand));
+    if (b->suite) printf(", suite \"%s\"", b->suite);
+    if (b->counter) printf(", instructions of one call by %s", count_emulator());
+    else if (!b->suite || b->peaks) printf(", %u round%s", b->pace.rounds, &"s"[b->pace.rounds == 1]);
+    printf("\n");
     if (b->peaks) print_peaks(b);
+}
+
+#define SPEC_SHOWN 64 /* of a network; the record has it all */
+
+static void print_spec(const bench_case *c, int width)
+{
+    const char *spec = bench_case_spec(c);
+    int cut = c->network && strlen(spec) > SPEC_SHOWN;
+    printf("%-*.*s%s", cut ? SPEC_SHOWN - 3 : width, cut ? SPEC_SHOWN - 3 : INT_MAX, spec, cut ? "..." : "");
+    if (cut && width > SPEC_SHOWN) printf("%*s", width - SPEC_SHOWN, "");
 }
 
 static void print_case(const bench *b, const bench_case *c, const int *width)
 {
     char time[32], threads[16];
     report_row r = report_sum_up(b, c);
-    const heed_path *path = heed_instance_path(c->instance);
+    const heed_path *path = bench_case_path(c);
+    if (!c->seconds && !(c->instructions > 0)) return;
     snprintf(threads, sizeof threads, "%u", heed_lanes(b->engine));
-    printf("%-*s  %-*s  %-*s  %7s  %8s  ", width[0], heed_instance_spec(c->instance), width[1], c->call->text, width[2],
-           path->name, threads, report_time(r.seconds, time, sizeof time));
-    if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
-    else printf("%8.1f GB/s   ", r.gbps);
-    printf("  %4.0f %% of %-4s  %4.0f %%", 100 * r.fraction, r.limit, 100 * r.spread);
+    print_spec(c, width[0]);
+    printf("  %-*s  %-*s  %7s  ", width[1], bench_case_shape(c), width[2], path->name, threads);
+    if (c->seconds) {
+        printf("%8s  ", report_time(r.seconds, time, sizeof time));
+        if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
+        else printf("%8.1f GB/s   ", r.gbps);
+        printf("  %4.0f %% of %-4s  %4.0f %%%s", 100 * r.fraction, r.limit, 100 * r.spread, r.noisy ? "  noisy" : "");
+    } else {
+        printf("%12s", report_count(c->instructions, time, sizeof time));
+    }
     if (c->max_error > 0)
         printf("  %s the scalar path by %.2g", path->flags & HEED_PATH_INEXACT ? "inexact, off" : "differs from",
                c->max_error);
     printf("\n");
 }
 
-static int wider(int width, const char *text) { return (int)strlen(text) > width ? (int)strlen(text) : width; }
+static int wider(int width, const char *text, int most)
+{
+    int length = strlen(text) < (size_t)most ? (int)strlen(text) : most;
+    return length > width ? length : width;
+}
 
 void report_widths(const bench *b, int width[3])
 {
     width[0] = (int)strlen("spec"), width[1] = (int)strlen("shape"), width[2] = (int)strlen("path");
     for (uint32_t i = 0; i < b->n_cases; i++) {
-        width[0] = wider(width[0], heed_instance_spec(b->cases[i].instance));
-        width[1] = wider(width[1], b->cases[i].call->text);
-        width[2] = wider(width[2], heed_instance_path(b->cases[i].instance)->name);
+        width[0] = wider(width[0], bench_case_spec(&b->cases[i]), b->cases[i].network ? SPEC_SHOWN : INT_MAX);
+        width[1] = wider(width[1], bench_case_shape(&b->cases[i]), INT_MAX);
+        width[2] = wider(width[2], bench_case_path(&b->cases[i])->name, INT_MAX);
     }
+}
+
+/* The same op on the same shape gives one hash on all exact paths: how many do, and which do not. */
+static void print_hashes(const bench *b)
+{
+    uint32_t shapes = 0, agree = 0;
+    for (uint32_t i = 0, n; i < b->n_cases; i += n, shapes++) {
+        const bench_case *first = &b->cases[i];
+        uint32_t differ = 0;
+        for (n = 1; i + n < b->n_cases && b->cases[i + n].call == first->call &&
+                    !strcmp(bench_case_shape(&b->cases[i + n]), bench_case_shape(first)); n++)
+            differ += b->cases[i + n].hash != first->hash &&
+                      !(bench_case_path(&b->cases[i + n])->flags & HEED_PATH_INEXACT);
+        agree += !differ;
+        if (differ) printf("%s  %s: other bits than %s on %u other path%s\n", bench_case_spec(first),
+                           bench_case_shape(first), bench_case_path(first)->name, differ, &"s"[differ == 1]);
+    }
+    printf("\n%u cases; %u of %u specs and shapes gave the same bits on all of their exact paths\n", b->n_cases, agree,
+           shapes);
+}
+
+static void print_suite(const bench *b)
+{
+    uint32_t noisy = 0;
+    print_hashes(b);
+    for (uint32_t i = 0; i < b->n_cases; i++) noisy += report_sum_up(b, &b->cases[i]).noisy != 0;
+    if (noisy) printf("%u are noisy: their rounds lie more than %.0f %% apart\n", noisy, 100 * REPORT_NOISE);
+    for (uint32_t i = 0; i < b->n_refused; i++) printf("not run: %s: %s\n", b->refused[i].what, b->refused[i].why);
 }
 
 void report_table(const bench *b)
@@ -157,62 +204,13 @@ void report_table(const bench *b)
         printf("overhead of a call: %.0f ns (norm/rms on 16 numbers: %.0f ns through the engine, %.0f ns without)\n",
                e - k, e, k);
     }
-    if (!b->n_cases) return;
     report_widths(b, width);
-    printf("\n%-*s  %-*s  %-*s  %7s  %8s  %16s  %-14s  %6s\n", width[0], "spec", width[1], "shape", width[2], "path",
-           "threads", "time", "rate   ", "share of peak", "spread");
+    if (b->n_cases && (b->peaks || b->counter))
+        printf("\n%-*s  %-*s  %-*s  %7s  ", width[0], "spec", width[1], "shape", width[2], "path", "threads");
+    if (b->n_cases && b->peaks) printf("%8s  %16s  %-14s  %6s\n", "time", "rate   ", "share of peak", "spread");
+    if (b->n_cases && b->counter) printf("%12s\n", "instructions");
     for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], width);
-}
-
-/* ---- the machine ---- */
-
-uint64_t report_cache_bytes(void)
-{
-    uint64_t bytes = 0;
-    hwloc_topology_t t = topology_open(NULL, NULL);
-    const hwloc_obj_type_t last = t && hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_L3CACHE) > 0 ? HWLOC_OBJ_L3CACHE : HWLOC_OBJ_L2CACHE;
-    for (hwloc_obj_t c = NULL; t && (c = hwloc_get_next_obj_by_type(t, last, c));) bytes += c->attr->cache.size;
-    topology_close(t);
-    return bytes;
-}
-
-/* Caches by level, from the nearest: how many there are, and of what size. */
-static json_t *json_caches(hwloc_topology_t t)
-{
-    static const hwloc_obj_type_t types[] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE, HWLOC_OBJ_L3CACHE,
-                                             HWLOC_OBJ_L4CACHE};
-    json_t *caches = json_array();
-    for (int i = 0; t && i < (int)(sizeof types / sizeof *types); i++) {
-        hwloc_obj_t first = hwloc_get_obj_by_type(t, types[i], 0);
-        if (!first) continue;
-        json_int_t bytes = (json_int_t)first->attr->cache.size;
-        int n = hwloc_get_nbobjs_by_type(t, types[i]);
-        json_array_append_new(caches, json_pack("{s:i, s:I, s:i}", "level", i + 1, "bytes", bytes, "count", n));
-    }
-    return caches;
-}
-
-static int count(hwloc_topology_t t, hwloc_obj_type_t type)
-{
-    int n = t ? hwloc_get_nbobjs_by_type(t, type) : 0;
-    return n > 0 ? n : 0;
-}
-
-static json_t *json_machine(void)
-{
-    char brand[128], os[sizeof(struct utsname)] = "?", date[32] = "?";
-    struct utsname u;
-    struct tm tm;
-    time_t now = time(NULL);
-    if (!uname(&u)) snprintf(os, sizeof os, "%s %s %s", u.sysname, u.release, u.machine);
-    if (gmtime_r(&now, &tm)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    hwloc_topology_t t = topology_open(NULL, NULL);
-    json_t *j = json_pack("{s:s, s:i, s:i, s:o, s:s, s:s, s:s, s:s}", "cpu", cpu_brand(brand, sizeof brand),
-                          "cores", count(t, HWLOC_OBJ_CORE), "threads", count(t, HWLOC_OBJ_PU),
-                          "caches", json_caches(t), "os", os, "compiler", COMPILER, "heed_version", PACKAGE_VERSION,
-                          "date", date);
-    topology_close(t);
-    return j;
+    if (b->suite) print_suite(b);
 }
 
 /* ---- for programs ---- */
@@ -238,24 +236,26 @@ static json_t *json_case(const bench *b, const bench_case *c)
 {
     char hash[17];
     report_row r = report_sum_up(b, c);
-    const heed_path *path = heed_instance_path(c->instance);
-    int ran = c->seconds != NULL;
+    const heed_path *path = bench_case_path(c);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)c->hash);
-    json_t *j = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}",
-                          "spec", heed_instance_spec(c->instance), "path", path->name,
-                          "threads", (int)heed_lanes(b->engine), "shape", c->call->text,
-                          "dtype", heed_dtype_name(c->call->dtype),
-                          "median_s", number(r.seconds), "spread", number(r.spread),
-                          "gflops", number(r.gflops), "gbps", number(r.gbps),
-                          "limit", r.limit, "peak", number(r.peak), "fraction", number(r.fraction));
+    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "spec", bench_case_spec(c), "version",
+                          c->network ? machine_version() : c->call->entry->op.version, "path", path->name,
+                          "threads", (int)heed_lanes(b->engine), "shape", bench_case_shape(c),
+                          "dtype", bench_case_dtype(c));
+    json_t *measured = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
+                                 "spread", number(r.spread), "noisy", c->seconds ? json_boolean(r.noisy) : json_null(),
+                                 "instructions", number(c->instructions > 0 ? c->instructions : NAN),
+                                 "gflops", number(r.gflops), "gbps", number(r.gbps), "limit", r.limit,
+                                 "peak", number(r.peak), "fraction", number(r.fraction));
     json_t *more = json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "algorithm", c->algorithm,
                              "flops", number(c->flops > 0 ? c->flops : NAN),
                              "executed_flops", number(c->executed > 0 ? c->executed : NAN),
                              "bytes", number(c->bytes), "predicted_s", number(r.predicted),
-                             "max_error", number(ran ? c->max_error : NAN),
+                             "max_error", number(c->ran ? c->max_error : NAN),
                              "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0),
-                             "hash", ran ? hash : NULL, "judged_shape", ran ? c->judged : NULL);
-    int failed = !j || !more || json_object_update(j, more);
+                             "hash", c->ran ? hash : NULL, "judged_shape", c->ran ? c->judged : NULL);
+    int failed = !j || json_object_update(j, measured) || json_object_update(j, more); /* NULL fails */
+    json_decref(measured);
     json_decref(more);
     if (failed) json_decref(j);
     return failed ? NULL : j;
@@ -268,6 +268,15 @@ static json_t *json_overhead(const bench_overhead *o)
                      "difference_ns", number(o->engine_ns - o->kernel_ns));
 }
 
+static json_t *json_refused(const bench *b)
+{
+    if (!b->suite) return json_null();
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < b->n_refused; i++)
+        json_array_append_new(all, json_pack("{s:s, s:s}", "case", b->refused[i].what, "reason", b->refused[i].why));
+    return all;
+}
+
 /* jansson passes a failed allocation on: NULL at the end, if anything failed. */
 static json_t *json_bench(const bench *b)
 {
@@ -277,9 +286,10 @@ static json_t *json_bench(const bench *b)
             json_decref(cases);
             return NULL;
         }
-    return json_pack("{s:s, s:o, s:i, s:o, s:o, s:o}", "schema", "heed.bench/1", "machine", json_machine(),
-                     "rounds", (int)b->rounds, "peaks", json_peaks(b), "overhead", json_overhead(b->overhead),
-                     "cases", cases);
+    return json_pack("{s:s, s:s?, s:s, s:o, s:i, s:o, s:o, s:o, s:o}", "schema", "heed.bench/1", "suite", b->suite,
+                     "unit", b->counter ? "instructions" : "seconds", "machine", machine_json(b),
+                     "rounds", (int)b->pace.rounds, "peaks", json_peaks(b), "overhead", json_overhead(b->overhead),
+                     "cases", cases, "refused", json_refused(b));
 }
 
 static int32_t cannot(const char *path, heed_error *error)

@@ -188,10 +188,17 @@ void bench_shape_fill(bench_shape *shape, const resolved *op)
         BENCH_AXIS(shape, standards[i].axis) = size;
     }
     for (int a = 0; a < HEED_AXES; a++)
-        if (shape->axis[a] < 0) shape->axis[a] = UNKNOWN;
+        if (shape->axis[a] < 0) shape->axis[a] = UNKNOWN, shape->guessed |= 1u << a;
     if (!shape->n_leading) shape->leading[shape->n_leading++] = BENCH_AXIS(shape, 'T');
     if (asked(shape, "key_lengths") && !shape->key_lengths) shape->key_lengths = BENCH_AXIS(shape, 'S');
     if (asked(shape, "documents") && !shape->documents) shape->documents = 1;
+}
+
+int bench_shape_guesses(const bench_shape *shape, const entry *e, char axis)
+{
+    int used = 0;
+    for (uint32_t p = 0; p < e->op.ports.count; p++) used |= bench_has_axis(e, p, axis);
+    return used && shape->guessed >> (axis - 'A') & 1;
 }
 
 /* ---- printing ---- */

@@ -180,6 +180,47 @@ try 0 norm/rms --shape T=4,M=16 --rounds 1 --json kept.json && are kept.json sch
     [ -z "$(ls -A | grep tmp)" ]
 report "a record replaces an older one"
 
+# ---- heed bench --suite ----
+
+model=$SRC/models/plays.safetensors
+try 0 --suite --tiny norm/rms position/alibi --json tiny.json && [ "$(values tiny.json suite)" = tiny ] &&
+    are tiny.json median_s null && are tiny.json noisy null && are tiny.json limit null && are tiny.json peaks null &&
+    are tiny.json unit seconds && are tiny.json refused '\[\]' && are tiny.json hash '[0-9a-f]{16}' &&
+    grep -q ' 3 of 3 specs and shapes gave the same bits' out &&
+    grep -q '"spec": "attention/softmax(position=position/alibi, causal=true)"' tiny.json
+report "--suite --tiny runs each op once, also one that is a setting of another, and takes no time"
+
+try 0 --suite norm/rms --rounds 2 --json quick.json && [ "$(values quick.json suite)" = quick ] &&
+    [ "$(values quick.json median_s | grep -c null)" = "$(values quick.json median_s | grep -vc null)" ] &&
+    are quick.json threads 1 && are quick.json noisy 'null|true|false' &&
+    are quick.json version '[0-9.]+' && are quick.json packages '[0-9]+' &&
+    are quick.json hwloc '.+' && are quick.json libc '.+' && grep -q '^norm/rms  x=64,M=1024 ' out &&
+    [ "$(grep -c '^norm/rms ' out)" = "$(values quick.json median_s | grep -vc null)" ]
+report "--suite times each op on all paths; the small shapes are in the record alone"
+
+try 0 --suite --tiny norm/rms --model "$model" --isa scalar --json net.json &&
+    grep -q '"spec": "vocab=256; .*feedforward=feedforward/swiglu' net.json && are net.json path scalar &&
+    are net.json shape 'x=37,M=100|T=9|tokens=4,T=1' && try 1 --suite --tiny norm/rms --model none.safetensors &&
+    says 'none.safetensors: cannot be opened: No such file'
+report "a network is a case of the suite"
+
+try 2 --quick norm/rms && says 'go with --suite' && try 2 --model x norm/rms && says '--model goes with --suite' &&
+    try 2 --count x norm/rms && says '--count goes with --suite' && try 2 --suite --quick --full && says 'only one' &&
+    try 2 --suite --shape T=4 && says 'not go with --shape' && try 2 --suite --explain && says 'with --explain' &&
+    try 2 --suite --dtype f16 && says 'with --dtype' && try 2 --suite --decode 4 && says 'with --decode' &&
+    try 2 --suite --overhead && says 'with --overhead' && try 2 --suite --peaks-only && says 'with --peaks-only' &&
+    try 2 --suite --tiny --rounds 3 && says 'no --rounds' && try 2 --suite --quick --count x && says 'with --tiny' &&
+    try 2 --suite --count x --threads 2 && says '--count counts one thread' && try 1 --suite norm/rmss && says norm/rms &&
+    try 1 --suite 'norm/rms(eps=1)' && says 'takes ids of ops'
+report "options of --suite that do not go together are refused"
+
+counter() { { printf 'heed.count/1\000\000\000\000%s' "$1"; head -c 64 /dev/zero; } | head -c 64 >counter; }
+try 1 --suite --count none && says 'none: No such file' && echo short >counter && try 1 --suite --count counter &&
+    says 'no counter' && counter vax && try 1 --suite --count counter && says 'the counter is of qemu-vax' &&
+    counter "$(uname -m)" && try 1 --suite --count counter && says 'nothing counts here' &&
+    try 1 --suite --count . && says 'no counter'
+report "--count refuses what does not count this process"
+
 # ---- heed compare ----
 
 # edit FILE SCRIPT: a copy of the record a.json, changed by sed.
@@ -203,6 +244,19 @@ compare 1 a.json other.json && grep -qE "^  B  .* of $path.*  other bits than A 
     sed 's/"bound": 0.0/"bound": null/' other.json >inexact.json && compare 0 a.json inexact.json &&
     ! grep -q 'other bits' out
 report "compare marks other bits, unless the path is inexact"
+
+# Counts stand beside counts, and times beside times.
+counted() {
+    sed "s/\"instructions\": null/\"instructions\": $2.0/; s/\"median_s\": [^,]*/\"median_s\": null/
+         s/\"spread\": [^,]*/\"spread\": 0.1/" a.json >"$1"
+}
+counted few.json 2000000 && counted many.json 3000000 && compare 0 few.json many.json &&
+    grep -qE '^  B  .* 3 M instr +1\.50  ' out && compare 0 a.json many.json && grep -qE '^  B  .* 3 M instr   +[0-9]' out &&
+    grep -q '^1 case gave the same bits on every path and in every file$' out &&
+    sed 's/"noisy": false/"noisy": true/' a.json >noisy.json && compare 0 noisy.json && grep -q '%  noisy$' out &&
+    compare 0 tiny.json b.json && ! grep -q alibi out && grep -q '^B lacks [0-9]* cases that others have$' out &&
+    sed 's/"hash": "./"hash": "z/' tiny.json >other.json && compare 1 tiny.json other.json && grep -q '^  B .* other bits' out
+report "compare keeps counts from times, marks noise, and shows what was only run where it differs"
 
 compare 0 b.json d.json && compare 0 j.json a.json && grep -qE '^  A  .* -  ' out && compare 0 g.json && [ -s out ]
 report "compare takes records without times, and without cases"
@@ -231,6 +285,10 @@ compare 1 none.json && says 'none.json: No such file' && compare 1 . && says 'Is
     edit bad.json 's/"dtype": "f32"/"dtype": "\\u001b[2J"/' && refuses 'cases[0].dtype has a control character' &&
     edit bad.json 's/"machine": {/"machine": null, "x": {/' && refuses 'machine is null, not an object' &&
     edit bad.json 's/"scalar": [^,]*/"scalar": []/' && refuses 'peaks.fma_gflops.scalar is a list' &&
+    edit bad.json 's/"instructions": null/"instructions": 5/' && refuses 'either timed or counted' &&
+    counted bad.json 0 && refuses 'instructions is 0' && edit bad.json 's/"noisy": [a-z]*/"noisy": 1/' &&
+    refuses 'cases[0].noisy is a number, not true or false' && edit bad.json 's/"suite": null/"suite": {}/' &&
+    refuses 'suite is an object' && edit bad.json 's/"emulator": null/"emulator": "\\u0007"/' && refuses 'control character' &&
     sed 's/"name": "other"/"name": 4/' peers.json >bad.json && refuses 'cases[0].peers[0].name is a number'
 report "compare refuses what is no record, and says where"
 

@@ -20,7 +20,7 @@ test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_lo
   tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator. A build that has been tested is tested again, as if on another CPU, with TESTS='$(emulated_tests)'.
-plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh
+plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh tests/check_machines.sh
 command_scripts = tests/check_paths.sh tests/test_commands.sh
 test_scripts = tests/test_check.sh tests/test_hostile.sh tests/test_bench.sh tests/test_new.sh tests/check_third_party.sh tests/check_docs.sh
 emulated_tests = $(test_programs) $(command_scripts) tests/check_sweep.sh

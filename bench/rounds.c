@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rounds.c: the rounds of a measurement. In each the machine's peaks are taken, then every case. A number is the
+ * median over the rounds of the round's best, which a neighbour who comes and goes moves little, and a case is put
+ * beside the peaks of its own round.
+ */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define BATCH 50e-6 /* seconds that are timed at once: the clock costs some 20 ns */
+
+/* ---- statistics ---- */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *v, uint32_t n)
+{
+    qsort(v, n, sizeof *v, ascending);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+/* ---- interruption and progress ---- */
+
+static volatile sig_atomic_t interrupted;
+static void interrupt(int signal) { interrupted = signal; }
+
+void rounds_catch_signals(void)
+{
+    struct sigaction a = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+int32_t rounds_interrupted(heed_error *error)
+{
+    return interrupted ? error_set(error, HEED_E_CANCELLED, "interrupted; nothing was written") : HEED_OK;
+}
+
+void rounds_progress(const char *doing, uint32_t at, uint32_t of)
+{
+    if (!isatty(STDERR_FILENO)) return;
+    if (doing && of) fprintf(stderr, "\r\033[K%s %u of %u", doing, at, of);
+    else if (doing) fprintf(stderr, "\r\033[K%s %u", doing, at);
+    else fputs("\r\033[K", stderr);
+}
+
+/* ---- one case in one round ---- */
+
+static int32_t time_batch(const bench_case *c, int64_t runs, double *seconds, heed_error *error)
+{
+    int32_t failed = HEED_OK;
+    double start = cmd_seconds();
+    for (int64_t i = 0; i < runs && !failed; i++) failed = bench_case_run(c, error);
+    *seconds = (cmd_seconds() - start) / (double)runs;
+    return failed ? failed : rounds_interrupted(error);
+}
+
+/* As many calls at once as the clock needs. */
+static int32_t choose_batch(bench_case *c, heed_error *error)
+{
+    double seconds = 0;
+    int32_t failed = HEED_OK;
+    for (c->batch = 1; !failed && c->batch < 1 << 20; c->batch *= 2) {
+        failed = time_batch(c, c->batch, &seconds, error);
+        if (seconds * (double)c->batch >= BATCH) break;
+    }
+    return failed;
+}
+
+static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, heed_error *error)
+{
+    double best = INFINITY, seconds, start = cmd_seconds(), spent = 0;
+    int32_t failed = c->batch ? HEED_OK : choose_batch(c, error);
+    for (int runs = 0; !failed && (runs < p->runs || spent < p->seconds) && (!runs || spent < p->longest); runs++) {
+        failed = time_batch(c, c->batch, &seconds, error);
+        if (seconds < best) best = seconds;
+        spent = cmd_seconds() - start;
+    }
+    c->seconds[round] = best;
+    return failed;
+}
+
+/* What there is, shared out: the fewer cases, the longer each. */
+static void share(bench_pace *p, uint32_t n_cases)
+{
+    if (!(p->all > 0)) return;
+    p->seconds = fmin(4 * p->seconds, fmax(p->seconds, p->all / p->rounds / (n_cases ? n_cases : 1)));
+    p->longest = 2 * p->seconds;
+}
+
+int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error)
+{
+    uint32_t timed = 0;
+    for (uint32_t i = 0; i < b->n_cases; i++) timed += b->cases[i].seconds != NULL;
+    share(&b->pace, timed);
+    int32_t failed = HEED_OK;
+    for (uint32_t r = 0; r < b->pace.rounds && !failed; r++) {
+        peaks_measure(meter, &b->peaks[r]);
+        failed = rounds_interrupted(error);
+        for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
+            bench_case *c = &b->cases[i];
+            rounds_progress("round", r + 1, b->pace.rounds);
+            if (c->memory) c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->bytes, c->copies);
+            failed = c->seconds ? measure_case(c, r, &b->pace, error) : rounds_interrupted(error);
+        }
+    }
+    rounds_progress(NULL, 0, 0);
+    return failed;
+}
+
+/* ---- the engine's own share ---- */
+
+#define OVERHEAD_SAMPLES 401
+#define OVERHEAD_CALLS 500 /* of a sample: some 50 us */
+
+int32_t rounds_overhead(const bench_case *c, bench_overhead *out, heed_error *error)
+{
+    double engine[OVERHEAD_SAMPLES], kernel[OVERHEAD_SAMPLES];
+    const heed_instance *i = c->instance;
+    bench_direct d;
+    int32_t failed = bench_direct_make(&d, c, error);
+    for (int s = 0; s < OVERHEAD_SAMPLES && !failed; s++) {
+        failed = time_batch(c, OVERHEAD_CALLS, &engine[s], error);
+        double start = cmd_seconds();
+        for (int n = 0; n < OVERHEAD_CALLS && !failed; n++) failed = i->path->forward(i->memory, &d.call);
+        kernel[s] = (cmd_seconds() - start) / OVERHEAD_CALLS;
+    }
+    bench_direct_free(&d);
+    if (failed) return failed;
+    out->engine_ns = 1e9 * bench_median(engine, OVERHEAD_SAMPLES);
+    out->kernel_ns = 1e9 * bench_median(kernel, OVERHEAD_SAMPLES);
+    return HEED_OK;
+}
