@@ -110,6 +110,8 @@ for cc in "${CC:-cc}" gcc clang; do
         log "$heed" run 'example/affine(factor=1.1, offset=0.3)' -i x=x.npy -o out=y.npy --isa "$path" && tail -c +129 y.npy >y && log cmp y expected
         report "$cc: $path gives the bits of a product and a sum"
     done
+    log "$heed" check "$folder/scale_add.so" --oracle "$work/oracle.so" --cases 30 && grep -q '^ok - example/affine bound' log
+    report "$cc: heed check has no findings, and its oracle is asked"
     log env HEED= SRC="$SRC" sh "$SRC/tests/check_plugins.sh"
     code=$?
     [ $code = 77 ] || { (exit $code); report "$cc: it keeps the rules of a plugin"; }
