@@ -91,7 +91,7 @@ int32_t network_open(bench_case *c, const heed_options *options, const char *isa
     *n = (bench_network){.tokens = tokens, .rows = steps ? 1 : tokens, .steps = steps};
     *c = (bench_case){.network = n};
     snprintf(n->shape, sizeof n->shape, steps ? "tokens=%lld,T=1" : "T=%lld", (long long)tokens);
-    int32_t failed = cmd_model_open(&n->model, &own, file, NULL, error);
+    int32_t failed = cmd_model_open(&n->model, &own, file, NULL, 1, error);
     if (failed) return failed;
     n->path = (heed_path){.size = sizeof n->path, .name = cmd_path(n->model.engine)};
     n->path.needs = n->model.engine->features;

@@ -110,6 +110,8 @@ for cc in "${CC:-cc}" gcc clang; do
         log "$heed" run 'example/affine(factor=1.1, offset=0.3)' -i x=x.npy -o out=y.npy --isa "$path" && tail -c +129 y.npy >y && log cmp y expected
         report "$cc: $path gives the bits of a product and a sum"
     done
+    log "$heed" check "$folder/scale_add.so" --oracle "$work/oracle.so" --cases 30 && grep -q '^ok - example/affine bound' log
+    report "$cc: heed check has no findings, and its oracle is asked"
     log "$heed" bench --suite --tiny example/affine && grep -q ' 1 of 1 specs and shapes gave the same bits' log
     report "$cc: heed bench --suite measures it unasked for its shape"
     log env BUILD= SRC="$SRC" sh "$SRC/tests/check_plugins.sh"

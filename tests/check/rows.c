@@ -136,7 +136,8 @@ static int both(int64_t a, int64_t b) { return a >= 0 && b >= 0; }
 static int may_reach(const subject *s, uint32_t in, int64_t i, uint32_t out, int64_t o)
 {
     const char *name = subject_port(s, in)->name;
-    const int is_q = !strcmp(name, "q"), is_key = !strcmp(name, "k") || !strcmp(name, "v");
+    const int is_q = !strcmp(name, "q") && port_named(s, "k") >= 0; /* alone, it may be what keys are made of too */
+    const int is_key = !strcmp(name, "k") || !strcmp(name, "v");
     static const char batch[] = "xB";
     for (const char *l = batch; *l && !subject_couples(s); l++) {
         int64_t from = index_of(s, in, i, *l), to = index_of(s, out, o, *l);

@@ -33,6 +33,7 @@ static int has_foreign_input(const subject *s)
 int has_state(const subject *s)
 {
     const int64_t *axis = s->c.oracle.axis, T = axis['T' - 'A'], S = axis['S' - 'A'], B = axis['B' - 'A'];
+    if (axis['D' - 'A'] == 0 || axis['E' - 'A'] == 0) return 0; /* a page of no bytes is none */
     return s->entry->op.measure_state && !has_foreign_input(s) && B > 0 && B <= BATCH_MAX && T > 1 && (S < 0 || S == T);
 }
 

@@ -20,7 +20,7 @@ static const heed_port ports[] = {
 
 static const heed_param params[] = {
     [EPS] = KIT_FLOAT("eps", 1e-5, 0, 1, "added to the variance"),
-    [STATISTICS] = KIT_CHOICE("statistics", 0, "running|batch",
+    [STATISTICS] = KIT_CHOICE_COUPLES("statistics", 0, "running|batch",
                               "running: mean and variance are the weights; batch: those of all tokens of the call, "
                               "which couples them: a token's output depends on every other, later ones too"),
 };
