@@ -29,7 +29,7 @@ typedef struct heed_score_tile {
     int64_t first_key;        /* position of key 0; the others follow */
     const int64_t *position;  /* of each row's query */
     const int32_t *head;      /* of each row */
-    const float *query;       /* row r's vector, element d: query[d * query_stride + r], times query_unit; padded as rows are */
+    const float *query;       /* row r's vector times query_unit, element d: query[d * query_stride + r]; padded as rows are */
     int64_t query_stride;
     int64_t batch;
     float unit;               /* scores are in this unit: every term is to be multiplied by it */

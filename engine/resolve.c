@@ -268,7 +268,8 @@ static int32_t read_child(const context *c, const spec_node *n, const heed_param
     *child = resolve(c->registry, c->s, n, p->choices, c->error);
     if (!*child) return c->error->code;
     const char *id = (*child)->entry->op.id;
-    if ((*child)->mask.kinds) return FAIL(c, n->at, "%s is inside of another op, whose mask it has: mask keys stand there", id);
+    if ((*child)->mask.kinds)
+        return FAIL(c, n->at, "%s is inside of another op, whose mask it has: mask keys stand there", id);
     if (p->choices && !is_of_kind(id, p->choices, strlen(p->choices))) {
         return FAIL(c, n->at, "%s takes an op of kind %s, not %s", p->key, p->choices, id);
     }

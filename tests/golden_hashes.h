@@ -33,7 +33,8 @@
     {"attention/synthesizer_factorized_random(fixed=7, rank=5, longest=80)", "B=2,T=70,S=70,H=4,G=2,E=24,C=80,J=5", 0, 0x80a0b1bfc3618c16},
     {"attention/synthesizer_dense(causal=true)", "B=2,T=70,S=70,H=4,G=2,D=33,E=24,C=80,W=4", 0, 0xb398e5cb4c3c693f},
     {"attention/synthesizer_factorized_dense(causal=true)", "B=2,T=70,S=70,H=4,G=2,D=33,E=24,W=1,A=10,U=8", 0, 0x30b0806fc49698b7},
-    {"attention/synthesizer_mixture(synthesizer_random(fixed=7, longest=80), synthesizer_factorized_random(fixed=7, rank=5, longest=80))", "B=1,T=70,S=70,H=4,G=2,E=24", 0, 0x02e95fc0ccf2fc24},
+    {"attention/synthesizer_mixture(synthesizer_random(fixed=7, longest=80), "
+     "synthesizer_factorized_random(fixed=7, rank=5, longest=80))", "B=1,T=70,S=70,H=4,G=2,E=24", 0, 0x02e95fc0ccf2fc24},
     {"attention/gau(causal=true)", "B=2,T=70,S=70,H=2,D=33,E=24", 0, 0xa135483f38631e8d},
     {"norm/batch(statistics=batch)", "x=70,M=129", 0, 0xc28e42ffbafd02ea},
     {"attention/shaw(causal=true)", "B=2,T=70,S=70,H=4,G=2,D=40,E=24,R=17", 0, 0xbaabf84ceac588f7},

@@ -15,7 +15,7 @@
 
 static const uint32_t thread_counts[] = {1, 2, 3, 7};
 
-/* The family. `with`: weights that are optional and belong to it; `axes`: of its own, besides C, the longest sequence. */
+/* The family. `with`: weights that are optional and belong to it; `axes`: its own, besides C, the longest sequence. */
 static const struct member {
     const char *id, *with, *axes;
     int by_position; /* a query's logits follow from its position */
@@ -53,15 +53,16 @@ static void same_bits(const call *c, const heed_tensor *a, const heed_tensor *b,
 }
 
 /* A case of a member: its texts live in `text`. */
-static call_case case_of(const struct member *m, char (*text)[300], const char *settings, const char *without, int B, int T,
-                         int H, int G, int D, int E, int longest, uint32_t dtype, float size, uint64_t seed)
+static call_case case_of(const struct member *m, char (*text)[300], const char *settings, const char *without, int B,
+                         int T, int H, int G, int D, int E, int longest, uint32_t dtype, float size, uint64_t seed)
 {
     const char *a = strstr(m->axes, "A=");
     const int run = a ? atoi(a + 2) : 1, all_heads = strstr(m->axes, "W=1") != NULL;
     if (m->gated) G = H;
-    format(text[0], sizeof *text, "%s%s", m->id, m->gated && strstr(settings, "position") ? "(causal=true, scale=width)" : settings);
-    format(text[1], sizeof *text, "B=%d,T=%d,S=%d,H=%d,G=%d,D=%d,E=%d,C=%d,W=%d,J=7,A=%d,U=%d", B, T, T, H, G, D, E, longest,
-           all_heads ? 1 : H, run, (longest + run - 1) / run);
+    if (m->gated && strstr(settings, "position")) settings = "(causal=true, scale=width)";
+    format(text[0], sizeof *text, "%s%s", m->id, settings);
+    format(text[1], sizeof *text, "B=%d,T=%d,S=%d,H=%d,G=%d,D=%d,E=%d,C=%d,W=%d,J=7,A=%d,U=%d", B, T, T, H, G, D, E,
+           longest, all_heads ? 1 : H, run, (longest + run - 1) / run);
     format(text[2], sizeof *text, "%s,%s", m->with, without);
     return (call_case){text[0], text[1], text[2], dtype, size, seed};
 }
@@ -78,7 +79,8 @@ static void check(const call_case *how)
     within_bound(&c, first, "whole");
     for (int p = 0; p < n; p++)
         for (int layout = 0; layout < LAYOUTS; layout++) { /* thread counts in turn: test_batch has all of them */
-            call_run(&c, paths[p], thread_counts[((size_t)(p + layout) + how->seed) % COUNT(thread_counts)], layout, other);
+            const size_t t = ((size_t)(p + layout) + how->seed) % COUNT(thread_counts);
+            call_run(&c, paths[p], thread_counts[t], layout, other);
             same_bits(&c, first, other, paths[p]);
             outputs_free(other);
         }
@@ -99,7 +101,8 @@ static void test_shapes(void **state)
 {
     static const struct { int B, T, H, G, D, E; } shapes[] = {
         {1, 1, 1, 1, 1, 1},    {1, 17, 2, 1, 16, 16},  {2, 3, 4, 2, 15, 17}, {1, 65, 3, 3, 33, 31}, {1, 0, 2, 2, 8, 8},
-        {1, 127, 2, 2, 8, 65}, {3, 15, 6, 2, 2, 1},    {1, 49, 5, 5, 17, 127}, {0, 4, 1, 1, 4, 4},  {1, 300, 2, 2, 20, 64},
+        {1, 127, 2, 2, 8, 65}, {3, 15, 6, 2, 2, 1},    {1, 49, 5, 5, 17, 127}, {0, 4, 1, 1, 4, 4},
+        {1, 300, 2, 2, 20, 64},
         {1, 97, 1, 1, 64, 40}, {2, 193, 4, 2, 24, 16},
     };
     char text[3][300];
@@ -110,8 +113,9 @@ static void test_shapes(void **state)
                 if (harness_quick() ? (i + m + s) % 5 : (i + s) % 2) continue;
                 const int T = shapes[i].T, longest = T + (int)(i % 3) * 7 + !T;
                 uint32_t dtype = s % 3 ? HEED_F32 : i % 2 ? HEED_F16 : HEED_BF16;
-                call_case how = case_of(&members[m], text, settings[s], i % 3 == 1 ? "+documents,key_lengths" : "key_lengths",
-                                        shapes[i].B, T, shapes[i].H, shapes[i].G, shapes[i].D, shapes[i].E, longest, dtype,
+                const char *without = i % 3 == 1 ? "+documents,key_lengths" : "key_lengths";
+                call_case how = case_of(&members[m], text, settings[s], without, shapes[i].B, T, shapes[i].H,
+                                        shapes[i].G, shapes[i].D, shapes[i].E, longest, dtype,
                                         i % 4 == 3 && !strstr(members[m].axes, "A=") ? 4 : 1, i * 31 + s);
                 check(&how);
             }
@@ -135,9 +139,11 @@ static void run_chunks(const call *c, const char *isa, uint32_t threads, int64_t
         n = T - t < chunk ? T - t : chunk;
         for (uint32_t p = 0; p < c->op->ports.count; p++) {
             const heed_tensor *all = out[p].data ? &out[p] : &c->plain[p];
-            if (all->data) view[p] = ((const heed_port *)c->op->ports.data)[p].role == HEED_WEIGHT ? *all : tensor_slice(all, 1, t, n);
+            const int weight = ((const heed_port *)c->op->ports.data)[p].role == HEED_WEIGHT;
+            if (all->data) view[p] = weight ? *all : tensor_slice(all, 1, t, n);
         }
-        if (call_with(c, i, view, s, &e)) fail_msg("%s [%s], from token %d on: %s", c->how->spec, c->how->axes, (int)t, e.text);
+        if (call_with(c, i, view, s, &e))
+            fail_msg("%s [%s], from token %d on: %s", c->how->spec, c->how->axes, (int)t, e.text);
     }
     for (int64_t b = 0; b < B; b++) {
         assert_int_equal(heed_sequence_length(s[b]), T);
@@ -158,7 +164,8 @@ static void test_forms(void **state)
             call c;
             const char *paths[8];
             heed_tensor first[ORACLE_PORTS], other[ORACLE_PORTS];
-            call_case how = case_of(&members[m], text, causal[l % COUNT(causal)], "key_lengths", 1 + (int)l % 2, lengths[l], 4, 2,
+            call_case how = case_of(&members[m], text, causal[l % COUNT(causal)], "key_lengths", 1 + (int)l % 2,
+                                    lengths[l], 4, 2,
                                     12, 20, lengths[l] + 5, l == 3 ? HEED_F16 : HEED_F32, 1, l);
             call_make(&c, &how);
             int n = harness_paths(c.op->id, paths);
@@ -213,8 +220,8 @@ static void test_batch(void **state)
 
 /* ---- who sees what ---- */
 
-/* What changes in token j, `what` of it, leaves the bits of every output before j; and a NaN in a value of head g, channel e
- * reaches that channel, of the heads of g, of the queries from j on, and nothing else. */
+/* A NaN in token j's value of head g, channel e reaches that channel, of the heads of g, of the queries from j on, and
+ * leaves the bits of all other outputs. */
 static void test_causality(void **state)
 {
     enum { L = 126, H = 4, E = 8 };
@@ -225,7 +232,8 @@ static void test_causality(void **state)
         const int G = members[m].gated ? H : 2;
         call c;
         const char *paths[8];
-        call_case how = case_of(&members[m], text, "(causal=true)", "key_lengths,lse", 1, L, H, G, 8, E, L, HEED_F32, 1, m);
+        call_case how = case_of(&members[m], text, "(causal=true)", "key_lengths,lse", 1, L, H, G, 8, E, L, HEED_F32,
+                                1, m);
         call_make(&c, &how);
         int n = harness_paths(c.op->id, paths), out = call_port(&c, "out"), v = call_port(&c, "v");
         for (int p = 0; p < n; p++) {
@@ -233,7 +241,8 @@ static void test_causality(void **state)
             call_run(&c, paths[p], 1, PLAIN, before);
             for (int poke = 0; poke < 4; poke++) {
                 const uint64_t r = harness_random(&seed);
-                const int j = (int)(r % L), g = (int)(r >> 8 & 1023) % G, e = (int)(r >> 16 & 7), at = (j * G + g) * E + e;
+                const int j = (int)(r % L), g = (int)(r >> 8 & 1023) % G, e = (int)(r >> 16 & 7);
+                const int at = (j * G + g) * E + e;
                 const double was = tensor_get(&c.plain[v], at);
                 tensor_put(&c.plain[v], at, NAN);
                 if (poke % 2) run_chunks(&c, paths[p], 2, 7, after);
@@ -242,8 +251,8 @@ static void test_causality(void **state)
                     const float x = ((float *)before[out].data)[i], y = ((float *)after[out].data)[i];
                     const int reached = i / E / H >= j && i / E % H / (H / G) == g && i % E == e;
                     if (reached ? !isnan(y) : memcmp(&x, &y, sizeof x) != 0)
-                        fail_msg("%s: a NaN in value %d, head %d, channel %d: output %d was %g, is %g", how.spec, j, g, e,
-                                 (int)i, (double)x, (double)y);
+                        fail_msg("%s: a NaN in value %d, head %d, channel %d: output %d was %g, is %g", how.spec, j, g,
+                                 e, (int)i, (double)x, (double)y);
                 }
                 tensor_put(&c.plain[v], at, was);
                 outputs_free(after);
@@ -287,13 +296,15 @@ static void test_golden(void **state)
 {
     call c;
     (void)state;
-    call_case random = {OP("random") "(causal=true)", "B=1,T=4,S=4,H=1,G=1,E=4,C=4", "+table,key_lengths", HEED_F32, 1, 1};
+    call_case random = {OP("random") "(causal=true)", "B=1,T=4,S=4,H=1,G=1,E=4,C=4", "+table,key_lengths", HEED_F32, 1,
+                        1};
     call_make(&c, &random);
     put(&c, "v", 3, 1), put(&c, "table", 10, 1);
     check_golden(&c, (double[]){-0.003791, -0.015459, 0.335473, 0.132702});
     call_free(&c);
 
-    call_case low = {OP("factorized_random") "(causal=true)", "B=1,T=4,S=4,H=1,G=1,E=4,C=4,J=2", "+rows,+columns,key_lengths", HEED_F32, 1, 1};
+    call_case low = {OP("factorized_random") "(causal=true)", "B=1,T=4,S=4,H=1,G=1,E=4,C=4,J=2",
+                     "+rows,+columns,key_lengths", HEED_F32, 1, 1};
     call_make(&c, &low);
     put(&c, "v", 3, 1), put(&c, "rows", 11, 1), put(&c, "columns", 12, 1);
     check_golden(&c, (double[]){-0.130048, 0.091765, 0.396983, 0.350156});
@@ -313,7 +324,8 @@ static void test_golden(void **state)
     call_free(&c);
 
     /* The factors are linear there: x = relu(x) - relu(-x). They are X W, A of j div 2 and C of j mod 2. */
-    call_case factors = {OP("factorized_dense") "(causal=true)", "B=1,T=4,S=4,H=1,G=1,D=8,E=4,W=1,A=2,U=2", "key_lengths", HEED_F32, 1, 1};
+    call_case factors = {OP("factorized_dense") "(causal=true)", "B=1,T=4,S=4,H=1,G=1,D=8,E=4,W=1,A=2,U=2",
+                         "key_lengths", HEED_F32, 1, 1};
     call_make(&c, &factors);
     put(&c, "v", 3, 1);
     for (uint32_t i = 0; i < 4; i++)
@@ -338,8 +350,8 @@ static double of_silu(double y)
     return x;
 }
 
-/* The golden unit has q and k of their own, and neither silu nor gate. Row 3 alone is asked for: its query is an offset, keys
- * are silu(z) - 1, values silu(x) - 1, and a channel of ones tells the sum of the weights, once too much in all
+/* The golden unit has q and k of their own, and neither silu nor gate. Row 3 alone is asked for: its query is an
+ * offset, keys are silu(z) - 1, values silu(x) - 1, and a channel of ones tells the sum of the weights, once too much in all
  * others. */
 static void test_golden_unit(void **state)
 {
@@ -347,7 +359,8 @@ static void test_golden_unit(void **state)
     call c;
     const char *paths[8];
     (void)state;
-    call_case how = {"attention/gau(causal=true)", "B=1,T=4,S=4,H=1,G=1,D=4,E=5", "+q_gain,+q_offset,+k_offset,key_lengths", HEED_F32, 1, 1};
+    call_case how = {"attention/gau(causal=true)", "B=1,T=4,S=4,H=1,G=1,D=4,E=5",
+                     "+q_gain,+q_offset,+k_offset,key_lengths", HEED_F32, 1, 1};
     call_make(&c, &how);
     for (uint32_t i = 0; i < 20; i++) {
         if (i < 16) tensor_put(&c.plain[call_port(&c, "q")], i, of_silu(g(2, i) + 1));
@@ -443,8 +456,10 @@ static void test_products(void **state)
 static void test_dense_is_softmax(void **state)
 {
     enum { T = 133, H = 2, D = 24 };
-    call_case how = {OP("dense") "(causal=true)", "B=1,T=133,S=133,H=2,G=2,D=24,E=20,C=133,W=2", "key_lengths", HEED_F32, 1, 4};
-    call_case plain = {"attention/softmax(causal=true, scale=1)", "B=1,T=133,S=133,H=2,G=2,D=24,E=20", "key_lengths", HEED_F32, 1, 5};
+    call_case how = {OP("dense") "(causal=true)", "B=1,T=133,S=133,H=2,G=2,D=24,E=20,C=133,W=2", "key_lengths",
+                     HEED_F32, 1, 4};
+    call_case plain = {"attention/softmax(causal=true, scale=1)", "B=1,T=133,S=133,H=2,G=2,D=24,E=20", "key_lengths",
+                       HEED_F32, 1, 5};
     call c, d;
     const char *paths[8];
     (void)state;
@@ -476,7 +491,8 @@ static void run_fixed(const char *spec, const char *isa, int64_t heads, float *v
     heed_opening opening = {.size = sizeof opening, .axes = axes, .isa = isa};
     heed_instance *i = heed_instance_open(harness_engine(2), spec, &opening, &e);
     if (!i) fail_msg("%s", e.text);
-    heed_tensor tv = heed_tensor_of(v, HEED_F32, 4, (int64_t[]){1, T, 2, 5}), to = heed_tensor_of(out, HEED_F32, 4, (int64_t[]){1, T, heads, 5});
+    heed_tensor tv = heed_tensor_of(v, HEED_F32, 4, (int64_t[]){1, T, 2, 5});
+    heed_tensor to = heed_tensor_of(out, HEED_F32, 4, (int64_t[]){1, T, heads, 5});
     if (heed_run(i, &(heed_binding){"v", &tv}, 1, &(heed_binding){"out", &to}, 1, NULL, &e)) fail_msg("%s", e.text);
     heed_instance_close(i);
 }
@@ -486,7 +502,8 @@ static void test_fixed(void **state)
 {
     static const char *const specs[][2] = {
         {OP("random") "(fixed=7, longest=60, causal=true)", OP("random") "(fixed=8, longest=60, causal=true)"},
-        {OP("factorized_random") "(fixed=7, rank=3, longest=50)", OP("factorized_random") "(fixed=8, rank=3, longest=50)"},
+        {OP("factorized_random") "(fixed=7, rank=3, longest=50)",
+         OP("factorized_random") "(fixed=8, rank=3, longest=50)"},
     };
     enum { T = 50 };
     float v[T * 10], first[T * 20], other[T * 20];
@@ -533,9 +550,11 @@ static void test_refused_calls(void **state)
             call c;
             heed_error e = {0};
             heed_tensor out[ORACLE_PORTS], all[ORACLE_PORTS];
-            call_case how = case_of(&members[m], text, wrong[w].settings, "key_lengths", 1, wrong[w].T, 2, 1, 4, 5, wrong[w].longest,
+            call_case how = case_of(&members[m], text, wrong[w].settings, "key_lengths", 1, wrong[w].T, 2, 1, 4, 5,
+                                    wrong[w].longest,
                                     HEED_F32, 1, 1);
-            if (members[m].gated || w >= 2 ? !members[m].by_position : strstr(members[m].axes, "A=") != NULL) continue; /* whose longest is a product */
+            const int product = strstr(members[m].axes, "A=") != NULL; /* its longest sequence is another */
+            if (members[m].gated || w >= 2 ? !members[m].by_position : product) continue;
             call_make(&c, &how);
             heed_instance *i = call_open(&c, NULL, 1);
             heed_sequence *s = heed_sequence_new(i, c.oracle.axis, NULL);
@@ -591,14 +610,18 @@ static double logit_of(const call *c, const call *all, int64_t h, int64_t i, int
     for (int d = 0; d < MIX_D; d++) {
         if (!strcmp(id, "softmax")) sum += q[d] * W("k")[(j * MIX_G + h / 2) * MIX_D + d] / sqrt(MIX_D);
         else if (!strcmp(id, "synthesizer_dense")) sum += fmax(0, q[d]) * W("matrix")[(h * MIX_C + j) * MIX_D + d];
-        else sum += fmax(0, q[d]) * W("inner")[(h * 12 + j % 12) * MIX_D + d], other += fmax(0, q[d]) * W("outer")[(h * 12 + j / 12) * MIX_D + d];
+        else {
+            sum += fmax(0, q[d]) * W("inner")[(h * 12 + j % 12) * MIX_D + d];
+            other += fmax(0, q[d]) * W("outer")[(h * 12 + j / 12) * MIX_D + d];
+        }
     }
 #undef W
     return !strcmp(id, "synthesizer_factorized_dense") ? sum * other : sum;
 }
 
 /* Runs the mixture on the tensors of `all`, in chunks if chunk is not 0. */
-static void run_mix(const mix *x, const call *members, const call *all, const char *isa, uint32_t threads, int64_t chunk, float *out)
+static void run_mix(const mix *x, const call *members, const call *all, const char *isa, uint32_t threads,
+                    int64_t chunk, float *out)
 {
     heed_error e;
     heed_binding weights[20];
@@ -628,17 +651,19 @@ static void run_mix(const mix *x, const call *members, const call *all, const ch
     const int needs = strstr(x->spec, "dense") || strstr(x->spec, "softmax");
     for (int64_t t = 0, k = chunk ? chunk : MIX_T; t < MIX_T; t += k) {
         k = MIX_T - t < k ? MIX_T - t : k;
-        heed_tensor q = tensor_slice(&all->plain[call_port(all, "q")], 1, t, k), key = tensor_slice(&all->plain[call_port(all, "k")], 1, t, k);
+        heed_tensor q = tensor_slice(&all->plain[call_port(all, "q")], 1, t, k);
+        heed_tensor key = tensor_slice(&all->plain[call_port(all, "k")], 1, t, k);
         heed_tensor v = tensor_slice(&all->plain[call_port(all, "v")], 1, t, k), y = tensor_slice(&to, 1, t, k);
         heed_binding in[] = {{"v", &v}, {"q", needs ? &q : NULL}, {"k", needs ? &key : NULL}};
-        if (heed_run(i, in, 3, &(heed_binding){"out", &y}, 1, chunk ? &s : NULL, &e)) fail_msg("%s: %s", x->spec, e.text);
+        if (heed_run(i, in, 3, &(heed_binding){"out", &y}, 1, chunk ? &s : NULL, &e))
+            fail_msg("%s: %s", x->spec, e.text);
     }
     heed_sequence_free(s);
     heed_instance_close(i);
 }
 
-/* A mixture is the random synthesizer of the mixed logits, which are formed in float64; the same bits on every path, and in
- * every form of a call. */
+/* A mixture is the random synthesizer of the mixed logits, which are formed in float64; the same bits on every path,
+ * and in every form of a call. */
 static void test_mixtures(void **state)
 {
     static const mix mixes[] = {
@@ -662,8 +687,9 @@ static void test_mixtures(void **state)
         tensor_copy(&table.plain[call_port(&table, "v")], &all.plain[call_port(&all, "v")]);
         int count = 0;
         for (; count < 4 && x->member[count]; count++) {
+            const uint64_t seed = strcmp(x->member[count], "softmax") ? 10 + (uint64_t)count : all_how.seed;
             how[count] = (call_case){format(spec[count], sizeof *spec, "attention/%s", x->member[count]), mix_axes,
-                                     "+table,+rows,+columns,key_lengths", HEED_F32, 1, strcmp(x->member[count], "softmax") ? 10 + (uint64_t)count : 3};
+                                     "+table,+rows,+columns,key_lengths", HEED_F32, 1, seed};
             call_make(&members[count], &how[count]);
         }
         for (int64_t h = 0; h < MIX_H; h++) {
@@ -672,7 +698,8 @@ static void test_mixtures(void **state)
             for (int64_t i = 0; i < MIX_T; i++)
                 for (int64_t j = 0; j < MIX_C; j++) {
                     double s = 0;
-                    for (int m = 0; m < count && j < MIX_T; m++) s += exp(alpha_of(x, m, h)) / sum * logit_of(&members[m], &all, h, i, j);
+                    for (int m = 0; m < count && j < MIX_T; m++)
+                        s += exp(alpha_of(x, m, h)) / sum * logit_of(&members[m], &all, h, i, j);
                     tensor_put(&table.plain[call_port(&table, "table")], (h * MIX_C + i) * MIX_C + j, s);
                 }
         }
@@ -717,7 +744,8 @@ static void test_one_hot(void **state)
             run_mix(&only[m], c, &c[1], paths[p], 2, 0, mixed);
             const heed_tensor *out = &y[call_port(&c[m], "out")];
             if (m == 0) assert_memory_equal(mixed, out->data, sizeof mixed);
-            for (int i = 0; i < MIX_T * MIX_H * MIX_E; i++) assert_true(fabs((double)mixed[i] - tensor_get(out, i)) < 2e-6);
+            for (int i = 0; i < MIX_T * MIX_H * MIX_E; i++)
+                assert_true(fabs((double)mixed[i] - tensor_get(out, i)) < 2e-6);
             outputs_free(y);
         }
     call_free(&c[0]), call_free(&c[1]);
@@ -732,15 +760,19 @@ static void test_refused_members(void **state)
         {OP("mixture") "(softmax, gau)", "b=attention/gau does not tell its scores; softmax and the synthesizers do"},
         {OP("mixture") "(softmax, norm/rms)", "b takes an op of kind attention, not norm/rms"},
         {OP("mixture") "(softmax(causal=true), softmax)", "mask keys stand there"},
-        {OP("mixture") "(softmax, " OP("mixture") "(softmax, softmax))", "b=attention/synthesizer_mixture does not tell its scores"},
+        {OP("mixture") "(softmax, " OP("mixture") "(softmax, softmax))",
+         "b=attention/synthesizer_mixture does not tell its scores"},
         {OP("mixture") "(softmax, synthesizer_random)", "the weight table is missing"},
         {OP("mixture") "(softmax, softmax, softmax, softmax, softmax)", "takes only 4 without a key"},
     };
     static const struct { const char *spec; int T, q, heads; const char *says; } calls[] = {
-        {OP("mixture") "(synthesizer_random(fixed=1, longest=8), softmax)", 9, 1, 2, "there are logits for 8 positions, and 9 are needed"},
+        {OP("mixture") "(synthesizer_random(fixed=1, longest=8), softmax)", 9, 1, 2,
+         "there are logits for 8 positions, and 9 are needed"},
         {OP("mixture") "(synthesizer_random(fixed=1, longest=8), softmax)", 8, 0, 2, "softmax needs the input q"},
-        {OP("mixture") "(synthesizer_random(fixed=1, longest=8), softmax, causal=offset:-2)", 5, 1, 2, "the mask puts a query at -2"},
-        {OP("mixture") "(synthesizer_random(fixed=1, longest=8), synthesizer_random(fixed=2, longest=9))", 8, 0, 2, NULL},
+        {OP("mixture") "(synthesizer_random(fixed=1, longest=8), softmax, causal=offset:-2)", 5, 1, 2,
+         "the mask puts a query at -2"},
+        {OP("mixture") "(synthesizer_random(fixed=1, longest=8), synthesizer_random(fixed=2, longest=9))", 8, 0, 2,
+         NULL},
     };
     (void)state;
     for (size_t w = 0; w < COUNT(wrong); w++) {

@@ -32,7 +32,8 @@ static void feed(heed_stack *s, const int32_t *tokens, int chunk, float *logits)
     if (!session) fail_msg("%s", e.text);
     for (int t = 0, n; t < TOKENS; t += n) {
         n = TOKENS - t < chunk ? TOKENS - t : chunk;
-        if (heed_session_feed(session, tokens + t, n, logits + t * VOCAB, n, &e)) fail_msg("%s: %s", heed_stack_spec(s), e.text);
+        if (heed_session_feed(session, tokens + t, n, logits + t * VOCAB, n, &e))
+            fail_msg("%s: %s", heed_stack_spec(s), e.text);
     }
     heed_session_free(session);
 }
@@ -45,7 +46,8 @@ static const char *const variants[] = {
     "kv_heads=2; norm=rms; attention=synthesizer_dense(matrices=1, causal=true)",
     "kv_heads=2; norm=rms; attention=synthesizer_factorized_dense(run=8, runs=8, causal=true)",
     "kv_heads=2; norm=rms; attention=synthesizer_mixture(synthesizer_dense, softmax, causal=true)",
-    "kv_heads=2; norm=rms; attention=synthesizer_mixture(synthesizer_random, synthesizer_factorized_random(rank=3), causal=true)",
+    "kv_heads=2; norm=rms; "
+    "attention=synthesizer_mixture(synthesizer_random, synthesizer_factorized_random(rank=3), causal=true)",
     "kv_heads=1; norm=rms; attention=[synthesizer_random(causal=true), softmax(causal=true)]; position=alibi",
     "norm=rms; attention=gau(base=8, width=12, causal=true)",
     "norm=rms; attention=gau(causal=true, scale=width)",
@@ -70,7 +72,8 @@ static void test_variants(void **state)
         for (int i = 0; i < TOKENS * VOCAB; i++) assert_true(isfinite(whole[i]));
         for (int c = 0; c < 3; c++) {
             feed(s, tokens, chunks[c], parts);
-            if (memcmp(whole, parts, sizeof whole)) fail_msg("%s: in chunks of %d it has other logits", spec, chunks[c]);
+            if (memcmp(whole, parts, sizeof whole))
+                fail_msg("%s: in chunks of %d it has other logits", spec, chunks[c]);
         }
         tokens[TOKENS - 1]++; /* causal: the last token changes the last logits alone */
         feed(s, tokens, TOKENS, parts);
@@ -86,10 +89,13 @@ static void test_variants(void **state)
 static void test_refused(void **state)
 {
     static const struct { const char *spec, *says; } wrong[] = {
-        {"norm=rms; attention=synthesizer_random(causal=true); position=rope", "acts on queries and keys, and attention/synthesizer_random takes none"},
+        {"norm=rms; attention=synthesizer_random(causal=true); position=rope",
+         "acts on queries and keys, and attention/synthesizer_random takes none"},
         {"norm=rms; attention=gau(causal=true); position=alibi", "attention/gau has no setting for a position op"},
-        {"norm=rms; attention=synthesizer_factorized_random(causal=true)", "the size of J is not known, which its weight rows (H C J) has"},
-        {"norm=rms; attention=synthesizer_mixture(softmax, gau, causal=true)", "b=attention/gau does not tell its scores"},
+        {"norm=rms; attention=synthesizer_factorized_random(causal=true)",
+         "the size of J is not known, which its weight rows (H C J) has"},
+        {"norm=rms; attention=synthesizer_mixture(softmax, gau, causal=true)",
+         "b=attention/gau does not tell its scores"},
     };
     (void)state;
     for (size_t w = 0; w < sizeof wrong / sizeof *wrong; w++) {

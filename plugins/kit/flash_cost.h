@@ -72,7 +72,8 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     }
     pairs *= (double)times, cells *= (double)times;
     const double width = (double)((f->k ? f->D : 0) + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
-    const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0, k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
+    const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0;
+    const double k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
     const double values = (double)(f->G / f->share);
     c->flops = 2 * pairs * width;
     c->bytes = moved * (q + (double)f->E * 4) + (f->k_by_position ? longest : keys) * (double)f->G * k +

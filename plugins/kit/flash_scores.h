@@ -68,8 +68,8 @@ static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, floa
 }
 
 /* Keys [from, to) of a block and rows [row, row + rows), as score ops get them. */
-KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_rows *r, const KIT(flash_keys) *x, float *P, int ks,
-                                           int rs, int from, int to, int row, int rows)
+KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_rows *r, const KIT(flash_keys) *x, float *P,
+                                           int ks, int rs, int from, int to, int row, int rows)
 {
     const int64_t key_row = rs == 1 ? x->ldk : 1, key_step = rs == 1 ? 1 : KIT_FLASH_KEYS;
     return (heed_score_tile){.size = sizeof(heed_score_tile), .flags = f->group == 1 ? HEED_TILE_CONSECUTIVE : 0,
@@ -83,8 +83,9 @@ KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_r
 }
 
 /* Their scores, by f->fill. */
-static __attribute__((unused)) void KIT(flash_fill)(const kit_flash *f, const kit_flash_rows *r, const KIT(flash_keys) *x, float *P, int ks, int rs,
-                            int from, int to, int row, int rows)
+static __attribute__((unused)) void KIT(flash_fill)(const kit_flash *f, const kit_flash_rows *r,
+                                                    const KIT(flash_keys) *x, float *P, int ks, int rs, int from, int to,
+                                                    int row, int rows)
 {
     const heed_score_tile tile = KIT(flash_tile)(f, r, x, P, ks, rs, from, to, row, rows);
     f->fill->tile(f->fill_instance, &tile);

@@ -349,7 +349,8 @@ static void OF(synthesizer)(const oracle_call *c, OF(logit) *logit)
         const int64_t at = oracle_position(c, valid, t);
         int64_t low = 1;
         while (2 * low <= H) low *= 2;
-        const double slope = exp2(h < low ? -8.0 * (double)(h + 1) / (double)low : -4.0 * (double)(2 * (h - low) + 1) / (double)low);
+        const double slope = exp2(h < low ? -8.0 * (double)(h + 1) / (double)low
+                                          : -4.0 * (double)(2 * (h - low) + 1) / (double)low);
         REAL max = -INFINITY, sum = 0, *y = out + row * E;
         for (int64_t j = 0; j < T; j++) {
             const int live = OF(live)(c, documents, NULL, b, t, at, valid, j);
@@ -424,7 +425,8 @@ static void OF(synthesizer_factorized_dense)(const oracle_call *c) { OF(synthesi
 static REAL OF(silu)(REAL x) { return x / (1 + MATH(exp)(-x)); }
 static void OF(gau)(const oracle_call *c)
 {
-    const REAL *base = OF(get)(c, "q"), *v = OF(get)(c, "v"), *gate = OF(get)(c, "gate"), *lengths = OF(get)(c, "key_lengths");
+    const REAL *base = OF(get)(c, "q"), *v = OF(get)(c, "v"), *gate = OF(get)(c, "gate");
+    const REAL *lengths = OF(get)(c, "key_lengths");
     const REAL *documents = OF(get)(c, "documents"), *qg = OF(get)(c, "q_gain"), *qo = OF(get)(c, "q_offset");
     const REAL *kg = OF(get)(c, "k_gain"), *ko = OF(get)(c, "k_offset");
     REAL *out = OF(get)(c, "out");
@@ -446,7 +448,8 @@ static void OF(gau)(const oracle_call *c)
             dot = dot > 0 || dot != dot ? dot : 0;
             for (int64_t e = 0; e < E; e++) y[e] += dot * dot * OF(silu)(value[e]);
         }
-        const REAL n = (REAL)oracle_param(c, "length", (double)live), factor = live > 0 ? 1 / (n * (by_width ? (REAL)D : n)) : 0;
+        const REAL n = (REAL)oracle_param(c, "length", (double)live);
+        const REAL factor = live > 0 ? 1 / (n * (by_width ? (REAL)D : n)) : 0;
         for (int64_t e = 0; e < E; e++) y[e] *= factor * OF(silu)(gate[row * E + e]);
     }
 }
@@ -465,6 +468,7 @@ static void OF(batch_norm)(const oracle_call *c)
         for (int64_t r = 0; r < n; r++) variance += (x[r * M + i] - mean) * (x[r * M + i] - mean) / (REAL)n;
         if (!of_call) mean = kept_mean ? kept_mean[i] : 0, variance = kept ? kept[i] : 1;
         for (int64_t r = 0; r < n; r++)
-            y[r * M + i] = (x[r * M + i] - mean) / MATH(sqrt)(variance + eps) * (gain ? gain[i] : 1) + (bias ? bias[i] : 0);
+            y[r * M + i] =
+                (x[r * M + i] - mean) / MATH(sqrt)(variance + eps) * (gain ? gain[i] : 1) + (bias ? bias[i] : 0);
     }
 }

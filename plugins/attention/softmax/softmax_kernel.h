@@ -11,7 +11,8 @@
 static int32_t softmax_fits(const void *instance, const heed_score_fit *x)
 {
     if (((const kit_flash_op *)instance)->sink_logits)
-        return kit_fail(x->sink, HEED_E_UNSUPPORTED, "softmax with sink_logits can not be mixed: they are no scores of a key");
+        return kit_fail(x->sink, HEED_E_UNSUPPORTED,
+                        "softmax with sink_logits can not be mixed: they are no scores of a key");
     if (x->query_width == 0 || x->key_width == 0)
         return kit_fail(x->sink, HEED_E_ARGUMENT, "softmax needs the input %s", x->query_width == 0 ? "q" : "k");
     return HEED_OK;
@@ -24,7 +25,8 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
     const kit_flash_op *self = instance;
     const double scale = self->scale != 0.0f ? (double)self->scale : 1 / sqrt((double)(t->width > 0 ? t->width : 1));
     const float cap = self->softcap * t->unit;
-    KIT(score_product)(t, (kit_product){.width = t->width, .factor = (float)(scale * (double)t->unit / (double)t->query_unit)});
+    const float factor = (float)(scale * (double)t->unit / (double)t->query_unit);
+    KIT(score_product)(t, (kit_product){.width = t->width, .factor = factor});
     const int64_t lines = t->row_stride == 1 ? t->keys : t->rows, width = t->row_stride == 1 ? t->rows : t->keys;
     for (int64_t i = 0; cap > 0 && i < lines; i++)
         for (int64_t l = 0; l < width; l += 16) {
