@@ -61,6 +61,14 @@ static call_case case_of(const struct variant *v, const char *more, uint32_t dty
     return (call_case){v->spec, axes[n], without[n], dtype, 1, seed};
 }
 
+static double param_of(const call *c, const char *key)
+{
+    for (uint32_t i = 0; i < c->oracle.params; i++)
+        if (!strcmp(c->oracle.param[i], key)) return c->oracle.value[i];
+    fail_msg("%s has no param %s", c->op->id, key);
+    return 0;
+}
+
 static void same(const call *c, const heed_tensor *a, const heed_tensor *b, const char *what)
 {
     if (!outputs_equal(c, a, b)) fail_msg("%s [%s], %s: other bits", c->how->spec, c->how->axes, what);
@@ -365,9 +373,9 @@ static void test_cost(void **state)
         const heed_tensor *lse = &out[call_port(&c, "lse")];
         for (int64_t n = 0; n < heed_tensor_elements(lse) && !spans; n++) pairs += round(exp(tensor_get(lse, n)));
         for (int64_t h = 0; h < H && spans; h++) {
-            const double limit = oracle_param(&c.oracle, "limit", 0), ramp = oracle_param(&c.oracle, "ramp", 0);
+            const double limit = param_of(&c, "limit"), ramp = param_of(&c, "ramp");
             const double z = limit * tensor_get(&c.plain[call_port(&c, "span")], h);
-            const int code = oracle_param(&c.oracle, "distance", 0) == 1, self = oracle_param(&c.oracle, "self", 0) == 1;
+            const int code = param_of(&c, "distance") == 1, self = param_of(&c, "self") == 1;
             for (int t = 0; t < L; t++)
                 for (int j = 0; j < t + self; j++) pairs += 2 * (t - j <= limit && t - j - code < ramp + z);
         }
