@@ -84,12 +84,20 @@ static void add_choices(words *w, const heed_param *p)
         add(w, "%s=%.*s", p->key, (int)strcspn(word, "|"), word);
 }
 
+static int has_required(const entry *e)
+{
+    for (uint32_t i = 0; i < e->op.params.count; i++)
+        if (entry_param(e, i)->flags & HEED_PARAM_REQUIRED) return 1;
+    return 0;
+}
+
 /* Ops that the param may take, by kind; an op refuses what does not suit it when it is opened. */
 static void add_ops(words *w, const heed_param *p, const registry *r)
 {
     const size_t kind = strlen(p->choices);
     for (uint32_t i = 0; i < r->count; i++)
-        if (!strncmp(r->entries[i]->op.id, p->choices, kind) && r->entries[i]->op.id[kind] == '/')
+        if (!strncmp(r->entries[i]->op.id, p->choices, kind) && r->entries[i]->op.id[kind] == '/' &&
+            !has_required(r->entries[i]))
             add(w, "%s=%s", p->key, r->entries[i]->op.id + kind + 1);
 }
 
@@ -115,6 +123,26 @@ static void add_masks(words *w, const entry *e, int text)
     }
 }
 
+/* Whether an op has to be told nothing: no param, no weight. */
+static int is_simple(const entry *e)
+{
+    for (uint32_t i = 0; i < e->op.ports.count; i++)
+        if (entry_port(e, i)->role == HEED_WEIGHT && !(entry_port(e, i)->flags & HEED_PORT_OPTIONAL)) return 0;
+    return !has_required(e);
+}
+
+/* Such an op that makes scores, for a param that can not be left out. */
+static void add_simple(words *w, const heed_param *p, const registry *r)
+{
+    const size_t kind = strlen(p->choices);
+    for (uint32_t i = 0; i < r->count; i++) {
+        const entry *e = r->entries[i];
+        if (strncmp(e->op.id, p->choices, kind) || e->op.id[kind] != '/' || !is_simple(e)) continue;
+        const heed_path *path = entry_path(e, 0);
+        if (path->get_extension && path->get_extension(HEED_SCORE_ID)) add(w, "%s=%s", p->key, e->op.id + kind + 1);
+    }
+}
+
 /* What an op can not be without. */
 static void required(const entry *e, const registry *r, char *text, size_t n)
 {
@@ -126,20 +154,20 @@ static void required(const entry *e, const registry *r, char *text, size_t n)
         if (p->axis) add(&w, "%s=@%c", p->key, (char)p->axis);
         else if (p->type == HEED_PARAM_BOOL) add(&w, "%s=true", p->key);
         else if (p->type == HEED_PARAM_CHOICE) add_choices(&w, p);
-        else if (p->type == HEED_PARAM_OP) add_ops(&w, p, r);
+        else if (p->type == HEED_PARAM_OP) add_simple(&w, p, r), add_ops(&w, p, r);
         else add(&w, "%s=%.9g", p->key, ordinary(p));
         if (w.n) snprintf(text + strlen(text), n - strlen(text), "%s%s", *text ? "," : "", w.text[0]);
     }
 }
 
-/* An attention that takes this op as a param: a score op is called through it. */
+/* An attention that takes this op as a param, and has to be told nothing else: a score op is called through it. */
 static const entry *around(const registry *r, const entry *e, const heed_param **param)
 {
     const size_t kind = strcspn(e->op.id, "/");
     for (uint32_t i = 0; i < r->count; i++)
         for (uint32_t p = 0; p < r->entries[i]->op.params.count && entry_path(r->entries[i], 0)->forward; p++) {
             *param = entry_param(r->entries[i], p);
-            if ((*param)->type == HEED_PARAM_OP && strlen((*param)->choices) == kind &&
+            if ((*param)->type == HEED_PARAM_OP && is_simple(r->entries[i]) && strlen((*param)->choices) == kind &&
                 !strncmp((*param)->choices, e->op.id, kind))
                 return r->entries[i];
         }
@@ -209,6 +237,10 @@ static void choose_sizes(const entry *e, uint32_t n, int together, uint64_t *see
     size['G'] = few[pick(seed, COUNT(few))];
     size['H'] = strchr(all, 'G') ? size['G'] * groups[pick(seed, COUNT(groups))] : few[pick(seed, COUNT(few))];
     if (together) size['S'] = size['T'];
+    for (uint32_t i = 0; i < e->op.params.count; i++) { /* a size that a param is given, within its range */
+        const heed_param *p = entry_param(e, i);
+        if (p->axis && size[p->axis] < p->min) size[p->axis] = (int64_t)p->min;
+    }
     for (uint32_t i = 0; i < e->op.ports.count; i++) /* an index into an empty vocabulary there is not */
         if (strchr(all, 'V') && size['V'] == 0) size['V'] = 1;
     while (volume(size, all) > most) {

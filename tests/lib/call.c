@@ -133,7 +133,8 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
     for (int64_t i = 0; i < n; i++) {
         if (t->dtype == HEED_I64 || t->dtype == HEED_I32) {
             uint64_t r = harness_random(seed);
-            int64_t limit = strcmp(name, "key_lengths") == 0 ? axis['S' - 'A'] + 1
+            const int64_t keys = axis['S' - 'A'] < 0 ? axis['T' - 'A'] : axis['S' - 'A']; /* of itself */
+            int64_t limit = strcmp(name, "key_lengths") == 0 ? keys + 1
                             : strcmp(name, "positions") == 0 ? 5000
                                                              : axis['V' - 'A'];
             last = strstr(name, "documents") ? document(c, i, last, r, *name == 'q')
@@ -182,6 +183,9 @@ static void parse_axes(call *c, int64_t *leading, int *n_leading)
     }
 }
 
+/* The size of an axis that only a weight of an op inside has. */
+#define INNER_SIZE 33
+
 /* The weights of the op that is a param, under the names that the engine has for them: "position.table". */
 static void add_inner(call *c, const char *key, const entry *e)
 {
@@ -193,6 +197,24 @@ static void add_inner(call *c, const char *key, const entry *e)
         c->inner[n] = port;
         c->port[c->ports++] = c->inner_name[n];
     }
+}
+
+/* Sizes that params fix, defaults among them, those of ops inside too. */
+static void fix_axes(call *c, const resolved *r)
+{
+    for (uint32_t i = 0; i < r->entry->op.params.count; i++) {
+        const heed_param *p = entry_param(r->entry, i);
+        if (r->child[i]) fix_axes(c, r->child[i]);
+        if (p->axis && (r->value[i].given || !(p->flags & HEED_PARAM_AUTO))) c->oracle.axis[p->axis - 'A'] = r->value[i].i;
+    }
+}
+
+/* An oracle is told the id of the op inside and no more: what its settings and weights do, it can not know. */
+static int has_settings(const entry *e)
+{
+    for (uint32_t i = 0; i < e->op.ports.count; i++)
+        if (entry_port(e, i)->role == HEED_WEIGHT) return 1;
+    return e->op.params.count > 0;
 }
 
 /* The op, params and mask as the engine resolved them are what the oracle is told; its formulas are its own. */
@@ -214,10 +236,12 @@ static void describe(call *c, const char *spec)
                                                                               : (double)r->value[i].i;
         if (!r->child[i]) continue;
         c->oracle.position = r->child[i]->entry->op.id;
+        c->untold |= has_settings(r->child[i]->entry);
         add_inner(c, p->key, r->child[i]->entry);
     }
     c->oracle.ports = c->ports;
     c->mask = r->mask;
+    fix_axes(c, r);
     resolve_free(r);
     spec_free(s);
 }
@@ -229,8 +253,8 @@ void call_make(call *c, const call_case *how)
                                    .value = c->value, .mask = &c->mask};
     int64_t leading[HEED_MAX_RANK];
     int n_leading;
-    describe(c, how->spec);
     parse_axes(c, leading, &n_leading);
+    describe(c, how->spec);
     uint64_t seed = how->seed + 1;
     for (uint32_t i = 0; i < c->ports; i++) {
         const heed_port *port = port_of(c, i);
@@ -243,6 +267,7 @@ void call_make(call *c, const call_case *how)
         }
         for (; *a; a++)
             if (*a != ' ') {
+                if (c->oracle.axis[*a - 'A'] < 0 && i >= c->op->ports.count) c->oracle.axis[*a - 'A'] = INNER_SIZE;
                 if (c->oracle.axis[*a - 'A'] < 0)
                     harness_fail("%s: [%s] does not say axis %c", how->spec, how->axes, *a);
                 dim[rank++] = c->oracle.axis[*a - 'A'];
@@ -311,6 +336,7 @@ void call_free(call *c)
 
 const heed_oracle *call_oracle(const call *c)
 {
+    if (c->untold) return NULL;
     for (uint32_t i = 0; harness_oracles && i < harness_oracles->count; i++) {
         const char *at = (const char *)harness_oracles->data + (size_t)i * harness_oracles->stride;
         const heed_oracle *o = (const heed_oracle *)(const void *)at;

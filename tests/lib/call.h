@@ -62,6 +62,7 @@ typedef struct call {
     const char *key[ORACLE_PARAMS];
     double value[ORACLE_PARAMS];
     heed_mask mask;
+    int untold;                      /* the oracle does not know all that the result follows from */
 } call;
 
 void call_make(call *c, const call_case *how);
