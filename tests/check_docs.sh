@@ -36,7 +36,7 @@ commands() {
     esac
 }
 
-for page in README.md docs/benchmark.md docs/check.md docs/heed.1 models/README.md abi/ABI.md; do
+for page in README.md docs/benchmark.md docs/variants.md docs/check.md docs/heed.1 models/README.md abi/ABI.md; do
     commands "$SRC/$page" >"$folder/commands"
     [ -s "$folder/commands" ] || [ "${page%README.md}" = models/ ] || [ "$page" = abi/ABI.md ] || { bad=1; echo "not ok - $page has commands"; }
     while IFS= read -r line; do
