@@ -26,6 +26,7 @@ static void test_shapes(void **state)
         {"attention/shaw", "B=2,T=60,S=60,H=2,G=1,D=16,E=16,R=9", WITH ",+documents"},
         {"attention/shaw(causal=true)", "B=1,T=77,S=77,H=2,G=1,D=16,E=16,R=9", WITH ",+bias,+sink_logits"},
         {"attention/shaw(causal=true)", "B=1,T=300,S=300,H=1,G=1,D=64,E=64,R=33", WITH},
+        {"attention/shaw(causal=true, position=alibi)", "B=1,T=53,S=53,H=3,G=1,D=16,E=16,R=9", WITH},
         {"attention/shaw(causal=offset:-9)", "B=1,T=40,S=120,H=1,G=1,D=31,E=47,R=21", WITH},
     };
     static const uint32_t dtypes[] = {HEED_F32, HEED_F32, HEED_F16, HEED_BF16};
@@ -66,6 +67,23 @@ static void test_zero_tables(void **state)
         call_case how = {pairs[i].spec, "B=2,T=150,S=150,H=4,G=2,D=40,E=24,R=33", WITH, HEED_F32, 1, 5};
         call_case other = {pairs[i].softmax, "B=2,T=150,S=150,H=4,G=2,D=40,E=24", "key_lengths", HEED_F32, 1, 6};
         variant_equals(&how, "relative_keys,relative_values", &other);
+    }
+}
+
+/* What the table of values has at a distance concerns the rows that see a key there: by many rows, by few, by clipping. */
+static void test_nan(void **state)
+{
+    static const struct { const char *spec, *axes; int64_t first, step; } cases[] = {
+        {"attention/shaw(causal=true)", "B=1,T=60,S=60,H=2,G=1,D=8,E=6,R=17", 0, 1000},
+        {"attention/shaw(causal=true)", "B=1,T=9,S=9,H=1,G=1,D=8,E=6,R=17", 12, 1000},
+        {"attention/shaw(causal=true)", "B=1,T=60,S=60,H=2,G=1,D=8,E=6,R=101", 2, 12},
+        {"attention/shaw(window=9:4)", "B=1,T=60,S=60,H=2,G=1,D=8,E=6,R=33", 5, 1000},
+        {"attention/shaw(window=9:4)", "B=1,T=60,S=60,H=2,G=1,D=8,E=6,R=9", 50, 1000},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        call_case how = {cases[i].spec, cases[i].axes, WITH, HEED_F32, 1, i};
+        variant_nan(&how, "relative_values", cases[i].first, cases[i].step);
     }
 }
 
@@ -119,7 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),      cmocka_unit_test(test_phases), cmocka_unit_test(test_causality),
         cmocka_unit_test(test_zero_tables), cmocka_unit_test(test_golden), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_network),     cmocka_unit_test(test_nan),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

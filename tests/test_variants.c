@@ -388,6 +388,59 @@ static void test_cost(void **state)
     }
 }
 
+/* Of documents that do not rise, too: the pairs that are of a pattern and of one document. */
+static void test_cost_of_documents(void **state)
+{
+    enum { L = 50, D = 6, E = 10, H = 2 };
+    (void)state;
+    call_case how = {"attention/sparse(stride=4)", "B=1,T=50,S=50,H=2,G=2,D=6,E=10", "key_lengths,+documents", HEED_F32, 1, 0};
+    static const char *const names[] = {"q", "k", "v", "documents"};
+    call c;
+    heed_binding in[4];
+    heed_cost cost = {.size = sizeof cost};
+    heed_error e;
+    call_make(&c, &how);
+    for (int64_t j = 0; j < L; j++) tensor_put(&c.plain[call_port(&c, "documents")], j, (double)(j % 3));
+    heed_instance *i = call_open(&c, NULL, 1);
+    for (int n = 0; n < 4; n++) in[n] = (heed_binding){names[n], &c.plain[call_port(&c, names[n])]};
+    if (heed_estimate(i, in, 4, &cost, &e)) fail_msg("%s: %s", how.spec, e.text);
+    double pairs = 0;
+    for (int t = 0; t < L; t++)
+        for (int j = 0; j <= t; j++) pairs += H * (j % 3 == t % 3 && (t - j <= 4 || (t - j) % 4 == 0));
+    if (cost.flops != 2 * pairs * (D + E)) fail_msg("%s: %.0f flops, but %.0f", how.spec, cost.flops, 2 * pairs * (D + E));
+    heed_instance_close(i);
+    call_free(&c);
+}
+
+/* A bias that is NaN where the variant masks the key does nothing; elsewhere it makes its row NaN. */
+static void test_bias_behind_a_mask(void **state)
+{
+    static const char *const specs[] = {"attention/sparse(stride=4)", "attention/window(left=4)",
+                                        "attention/adaptive_span(limit=9)"};
+    (void)state;
+    for (size_t n = 0; n < COUNT(specs); n++) {
+        call_case how = {specs[n], "B=1,T=40,S=40,H=2,G=1,D=6,E=10", "key_lengths,+bias", HEED_F32, 1, n};
+        const char *paths[8];
+        heed_tensor out[ORACLE_PORTS];
+        call c;
+        call_make(&c, &how);
+        set_weight(&c, "bias", 0);
+        heed_tensor *bias = &c.plain[call_port(&c, "bias")];
+        tensor_put(bias, 38 * 40 + 37, NAN); /* query 38 of head 0 sees key 37 */
+        for (int64_t t = 20; t < 32; t++) tensor_put(bias, t * 40 + t - 11, NAN), tensor_put(bias, t * 40 + t + 1, NAN);
+        call_update(&c);
+        const int count = harness_paths(c.op->id, paths);
+        for (int p = 0; p < count; p++) {
+            call_run(&c, paths[p], 1, PLAIN, out);
+            const heed_tensor *y = &out[call_port(&c, "out")];
+            if (!(call_judge(&c, out) <= 1)) fail_msg("%s on %s: a NaN of a bias reaches others", specs[n], paths[p]);
+            if (!isnan(tensor_get(y, 38 * 2 * 10)) || isnan(tensor_get(y, 25 * 2 * 10))) fail_msg("%s on %s", specs[n], paths[p]);
+            outputs_free(out);
+        }
+        call_free(&c);
+    }
+}
+
 /* ---- what a variant is equal to ---- */
 
 static const struct equal {
@@ -740,6 +793,7 @@ int main(void)
         cmocka_unit_test(test_causality), cmocka_unit_test(test_golden),     cmocka_unit_test(test_equals),
         cmocka_unit_test(test_rolling),  cmocka_unit_test(test_bad),         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_cost),     cmocka_unit_test(test_sparse_lists), cmocka_unit_test(test_rolling_span),
+        cmocka_unit_test(test_cost_of_documents), cmocka_unit_test(test_bias_behind_a_mask),
         cmocka_unit_test(test_t5_buckets), cmocka_unit_test(test_t5_is_a_bias),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);

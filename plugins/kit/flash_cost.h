@@ -9,13 +9,16 @@
 /* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
 static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t h, int64_t at, const kit_flash_live *x)
 {
-    int64_t n = FLASH_COUNT(f, h, at, x), id = 0;
+    int64_t n = 0, id = 0;
     (void)h;
-    if (!f->documents || kit_flash_sorted(f, b)) return n;
-    const int any = kit_flash_asked(f, b, t, at, &id);
-    for (int64_t k = 0; k < f->S; k++)
-        if ((k >= x->first && k < x->last) || (k >= x->sink_first && k < x->sink_last))
-            n -= !any || kit_flash_document(f->documents, b, k) != id;
+    if (!f->documents || kit_flash_sorted(f, b)) return FLASH_COUNT(f, h, at, x);
+    if (!kit_flash_asked(f, b, t, at, &id)) return 0;
+    for (int64_t k = 0; k < f->S; k++) {
+        const kit_flash_live key = {k, k + 1, 0, 0};
+        if (((k >= x->first && k < x->last) || (k >= x->sink_first && k < x->sink_last)) &&
+            kit_flash_document(f->documents, b, k) == id)
+            n += FLASH_COUNT(f, h, at, &key);
+    }
     return n;
 }
 

@@ -51,7 +51,8 @@ static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *
             if (rs == 1) v_transpose(x);
             for (int l = 0; l < (rs == 1 ? n : r->rows - i < 16 ? r->rows - i : 16); l++) {
                 float *p = rs == 1 ? P + (k + l) * ks + i : P + (i + l) * rs + k;
-                v_store(p, v_select(KIT(flash_hole)(x[l]), x[l], v_add(v_load(p), x[l]))); /* whatever the key is */
+                const vf s = v_load(p); /* a hole stays one, whatever the key or the bias is */
+                v_store(p, v_select(KIT(flash_hole)(x[l]), x[l], v_select(KIT(flash_hole)(s), s, v_add(s, x[l]))));
             }
         }
 }

@@ -38,6 +38,30 @@ void variant_sweep(const call_case *how)
     call_free(&c);
 }
 
+void variant_nan(const call_case *how, const char *port, int64_t first, int64_t step)
+{
+    const char *paths[8];
+    heed_tensor out[ORACLE_PORTS];
+    call c;
+    call_make(&c, how);
+    heed_tensor *t = &c.plain[call_port(&c, port)];
+    const heed_tensor *y = &out[call_port(&c, "out")];
+    for (int64_t i = first; i < heed_tensor_elements(t); i += step) tensor_put(t, i, NAN);
+    call_update(&c);
+    const int n = harness_paths(c.op->id, paths);
+    for (int p = 0; p < n; p++) {
+        int64_t reached = 0;
+        call_run(&c, paths[p], 1, PLAIN, out);
+        if (!(call_judge(&c, out) <= 1))
+            fail_msg("%s [%s] on %s: a NaN in %s reaches other outputs than in the formula", how->spec, how->axes, paths[p],
+                     port);
+        for (int64_t i = 0; i < heed_tensor_elements(y); i++) reached += isnan(tensor_get(y, i)) != 0;
+        if (reached == heed_tensor_elements(y)) fail_msg("%s [%s]: NaNs in %s reach all outputs", how->spec, how->axes, port);
+        outputs_free(out);
+    }
+    call_free(&c);
+}
+
 /* Tokens [0, T) on fresh sequences, `chunk` at a time. */
 static void run_chunks(const call *c, const char *isa, uint32_t threads, int64_t chunk, heed_tensor out[ORACLE_PORTS])
 {

@@ -87,9 +87,9 @@ static void OF(relative)(const oracle_call *c, const OF(relatives) *r)
             REAL dot = 0;
             for (int64_t d = 0; d < D; d++)
                 dot += (q[n * D + d] + (r->u ? r->u[h * D + d] : 0)) * key[d] + (q[n * D + d] + (r->w ? r->w[h * D + d] : 0)) * a[d];
-            s[j] = dot * scale;
+            s[j] = OF(attention_score)(c, h, at, j, dot * scale);
             REAL more = bias ? bias[((b * H + h) * T + t) * S + j] : 0;
-            s[j] = more == -INFINITY ? -INFINITY : s[j] + more;
+            s[j] = more == -INFINITY || s[j] == -INFINITY ? -INFINITY : s[j] + more;
             if (s[j] > max || s[j] != s[j]) max = s[j];
         }
         for (int64_t e = 0; e < E; e++) y[e] = 0;

@@ -62,7 +62,7 @@ ORACLE_UNUSED static void OF(attention_by)(const heed_oracle_call *c, OF(scorer)
                     s[j] = OF(attention_score)(c, h, at, j, dot * scale);
                     if (score) s[j] = score(c, h, at, j, s[j]);
                     if (row_score) s[j] = row_score(c, b, t, h, at, j, s[j]);
-                    if (bias) {
+                    if (bias && s[j] != -INFINITY) { /* what is not seen stays so, whatever the bias */
                         REAL more = bias[((b * H + h) * T + t) * S + j];
                         s[j] = more == -INFINITY ? -INFINITY : s[j] + more; /* -inf masks, whatever the score */
                     }

@@ -8,8 +8,9 @@
  *     a tile ends      O[e][row] += sum over c of W[c][row] aV[c][e]      as if W were weights of one more block
  *
  * The past (c = 0) and the future (c = 2k) are summed by cells of 16 keys, each by halves; a key that is not of them
- * adds 0 there, so that a row's sums do not depend on its neighbours. A tile's own floats are the position of each row
- * after that of the first, C, and W.
+ * adds 0 there, so that a row's sums do not depend on its neighbours. W is -1, as a masked weight is, where a row sees no
+ * key: what aV has there does not reach it. A tile's own floats are the position of each row after that of the first, C,
+ * and W.
  */
 #include <heed/kit.h>
 
@@ -54,7 +55,7 @@ static void KIT(shaw_begin)(const kit_flash *f, kit_flash_rows *r)
     float max[KIT_FLASH_ROWS] = {0};
     for (int i = 0; i < KIT_FLASH_ROWS; i++) r->own[i] = i < r->rows ? (float)(r->position[i] - r->position[0]) : 0.0f;
     KIT(flash_score)(f, r, &all, &x, r->own + KIT_FLASH_ROWS, max);
-    memset(r->own + KIT_FLASH_ROWS * (1 + rows), 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * s->rows));
+    for (int64_t i = 0; i < KIT_FLASH_ROWS * s->rows; i++) r->own[KIT_FLASH_ROWS * (1 + rows) + i] = -1.0f;
 }
 
 /* j - i of 16 rows and a key, or of a row and 16 keys from it on; exact where it is near. */
@@ -97,34 +98,53 @@ static void KIT(shaw_scores)(const kit_flash *f, const kit_flash_rows *r, float 
     }
 }
 
+/* `more` onto a sum of weights that nothing may have been added to yet. */
+KIT_INLINE void KIT(shaw_add)(float *w, float more) { *w = (*w < 0 ? 0 : *w) + more; }
+
+/* The weights w of 16 pairs of one end of the table, -1 for others, are returned as what they add; *seen is 1 where one is. */
+KIT_INLINE vf KIT(shaw_seen)(vf w, vf *seen)
+{
+    *seen = v_select(v_lt(w, v_set(0.0f)), *seen, v_set(1.0f));
+    return v_max(v_set(0.0f), w); /* a NaN stays */
+}
+
+/* 16 weights, summed by halves, onto the sums of 16 rows that have some. */
+KIT_INLINE void KIT(shaw_add_each)(float *w, vf *x, vf seen)
+{
+    for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) x[i] = v_add(x[i], x[i + half]);
+    const vf before = v_load(w);
+    v_store(w, v_select(v_lt(v_set(0.0f), seen), v_add(v_max(v_set(0.0f), before), x[0]), before));
+}
+
 static void KIT(shaw_weights)(const kit_flash *f, kit_flash_rows *r, const float *P, int ks, int rs, int64_t start)
 {
     const shaw *s = f->variant;
     float *W = r->own + KIT_FLASH_ROWS * (1 + kit_lanes(s->rows)), *last = W + (s->rows - 1) * KIT_FLASH_ROWS;
-    const vf low = v_set(-(float)s->clip), high = v_set((float)s->clip), none = v_set(0.0f);
+    const vf low = v_set(-(float)s->clip), high = v_set((float)s->clip), none = v_set(-1.0f);
     if (!s->values) return;
     for (int64_t c = 0; c < s->rows; c++)
-        for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16)
-            v_store(W + c * KIT_FLASH_ROWS + i, v_mul(v_load(r->alpha + i), v_load(W + c * KIT_FLASH_ROWS + i)));
+        for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
+            const vf w = v_load(W + c * KIT_FLASH_ROWS + i);
+            v_store(W + c * KIT_FLASH_ROWS + i, v_select(v_lt(w, v_set(0.0f)), w, v_mul(v_load(r->alpha + i), w)));
+        }
     for (int g = 0; g < r->groups; g++)
         for (int k = r->span[g].begin, row = KIT_FLASH_CELL * g; k < r->span[g].end; k += KIT_FLASH_CELL) {
-            vf past[KIT_FLASH_CELL], future[KIT_FLASH_CELL];
+            vf past[KIT_FLASH_CELL], future[KIT_FLASH_CELL], seen_past = v_set(0.0f), seen_future = v_set(0.0f);
             for (int l = 0; l < KIT_FLASH_CELL; l++) {
                 const int at_row = row + (rs == 1 ? 0 : l), key = k + (rs == 1 ? l : 0);
                 if (at_row >= r->rows) break;
-                const vf w = v_max(none, v_load(P + key * ks + at_row * rs));
+                if (rs != 1) seen_past = seen_future = v_set(0.0f);
+                const vf w = v_load(P + key * ks + at_row * rs);
                 const vf at = KIT(shaw_relative)(r, at_row, start + key, rs);
-                past[l] = v_select(v_ge(low, at), w, none), future[l] = v_select(v_ge(at, high), w, none);
-                if (rs != 1) W[at_row] += v_sum(past[l]), last[at_row] += v_sum(future[l]);
+                past[l] = KIT(shaw_seen)(v_select(v_ge(low, at), w, none), &seen_past);
+                future[l] = KIT(shaw_seen)(v_select(v_ge(at, high), w, none), &seen_future);
+                if (rs != 1 && v_sum(seen_past) > 0) KIT(shaw_add)(W + at_row, v_sum(past[l]));
+                if (rs != 1 && v_sum(seen_future) > 0) KIT(shaw_add)(last + at_row, v_sum(future[l]));
             }
             if (rs != 1) continue;
-            for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
-                for (int i = 0; i < half; i++) {
-                    past[i] = v_add(past[i], past[i + half]);
-                    future[i] = v_add(future[i], future[i + half]);
-                }
-            v_store(W + row, v_add(v_load(W + row), past[0]));
-            v_store(last + row, v_add(v_load(last + row), future[0]));
+            KIT(shaw_add_each)(W + row, past, seen_past);
+            KIT(shaw_add_each)(last + row, future, seen_future);
         }
     for (int i = 0; i < r->rows; i++) {
         int64_t from, to;
@@ -133,7 +153,7 @@ static void KIT(shaw_weights)(const kit_flash *f, kit_flash_rows *r, const float
             const float w = P[(j - start) * ks + i * rs];
             const int k = (int)(j - start), g = i / KIT_FLASH_CELL;
             if (k >= r->span[g].begin && k < r->span[g].end && !(w < 0))
-                W[(j - r->position[i] + s->clip) * KIT_FLASH_ROWS + i] += w;
+                KIT(shaw_add)(W + (j - r->position[i] + s->clip) * KIT_FLASH_ROWS + i, w);
         }
     }
 }
@@ -143,7 +163,8 @@ static void KIT(shaw_end)(const kit_flash *f, kit_flash_rows *r)
     const shaw *s = f->variant;
     const float *W = r->own + KIT_FLASH_ROWS * (1 + kit_lanes(s->rows));
     const KIT(flash_keys) x = {.V = s->values, .ldv = s->ldv};
-    const KIT(flash_runs) all = {.at[0] = {.to = (int)s->rows, .last = r->groups * KIT_FLASH_CELL / VR_LANES}, .n = 1};
+    const KIT(flash_runs) all = {.at[0] = {.to = (int)s->rows, .last = r->groups * KIT_FLASH_CELL / VR_LANES,
+                                         .masked = 1}, .n = 1};
     if (!s->values) return;
     memcpy(r->alpha, kit_flash_ones, sizeof r->alpha);
     if (!r->few) KIT(flash_value)(f, r, &all, &x, W);
@@ -152,7 +173,8 @@ static void KIT(shaw_end)(const kit_flash *f, kit_flash_rows *r)
             float *o = r->O + i * kit_lanes(f->E) + e;
             vf y = v_load(o);
             for (int64_t c = 0; c < s->rows; c++)
-                y = v_fma(v_set(W[c * KIT_FLASH_ROWS + i]), v_load(s->values + c * s->ldv + e), y);
+                if (!(W[c * KIT_FLASH_ROWS + i] < 0))
+                    y = v_fma(v_set(W[c * KIT_FLASH_ROWS + i]), v_load(s->values + c * s->ldv + e), y);
             v_store(o, y);
         }
 }
