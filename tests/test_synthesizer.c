@@ -61,8 +61,8 @@ static call_case case_of(const struct member *m, char (*text)[300], const char *
     if (m->gated) G = H;
     if (m->gated && strstr(settings, "position")) settings = "(causal=true, scale=width)";
     format(text[0], sizeof *text, "%s%s", m->id, settings);
-    format(text[1], sizeof *text, "B=%d,T=%d,S=%d,H=%d,G=%d,D=%d,E=%d,C=%d,W=%d,J=7,A=%d,U=%d", B, T, T, H, G, D, E,
-           longest, all_heads ? 1 : H, run, (longest + run - 1) / run);
+    format(text[1], sizeof *text, "B=%d,T=%d,H=%d,G=%d,D=%d,E=%d,C=%d,W=%d,J=7,A=%d,U=%d", B, T, H, G, D, E, longest,
+           all_heads ? 1 : H, run, (longest + run - 1) / run);
     format(text[2], sizeof *text, "%s,%s", m->with, without);
     return (call_case){text[0], text[1], text[2], dtype, size, seed};
 }
@@ -505,10 +505,15 @@ static void test_fixed(void **state)
         {OP("factorized_random") "(fixed=7, rank=3, longest=50)",
          OP("factorized_random") "(fixed=8, rank=3, longest=50)"},
     };
+    static const call_case drawn[] = { /* by the formula, too */
+        {OP("random") "(fixed=7, causal=true)", "B=2,T=37,H=4,G=2,E=5,C=40", "key_lengths", HEED_F32, 1, 1},
+        {OP("factorized_random") "(fixed=7)", "B=2,T=37,H=4,G=2,E=5,C=40,J=3", "+documents", HEED_F32, 1, 2},
+    };
     enum { T = 50 };
     float v[T * 10], first[T * 20], other[T * 20];
     uint64_t seed = 3;
     (void)state;
+    for (size_t k = 0; k < COUNT(drawn); k++) check(&drawn[k]);
     for (int i = 0; i < T * 10; i++) v[i] = harness_normal(&seed);
     for (size_t k = 0; k < COUNT(specs); k++) {
         char id[60] = "";
@@ -578,6 +583,30 @@ static void test_refused_calls(void **state)
             outputs_free(out);
             call_free(&c);
         }
+}
+
+/* Weights without a matrix, for calls with heads. */
+static void test_no_matrices(void **state)
+{
+    static const call_case how[] = {
+        {OP("dense"), "B=1,T=5,H=2,G=2,D=8,E=4,C=5,W=0", "+offset", HEED_F32, 1, 1},
+        {OP("factorized_dense"), "B=1,T=5,H=2,G=2,D=8,E=4,W=0,A=3,U=2", "", HEED_F32, 1, 1},
+    };
+    (void)state;
+    for (size_t w = 0; w < COUNT(how); w++) {
+        call c;
+        heed_error e = {0};
+        heed_tensor all[ORACLE_PORTS], out[ORACLE_PORTS];
+        call_make(&c, &how[w]);
+        heed_instance *i = call_open(&c, NULL, 1);
+        outputs_make(&c, out);
+        for (uint32_t p = 0; p < c.op->ports.count; p++) all[p] = out[p].data ? out[p] : c.plain[p];
+        assert_int_not_equal(call_with(&c, i, all, NULL, &e), HEED_OK);
+        refused(&e, "there are logits for 0 heads, and q has 2");
+        heed_instance_close(i);
+        outputs_free(out);
+        call_free(&c);
+    }
 }
 
 /* ---- mixtures ---- */
@@ -839,6 +868,7 @@ int main(void)
         cmocka_unit_test(test_golden_unit), cmocka_unit_test(test_unit_length),
         cmocka_unit_test(test_products), cmocka_unit_test(test_dense_is_softmax),
         cmocka_unit_test(test_mixtures), cmocka_unit_test(test_one_hot), cmocka_unit_test(test_refused_members),
+        cmocka_unit_test(test_no_matrices),
         cmocka_unit_test(test_refused_calls), cmocka_unit_test(test_refused_specs),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);

@@ -41,7 +41,7 @@ enum { SYNTHESIZER_POSITION, SYNTHESIZER_OWN };
 typedef struct synthesizer {
     const heed_score *position; /* or NULL */
     const void *position_instance;
-    int64_t longest, heads, width; /* positions, heads (0: any), width of queries (0: none) that there are logits for */
+    int64_t longest, heads, width; /* positions, heads (-1: any), width of queries (-1: none) that there are logits for */
     int by_position; /* rows of logits belong to positions too, not to queries alone */
 } synthesizer;
 
@@ -85,10 +85,10 @@ SYNTHESIZER_FN int32_t synthesizer_fits(const void *instance, const heed_score_f
     if (x->first < 0 && s->by_position)
         return kit_fail(x->sink, HEED_E_ARGUMENT,
                         "there are logits from position 0 on, and the mask puts a query at %lld", (long long)x->first);
-    if (x->heads >= 0 && s->heads && s->heads != x->heads)
+    if (x->heads >= 0 && s->heads >= 0 && s->heads != x->heads)
         return kit_fail(x->sink, HEED_E_SHAPE, "there are logits for %lld heads, and %lld are needed",
                         (long long)s->heads, (long long)x->heads);
-    if (x->query_width >= 0 && s->width && s->width != x->query_width)
+    if (x->query_width >= 0 && s->width >= 0 && s->width != x->query_width)
         return kit_fail(x->sink, HEED_E_SHAPE, "there are logits for queries %lld wide, and q is %lld%s",
                         (long long)s->width, (long long)x->query_width, x->query_width ? "" : ": it is missing");
     return HEED_OK;
@@ -112,7 +112,7 @@ KIT_INLINE void synthesizer_position(const synthesizer *s, const heed_score_tile
 SYNTHESIZER_FN int32_t synthesizer_setup(kit_flash *f, const synthesizer *s)
 {
     int32_t failed = kit_flash_setup(f);
-    if (!failed && s->heads && s->heads != f->H)
+    if (!failed && s->heads >= 0 && s->heads != f->H)
         failed = kit_fail(f->call->sink, HEED_E_SHAPE,
                           "there are logits for %lld heads, and q has %lld; those of 1 would be for all",
                           (long long)s->heads, (long long)f->H);

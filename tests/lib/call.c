@@ -124,7 +124,7 @@ static void repeat(const call *c, heed_tensor *t, const heed_port *port)
 
 static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
 {
-    const int64_t *axis = c->oracle.axis;
+    const int64_t *axis = c->oracle.axis, keys = axis['S' - 'A'] < 0 ? axis['T' - 'A'] : axis['S' - 'A'];
     int64_t n = heed_tensor_elements(t), last = 0;
     const char *name = port->name;
     int fraction = port->role == HEED_INPUT &&
@@ -133,7 +133,6 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
     for (int64_t i = 0; i < n; i++) {
         if (t->dtype == HEED_I64 || t->dtype == HEED_I32) {
             uint64_t r = harness_random(seed);
-            const int64_t keys = axis['S' - 'A'] < 0 ? axis['T' - 'A'] : axis['S' - 'A']; /* of itself */
             int64_t limit = strcmp(name, "key_lengths") == 0 ? keys + 1
                             : strcmp(name, "positions") == 0 ? 5000
                                                              : axis['V' - 'A'];

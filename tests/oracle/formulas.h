@@ -370,23 +370,38 @@ static void OF(synthesizer)(const oracle_call *c, OF(logit) *logit)
     free(s);
 }
 
+/* Number i of a weight that fixed=N draws: splitmix64 (doi 10.1145/2660193.2660195) from `seed` on, its upper 24 bits
+ * uniform of variance 1 / width, as float32. */
+static REAL OF(drawn)(uint64_t seed, int64_t i, int64_t width)
+{
+    uint64_t z = seed + ((uint64_t)i + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (REAL)(float)(sqrt(3 / (double)width) * ((double)((z ^ z >> 31) >> 40) * 0x1p-23 - 1));
+}
+static uint64_t OF(seed)(const oracle_call *c) { return (uint64_t)oracle_param(c, "fixed", 0); }
+
 /* Section 3.2: R_ij of head h, a table */
 static REAL OF(random_logit)(const oracle_call *c, int64_t b, int64_t t, int64_t at, int64_t h, int64_t j)
 {
-    const int64_t C = AXIS('C');
+    const int64_t C = AXIS('C'), i = (h * C + at) * C + j;
+    const REAL *table = OF(get)(c, "table");
     (void)b, (void)t;
-    return OF(get)(c, "table")[(h * C + at) * C + j];
+    return table ? table[i] : OF(drawn)(OF(seed)(c), i, C);
 }
 static void OF(synthesizer_random)(const oracle_call *c) { OF(synthesizer)(c, OF(random_logit)); }
 
 /* Section 3.2.1: R = rows columns^T */
 static REAL OF(factorized_random_logit)(const oracle_call *c, int64_t b, int64_t t, int64_t at, int64_t h, int64_t j)
 {
-    const int64_t C = AXIS('C'), R = AXIS('J');
-    const REAL *rows = OF(get)(c, "rows") + (h * C + at) * R, *columns = OF(get)(c, "columns") + (h * C + j) * R;
+    const int64_t C = AXIS('C'), R = AXIS('J'), row = (h * C + at) * R, column = (h * C + j) * R;
+    const REAL *rows = OF(get)(c, "rows"), *columns = OF(get)(c, "columns");
+    const uint64_t seed = OF(seed)(c);
     REAL sum = 0;
     (void)b, (void)t;
-    for (int64_t r = 0; r < R; r++) sum += rows[r] * columns[r];
+    for (int64_t r = 0; r < R; r++)
+        sum += (rows ? rows[row + r] : OF(drawn)(seed, row + r, R)) *
+               (columns ? columns[column + r] : OF(drawn)(~seed, column + r, R));
     return sum;
 }
 static void OF(synthesizer_factorized_random)(const oracle_call *c) { OF(synthesizer)(c, OF(factorized_random_logit)); }

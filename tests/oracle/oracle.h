@@ -73,11 +73,14 @@ ORACLE_UNUSED static double oracle_param(const heed_oracle_call *c, const char *
     return otherwise;
 }
 
+/* Keys that the call brings: axis S, or T of an op for which queries and keys are one axis. */
+ORACLE_UNUSED static int64_t oracle_keys(const heed_oracle_call *c) { return AXIS('S') < 0 ? AXIS('T') : AXIS('S'); }
+
 /* The position of query t in a sequence with `valid` keys: abi/mask.h. */
 ORACLE_UNUSED static int64_t oracle_position(const heed_oracle_call *c, int64_t valid, int64_t t)
 {
     const int64_t T = AXIS('T');
-    return c->past                                   ? c->past + AXIS('S') - T + t
+    return c->past                                   ? c->past + oracle_keys(c) - T + t
            : c->mask->align == HEED_ALIGN_BOTTOM_RIGHT ? valid - T + t
            : c->mask->align == HEED_ALIGN_OFFSET       ? t + c->mask->offset
                                                        : t;
@@ -116,7 +119,7 @@ ORACLE_UNUSED static int OF(live)(const heed_oracle_call *c, const REAL *documen
                                   int64_t t, int64_t at, int64_t valid, int64_t j)
 {
     const heed_mask *m = c->mask;
-    const int64_t S = AXIS('S'), T = AXIS('T');
+    const int64_t S = oracle_keys(c), T = AXIS('T');
     if (j >= valid) return 0;
     if (m->kinds & HEED_MASK_CAUSAL && j > at && !(m->kinds & HEED_MASK_PREFIX && j < m->prefix)) return 0;
     if (m->kinds & HEED_MASK_WINDOW && (j < at - m->left || j > at + m->right) &&

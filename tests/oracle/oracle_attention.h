@@ -41,7 +41,7 @@ ORACLE_UNUSED static void OF(attention_by)(const heed_oracle_call *c, OF(scorer)
     const REAL *documents = OF(get)(c, "documents"), *asked = OF(get)(c, "query_documents");
     const REAL *bias = OF(get)(c, "bias"), *sink = OF(get)(c, "sink_logits");
     REAL *out = OF(get)(c, "out"), *lse = OF(get)(c, "lse");
-    int64_t B = AXIS('B'), T = AXIS('T'), S = AXIS('S'), H = AXIS('H'), D = AXIS('D'), E = AXIS('E');
+    int64_t B = AXIS('B'), T = AXIS('T'), S = oracle_keys(c), H = AXIS('H'), D = AXIS('D'), E = AXIS('E');
     int64_t G = AXIS('G') < 0 ? H : AXIS('G'), all = c->past + S;
     REAL scale = (REAL)oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1)));
     REAL *s = malloc(sizeof *s * (size_t)(all + 1));

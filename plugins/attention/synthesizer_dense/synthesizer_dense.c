@@ -33,7 +33,7 @@ static int32_t init(void *memory, const heed_open *open)
 {
     dense *self = memory;
     const heed_tensor *w = open->weight[MATRIX];
-    self->common = synthesizer_init(open, w->dim[1], w->dim[0] == 1 ? 0 : w->dim[0], w->dim[2], 0);
+    self->common = synthesizer_init(open, w->dim[1], w->dim[0] == 1 ? -1 : w->dim[0], w->dim[2], 0);
     self->rows = synthesizer_rows(w);
     self->offset = open->weight[OFFSET];
     return HEED_OK;

@@ -39,7 +39,7 @@ static int32_t init(void *memory, const heed_open *open)
     const heed_tensor *factor[] = {open->weight[INNER], open->weight[OUTER]};
     self->A = factor[0]->dim[1], self->U = factor[1]->dim[1];
     self->D = factor[0]->dim[2], self->heads = factor[0]->dim[0];
-    self->common = synthesizer_init(open, self->A * self->U, self->heads == 1 ? 0 : self->heads, self->D, 0);
+    self->common = synthesizer_init(open, self->A * self->U, self->heads == 1 ? -1 : self->heads, self->D, 0);
     self->inner = synthesizer_rows(factor[0]), self->outer = synthesizer_rows(factor[1]);
     for (int64_t h = 0; h < self->heads; h++)
         for (int w = 0; w < 2; w++)

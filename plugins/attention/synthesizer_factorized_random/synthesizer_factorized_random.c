@@ -42,7 +42,7 @@ static int32_t init(void *memory, const heed_open *open)
     const heed_tensor rows = synthesizer_weight(open->weight[ROWS], self->drawn, open, longest, rank, seed);
     float *behind = self->drawn + (open->weight[ROWS] ? 0 : kit_lanes(rows.dim[0] * longest * rank));
     const heed_tensor columns = synthesizer_weight(open->weight[COLUMNS], behind, open, longest, rank, ~seed);
-    self->common = synthesizer_init(open, longest, rows.dim[0], 0, 1);
+    self->common = synthesizer_init(open, longest, rows.dim[0], -1, 1);
     self->rows = synthesizer_rows(&rows), self->columns = synthesizer_rows(&columns);
     return HEED_OK;
 }

@@ -35,7 +35,7 @@ static int32_t init(void *memory, const heed_open *open)
     const int64_t longest = HEED_AXIS(open->axis, 'C');
     self->table = synthesizer_weight(open->weight[TABLE], self->drawn, open, longest, longest,
                                      (uint64_t)open->value[FIXED].i);
-    self->common = synthesizer_init(open, longest, self->table.dim[0], 0, 1);
+    self->common = synthesizer_init(open, longest, self->table.dim[0], -1, 1);
     return HEED_OK;
 }
 
