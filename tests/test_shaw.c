@@ -70,7 +70,7 @@ static void test_zero_tables(void **state)
     }
 }
 
-/* What the table of values has at a distance concerns the rows that see a key there: by many rows, by few, by clipping. */
+/* What the table of values has at a distance concerns the rows that see a key there: many rows, few, clipped ones. */
 static void test_nan(void **state)
 {
     static const struct { const char *spec, *axes; int64_t first, step; } cases[] = {

@@ -393,7 +393,8 @@ static void test_cost_of_documents(void **state)
 {
     enum { L = 50, D = 6, E = 10, H = 2 };
     (void)state;
-    call_case how = {"attention/sparse(stride=4)", "B=1,T=50,S=50,H=2,G=2,D=6,E=10", "key_lengths,+documents", HEED_F32, 1, 0};
+    call_case how = {"attention/sparse(stride=4)", "B=1,T=50,S=50,H=2,G=2,D=6,E=10", "key_lengths,+documents",
+                     HEED_F32, 1, 0};
     static const char *const names[] = {"q", "k", "v", "documents"};
     call c;
     heed_binding in[4];
@@ -407,7 +408,8 @@ static void test_cost_of_documents(void **state)
     double pairs = 0;
     for (int t = 0; t < L; t++)
         for (int j = 0; j <= t; j++) pairs += H * (j % 3 == t % 3 && (t - j <= 4 || (t - j) % 4 == 0));
-    if (cost.flops != 2 * pairs * (D + E)) fail_msg("%s: %.0f flops, but %.0f", how.spec, cost.flops, 2 * pairs * (D + E));
+    if (cost.flops != 2 * pairs * (D + E))
+        fail_msg("%s: %.0f flops, but %.0f", how.spec, cost.flops, 2 * pairs * (D + E));
     heed_instance_close(i);
     call_free(&c);
 }
@@ -434,7 +436,7 @@ static void test_bias_behind_a_mask(void **state)
             call_run(&c, paths[p], 1, PLAIN, out);
             const heed_tensor *y = &out[call_port(&c, "out")];
             if (!(call_judge(&c, out) <= 1)) fail_msg("%s on %s: a NaN of a bias reaches others", specs[n], paths[p]);
-            if (!isnan(tensor_get(y, 38 * 2 * 10)) || isnan(tensor_get(y, 25 * 2 * 10))) fail_msg("%s on %s", specs[n], paths[p]);
+            if (!isnan(tensor_get(y, 38 * 2 * 10))) fail_msg("%s on %s: a NaN of a bias is lost", specs[n], paths[p]);
             outputs_free(out);
         }
         call_free(&c);

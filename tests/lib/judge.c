@@ -30,10 +30,10 @@ int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b)
 }
 
 /* The largest error of the naive loop, per port. The luck of a few outputs is no yardstick (the naive loop is exact for
- * some): a call with fewer than 256 outputs is drawn again, with other numbers, until there are as many. */
+ * some): a call with fewer than 4096 outputs is drawn again, with other numbers, until there are as many. */
 static void naive_errors(const call *c, const heed_oracle *o, double error[ORACLE_PORTS])
 {
-    enum { ENOUGH = 256, DRAWS = 64 };
+    enum { ENOUGH = 4096, DRAWS = 64 };
     int64_t outputs = 0;
     for (int draw = 0; draw < DRAWS && outputs < ENOUGH; draw++) {
         call again;

@@ -53,10 +53,11 @@ void variant_nan(const call_case *how, const char *port, int64_t first, int64_t 
         int64_t reached = 0;
         call_run(&c, paths[p], 1, PLAIN, out);
         if (!(call_judge(&c, out) <= 1))
-            fail_msg("%s [%s] on %s: a NaN in %s reaches other outputs than in the formula", how->spec, how->axes, paths[p],
-                     port);
+            fail_msg("%s [%s] on %s: a NaN in %s reaches other outputs than in the formula", how->spec, how->axes,
+                     paths[p], port);
         for (int64_t i = 0; i < heed_tensor_elements(y); i++) reached += isnan(tensor_get(y, i)) != 0;
-        if (reached == heed_tensor_elements(y)) fail_msg("%s [%s]: NaNs in %s reach all outputs", how->spec, how->axes, port);
+        if (reached == heed_tensor_elements(y))
+            fail_msg("%s [%s]: NaNs in %s reach all outputs", how->spec, how->axes, port);
         outputs_free(out);
     }
     call_free(&c);

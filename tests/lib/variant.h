@@ -11,7 +11,7 @@
 /* Oracle bound on the first path; the same bits on all, at 1, 2, 3 and 7 threads, and in each layout. */
 void variant_sweep(const call_case *how);
 
-/* A NaN in every `step`th element of a port, from `first` on, reaches on all paths what it reaches in the oracle: not all. */
+/* NaNs in every `step`th element of a port, from `first` on, reach what they reach in the oracle, which is not all. */
 void variant_nan(const call_case *how, const char *port, int64_t first, int64_t step);
 
 /* A causal call, T = S, with sequences: in chunks of each size, on all paths, the bits of the call without any. */

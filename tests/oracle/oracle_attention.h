@@ -57,9 +57,9 @@ ORACLE_UNUSED static void OF(attention_by)(const heed_oracle_call *c, OF(scorer)
                                                   : k + ((b * S + j - c->past) * G + g) * D;
                     s[j] = -INFINITY;
                     if (!OF(live)(c, documents, asked, b, t, at, valid, j)) continue;
-                    REAL dot = 0;
-                    for (int64_t d = 0; d < D; d++) dot += q[((b * T + t) * H + h) * D + d] * key[d];
-                    s[j] = OF(attention_score)(c, h, at, j, dot * scale);
+                    REAL dot = 0; /* of the scaled query: products of bfloat16 would be exact in float32 */
+                    for (int64_t d = 0; d < D; d++) dot += scale * q[((b * T + t) * H + h) * D + d] * key[d];
+                    s[j] = OF(attention_score)(c, h, at, j, dot);
                     if (score) s[j] = score(c, h, at, j, s[j]);
                     if (row_score) s[j] = row_score(c, b, t, h, at, j, s[j]);
                     if (bias && s[j] != -INFINITY) { /* what is not seen stays so, whatever the bias */

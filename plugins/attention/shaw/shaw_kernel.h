@@ -8,9 +8,9 @@
  *     a tile ends      O[e][row] += sum over c of W[c][row] aV[c][e]      as if W were weights of one more block
  *
  * The past (c = 0) and the future (c = 2k) are summed by cells of 16 keys, each by halves; a key that is not of them
- * adds 0 there, so that a row's sums do not depend on its neighbours. W is -1, as a masked weight is, where a row sees no
- * key: what aV has there does not reach it. A tile's own floats are the position of each row after that of the first, C,
- * and W.
+ * adds 0 there, so that a row's sums do not depend on its neighbours. W is -1, as a masked weight is, where a row sees
+ * no key: what aV has there does not reach it. A tile's own floats are the position of each row after that of the
+ * first, C, and W.
  */
 #include <heed/kit.h>
 
@@ -101,7 +101,7 @@ static void KIT(shaw_scores)(const kit_flash *f, const kit_flash_rows *r, float 
 /* `more` onto a sum of weights that nothing may have been added to yet. */
 KIT_INLINE void KIT(shaw_add)(float *w, float more) { *w = (*w < 0 ? 0 : *w) + more; }
 
-/* The weights w of 16 pairs of one end of the table, -1 for others, are returned as what they add; *seen is 1 where one is. */
+/* What weights w of 16 pairs add to one end of the table, -1 for pairs that are not of it; *seen is 1 where one is. */
 KIT_INLINE vf KIT(shaw_seen)(vf w, vf *seen)
 {
     *seen = v_select(v_lt(w, v_set(0.0f)), *seen, v_set(1.0f));
