@@ -202,14 +202,24 @@ static void bracket(const registry *r, const entry *e, const char *inner, int ki
 
 /* ---- axes ---- */
 
-/* The letters of all ports, in order of appearance; 'x' for "...". */
+/* Whether the default of a param says how large an axis is. */
+static int is_fixed(const entry *e, char letter)
+{
+    for (uint32_t i = 0; i < e->op.params.count; i++) {
+        const heed_param *p = entry_param(e, i);
+        if (p->axis == (uint32_t)letter && !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED))) return 1;
+    }
+    return 0;
+}
+
+/* The letters of all ports, in order of appearance; 'x' for "...". Without those that a param fixes. */
 static void letters(const entry *e, char *to)
 {
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const char *axes = entry_port(e, i)->axes;
         for (; *axes; axes++) {
             char letter = *axes == '.' ? 'x' : *axes;
-            if (letter != ' ' && !strchr(to, letter)) to[strlen(to)] = letter;
+            if (letter != ' ' && !strchr(to, letter) && !is_fixed(e, letter)) to[strlen(to)] = letter;
         }
     }
 }

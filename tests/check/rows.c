@@ -262,7 +262,7 @@ int has_mask(const subject *s)
 void check_masked(subject *s)
 {
     const int lse = port_named(s, "lse"), out = port_named(s, "out"), sink = port_named(s, "sink_logits");
-    const int64_t S = s->c.oracle.axis['S' - 'A'];
+    const int64_t S = oracle_keys(&s->c.oracle);
     for (int port = 0; port < 2; port++) {
         const int p = port ? lse : out;
         if (p < 0 || (port && sink >= 0)) continue; /* a sink is one more key, in the sum alone */

@@ -198,13 +198,14 @@ static void add_inner(call *c, const char *key, const entry *e)
     }
 }
 
-/* Sizes that params fix, defaults among them, those of ops inside too. */
+/* Sizes that the case leaves open and params fix, defaults among them, those of ops inside too. */
 static void fix_axes(call *c, const resolved *r)
 {
     for (uint32_t i = 0; i < r->entry->op.params.count; i++) {
         const heed_param *p = entry_param(r->entry, i);
         if (r->child[i]) fix_axes(c, r->child[i]);
-        if (p->axis && (r->value[i].given || !(p->flags & HEED_PARAM_AUTO))) c->oracle.axis[p->axis - 'A'] = r->value[i].i;
+        if (p->axis && c->oracle.axis[p->axis - 'A'] < 0 && (r->value[i].given || !(p->flags & HEED_PARAM_AUTO)))
+            c->oracle.axis[p->axis - 'A'] = r->value[i].i;
     }
 }
 
