@@ -4,7 +4,7 @@
 # check_machines.sh: this machine, real or emulated, gives the bits that bench/machines records of others: every op, on
 # every path, on the small shapes of heed bench --suite --tiny. On x86-64 also under qemu, without AVX and with AVX2.
 #
-#     HEED=PATH tests/check_machines.sh      TESTEXEC is an emulator, if heed needs one
+#     HEED=COMMAND tests/check_machines.sh      TESTEXEC is the emulator that it goes through, if any
 
 heed=${HEED-./heed}
 case $heed in /*) ;; *) heed=$PWD/$heed ;; esac
@@ -16,7 +16,7 @@ cd "$work" || exit 1
 unset HEED_ISA
 bad=0
 
-run() { ${TESTEXEC-} "$heed" "$@"; }
+run() { "$heed" "$@"; }
 # report NAME: what has just been tested, by $?; what was said is in out and err.
 report() {
     if [ $? = 0 ]; then echo "ok - $1"; else
