@@ -11,39 +11,9 @@
 #include "lib/harness.h"
 
 static const int hurt[] = {0, 1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 257};
-static const uint32_t thread_counts[] = {1, 2, 3, 7};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static int calls;
-
-/* One case: oracle bound on the scalar path, equal bits everywhere else. */
-static void check(const call_case *how)
-{
-    call c;
-    call_make(&c, how);
-    const char *paths[8];
-    int n = harness_paths(c.op->id, paths);
-    heed_tensor first[ORACLE_PORTS], other[ORACLE_PORTS];
-    call_run(&c, paths[0], 1, PLAIN, first);
-    double ratio = call_judge(&c, first);
-    if (!(ratio <= 1))
-        fail_msg("%s [%s] dtype %u: error is %.3g of its bound", how->spec, how->axes, how->dtype, ratio);
-    for (int p = 0; p < n; p++)
-        for (size_t t = 0; t < COUNT(thread_counts); t++)
-            for (int layout = 0; layout < LAYOUTS; layout++) {
-                if (layout != PLAIN && t != (size_t)(p + layout) % COUNT(thread_counts))
-                    continue; /* each layout at one count */
-                if (p == 0 && t == 0 && layout == PLAIN) continue;
-                call_run(&c, paths[p], thread_counts[t], layout, other);
-                if (!outputs_equal(&c, first, other))
-                    fail_msg("%s [%s]: %s, %u threads, layout %d: other bits than %s", how->spec, how->axes, paths[p],
-                             thread_counts[t], layout, paths[0]);
-                outputs_free(other);
-                calls++;
-            }
-    outputs_free(first);
-    call_free(&c);
-}
 
 static void check_axes(const char *spec, const char *without, uint32_t dtype, float size, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
@@ -56,7 +26,7 @@ static void check_axes(const char *spec, const char *without, uint32_t dtype, fl
     va_end(list);
     call_case how = {spec,  axes, without,
                      dtype, size, (uint64_t)strlen(axes) * 7919 + (uint64_t)axes[strlen(axes) - 1]};
-    check(&how);
+    calls += harness_sweep(&how);
 }
 
 static const uint32_t float_dtypes[] = {HEED_F32, HEED_F16, HEED_BF16};

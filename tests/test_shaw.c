@@ -34,7 +34,7 @@ static void test_shapes(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         call_case how = {cases[i].spec, cases[i].axes, cases[i].without, dtypes[i % COUNT(dtypes)],
                          i % 5 == 4 ? 3 : 1, i};
-        variant_sweep(&how);
+        harness_sweep(&how);
     }
 }
 

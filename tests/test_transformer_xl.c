@@ -39,7 +39,7 @@ static void test_shapes(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         call_case how = {cases[i].spec, cases[i].axes, cases[i].without, dtypes[i % COUNT(dtypes)], 1, i};
-        variant_sweep(&how);
+        harness_sweep(&how);
     }
 }
 
@@ -51,7 +51,7 @@ static void test_rows(void **state)
         char axes[80];
         snprintf(axes, sizeof axes, "B=1,T=%d,S=%d,H=1,G=1,D=24,E=24,M=24", t, t + 130);
         call_case how = {XL "(causal=bottom_right, memory=120)", axes, "key_lengths", HEED_F32, 1, (uint64_t)t};
-        variant_sweep(&how);
+        harness_sweep(&how);
     }
 }
 

@@ -12,7 +12,6 @@
 #include "lib/harness.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-static const uint32_t thread_counts[] = {1, 2, 3, 7};
 
 /* A variant, the axes of its own weights, and whether a query sees no later key. */
 static const struct variant {
@@ -76,30 +75,6 @@ static void same(const call *c, const heed_tensor *a, const heed_tensor *b, cons
 
 /* ---- against the formula, and all paths, threads and layouts against each other ---- */
 
-static void check(const call_case *how)
-{
-    call c;
-    const char *paths[8];
-    heed_tensor first[ORACLE_PORTS], other[ORACLE_PORTS];
-    call_make(&c, how);
-    const int n = harness_paths(c.op->id, paths);
-    call_run(&c, paths[0], 1, PLAIN, first);
-    const double ratio = call_judge(&c, first);
-    if (!(ratio <= 1)) fail_msg("%s [%s]: error is %.3g of its bound", how->spec, how->axes, ratio);
-    for (int p = 0; p < n; p++)
-        for (size_t t = 0; t < COUNT(thread_counts); t++)
-            for (int layout = 0; layout < LAYOUTS; layout++) {
-                char what[80];
-                if (layout != PLAIN && t != (size_t)(p + layout) % COUNT(thread_counts)) continue;
-                call_run(&c, paths[p], thread_counts[t], layout, other);
-                snprintf(what, sizeof what, "%s, %u threads, layout %d", paths[p], thread_counts[t], layout);
-                same(&c, first, other, what);
-                outputs_free(other);
-            }
-    outputs_free(first);
-    call_free(&c);
-}
-
 static void test_formulas(void **state)
 {
     static const struct { int B, T, S, H, G, D, E; } shapes[] = {
@@ -115,7 +90,7 @@ static void test_formulas(void **state)
             call_case how = case_of(&variants[v], (v + s) % 2 ? "key_lengths" : "lse", dtype, 100 * v + s,
                                     "B=%d,T=%d,S=%d,H=%d,G=%d,D=%d,E=%d", shapes[s].B, shapes[s].T, shapes[s].S,
                                     shapes[s].H, shapes[s].G, shapes[s].D, shapes[s].E);
-            check(&how);
+            harness_sweep(&how);
         }
 }
 

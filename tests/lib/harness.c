@@ -14,3 +14,34 @@ void harness_fail(const char *format, ...)
     fail_msg("%s", text);
     abort(); /* fail_msg does not return, but does not say so */
 }
+
+int harness_sweep(const call_case *how)
+{
+    static const uint32_t threads[] = {1, 2, 3, 7};
+    enum { COUNTS = sizeof threads / sizeof *threads };
+    const char *paths[8];
+    heed_tensor first[ORACLE_PORTS], other[ORACLE_PORTS];
+    call c;
+    int runs = 0;
+    call_make(&c, how);
+    const int n = harness_paths(c.op->id, paths);
+    call_run(&c, paths[0], 1, PLAIN, first);
+    const double ratio = call_judge(&c, first);
+    if (!(ratio <= 1))
+        fail_msg("%s [%s] dtype %u: error is %.3g of its bound", how->spec, how->axes, how->dtype, ratio);
+    for (int p = 0; p < n; p++)
+        for (int t = 0; t < COUNTS; t++)
+            for (int layout = 0; layout < LAYOUTS; layout++) {
+                if (layout != PLAIN && t != (p + layout) % COUNTS) continue; /* each layout at one count */
+                if (p == 0 && t == 0 && layout == PLAIN) continue;
+                call_run(&c, paths[p], threads[t], layout, other);
+                if (!outputs_equal(&c, first, other))
+                    fail_msg("%s [%s]: %s, %u threads, layout %d: other bits than %s", how->spec, how->axes, paths[p],
+                             threads[t], layout, paths[0]);
+                outputs_free(other);
+                runs++;
+            }
+    outputs_free(first);
+    call_free(&c);
+    return runs;
+}

@@ -15,4 +15,8 @@
 
 #include "call.h"
 
+/* One case: the oracle's bound on the first path; its bits on every path, at 1, 2, 3 and 7 threads, and in each layout
+ * at one of these counts. How many runs were compared with the first. */
+int harness_sweep(const call_case *how);
+
 #endif

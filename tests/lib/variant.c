@@ -13,31 +13,6 @@ enum { BATCH_MAX = 4 };
 
 static int64_t axis(const call *c, char letter) { return c->oracle.axis[letter - 'A']; }
 
-void variant_sweep(const call_case *how)
-{
-    static const uint32_t threads[] = {1, 2, 3, 7};
-    const char *paths[8];
-    heed_tensor first[ORACLE_PORTS], other[ORACLE_PORTS];
-    call c;
-    call_make(&c, how);
-    const int n = harness_paths(c.op->id, paths);
-    call_run(&c, paths[0], 1, PLAIN, first);
-    const double ratio = call_judge(&c, first);
-    if (!(ratio <= 1))
-        fail_msg("%s [%s] dtype %u: error is %.3g of its bound", how->spec, how->axes, how->dtype, ratio);
-    for (int p = 0; p < n; p++)
-        for (size_t t = 0; t < COUNT(threads); t++) {
-            const int layout = (p + (int)t) % LAYOUTS;
-            call_run(&c, paths[p], threads[t], layout, other);
-            if (!outputs_equal(&c, first, other))
-                fail_msg("%s [%s]: %s, %u threads, layout %d: other bits than %s", how->spec, how->axes, paths[p],
-                         threads[t], layout, paths[0]);
-            outputs_free(other);
-        }
-    outputs_free(first);
-    call_free(&c);
-}
-
 void variant_nan(const call_case *how, const char *port, int64_t first, int64_t step)
 {
     const char *paths[8];

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * variant.h: what every attention variant is asked: its oracle, equal bits on all paths, threads and layouts and in
- * whole calls, chunks and decode, nothing from the future, golden values, and a sentence for what is wrong.
+ * variant.h: what every attention variant is asked besides harness_sweep: equal bits in whole calls, chunks and decode,
+ * nothing from the future, NaNs that stay where they are seen, golden values, and a sentence for what is wrong.
  */
 #ifndef HEED_VARIANT_H
 #define HEED_VARIANT_H
 
 #include "harness.h"
-
-/* Oracle bound on the first path; the same bits on all, at 1, 2, 3 and 7 threads, and in each layout. */
-void variant_sweep(const call_case *how);
 
 /* NaNs in every `step`th element of a port, from `first` on, reach what they reach in the oracle, which is not all. */
 void variant_nan(const call_case *how, const char *port, int64_t first, int64_t step);
