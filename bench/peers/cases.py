@@ -14,7 +14,7 @@ class Case:
     dtype: str = "f32"
     causal: bool = False
     window: int = 0  # keys that a query sees, itself among them; 0 = all
-    documents: int = 0  # of one length
+    documents: int = 0  # of one length, or where that does not come out, of two lengths
     layout: str = ""  # more words of --shape
 
     @property
@@ -79,6 +79,12 @@ def document_of(token, case):
     return token * case.documents // case.size("S")
 
 
+def bounds(case):
+    """Where each document begins and ends."""
+    starts = np.flatnonzero(np.diff(document_of(np.arange(case.size("S")), case), prepend=-1))
+    return list(zip(starts, [*starts[1:], case.size("S")]))
+
+
 # ---- numbers ----
 
 
@@ -126,7 +132,7 @@ def cases():
     yield attention("groups", causal=True, T=2048, H=8, G=2, D=64)
     for T, window in ((2048, 256), (4096, 256), (4096, 1024)):
         yield attention("window", causal=True, window=window, T=T, H=8, D=64)
-    for T, documents in ((2048, 8), (4096, 4), (4096, 32)):
+    for T, documents in ((2048, 8), (4096, 4), (4096, 32), (2048, 13), (4096, 61)):  # the last two are no batch
         yield attention("documents", causal=True, documents=documents, T=T, H=8, D=64)
     for D in (40, 72, 80, 96, 112):
         yield attention("widths", T=1024, H=8, D=D)

@@ -4,6 +4,8 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from cases import bounds
+
 name, version = "onnxruntime", ort.__version__
 MICROSOFT = "com.microsoft"
 TYPES = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16}
@@ -77,12 +79,22 @@ def attention(case):
             {**qkv, "past_key": past, "past_value": past, "seqlens_k": np.full(B, S - 1, np.int32),
              "total": np.array([S], np.int32)}, shape, outputs=("out", "present_key", "present_value"), num_heads=H,
             kv_num_heads=G, local_window_size=case.window or -1))
-    if case.documents:  # equal ones are a batch
+    if case.documents:
+        yield "MultiHeadAttention, each document", lambda: each_document(case, qkv)
+    if case.documents and T % case.documents == 0:  # equal ones are a batch
         n = T // case.documents
         batch = {p: a.reshape(case.documents, n, -1) for p, a in qkv.items()}
         yield "MultiHeadAttention, documents as a batch", lambda: read(form(
             case, "MultiHeadAttention", MICROSOFT, batch, (case.documents, n, H * D), num_heads=H,
             unidirectional=int(case.causal)))
+
+
+def each_document(case, qkv):
+    H, D = case.size("H"), case.size("D")
+    parts = [form(case, "MultiHeadAttention", MICROSOFT, {p: a[:, first:last].copy() for p, a in qkv.items()},
+                  (1, last - first, H * D), num_heads=H, unidirectional=int(case.causal)) for first, last in bounds(case)]
+    return (lambda: [run() for run, read in parts],
+            lambda: np.concatenate([read() for run, read in parts], 1).reshape(1, case.size("T"), H, D))
 
 
 def rope(case):

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cases import bounds
+
 name, version = "pytorch", torch.__version__
 compiled = None  # flex_attention; eager, it forms all scores
 
@@ -47,10 +49,11 @@ def attention(case):
     if compiled:
         yield "flex_attention, compiled", *form(flex(case, dense), back)
     if case.documents:
-        n = case.size("T") // case.documents
-        parts = [tuple(t[:, :, i * n:(i + 1) * n] for t in (q, k, v)) for i in range(case.documents)]
+        parts = [tuple(t[:, :, a:b] for t in (q, k, v)) for a, b in bounds(case)]
         yield "sdpa, each document", *form(lambda: torch.cat(
             [F.scaled_dot_product_attention(*p, is_causal=case.causal, **groups) for p in parts], 2), back)
+    if case.documents and case.size("T") % case.documents == 0:
+        n = case.size("T") // case.documents
         batch = tuple(t.transpose(1, 2).reshape(case.documents, n, *t.shape[1:2], t.shape[3]).transpose(1, 2)
                       for t in (q, k, v))
         yield "sdpa, documents as a batch", *form(
