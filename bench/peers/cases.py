@@ -81,7 +81,7 @@ def document_of(token, case):
 
 def bounds(case):
     """Where each document begins and ends."""
-    starts = np.flatnonzero(np.diff(document_of(np.arange(case.size("S")), case), prepend=-1))
+    starts = np.flatnonzero(np.diff(document_of(np.arange(case.size("S")), case), prepend=-1)).tolist()
     return list(zip(starts, [*starts[1:], case.size("S")]))
 
 

@@ -31,7 +31,7 @@
 /* ---- hooks: a variant defines these before it includes this file ---- */
 
 /* Changes what a row sees, *x (kit_flash_live): the query t of sequence b, head h, at position `at`. What the documents
- * leave of that comes later. FLASH_PER_HEAD 1: heads that share keys may differ. */
+ * leave of that comes later, and what a pass picks of the keys. FLASH_PER_HEAD 1: heads that share keys may differ. */
 #ifndef FLASH_RANGE
 #define FLASH_RANGE(f, b, t, h, at, x) ((void)0)
 #endif
@@ -39,18 +39,9 @@
 #define FLASH_PER_HEAD 0
 #endif
 
-/* What the variant leaves of the cells of group g (16 rows) in the block from key `start` on: sets the bit of a cell in
- * span[g].dead if no pair of a row and a key is live, in span[g].mixed if some are; of the cells [begin, end) of the span.
- * In a mixed one FLASH_SCORES makes the score of each masked pair -inf. */
-#ifdef FLASH_CELL
-#define FLASH_CELLS 1
-#else
-#define FLASH_CELLS 0
-#define FLASH_CELL(f, r, g, start) ((void)0)
-#endif
-/* How many of the keys *x of a row are live: for the cost. */
-#ifndef FLASH_COUNT
-#define FLASH_COUNT(f, h, at, x) ((x)->last - (x)->first + (x)->sink_last - (x)->sink_first)
+/* Adds the pairs of sequence b and group of heads g to the cost: where a variant makes several passes, of each. */
+#ifndef FLASH_COST
+#define FLASH_COST(f, b, g, pairs, cells) kit_flash_cost_pass(f, b, g, pairs, cells)
 #endif
 
 /* Changes the scores of a block, in log2 units, after soft cap and score op and before the mask: score (key, row) is
@@ -210,15 +201,13 @@ KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT
 #include <heed/kit/flash_cost.h>
 #include <heed/kit/flash_op.h>
 #undef FLASH_RANGE
+#undef FLASH_COST
 #undef FLASH_FILLS
 #undef FLASH_FILL
 #undef FLASH_SQUARED_RELU
 #undef FLASH_FACTORS
 #undef FLASH_OUTPUT
 #undef FLASH_PER_HEAD
-#undef FLASH_CELL
-#undef FLASH_CELLS
-#undef FLASH_COUNT
 #undef FLASH_SCORES
 #undef FLASH_CHANGES
 #undef FLASH_BEGIN

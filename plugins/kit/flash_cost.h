@@ -7,18 +7,14 @@
 #define HEED_KIT_FLASH_COST_ONCE
 
 /* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
-static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t h, int64_t at, const kit_flash_live *x)
+static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at, const kit_flash_live *x)
 {
     int64_t n = 0, id = 0;
-    (void)h;
-    if (!f->documents || kit_flash_sorted(f, b)) return FLASH_COUNT(f, h, at, x);
+    if (!f->documents || kit_flash_sorted(f, b)) return x->last - x->first + x->sink_last - x->sink_first;
     if (!kit_flash_asked(f, b, t, at, &id)) return 0;
-    for (int64_t k = 0; k < f->S; k++) {
-        const kit_flash_live key = {k, k + 1, 0, 0};
-        if (((k >= x->first && k < x->last) || (k >= x->sink_first && k < x->sink_last)) &&
-            kit_flash_document(f->documents, b, k) == id)
-            n += FLASH_COUNT(f, h, at, &key);
-    }
+    for (int64_t k = x->sink_first < x->sink_last ? x->sink_first : x->first; k < x->last;
+         k = k + 1 == x->sink_last ? x->first : k + 1)
+        n += kit_flash_document(f->documents, b, kit_flash_place(&f->pick, k)) == id;
     return n;
 }
 
@@ -33,22 +29,26 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
 {
     const int64_t origin = kit_flash_origin(f, b);
     kit_flash_pages pages = {0, 0, 0};
-    kit_flash_rows r = {.rows = (int)rows, .groups = 1, .batch = b};
-    int64_t keys = 0;
+    kit_flash_rows r;
     for (int i = 0; i < KIT_FLASH_CELL; i++) {
-        const int64_t row = row0 + (i < rows ? i : rows - 1), t = row / f->group, at = origin + t;
-        r.query[i] = t, r.position[i] = at, r.head[i] = (int32_t)(g * f->group + row % f->group);
-        r.live[i] = kit_flash_live_keys(f, b, t, r.head[i], at, &pages);
-        if (i < rows) *pairs += (double)kit_flash_count(f, b, t, r.head[i], at, &r.live[i]);
+        const int64_t row = row0 + (i < rows ? i : rows - 1), t = kit_flash_query(f, row), at = origin + t;
+        r.live[i] = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
+        if (i < rows) *pairs += (double)kit_flash_count(f, b, t, at, &r.live[i]);
     }
     kit_flash_gather(&r, 0);
     const kit_flash_live *any = &r.any[0];
-    if (!FLASH_CELLS) return kit_flash_around(any->first, any->last) + kit_flash_around(any->sink_first, any->sink_last);
-    for (int64_t start = 0; start < any->last; start += KIT_FLASH_KEYS)
-        for (int k = kit_flash_look(f, &r, start, KIT_FLASH_KEYS) ? r.span[0].begin : KIT_FLASH_KEYS; k < r.span[0].end;
-             k += KIT_FLASH_CELL)
-            keys += kit_flash_skips(&r.span[0], k) ? 0 : KIT_FLASH_CELL;
-    return keys;
+    return kit_flash_around(any->first, any->last) + kit_flash_around(any->sink_first, any->sink_last);
+}
+
+/* Adds what a pass of sequence b and a group of heads has: live pairs of a row and a key, and the pairs of the cells that
+ * it looks at. */
+static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells)
+{
+    for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
+        const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
+        const int64_t lanes = f->few && row0 >= f->rows - f->few ? rows : KIT_FLASH_CELL;
+        *cells += (double)(lanes * kit_flash_cost_rows(f, b, g, row0, rows, pairs));
+    }
 }
 
 /* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values moved once. The tensors
@@ -58,19 +58,14 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     kit_flash_sizes(f);
     if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
     if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data))) f->documents = NULL;
+    const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0, times = FLASH_PER_HEAD ? 1 : f->G; /* or all are alike */
     double pairs = 0, cells = 0, keys = 0, longest = 0;
-    const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0, times = FLASH_PER_HEAD ? 1 : f->G;
     for (int64_t b = 0; b < f->B; b++) {
         const uint8_t sorted = f->documents ? (uint8_t)kit_flash_rising(f, b) : 0;
         f->sorted = &sorted, f->batch0 = b;
         keys += (double)kit_flash_valid(f, b);
         longest = (double)kit_flash_valid(f, b) > longest ? (double)kit_flash_valid(f, b) : longest;
-        for (int64_t g = 0; g < groups; g++)
-            for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
-                const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
-                const int64_t lanes = f->few && row0 >= f->rows - f->few ? rows : KIT_FLASH_CELL;
-                cells += (double)(lanes * kit_flash_cost_rows(f, b, g, row0, rows, &pairs));
-            }
+        for (int64_t g = 0; g < groups; g++) FLASH_COST(f, b, g, &pairs, &cells);
         f->sorted = NULL;
     }
     pairs *= (double)times, cells *= (double)times;

@@ -81,7 +81,6 @@ static void KIT(flash_few_mask)(kit_flash_rows *r, int row, int from, int to, fl
     const kit_flash_span *s = &r->span[row / KIT_FLASH_CELL];
     vf max = v_set(-FLT_MAX);
     for (int k = from; k < to; k += KIT_FLASH_CELL) {
-        if (kit_flash_skips(s, k)) continue;
         vf x = v_load(P + row * KIT_FLASH_KEYS + k);
         if (!kit_flash_clean(s, k, k + KIT_FLASH_CELL)) {
             x = v_select(KIT(flash_keys_live)(r, row, k), x, v_set(-INFINITY));
@@ -99,10 +98,6 @@ static void KIT(flash_few_weigh)(kit_flash_rows *r, int row, int from, int to, i
     vf sum = v_set(0.0f);
     for (int k = from; k < to; k += KIT_FLASH_CELL) {
         float *p = P + row * KIT_FLASH_KEYS + k;
-        if (kit_flash_skips(&r->span[row / KIT_FLASH_CELL], k)) {
-            v_store(p, v_set(-1.0f));
-            continue;
-        }
         vf x = v_load(p), e = KIT(flash_weight)(x, max), w = e;
         if (masked) {
             const vm dead = KIT(flash_hole)(x), live = KIT(flash_keys_live)(r, row, k);
@@ -130,7 +125,7 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     if (FLASH_FILLS(f)) FLASH_FILL(f, r, x, P, 1, KIT_FLASH_KEYS, from, to < x->keys ? to : x->keys, 0, r->rows);
     int calls = 0;
     for (int k = from / wide * wide; !FLASH_FILLS(f) && k < last; k += wide)
-        for (int c = 0, row = kit_flash_idle(r, k, k + wide) ? r->rows : 0, n = FLASH_N; n > 0; c++, n /= 2)
+        for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
             for (; row + n <= r->rows; row += n, calls++)
                 KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k,
                                           kit_flash_beyond(&x->next_K, calls * KIT_FLASH_CELL, 0, calls >= KIT_FLASH_CELLS));
@@ -139,24 +134,16 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     for (int row = 0; row < r->rows; row++) KIT(flash_few_mask)(r, row, from, to, P);
     for (int row = r->rows; row < KIT_FLASH_CELL * r->groups; row++) r->block_max[row] = -FLT_MAX;
     KIT(flash_raise)(r);
-    for (int row = 0; row < r->rows; row++) KIT(flash_few_weigh)(r, row, from, to, masked, holes || FLASH_CELLS, P);
+    for (int row = 0; row < r->rows; row++) KIT(flash_few_weigh)(r, row, from, to, masked, holes, P);
     KIT(flash_add)(r);
     FLASH_WEIGHTS(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
-    const float *alpha = r->alpha;
-    for (int k = from, end; k < to; k = end) { /* cells that somebody looks at, as many as lie together */
-        const int idle = kit_flash_idle(r, k, k + KIT_FLASH_CELL);
-        for (end = FLASH_CELLS ? k + KIT_FLASH_CELL : to; end < to && kit_flash_idle(r, end, end + KIT_FLASH_CELL) == idle;)
-            end += KIT_FLASH_CELL;
-        if (idle) continue;
-        for (int64_t j = 0; j < registers; j += FLASH_WIDE) {
-            const int nv = registers - j < FLASH_WIDE ? (int)(registers - j) : FLASH_WIDE;
-            for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
-                for (; row + n <= r->rows; row += n, calls++)
-                    KIT(flash_few_valuers)[masked][c][nv - 1](alpha + row, x->V + k * x->ldv + j * VR_LANES, x->ldv,
-                                                              P + row * KIT_FLASH_KEYS + k,
-                                                              r->O + row * ldo + j * VR_LANES, ldo, end - k,
-                                                              kit_flash_beyond(&x->next_V, 0, calls, 0));
-        }
-        alpha = kit_flash_ones; /* O has it */
+    for (int64_t j = 0; j < registers && from < to; j += FLASH_WIDE) {
+        const int nv = registers - j < FLASH_WIDE ? (int)(registers - j) : FLASH_WIDE;
+        for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
+            for (; row + n <= r->rows; row += n, calls++)
+                KIT(flash_few_valuers)[masked][c][nv - 1](r->alpha + row, x->V + from * x->ldv + j * VR_LANES, x->ldv,
+                                                          P + row * KIT_FLASH_KEYS + from,
+                                                          r->O + row * ldo + j * VR_LANES, ldo, to - from,
+                                                          kit_flash_beyond(&x->next_V, 0, calls, 0));
     }
 }

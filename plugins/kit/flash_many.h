@@ -109,17 +109,12 @@ static void KIT(flash_cut)(kit_flash_rows *r, int all_masked, KIT(flash_runs) *r
     for (int k = 0; k < KIT_FLASH_KEYS; k += KIT_FLASH_CELL) {
         int first = KIT_FLASH_GROUPS, last = 0, masked = all_masked;
         for (int g = 0; g < r->groups; g++) {
-            if (k < r->span[g].begin || k >= r->span[g].end || kit_flash_skips(&r->span[g], k)) continue;
+            if (k < r->span[g].begin || k >= r->span[g].end) continue;
             if (g < first) first = g;
             last = g + 1;
             masked |= !kit_flash_clean(&r->span[g], k, k + KIT_FLASH_CELL);
         }
         if (last == 0) continue;
-        for (int g = first; FLASH_CELLS && g < last; g++) {
-            const uint32_t bit = 1u << k / KIT_FLASH_CELL;
-            if (!(r->span[g].dead & bit)) continue;
-            r->span[g].dead &= ~bit, r->span[g].mixed |= bit, masked = 1;
-        }
         const int n = runs->n, same = n && runs->at[n - 1].to == k && runs->at[n - 1].first == first * per &&
                                       runs->at[n - 1].last == last * per && runs->at[n - 1].masked == masked;
         if (!same) {
@@ -171,7 +166,6 @@ static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
     vf max[4] = {v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX)};
     for (int k = s->begin; k < s->end; k += KIT_FLASH_CELL) {
         float *p = P + k * KIT_FLASH_ROWS + row;
-        if (kit_flash_skips(s, k)) continue;
         if (!kit_flash_clean(s, k, k + KIT_FLASH_CELL))
             for (int i = 0; i < KIT_FLASH_CELL; i++)
                 v_store(p + i * KIT_FLASH_ROWS, v_select(KIT(flash_rows_live)(r, row, k + i), v_load(p + i * KIT_FLASH_ROWS),
@@ -221,13 +215,6 @@ static void KIT(flash_weigh_masked)(const kit_flash_rows *r, int row, int holes,
     }
 }
 
-KIT_INLINE int KIT(flash_kind)(const kit_flash_span *s, int k, int holes)
-{
-    return kit_flash_skips(s, k)                                      ? FLASH_DEAD
-           : holes || !kit_flash_clean(s, k, k + KIT_FLASH_CELL) ? FLASH_MIXED
-                                                                      : FLASH_WHOLE;
-}
-
 /* The weights of a group, and the block's sums: 16 chains a row, key modulo 16, then by halves. */
 static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
 {
@@ -235,32 +222,30 @@ static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
     const int row = g * KIT_FLASH_CELL;
     float sum[KIT_FLASH_CELL][KIT_FLASH_CELL] __attribute__((aligned(64))) = {{0}};
     for (int k = s->begin, to; k < s->end; k = to) { /* cells of one kind at a time */
-        const int kind = KIT(flash_kind)(s, k, holes);
-        for (to = k + KIT_FLASH_CELL; to < s->end && KIT(flash_kind)(s, to, holes) == kind; to += KIT_FLASH_CELL) {}
-        if (kind == FLASH_WHOLE) KIT(flash_weigh_clean)(k, to, P + row, r->max + row, sum);
-        if (kind == FLASH_MIXED) KIT(flash_weigh_masked)(r, row, holes || FLASH_CELLS, k, to, P + row, sum);
+        const int clean = !holes && kit_flash_clean(s, k, k + KIT_FLASH_CELL);
+        for (to = k + KIT_FLASH_CELL; to < s->end; to += KIT_FLASH_CELL)
+            if (clean != (!holes && kit_flash_clean(s, to, to + KIT_FLASH_CELL))) break;
+        if (clean) KIT(flash_weigh_clean)(k, to, P + row, r->max + row, sum);
+        else KIT(flash_weigh_masked)(r, row, holes, k, to, P + row, sum);
     }
     for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) v_store(sum[i], v_add(v_load(sum[i]), v_load(sum[i + half])));
     v_store(r->block_sum + row, v_load(sum[0]));
 }
 
-/* O = alpha O + P V. The first run brings alpha to the registers that it has. */
+/* O = alpha O + P V. The first run that has a row brings alpha to it; a row that no run has keeps what it has: its alpha is 1. */
 static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
                              const float *P)
 {
     const int64_t E = f->E;
-    for (int row = runs->n ? 0 : KIT_FLASH_ROWS; row < KIT_FLASH_CELL * r->groups; row += VR_LANES) {
-        if (row >= runs->at[0].first * VR_LANES && row < runs->at[0].last * VR_LANES) continue;
-        for (int64_t e = 0; e < E; e++) { /* rows that come to see keys later in this block */
-            float *o = r->O + e * KIT_FLASH_ROWS + row;
-            vr_store(o, vr_mul(vr_load(r->alpha + row), vr_load(o)));
-        }
-    }
+    float left[KIT_FLASH_ROWS] __attribute__((aligned(64))); /* alpha, and 1 where it is there already */
+    memcpy(left, r->alpha, sizeof left);
+    int reached = 0; /* registers */
     for (int n = 0; n < runs->n; n++) {
         const KIT(flash_strips) s = KIT(flash_strips_of)(runs->at[n].first, runs->at[n].last);
         const int from = runs->at[n].from, depth = runs->at[n].to - from;
-        const float *V = x->V + from * x->ldv, *p = P + from * KIT_FLASH_ROWS, *alpha = n ? NULL : r->alpha;
+        const float *V = x->V + from * x->ldv, *p = P + from * KIT_FLASH_ROWS;
+        const float *alpha = runs->at[n].last > reached ? left : NULL;
         float *o = r->O;
         int64_t e = 0;
         for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
@@ -271,6 +256,8 @@ static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
                     KIT(flash_valuers)[runs->at[n].masked][s.wide[j]][c](alpha ? alpha + s.row[j] : NULL, V, x->ldv,
                                                                         p + s.row[j], o + s.row[j], depth, next);
                 }
+        for (; reached < runs->at[n].last; reached++)
+            memcpy(left + reached * VR_LANES, kit_flash_ones, sizeof(float) * VR_LANES);
     }
 }
 

@@ -5,7 +5,7 @@
  *
  * Every kind of mask but two lowers to at most two ranges: [first, last), and the sinks [0, sinks). What is left are holes,
  * which are tested key by key (flash_scores.h): keys of another document where the ids do not rise, and a bias of -inf.
- * A variant may change the ranges of a row (FLASH_RANGE) and look at the cells that they leave (FLASH_CELL).
+ * A variant may change the ranges of a row (FLASH_RANGE), and make passes over some of the keys (kit_flash_pick).
  */
 #ifndef HEED_KIT_FLASH_MASK_ONCE
 #define HEED_KIT_FLASH_MASK_ONCE
@@ -102,6 +102,8 @@ KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int
         x.sink_first = p->first;
         if (p->last < x.sink_last) x.sink_last = p->last;
     }
+    x.first = kit_flash_rank(&f->pick, x.first), x.last = kit_flash_rank(&f->pick, x.last);
+    x.sink_first = kit_flash_rank(&f->pick, x.sink_first), x.sink_last = kit_flash_rank(&f->pick, x.sink_last);
     if (x.sink_first >= x.sink_last) x.sink_first = x.sink_last = 0;
     if (x.first >= x.last) x.first = x.sink_first, x.last = x.sink_last, x.sink_first = x.sink_last = 0;
     else if (x.sink_last > x.sink_first && x.first <= x.sink_last) { /* they touch */
@@ -136,9 +138,6 @@ KIT_INLINE void kit_flash_gather(kit_flash_rows *r, int group)
     r->any[group] = any, r->all[group] = all;
 }
 
-/* Whether FLASH_CELL told that nobody looks at the cell of key k. */
-KIT_INLINE int kit_flash_skips(const kit_flash_span *s, int k) { return FLASH_CELLS && s->dead >> k / KIT_FLASH_CELL & 1; }
-
 /* Whole cells around, and inside of, keys [first, last) of a block of `keys` that begins at key `start`. */
 KIT_INLINE void kit_flash_cells(int64_t first, int64_t last, int64_t start, int keys, int inside, int *from, int *to)
 {
@@ -153,10 +152,9 @@ KIT_INLINE void kit_flash_cells(int64_t first, int64_t last, int64_t start, int 
 
 /* What of a block the rows see. 0: nothing at all. From group to group begin and end never fall, so that the groups that
  * see a key are neighbours; what this adds is masked key by key. */
-KIT_INLINE int kit_flash_look(const kit_flash *f, kit_flash_rows *r, int64_t start, int keys)
+KIT_INLINE int kit_flash_look(kit_flash_rows *r, int64_t start, int keys)
 {
     int seen = 0;
-    (void)f;
     for (int g = 0; g < r->groups; g++) {
         const kit_flash_live *any = &r->any[g], *all = &r->all[g];
         kit_flash_span *s = &r->span[g];
@@ -171,10 +169,7 @@ KIT_INLINE int kit_flash_look(const kit_flash *f, kit_flash_rows *r, int64_t sta
         if (s->dirty == s->clean) kit_flash_cells(all->sink_first, all->sink_last, start, keys, 1, &s->clean, &s->dirty);
         if (s->dirty == s->clean) s->clean = s->dirty = 0;
         if (s->end == s->begin) s->begin = KIT_FLASH_KEYS, s->end = 0;
-        s->dead = s->mixed = 0;
-        if (s->end) FLASH_CELL(f, r, g, start);
-        for (int k = s->begin; FLASH_CELLS && k < s->end; k += KIT_FLASH_CELL) seen |= !kit_flash_skips(s, k);
-        seen |= !FLASH_CELLS && s->end > 0;
+        seen |= s->end > 0;
     }
     for (int g = r->groups - 2; g >= 0; g--)
         if (r->span[g + 1].begin < r->span[g].begin) r->span[g].begin = r->span[g + 1].begin;
@@ -186,25 +181,13 @@ KIT_INLINE int kit_flash_look(const kit_flash *f, kit_flash_rows *r, int64_t sta
 /* Whether keys [from, to) of the block are live for all rows of a group. */
 KIT_INLINE int kit_flash_clean(const kit_flash_span *s, int from, int to)
 {
-    const uint32_t cells = (1u << (to + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL) - (1u << from / KIT_FLASH_CELL);
-    return s->clean <= from && to <= s->dirty && !(FLASH_CELLS && from < to && (s->dead | s->mixed) & cells);
+    return s->clean <= from && to <= s->dirty;
 }
 
-/* Whether FLASH_CELL leaves cells of the block out, or leaves some of them in part. */
-KIT_INLINE int kit_flash_uneven(const kit_flash_rows *r)
+/* What a score op is told of a tile's rows. */
+KIT_INLINE uint32_t kit_flash_tile_flags(const kit_flash *f)
 {
-    uint32_t cells = 0;
-    for (int g = 0; g < r->groups; g++) cells |= r->span[g].dead | r->span[g].mixed;
-    return cells != 0;
-}
-
-/* Whether nobody looks at keys [from, to) of the block; cells that no row sees count too. */
-KIT_INLINE int kit_flash_idle(const kit_flash_rows *r, int from, int to)
-{
-    for (int k = from; FLASH_CELLS && k < to; k += KIT_FLASH_CELL)
-        for (int g = 0; g < r->groups; g++)
-            if (k >= r->span[g].begin && k < r->span[g].end && !kit_flash_skips(&r->span[g], k)) return 0;
-    return FLASH_CELLS;
+    return f->group == 1 && f->pick.every <= 1 ? HEED_TILE_CONSECUTIVE : 0;
 }
 
 /* The rows' live keys, counted from the start of the block. */

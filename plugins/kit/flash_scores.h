@@ -64,7 +64,8 @@ static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, floa
         int64_t id = 0;
         const int any = kit_flash_asked(f, r->batch, r->query[i], r->position[i], &id);
         for (int k = 0; k < keys; k++)
-            if (!any || kit_flash_document(f->documents, r->batch, start + k) != id) P[k * ks + i * rs] = -INFINITY;
+            if (!any || kit_flash_document(f->documents, r->batch, kit_flash_place(&f->pick, start + k)) != id)
+                P[k * ks + i * rs] = -INFINITY;
     }
 }
 
@@ -73,7 +74,7 @@ KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_r
                                            int ks, int rs, int from, int to, int row, int rows)
 {
     const int64_t key_row = rs == 1 ? x->ldk : 1, key_step = rs == 1 ? 1 : KIT_FLASH_KEYS;
-    return (heed_score_tile){.size = sizeof(heed_score_tile), .flags = f->group == 1 ? HEED_TILE_CONSECUTIVE : 0,
+    return (heed_score_tile){.size = sizeof(heed_score_tile), .flags = kit_flash_tile_flags(f),
                              .s = P + from * ks + row * rs, .key_stride = ks, .row_stride = rs, .keys = to - from,
                              .rows = r->rows - row < rows ? r->rows - row : rows, .first_key = x->start + from,
                              .position = r->position + row, .head = r->head + row, .query = r->Q + row,
@@ -92,6 +93,39 @@ static __attribute__((unused)) void KIT(flash_fill)(const kit_flash *f, const ki
     f->fill->tile(f->fill_instance, &tile);
 }
 
+/* What depends on positions, for keys that follow each other. */
+static void KIT(flash_rescore_run)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
+                                   int keys, int padded)
+{
+    if (f->score) {
+        heed_score_tile tile = {.size = sizeof tile, .flags = kit_flash_tile_flags(f), .s = P,
+                                .key_stride = ks, .row_stride = rs, .keys = keys, .rows = r->rows, .first_key = start,
+                                .position = r->position, .head = r->head, .query = r->Q,
+                                .query_stride = KIT_FLASH_ROWS, .batch = r->batch, .unit = (float)KIT_LOG2E,
+                                .query_unit = (float)((double)f->scale * KIT_LOG2E), .width = f->D};
+        f->score->tile(f->score_instance, &tile);
+    }
+    (void)padded;
+    FLASH_SCORES(f, r, P, ks, rs, start, keys, padded);
+    if (f->bias) KIT(flash_bias)(f, r, P, ks, rs, start, keys);
+}
+
+/* The same where keys are picked, run by run, which lie by rows for that. */
+static void KIT(flash_rescore_picked)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
+                                      int keys)
+{
+    float run[KIT_FLASH_KEYS * KIT_FLASH_ROWS] __attribute__((aligned(64)));
+    for (int k = 0, n; k < keys; k += n) {
+        const int64_t place = kit_flash_place(&f->pick, start + k), left = f->pick.run - (start + k) % f->pick.run;
+        n = left < keys - k ? (int)left : keys - k;
+        for (int i = 0; i < n * KIT_FLASH_ROWS; i++)
+            run[i] = i % KIT_FLASH_ROWS < r->rows ? P[(k + i / KIT_FLASH_ROWS) * ks + i % KIT_FLASH_ROWS * rs] : 0;
+        KIT(flash_rescore_run)(f, r, run, KIT_FLASH_ROWS, 1, place, n, n);
+        for (int i = 0; i < n * KIT_FLASH_ROWS; i++)
+            if (i % KIT_FLASH_ROWS < r->rows) P[(k + i / KIT_FLASH_ROWS) * ks + i % KIT_FLASH_ROWS * rs] = run[i];
+    }
+}
+
 /* All that changes the scores of a block of `keys` keys, of which P has `padded`. */
 static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
                                int keys, int padded)
@@ -105,15 +139,7 @@ static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, floa
                 v_store(p, v_mul(cap, v_tanh(v_mul(v_load(p), inverse))));
             }
     }
-    if (f->score) {
-        heed_score_tile tile = {.size = sizeof tile, .flags = f->group == 1 ? HEED_TILE_CONSECUTIVE : 0, .s = P,
-                                .key_stride = ks, .row_stride = rs, .keys = keys, .rows = r->rows, .first_key = start,
-                                .position = r->position, .head = r->head, .query = r->Q,
-                                .query_stride = KIT_FLASH_ROWS, .batch = r->batch, .unit = (float)KIT_LOG2E,
-                                .query_unit = (float)((double)f->scale * KIT_LOG2E), .width = f->D};
-        f->score->tile(f->score_instance, &tile);
-    }
-    FLASH_SCORES(f, r, P, ks, rs, start, keys, padded);
-    if (f->bias) KIT(flash_bias)(f, r, P, ks, rs, start, keys);
+    if (f->pick.step == 0) KIT(flash_rescore_run)(f, r, P, ks, rs, start, keys, padded);
+    else if (f->score || f->bias) KIT(flash_rescore_picked)(f, r, P, ks, rs, start, keys);
     if (f->documents && !kit_flash_sorted(f, r->batch)) KIT(flash_foreign)(f, r, P, ks, rs, start, keys);
 }

@@ -9,7 +9,17 @@
 /* Rows beyond whole tiles go to flash_few.h, unless they fill nearly all lanes: turning K costs it some 3 rows' work. */
 KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
 
-/* Sizes, and how the rows fall into tiles and tasks. */
+/* How f->rows fall into tiles and tasks. */
+KIT_INLINE void kit_flash_cut(kit_flash *f)
+{
+    const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
+    f->few = rest && kit_flash_is_few(rest) ? rest : 0;
+    f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
+    f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
+    if (f->pick.every > 1 && f->tiles <= most) f->per_task = most; /* other classes are tasks enough */
+    f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
+}
+
 static void kit_flash_sizes(kit_flash *f)
 {
     const int64_t *axis = f->call->axis;
@@ -20,11 +30,23 @@ static void kit_flash_sizes(kit_flash *f)
     f->share = f->per_head && f->G > 0 && f->G <= f->H ? f->H / f->G : 1, f->G *= f->share;
     f->group = f->G ? f->H / f->G : 1;
     f->rows = f->T * f->group;
-    const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
-    f->few = rest && kit_flash_is_few(rest) ? rest : 0;
-    f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
-    f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
-    f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
+    kit_flash_cut(f);
+}
+
+/* What f does for some keys and queries: it is made of an f that is set up. */
+KIT_INLINE kit_flash kit_flash_picked(const kit_flash *f, kit_flash_pick pick)
+{
+    kit_flash x = *f;
+    x.pick = pick;
+    x.rows = pick.query < f->T ? (f->T - pick.query + pick.every - 1) / pick.every * f->group : 0;
+    kit_flash_cut(&x);
+    return x;
+}
+
+/* The query of a row. */
+KIT_INLINE int64_t kit_flash_query(const kit_flash *f, int64_t row)
+{
+    return f->pick.step ? f->pick.query + row / f->group * f->pick.every : row / f->group;
 }
 
 /* Floats of a key that a state remembers. */
@@ -83,10 +105,27 @@ KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return 
 
 /* ---- keys and values of a block ---- */
 
+/* `count` rows of `width` elements, row i at row[i] or, if there is no such list, at p + i * bytes: as float32, zeros behind
+ * each and up to whole cells of rows. */
+static const float *KIT(flash_copy)(const char *p, int64_t bytes, const char *const *row, uint32_t dtype, int64_t stride,
+                                    int count, int64_t width, float *room, int64_t *ld)
+{
+    const int plain = dtype == HEED_F32 && (stride == 1 || width == 1) && width % 16 == 0;
+    *ld = kit_flash_pitch(width);
+    for (int i = 0; i < count; i++) {
+        const char *from = row ? row[i] : p + i * bytes;
+        float *to = room + i * *ld;
+        if (!plain) kit_read_row(to, from, dtype, stride, width);
+        else for (int64_t d = 0; d < width; d += 16) v_store(to + d, v_load((const float *)from + d));
+        for (int64_t d = width; d < kit_lanes(width); d++) to[d] = 0.0f;
+    }
+    for (int i = count; i % KIT_FLASH_CELL; i++) memset(room + i * *ld, 0, sizeof(float) * (size_t)kit_lanes(width));
+    return room;
+}
+
 /* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where they
- * lie close together, or if one tile alone reads them, else packed into `room`, zeros behind: rows far apart would crowd
- * a few sets of the first cache. For a reader that packs them itself: in place, wherever they are float32, with nothing
- * behind. */
+ * lie close together, or if one tile alone reads them, else packed into `room`: rows far apart would crowd a few sets of
+ * the first cache. For a reader that packs them itself: in place, wherever they are float32, with nothing behind. */
 static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, int64_t first, int count, int64_t width,
                                     int how, float *room, int64_t *ld)
 {
@@ -98,36 +137,57 @@ static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, 
         *ld = step;
         return (const float *)p;
     }
-    *ld = kit_flash_pitch(width);
-    const int64_t bytes = step * kit_width(t->dtype);
-    for (int i = 0; i < count; i++) {
-        const char *row = p + i * bytes;
-        float *to = room + i * *ld;
-        if (!plain || width % 16) kit_read_row(to, row, t->dtype, t->stride[3], width);
-        else for (int64_t d = 0; d < width; d += 16) v_store(to + d, v_load((const float *)row + d));
-        for (int64_t d = width; d < kit_lanes(width); d++) to[d] = 0.0f;
-    }
-    for (int i = count; i % KIT_FLASH_CELL; i++) memset(room + i * *ld, 0, sizeof(float) * (size_t)kit_lanes(width));
-    return room;
+    return KIT(flash_copy)(p, step * kit_width(t->dtype), NULL, t->dtype, t->stride[3], count, width, room, ld);
 }
 
-/* The keys turned: [width][96]. */
-static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype, int64_t stride, int count, int64_t width,
-                                    float *room)
+/* The keys turned: [width][96]; they lie as those of flash_copy. */
+static const float *KIT(flash_turn_listed)(const char *p, int64_t bytes, const char *const *row, uint32_t dtype,
+                                           int64_t stride, int count, int64_t width, float *room)
 {
     const int64_t step = stride * kit_width(dtype);
     for (int k = 0; k < count; k += 16)
         for (int64_t d = 0; d < width; d += 16) {
             const int n = width - d < 16 ? (int)(width - d) : 16;
             vf x[16];
-            if (dtype == HEED_F32 && stride == 1 && n == 16 && k + 16 <= count)
+            if (!row && dtype == HEED_F32 && stride == 1 && n == 16 && k + 16 <= count)
                 KIT_UNROLL for (int l = 0; l < 16; l++) x[l] = v_load((const float *)(p + (k + l) * bytes) + d);
             else for (int l = 0; l < 16; l++)
-                x[l] = k + l < count ? v_read(p + (k + l) * bytes + d * step, dtype, stride, n) : v_set(0.0f);
+                x[l] = k + l < count ? v_read((row ? row[k + l] : p + (k + l) * bytes) + d * step, dtype, stride, n)
+                                     : v_set(0.0f);
             v_transpose(x);
             KIT_UNROLL for (int l = 0; l < 16; l++) if (l < n) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
         }
     return room;
+}
+
+static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype, int64_t stride, int count, int64_t width,
+                                    float *room)
+{
+    return KIT(flash_turn_listed)(p, bytes, NULL, dtype, stride, count, width, room);
+}
+
+/* Picked keys of a block, from wherever they are. (No k by position, which nobody picks from.) */
+static KIT(flash_keys) KIT(flash_gather)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few,
+                                         float *KR, float *VR)
+{
+    const int64_t D = f->D, E = f->E, G = f->G / f->share, head = g / f->share;
+    const heed_tensor paged = {.dtype = HEED_F32, .stride = {0, 0, 0, 1}};
+    const heed_tensor *k = f->call->state ? &paged : f->k, *v = f->call->state ? &paged : f->v;
+    const char *K[KIT_FLASH_KEYS], *V[KIT_FLASH_KEYS];
+    for (int i = 0; i < keys; i++) {
+        const int64_t place = kit_flash_place(&f->pick, start + i), at[3] = {b, place, head};
+        const int64_t row = head * KIT_FLASH_KEYS + place % KIT_FLASH_KEYS;
+        const float *page = f->call->state ? f->call->state[b]->page[place / KIT_FLASH_KEYS] : NULL;
+        K[i] = page ? (const char *)(page + row * D) : kit_at(f->k, at, 3);
+        V[i] = page ? (const char *)(page + G * KIT_FLASH_KEYS * D + row * E) : kit_at(f->v, at, 3);
+        for (int64_t ahead = 0; ahead < D * kit_width(k->dtype); ahead += 64) __builtin_prefetch(K[i] + ahead);
+        for (int64_t ahead = 0; ahead < E * kit_width(v->dtype); ahead += 64) __builtin_prefetch(V[i] + ahead);
+    }
+    KIT(flash_keys) x = {.ldk = D, .start = start, .keys = keys};
+    if (few) x.K = KIT(flash_turn_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR);
+    else x.K = KIT(flash_copy)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR, &x.ldk);
+    x.V = KIT(flash_copy)(NULL, 0, V, v->dtype, v->stride[3], keys, E, VR, &x.ldv);
+    return x;
 }
 
 static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few, int how,
@@ -135,6 +195,7 @@ static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g
 {
     const int64_t D = kit_flash_kept(f);
     KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
+    if (f->pick.step) return KIT(flash_gather)(f, b, g, start, keys, few, KR, VR);
     if (f->call->state) {
         const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
         x.K = page + g / f->share * KIT_FLASH_KEYS * D;
@@ -168,7 +229,7 @@ static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t
     const int64_t last = f->S - KIT_FLASH_KEYS, from = start < last ? start : last > 0 ? last : 0;
     const int64_t D = kit_flash_kept(f), v = g / f->share, at[3] = {b, from, v};
     x->next_K = x->next_V = (kit_flash_next){{NULL, 0}, 0};
-    if (start >= end) return;
+    if (start >= end || f->pick.step) return;
     if (f->call->state) {
         const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS], *V = K + f->G / f->share * KIT_FLASH_KEYS * D;
         if (D) x->next_K = KIT(flash_rows_ahead)((const char *)(K + v * KIT_FLASH_KEYS * D), D, D, HEED_F32);
@@ -181,28 +242,65 @@ static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t
 
 /* ---- rows ---- */
 
+/* Vectors of 16 n rows by columns, times `factor`: to[width][48]. */
+static void KIT(flash_columns)(const char *const *from, uint32_t dtype, int64_t stride, int rows, int64_t width, float factor,
+                               float *to)
+{
+    const int64_t step = stride * kit_width(dtype);
+    for (int i = 0; i < rows; i += 16)
+        for (int64_t d = 0; d < width; d += 16) {
+            const int m = width - d < 16 ? (int)(width - d) : 16;
+            vf x[16];
+            if (dtype == HEED_F32 && stride == 1 && m == 16)
+                KIT_UNROLL for (int l = 0; l < 16; l++) x[l] = v_load((const float *)from[i + l] + d);
+            else for (int l = 0; l < 16; l++) x[l] = v_read(from[i + l] + d * step, dtype, stride, m);
+            v_transpose(x);
+            if (m == 16) KIT_UNROLL for (int l = 0; l < 16; l++)
+                v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
+            else for (int l = 0; l < m; l++) v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
+        }
+}
+
+/* Rows go on from what f->before has of them: a sum of 1 at the maximum lse, or 0. */
+static void KIT(flash_resume)(const kit_flash *f, kit_flash_rows *r, int lanes)
+{
+    const char *from[KIT_FLASH_ROWS];
+    for (int i = 0; i < lanes; i++) {
+        const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
+        from[i] = kit_at(f->before, at, 3);
+        r->max[i] = *(const float *)kit_at(f->before_lse, at, 3);
+        if (r->few && i < r->rows) kit_read_row(r->O + i * kit_lanes(f->E), from[i], HEED_F32, 1, f->E);
+    }
+    for (int i = 0; i < lanes; i += 16) {
+        const vf lse = v_mul(v_load(r->max + i), v_set((float)KIT_LOG2E)), any = v_add(v_set(1.0f), v_sub(lse, lse));
+        const vm none = v_lt(lse, v_set(-FLT_MAX));
+        v_store(r->max + i, v_select(v_ge(lse, v_set(-FLT_MAX)), lse, v_set(-FLT_MAX)));
+        v_store(r->sum + i, v_select(none, v_set(0.0f), any)); /* NaN stays */
+    }
+    if (!r->few) KIT(flash_columns)(from, HEED_F32, 1, lanes, f->E, 1.0f, r->O);
+}
+
 /* Live keys, queries transposed, empty sums. r->rows, r->row0, r->batch, r->few, r->Q and r->O are set. */
 static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
 {
     const char *from[KIT_FLASH_ROWS];
     const heed_tensor *q = f->q;
-    const int64_t step = q ? q->stride[3] * kit_width(q->dtype) : 0, D = f->D, origin = kit_flash_origin(f, r->batch);
+    const int64_t D = f->D, line = q ? q->stride[3] * kit_width(q->dtype) : 0, origin = kit_flash_origin(f, r->batch);
     const int lanes = KIT_FLASH_CELL * (r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL);
-    const float scale = (float)((double)f->scale * KIT_LOG2E);
     kit_flash_pages pages = {0, 0, 0};
-    int64_t t = r->row0 / f->group, inner = r->row0 % f->group;
+    int64_t t = kit_flash_query(f, r->row0), inner = r->row0 % f->group;
     for (int i = 0; i < lanes; i++) {
         const int64_t h = g * f->group + inner;
         const int64_t place[3] = {f->q_by_position ? 0 : r->batch, f->q_by_position ? origin + t : t, h};
         from[i] = q ? kit_at(q, place, 3) : NULL;
-        for (int64_t ahead = 0; ahead < D * step && q->stride[3] == 1; ahead += 64) __builtin_prefetch(from[i] + ahead);
+        for (int64_t ahead = 0; ahead < D * line && q->stride[3] == 1; ahead += 64) __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
         if (!FLASH_PER_HEAD && i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
         else r->live[i] = kit_flash_live_keys(f, r->batch, t, h, origin + t, &pages);
         r->max[i] = -FLT_MAX;
         r->sum[i] = 0.0f;
         if (f->sink_logits) kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
-        if (i + 1 < r->rows && ++inner == f->group) inner = 0, t++;
+        if (i + 1 < r->rows && ++inner == f->group) inner = 0, t += f->pick.step ? f->pick.every : 1;
     }
     for (int i = 0; f->sink_logits && i < lanes; i += 16) {
         const vf logit = v_mul(v_load(r->max + i), v_set((float)KIT_LOG2E)), max = v_max(logit, v_set(-FLT_MAX));
@@ -210,19 +308,9 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
         v_store(r->sum + i, v_exp2(v_sub(logit, max)));
     }
     for (int i = 0; i < r->groups; i++) kit_flash_gather(r, i);
-    memset(r->O, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
-    for (int i = 0; i < lanes; i += 16)
-        for (int64_t d = 0; d < D; d += 16) {
-            const int m = D - d < 16 ? (int)(D - d) : 16;
-            vf x[16];
-            if (q->dtype == HEED_F32 && q->stride[3] == 1 && m == 16)
-                KIT_UNROLL for (int l = 0; l < 16; l++) x[l] = v_load((const float *)from[i + l] + d);
-            else for (int l = 0; l < 16; l++) x[l] = v_read(from[i + l] + d * step, q->dtype, q->stride[3], m);
-            v_transpose(x);
-            if (m == 16) KIT_UNROLL for (int l = 0; l < 16; l++)
-                v_store(r->Q + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(scale)));
-            else for (int l = 0; l < m; l++) v_store(r->Q + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(scale)));
-        }
+    if (f->before) KIT(flash_resume)(f, r, lanes);
+    else memset(r->O, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
+    if (q) KIT(flash_columns)(from, q->dtype, q->stride[3], lanes, D, (float)((double)f->scale * KIT_LOG2E), r->Q);
 }
 
 /* Sums divided out, rows written. */
@@ -303,16 +391,15 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
     for (int64_t start = 0; start < end; start += KIT_FLASH_KEYS) {
         if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS) start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
         const int keys = (int)(end - start < KIT_FLASH_KEYS ? end - start : KIT_FLASH_KEYS);
-        KIT(flash_keys) x;
-        int brought = 0;
+        int seen[KIT_FLASH_TILES], readers = 0;
+        for (int i = 0; i < n; i++) readers += seen[i] = kit_flash_look(&tile[i], start, keys);
+        if (!readers) continue;
+        const int how = bf16 ? FLASH_PACKED_LATER : readers <= 2 ? FLASH_READ_ONCE : FLASH_READ_OFTEN;
+        KIT(flash_keys) x = KIT(flash_bring)(f, b, g, start, keys, few, how, KR, VR);
+        if (bf16) KIT(flash_bf16_keys)(f, &x, packed);
         for (int i = 0; i < n; i++) {
-            if (!kit_flash_look(f, &tile[i], start, keys)) continue;
-            if (!brought++) {
-                x = KIT(flash_bring)(f, b, g, start, keys, few,
-                                     bf16 ? FLASH_PACKED_LATER : n == 1 ? FLASH_READ_ONCE : FLASH_READ_OFTEN, KR, VR);
-                if (bf16) KIT(flash_bf16_keys)(f, &x, packed);
-            }
-            KIT(flash_foresee)(f, b, g, i == n - 1 ? start + KIT_FLASH_KEYS : end, end, &x);
+            if (!seen[i]) continue;
+            KIT(flash_foresee)(f, b, g, --readers ? end : start + KIT_FLASH_KEYS, end, &x);
             if (bf16) KIT(flash_bf16)(f, &tile[i], &x, P);
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
@@ -338,12 +425,16 @@ static void KIT(flash_append)(void *arg, int64_t tile, uint32_t lane)
     }
 }
 
+static int32_t KIT(flash_remember)(kit_flash *f)
+{
+    const heed_host *host = f->call->host;
+    if (!f->call->state || f->S == 0) return HEED_OK;
+    return host->parallel_for(host, f->B * f->G / f->share, KIT(flash_append), f);
+}
+
 static int32_t KIT(flash_run)(kit_flash *f)
 {
     const heed_host *host = f->call->host;
-    if (f->call->state && f->S > 0) {
-        int32_t failed = host->parallel_for(host, f->B * f->G / f->share, KIT(flash_append), f);
-        if (failed) return failed;
-    }
-    return host->parallel_for(host, f->B * f->G * f->tasks, KIT(flash_task), f);
+    const int32_t failed = KIT(flash_remember)(f);
+    return failed ? failed : host->parallel_for(host, f->B * f->G * f->tasks, KIT(flash_task), f);
 }

@@ -15,6 +15,23 @@
 #define KIT_LOG2E 1.44269504088896341
 #define KIT_LN2 0.693147180559945309
 
+/* The keys and queries of one pass, where that is not all of them: keys in runs of `run`, `step` from one run's first to the
+ * next's, and every `every`-th query from `query` on. step 0: all. A row's live ranges count picked keys then; positions and
+ * queries are what they are. */
+typedef struct kit_flash_pick { int64_t first, run, step, query, every; } kit_flash_pick;
+
+/* How many picked keys lie before a position, and where key n lies. */
+KIT_INLINE int64_t kit_flash_rank(const kit_flash_pick *p, int64_t position)
+{
+    const int64_t from = position - p->first;
+    if (p->step == 0) return position;
+    return from <= 0 ? 0 : from / p->step * p->run + (from % p->step < p->run ? from % p->step : p->run);
+}
+KIT_INLINE int64_t kit_flash_place(const kit_flash_pick *p, int64_t n)
+{
+    return p->step == 0 ? n : p->run == 1 ? p->first + n * p->step : p->first + n / p->run * p->step + n % p->run;
+}
+
 /* One call, set up by kit_flash_setup; read-only while tiles run. */
 typedef struct kit_flash {
     const heed_call *call;
@@ -26,6 +43,8 @@ typedef struct kit_flash {
     const heed_score *score, *fill;                          /* changes the scores; writes them, where k is NULL; or NULL */
     const void *score_instance, *fill_instance;
     const void *variant;                                     /* what the variant keeps, for hooks */
+    const heed_tensor *before, *before_lse;                  /* rows go on from this `out` and `lse`, of other keys; or NULL */
+    kit_flash_pick pick;
     float scale;                                             /* of q k, without log2 e */
     float softcap;                                           /* 0 = none */
     int q_by_position, k_by_position; /* a row of q or k belongs to a position, whatever the sequence: q and k are weights
@@ -34,7 +53,7 @@ typedef struct kit_flash {
     int64_t B, T, S, H, G, D, E;
     int64_t group;          /* H / G: query heads that share keys and values; row n = query n / group, head n % group */
     int64_t share;          /* groups that share a head of values: 1, unless per_head */
-    int64_t rows;           /* T group: of a group of heads */
+    int64_t rows;           /* T group, or fewer if they are picked: of a group of heads */
     int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
     int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */
     int64_t own;            /* floats of each tile that are the variant's */
@@ -50,9 +69,7 @@ typedef struct kit_flash_live { int64_t first, last, sink_first, sink_last; } ki
  * [clean, dirty); multiples of 16. */
 typedef struct kit_flash_span {
     int begin, end, clean, dirty;
-    uint32_t dead, mixed; /* cells that FLASH_CELL told so, by bit */
 } kit_flash_span;
-enum { FLASH_DEAD, FLASH_MIXED, FLASH_WHOLE }; /* of a cell: no, some, and every pair of a row and a key is live */
 
 /* What is read next: a line of 64 bytes at `at`, and `pitch` bytes from key to key. Pitch 0: nothing is. (Two words, which
  * a call has in registers.) */

@@ -91,8 +91,7 @@ static void KIT(factors)(const kit_flash *f, const kit_flash_rows *r, float *inv
 {
     const gau *self = ((const gau_call *)f->variant)->self;
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
-        const double live = (double)kit_flash_count(f, r->batch, r->query[i], r->head[i], r->position[i],
-                                                    &r->live[i]);
+        const double live = (double)kit_flash_count(f, r->batch, r->query[i], r->position[i], &r->live[i]);
         const double n = self->length ? (double)self->length : live;
         inverse[i] = live == 0 ? 0.0f : (float)(1 / (n * (self->by_width ? (double)f->D : n)));
     }

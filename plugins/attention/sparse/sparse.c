@@ -45,12 +45,21 @@ static int32_t init(void *memory, const heed_open *open)
     sparse *s = kit_flash_init(memory, open);
     s->fixed = open->value[PATTERN].i == 1;
     s->stride = open->value[STRIDE].i;
-    s->blocks = open->value[SETS].i;
-    const int64_t most = s->stride / s->blocks, quarter = s->stride / 4 > 0 ? s->stride / 4 : 1;
+    s->sets = open->value[SETS].i;
+    const int64_t most = s->stride / s->sets, quarter = s->stride / 4 > 0 ? s->stride / 4 : 1;
     s->columns = open->value[COLUMNS].given ? open->value[COLUMNS].i : quarter < most ? quarter : most;
     s->factor = (int)open->value[FACTOR].i;
+    if (s->factor == SPARSE_MERGED && (s->fixed ? s->columns : 1) == s->stride) s->factor = SPARSE_COLUMNS; /* all keys */
     s->near = s->stride + open->value[INCLUSIVE].i;
     return HEED_OK;
+}
+
+static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+{
+    const int32_t failed = kit_flash_measure_call(instance, call, size);
+    int64_t outs, rows;
+    size->workspace = sparse_found(call, &outs, &rows) + sizeof(float) * (uint64_t)(outs + rows);
+    return failed;
 }
 
 static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
@@ -61,7 +70,14 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     return kit_flash_measure_state(instance, axis, size);
 }
 
-KIT_COST(get_extension, kit_flash_op_cost)
+static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
+{
+    kit_flash f = sparse_call(instance, call);
+    kit_flash_cost(&f, c);
+    return HEED_OK;
+}
+
+KIT_COST(get_extension, cost)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
@@ -81,7 +97,7 @@ static const heed_op ops[] = {{
     .paths = KIT_TABLE(paths),
     .measure = measure,
     .init = init,
-    .measure_call = kit_flash_measure_call,
+    .measure_call = measure_call,
     .measure_state = measure_state,
     .get_extension = get_extension,
 }};

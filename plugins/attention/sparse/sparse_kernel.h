@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/sparse, the maths: kit/flash.h, told of each cell of 16 rows x 16 keys whether the pattern leaves anything
- * of it; within a cell that it leaves in part, pair by pair. For a row both patterns are one rule: it sees the keys
- * from `from` on, and before them those whose position modulo the stride lies in [low, high).
+ * attention/sparse, the maths: two passes of kit/flash.h, each over keys that follow each other or are picked, so that no
+ * tile has more than the pattern has. The first is over far keys, the second goes on from it over near ones:
+ *
+ *               far, before the near ones                                     near
+ *     strided   every stride-th key, for every stride-th query: a class       the last stride + 1
+ *     fixed     runs of `columns` keys, for every query                       the block of the query
  */
 #include <heed/kit.h>
 #include <heed/kit/flash_type.h>
@@ -10,126 +13,109 @@
 #ifdef KIT_FIRST
 enum { SPARSE_MERGED, SPARSE_LOCAL, SPARSE_COLUMNS, SPARSE_HEADS };
 typedef struct sparse {
-    int64_t stride, columns, blocks; /* columns of a block are seen ever after; heads take turns in such sets */
-    int64_t near;                    /* strided: keys of the first factor, the query's own among them */
+    int64_t stride, columns, sets;
+    int64_t near; /* strided: keys of the near pass, the query's own among them */
     int fixed, factor;
+    int far;      /* of a pass */
 } sparse;
-typedef struct sparse_row { int64_t from, low, high; } sparse_row;
 
-/* `rest` is `at` modulo the stride. */
-KIT_INLINE sparse_row sparse_row_at(const sparse *s, int64_t h, int64_t at, int64_t rest)
-{
-    const int factor = s->factor == SPARSE_HEADS ? h % 2 ? SPARSE_COLUMNS : SPARSE_LOCAL : s->factor;
-    const int64_t set = s->stride - s->columns * (1 + (s->blocks > 1 ? h % s->blocks : 0));
-    sparse_row x = {at - s->near + 1, rest, rest + 1};
-    if (s->fixed) x = (sparse_row){at - rest, set, set + s->columns};
-    if (factor == SPARSE_LOCAL) x.low = x.high = 0;
-    if (factor == SPARSE_COLUMNS) x.from = at + 1;
-    return x;
-}
-
-KIT_INLINE sparse_row sparse_row_of(const sparse *s, int64_t h, int64_t at) { return sparse_row_at(s, h, at, at % s->stride); }
-
+/* Positions that a head sees in this pass; of the far one those that are picked. */
 KIT_INLINE void sparse_range(const sparse *s, int64_t h, int64_t at, kit_flash_live *x)
 {
-    const sparse_row row = at < 0 ? (sparse_row){0, 0, 0} : sparse_row_of(s, h, at);
-    if (at + 1 < x->last) x->last = at + 1;
-    if (row.low == row.high && row.from > x->first) x->first = row.from;
+    const int only = s->factor == SPARSE_HEADS ? h % 2 ? SPARSE_COLUMNS : SPARSE_LOCAL : s->factor;
+    const int64_t near = only == SPARSE_COLUMNS ? at + 1 : s->fixed ? at - at % s->stride : at - s->near + 1;
+    const int64_t first = s->far ? 0 : near, last = s->far ? only == SPARSE_LOCAL ? 0 : near : at + 1;
+    if (first > x->first) x->first = first;
+    if (last < x->last) x->last = last;
 }
 
-/* Keys below n whose residue is in [low, high). */
-KIT_INLINE int64_t sparse_residues(const sparse *s, const sparse_row *x, int64_t n)
+/* What a class of queries sees of far keys, or head h. */
+KIT_INLINE kit_flash_pick sparse_pick(const sparse *s, int64_t h, int64_t first_query, int64_t class)
 {
-    const int64_t rest = n % s->stride - x->low, width = x->high - x->low;
-    return n / s->stride * width + (rest < 0 ? 0 : rest < width ? rest : width);
+    const int64_t rest = (first_query + class) % s->stride;
+    if (s->fixed) return (kit_flash_pick){s->stride - s->columns * (1 + h % s->sets), s->columns, s->stride, 0, 1};
+    return (kit_flash_pick){rest < 0 ? rest + s->stride : rest, 1, s->stride, class, s->stride};
 }
-KIT_INLINE int64_t sparse_count(const sparse *s, int64_t h, int64_t at, const kit_flash_live *x)
+KIT_INLINE int64_t sparse_classes(const sparse *s, int64_t T) { return s->fixed ? 1 : s->stride < T ? s->stride : T; }
+
+KIT_INLINE int sparse_has(const sparse *s, int far) { return s->factor != (far ? SPARSE_LOCAL : SPARSE_COLUMNS); }
+
+/* The workspace: that of any call, and what the far pass has found, where the near one goes on. */
+KIT_INLINE uint64_t sparse_found(const heed_call *call, int64_t *outs, int64_t *rows)
 {
-    if (x->last <= x->first) return 0;
-    const sparse_row row = sparse_row_of(s, h, at);
-    const int64_t from = row.from < x->first ? x->first : row.from < x->last ? row.from : x->last;
-    return x->last - from + sparse_residues(s, &row, from) - sparse_residues(s, &row, x->first);
+    const int64_t *axis = call->axis;
+    *rows = HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') * HEED_AXIS(axis, 'H'), *outs = *rows * HEED_AXIS(axis, 'E');
+    return (kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(axis, 'B')) + 63) & ~(uint64_t)63;
 }
 
-/* What of 16 keys, the first of which has residue `rest`, rows of one head see at positions from `at` on, `wide` more than
- * that at the last, as far as the keys are not after them. */
-KIT_INLINE int sparse_cell(const sparse *s, const sparse_row *first, const sparse_row *last, int64_t wide, int64_t key,
-                           int64_t rest)
+static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells);
+#endif
+
+#define FLASH_PER_HEAD 1
+#define FLASH_RANGE(f, b, t, h, at, x) sparse_range((f)->variant, h, at, x)
+#define FLASH_COST(f, b, g, pairs, cells) sparse_cost(f, b, g, pairs, cells)
+#include <heed/kit/flash.h>
+
+#ifdef KIT_FIRST
+static kit_flash sparse_call(const void *instance, const heed_call *call)
 {
-    const int64_t to = rest + KIT_FLASH_CELL;
-    if (last->from <= key) return FLASH_WHOLE;
-    const int some = first->from < key + KIT_FLASH_CELL;
-    if (first->low == first->high) return some ? FLASH_MIXED : FLASH_DEAD;
-    if (!s->fixed) { /* whether a row's residue, from first->low on, meets a key's, from `rest` on */
-        const int64_t apart = rest - first->low + (rest < first->low ? s->stride : 0);
-        return some || apart <= wide || apart + KIT_FLASH_CELL > s->stride ? FLASH_MIXED : FLASH_DEAD;
+    kit_flash f = kit_flash_call(instance, call);
+    f.per_head = ((const sparse *)f.variant)->sets > 1;
+    return f;
+}
+
+static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells)
+{
+    const sparse *s = f->variant;
+    sparse pass = *s;
+    kit_flash x = *f;
+    x.variant = &pass;
+    if (sparse_has(s, 0)) kit_flash_cost_pass(&x, b, g, pairs, cells);
+    pass.far = 1;
+    for (int64_t c = 0; sparse_has(s, 1) && c < sparse_classes(s, f->T); c++) {
+        const kit_flash far = kit_flash_picked(&x, sparse_pick(s, g * f->group, kit_flash_origin(f, b), c));
+        kit_flash_cost_pass(&far, b, g, pairs, cells);
     }
-    if (rest >= first->low && to <= first->high) return FLASH_WHOLE;
-    const int hit = (rest < first->high && to > first->low) || (to > s->stride && to - s->stride > first->low);
-    return some || hit ? FLASH_MIXED : FLASH_DEAD;
-}
-
-/* The cells of a group of rows; where its heads see other keys than each other, all that are not dead for one are mixed. */
-static void sparse_cells(const sparse *s, kit_flash_rows *r, int g, int64_t group, int64_t start)
-{
-    kit_flash_span *span = &r->span[g];
-    const int64_t *position = r->position + g * KIT_FLASH_CELL, at = position[0] < 0 ? 0 : position[0];
-    const int64_t end = position[KIT_FLASH_CELL - 1], rest = at % s->stride, residue = (start + span->begin) % s->stride;
-    const int heads = s->factor != SPARSE_HEADS && s->blocks == 1 ? 1 : group < KIT_FLASH_CELL ? (int)group : KIT_FLASH_CELL;
-    uint32_t dead = ~0u, whole = ~0u;
-    for (int i = 0; i < heads; i++) {
-        const int64_t h = r->head[g * KIT_FLASH_CELL + i];
-        const sparse_row first = sparse_row_at(s, h, at, rest), last = sparse_row_of(s, h, end);
-        int64_t m = residue;
-        for (int k = span->begin; k < span->end; k += KIT_FLASH_CELL) {
-            const int cell = sparse_cell(s, &first, &last, end - at, start + k, m);
-            if (cell != FLASH_DEAD) dead &= ~(1u << k / KIT_FLASH_CELL);
-            if (cell != FLASH_WHOLE) whole &= ~(1u << k / KIT_FLASH_CELL);
-            for (m += KIT_FLASH_CELL; m >= s->stride;) m -= s->stride;
-        }
-    }
-    const uint32_t cells = (1u << span->end / KIT_FLASH_CELL) - (1u << span->begin / KIT_FLASH_CELL);
-    span->dead = dead & cells, span->mixed = ~(dead | whole) & cells;
 }
 #endif
 
-/* Scores of the pairs that the pattern does not have become -inf in mixed cells. */
-static void KIT(sparse_scores)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start)
+/* Task (sequence, group of heads, class, part). */
+static void KIT(sparse_far)(void *arg, int64_t task, uint32_t lane)
 {
-    static const float order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const kit_flash *f = arg;
     const sparse *s = f->variant;
-    float residue[KIT_FLASH_KEYS], from[KIT_FLASH_CELL], low[KIT_FLASH_CELL], high[KIT_FLASH_CELL];
-    for (int64_t k = 0, m = start % s->stride; k < KIT_FLASH_KEYS; k++, m = m + 1 == s->stride ? 0 : m + 1)
-        residue[k] = (float)m;
-    for (int g = 0; g < r->groups; g++) {
-        const int row = g * KIT_FLASH_CELL, rows = r->rows - row < KIT_FLASH_CELL ? r->rows - row : KIT_FLASH_CELL;
-        int64_t last = r->position[row] < 0 ? 0 : r->position[row], rest = last % s->stride;
-        for (int l = 0; l < KIT_FLASH_CELL && r->span[g].mixed; l++) { /* positions rise by 1 at most */
-            const int64_t at = r->position[row + l] < 0 ? 0 : r->position[row + l];
-            rest = rest + at - last == s->stride ? 0 : rest + at - last, last = at;
-            const sparse_row x = sparse_row_at(s, r->head[row + l], at, rest);
-            from[l] = kit_flash_inside(x.from - start), low[l] = (float)x.low, high[l] = (float)x.high;
-        }
-        for (int k = r->span[g].begin; k < r->span[g].end; k += KIT_FLASH_CELL)
-            for (int i = 0; r->span[g].mixed >> k / KIT_FLASH_CELL & 1 && i < (rs == 1 ? KIT_FLASH_CELL : rows); i++) {
-                float *p = rs == 1 ? P + (k + i) * ks + row : P + (row + i) * rs + k;
-                const vf key = rs == 1 ? v_set((float)(k + i)) : v_add(v_load(order), v_set((float)k));
-                const vf m = rs == 1 ? v_set(residue[k + i]) : v_load(residue + k);
-                const vf a = rs == 1 ? v_load(from) : v_set(from[i]), b = rs == 1 ? v_load(low) : v_set(low[i]);
-                const vf c = rs == 1 ? v_load(high) : v_set(high[i]);
-                v_store(p, v_select(v_or(v_ge(key, a), v_and(v_ge(m, b), v_lt(m, c))), v_load(p), v_set(-INFINITY)));
-            }
-    }
+    const int64_t classes = sparse_classes(s, f->T), part = task % f->tasks, class = task / f->tasks % classes;
+    const int64_t place = task / f->tasks / classes, b = place / f->G, g = place % f->G;
+    kit_flash x = kit_flash_picked(f, sparse_pick(s, g * f->group, kit_flash_origin(f, b), class));
+    if (part < x.tasks) KIT(flash_task)(&x, place * x.tasks + part, lane);
 }
-#define FLASH_PER_HEAD 1
-#define FLASH_RANGE(f, b, t, h, at, x) sparse_range((f)->variant, h, at, x)
-#define FLASH_CELL(f, r, g, start) sparse_cells((f)->variant, r, g, (f)->group, start)
-#define FLASH_COUNT(f, h, at, x) sparse_count((f)->variant, h, at, x)
-#define FLASH_SCORES(f, r, P, ks, rs, start, keys, padded) KIT(sparse_scores)(f, r, P, ks, rs, start)
-#define FLASH_CHANGES(f, r, start, keys) kit_flash_uneven(r)
-#include <heed/kit/flash.h>
 
-static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    kit_flash near = sparse_call(instance, call), far;
+    const sparse *s = near.variant;
+    sparse pass = *s;
+    const heed_host *host = call->host;
+    int64_t outs, rows;
+    float *found = (float *)((char *)call->workspace + sparse_found(call, &outs, &rows));
+    int32_t failed = kit_flash_setup(&near);
+    if (!failed) failed = KIT(flash_remember)(&near);
+    if (failed) return failed;
+    const int64_t B = near.B, T = near.T, H = near.H, E = near.E;
+    heed_tensor out = {.dtype = HEED_F32, .rank = 4, .dim = {B, T, H, E}, .stride = {T * H * E, H * E, E, 1}, .data = found};
+    heed_tensor lse = {.dtype = HEED_F32, .rank = 3, .dim = {B, T, H}, .stride = {T * H, H, 1}, .data = found + outs};
+    far = near, far.variant = &pass, pass.far = 1;
+    if (sparse_has(s, 0)) far.out = &out, far.lse = &lse;
+    if (sparse_has(s, 1)) {
+        const int64_t classes = sparse_classes(s, T), a = kit_flash_picked(&far, sparse_pick(s, 0, 0, 0)).tasks;
+        const int64_t z = kit_flash_picked(&far, sparse_pick(s, 0, 0, classes - 1)).tasks; /* a class has a query more or less */
+        far.tasks = a > z ? a : z;
+        failed = host->parallel_for(host, B * near.G * classes * far.tasks, KIT(sparse_far), &far);
+        near.before = &out, near.before_lse = &lse, near.sink_logits = NULL;
+    }
+    if (failed || !sparse_has(s, 0)) return failed;
+    return host->parallel_for(host, B * near.G * near.tasks, KIT(flash_task), &near);
+}
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
