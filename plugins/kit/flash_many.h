@@ -175,16 +175,17 @@ static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
     v_store(r->block_max + row, v_max(v_max(max[0], max[1]), v_max(max[2], max[3])));
 }
 
-/* P = exp2(S - max) of keys [from, to) of a group, each added to the sum of its key modulo 16; a few sums at a time, in
- * registers. */
-static void KIT(flash_weigh_clean)(int from, int to, float *P, const float *max, float (*sum)[KIT_FLASH_CELL])
+/* P = exp2(S - max) of keys [from, to) of some rows, each added to the sum of its key modulo 16, or the first of it; a few
+ * sums at a time, in registers. */
+KIT_INLINE void KIT(flash_weigh_rows)(const int rows, const int first, int from, int to, float *P, const float *max,
+                                      float *sum)
 {
     enum { N = FLASH_AT_ONCE };
-    for (int row = 0; row < KIT_FLASH_CELL; row += VR_LANES) {
+    for (int row = 0; row < rows; row += VR_LANES) {
         const vr m = vr_load(max + row);
         for (int l = 0; l < KIT_FLASH_CELL; l += N) {
             vr total[N];
-            KIT_UNROLL for (int i = 0; i < N; i++) total[i] = vr_load(sum[l + i] + row);
+            KIT_UNROLL for (int i = 0; i < N; i++) total[i] = first ? vr_set(0.0f) : vr_load(sum + (l + i) * rows + row);
             for (int k = from; k < to; k += KIT_FLASH_CELL) {
                 float *p = P + (k + l) * KIT_FLASH_ROWS + row;
                 vr w[N];
@@ -195,11 +196,10 @@ static void KIT(flash_weigh_clean)(int from, int to, float *P, const float *max,
                     if (!FLASH_SQUARED_RELU) total[i] = vr_add(total[i], w[i]);
                 }
             }
-            KIT_UNROLL for (int i = 0; i < N; i++) vr_store(sum[l + i] + row, total[i]);
+            KIT_UNROLL for (int i = 0; i < N; i++) vr_store(sum + (l + i) * rows + row, total[i]);
         }
     }
 }
-
 /* The same where keys are masked, for some rows: they get -1, and no part in a sum. */
 static void KIT(flash_weigh_masked)(const kit_flash_rows *r, int row, int holes, int from, int to, float *P,
                                     float (*sum)[KIT_FLASH_CELL])
@@ -225,7 +225,7 @@ static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
         const int clean = !holes && kit_flash_clean(s, k, k + KIT_FLASH_CELL);
         for (to = k + KIT_FLASH_CELL; to < s->end; to += KIT_FLASH_CELL)
             if (clean != (!holes && kit_flash_clean(s, to, to + KIT_FLASH_CELL))) break;
-        if (clean) KIT(flash_weigh_clean)(k, to, P + row, r->max + row, sum);
+        if (clean) KIT(flash_weigh_rows)(KIT_FLASH_CELL, 0, k, to, P + row, r->max + row, sum[0]);
         else KIT(flash_weigh_masked)(r, row, holes, k, to, P + row, sum);
     }
     for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
@@ -261,6 +261,46 @@ static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
     }
 }
 
+/* A whole block without a mask: a strip from scores to weights while both are in the first cache, then its values. */
+#undef FLASH_STRIP
+#define FLASH_STRIP (FLASH_WIDE * VR_LANES)
+static void KIT(flash_whole)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
+{
+    for (int row = 0; row < KIT_FLASH_ROWS; row += FLASH_STRIP) {
+        float sum[KIT_FLASH_CELL * FLASH_STRIP] __attribute__((aligned(64)));
+        for (int j = row; j < row + FLASH_STRIP; j += VR_LANES) vr_store(r->block_max + j, vr_set(-FLT_MAX));
+        for (int k = 0; k < KIT_FLASH_KEYS; k += FLASH_N)
+            KIT(flash_scorers)[FLASH_WIDE - 1](r->block_max + row, x->K + k * x->ldk, x->ldk, r->Q + row, f->D,
+                                               P + k * KIT_FLASH_ROWS + row, kit_flash_beyond(&x->next_V, k, 0, row > 0));
+        for (int j = row; j < row + FLASH_STRIP; j += VR_LANES) {
+            const vr before = vr_load(r->max + j), max = vr_max(before, vr_load(r->block_max + j));
+            vr alpha = vr_sub(before, max);
+            if (FLASH_SQUARED_RELU) alpha = vr_set(1.0f);
+            else vr_exp2_each(1, &alpha, &alpha);
+            vr_store(r->alpha + j, alpha);
+            vr_store(r->max + j, max);
+        }
+        KIT(flash_weigh_rows)(FLASH_STRIP, 1, 0, KIT_FLASH_KEYS, P + row, r->max + row, sum);
+        for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
+            for (int i = 0; i < half * FLASH_STRIP; i += VR_LANES)
+                vr_store(sum + i, vr_add(vr_load(sum + i), vr_load(sum + half * FLASH_STRIP + i)));
+        memcpy(r->block_sum + row, sum, sizeof(float) * FLASH_STRIP);
+    }
+    KIT(flash_add)(r);
+    FLASH_WEIGHTS(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
+    for (int row = 0; row < KIT_FLASH_ROWS; row += FLASH_STRIP) {
+        const float *V = x->V;
+        float *o = r->O + row;
+        int64_t e = 0;
+        for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
+            for (; e + wide <= f->E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS) {
+                const kit_flash_ahead next = kit_flash_beyond(
+                    &x->next_K, e / FLASH_N % FLASH_EVERY * (KIT_FLASH_KEYS / FLASH_EVERY), e / KIT_FLASH_CELL, row > 0);
+                KIT(flash_valuers)[0][FLASH_WIDE - 1][c](r->alpha + row, V, x->ldv, P + row, o, KIT_FLASH_KEYS, next);
+            }
+    }
+}
+
 static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 {
     const int holes = kit_flash_holes(f, r->batch), rescores = KIT(flash_rescores)(f, r, x->start, x->keys);
@@ -268,6 +308,10 @@ static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     int clean = !rescores && !FLASH_FILLS(f);
     float early[KIT_FLASH_ROWS]; /* maxima that the mask, or what else changes the scores, makes void */
     for (int g = 0; g < r->groups; g++) clean &= kit_flash_clean(&r->span[g], r->span[g].begin, r->span[g].end);
+    if (clean && r->groups == KIT_FLASH_GROUPS && kit_flash_full(r)) {
+        KIT(flash_whole)(f, r, x, P);
+        return;
+    }
     if (!clean) kit_flash_lower(r, x->start);
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) v_store(r->block_max + i, v_set(-FLT_MAX));
     KIT(flash_cut)(r, holes, &runs);

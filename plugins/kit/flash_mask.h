@@ -184,6 +184,14 @@ KIT_INLINE int kit_flash_clean(const kit_flash_span *s, int from, int to)
     return s->clean <= from && to <= s->dirty;
 }
 
+/* Whether all rows see the whole block. */
+KIT_INLINE int kit_flash_full(const kit_flash_rows *r)
+{
+    int full = 1;
+    for (int g = 0; g < r->groups; g++) full &= kit_flash_clean(&r->span[g], 0, KIT_FLASH_KEYS);
+    return full;
+}
+
 /* What a score op is told of a tile's rows. */
 KIT_INLINE uint32_t kit_flash_tile_flags(const kit_flash *f)
 {
