@@ -12,7 +12,7 @@
 KIT_INLINE void KIT(flash_few_scores)(const int n, const float *Q, const float *KT, int64_t D, float *P,
                                       kit_flash_ahead next)
 {
-    vr s[FLASH_N][FLASH_WIDE];
+    vr s[FLASH_N + 1][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++) s[i][j] = vr_set(0.0f);
     KIT(flash_links)(n, FLASH_WIDE, FLASH_ALL, s, Q, 1, KIT_FLASH_ROWS, KT, KIT_FLASH_KEYS, D, 1, 1, next);
@@ -24,7 +24,7 @@ KIT_INLINE void KIT(flash_few_scores)(const int n, const float *Q, const float *
 KIT_INLINE void KIT(flash_few_values)(const int n, const int nv, const int masked, const float *alpha, const float *V,
                                       int64_t ldv, const float *P, float *O, int64_t ldo, int depth, kit_flash_ahead next)
 {
-    vr o[FLASH_N][FLASH_WIDE];
+    vr o[FLASH_N + 1][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) o[i][j] = vr_mul(vr_set(alpha[i]), vr_load(O + i * ldo + j * VR_LANES));
     KIT(flash_links)(n, nv, masked ? FLASH_UNLESS_A : FLASH_ALL, o, P, KIT_FLASH_KEYS, 1, V, ldv, depth, 0, 1, next);
@@ -56,12 +56,12 @@ typedef void KIT(flash_few_valuer)(const float *alpha, const float *V, int64_t l
                                    int depth, kit_flash_ahead next);
 FLASH_FEW(4) FLASH_FEW(2) FLASH_FEW(1)
 #if FLASH_N == 8
-FLASH_FEW(8)
+FLASH_FEW(8) FLASH_FEW(9)
 static KIT(flash_few_scorer) *const KIT(flash_few_scorers)[] = {
-    KIT(flash_few_scores_8), KIT(flash_few_scores_4), KIT(flash_few_scores_2), KIT(flash_few_scores_1)};
-static KIT(flash_few_valuer) *const KIT(flash_few_valuers)[2][4][FLASH_WIDE] = {
-    {FLASH_FEW_ROW(8, 0), FLASH_FEW_ROW(4, 0), FLASH_FEW_ROW(2, 0), FLASH_FEW_ROW(1, 0)},
-    {FLASH_FEW_ROW(8, 1), FLASH_FEW_ROW(4, 1), FLASH_FEW_ROW(2, 1), FLASH_FEW_ROW(1, 1)}};
+    KIT(flash_few_scores_9), KIT(flash_few_scores_8), KIT(flash_few_scores_4), KIT(flash_few_scores_2), KIT(flash_few_scores_1)};
+static KIT(flash_few_valuer) *const KIT(flash_few_valuers)[2][5][FLASH_WIDE] = {
+    {FLASH_FEW_ROW(9, 0), FLASH_FEW_ROW(8, 0), FLASH_FEW_ROW(4, 0), FLASH_FEW_ROW(2, 0), FLASH_FEW_ROW(1, 0)},
+    {FLASH_FEW_ROW(9, 1), FLASH_FEW_ROW(8, 1), FLASH_FEW_ROW(4, 1), FLASH_FEW_ROW(2, 1), FLASH_FEW_ROW(1, 1)}};
 #else
 static KIT(flash_few_scorer) *const KIT(flash_few_scorers)[] = {
     KIT(flash_few_scores_4), KIT(flash_few_scores_2), KIT(flash_few_scores_1)};
@@ -69,6 +69,19 @@ static KIT(flash_few_valuer) *const KIT(flash_few_valuers)[2][3][FLASH_WIDE] = {
     {FLASH_FEW_ROW(4, 0), FLASH_FEW_ROW(2, 0), FLASH_FEW_ROW(1, 0)},
     {FLASH_FEW_ROW(4, 1), FLASH_FEW_ROW(2, 1), FLASH_FEW_ROW(1, 1)}};
 #endif
+/* How many rows go together, and which of these are next. 9 fill the registers as 8 do; 1 alone takes nearly the time of 4. */
+#if FLASH_N == 8
+static const int KIT(flash_few_steps)[] = {9, 8, 4, 2, 1};
+#else
+static const int KIT(flash_few_steps)[] = {4, 2, 1};
+#endif
+KIT_INLINE int KIT(flash_few_step)(int row, int rows)
+{
+    const int left = rows - row;
+    int c = FLASH_N == 8 && (left != 9 || row == 0) ? 1 : 0; /* of 9 in all, more calls fetch more of the next block */
+    while (KIT(flash_few_steps)[c] > left) c++;
+    return c;
+}
 #undef FLASH_FEW
 #undef FLASH_FEW_ALL
 #undef FLASH_FEW_BOTH
@@ -125,10 +138,11 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     if (FLASH_FILLS(f)) FLASH_FILL(f, r, x, P, 1, KIT_FLASH_KEYS, from, to < x->keys ? to : x->keys, 0, r->rows);
     int calls = 0;
     for (int k = from / wide * wide; !FLASH_FILLS(f) && k < last; k += wide)
-        for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
-            for (; row + n <= r->rows; row += n, calls++)
-                KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k,
-                                          kit_flash_beyond(&x->next_K, calls * KIT_FLASH_CELL, 0, calls >= KIT_FLASH_CELLS));
+        for (int row = 0, c; row < r->rows; row += KIT(flash_few_steps)[c], calls++) {
+            c = KIT(flash_few_step)(row, r->rows);
+            KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k,
+                                      kit_flash_beyond(&x->next_K, calls * KIT_FLASH_CELL, 0, calls >= KIT_FLASH_CELLS));
+        }
     calls = 0;
     if (rescores) KIT(flash_rescore)(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     for (int row = 0; row < r->rows; row++) KIT(flash_few_mask)(r, row, from, to, P);
@@ -139,11 +153,11 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     FLASH_WEIGHTS(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     for (int64_t j = 0; j < registers && from < to; j += FLASH_WIDE) {
         const int nv = registers - j < FLASH_WIDE ? (int)(registers - j) : FLASH_WIDE;
-        for (int c = 0, row = 0, n = FLASH_N; n > 0; c++, n /= 2)
-            for (; row + n <= r->rows; row += n, calls++)
-                KIT(flash_few_valuers)[masked][c][nv - 1](r->alpha + row, x->V + from * x->ldv + j * VR_LANES, x->ldv,
-                                                          P + row * KIT_FLASH_KEYS + from,
-                                                          r->O + row * ldo + j * VR_LANES, ldo, to - from,
-                                                          kit_flash_beyond(&x->next_V, 0, calls, 0));
+        for (int row = 0, c; row < r->rows; row += KIT(flash_few_steps)[c], calls++) {
+            c = KIT(flash_few_step)(row, r->rows);
+            KIT(flash_few_valuers)[masked][c][nv - 1](r->alpha + row, x->V + from * x->ldv + j * VR_LANES, x->ldv,
+                                                      P + row * KIT_FLASH_KEYS + from, r->O + row * ldo + j * VR_LANES,
+                                                      ldo, to - from, kit_flash_beyond(&x->next_V, 0, calls, 0));
+        }
     }
 }
