@@ -29,6 +29,8 @@ static const char usage[] =
     "  --pin HOW       compact (the default), scatter or none: where the threads go\n"
     "  --rounds N      how often all is measured, 7 by default; with --explain 3\n"
     "  --json FILE     the record heed.bench/1, besides the table; - prints it in the table's place\n"
+    "  --plot FILE     time against the one size that differs between the shapes, T=512, T=1024 ..., as an SVG\n"
+    "                  with the exponents of growth; by the program gnuplot; - prints it in the table's place\n"
     "  --explain       no case is run: the algorithm that each op chooses, and the time that the peaks predict\n"
     "  --peaks-only    no cases\n"
     "  --overhead      what the engine adds to the smallest call\n"
@@ -51,7 +53,7 @@ typedef struct options {
     heed_options engine;
     const char **specs, **shape_texts;
     uint32_t n_specs, n_shapes;
-    const char *isa, *json, *model, *count;
+    const char *isa, *json, *plot, *model, *count;
     int64_t rounds, decode;
     uint32_t dtype;
     int peaks_only, overhead, explain, suite;
@@ -120,6 +122,12 @@ static int read_isa(void *to, const char *value)
 static int read_json(void *to, const char *value)
 {
     ((options *)to)->json = value;
+    return 0;
+}
+
+static int read_plot(void *to, const char *value)
+{
+    ((options *)to)->plot = value;
     return 0;
 }
 
@@ -201,7 +209,7 @@ static int check_suite(options *o)
                         : o->count ? "--count goes" : NULL;
     if (!o->suite) return alone ? cmd_usage("%s with --suite", alone) : 0;
     const char *other = o->n_shapes ? "--shape" : o->decode ? "--decode" : o->dtype != HEED_F32 ? "--dtype"
-                        : o->explain ? "--explain" : o->peaks_only ? "--peaks-only" : o->overhead ? "--overhead" : NULL;
+                        : o->explain ? "--explain" : o->plot ? "--plot" : o->peaks_only ? "--peaks-only" : o->overhead ? "--overhead" : NULL;
     if (other) return cmd_usage("--suite chooses what is run, and does not go with %s", other);
     if (o->count && o->set > SUITE_TINY) return cmd_usage("--count goes with --tiny: an emulator is too slow for more");
     if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
@@ -221,6 +229,7 @@ static int read_options(options *o, int argc, char **argv)
         {"--isa", 1, read_isa}, /* a path for the cases, not for the engine: the scalar one is needed too */
         {"--rounds", 1, read_rounds},
         {"--json", 1, read_json},
+        {"--plot", 1, read_plot},
         {"--explain", 0, read_explain},
         {"--peaks-only", 0, read_peaks_only},
         {"--overhead", 0, read_overhead},
@@ -239,6 +248,10 @@ static int read_options(options *o, int argc, char **argv)
     if (status || o->suite) return status;
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
         return cmd_usage("--explain takes specs and shapes, and measures nothing of them");
+    if (o->plot && (o->explain || o->peaks_only || !o->n_specs))
+        return cmd_usage("--plot shows the times of specs, and so needs specs that are run");
+    if (o->plot && o->json && !strcmp(o->plot, "-") && !strcmp(o->json, "-"))
+        return cmd_usage("--plot and --json: only one of them goes to standard output");
     if (!o->rounds) o->rounds = o->explain ? 3 : 7;
     if (o->peaks_only && o->n_specs) return cmd_usage("--peaks-only takes no spec");
     if (!o->peaks_only && !o->overhead && !o->n_specs) return cmd_usage("bench needs the spec of an op");
@@ -285,17 +298,43 @@ static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes
     return failed;
 }
 
+/* All that can be refused before anything is measured; b->varies. */
+static int32_t check_outputs(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
+{
+    char *none;
+    int32_t failed = o->json ? file_check(o->json, error) : HEED_OK;
+    if (!failed && o->plot) failed = file_check(o->plot, error);
+    if (failed) return failed;
+    failed = bench_shape_varies(shapes, o->n_shapes, b->varies, o->plot ? error : NULL);
+    if (failed && !o->plot) return *b->varies = 0, HEED_OK; /* then there is no growth to tell of */
+    return failed || !o->plot ? failed : plot_make(NULL, NULL, &none, NULL, error);
+}
+
+/* Nothing is written if one of them can not be made. */
+static int32_t write_outputs(const bench *b, const options *o, heed_error *error)
+{
+    char *svg = NULL;
+    size_t n = 0;
+    int to_stdout = (o->json && !strcmp(o->json, "-")) || (o->plot && !strcmp(o->plot, "-"));
+    int32_t failed = o->plot ? plot_make(b, o->shape_texts[0], &svg, &n, error) : HEED_OK;
+    if (failed) return failed;
+    if (!to_stdout) (o->explain ? explain_table : report_table)(b);
+    if (o->json) failed = report_write(b, o->json, error);
+    if (o->plot && !failed) failed = file_write(o->plot, svg, n, error);
+    free(svg);
+    return failed;
+}
+
 static int run(const options *o, const bench_shape *shapes)
 {
     heed_error error = {0};
     bench b = {.pace = pace_of(o)};
-    int32_t failed = o->json ? report_check(o->json, &error) : HEED_OK;
+    int32_t failed = check_outputs(&b, o, shapes, &error);
     if (!failed && !(b.engine = cmd_engine(&o->engine, &error))) failed = error.code;
     if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) pool_pin_caller(b.engine->pool);
     rounds_catch_signals();
     if (!failed) failed = measure_all(&b, o, shapes, &error);
-    if (!failed && (!o->json || strcmp(o->json, "-"))) (o->explain ? explain_table : report_table)(&b);
-    if (!failed && o->json) failed = report_write(&b, o->json, &error);
+    if (!failed) failed = write_outputs(&b, o, &error);
     open_free(&b);
     suite_free(&b);
     free(b.peaks);

@@ -101,6 +101,54 @@ int bench_shape_read(const char *text, bench_shape *shape)
     return cmd_usage("--shape takes sizes from 1 on, such as B=1,H=8,T=2048,D=64, not " SPEC_QUOTE, SPEC_QUOTED(text));
 }
 
+/* ---- what differs ---- */
+
+int64_t bench_shape_number(const bench_shape *shape, const char *key)
+{
+    bench_shape copy = *shape;
+    return *number_of(&copy, key, strlen(key));
+}
+
+/* The k-th key of a number; NULL behind the last. */
+static const char *number_key(size_t k, char letter[2])
+{
+    if (k >= HEED_AXES) return k - HEED_AXES < WORDS ? words[k - HEED_AXES].key : NULL;
+    letter[0] = (char)('A' + k), letter[1] = 0;
+    return letter;
+}
+
+static int same_text(const char *a, const char *b) /* of with=, up to its comma */
+{
+    if (!a || !b) return a == b;
+    return strcspn(a, ",") == strcspn(b, ",") && !strncmp(a, b, strcspn(a, ","));
+}
+
+int32_t bench_shape_varies(const bench_shape *shapes, uint32_t n, char key[16], heed_error *error)
+{
+    char letter[2];
+    const char *at;
+    *key = 0;
+    for (size_t k = 0; (at = number_key(k, letter)); k++) {
+        int differs = 0, absent = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            differs |= bench_shape_number(&shapes[i], at) != bench_shape_number(&shapes[0], at);
+            absent |= bench_shape_number(&shapes[i], at) <= 0;
+        }
+        if (!differs) continue;
+        if (*key)
+            return error_set(error, HEED_E_ARGUMENT, "both %s and %s differ between the shapes, and a plot has room "
+                             "for one", key, at);
+        if (absent) return error_set(error, HEED_E_ARGUMENT, "%s must be said in every --shape, or in none", at);
+        snprintf(key, 16, "%s", at);
+    }
+    for (uint32_t i = 1; i < n; i++)
+        if (shapes[i].n_leading != shapes[0].n_leading || !same_text(shapes[i].with, shapes[0].with) ||
+            memcmp(shapes[i].leading, shapes[0].leading, sizeof shapes[0].leading))
+            return error_set(error, HEED_E_ARGUMENT, "x= and with= must be the same in every --shape of a plot");
+    if (*key) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT, "a plot needs two sizes or more, such as --shape T=512 --shape T=1024");
+}
+
 /* ---- ports ---- */
 
 /* The next name of with=, from `at` on; its length, 0 behind the last. */

@@ -180,6 +180,62 @@ try 0 norm/rms --shape T=4,M=16 --rounds 1 --json kept.json && are kept.json sch
     [ -z "$(ls -A | grep tmp)" ]
 report "a record replaces an older one"
 
+# ---- heed bench --plot ----
+
+# exponent FILE SPEC: of time against T, by least squares of the logarithms, from the record.
+exponent() {
+    awk -v want="$2" '/"spec":/ { here = index($0, "\"" want "\"") } /"shape":/ { match($0, /T=[0-9]+/)
+            x = log(substr($0, RSTART + 2, RLENGTH - 2)) }
+        here && /"median_s":/ { gsub(/[^0-9.e-]/, "", $2); y = log($2); n++; sx += x; sy += y; xx += x * x; xy += x * y }
+        END { printf "%.2f", (n * xy - sx * sy) / (n * xx - sx * sx) }' "$1"
+}
+three='--shape T=16,H=2,D=8 --shape T=64,H=2,D=8 --shape T=256,H=2,D=8'
+try 0 attention/softmax "$causal" $three --rounds 1 --json grow.json &&
+    [ "$(sed -n 's/^attention\/softmax .*grows as T^//p' out)" = "$(exponent grow.json attention/softmax)" ] &&
+    [ "$(sed -n 's/^attention\/softmax(causal=true) .*grows as T^//p' out)" = "$(exponent grow.json "$causal")" ] &&
+    [ "$(grep -c ' grows as ' out)" = 2 ] && try 0 "$causal" --shape T=16,D=8 --shape T=32,D=16 --rounds 1 &&
+    ! grep -q grows out
+report "the table tells how time grows with the one size that differs"
+
+echo before >kept.svg
+try 1 "$causal" --shape T=16 --plot kept.svg && says 'needs two sizes or more' &&
+    try 1 "$causal" --shape T=16 --shape T=16 --plot kept.svg && says 'needs two sizes or more' &&
+    try 1 "$causal" --shape T=16,D=8 --shape T=32,D=16 --plot kept.svg && says 'both D and T differ' &&
+    try 1 "$causal" --shape T=16 --shape D=8 --plot kept.svg && says 'D must be said in every --shape' &&
+    try 1 "$causal" --shape T=16 --shape T=32,with=lse --plot kept.svg && says 'must be the same' &&
+    try 1 "$causal" $three --plot no/such/folder/x.svg && says 'no/such/folder/x.svg: cannot be written' &&
+    try 1 "$causal" $three --plot . && says directory && try 2 "$causal" $three --explain --plot kept.svg &&
+    says '--plot shows the times' && try 2 --peaks-only --plot kept.svg && says '--plot shows the times' &&
+    try 2 --suite --plot kept.svg && says 'not go with --plot' && try 2 "$causal" $three --json - --plot - &&
+    says 'only one of them' && [ "$(cat kept.svg)" = before ]
+report "--plot refuses what makes no picture, before anything is measured"
+
+# A program that stands for gnuplot: it keeps what it is told, and does what the test wants.
+mkdir empty fake
+fake() { printf '#!/bin/sh\n[ "$1" = -V ] && exit 0\n%s\n' "$1" >fake/gnuplot && chmod +x fake/gnuplot; }
+with() { path=$1; shift; PATH=$path "$heed" bench "$causal" $three --rounds 1 --plot kept.svg >out 2>err; [ $? = 1 ]; }
+with "$work/empty" && says 'needs the program gnuplot' && says gnuplot-nox && [ "$(cat kept.svg)" = before ] &&
+    fake 'echo half; echo "line 7: no such terminal" >&2; exit 1' && with "$work/fake:$PATH" &&
+    says 'gnuplot has made no picture: line 7: no such terminal' && [ "$(cat kept.svg)" = before ] &&
+    fake 'echo "<svg>"; exit 0' && with "$work/fake:$PATH" && says 'gnuplot has made no picture' &&
+    [ "$(cat kept.svg)" = before ] && fake 'cat >told; exit 1' && with "$work/fake:$PATH" &&
+    grep -q "title 'T^[-0-9.]*  attention/softmax(causal=true), [a-z0-9]*'\$" told &&
+    grep -q "^set title 'H=2,D=8, f32, \|^set title 'H=2, D=8, f32, " told && ! grep -q 'set output\|system\|`' told
+report "without gnuplot, and where it fails, one sentence, and the file as it was"
+
+if ! command -v gnuplot >/dev/null; then
+    echo "SKIPPED --plot makes an SVG: there is no gnuplot"
+else
+    try 0 "$causal" 'attention/softmax(window=7:0, causal=true)' 'attention/synthesizer_random(fixed=1, longest=256)' --isa all $three --rounds 1 \
+        --plot grow.svg && [ "$(grep -c ' grows as T^' out)" = "$(grep -c '<title>T^' grow.svg)" ] &&
+        grep -qF 'attention/synthesizer_random(longest=256, fixed=1), scalar' grow.svg && head -1 grow.svg | grep -q '^<?xml' &&
+        grep -q '</svg>' grow.svg && try 0 "$causal" --decode 20 --shape H=2 --shape H=4 --rounds 1 --plot - &&
+        tail -2 out | grep -q '</svg>' && ! grep -q ' grows as ' out && grep -q 'H^' out &&
+        { ! command -v python3 >/dev/null || python3 -c 'import sys, xml.dom.minidom as m; m.parse("grow.svg")'; } &&
+        [ -z "$(ls -A | grep tmp)" ]
+    report "--plot makes an SVG with a line for every spec and path"
+fi
+
 # ---- heed bench --suite ----
 
 model=$SRC/models/plays.safetensors
