@@ -20,7 +20,8 @@ static const char usage[] =
     "                  E=D, M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" are T rows, or\n"
     "                  those of x=3x5. decode=N is --decode for this shape alone. L=N gives attention its\n"
     "                  key_lengths, documents=N its documents, N of one length. with=residual+sum binds optional\n"
-    "                  ports. pitch=BYTES from row to row of an input; shift=BYTES that addresses are off 64\n"
+    "                  ports. values=span:0.1+0.5 are a weight's numbers, in turn. pitch=BYTES from row to row of an\n"
+    "                  input; shift=BYTES that addresses are off 64\n"
     "  --decode N      an op that remembers: one call appends the N-th key, and one query (T=1) sees all of them;\n"
     "                  any other op: T=1, S=N\n"
     "  --dtype TYPE    of inputs and weights: f32 (the default), f16 or bf16; outputs are f32\n"
@@ -93,6 +94,8 @@ static int32_t open_named(bench *b, const options *o, const bench_shape *shapes,
         resolve_free(op);
         spec_free(tree);
     }
+    for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
+        failed = bench_shape_given(&shapes[s], b->calls, b->n_calls, error);
     rounds_progress(NULL, 0, 0);
     return failed;
 }

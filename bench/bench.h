@@ -65,6 +65,7 @@ typedef struct bench_shape {
     int64_t pitch;                  /* bytes from an input's row to the next, a row being all that one token has */
     int64_t shift;                  /* bytes that the address of a tensor is off 64 */
     const char *with;               /* optional ports, "bias+sum", up to a comma or the end */
+    const char *values;             /* numbers of a weight, "span:0.1+0.5", in turn, up to a comma or the end */
 } bench_shape;
 
 #define BENCH_AXIS(shape, letter) ((shape)->axis[(letter) - 'A'])
@@ -88,6 +89,13 @@ int32_t bench_shape_check(const bench_shape *shape, const entry *e, heed_error *
 /* The one number that differs between shapes as they were given, into key: "T", "decode". */
 int32_t bench_shape_varies(const bench_shape *shapes, uint32_t n, char key[16], heed_error *error);
 int64_t bench_shape_number(const bench_shape *shape, const char *key);
+/* Whether the shape gives the numbers of that weight. */
+int bench_shape_gives(const bench_shape *shape, const heed_port *port);
+/* They, from the first or from where the last call stopped; NULL in *at starts. Behind the last comes the first. */
+double bench_shape_value(const bench_shape *shape, const char **at);
+int64_t bench_shape_values(const bench_shape *shape); /* how many */
+/* Refuses numbers for a weight that none of these calls has. */
+int32_t bench_shape_given(const bench_shape *shape, struct bench_call *const *calls, uint32_t n, heed_error *error);
 /* Writes call->text: what matters to the op, in the words of --shape. */
 void bench_shape_print(struct bench_call *call);
 int bench_has_axis(const entry *e, uint32_t port, char letter);

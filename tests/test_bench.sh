@@ -144,6 +144,22 @@ try 0 attention/softmax --shape $shape,with=lse --rounds 1 --json i.json && are 
     try 1 norm/rms --shape M=16,pitch=66 && says 'pitch=66' && try 1 norm/rms --shape shift=3 && says 'shift=3'
 report "optional ports are there when asked for, and refused where the op has none"
 
+spans='attention/adaptive_span(limit=64, ramp=4)'
+spans() {
+    try 0 "$spans" --shape "T=30,H=2,D=8,values=span:$1" --rounds 1 --json k.json && are k.json max_error '0\.0' &&
+        [ "$(values k.json shape)" = "B=1,T=30,H=2,D=8,values=span:$1" ] && values k.json hash
+}
+half=$(spans 0.5) && [ "$(spans .5+5e-1)" = "$half" ] && [ "$(spans 0.5+0.25)" != "$half" ] &&
+    try 0 "$causal" "$spans" --shape T=30,H=2,D=8,values=span:0.5 --rounds 1 --json k.json &&
+    [ "$(values k.json shape | head -1)" = B=1,T=30,H=2,D=8 ] && [ "$(values k.json hash | tail -1)" = "$half" ] &&
+    try 1 "$spans" --shape H=2,values=span:0.1+0.2+0.3 && says 'values= has 3 numbers, and span has 2' &&
+    try 1 "$spans" --shape H=2,values=span:2 && says 'span[0] is 2' &&
+    try 1 "$causal" norm/rms --shape H=2,values=span:0.5 && says 'no op here has a weight "span"' &&
+    for wrong in span span: :1 span:x span:1+ span:inf span:1e999 span:+1; do
+        try 2 "$spans" --shape "H=2,values=$wrong" && says 'values= takes a weight and its numbers' || break
+    done && try 2 "$spans" --shape values=span:1,values=span:1 && says twice && [ "$wrong" = span:+1 ]
+report "values= gives a weight its numbers, in turn"
+
 try 0 "$causal" norm/rms --shape T=2048 --shape T=64,decode=500000 --explain --rounds 1 --json j.json &&
     numbers j.json predicted_s bytes && are j.json median_s null && are j.json hash null && are j.json max_error null &&
     grep -q '^spec .* predicted  *algorithm' out && [ "$(grep -c "^$causal  *B=1" out)" = 2 ] &&
