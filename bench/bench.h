@@ -10,6 +10,7 @@
  *   judge    a case against the scalar path
  *   open     the list of cases
  *   suite    the cases of --suite
+ *   sizes    how large an op is: heed describe --shape
  *   rounds   cases timed, in turns; statistics
  *   count    executed instructions, where there is an emulator
  *   bench    the command
@@ -146,6 +147,7 @@ typedef struct bench_case {
     double flops, bytes;          /* of one call; flops -1 = not known */
     double footprint;             /* bytes, if a call goes through the same ones several times; 0 = all of `bytes` */
     double executed;              /* flops that the algorithm does, tiles rounded up; 0 = not known */
+    double reach;                 /* keys that one query can reach; -1 = not known */
     const char *algorithm;        /* or NULL */
     int copies;                   /* writes much of them: memory is held against copying, not reading */
     uint64_t hash;                /* of the outputs */
@@ -352,6 +354,20 @@ void growth_table(const bench *b, const int width[3]);
 /* The picture as SVG, to be freed; `shape`: what was given, for the title. With b NULL it only looks whether there is a
  * gnuplot. */
 int32_t plot_make(const bench *b, const char *shape, char **svg, size_t *n, heed_error *error);
+
+/* ---- sizes.c ---- */
+
+typedef struct bench_sizes {
+    const char *op;                       /* its id */
+    char shape[BENCH_TEXT];
+    int64_t parameters;
+    double state, state_fixed;            /* bytes a token; bytes of a state that does not grow */
+    int64_t keeps;                        /* the state is of so many tokens; -1: of all */
+    double flops, executed, bytes, reach; /* of one call, and keys of one query; -1 = not told */
+} bench_sizes;
+
+int32_t bench_sizes_of(heed_engine *engine, const char *text, const bench_shape *shape, bench_sizes *s,
+                       heed_error *error);
 
 /* ---- file.c ---- */
 

@@ -111,7 +111,8 @@ static void write_commands(FILE *to, const bench *b, const char *shape)
     for (uint32_t i = 0; i < b->n_cases; i++) lines += growth_first(b, i) != 0;
     fprintf(to, "set encoding utf8\nset terminal svg size %d,%u noenhanced font 'sans-serif,13' ", WIDTH,
             HEIGHT + LEGEND_LINE * lines);
-    fputs("background rgb 'white'\nset key noenhanced outside below left Left reverse maxcols 1\nset grid\nset logscale xy\n"
+    fputs("background rgb 'white'\nset key noenhanced outside below left Left reverse maxcols 1\nset grid\n"
+          "set logscale xy\n"
           "set format y '%.0s %cs'\nset ylabel 'time of one call'\nset xlabel ", to);
     quote(to, b->varies);
     fputs(" offset 0, 0.7\nset xtics (", to);
@@ -136,8 +137,9 @@ static void write_commands(FILE *to, const bench *b, const char *shape)
         if (!growth_first(b, i)) continue;
         snprintf(text, sizeof text, "%s^%.2f  %s, %s", b->varies, growth_exponent(b, i), bench_case_spec(&b->cases[i]),
                  bench_case_path(&b->cases[i])->name);
-        fprintf(to, "%s$line%u smooth unique with linespoints linetype %u dashtype %u pointtype %u title ",
-                line ? ", \\\n" : "plot ", line, line % COLOURS + 1, line / COLOURS + 1, line % 13 + 1);
+        fprintf(to, "%s$line%u smooth unique with linespoints ", line ? ", \\\n" : "plot ", line);
+        fprintf(to, "linetype %u dashtype %u pointtype %u title ", line % COLOURS + 1, line / COLOURS + 1,
+                line % 13 + 1);
         quote(to, text);
         line++;
     }

@@ -132,8 +132,9 @@ static int32_t check_layout(const bench_call *c, heed_error *error)
         if (c->tensor[p].rank < 0 || !bench_shape_gives(&c->shape, entry_port(c->entry, p))) continue;
         int64_t n = heed_tensor_elements(&c->tensor[p]), given = bench_shape_values(&c->shape);
         if (n % given)
-            return error_set(error, HEED_E_ARGUMENT, "%s: values= has %lld numbers, and %s has %lld, which is no multiple "
-                             "of that", c->entry->op.id, (long long)given, entry_port(c->entry, p)->name, (long long)n);
+            return error_set(error, HEED_E_ARGUMENT, "%s: values= has %lld numbers, and %s has %lld, which is no "
+                             "multiple of that", c->entry->op.id, (long long)given, entry_port(c->entry, p)->name,
+                             (long long)n);
     }
     if (c->shape.pitch && !any)
         return error_set(error, HEED_E_ARGUMENT, "%s has no input with rows for pitch=", c->entry->op.id);
@@ -163,7 +164,9 @@ static void fill(const bench_call *c, uint32_t port)
             else ((int32_t *)t->data)[at] = (int32_t)x;
             continue;
         }
-        float x = given ? (float)bench_shape_value(&c->shape, &number) : uniform ? (float)(draw(&state) >> 40) * 0x1p-24f : scale * normal(&state);
+        float x = given     ? (float)bench_shape_value(&c->shape, &number)
+                  : uniform ? (float)(draw(&state) >> 40) * 0x1p-24f
+                            : scale * normal(&state);
         switch (t->dtype) {
         case HEED_F32: ((float *)t->data)[at] = x; break;
         case HEED_F64: ((double *)t->data)[at] = x; break;

@@ -242,13 +242,13 @@ report "without gnuplot, and where it fails, one sentence, and the file as it wa
 if ! command -v gnuplot >/dev/null; then
     echo "SKIPPED --plot makes an SVG: there is no gnuplot"
 else
-    try 0 "$causal" 'attention/softmax(window=7:0, causal=true)' 'attention/synthesizer_random(fixed=1, longest=256)' --isa all $three --rounds 1 \
-        --plot grow.svg && [ "$(grep -c ' grows as T^' out)" = "$(grep -c '<title>T^' grow.svg)" ] &&
-        grep -qF 'attention/synthesizer_random(longest=256, fixed=1), scalar' grow.svg && head -1 grow.svg | grep -q '^<?xml' &&
-        grep -q '</svg>' grow.svg && try 0 "$causal" --decode 20 --shape H=2 --shape H=4 --rounds 1 --plot - &&
-        tail -2 out | grep -q '</svg>' && ! grep -q ' grows as ' out && grep -q 'H^' out &&
-        { ! command -v python3 >/dev/null || python3 -c 'import sys, xml.dom.minidom as m; m.parse("grow.svg")'; } &&
-        [ -z "$(ls -A | grep tmp)" ]
+    table='attention/synthesizer_random(longest=256, fixed=1)'
+    try 0 "$causal" 'attention/softmax(window=7, causal=true)' "$table" --isa all $three --rounds 1 --plot grow.svg &&
+        [ "$(grep -c ' grows as T^' out)" = "$(grep -c '<title>T^' grow.svg)" ] && grep -qF "$table, scalar" grow.svg &&
+        head -1 grow.svg | grep -q '^<?xml' && grep -q '</svg>' grow.svg &&
+        try 0 "$causal" --decode 20 --shape H=2 --shape H=4 --rounds 1 --plot - && tail -2 out | grep -q '</svg>' &&
+        ! grep -q ' grows as ' out && grep -q 'H^' out && [ -z "$(ls -A | grep tmp)" ] &&
+        { ! command -v python3 >/dev/null || python3 -c 'import xml.dom.minidom as m; m.parse("grow.svg")'; }
     report "--plot makes an SVG with a line for every spec and path"
 fi
 

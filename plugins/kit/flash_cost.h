@@ -28,8 +28,10 @@ KIT_INLINE int64_t kit_flash_around(int64_t first, int64_t last)
     return last > first ? (last + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL * KIT_FLASH_CELL - first / KIT_FLASH_CELL * KIT_FLASH_CELL : 0;
 }
 
-/* Live pairs of 16 rows or fewer are added to *pairs; keys of the cells that they look at are returned. */
-static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0, int64_t rows, double *pairs)
+/* Live pairs of 16 rows or fewer are added to *pairs, and *most rises to those of one row; keys of the cells that they look
+ * at are returned. */
+static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0, int64_t rows, double *pairs,
+                                   double *most)
 {
     const int64_t origin = kit_flash_origin(f, b);
     kit_flash_pages pages = {0, 0, 0};
@@ -39,7 +41,10 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
         const int64_t row = row0 + (i < rows ? i : rows - 1), t = row / f->group, at = origin + t;
         r.query[i] = t, r.position[i] = at, r.head[i] = (int32_t)(g * f->group + row % f->group);
         r.live[i] = kit_flash_live_keys(f, b, t, r.head[i], at, &pages);
-        if (i < rows) *pairs += (double)kit_flash_count(f, b, t, r.head[i], at, &r.live[i]);
+        if (i >= rows) continue;
+        const double seen = (double)kit_flash_count(f, b, t, r.head[i], at, &r.live[i]);
+        *pairs += seen;
+        *most = seen > *most ? seen : *most;
     }
     kit_flash_gather(&r, 0);
     const kit_flash_live *any = &r.any[0];
@@ -58,7 +63,7 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     kit_flash_sizes(f);
     if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
     if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data))) f->documents = NULL;
-    double pairs = 0, cells = 0, keys = 0, longest = 0;
+    double pairs = 0, cells = 0, keys = 0, longest = 0, most = 0;
     const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0, times = FLASH_PER_HEAD ? 1 : f->G;
     for (int64_t b = 0; b < f->B; b++) {
         const uint8_t sorted = f->documents ? (uint8_t)kit_flash_rising(f, b) : 0;
@@ -69,7 +74,7 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
             for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
                 const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
                 const int64_t lanes = f->few && row0 >= f->rows - f->few ? rows : KIT_FLASH_CELL;
-                cells += (double)(lanes * kit_flash_cost_rows(f, b, g, row0, rows, &pairs));
+                cells += (double)(lanes * kit_flash_cost_rows(f, b, g, row0, rows, &pairs, &most));
             }
         f->sorted = NULL;
     }
@@ -82,7 +87,7 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     c->bytes = moved * (q + (double)f->E * 4) + (f->k_by_position ? longest : keys) * (double)f->G * k +
                keys * values * (double)(f->E * kit_width(f->v->dtype));
     c->state_bytes = 4 * (double)f->G * (double)kit_flash_kept(f) + 4 * values * (double)f->E;
-    c->receptive_field = (double)f->S;
+    c->receptive_field = most;
     if (!HEED_HAS(c, algorithm)) return;
     c->executed = 2 * cells * width;
     c->algorithm = !f->few    ? "tiles of 48 rows in the lanes"
