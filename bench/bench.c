@@ -42,8 +42,8 @@ static const char usage[] =
     "  --quick         then timed on middling shapes, in less than 3 minutes; the default\n"
     "  --full          then timed on large shapes\n"
     "  --model FILE    the network; models/plays.safetensors if it is there\n"
-    "  --count FILE    with --tiny under an emulator: executed instructions of one thread, by the counter that\n"
-    "                  bench/machines/run sets up\n"
+    "  --count FILE    under an emulator, with specs or with --tiny: executed instructions of one thread, by the counter\n"
+    "                  that bench/machines/run sets up\n"
     "\n"
     "docs/benchmark.md tells how it is measured and how to read it.\n";
 
@@ -84,13 +84,15 @@ static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_e
 /* The specs and shapes that were named. */
 static int32_t open_named(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
 {
+    int want = o->explain ? OPEN_PLAN : o->count ? OPEN_RUN : OPEN_TIME;
     int32_t failed = HEED_OK;
+    if (o->count && !(b->counter = count_open(o->count, error))) return error->code;
     for (uint32_t i = 0; i < o->n_specs && !failed; i++) {
         spec *tree = NULL;
         resolved *op = open_spec(b->engine, o->specs[i], &tree, error);
         if (!op) failed = error->code;
         for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
-            failed = open_shape(b, op, &shapes[s], o->dtype, o->isa, o->explain ? OPEN_PLAN : OPEN_TIME, NULL, error);
+            failed = open_shape(b, op, &shapes[s], o->dtype, o->isa, want, NULL, error);
         resolve_free(op);
         spec_free(tree);
     }
@@ -208,14 +210,13 @@ static int read_count(void *to, const char *value)
 /* What does not go together, and what follows. */
 static int check_suite(options *o)
 {
-    const char *alone = o->set >= 0 ? "--tiny, --quick and --full go" : o->model ? "--model goes"
-                        : o->count ? "--count goes" : NULL;
+    const char *alone = o->set >= 0 ? "--tiny, --quick and --full go" : o->model ? "--model goes" : NULL;
+    if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
     if (!o->suite) return alone ? cmd_usage("%s with --suite", alone) : 0;
     const char *other = o->n_shapes ? "--shape" : o->decode ? "--decode" : o->dtype != HEED_F32 ? "--dtype"
                         : o->explain ? "--explain" : o->plot ? "--plot" : o->peaks_only ? "--peaks-only" : o->overhead ? "--overhead" : NULL;
     if (other) return cmd_usage("--suite chooses what is run, and does not go with %s", other);
     if (o->count && o->set > SUITE_TINY) return cmd_usage("--count goes with --tiny: an emulator is too slow for more");
-    if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
     if (o->set < 0) o->set = o->count ? SUITE_TINY : SUITE_QUICK;
     if (o->set == SUITE_TINY && o->rounds) return cmd_usage("--tiny takes no time, and so no --rounds");
     if (!o->isa) o->isa = "all";
@@ -246,11 +247,13 @@ static int read_options(options *o, int argc, char **argv)
     };
     o->engine.threads = THREADS_UNSAID;
     int status = cmd_parse(argc, argv, usage, table, o, &o->engine);
-    if (o->engine.threads == THREADS_UNSAID) o->engine.threads = o->suite ? 1 : 0;
+    if (o->engine.threads == THREADS_UNSAID) o->engine.threads = o->suite || o->count ? 1 : 0;
     if (!status) status = check_suite(o);
     if (status || o->suite) return status;
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
         return cmd_usage("--explain takes specs and shapes, and measures nothing of them");
+    if (o->count && (o->explain || o->peaks_only || o->overhead || o->plot || o->rounds || !o->n_specs))
+        return cmd_usage("--count runs specs or --suite --tiny, and takes no time");
     if (o->plot && (o->explain || o->peaks_only || !o->n_specs))
         return cmd_usage("--plot shows the times of specs, and so needs specs that are run");
     if (o->plot && o->json && !strcmp(o->plot, "-") && !strcmp(o->json, "-"))
@@ -292,7 +295,7 @@ static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes
     }
     if (failed || (!o->n_specs && !o->peaks_only && !o->suite)) return failed;
     failed = o->suite ? open_suite(b, o, error) : open_named(b, o, shapes, error);
-    if (failed || (o->suite && o->set == SUITE_TINY)) return failed;
+    if (failed || b->counter || (o->suite && o->set == SUITE_TINY)) return failed;
     if (!(meter = peaks_open(b->engine, machine_cache_bytes(), error))) return error->code;
     if (!(b->peaks = calloc(b->pace.rounds, sizeof *b->peaks))) failed = error_memory(error);
     b->buffer = peaks_buffer(meter);

@@ -3,7 +3,7 @@ bench_sources = bench/bench.c bench/bench.h bench/case.c bench/compare.c bench/c
   bench/report.c bench/rounds.c bench/shape.c bench/sizes.c bench/suite.c bench/tensors.c
 
 # Records of machines, and how they are made.
-EXTRA_DIST += bench/machines/README.md bench/machines/qemu_count.c bench/machines/run $(machine_records)
+EXTRA_DIST += bench/claims bench/machines/README.md bench/machines/qemu_count.c bench/machines/run $(machine_records)
 machine_records = bench/machines/amd-epyc-2cpu.json bench/machines/qemu-aarch64.json bench/machines/qemu-haswell.json \
   bench/machines/qemu-nehalem.json
 

@@ -277,7 +277,8 @@ try 0 --suite --tiny norm/rms --model "$model" --isa scalar --json net.json &&
 report "a network is a case of the suite"
 
 try 2 --quick norm/rms && says 'go with --suite' && try 2 --model x norm/rms && says '--model goes with --suite' &&
-    try 2 --count x norm/rms && says '--count goes with --suite' && try 2 --suite --quick --full && says 'only one' &&
+    try 2 --count x norm/rms --rounds 2 && says 'takes no time' &&
+    try 2 --count x norm/rms --plot y && says 'takes no time' && try 2 --count x && says '--count runs specs' && try 2 --suite --quick --full && says 'only one' &&
     try 2 --suite --shape T=4 && says 'not go with --shape' && try 2 --suite --explain && says 'with --explain' &&
     try 2 --suite --dtype f16 && says 'with --dtype' && try 2 --suite --decode 4 && says 'with --decode' &&
     try 2 --suite --overhead && says 'with --overhead' && try 2 --suite --peaks-only && says 'with --peaks-only' &&
@@ -290,7 +291,8 @@ counter() { { printf 'heed.count/1\000\000\000\000%s' "$1"; head -c 64 /dev/zero
 try 1 --suite --count none && says 'none: No such file' && echo short >counter && try 1 --suite --count counter &&
     says 'no counter' && counter vax && try 1 --suite --count counter && says 'the counter is of qemu-vax' &&
     counter "$(uname -m)" && try 1 --suite --count counter && says 'nothing counts here' &&
-    try 1 --suite --count . && says 'no counter'
+    try 1 --suite --count . && says 'no counter' && try 1 norm/rms --count counter && says 'nothing counts here' &&
+    try 2 norm/rms --count counter --threads 2 && says '--count counts one thread'
 report "--count refuses what does not count this process"
 
 # ---- heed compare ----
@@ -408,6 +410,27 @@ except Refused as e:
 assert len({c.name for c in cases()}) == len(list(cases())) > 40
 END
         report "bench/peers calls libheed, and gets what NumPy computes"
+    fi
+fi
+
+# ---- bench/claims ----
+
+rows() { [ "$(head -1 out)" = '| claim | paper | here |' ] && [ "$(grep -cE "^\\| .* \\| .* \\| .*$2.* \\|\$" out)" = "$1" ]; }
+if ! command -v python3 >/dev/null; then
+    echo "SKIPPED bench/claims: there is no python3"
+else
+    HEED=$heed "$SRC/bench/claims" --tiny synthesizer span memory sparse >out 2>err && [ ! -s err ] && rows 9 '[0-9] x'
+    report "bench/claims measures what the papers claim"
+
+    HEED=$heed "$SRC/bench/claims" --tiny bananas >out 2>err
+    [ $? = 1 ] && [ ! -s out ] && grep -q 'there is no claim "bananas"; there are synthesizer, ' err
+    report "bench/claims refuses another word"
+
+    if ! command -v qemu-x86_64 >/dev/null || symbols | grep -q '_[at]san_init'; then
+        echo "SKIPPED bench/claims counts instructions: there is no qemu-x86_64, or a sanitizer that it can not run"
+    else
+        HEED=$heed "$SRC/bench/claims" --tiny count >out 2>err && [ ! -s err ] && rows 1 '(instructions|M for).*[0-9] x'
+        report "bench/claims counts instructions"
     fi
 fi
 
