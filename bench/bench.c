@@ -20,7 +20,8 @@ static const char usage[] =
     "                  E=D, M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" are T rows, or\n"
     "                  those of x=3x5. decode=N is --decode for this shape alone. L=N gives attention its\n"
     "                  key_lengths, documents=N its documents, N of one length. with=residual+sum binds optional\n"
-    "                  ports. pitch=BYTES from row to row of an input; shift=BYTES that addresses are off 64\n"
+    "                  ports. values=span:0.1+0.5 are a weight's numbers, in turn. pitch=BYTES from row to row of an\n"
+    "                  input; shift=BYTES that addresses are off 64\n"
     "  --decode N      an op that remembers: one call appends the N-th key, and one query (T=1) sees all of them;\n"
     "                  any other op: T=1, S=N\n"
     "  --dtype TYPE    of inputs and weights: f32 (the default), f16 or bf16; outputs are f32\n"
@@ -29,6 +30,8 @@ static const char usage[] =
     "  --pin HOW       compact (the default), scatter or none: where the threads go\n"
     "  --rounds N      how often all is measured, 7 by default; with --explain 3\n"
     "  --json FILE     the record heed.bench/1, besides the table; - prints it in the table's place\n"
+    "  --plot FILE     time against the one size that differs between the shapes, T=512, T=1024 ..., as an SVG\n"
+    "                  with the exponents of growth; by the program gnuplot; - prints it in the table's place\n"
     "  --explain       no case is run: the algorithm that each op chooses, and the time that the peaks predict\n"
     "  --peaks-only    no cases\n"
     "  --overhead      what the engine adds to the smallest call\n"
@@ -39,8 +42,8 @@ static const char usage[] =
     "  --quick         then timed on middling shapes, in less than 3 minutes; the default\n"
     "  --full          then timed on large shapes\n"
     "  --model FILE    the network; models/plays.safetensors if it is there\n"
-    "  --count FILE    with --tiny under an emulator: executed instructions of one thread, by the counter that\n"
-    "                  bench/machines/run sets up\n"
+    "  --count FILE    under an emulator, with specs or with --tiny: executed instructions of one thread, by the counter\n"
+    "                  that bench/machines/run sets up\n"
     "\n"
     "docs/benchmark.md tells how it is measured and how to read it.\n";
 
@@ -51,7 +54,7 @@ typedef struct options {
     heed_options engine;
     const char **specs, **shape_texts;
     uint32_t n_specs, n_shapes;
-    const char *isa, *json, *model, *count;
+    const char *isa, *json, *plot, *model, *count;
     int64_t rounds, decode;
     uint32_t dtype;
     int peaks_only, overhead, explain, suite;
@@ -81,16 +84,20 @@ static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_e
 /* The specs and shapes that were named. */
 static int32_t open_named(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
 {
+    int want = o->explain ? OPEN_PLAN : o->count ? OPEN_RUN : OPEN_TIME;
     int32_t failed = HEED_OK;
+    if (o->count && !(b->counter = count_open(o->count, error))) return error->code;
     for (uint32_t i = 0; i < o->n_specs && !failed; i++) {
         spec *tree = NULL;
         resolved *op = open_spec(b->engine, o->specs[i], &tree, error);
         if (!op) failed = error->code;
         for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
-            failed = open_shape(b, op, &shapes[s], o->dtype, o->isa, o->explain ? OPEN_PLAN : OPEN_TIME, NULL, error);
+            failed = open_shape(b, op, &shapes[s], o->dtype, o->isa, want, NULL, error);
         resolve_free(op);
         spec_free(tree);
     }
+    for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
+        failed = bench_shape_given(&shapes[s], b->calls, b->n_calls, error);
     rounds_progress(NULL, 0, 0);
     return failed;
 }
@@ -120,6 +127,12 @@ static int read_isa(void *to, const char *value)
 static int read_json(void *to, const char *value)
 {
     ((options *)to)->json = value;
+    return 0;
+}
+
+static int read_plot(void *to, const char *value)
+{
+    ((options *)to)->plot = value;
     return 0;
 }
 
@@ -197,14 +210,13 @@ static int read_count(void *to, const char *value)
 /* What does not go together, and what follows. */
 static int check_suite(options *o)
 {
-    const char *alone = o->set >= 0 ? "--tiny, --quick and --full go" : o->model ? "--model goes"
-                        : o->count ? "--count goes" : NULL;
+    const char *alone = o->set >= 0 ? "--tiny, --quick and --full go" : o->model ? "--model goes" : NULL;
+    if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
     if (!o->suite) return alone ? cmd_usage("%s with --suite", alone) : 0;
     const char *other = o->n_shapes ? "--shape" : o->decode ? "--decode" : o->dtype != HEED_F32 ? "--dtype"
-                        : o->explain ? "--explain" : o->peaks_only ? "--peaks-only" : o->overhead ? "--overhead" : NULL;
+                        : o->explain ? "--explain" : o->plot ? "--plot" : o->peaks_only ? "--peaks-only" : o->overhead ? "--overhead" : NULL;
     if (other) return cmd_usage("--suite chooses what is run, and does not go with %s", other);
     if (o->count && o->set > SUITE_TINY) return cmd_usage("--count goes with --tiny: an emulator is too slow for more");
-    if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
     if (o->set < 0) o->set = o->count ? SUITE_TINY : SUITE_QUICK;
     if (o->set == SUITE_TINY && o->rounds) return cmd_usage("--tiny takes no time, and so no --rounds");
     if (!o->isa) o->isa = "all";
@@ -221,6 +233,7 @@ static int read_options(options *o, int argc, char **argv)
         {"--isa", 1, read_isa}, /* a path for the cases, not for the engine: the scalar one is needed too */
         {"--rounds", 1, read_rounds},
         {"--json", 1, read_json},
+        {"--plot", 1, read_plot},
         {"--explain", 0, read_explain},
         {"--peaks-only", 0, read_peaks_only},
         {"--overhead", 0, read_overhead},
@@ -234,11 +247,17 @@ static int read_options(options *o, int argc, char **argv)
     };
     o->engine.threads = THREADS_UNSAID;
     int status = cmd_parse(argc, argv, usage, table, o, &o->engine);
-    if (o->engine.threads == THREADS_UNSAID) o->engine.threads = o->suite ? 1 : 0;
+    if (o->engine.threads == THREADS_UNSAID) o->engine.threads = o->suite || o->count ? 1 : 0;
     if (!status) status = check_suite(o);
     if (status || o->suite) return status;
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
         return cmd_usage("--explain takes specs and shapes, and measures nothing of them");
+    if (o->count && (o->explain || o->peaks_only || o->overhead || o->plot || o->rounds || !o->n_specs))
+        return cmd_usage("--count runs specs or --suite --tiny, and takes no time");
+    if (o->plot && (o->explain || o->peaks_only || !o->n_specs))
+        return cmd_usage("--plot shows the times of specs, and so needs specs that are run");
+    if (o->plot && o->json && !strcmp(o->plot, "-") && !strcmp(o->json, "-"))
+        return cmd_usage("--plot and --json: only one of them goes to standard output");
     if (!o->rounds) o->rounds = o->explain ? 3 : 7;
     if (o->peaks_only && o->n_specs) return cmd_usage("--peaks-only takes no spec");
     if (!o->peaks_only && !o->overhead && !o->n_specs) return cmd_usage("bench needs the spec of an op");
@@ -276,7 +295,7 @@ static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes
     }
     if (failed || (!o->n_specs && !o->peaks_only && !o->suite)) return failed;
     failed = o->suite ? open_suite(b, o, error) : open_named(b, o, shapes, error);
-    if (failed || (o->suite && o->set == SUITE_TINY)) return failed;
+    if (failed || b->counter || (o->suite && o->set == SUITE_TINY)) return failed;
     if (!(meter = peaks_open(b->engine, machine_cache_bytes(), error))) return error->code;
     if (!(b->peaks = calloc(b->pace.rounds, sizeof *b->peaks))) failed = error_memory(error);
     b->buffer = peaks_buffer(meter);
@@ -285,17 +304,43 @@ static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes
     return failed;
 }
 
+/* All that can be refused before anything is measured; b->varies. */
+static int32_t check_outputs(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
+{
+    char *none;
+    int32_t failed = o->json ? file_check(o->json, error) : HEED_OK;
+    if (!failed && o->plot) failed = file_check(o->plot, error);
+    if (failed) return failed;
+    failed = bench_shape_varies(shapes, o->n_shapes, b->varies, o->plot ? error : NULL);
+    if (failed && !o->plot) return *b->varies = 0, HEED_OK; /* then there is no growth to tell of */
+    return failed || !o->plot ? failed : plot_make(NULL, NULL, &none, NULL, error);
+}
+
+/* Nothing is written if one of them can not be made. */
+static int32_t write_outputs(const bench *b, const options *o, heed_error *error)
+{
+    char *svg = NULL;
+    size_t n = 0;
+    int to_stdout = (o->json && !strcmp(o->json, "-")) || (o->plot && !strcmp(o->plot, "-"));
+    int32_t failed = o->plot ? plot_make(b, o->shape_texts[0], &svg, &n, error) : HEED_OK;
+    if (failed) return failed;
+    if (!to_stdout) (o->explain ? explain_table : report_table)(b);
+    if (o->json) failed = report_write(b, o->json, error);
+    if (o->plot && !failed) failed = file_write(o->plot, svg, n, error);
+    free(svg);
+    return failed;
+}
+
 static int run(const options *o, const bench_shape *shapes)
 {
     heed_error error = {0};
     bench b = {.pace = pace_of(o)};
-    int32_t failed = o->json ? report_check(o->json, &error) : HEED_OK;
+    int32_t failed = check_outputs(&b, o, shapes, &error);
     if (!failed && !(b.engine = cmd_engine(&o->engine, &error))) failed = error.code;
     if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) pool_pin_caller(b.engine->pool);
     rounds_catch_signals();
     if (!failed) failed = measure_all(&b, o, shapes, &error);
-    if (!failed && (!o->json || strcmp(o->json, "-"))) (o->explain ? explain_table : report_table)(&b);
-    if (!failed && o->json) failed = report_write(&b, o->json, &error);
+    if (!failed) failed = write_outputs(&b, o, &error);
     open_free(&b);
     suite_free(&b);
     free(b.peaks);

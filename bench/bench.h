@@ -10,11 +10,15 @@
  *   judge    a case against the scalar path
  *   open     the list of cases
  *   suite    the cases of --suite
+ *   sizes    how large an op is: heed describe --shape
  *   rounds   cases timed, in turns; statistics
  *   count    executed instructions, where there is an emulator
  *   bench    the command
  *   machine  what it runs on
  *   report   the table and the JSON record
+ *   growth   how the time grows with a size
+ *   plot     that as a picture
+ *   file     files, written whole or not at all
  *   explain  the table of what is predicted
  *   record   records read and checked
  *   compare  records side by side: heed compare
@@ -62,6 +66,7 @@ typedef struct bench_shape {
     int64_t pitch;                  /* bytes from an input's row to the next, a row being all that one token has */
     int64_t shift;                  /* bytes that the address of a tensor is off 64 */
     const char *with;               /* optional ports, "bias+sum", up to a comma or the end */
+    const char *values;             /* numbers of a weight, "span:0.1+0.5", in turn, up to a comma or the end */
 } bench_shape;
 
 #define BENCH_AXIS(shape, letter) ((shape)->axis[(letter) - 'A'])
@@ -82,6 +87,16 @@ int bench_shape_guesses(const bench_shape *shape, const entry *e, char axis);
 int bench_shape_takes(const bench_shape *shape, const heed_port *port);
 /* Refuses a shape that asks for a port that the op has not. */
 int32_t bench_shape_check(const bench_shape *shape, const entry *e, heed_error *error);
+/* The one number that differs between shapes as they were given, into key: "T", "decode". */
+int32_t bench_shape_varies(const bench_shape *shapes, uint32_t n, char key[16], heed_error *error);
+int64_t bench_shape_number(const bench_shape *shape, const char *key);
+/* Whether the shape gives the numbers of that weight. */
+int bench_shape_gives(const bench_shape *shape, const heed_port *port);
+/* They, from the first or from where the last call stopped; NULL in *at starts. Behind the last comes the first. */
+double bench_shape_value(const bench_shape *shape, const char **at);
+int64_t bench_shape_values(const bench_shape *shape); /* how many */
+/* Refuses numbers for a weight that none of these calls has. */
+int32_t bench_shape_given(const bench_shape *shape, struct bench_call *const *calls, uint32_t n, heed_error *error);
 /* Writes call->text: what matters to the op, in the words of --shape. */
 void bench_shape_print(struct bench_call *call);
 int bench_has_axis(const entry *e, uint32_t port, char letter);
@@ -132,6 +147,7 @@ typedef struct bench_case {
     double flops, bytes;          /* of one call; flops -1 = not known */
     double footprint;             /* bytes, if a call goes through the same ones several times; 0 = all of `bytes` */
     double executed;              /* flops that the algorithm does, tiles rounded up; 0 = not known */
+    double reach;                 /* keys that one query can reach; -1 = not known */
     const char *algorithm;        /* or NULL */
     int copies;                   /* writes much of them: memory is held against copying, not reading */
     uint64_t hash;                /* of the outputs */
@@ -242,6 +258,7 @@ typedef struct bench {
     bench_case *cases;
     uint32_t n_calls, n_cases;
     bench_overhead *overhead; /* NULL = not measured */
+    char varies[16];          /* the size that differs between the shapes, "T"; "" = none, or more than one */
     const char *suite;        /* "tiny", "quick", "full"; NULL = the cases were named */
     const bench_counter *counter; /* NULL = time is taken */
     bench_refusal *refused;
@@ -321,9 +338,42 @@ const char *report_count(double instructions, char *text, size_t n); /* "13.2 M"
 void report_head(const bench *b); /* the machine and its peaks */
 void report_widths(const bench *b, int width[3]); /* of the columns spec, shape, path */
 void report_table(const bench *b);
+int32_t report_write(const bench *b, const char *path, heed_error *error); /* the record */
+
+/* ---- growth.c ---- */
+
+/* A line of a plot: the cases of one spec on one path. */
+int growth_same(const bench_case *a, const bench_case *b);
+int growth_first(const bench *b, uint32_t i);           /* whether case i is the first of a line */
+double growth_size(const bench *b, const bench_case *c); /* the size that differs */
+double growth_exponent(const bench *b, uint32_t first);
+void growth_table(const bench *b, const int width[3]);
+
+/* ---- plot.c ---- */
+
+/* The picture as SVG, to be freed; `shape`: what was given, for the title. With b NULL it only looks whether there is a
+ * gnuplot. */
+int32_t plot_make(const bench *b, const char *shape, char **svg, size_t *n, heed_error *error);
+
+/* ---- sizes.c ---- */
+
+typedef struct bench_sizes {
+    const char *op;                       /* its id */
+    char shape[BENCH_TEXT];
+    int64_t parameters;
+    double state, state_fixed;            /* bytes a token; bytes of a state that does not grow */
+    int64_t keeps;                        /* the state is of so many tokens; -1: of all */
+    double flops, executed, bytes, reach; /* of one call, and keys of one query; -1 = not told */
+} bench_sizes;
+
+int32_t bench_sizes_of(heed_engine *engine, const char *text, const bench_shape *shape, bench_sizes *s,
+                       heed_error *error);
+
+/* ---- file.c ---- */
+
 /* Refuses a file that could not be written later; then writes it whole, or not at all. "-" = standard output. */
-int32_t report_check(const char *path, heed_error *error);
-int32_t report_write(const bench *b, const char *path, heed_error *error);
+int32_t file_check(const char *path, heed_error *error);
+int32_t file_write(const char *path, const void *bytes, size_t n, heed_error *error);
 
 /* ---- record.c ---- */
 

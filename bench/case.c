@@ -72,7 +72,7 @@ static int32_t open_instance(bench_case *c, heed_engine *engine, const resolved 
     for (int a = 0; a < HEED_AXES; a++) axes[a] = strchr("BST", 'A' + a) ? -1 : call->shape.axis[a];
     heed_opening opening = {.size = sizeof opening, .n_weights = call->n_weights, .weights = call->weights,
                             .axes = axes, .isa = isa};
-    *c = (bench_case){.call = call, .flops = -1};
+    *c = (bench_case){.call = call, .flops = -1, .reach = -1};
     return (c->instance = instance_make(engine, op, &opening, error)) ? HEED_OK : error->code;
 }
 
@@ -182,6 +182,7 @@ int32_t bench_case_cost(bench_case *c, heed_error *error)
     if (failed) return failed;
     c->flops = cost.flops;
     c->executed = cost.executed;
+    c->reach = cost.receptive_field;
     c->algorithm = cost.algorithm;
     if (cost.bytes > 0) c->bytes = cost.bytes;
     c->copies = !k->stateful && 4 * written >= c->bytes;

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * report.c: what was measured, as a table for people and as a record of the schema "heed.bench/1" for programs.
- *
- * Invariant: a record is whole or not there: it is written beside its place, and renamed.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "bench.h"
 
@@ -210,6 +204,7 @@ void report_table(const bench *b)
     if (b->n_cases && b->peaks) printf("%8s  %16s  %-14s  %6s\n", "time", "rate   ", "share of peak", "spread");
     if (b->n_cases && b->counter) printf("%12s\n", "instructions");
     for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], width);
+    growth_table(b, width);
     if (b->suite) print_suite(b);
 }
 
@@ -292,73 +287,14 @@ static json_t *json_bench(const bench *b)
                      "cases", cases, "refused", json_refused(b));
 }
 
-static int32_t cannot(const char *path, heed_error *error)
-{
-    return error_set(error, HEED_E_SYSTEM, "%s: cannot be written: %s", path, strerror(errno));
-}
-
-int32_t report_check(const char *path, heed_error *error)
-{
-    struct stat s;
-    const char *slash = strrchr(path, '/');
-    if (!strcmp(path, "-")) return HEED_OK;
-    int exists = !stat(path, &s);
-    if (exists && S_ISDIR(s.st_mode)) return errno = EISDIR, cannot(path, error);
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    if (!folder) return error_memory(error);
-    int refused = (exists && access(path, W_OK)) || ((!exists || S_ISREG(s.st_mode)) && access(folder, W_OK | X_OK));
-    free(folder);
-    return refused ? cannot(path, error) : HEED_OK;
-}
-
-/* Takes fd. */
-static int put(int fd, const json_t *j)
-{
-    FILE *to = fdopen(fd, "w");
-    if (!to) return close(fd), 0;
-    int bad = json_dumpf(j, to, LAYOUT) || fputc('\n', to) == EOF, cause = errno;
-    if (fclose(to)) return 0;
-    errno = cause;
-    return !bad;
-}
-
-static int32_t write_file(const json_t *j, const char *path, heed_error *error)
-{
-    struct stat s;
-    int exists = !stat(path, &s), fd;
-    if (exists && !S_ISREG(s.st_mode)) { /* a pipe or device: nothing to rename over */
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        return fd >= 0 && put(fd, j) ? HEED_OK : cannot(path, error);
-    }
-    char *beside = NULL, *target = exists ? realpath(path, NULL) : strdup(path); /* a link stays */
-    if (!target || asprintf(&beside, "%s.heed-%ld.tmp", target, (long)getpid()) < 0) {
-        free(target);
-        return error_memory(error);
-    }
-    int32_t failed = HEED_OK;
-    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? s.st_mode & 0777 : 0666);
-    if (fd < 0) {
-        failed = cannot(path, error);
-    } else if (!put(fd, j) || rename(beside, target)) {
-        failed = cannot(path, error);
-        unlink(beside);
-    }
-    free(beside);
-    free(target);
-    return failed;
-}
-
 int32_t report_write(const bench *b, const char *path, heed_error *error)
 {
     json_t *j = json_bench(b);
-    if (!j) return error_memory(error);
-    int32_t failed = HEED_OK;
-    if (!strcmp(path, "-")) {
-        errno = 0;
-        if (json_dumpf(j, stdout, LAYOUT) || putchar('\n') == EOF) failed = cannot("standard output", error);
-    } else {
-        failed = write_file(j, path, error);
-    }
+    char *text = j ? json_dumps(j, LAYOUT) : NULL, *line = NULL;
+    int n = text ? asprintf(&line, "%s\n", text) : -1;
+    int32_t failed = n < 0 ? error_memory(error) : file_write(path, line, (size_t)n, error);
+    if (n >= 0) free(line);
+    free(text);
     json_decref(j);
     return failed;
 }

@@ -4,8 +4,10 @@
  *
  * Invariant: what is printed reads back as the same shape, and names all that the tensors depend on.
  */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
@@ -73,22 +75,40 @@ static int64_t *number_of(bench_shape *shape, const char *at, size_t length)
     return length == 1 && *at >= 'A' && *at <= 'Z' ? &BENCH_AXIS(shape, *at) : NULL;
 }
 
+/* "span:0.1+0.5": the end, or NULL if it is none. */
+static const char *read_values(const char *at)
+{
+    size_t name = strcspn(at, ":+,=");
+    if (!name || at[name] != ':') return NULL;
+    for (char *end = (char *)(uintptr_t)(at + name);;) {
+        const char *number = end + 1;
+        if (!strchr("-.0123456789", *number) || !*number) return NULL;
+        if (!isfinite(strtod(number, &end)) || end == number) return NULL;
+        if (*end != '+') return *end && *end != ',' ? NULL : end;
+    }
+}
+
 int bench_shape_read(const char *text, bench_shape *shape)
 {
     *shape = (bench_shape){.n_leading = 0};
     for (int a = 0; a < HEED_AXES; a++) shape->axis[a] = -1;
     for (const char *at = text, *end;; at = end + 1) {
         size_t length = strcspn(at, "=");
-        int leading = is_key(at, length, "x"), with = is_key(at, length, "with");
+        int leading = is_key(at, length, "x"), with = is_key(at, length, "with"), values = is_key(at, length, "values");
         int64_t *size = number_of(shape, at, length);
-        if (!at[length] || !(size || leading || with)) break;
-        if (leading ? shape->n_leading > 0 : with ? shape->with != NULL : *size > 0)
+        if (!at[length] || !(size || leading || with || values)) break;
+        if (leading ? shape->n_leading > 0 : with ? !!shape->with : values ? !!shape->values : *size > 0)
             return cmd_usage("--shape " SPEC_QUOTE " has %.*s twice", SPEC_QUOTED(text), (int)length, at);
         const char *value = at + length + 1;
         if (with) {
             shape->with = value;
             end = value + strcspn(value, ",");
             if (end == value) return cmd_usage("--shape: with= takes names of ports, such as with=residual+sum");
+        } else if (values) {
+            shape->values = value;
+            if (!(end = read_values(value)))
+                return cmd_usage("--shape: values= takes a weight and its numbers, such as values=span:0.1+0.5, not "
+                                 SPEC_QUOTE, SPEC_QUOTED(value));
         } else if (!read_size(value, &end, leading ? &shape->leading[shape->n_leading++] : size)) {
             break;
         }
@@ -99,6 +119,89 @@ int bench_shape_read(const char *text, bench_shape *shape)
         if (*end != ',') break;
     }
     return cmd_usage("--shape takes sizes from 1 on, such as B=1,H=8,T=2048,D=64, not " SPEC_QUOTE, SPEC_QUOTED(text));
+}
+
+/* ---- numbers of a weight ---- */
+
+int bench_shape_gives(const bench_shape *shape, const heed_port *port)
+{
+    return shape->values && port->role == HEED_WEIGHT && is_key(shape->values, strcspn(shape->values, ":"), port->name);
+}
+
+double bench_shape_value(const bench_shape *shape, const char **at)
+{
+    char *end;
+    const char *from = *at && **at == '+' ? *at + 1 : strchr(shape->values, ':') + 1;
+    double x = strtod(from, &end);
+    *at = end;
+    return x;
+}
+
+int64_t bench_shape_values(const bench_shape *shape)
+{
+    int64_t n = 1;
+    for (const char *at = shape->values; *at && *at != ','; at++) n += *at == '+';
+    return n;
+}
+
+int32_t bench_shape_given(const bench_shape *shape, bench_call *const *calls, uint32_t n, heed_error *error)
+{
+    for (uint32_t i = 0; shape->values && i < n; i++)
+        for (uint32_t p = 0; p < calls[i]->entry->op.ports.count; p++)
+            if (bench_shape_gives(shape, entry_port(calls[i]->entry, p))) return HEED_OK;
+    if (!shape->values) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT, "no op here has a weight \"%.*s\", whose numbers --shape gives by values=",
+                     (int)strcspn(shape->values, ":") < 48 ? (int)strcspn(shape->values, ":") : 48, shape->values);
+}
+
+/* ---- what differs ---- */
+
+int64_t bench_shape_number(const bench_shape *shape, const char *key)
+{
+    bench_shape copy = *shape;
+    return *number_of(&copy, key, strlen(key));
+}
+
+/* The k-th key of a number; NULL behind the last. */
+static const char *number_key(size_t k, char letter[2])
+{
+    if (k >= HEED_AXES) return k - HEED_AXES < WORDS ? words[k - HEED_AXES].key : NULL;
+    letter[0] = (char)('A' + k), letter[1] = 0;
+    return letter;
+}
+
+static int same_text(const char *a, const char *b) /* of with=, up to its comma */
+{
+    if (!a || !b) return a == b;
+    return strcspn(a, ",") == strcspn(b, ",") && !strncmp(a, b, strcspn(a, ","));
+}
+
+int32_t bench_shape_varies(const bench_shape *shapes, uint32_t n, char key[16], heed_error *error)
+{
+    char letter[2];
+    const char *at;
+    *key = 0;
+    for (size_t k = 0; (at = number_key(k, letter)); k++) {
+        int differs = 0, absent = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            differs |= bench_shape_number(&shapes[i], at) != bench_shape_number(&shapes[0], at);
+            absent |= bench_shape_number(&shapes[i], at) <= 0;
+        }
+        if (!differs) continue;
+        if (*key)
+            return error_set(error, HEED_E_ARGUMENT, "both %s and %s differ between the shapes, and a plot has room "
+                             "for one", key, at);
+        if (absent) return error_set(error, HEED_E_ARGUMENT, "%s must be said in every --shape, or in none", at);
+        snprintf(key, 16, "%s", at);
+    }
+    for (uint32_t i = 1; i < n; i++)
+        if (shapes[i].n_leading != shapes[0].n_leading || !same_text(shapes[i].with, shapes[0].with) ||
+            !same_text(shapes[i].values, shapes[0].values) ||
+            memcmp(shapes[i].leading, shapes[0].leading, sizeof shapes[0].leading))
+            return error_set(error, HEED_E_ARGUMENT, "x=, with= and values= must be the same in every --shape of a "
+                             "plot");
+    if (*key) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT, "a plot needs two sizes or more, such as --shape T=512 --shape T=1024");
 }
 
 /* ---- ports ---- */
@@ -265,4 +368,7 @@ void bench_shape_print(bench_call *c)
         if (word_value(s, w) && (strcmp(words[w].key, "decode") || c->stateful))
             put(c, ",%s=%lld", words[w].key, (long long)word_value(s, w));
     print_with(c);
+    for (uint32_t p = 0; p < c->entry->op.ports.count; p++)
+        if (c->tensor[p].rank >= 0 && bench_shape_gives(s, entry_port(c->entry, p)))
+            put(c, ",values=%.*s", (int)strcspn(s->values, ","), s->values);
 }

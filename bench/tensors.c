@@ -128,6 +128,14 @@ static int32_t check_layout(const bench_call *c, heed_error *error)
                              "%s: pitch=%lld is no whole number of elements that holds a row of %s, %lld of %lld bytes",
                              op, (long long)pitch, name, (long long)row_length(c, p), (long long)width);
     }
+    for (uint32_t p = 0; p < c->entry->op.ports.count; p++) {
+        if (c->tensor[p].rank < 0 || !bench_shape_gives(&c->shape, entry_port(c->entry, p))) continue;
+        int64_t n = heed_tensor_elements(&c->tensor[p]), given = bench_shape_values(&c->shape);
+        if (n % given)
+            return error_set(error, HEED_E_ARGUMENT, "%s: values= has %lld numbers, and %s has %lld, which is no "
+                             "multiple of that", c->entry->op.id, (long long)given, entry_port(c->entry, p)->name,
+                             (long long)n);
+    }
     if (c->shape.pitch && !any)
         return error_set(error, HEED_E_ARGUMENT, "%s has no input with rows for pitch=", c->entry->op.id);
     return HEED_OK;
@@ -135,7 +143,8 @@ static int32_t check_layout(const bench_call *c, heed_error *error)
 
 /* ---- filling ---- */
 
-/* Floats: normal, for a weight over the root of its last axis; "draw", "span": uniform in [0, 1). */
+/* Floats: what the shape gives; else normal, for a weight over the root of its last axis; "draw", "span": uniform in
+ * [0, 1). */
 static void fill(const bench_call *c, uint32_t port)
 {
     const heed_tensor *t = &c->tensor[port];
@@ -143,6 +152,8 @@ static void fill(const bench_call *c, uint32_t port)
     int64_t n = heed_tensor_elements(t), row = pitched(c, port) ? row_length(c, port) : n > 0 ? n : 1;
     int64_t apart = pitched(c, port) ? c->shape.pitch / heed_dtype_bytes(t->dtype) : row;
     int uniform = !strcmp(p->name, "draw") || !strcmp(p->name, "span");
+    int given = bench_shape_gives(&c->shape, p);
+    const char *number = NULL;
     float scale = p->role == HEED_WEIGHT && t->rank ? 1 / sqrtf((float)t->dim[t->rank - 1]) : 1;
     uint64_t state = bench_hash(BENCH_HASH_START, p->name, strlen(p->name));
     for (int64_t i = 0; i < n; i++) {
@@ -153,7 +164,9 @@ static void fill(const bench_call *c, uint32_t port)
             else ((int32_t *)t->data)[at] = (int32_t)x;
             continue;
         }
-        float x = uniform ? (float)(draw(&state) >> 40) * 0x1p-24f : scale * normal(&state);
+        float x = given     ? (float)bench_shape_value(&c->shape, &number)
+                  : uniform ? (float)(draw(&state) >> 40) * 0x1p-24f
+                            : scale * normal(&state);
         switch (t->dtype) {
         case HEED_F32: ((float *)t->data)[at] = x; break;
         case HEED_F64: ((double *)t->data)[at] = x; break;

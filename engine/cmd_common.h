@@ -16,6 +16,7 @@
 int cmd_list(int argc, char **argv);
 int cmd_new(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
+int cmd_describe_network(const heed_options *options, const char *path, const char *spec, int json); /* status */
 int cmd_run(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_score(int argc, char **argv);

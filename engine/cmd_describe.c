@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_describe.c: heed describe: all that an op's descriptor says. Nothing is opened or run.
+ * cmd_describe.c: heed describe: all that an op's descriptor says, and with --shape how large it is. Nothing is run.
  *
  * Everything is printed from the plugin's tables, so a plugin that nobody here has seen is described as well as ours.
+ * A network is described by cmd_describe_network.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd_common.h"
+#include "bench.h"
 
 static const char usage[] =
     "usage: heed describe OP [--isa PATH] [--json]\n"
+    "       heed describe SPEC --shape AXIS=N,... [--isa PATH] [--json]\n"
+    "       heed describe MODEL [--spec SPEC] [--isa PATH] [--json]\n"
+    "       heed describe --spec SPEC [--isa PATH] [--json]\n"
     "\n"
-    "  OP          an op's id, attention/softmax, or its name alone if only one kind has it\n"
-    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16 or neon\n"
-    "  --json      an object\n";
+    "  OP             an op's id, attention/softmax, or its name alone if only one kind has it\n"
+    "  SPEC --shape   an op with its settings, and sizes of axes as bench has them: besides, its parameters, the\n"
+    "                 bytes that it remembers of a token, how many keys a query reaches, and what a call costs\n"
+    "  MODEL          a file of safetensors: the parts of the network, with their parameters and what they remember\n"
+    "  --spec SPEC    the network, if not what the model itself says; without a model, one that has learned nothing\n"
+    "  --isa PATH     as if this machine had no more than scalar, avx2, avx512, avx512_bf16 or neon\n"
+    "  --json         an object\n";
 
 /* ---- what the numbers of a descriptor are called ---- */
 
@@ -188,6 +196,21 @@ static void print_text(const heed_engine *engine, uint32_t index)
     print_axes(op);
 }
 
+/* How large it is for a shape. */
+static void print_sizes(const bench_sizes *s)
+{
+    printf("\nsizes for %s\n  parameters  %lld\n", s->shape, (long long)s->parameters);
+    if (s->state_fixed > 0) printf("  state       %.15g bytes, however long the sequence\n", s->state_fixed);
+    else if (s->state > 0 && s->keeps >= 0)
+        printf("  state       %.6g bytes a token, of the last %lld at most\n", s->state, (long long)s->keeps);
+    else if (s->state > 0) printf("  state       %.6g bytes a token\n", s->state);
+    if (s->flops < 0) return;
+    printf("  reach       %.15g key%s of one query\n", s->reach, &"s"[s->reach == 1]);
+    printf("  one call    %.6g flops, ", s->flops);
+    if (s->executed > 0) printf("%.6g executed, ", s->executed);
+    printf("%.6g bytes\n", s->bytes);
+}
+
 /* ---- as JSON ---- */
 
 /* Whole numbers without a point, as far as a double is exact. */
@@ -262,6 +285,17 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
                      "ports", ports, "params", params);
 }
 
+static json_t *json_told(double x) { return x >= 0 ? json_number(x) : json_null(); }
+
+static json_t *json_sizes(const bench_sizes *s)
+{
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shape", s->shape, "parameters",
+                     (json_int_t)s->parameters, "state_bytes_per_token", json_number(s->state), "state_tokens",
+                     json_told((double)s->keeps), "state_bytes_fixed", json_number(s->state_fixed), "receptive_field",
+                     json_told(s->reach), "flops", json_told(s->flops), "executed_flops",
+                     json_told(s->executed > 0 ? s->executed : -1), "bytes", json_told(s->bytes));
+}
+
 /* ---- which op ---- */
 
 /* The index of the op with this id, or of the only one with this name; or -1 and an error. */
@@ -288,8 +322,8 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
     if (hits)
         error_set(error, HEED_E_ARGUMENT, "more than one op is called " SPEC_QUOTE ": %s", SPEC_QUOTED(word), list);
     else if (strchr(word, '('))
-        error_set(error, HEED_E_ARGUMENT, "describe takes the id of an op without its settings, not " SPEC_QUOTE,
-                  SPEC_QUOTED(word));
+        error_set(error, HEED_E_ARGUMENT, "describe takes the id of an op without its settings, not " SPEC_QUOTE
+                  "; with --shape it takes them", SPEC_QUOTED(word));
     else
         error_set(error, HEED_E_ARGUMENT, "no op is called " SPEC_QUOTE "%s%s; heed list names them", SPEC_QUOTED(word),
                   near ? ", the nearest is " : "", near ? near : "");
@@ -300,44 +334,61 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
 
 typedef struct request {
     heed_options options;
-    const char *op;
+    const char *word, *shape, *spec;
     int json;
 } request;
 
-static int read_json(void *to, const char *value)
-{
-    (void)value;
-    ((request *)to)->json = 1;
-    return 0;
-}
+static int read_json(void *to, const char *value) { return (void)value, ((request *)to)->json = 1, 0; }
+static int read_isa(void *to, const char *value) { return ((request *)to)->options.isa = value, 0; }
+static int read_shape(void *to, const char *value) { return ((request *)to)->shape = value, 0; }
+static int read_spec(void *to, const char *value) { return ((request *)to)->spec = value, 0; }
 
-static int read_isa(void *to, const char *value)
-{
-    ((request *)to)->options.isa = value;
-    return 0;
-}
-
-static int read_op(void *to, const char *value)
+static int read_word(void *to, const char *value)
 {
     request *r = to;
-    if (r->op) return cmd_usage("describe takes one op, not %s and %s", r->op, value);
-    r->op = value;
+    if (r->word) return cmd_usage("describe takes one op or model, not %s and %s", r->word, value);
+    r->word = value;
     return 0;
+}
+
+/* A name of a file that could be weights; ops have no such names. */
+static int is_model(const char *word)
+{
+    size_t n = strlen(word), end = strlen(".safetensors");
+    return n > end && !strcmp(word + n - end, ".safetensors");
+}
+
+static int describe_op(const request *r, const bench_shape *shape)
+{
+    heed_error error = {0};
+    bench_sizes sizes;
+    json_t *object = NULL;
+    int64_t index = -1;
+    heed_engine *engine = heed_engine_new(&r->options, &error);
+    int32_t failed = !engine ? error.code : r->shape ? bench_sizes_of(engine, r->word, shape, &sizes, &error) : HEED_OK;
+    if (!failed) index = find_op(engine, r->shape ? sizes.op : r->word, &error);
+    if (index >= 0 && r->json) {
+        object = json_op(engine, (uint32_t)index);
+        if (r->shape) json_object_set_new(object, "sizes", json_sizes(&sizes));
+    }
+    int status = index < 0 ? cmd_fail(&error) : r->json ? cmd_json(object) : (print_text(engine, (uint32_t)index), 0);
+    if (!status && !r->json && r->shape) print_sizes(&sizes);
+    heed_engine_free(engine);
+    return status;
 }
 
 int cmd_describe(int argc, char **argv)
 {
-    static const cmd_option options[] = {{"--json", 0, read_json}, {"--isa", 1, read_isa}, {"", 1, read_op}, {0}};
+    static const cmd_option options[] = {{"--json", 0, read_json}, {"--isa", 1, read_isa}, {"--shape", 1, read_shape},
+                                         {"--spec", 1, read_spec}, {"", 1, read_word}, {0}};
     request r = {.options = {.size = sizeof r.options, .threads = 1, .pinning = HEED_PIN_NONE}};
-    heed_error error = {0};
+    bench_shape shape;
     int status = cmd_parse(argc, argv, usage, options, &r, NULL);
     if (status) return status;
-    if (!r.op) return cmd_usage("describe needs an op");
-    heed_engine *engine = heed_engine_new(&r.options, &error);
-    int64_t index = engine ? find_op(engine, r.op, &error) : -1;
-    if (index < 0) status = cmd_fail(&error);
-    else if (r.json) status = cmd_json(json_op(engine, (uint32_t)index));
-    else print_text(engine, (uint32_t)index);
-    heed_engine_free(engine);
-    return status;
+    int network = r.spec || (r.word && is_model(r.word));
+    if (!r.word && !r.spec) return cmd_usage("describe needs an op or a model");
+    if (network && r.shape) return cmd_usage("--shape goes with the spec of an op, not with a network");
+    if (network) return cmd_describe_network(&r.options, r.word, r.spec, r.json);
+    if (r.shape && (status = bench_shape_read(r.shape, &shape))) return status;
+    return describe_op(&r, &shape);
 }

@@ -316,6 +316,9 @@ HEED_LOCAL heed_tensor *weights_add(heed_weights *w, const char *name, int32_t r
 
 /* ---- sequence.c ---- */
 
+/* What an instance remembers of a sequence, for the sizes of axes that are known. */
+HEED_LOCAL int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state_size *size,
+                                    heed_error *error);
 /* Makes the pages that a call with n new tokens may write, and fills the view. The sequence's length stays. */
 HEED_LOCAL int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n,
                                     heed_error *error);

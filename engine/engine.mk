@@ -19,8 +19,8 @@ engine_libheed_la_LIBADD = engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
-engine_heed_SOURCES = engine/main.c engine/cmd_common.h engine/cmd_common.c engine/cmd_describe.c engine/cmd_generate.c \
-  engine/cmd_list.c engine/cmd_new.c engine/cmd_run.c engine/cmd_score.c engine/cmd_topo.c $(bench_sources) \
+engine_heed_SOURCES = engine/main.c engine/cmd_common.h engine/cmd_common.c engine/cmd_describe.c \
+  engine/cmd_describe_network.c engine/cmd_generate.c engine/cmd_list.c engine/cmd_new.c engine/cmd_run.c engine/cmd_score.c engine/cmd_topo.c $(bench_sources) \
   $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench -I$(top_srcdir)/tests -DHEED_DATADIR=\"$(pkgdatadir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)

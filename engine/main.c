@@ -34,7 +34,7 @@ static const struct command {
     const char *line;
 } commands[] = {
     {"list", cmd_list, "the ops, their plugins and paths, and the plugins refused with why"},
-    {"describe", cmd_describe, "the params, tensors, masks and formula of one op"},
+    {"describe", cmd_describe, "the params, tensors, masks and formula of one op, or the parts of a model"},
     {"run", cmd_run, "one op on tensors in .npy files"},
     {"generate", cmd_generate, "text from a model"},
     {"score", cmd_score, "how well a model predicts a file, in bits per byte"},

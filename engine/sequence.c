@@ -49,7 +49,7 @@ static void page_drop(page *p)
     free(p);
 }
 
-static int32_t measure(const heed_instance *i, const int64_t *axes, heed_state_size *size, heed_error *error)
+int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state_size *size, heed_error *error)
 {
     const heed_op *op = &i->entry->op;
     if (!op->measure_state) return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls", op->id);
@@ -67,7 +67,7 @@ static int32_t measure(const heed_instance *i, const int64_t *axes, heed_state_s
 int sequence_is_causal(const heed_instance *i)
 {
     heed_state_size size;
-    return !measure(i, i->axis, &size, NULL) && size.flags & HEED_STATE_CAUSAL;
+    return !sequence_measure(i, i->axis, &size, NULL) && size.flags & HEED_STATE_CAUSAL;
 }
 
 heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, heed_error *error)
@@ -75,7 +75,7 @@ heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, he
     int64_t known[HEED_AXES];
     for (int a = 0; a < HEED_AXES; a++) known[a] = axes && axes[a] >= 0 ? axes[a] : i->axis[a];
     heed_state_size size;
-    if (measure(i, known, &size, error)) return NULL;
+    if (sequence_measure(i, known, &size, error)) return NULL;
     heed_sequence *s = calloc(1, sizeof *s);
     if (!s) { error_memory(error); return NULL; }
     s->entry = i->entry;
@@ -123,7 +123,7 @@ static int32_t check_same(const heed_sequence *s, const heed_instance *i, const 
 int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n, heed_error *error)
 {
     heed_state_size size;
-    int32_t failed = measure(i, axis, &size, error);
+    int32_t failed = sequence_measure(i, axis, &size, error);
     if (failed || (failed = check_same(s, i, axis, &size, error))) return failed;
     int64_t tokens = size.page_tokens, total;
     if (__builtin_add_overflow(s->view.length, n, &total)) return error_memory(error);

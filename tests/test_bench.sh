@@ -144,6 +144,22 @@ try 0 attention/softmax --shape $shape,with=lse --rounds 1 --json i.json && are 
     try 1 norm/rms --shape M=16,pitch=66 && says 'pitch=66' && try 1 norm/rms --shape shift=3 && says 'shift=3'
 report "optional ports are there when asked for, and refused where the op has none"
 
+spans='attention/adaptive_span(limit=64, ramp=4)'
+spans() {
+    try 0 "$spans" --shape "T=30,H=2,D=8,values=span:$1" --rounds 1 --json k.json && are k.json max_error '0\.0' &&
+        [ "$(values k.json shape)" = "B=1,T=30,H=2,D=8,values=span:$1" ] && values k.json hash
+}
+half=$(spans 0.5) && [ "$(spans .5+5e-1)" = "$half" ] && [ "$(spans 0.5+0.25)" != "$half" ] &&
+    try 0 "$causal" "$spans" --shape T=30,H=2,D=8,values=span:0.5 --rounds 1 --json k.json &&
+    [ "$(values k.json shape | head -1)" = B=1,T=30,H=2,D=8 ] && [ "$(values k.json hash | tail -1)" = "$half" ] &&
+    try 1 "$spans" --shape H=2,values=span:0.1+0.2+0.3 && says 'values= has 3 numbers, and span has 2' &&
+    try 1 "$spans" --shape H=2,values=span:2 && says 'span[0] is 2' &&
+    try 1 "$causal" norm/rms --shape H=2,values=span:0.5 && says 'no op here has a weight "span"' &&
+    for wrong in span span: :1 span:x span:1+ span:inf span:1e999 span:+1; do
+        try 2 "$spans" --shape "H=2,values=$wrong" && says 'values= takes a weight and its numbers' || break
+    done && try 2 "$spans" --shape values=span:1,values=span:1 && says twice && [ "$wrong" = span:+1 ]
+report "values= gives a weight its numbers, in turn"
+
 try 0 "$causal" norm/rms --shape T=2048 --shape T=64,decode=500000 --explain --rounds 1 --json j.json &&
     numbers j.json predicted_s bytes && are j.json median_s null && are j.json hash null && are j.json max_error null &&
     grep -q '^spec .* predicted  *algorithm' out && [ "$(grep -c "^$causal  *B=1" out)" = 2 ] &&
@@ -180,6 +196,62 @@ try 0 norm/rms --shape T=4,M=16 --rounds 1 --json kept.json && are kept.json sch
     [ -z "$(ls -A | grep tmp)" ]
 report "a record replaces an older one"
 
+# ---- heed bench --plot ----
+
+# exponent FILE SPEC: of time against T, by least squares of the logarithms, from the record.
+exponent() {
+    awk -v want="$2" '/"spec":/ { here = index($0, "\"" want "\"") } /"shape":/ { match($0, /T=[0-9]+/)
+            x = log(substr($0, RSTART + 2, RLENGTH - 2)) }
+        here && /"median_s":/ { gsub(/[^0-9.e-]/, "", $2); y = log($2); n++; sx += x; sy += y; xx += x * x; xy += x * y }
+        END { printf "%.2f", (n * xy - sx * sy) / (n * xx - sx * sx) }' "$1"
+}
+three='--shape T=16,H=2,D=8 --shape T=64,H=2,D=8 --shape T=256,H=2,D=8'
+try 0 attention/softmax "$causal" $three --rounds 1 --json grow.json &&
+    [ "$(sed -n 's/^attention\/softmax .*grows as T^//p' out)" = "$(exponent grow.json attention/softmax)" ] &&
+    [ "$(sed -n 's/^attention\/softmax(causal=true) .*grows as T^//p' out)" = "$(exponent grow.json "$causal")" ] &&
+    [ "$(grep -c ' grows as ' out)" = 2 ] && try 0 "$causal" --shape T=16,D=8 --shape T=32,D=16 --rounds 1 &&
+    ! grep -q grows out
+report "the table tells how time grows with the one size that differs"
+
+echo before >kept.svg
+try 1 "$causal" --shape T=16 --plot kept.svg && says 'needs two sizes or more' &&
+    try 1 "$causal" --shape T=16 --shape T=16 --plot kept.svg && says 'needs two sizes or more' &&
+    try 1 "$causal" --shape T=16,D=8 --shape T=32,D=16 --plot kept.svg && says 'both D and T differ' &&
+    try 1 "$causal" --shape T=16 --shape D=8 --plot kept.svg && says 'D must be said in every --shape' &&
+    try 1 "$causal" --shape T=16 --shape T=32,with=lse --plot kept.svg && says 'must be the same' &&
+    try 1 "$causal" $three --plot no/such/folder/x.svg && says 'no/such/folder/x.svg: cannot be written' &&
+    try 1 "$causal" $three --plot . && says directory && try 2 "$causal" $three --explain --plot kept.svg &&
+    says '--plot shows the times' && try 2 --peaks-only --plot kept.svg && says '--plot shows the times' &&
+    try 2 --suite --plot kept.svg && says 'not go with --plot' && try 2 "$causal" $three --json - --plot - &&
+    says 'only one of them' && [ "$(cat kept.svg)" = before ]
+report "--plot refuses what makes no picture, before anything is measured"
+
+# A program that stands for gnuplot: it keeps what it is told, and does what the test wants.
+mkdir empty fake
+fake() { printf '#!/bin/sh\n[ "$1" = -V ] && exit 0\n%s\n' "$1" >fake/gnuplot && chmod +x fake/gnuplot; }
+with() { path=$1; shift; PATH=$path "$heed" bench "$causal" $three --rounds 1 --plot kept.svg >out 2>err; [ $? = 1 ]; }
+with "$work/empty" && says 'needs the program gnuplot' && says gnuplot-nox && [ "$(cat kept.svg)" = before ] &&
+    fake 'echo half; echo "line 7: no such terminal" >&2; exit 1' && with "$work/fake:$PATH" &&
+    says 'gnuplot has made no picture: line 7: no such terminal' && [ "$(cat kept.svg)" = before ] &&
+    fake 'echo "<svg>"; exit 0' && with "$work/fake:$PATH" && says 'gnuplot has made no picture' &&
+    [ "$(cat kept.svg)" = before ] && fake 'cat >told; exit 1' && with "$work/fake:$PATH" &&
+    grep -q "title 'T^[-0-9.]*  attention/softmax(causal=true), [a-z0-9]*'\$" told &&
+    grep -q "^set title 'H=2,D=8, f32, \|^set title 'H=2, D=8, f32, " told && ! grep -q 'set output\|system\|`' told
+report "without gnuplot, and where it fails, one sentence, and the file as it was"
+
+if ! command -v gnuplot >/dev/null; then
+    echo "SKIPPED --plot makes an SVG: there is no gnuplot"
+else
+    table='attention/synthesizer_random(longest=256, fixed=1)'
+    try 0 "$causal" 'attention/softmax(window=7, causal=true)' "$table" --isa all $three --rounds 1 --plot grow.svg &&
+        [ "$(grep -c ' grows as T^' out)" = "$(grep -c '<title>T^' grow.svg)" ] && grep -qF "$table, scalar" grow.svg &&
+        head -1 grow.svg | grep -q '^<?xml' && grep -q '</svg>' grow.svg &&
+        try 0 "$causal" --decode 20 --shape H=2 --shape H=4 --rounds 1 --plot - && tail -2 out | grep -q '</svg>' &&
+        ! grep -q ' grows as ' out && grep -q 'H^' out && [ -z "$(ls -A | grep tmp)" ] &&
+        { ! command -v python3 >/dev/null || python3 -c 'import xml.dom.minidom as m; m.parse("grow.svg")'; }
+    report "--plot makes an SVG with a line for every spec and path"
+fi
+
 # ---- heed bench --suite ----
 
 model=$SRC/models/plays.safetensors
@@ -205,7 +277,8 @@ try 0 --suite --tiny norm/rms --model "$model" --isa scalar --json net.json &&
 report "a network is a case of the suite"
 
 try 2 --quick norm/rms && says 'go with --suite' && try 2 --model x norm/rms && says '--model goes with --suite' &&
-    try 2 --count x norm/rms && says '--count goes with --suite' && try 2 --suite --quick --full && says 'only one' &&
+    try 2 --count x norm/rms --rounds 2 && says 'takes no time' &&
+    try 2 --count x norm/rms --plot y && says 'takes no time' && try 2 --count x && says '--count runs specs' && try 2 --suite --quick --full && says 'only one' &&
     try 2 --suite --shape T=4 && says 'not go with --shape' && try 2 --suite --explain && says 'with --explain' &&
     try 2 --suite --dtype f16 && says 'with --dtype' && try 2 --suite --decode 4 && says 'with --decode' &&
     try 2 --suite --overhead && says 'with --overhead' && try 2 --suite --peaks-only && says 'with --peaks-only' &&
@@ -218,7 +291,8 @@ counter() { { printf 'heed.count/1\000\000\000\000%s' "$1"; head -c 64 /dev/zero
 try 1 --suite --count none && says 'none: No such file' && echo short >counter && try 1 --suite --count counter &&
     says 'no counter' && counter vax && try 1 --suite --count counter && says 'the counter is of qemu-vax' &&
     counter "$(uname -m)" && try 1 --suite --count counter && says 'nothing counts here' &&
-    try 1 --suite --count . && says 'no counter'
+    try 1 --suite --count . && says 'no counter' && try 1 norm/rms --count counter && says 'nothing counts here' &&
+    try 2 norm/rms --count counter --threads 2 && says '--count counts one thread'
 report "--count refuses what does not count this process"
 
 # ---- heed compare ----
@@ -336,6 +410,27 @@ except Refused as e:
 assert len({c.name for c in cases()}) == len(list(cases())) > 40
 END
         report "bench/peers calls libheed, and gets what NumPy computes"
+    fi
+fi
+
+# ---- bench/claims ----
+
+rows() { [ "$(head -1 out)" = '| claim | paper | here |' ] && [ "$(grep -cE "^\\| .* \\| .* \\| .*$2.* \\|\$" out)" = "$1" ]; }
+if ! command -v python3 >/dev/null; then
+    echo "SKIPPED bench/claims: there is no python3"
+else
+    HEED=$heed "$SRC/bench/claims" --tiny synthesizer span memory sparse >out 2>err && [ ! -s err ] && rows 9 '[0-9] x'
+    report "bench/claims measures what the papers claim"
+
+    HEED=$heed "$SRC/bench/claims" --tiny bananas >out 2>err
+    [ $? = 1 ] && [ ! -s out ] && grep -q 'there is no claim "bananas"; there are synthesizer, ' err
+    report "bench/claims refuses another word"
+
+    if ! command -v qemu-x86_64 >/dev/null || symbols | grep -q '_[at]san_init'; then
+        echo "SKIPPED bench/claims counts instructions: there is no qemu-x86_64, or a sanitizer that it can not run"
+    else
+        HEED=$heed "$SRC/bench/claims" --tiny count >out 2>err && [ ! -s err ] && rows 1 '(instructions|M for).*[0-9] x'
+        report "bench/claims counts instructions"
     fi
 fi
 

@@ -8,6 +8,7 @@
 
 heed=${HEED-./heed}
 case $heed in /*) ;; *) heed=$PWD/$heed ;; esac
+SRC=${SRC-$(cd "$(dirname "$0")/.." && pwd)}
 work=$(mktemp -d "${TMPDIR:-/tmp}/heed-commands.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -164,6 +165,48 @@ try 1 describe 'softmax(causal=true)' && says 'without its settings, not "softma
 report 'describe: a spec'
 try 2 describe && says 'needs an op'; report 'describe: nothing'
 try 2 describe softmax rms && says 'one op'; report 'describe: two ops'
+
+# The sizes of an op by hand: keys and values of 2 heads of 16 and 8 floats; 4 tables of 64 x 16, and so on.
+try 0 describe 'attention/softmax(causal=true)' --shape T=32,H=4,G=2,D=16,E=8 && quiet &&
+    prints 'state       192 bytes a token' && prints 'parameters  0' && prints 'reach       32 keys' && prints 'formula' &&
+    try 0 describe 'attention/window(left=5)' --shape T=32,H=2,D=16 &&
+    prints 'state       256 bytes a token, of the last 4 at most' && prints 'reach       5 keys' &&
+    try 0 describe 'attention/synthesizer_factorized_random(rank=16)' --shape H=2,T=64,D=8,with=rows+columns &&
+    prints 'parameters  4096' && try 0 describe norm/rms --shape M=48 && prints 'parameters  48' && ! prints '  state  ' >note &&
+    try 0 describe 'attention/adaptive_span(limit=64, ramp=4)' --shape H=2,T=64,D=8,values=span:0.25+0.5 &&
+    prints 'reach       35 keys'
+report 'describe --shape: the sizes of an op'
+try 0 describe 'attention/softmax(causal=true)' --shape T=32,H=2,D=16 --json && prints '"state_bytes_per_token": 256' &&
+    prints '"receptive_field": 32' && prints '"parameters": 0' && prints '"ports": ['; report 'describe --shape --json'
+try 1 describe 'softmax(causal=true)' --shape T=4 && grep -q 'nearest is "attention/softmax"' err
+report 'describe --shape: an op without its kind'
+try 2 describe attention/softmax --shape T=0 && says 'sizes from 1'; report 'describe --shape: a wrong size'
+try 1 describe norm/rms --shape values=grain:1 && says 'no op here has a weight "grain"'
+report 'describe --shape: numbers of a weight that is not there'
+
+# A network by hand: width 8, 2 heads of 4; 16 x 8 embeddings and outputs, 4 x 64 projections, 2 x 8 x 12 of gelu.
+net='vocab=16; width=8; layers=2; heads=2; norm=rms; feedforward=gelu(hidden=12); attention='
+two='[softmax(causal=true), window(left=5)]'
+try 0 describe --spec "$net$two" && quiet &&
+    grep -qE '^0 +attention +attention/softmax\(causal=true\) +256  64$' out &&
+    grep -qE '^1 +attention +attention/window\(left=5\) +256  64, of 4 tokens$' out &&
+    grep -qE '^ +embed +embed/table +128  -$' out &&
+    prints 'a sequence takes 64 bytes a token, and 256 bytes at most of what stops growing'
+report 'describe --spec: a network, layer by layer'
+try 0 describe --spec "$net$two" --json && prints '"state_bytes_per_token": 64' && cp out net.json &&
+    awk '/"parameters":/ { if (/^  "/) total = $2 + 0; else sum += $2 }
+         END { exit !(sum > 0 && sum == total) }' net.json
+report 'describe --spec --json: the parts add up to all parameters'
+try 0 describe --spec "${net}transformer_xl(memory=16, causal=true)" && grep -qE '^0-1 +attention +' out &&
+    prints 'stack  ' && prints 'a sequence takes 2048 bytes at most'
+report 'describe --spec: layers that are alike, and tensors that they share'
+try 0 describe --spec "${net}gau" && prints 'attention/gau'; report 'describe --spec: an attention that sees all'
+try 2 describe --spec "${net}softmax" --shape T=4 && says 'not with a network'; report 'describe --spec: with --shape'
+try 1 describe --spec "${net}sofmax" && grep -q 'nearest is "softmax"' err
+report 'describe --spec: an op that is not there'
+try 1 describe none.safetensors && says 'none.safetensors'; report 'describe: a model that is not there'
+try 0 describe "$SRC/models/plays.safetensors" && quiet && prints 'attention/softmax(causal=true)' &&
+    prints '986496 parameters; a sequence takes 2560 bytes a token'; report 'describe: a model'
 
 # ---- run: what comes out ----
 

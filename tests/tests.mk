@@ -150,7 +150,8 @@ tests_test_variants_CFLAGS = $(test_cflags)
 tests_test_variants_LDADD = $(test_libs)
 
 EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh tests/sanitize.sh tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c \
-  docs/benchmark.md docs/check.md docs/python.md docs/variants.md docs/write-a-plugin.md bootstrap \
+  docs/benchmark.md docs/check.md docs/python.md docs/synthesizers.svg docs/variants.md docs/variants.svg docs/write-a-plugin.md \
+  bootstrap \
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.

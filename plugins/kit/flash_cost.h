@@ -24,7 +24,8 @@ KIT_INLINE int64_t kit_flash_around(int64_t first, int64_t last)
     return last > first ? (last + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL * KIT_FLASH_CELL - first / KIT_FLASH_CELL * KIT_FLASH_CELL : 0;
 }
 
-/* Live pairs of 16 rows or fewer are added to *pairs; keys of the cells that they look at are returned. */
+/* Live pairs of 16 rows or fewer are added to pairs[0], and pairs[1] rises to those of one row; keys of the cells that they
+ * look at are returned. */
 static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0, int64_t rows, double *pairs)
 {
     const int64_t origin = kit_flash_origin(f, b);
@@ -33,7 +34,10 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
     for (int i = 0; i < KIT_FLASH_CELL; i++) {
         const int64_t row = row0 + (i < rows ? i : rows - 1), t = kit_flash_query(f, row), at = origin + t;
         r.live[i] = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
-        if (i < rows) *pairs += (double)kit_flash_count(f, b, t, at, &r.live[i]);
+        if (i >= rows) continue;
+        const double seen = (double)kit_flash_count(f, b, t, at, &r.live[i]);
+        pairs[0] += seen;
+        pairs[1] = seen > pairs[1] ? seen : pairs[1];
     }
     kit_flash_gather(&r, 0);
     const kit_flash_live *any = &r.any[0];
@@ -59,25 +63,25 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
     if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data))) f->documents = NULL;
     const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0, times = FLASH_PER_HEAD ? 1 : f->G; /* or all are alike */
-    double pairs = 0, cells = 0, keys = 0, longest = 0;
+    double pairs[2] = {0, 0}, cells = 0, keys = 0, longest = 0;
     for (int64_t b = 0; b < f->B; b++) {
         const uint8_t sorted = f->documents ? (uint8_t)kit_flash_rising(f, b) : 0;
         f->sorted = &sorted, f->batch0 = b;
         keys += (double)kit_flash_valid(f, b);
         longest = (double)kit_flash_valid(f, b) > longest ? (double)kit_flash_valid(f, b) : longest;
-        for (int64_t g = 0; g < groups; g++) FLASH_COST(f, b, g, &pairs, &cells);
+        for (int64_t g = 0; g < groups; g++) FLASH_COST(f, b, g, pairs, &cells);
         f->sorted = NULL;
     }
-    pairs *= (double)times, cells *= (double)times;
+    pairs[0] *= (double)times, cells *= (double)times;
     const double width = (double)((f->k ? f->D : 0) + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
     const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0;
     const double k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
     const double values = (double)(f->G / f->share);
-    c->flops = 2 * pairs * width;
+    c->flops = 2 * pairs[0] * width;
     c->bytes = moved * (q + (double)f->E * 4) + (f->k_by_position ? longest : keys) * (double)f->G * k +
                keys * values * (double)(f->E * kit_width(f->v->dtype));
     c->state_bytes = 4 * (double)f->G * (double)kit_flash_kept(f) + 4 * values * (double)f->E;
-    c->receptive_field = (double)f->S;
+    c->receptive_field = pairs[1];
     if (!HEED_HAS(c, algorithm)) return;
     c->executed = 2 * cells * width;
     c->algorithm = !f->few    ? "tiles of 48 rows in the lanes"

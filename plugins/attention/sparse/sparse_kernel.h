@@ -76,6 +76,7 @@ static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs,
         const kit_flash far = kit_flash_picked(&x, sparse_pick(s, g * f->group, kit_flash_origin(f, b), c));
         kit_flash_cost_pass(&far, b, g, pairs, cells);
     }
+    if (sparse_has(s, 1)) pairs[1] = (double)f->S; /* a query sees keys of both passes, from the first one on */
 }
 #endif
 
