@@ -10,6 +10,7 @@
  *   registry  all ops                       sequence  pages
  *   topology  the machine and the plan      pool      threads
  *   npy, weights, dlpack   tensors from and to elsewhere      merge   an op as a function
+ *   sequence_saved, session_saved, saved   bytes to keep or send (saved.h)
  *   stack, session         a network from a spec, and a text that runs through it (stack.h)
  *   stack_plan, stack_weights, stack_step, stack_position   the parts that stack is built from
  */
@@ -313,6 +314,8 @@ HEED_LOCAL heed_weights *weights_new(heed_error *error); /* none yet */
 /* One more of float32, zeroed; tensors found before may move. The name must be new. */
 HEED_LOCAL heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
                                     heed_error *error);
+
+HEED_LOCAL uint64_t weights_checksum(const heed_weights *w); /* of all of them, those of a file too */
 
 /* ---- sequence.c ---- */
 
