@@ -32,6 +32,9 @@ TESTS += $(test_programs) $(plugin_scripts) $(command_scripts)
 if NATIVE
 TESTS += $(test_scripts)
 endif
+else
+check-local:
+	@echo 'make check needs cmocka, which configure did not find; on Debian: apt-get install libcmocka-dev' >&2; exit 1
 endif
 
 tests_test_layout_SOURCES = tests/test_layout.c tests/golden_layout.h
