@@ -14,7 +14,7 @@ static const char usage[] =
     "usage: heed describe OP [--isa PATH] [--json]\n"
     "\n"
     "  OP          an op's id, attention/softmax, or its name alone if only one kind has it\n"
-    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16 or neon\n"
+    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon or neon_bf16\n"
     "  --json      an object\n";
 
 /* ---- what the numbers of a descriptor are called ---- */

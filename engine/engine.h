@@ -33,9 +33,11 @@ HEED_LOCAL const char *error_nearest(const char *word, const char *const *names,
 /* ---- cpu.c ---- */
 
 HEED_LOCAL uint64_t cpu_detect(void);                 /* set of HEED_CPU_* that can run here, XCR0 included */
-/* Lowers `features` to those of a named path: "scalar", "avx2", "avx512", "avx512_bf16", "neon"; "all", "" and NULL leave
- * them. A name that needs what `features` lack is an error, and so is one that does not exist. */
+/* Lowers `features` to those of a named path: "scalar", "avx2", "avx512", "avx512_bf16", "neon", "neon_bf16"; "all", ""
+ * and NULL leave them. A name that needs what `features` lack is an error, and so is one that does not exist. */
 HEED_LOCAL int32_t cpu_mask(const char *isa, uint64_t *features, heed_error *error);
+/* Features of which an op has paths that give other bits than the rest. */
+#define CPU_INEXACT ((uint64_t)(HEED_CPU_AVX512_BF16 | HEED_CPU_NEON_BF16))
 /* Name of the index-th path that `features` can run, lowest first; NULL behind the last. */
 HEED_LOCAL const char *cpu_path(uint64_t features, uint32_t index);
 /* The processor's name as it tells it, into buffer; returns buffer. */
