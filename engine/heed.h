@@ -45,8 +45,8 @@ typedef struct heed_options {
     const char
         *plugins; /* folders to load plugins from, or single plugins, separated by ':'; a ':' at the end stands for
                      the installed ones. NULL = HEED_PLUGINS, else the installed ones */
-    const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; or "avx512_bf16", "neon_bf16",
-                              which give other bits than these and are never used unasked; NULL = HEED_ISA, else all */
+    const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; or "avx512_bf16" and
+                              "neon_bf16": these give other bits, never used unasked; NULL = HEED_ISA, else all */
     const heed_host *host; /* an application's own pool: its parallel_for is used, and no thread is made. NULL: ours.
                               Then `threads` must say how many lanes it has. */
 } heed_options;

@@ -85,8 +85,8 @@ int32_t saved_open(const saved_kind *kind, void *head, size_t head_bytes, const 
     const uint64_t right = saved_checksum(from, bytes - sizeof sum, 0);
     if (sum != right)
         return error_set(error, HEED_E_DATA,
-                         "the saved %s has the checksum %016llx, but that of its bytes is %016llx: some changed", kind->name,
-                         (unsigned long long)sum, (unsigned long long)right);
+                         "the saved %s has the checksum %016llx, but that of its bytes is %016llx: some changed",
+                         kind->name, (unsigned long long)sum, (unsigned long long)right);
     memcpy(head, from, head_bytes);
     return HEED_OK;
 }

@@ -73,8 +73,8 @@ static int32_t check_op(const heed_sequence *s, const saved_sequence *head, heed
         return error_set(error, HEED_E_ARGUMENT, "%s: the saved sequence is of %s", id, head->op);
     if (strcmp(head->format, s->size.format) || head->version != s->size.version)
         return error_set(error, HEED_E_DATA,
-                         "%s: the saved pages have the format %s, version %u; here it is %s, version %u", id, head->format,
-                         head->version, s->size.format, s->size.version);
+                         "%s: the saved pages have the format %s, version %u; here it is %s, version %u", id,
+                         head->format, head->version, s->size.format, s->size.version);
     const heed_state_size size = {.page_bytes = head->page_bytes, .page_tokens = head->page_tokens};
     return sequence_check_sizes(id, head->axis, &size, s->axis, &s->size, error);
 }
@@ -93,8 +93,8 @@ static int32_t check_pages(const heed_sequence *s, const saved_sequence *head, h
     const int none = !head->gone && !head->gone_to;
     if (!none && (head->gone >= head->gone_to || head->gone < first || head->gone_to > last))
         return error_set(error, HEED_E_DATA,
-                         "%s: the saved sequence is without the pages %u to %u of its %llu; at most %llu to %llu are out "
-                         "of sight", id, head->gone, head->gone_to, (unsigned long long)count,
+                         "%s: the saved sequence is without the pages %u to %u of its %llu; at most %llu to %llu are "
+                         "out of sight", id, head->gone, head->gone_to, (unsigned long long)count,
                          (unsigned long long)first, (unsigned long long)last);
     const uint64_t gone = head->gone_to - head->gone;
     if (gone > SAVED_GONE_MAX || bytes % each || bytes / each != count - gone)

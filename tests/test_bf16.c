@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_bf16.c: what attention promises on avx512_bf16 and neon_bf16, which give other bits than the paths that
- * test_attention.c holds against each other: it is exact attention on rounded inputs, within 2^-8 of the weights (kit/flash_bf16.h); it
- * repeats its own bits at any thread count and in any layout; masks are as tight as elsewhere.
+ * test_attention.c holds against each other: it is exact attention on rounded inputs, within 2^-8 of the weights
+ * (kit/flash_bf16.h); it repeats its own bits at any thread count and in any layout; masks are as tight as elsewhere.
  */
 #include <float.h>
 #include <math.h>

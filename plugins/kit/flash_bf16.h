@@ -15,8 +15,8 @@
  * Error: q (scaled), k, v and the weights are rounded to bfloat16, by up to 2^-8 of each; sums are float32, and what
  * divides them is the sum of the rounded weights. So for inputs that bfloat16 holds, out is off by no more than
  * 2^-8 sum(w |v - out|), and lse by 2^-8; for others, each score moves by up to 2^-7 sum |q k| first. The largest
- * seen in 20 rows of normal inputs with D = 128 and 2304 keys was 4.4e-4, where out has 0.03. Subnormals are taken as 0.
- * Masks are as tight as elsewhere.
+ * seen in 20 rows of normal inputs with D = 128 and 2304 keys was 4.4e-4, where out has 0.03. Subnormals are taken as
+ * 0. Masks are as tight as elsewhere.
  */
 #include <heed/kit/vec_bf16.h>
 
@@ -248,7 +248,7 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     KIT(flash_add)(r);
     for (int n = 0; n < runs.n; n++) {
         const int pair = runs.at[n].from / 2, pairs = (runs.at[n].to - runs.at[n].from) / 2;
-        for (int i = 16 * runs.at[n].last; n == 0 && i < KIT_FLASH_ROWS; i += 16) /* these see keys later in this block */
+        for (int i = 16 * runs.at[n].last; n == 0 && i < KIT_FLASH_ROWS; i += 16) /* they see keys later in the block */
             for (int64_t e = 0; e < f->E; e++) {
                 float *o = r->O + e * KIT_FLASH_ROWS + i;
                 v_store(o, v_mul(v_load(r->alpha + i), v_load(o)));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/vec_bf16.h: vp, 16 pairs of bfloat16, for flash_bf16.h: those of the dot instruction of AVX-512 (vdpbf16ps) and
- * of Armv8.6 (bfdot). A pair is 32 bits, its first half low. Both instructions take subnormals as 0 and sum in float32; they
- * round a sum of two products differently, so each path has bits of its own.
+ * heed/kit/vec_bf16.h: vp, 16 pairs of bfloat16, for flash_bf16.h: those of the dot instruction of AVX-512 (vdpbf16ps)
+ * and of Armv8.6 (bfdot). A pair is 32 bits, its first half low. Both instructions take subnormals as 0 and sum in
+ * float32; they round a sum of two products differently, so each path has bits of its own.
  *
  * Of a compiler's two ways to have bfdot, gcc's is used: clang 14 knows no such target for a function.
  */

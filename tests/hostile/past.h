@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * past.h: an attention with a recurrent state that is right in everything: the mean of all values so far. Its page has
- * their sum; the sums of a call are made in the workspace, and taken over when nothing can fail any more. q is looked at
- * only for its width, which must be even. SUMS, KEEP and REFUSE are for its files to spoil.
+ * their sum; the sums of a call are made in the workspace, and taken over when nothing can fail any more. Of q only the
+ * width counts, which must be even. SUMS, KEEP and REFUSE are for its files to spoil.
  */
 #ifndef HOSTILE_PAST_H
 #define HOSTILE_PAST_H
