@@ -23,14 +23,18 @@ static float *workspace(const heed_call *call, int64_t b) { return (float *)call
 #ifndef SUMS /* what is remembered of sequence b, NULL without a state */
 #define SUMS(call, b) ((call)->state ? (float *)(call)->state[b]->page[0] : NULL)
 #endif
-#define TAKE_OVER(call, b)                                                                                            \
-    if (SUMS(call, b)) memcpy(SUMS(call, b), workspace(call, b), sizeof(float) * (size_t)width((call)->axis))
 #ifndef KEEP /* at the end of a tile, and of a call that has succeeded */
-#define KEEP(call, b, last) if (last) TAKE_OVER(call, b)
+#define KEEP(call, b, last) if (last) take_over(call, b)
 #endif
 #ifndef REFUSE /* before a call is refused */
 #define REFUSE(call) (void)0
 #endif
+
+static void take_over(const heed_call *call, int64_t b)
+{
+    float *to = SUMS(call, b);
+    if (to) memcpy(to, workspace(call, b), sizeof *to * (size_t)width(call->axis));
+}
 
 static void past_tile(void *arg, int64_t b, uint32_t lane)
 {
@@ -38,8 +42,9 @@ static void past_tile(void *arg, int64_t b, uint32_t lane)
     const int64_t T = HEED_AXIS(call->axis, 'T'), n = width(call->axis);
     const int64_t past = call->state ? call->state[b]->length : 0;
     float *sum = workspace(call, b);
+    const float *from = SUMS(call, b);
     (void)lane;
-    for (int64_t i = 0; i < n; i++) sum[i] = SUMS(call, b) ? SUMS(call, b)[i] : 0;
+    for (int64_t i = 0; i < n; i++) sum[i] = from ? from[i] : 0;
     for (int64_t t = 0; t < T; t++)
         for (int64_t i = 0; i < n; i++) {
             sum[i] += *at(call->tensor[1], (b * T + t) * n + i);
