@@ -78,6 +78,7 @@ typedef struct heed_param {
 #define HEED_CPU_NEON 4u     /* Armv8-A Advanced SIMD */
 #define HEED_CPU_AVX512_BF16 8u
 #define HEED_CPU_SVE 16u
+#define HEED_CPU_NEON_BF16 32u /* Armv8.6-A bfloat16: bfdot, bfcvt */
 
 #define HEED_PATH_INEXACT 1u /* gives other bits than the rest: chosen only by its name, or by accuracy=fast */
 

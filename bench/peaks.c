@@ -64,6 +64,14 @@ __attribute__((target("avx512f,avx512bf16"))) static void fma_avx512_bf16(int64_
 #define KEEP(a) "+w"(a)
 #define FMA(a, b, c) vfmaq_f32(c, a, b)
 static void fma_neon(int64_t n) { LOOP(float32x4_t, vdupq_n_f32, EACH24) }
+#if !defined __clang__
+#undef FMA
+#define FMA(a, b, c) vbfdotq_f32(a, vreinterpretq_bf16_f32(b), vreinterpretq_bf16_f32(c))
+__attribute__((target("arch=armv8.2-a+bf16"))) static void fma_neon_bf16(int64_t n)
+{
+    LOOP(float32x4_t, vdupq_n_f32, EACH24)
+}
+#endif
 #endif
 
 /* ---- reading: loads and nothing else; `bytes` is a multiple of 256 ---- */
@@ -103,6 +111,9 @@ static const struct row {
     {"avx512_bf16", HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16, 2 * 24 * 32, fma_avx512_bf16, read_avx512},
 #elif defined __aarch64__
     {"neon", HEED_CPU_NEON, 2 * 24 * 4, fma_neon, read_neon},
+#if !defined __clang__
+    {"neon_bf16", HEED_CPU_NEON | HEED_CPU_NEON_BF16, 2 * 24 * 8, fma_neon_bf16, read_neon},
+#endif
 #endif
 };
 

@@ -302,7 +302,7 @@ static int32_t open_network(bench *b, const suite_choice *choice, uint32_t set, 
     const char *file = choice->model ? choice->model : usual_model, *isa = choice->isa, *path;
     int all = isa && !strcmp(isa, "all");
     int32_t failed = HEED_OK;
-    for (uint32_t p = 0; !failed && (path = all ? cpu_path(b->engine->features & ~(uint64_t)HEED_CPU_AVX512_BF16, p)
+    for (uint32_t p = 0; !failed && (path = all ? cpu_path(b->engine->features & ~CPU_INEXACT, p)
                                                : p ? NULL : isa ? isa : cmd_path(b->engine)); p++) {
         bench_case *c = open_case(b, error);
         if (!c) return HEED_E_MEMORY;

@@ -174,8 +174,8 @@ heed_engine *cmd_engine(const heed_options *options, heed_error *error)
 const char *cmd_path(const heed_engine *engine)
 {
     const char *best = "scalar", *name;
-    uint64_t features = strcmp(engine->isa, "avx512_bf16") ? engine->features & ~(uint64_t)HEED_CPU_AVX512_BF16
-                                                           : engine->features; /* other bits are for who asks for them */
+    const int named = !strcmp(engine->isa, "avx512_bf16") || !strcmp(engine->isa, "neon_bf16");
+    const uint64_t features = engine->features & ~(named ? 0 : CPU_INEXACT); /* other bits are for who asks for them */
     for (uint32_t i = 0; (name = cpu_path(features, i)); i++) best = name;
     return best;
 }

@@ -25,8 +25,8 @@ int cmd_score(int argc, char **argv);
 
 /* What --isa, --threads and --pin say. */
 #define CMD_ENGINE_USAGE                                                                                              \
-    "  --isa PATH        use no more than scalar, avx2, avx512 or neon, which give the same bits, or avx512_bf16,\n"   \
-    "                    which does not; HEED_ISA says the same\n"                                                   \
+    "  --isa PATH        use no more than scalar, avx2, avx512 or neon, which give the same bits; or avx512_bf16\n"    \
+    "                    or neon_bf16, which do not; HEED_ISA says the same\n"                                         \
     "  --threads N       threads; 0, the default, is one a core\n"                                                    \
     "  --pin HOW         compact (the default), scatter or none: where the threads go\n"
 

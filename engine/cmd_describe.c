@@ -22,7 +22,7 @@ static const char usage[] =
     "                 bytes that it remembers of a token, how many keys a query reaches, and what a call costs\n"
     "  MODEL          a file of safetensors: the parts of the network, with their parameters and what they remember\n"
     "  --spec SPEC    the network, if not what the model itself says; without a model, one that has learned nothing\n"
-    "  --isa PATH     as if this machine had no more than scalar, avx2, avx512, avx512_bf16 or neon\n"
+    "  --isa PATH     as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon or neon_bf16\n"
     "  --json         an object\n";
 
 /* ---- what the numbers of a descriptor are called ---- */

@@ -12,7 +12,7 @@
 static const char usage[] =
     "usage: heed list [--isa PATH] [--json]\n"
     "\n"
-    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16 or neon\n"
+    "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon or neon_bf16\n"
     "  --json      an array of {id, version, plugin, paths, inexact, chosen, summary, reference}\n"
     "\n"
     "A path in [ ] is the one that runs here. One with a ~ gives other bits than the rest, and runs only where --isa\n"

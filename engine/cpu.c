@@ -32,6 +32,7 @@ static const level levels[] = {
     {"avx512", HEED_CPU_AVX2 | HEED_CPU_AVX512},
     {"avx512_bf16", HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16},
     {"neon", HEED_CPU_NEON},
+    {"neon_bf16", HEED_CPU_NEON | HEED_CPU_NEON_BF16},
 };
 #define LEVELS (sizeof levels / sizeof *levels)
 
@@ -128,8 +129,9 @@ void cpu_float_restore(uint64_t former)
 
 uint64_t cpu_detect(void)
 {
-    unsigned long caps = getauxval(AT_HWCAP);
-    return (caps & HWCAP_ASIMD ? HEED_CPU_NEON : 0) | (caps & HWCAP_SVE ? HEED_CPU_SVE : 0);
+    const unsigned long caps = getauxval(AT_HWCAP), more = getauxval(AT_HWCAP2);
+    if (!(caps & HWCAP_ASIMD)) return 0;
+    return HEED_CPU_NEON | (caps & HWCAP_SVE ? HEED_CPU_SVE : 0) | (more & HWCAP2_BF16 ? HEED_CPU_NEON_BF16 : 0);
 }
 
 uint64_t cpu_float_plain(void)

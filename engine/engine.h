@@ -10,6 +10,7 @@
  *   registry  all ops                       sequence  pages
  *   topology  the machine and the plan      pool      threads
  *   npy, weights, dlpack   tensors from and to elsewhere      merge   an op as a function
+ *   sequence_saved, session_saved, saved   bytes to keep or send (saved.h)
  *   stack, session         a network from a spec, and a text that runs through it (stack.h)
  *   stack_plan, stack_weights, stack_step, stack_position   the parts that stack is built from
  */
@@ -32,9 +33,11 @@ HEED_LOCAL const char *error_nearest(const char *word, const char *const *names,
 /* ---- cpu.c ---- */
 
 HEED_LOCAL uint64_t cpu_detect(void);                 /* set of HEED_CPU_* that can run here, XCR0 included */
-/* Lowers `features` to those of a named path: "scalar", "avx2", "avx512", "avx512_bf16", "neon"; "all", "" and NULL leave
- * them. A name that needs what `features` lack is an error, and so is one that does not exist. */
+/* Lowers `features` to those of a named path: "scalar", "avx2", "avx512", "avx512_bf16", "neon", "neon_bf16"; "all", ""
+ * and NULL leave them. A name that needs what `features` lack is an error, and so is one that does not exist. */
 HEED_LOCAL int32_t cpu_mask(const char *isa, uint64_t *features, heed_error *error);
+/* Features of which an op has paths that give other bits than the rest. */
+#define CPU_INEXACT ((uint64_t)(HEED_CPU_AVX512_BF16 | HEED_CPU_NEON_BF16))
 /* Name of the index-th path that `features` can run, lowest first; NULL behind the last. */
 HEED_LOCAL const char *cpu_path(uint64_t features, uint32_t index);
 /* The processor's name as it tells it, into buffer; returns buffer. */
@@ -313,6 +316,8 @@ HEED_LOCAL heed_weights *weights_new(heed_error *error); /* none yet */
 /* One more of float32, zeroed; tensors found before may move. The name must be new. */
 HEED_LOCAL heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
                                     heed_error *error);
+
+HEED_LOCAL uint64_t weights_checksum(const heed_weights *w); /* of all of them, those of a file too */
 
 /* ---- sequence.c ---- */
 

@@ -3,10 +3,11 @@ heedincludedir = $(includedir)/heed
 heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h tests/oracle/oracle.h tests/oracle/oracle_attention.h tests/oracle/oracle_next.h
 
 noinst_LTLIBRARIES += engine/libcore.la
-engine_libcore_la_SOURCES = engine/engine.h engine/stack.h \
+engine_libcore_la_SOURCES = engine/engine.h engine/saved.h engine/sequence.h engine/stack.h \
   engine/arena.c engine/bind.c engine/call.c engine/cpu.c engine/dlpack.c engine/engine.c engine/error.c engine/instance.c engine/load.c \
   engine/merge.c \
-  engine/npy.c engine/pool.c engine/registry.c engine/resolve.c engine/sequence.c engine/session.c engine/spec.c \
+  engine/npy.c engine/pool.c engine/registry.c engine/resolve.c engine/saved.c engine/sequence.c engine/sequence_saved.c \
+  engine/session.c engine/session_saved.c engine/spec.c \
   engine/stack.c engine/stack_plan.c engine/stack_position.c engine/stack_random.c engine/stack_step.c engine/stack_weights.c \
   engine/tensor.c engine/topology.c engine/trust.c engine/vet.c engine/weights.c
 engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\"

@@ -45,8 +45,8 @@ typedef struct heed_options {
     const char
         *plugins; /* folders to load plugins from, or single plugins, separated by ':'; a ':' at the end stands for
                      the installed ones. NULL = HEED_PLUGINS, else the installed ones */
-    const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon", or "avx512_bf16", which gives
-                              other bits than these and is never used unasked; NULL = HEED_ISA, else all */
+    const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; or "avx512_bf16" and
+                              "neon_bf16": these give other bits, never used unasked; NULL = HEED_ISA, else all */
     const heed_host *host; /* an application's own pool: its parallel_for is used, and no thread is made. NULL: ours.
                               Then `threads` must say how many lanes it has. */
 } heed_options;
@@ -132,6 +132,15 @@ HEED_API heed_sequence *heed_sequence_new(const heed_instance *instance, const i
 HEED_API heed_sequence *heed_sequence_fork(heed_sequence *sequence, heed_error *error);
 /* Forgets all but the first `length` tokens; a recurrent state can only go to 0. [one] */
 HEED_API int32_t heed_sequence_truncate(heed_sequence *sequence, int64_t length, heed_error *error);
+/* All that it remembers, as bytes for a file, a socket or another machine: writes them to the caller's `to`, which has
+ * `room` bytes, and returns how many they are, or HEED_E_*. `to` NULL only counts. They hold no address and are the
+ * same on every machine and path; the unused end of a page may still have tokens that a cut has forgotten. [one] */
+HEED_API int64_t heed_sequence_save(const heed_sequence *sequence, void *to, uint64_t room, heed_error *error);
+/* A sequence from such bytes, which goes on with the bits that the saved one would have. `axes` are those of
+ * heed_sequence_new: the sizes are the caller's, and bytes of another op, format, size, schema or length, or which were
+ * changed or cut, are refused. They may come from anybody. [any] */
+HEED_API heed_sequence *heed_sequence_load(const heed_instance *instance, const int64_t *axes, const void *from,
+                                           uint64_t bytes, heed_error *error);
 HEED_API int64_t heed_sequence_length(const heed_sequence *sequence);
 HEED_API uint64_t heed_sequence_bytes(const heed_sequence *sequence); /* of its pages */
 HEED_API void heed_sequence_free(heed_sequence *sequence);
@@ -196,6 +205,10 @@ HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens,
 HEED_API int32_t heed_session_sample(heed_session *session, const float *logits, double temperature, double draw,
                                      int32_t *token, heed_error *error);
 HEED_API int32_t heed_session_reset(heed_session *session, heed_error *error);
+/* As of a sequence: what all layers remember, so that a prompt is read once. Only into a session of the same spec and
+ * weights, of which a stack takes the checksum the first time; a session that can not be loaded is as it was. [one] */
+HEED_API int64_t heed_session_save(const heed_session *session, void *to, uint64_t room, heed_error *error);
+HEED_API int32_t heed_session_load(heed_session *session, const void *from, uint64_t bytes, heed_error *error);
 
 #ifdef __cplusplus
 }

@@ -8,23 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
-
-typedef struct page {
-    _Atomic uint32_t users;
-    void *memory;
-} page;
-
-struct heed_sequence {
-    const entry *entry;
-    int64_t axis[HEED_AXES]; /* as far as known when it was made */
-    heed_state_size size;
-    heed_state view;
-    page **pages;   /* [room] */
-    void **memory;  /* [room], what the op sees */
-    uint32_t count, room;
-    uint32_t gone, gone_to; /* pages [gone, gone_to) were dropped, and are NULL */
-};
+#include "sequence.h"
 
 static page *page_new(uint64_t bytes, const void *content)
 {
@@ -85,7 +69,7 @@ heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, he
     return s;
 }
 
-static int32_t make_room(heed_sequence *s, uint64_t count, heed_error *error)
+int32_t sequence_make_room(heed_sequence *s, uint64_t count, heed_error *error)
 {
     if (count <= s->room) return HEED_OK;
     if (count > UINT32_MAX / 2) return error_memory(error);
@@ -99,8 +83,33 @@ static int32_t make_room(heed_sequence *s, uint64_t count, heed_error *error)
     return HEED_OK;
 }
 
-/* A sequence belongs to one op of one engine and to the sizes that it was made for: pages of as many bytes may be laid
- * out otherwise. The batch and the lengths are the call's. */
+int32_t sequence_append(heed_sequence *s, const void *content, heed_error *error)
+{
+    page *own = page_new(s->size.page_bytes, content);
+    if (!own) return error_memory(error);
+    s->pages[s->count] = own;
+    s->memory[s->count++] = own->memory;
+    return HEED_OK;
+}
+
+/* Pages of as many bytes may be laid out otherwise, so the axes count too. */
+int32_t sequence_check_sizes(const char *id, const int64_t *axis, const heed_state_size *size, const int64_t *is_axis,
+                             const heed_state_size *is_size, heed_error *error)
+{
+    for (int a = 0; a < HEED_AXES; a++) {
+        if (strchr(SEQUENCE_FREE_AXES, 'A' + a) || axis[a] < 0 || is_axis[a] < 0 || axis[a] == is_axis[a]) continue;
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s: the sequence was made for other sizes: axis %c is %lld, but in the sequence %lld", id,
+                         'A' + a, (long long)is_axis[a], (long long)axis[a]);
+    }
+    if (is_size->page_bytes == size->page_bytes && is_size->page_tokens == size->page_tokens) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT,
+                     "%s: the sequence was made for other sizes: its pages have %llu bytes for %lld tokens, not %llu "
+                     "for %lld", id, (unsigned long long)size->page_bytes, (long long)size->page_tokens,
+                     (unsigned long long)is_size->page_bytes, (long long)is_size->page_tokens);
+}
+
+/* A sequence belongs to one op of one engine, to its sizes, and to whoever looks back no further. */
 static int32_t check_same(const heed_sequence *s, const heed_instance *i, const int64_t *axis,
                           const heed_state_size *size, heed_error *error)
 {
@@ -108,16 +117,12 @@ static int32_t check_same(const heed_sequence *s, const heed_instance *i, const 
     if (s->entry != i->entry)
         return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s%s", id, s->entry->op.id,
                          strcmp(id, s->entry->op.id) ? "" : " in another engine");
-    for (int a = 0; a < HEED_AXES; a++) {
-        if (strchr("BTS", 'A' + a) || s->axis[a] < 0 || axis[a] < 0 || s->axis[a] == axis[a]) continue;
-        return error_set(error, HEED_E_ARGUMENT,
-                         "%s: the sequence was made for other sizes: axis %c is %lld, but in the sequence %lld", id,
-                         'A' + a, (long long)axis[a], (long long)s->axis[a]);
-    }
-    if (size->page_bytes == s->size.page_bytes && size->page_tokens == s->size.page_tokens) return HEED_OK;
+    int32_t failed = sequence_check_sizes(id, s->axis, &s->size, axis, size, error);
+    if (failed || !s->size.recent) return failed;
+    if (size->recent && size->recent <= s->size.recent && size->first <= s->size.first) return HEED_OK;
     return error_set(error, HEED_E_ARGUMENT,
-                     "%s: the sequence was made for other sizes: its pages have %llu bytes, not %llu", id,
-                     (unsigned long long)s->size.page_bytes, (unsigned long long)size->page_bytes);
+                     "%s: the sequence keeps the first %lld and last %lld tokens, less than this call looks at", id,
+                     (long long)s->size.first, (long long)s->size.recent);
 }
 
 int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n, heed_error *error)
@@ -127,8 +132,8 @@ int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t
     if (failed || (failed = check_same(s, i, axis, &size, error))) return failed;
     int64_t tokens = size.page_tokens, total;
     if (__builtin_add_overflow(s->view.length, n, &total)) return error_memory(error);
-    uint64_t count = tokens ? ((uint64_t)total + (uint64_t)tokens - 1) / (uint64_t)tokens : 1;
-    if ((failed = make_room(s, count, error))) return failed;
+    uint64_t count = tokens ? sequence_pages(&size, total) : 1;
+    if ((failed = sequence_make_room(s, count, error))) return failed;
     for (uint64_t p = tokens ? (uint64_t)(s->view.length / tokens) : 0; p < s->count && p < count; p++) {
         if (atomic_load(&s->pages[p]->users) == 1) continue;
         page *own = page_new(size.page_bytes, s->pages[p]->memory);
@@ -137,12 +142,8 @@ int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t
         s->pages[p] = own;
         s->memory[p] = own->memory;
     }
-    for (; s->count < count; s->count++) {
-        page *own = page_new(size.page_bytes, NULL);
-        if (!own) return error_memory(error);
-        s->pages[s->count] = own;
-        s->memory[s->count] = own->memory;
-    }
+    while (s->count < count)
+        if ((failed = sequence_append(s, NULL, error))) return failed;
     s->view.pages = s->count;
     s->view.page = s->memory;
     return HEED_OK;
@@ -150,8 +151,7 @@ int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t
 
 const heed_state *sequence_view(const heed_sequence *s) { return &s->view; }
 
-/* The first token that a call after this many looks at, the beginning excepted. */
-static int64_t oldest(const heed_sequence *s, int64_t length)
+int64_t sequence_oldest(const heed_sequence *s, int64_t length)
 {
     return s->size.page_tokens && s->size.recent && length > s->size.recent ? length - s->size.recent : 0;
 }
@@ -160,7 +160,8 @@ void sequence_advance(heed_sequence *s, int64_t n)
 {
     const int64_t tokens = s->size.page_tokens;
     s->view.length += n;
-    const int64_t last = oldest(s, s->view.length) - tokens; /* a page to spare: for who goes back some tokens */
+    /* a page to spare: for who goes back some tokens */
+    const int64_t last = sequence_oldest(s, s->view.length) - tokens;
     if (last <= 0) return;
     const uint32_t to = (uint32_t)(last / tokens);
     const uint64_t first = ((uint64_t)s->size.first + (uint64_t)tokens - 1) / (uint64_t)tokens;
@@ -181,7 +182,7 @@ heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
     twin->size = s->size;
     twin->view = s->view;
     twin->gone = s->gone, twin->gone_to = s->gone_to;
-    if (make_room(twin, s->count, error)) {
+    if (sequence_make_room(twin, s->count, error)) {
         heed_sequence_free(twin);
         return NULL;
     }
@@ -204,11 +205,11 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
         return error_set(error, HEED_E_UNSUPPORTED,
                          "%s keeps a recurrent state, which can be truncated to 0 only, not to %lld", s->entry->op.id,
                          (long long)length);
-    if (tokens && s->gone < s->gone_to && length > s->gone * tokens && oldest(s, length) < s->gone_to * tokens)
+    if (tokens && s->gone < s->gone_to && length > s->gone * tokens && sequence_oldest(s, length) < s->gone_to * tokens)
         return error_set(error, HEED_E_UNSUPPORTED,
                          "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld",
                          s->entry->op.id, (long long)s->size.recent, (long long)s->view.length, (long long)length);
-    uint32_t keep = tokens ? (uint32_t)((length + tokens - 1) / tokens) : length > 0;
+    uint32_t keep = (uint32_t)sequence_pages(&s->size, length);
     while (s->count > keep) page_drop(s->pages[--s->count]);
     if (s->gone_to > s->count) s->gone_to = s->count;
     s->view.pages = s->count;

@@ -14,19 +14,6 @@
 
 #define CHUNK 512 /* tokens at a time: a longer feed gains no speed and needs larger buffers */
 
-struct heed_session {
-    const heed_stack *stack;
-    heed_sequence **sequences; /* [memories] */
-    void *buffer[STACK_BUFFERS];
-    int64_t room;              /* tokens that the buffers hold */
-    heed_tensor *tensors;      /* [views] */
-    heed_binding *bindings;    /* [uses], prepared once: they point at the tensors */
-    int64_t length;            /* tokens fed */
-    int broken;
-    heed_instance *sampler;    /* for the temperature that was asked for last */
-    double temperature;
-};
-
 heed_session *heed_session_new(heed_stack *stack, heed_error *error)
 {
     if (error) *error = (heed_error){0};

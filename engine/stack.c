@@ -247,6 +247,7 @@ heed_stack *heed_stack_open(heed_engine *engine, const char *text, const heed_we
     heed_stack *stack = calloc(1, sizeof *stack);
     if (!stack) return error_memory(error), NULL;
     stack->engine = engine;
+    stack->weights = weights;
     stack_builder b = {.stack = stack, .engine = engine, .weights = weights, .error = error};
     int32_t failed = build_twice(&b, text);
     stack_builder_free(&b);

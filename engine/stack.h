@@ -78,6 +78,23 @@ struct heed_stack {
     uint32_t n_memories;
     const char *forgets; /* the id of an attention that remembers nothing: a sequence is then fed at once */
     int whole;           /* a feed may not be cut: an attention forgets, or sees what comes after */
+    const heed_weights *weights;
+    _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
+};
+
+/* ---- session.c; session_saved.c writes and reads one ---- */
+
+struct heed_session {
+    const heed_stack *stack;
+    heed_sequence **sequences; /* [memories] */
+    void *buffer[STACK_BUFFERS];
+    int64_t room;              /* tokens that the buffers hold */
+    heed_tensor *tensors;      /* [views] */
+    heed_binding *bindings;    /* [uses], prepared once: they point at the tensors */
+    int64_t length;            /* tokens fed */
+    int broken;
+    heed_instance *sampler;    /* for the temperature that was asked for last */
+    double temperature;
 };
 
 /* ---- stack_plan.c: a spec, read ---- */

@@ -9,7 +9,7 @@
  * overlaps no other and is aligned to its element. Who cuts the file short while it is mapped gets SIGBUS, as with any
  * mapped file.
  */
-#include "engine.h"
+#include "saved.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -314,6 +314,20 @@ heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const 
     for (; at > 0 && strcmp(items[at - 1].name, name) > 0; at--) items[at] = items[at - 1];
     items[at] = new;
     return &items[at].tensor;
+}
+
+/* Of names, types, shapes and numbers, in the order of the names. */
+uint64_t weights_checksum(const heed_weights *w)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const heed_tensor *t = &w->items[i].tensor;
+        sum = saved_checksum(w->items[i].name, strlen(w->items[i].name), sum);
+        sum = saved_checksum(&t->dtype, sizeof t->dtype, sum);
+        sum = saved_checksum(t->dim, sizeof *t->dim * (size_t)t->rank, sum);
+        sum = saved_checksum(t->data, (uint64_t)heed_tensor_elements(t) * heed_dtype_bytes(t->dtype), sum);
+    }
+    return sum;
 }
 
 void heed_weights_close(heed_weights *weights)

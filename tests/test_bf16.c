@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_bf16.c: what attention promises on avx512_bf16, which gives other bits than the paths that test_attention.c
- * holds against each other: it is exact attention on rounded inputs, within 2^-8 of the weights (kit/flash_bf16.h); it
- * repeats its own bits at any thread count and in any layout; masks are as tight as elsewhere.
+ * test_bf16.c: what attention promises on avx512_bf16 and neon_bf16, which give other bits than the paths that
+ * test_attention.c holds against each other: it is exact attention on rounded inputs, within 2^-8 of the weights
+ * (kit/flash_bf16.h); it repeats its own bits at any thread count and in any layout; masks are as tight as elsewhere.
  */
 #include <float.h>
 #include <math.h>
@@ -15,7 +15,13 @@
 #include "lib/harness.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
+#if defined __aarch64__
+#define PATH "neon_bf16"
+#define NEEDS HEED_CPU_NEON_BF16
+#else
 #define PATH "avx512_bf16"
+#define NEEDS HEED_CPU_AVX512_BF16
+#endif
 
 static const struct shape { const char *spec, *without, *axes; float size; } cases[] = {
     {"attention/softmax", "key_lengths", "B=1,T=1,S=1,H=1,G=1,D=1,E=1", 1},
@@ -38,7 +44,7 @@ static const struct shape { const char *spec, *without, *axes; float size; } cas
 
 static int available(void)
 {
-    if (!(HEED_CPU_AVX512_BF16 & ~harness_engine(1)->features)) return 1;
+    if (!(NEEDS & ~harness_engine(1)->features)) return 1;
     printf("[  SKIPPED ] path " PATH ": this CPU lacks it\n");
     return 0;
 }

@@ -39,6 +39,7 @@ while IFS='|' read -r name check words; do
 done <<'SINS'
 none|nothing|
 mean|nothing|
+past|nothing|
 rounding|nothing|
 changes|threads|its id is empty
 memory_short|exact|touches byte 64 of its instance, which has 64
@@ -74,6 +75,11 @@ wrong|bound|of its bound
 peeks|causal|changes out before it
 lengths_unread|nan|which does not see it
 mask_multiplies|nan|which does not see it
+address_kept|saved|remembers other bytes in a second sequence .* an address
+bytes_believed|saved|a segmentation fault
+stopped_silent|failure|says that all went well, but its host skipped tiles
+stopped_remembers|failure|a call that its host stops .* changed what was remembered
+refused_remembers|failure|a call that is refused, with one more of the axis D, changed what was remembered
 loading_crashes|loading|a segmentation fault
 SINS
 exit $bad

@@ -187,6 +187,8 @@ static int run(const heed_instance *i, const heed_binding *in, uint32_t n_in, co
     return 1;
 }
 
+static char saved[1 << 21]; /* a sequence or a session */
+
 static void use_ops(heed_engine *engine, results *r)
 {
     heed_error e;
@@ -226,6 +228,12 @@ static void use_ops(heed_engine *engine, results *r)
     /* a fork goes on, which copies a page; then the other */
     twin = heed_sequence_fork(s[0], &e);
     if (told(!twin, &e, "fork")) twin = heed_sequence_fork(s[0], &e);
+    const int64_t bytes = twin ? heed_sequence_save(twin, saved, sizeof saved, &e) : 0;
+    if (bytes < 0) wrong("save", &e);
+    heed_sequence *back = twin ? heed_sequence_load(softmax, axes, saved, (uint64_t)bytes, &e) : NULL;
+    if (told(!back, &e, "load")) back = heed_sequence_load(softmax, axes, saved, (uint64_t)bytes, &e);
+    if (!back || heed_sequence_length(back) != T) wrong("loaded", &e);
+    heed_sequence_free(back);
     qt = tensor_slice(&qt, 0, 0, 1), qt = tensor_slice(&qt, 1, 3, 1);
     kt = tensor_slice(&kt, 0, 0, 1), kt = tensor_slice(&kt, 1, 3, 1);
     vt = tensor_slice(&vt, 0, 0, 1), vt = tensor_slice(&vt, 1, 3, 1);
@@ -290,6 +298,10 @@ static void stack_scenario(results *r)
     if (session && vocab <= 1024) {
         int32_t failed = heed_session_feed(session, tokens, 5, logits, LEFT, &e);
         if (told(failed, &e, "feed") && heed_session_feed(session, tokens, 5, logits, LEFT, &e)) wrong("again", &e);
+        const int64_t bytes = heed_session_save(session, saved, sizeof saved, &e);
+        if (bytes < 0) wrong("save", &e);
+        failed = heed_session_load(session, saved, (uint64_t)bytes, &e);
+        if (told(failed, &e, "load") && heed_session_load(session, saved, (uint64_t)bytes, &e)) wrong("again", &e);
         failed = heed_session_sample(session, logits, 0, 0, &token, &e);
         if (told(failed, &e, "sample") && heed_session_sample(session, logits, 0, 0, &token, &e)) wrong("again", &e);
         memcpy(r->first, logits, sizeof(float) * (size_t)(LEFT * vocab));

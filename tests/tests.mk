@@ -17,7 +17,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
   tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack tests/test_variants \
-  tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack
+  tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack tests/test_saved
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator. A build that has been tested is tested again, as if on another CPU, with TESTS='$(emulated_tests)'.
 plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh tests/check_machines.sh
@@ -32,6 +32,9 @@ TESTS += $(test_programs) $(plugin_scripts) $(command_scripts)
 if NATIVE
 TESTS += $(test_scripts)
 endif
+else
+check-local:
+	@echo 'make check needs cmocka, which configure did not find; on Debian: apt-get install libcmocka-dev' >&2; exit 1
 endif
 
 tests_test_layout_SOURCES = tests/test_layout.c tests/golden_layout.h
@@ -144,6 +147,11 @@ tests_test_variant_stack_CPPFLAGS = $(test_cppflags)
 tests_test_variant_stack_CFLAGS = $(test_cflags)
 tests_test_variant_stack_LDADD = $(test_libs)
 
+tests_test_saved_SOURCES = tests/test_saved.c $(op_harness)
+tests_test_saved_CPPFLAGS = $(test_cppflags)
+tests_test_saved_CFLAGS = $(test_cflags)
+tests_test_saved_LDADD = $(test_libs)
+
 tests_test_variants_SOURCES = tests/test_variants.c $(op_harness)
 tests_test_variants_CPPFLAGS = $(test_cppflags)
 tests_test_variants_CFLAGS = $(test_cflags)
@@ -155,8 +163,10 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   models/README.md models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
-sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_shows.c tests/hostile/before_output.c \
-  tests/hostile/behind_output.c tests/hostile/between_rows.c tests/hostile/changes.c tests/hostile/cost_negative.c \
+sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c tests/hostile/address_shows.c \
+  tests/hostile/before_output.c \
+  tests/hostile/behind_output.c tests/hostile/between_rows.c tests/hostile/bytes_believed.c \
+  tests/hostile/changes.c tests/hostile/cost_negative.c \
   tests/hostile/crash.c tests/hostile/declines.c tests/hostile/duplicate.c tests/hostile/endless.c \
   tests/hostile/error.c tests/hostile/exits.c tests/hostile/hole.c tests/hostile/id.c tests/hostile/id_long.c \
   tests/hostile/input_changes.c tests/hostile/instance_changes.c tests/hostile/lane_shows.c \
@@ -166,16 +176,19 @@ sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_shows.c 
   tests/hostile/no_entry.c tests/hostile/no_paths.c tests/hostile/no_reason.c tests/hostile/none.c \
   tests/hostile/nonsense.c tests/hostile/null_function.c tests/hostile/null_path.c tests/hostile/null_table.c \
   tests/hostile/null_text.c tests/hostile/ops_huge.c tests/hostile/ops_none.c tests/hostile/ops_null.c \
-  tests/hostile/order_shows.c tests/hostile/orphan.c tests/hostile/path_shows.c tests/hostile/peeks.c \
-  tests/hostile/place_lost.c tests/hostile/ports_huge.c tests/hostile/recursion.c tests/hostile/remembers.c \
+  tests/hostile/order_shows.c tests/hostile/orphan.c tests/hostile/past.c \
+  tests/hostile/path_shows.c tests/hostile/peeks.c \
+  tests/hostile/place_lost.c tests/hostile/ports_huge.c tests/hostile/recursion.c tests/hostile/refused_remembers.c \
+  tests/hostile/remembers.c \
   tests/hostile/rounding.c tests/hostile/scratch_short.c tests/hostile/scratch_unclean.c tests/hostile/silent.c \
   tests/hostile/size.c tests/hostile/size_zero.c tests/hostile/stride.c tests/hostile/stride_huge.c \
+  tests/hostile/stopped_remembers.c tests/hostile/stopped_silent.c \
   tests/hostile/stride_unread.c tests/hostile/taken.c tests/hostile/tiles_negative.c tests/hostile/unresolved.c \
   tests/hostile/workspace_short.c tests/hostile/wrong.c tests/hostile/wrong_oracle.c
 sinners = $(sins:.c=.so)
 SUFFIXES = .so
 .c.so:
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -shared -fPIC $< -o $@ -lm
-$(sinners): tests/hostile/hostile.h tests/hostile/mean.h $(abi_HEADERS)
-EXTRA_DIST += $(sins) tests/hostile/hostile.h tests/hostile/mean.h
+$(sinners): tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h $(abi_HEADERS)
+EXTRA_DIST += $(sins) tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h
 CLEANFILES += $(sinners)

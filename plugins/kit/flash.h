@@ -189,7 +189,7 @@ typedef struct KIT(flash_keys) {
 #include <heed/kit/flash_scores.h>
 #include <heed/kit/flash_many.h>
 #include <heed/kit/flash_few.h>
-#if defined FLASH_BF16 && defined KIT_AVX512
+#if defined FLASH_BF16 && (defined KIT_AVX512 || (defined KIT_NEON && !defined __clang__))
 #include <heed/kit/flash_bf16.h>
 #else /* f->bf16 is 0 */
 KIT_INLINE void KIT(flash_bf16_queries)(kit_flash_rows *r, int64_t D, uint32_t *to) { (void)r, (void)D, (void)to; }

@@ -1,41 +1,35 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash_bf16.h: a block of keys for a tile with rows in the lanes, with both products on the bfloat16 dot
- * instruction (vdpbf16ps: two products a lane, where FMA has one). It takes the place of flash_many.h on a path that is
- * inexact by name; few rows stay float32. A part of kit/flash.h, in the AVX-512 copy of a kernel with FLASH_BF16.
+ * heed/kit/flash_bf16.h: a block of keys for a tile with rows in the lanes, with both products on a bfloat16 dot
+ * instruction (two products a lane, where FMA has one). It takes the place of flash_many.h on a path that is inexact by
+ * name, avx512_bf16 or neon_bf16; few rows stay float32. A part of kit/flash.h, in the copy of a kernel with FLASH_BF16
+ * whose instructions are those of that path but for these; vec_bf16.h has them.
  *
- *     keys     [keys / 8][D / 2][8]   pairs along D      scores   [key][rows]       float32
+ *     keys     [keys / N][D / 2][N]   pairs along D      scores   [key][rows]       float32
  *     queries  [D / 2][rows]          pairs along D      weights  [key / 2][rows]   pairs of keys, over the scores
- *     values   [E / 8][keys / 2][8]   pairs of keys      output   [E][rows]         float32
+ *     values   [E / N][keys / 2][N]   pairs of keys      output   [E][rows]         float32
  *
- * A pair is 32 bits, its first half low. A lane takes a pair of queries or weights; one of keys or values is broadcast.
- * Panels of keys and values are 8 wide and padded with zeros, and so is an odd D.
+ * A lane takes a pair of queries or weights; one of keys or values is broadcast. Panels of keys and values are
+ * N = BF16_PANEL wide and padded with zeros, and so is an odd D.
  *
  * Error: q (scaled), k, v and the weights are rounded to bfloat16, by up to 2^-8 of each; sums are float32, and what
  * divides them is the sum of the rounded weights. So for inputs that bfloat16 holds, out is off by no more than
  * 2^-8 sum(w |v - out|), and lse by 2^-8; for others, each score moves by up to 2^-7 sum |q k| first. The largest
- * seen in 20 rows of normal inputs with D = 128 and 2304 keys was 4.4e-4, where out has 0.03. Subnormals are taken as 0. Masks are as tight as
- * elsewhere.
+ * seen in 20 rows of normal inputs with D = 128 and 2304 keys was 4.4e-4, where out has 0.03. Subnormals are taken as
+ * 0. Masks are as tight as elsewhere.
  */
-#define BF16_TARGET                                                                                                   \
-    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi,bmi2,lzcnt,movbe")))
-#define BF16_INLINE KIT_INLINE BF16_TARGET
+#include <heed/kit/vec_bf16.h>
+
 #define BF16_KERNEL KIT_KERNEL BF16_TARGET
-#define BF16(name) KIT_JOIN(name, _avx512_bf16) /* what has these instructions is called so */
+#define BF16(name) KIT_JOIN(KIT(name), _bf16) /* what has these instructions is called so */
 
-enum { BF16_PANEL = 8, BF16_PAIRS = KIT_FLASH_KEYS / 2 }; /* keys or channels of a panel; pairs of keys of a block */
-
-BF16_INLINE __m512i bf16_load(const uint32_t *p) { return _mm512_loadu_si512(p); }
-BF16_INLINE void bf16_store(uint32_t *p, __m512i x) { _mm512_storeu_si512(p, x); }
-BF16_INLINE __m512i bf16_set(uint32_t pair) { return _mm512_set1_epi32((int32_t)pair); }
-BF16_INLINE vf bf16_dot(__m512i a, __m512i b, vf c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
+enum { BF16_PAIRS = KIT_FLASH_KEYS / 2 }; /* pairs of keys of a block */
 
 /* A dead half of a pair of weights is -0, which no weight is. */
 #define BF16_DEAD 0x8000u
-BF16_INLINE vm bf16_live(__m512i pairs, int high)
+BF16_INLINE vm bf16_live(vp pairs, int high)
 {
-    const __m512i half = bf16_set(high ? 0xffff0000u : 0xffffu), dead = bf16_set(high ? BF16_DEAD << 16 : BF16_DEAD);
-    return _mm512_cmpneq_epi32_mask(_mm512_and_si512(pairs, half), dead);
+    return vp_differs(pairs, high ? 0xffff0000u : 0xffffu, high ? BF16_DEAD << 16 : BF16_DEAD);
 }
 
 /* ---- packing ---- */
@@ -44,21 +38,6 @@ BF16_INLINE vm bf16_live(__m512i pairs, int high)
 BF16_INLINE vf bf16_row(const float *p, int64_t n)
 {
     return n >= 16 ? v_load(p) : n > 0 ? v_load_n(p, (int)n) : v_set(0.0f);
-}
-
-/* a[0], b[0], a[1], b[1] ... */
-BF16_INLINE __m512i bf16_zip(vf a, vf b)
-{
-    static const uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), (__m512i)_mm512_cvtne2ps_pbh(b, a));
-}
-
-/* 16 pairs to two panels of `size` pairs. */
-BF16_INLINE void bf16_store_panels(uint32_t *to, int64_t size, __m512i x)
-{
-    _mm256_storeu_si256((__m256i *)to, _mm512_castsi512_si256(x));
-    _mm256_storeu_si256((__m256i *)(to + size), _mm512_extracti64x4_epi64(x, 1));
 }
 
 BF16_KERNEL void BF16(flash_pack_keys)(uint32_t *to, const float *K, int64_t ld, int keys, int64_t D)
@@ -71,11 +50,11 @@ BF16_KERNEL void BF16(flash_pack_keys)(uint32_t *to, const float *K, int64_t ld,
                 const float *row = K + (k + i) * ld + d;
                 x[i] = v_set(0.0f);
                 if (k + i >= keys) continue;
-                x[i] = (vf)_mm512_cvtne2ps_pbh(bf16_row(row + 16, D - d - 16), bf16_row(row, D - d));
+                x[i] = vp_narrow(bf16_row(row, D - d), bf16_row(row + 16, D - d - 16));
             }
             v_transpose(x);
             for (int i = 0; i < 16 && d / 2 + i < pairs; i++)
-                bf16_store_panels(to + k / BF16_PANEL * size + (d / 2 + i) * BF16_PANEL, size, (__m512i)x[i]);
+                vp_store_panels(to + k / BF16_PANEL * size + (d / 2 + i) * BF16_PANEL, size, vp_bits(x[i]));
         }
 }
 
@@ -87,7 +66,7 @@ BF16_KERNEL void BF16(flash_pack_values)(uint32_t *to, const float *V, int64_t l
             const float *row = V + k * ld + e;
             const vf a = k < keys ? bf16_row(row, E - e) : v_set(0.0f);
             const vf b = k + 1 < keys ? bf16_row(row + ld, E - e) : v_set(0.0f);
-            bf16_store_panels(to + e / BF16_PANEL * size + k / 2 * BF16_PANEL, size, bf16_zip(a, b));
+            vp_store_panels(to + e / BF16_PANEL * size + k / 2 * BF16_PANEL, size, vp_zip(a, b));
         }
 }
 
@@ -98,7 +77,7 @@ BF16_KERNEL void BF16(flash_pack_queries)(uint32_t *to, const float *Q, int64_t 
         for (int i = 0; i < KIT_FLASH_ROWS; i += 16) {
             const float *q = Q + d * KIT_FLASH_ROWS + i;
             const vf next = d + 1 < D ? v_load(q + KIT_FLASH_ROWS) : v_set(0.0f);
-            bf16_store(to + d / 2 * KIT_FLASH_ROWS + i, bf16_zip(v_load(q), next));
+            vp_store(to + d / 2 * KIT_FLASH_ROWS + i, vp_zip(v_load(q), next));
         }
 }
 
@@ -120,20 +99,20 @@ static void KIT(flash_bf16_keys)(const kit_flash *f, KIT(flash_keys) *x, uint32_
 /* ---- the register tile ---- */
 
 /* acc[8][nv] += a[k][i] b[k], over the pairs k; masked: dead halves of b are skipped. */
-BF16_INLINE void bf16_links(const int nv, const int masked, vf (*acc)[FLASH_WIDE], const uint32_t *a, const uint32_t *b,
+BF16_INLINE void bf16_links(const int nv, const int masked, vf (*acc)[BF16_WIDE], const uint32_t *a, const uint32_t *b,
                             int64_t pairs)
 {
     for (int64_t k = 0; k < pairs; k++) {
-        __m512i x[FLASH_WIDE];
-        KIT_UNROLL for (int j = 0; j < nv; j++) x[j] = bf16_load(b + k * KIT_FLASH_ROWS + 16 * j);
+        vp x[BF16_WIDE];
+        KIT_UNROLL for (int j = 0; j < nv; j++) x[j] = vp_load(b + k * KIT_FLASH_ROWS + 16 * j);
         KIT_UNROLL for (int i = 0; i < BF16_PANEL; i++) {
             const uint32_t pair = a[k * BF16_PANEL + i];
             KIT_UNROLL for (int j = 0; j < nv; j++) {
                 vf *c = &acc[i][j];
-                if (!masked) *c = bf16_dot(x[j], bf16_set(pair), *c);
+                if (!masked) *c = vp_dot(x[j], vp_set(pair), *c);
                 else for (int high = 0; high < 2; high++)
                     *c = v_select(bf16_live(x[j], high),
-                                  bf16_dot(x[j], bf16_set(pair & (high ? 0xffff0000u : 0xffffu)), *c), *c);
+                                  vp_dot(x[j], vp_set(pair & (high ? 0xffff0000u : 0xffffu)), *c), *c);
             }
         }
     }
@@ -142,7 +121,7 @@ BF16_INLINE void bf16_links(const int nv, const int masked, vf (*acc)[FLASH_WIDE
 /* Scores of a panel of keys, and maxima that they raise. */
 BF16_INLINE void bf16_scores(const int nv, float *max, const uint32_t *K, const uint32_t *Q, int64_t pairs, float *P)
 {
-    vf s[BF16_PANEL][FLASH_WIDE];
+    vf s[BF16_PANEL][BF16_WIDE];
     KIT_UNROLL for (int i = 0; i < BF16_PANEL; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = v_set(0.0f);
     bf16_links(nv, 0, s, K, Q, pairs);
@@ -160,7 +139,7 @@ BF16_INLINE void bf16_scores(const int nv, float *max, const uint32_t *K, const 
 BF16_INLINE void bf16_values(const int nv, const int masked, const float *alpha, const uint32_t *V, const uint32_t *P,
                              float *O, int64_t pairs)
 {
-    vf o[BF16_PANEL][FLASH_WIDE];
+    vf o[BF16_PANEL][BF16_WIDE];
     KIT_UNROLL for (int j = 0; j < nv; j++) {
         const vf a = alpha ? v_load(alpha + 16 * j) : v_set(1.0f);
         KIT_UNROLL for (int i = 0; i < BF16_PANEL; i++) o[i][j] = v_mul(a, v_load(O + i * KIT_FLASH_ROWS + 16 * j));
@@ -170,6 +149,9 @@ BF16_INLINE void bf16_values(const int nv, const int masked, const float *alpha,
         KIT_UNROLL for (int j = 0; j < nv; j++) v_store(O + i * KIT_FLASH_ROWS + 16 * j, o[i][j]);
 }
 
+typedef void BF16(flash_scorer)(float *max, const uint32_t *K, const uint32_t *Q, int64_t pairs, float *P);
+typedef void BF16(flash_valuer)(const float *alpha, const uint32_t *V, const uint32_t *P, float *O, int64_t pairs);
+
 #define BF16_SCORES(nv)                                                                                               \
     BF16_KERNEL void BF16(flash_scores_##nv)(float *max, const uint32_t *K, const uint32_t *Q, int64_t pairs,         \
                                              float *P)                                                                \
@@ -178,44 +160,43 @@ BF16_INLINE void bf16_values(const int nv, const int masked, const float *alpha,
     BF16_KERNEL void BF16(flash_values_##nv##_##masked)(const float *alpha, const uint32_t *V, const uint32_t *P,     \
                                                         float *O, int64_t pairs)                                      \
     { bf16_values(nv, masked, alpha, V, P, O, pairs); }
-BF16_SCORES(1) BF16_SCORES(2) BF16_SCORES(3)
-BF16_VALUES(1, 0) BF16_VALUES(2, 0) BF16_VALUES(3, 0) BF16_VALUES(1, 1) BF16_VALUES(2, 1) BF16_VALUES(3, 1)
+BF16_SCORES(1) BF16_VALUES(1, 0) BF16_VALUES(1, 1)
+#if BF16_WIDE == 3
+BF16_SCORES(2) BF16_SCORES(3) BF16_VALUES(2, 0) BF16_VALUES(3, 0) BF16_VALUES(2, 1) BF16_VALUES(3, 1)
+#define BF16_ALL(name, ending) {BF16(name##_1##ending), BF16(name##_2##ending), BF16(name##_3##ending)}
+#else
+#define BF16_ALL(name, ending) {BF16(name##_1##ending)}
+#endif
+static BF16(flash_scorer) *const BF16(flash_scorers)[BF16_WIDE] = BF16_ALL(flash_scores, );
+static BF16(flash_valuer) *const BF16(flash_valuers)[2][BF16_WIDE] = {BF16_ALL(flash_values, _0),
+                                                                      BF16_ALL(flash_values, _1)};
 #undef BF16_SCORES
 #undef BF16_VALUES
-
-typedef void bf16_scorer(float *max, const uint32_t *K, const uint32_t *Q, int64_t pairs, float *P);
-typedef void bf16_valuer(const float *alpha, const uint32_t *V, const uint32_t *P, float *O, int64_t pairs);
-static bf16_scorer *const bf16_scorers[FLASH_WIDE] = {BF16(flash_scores_1), BF16(flash_scores_2), BF16(flash_scores_3)};
-static bf16_valuer *const bf16_valuers[2][FLASH_WIDE] = {
-    {BF16(flash_values_1_0), BF16(flash_values_2_0), BF16(flash_values_3_0)},
-    {BF16(flash_values_1_1), BF16(flash_values_2_1), BF16(flash_values_3_1)},
-};
+#undef BF16_ALL
 
 /* ---- the weights ---- */
 
 /* 2^x for x <= 0 within 2^-13, and half a unit of bfloat16 more: so the high 16 bits are rounded. 0 for -inf. */
-BF16_INLINE __m512i bf16_exp2(vf x)
+BF16_INLINE vp bf16_exp2(vf x)
 {
-    const vf r = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF); /* [0, 1) */
+    const vf r = vp_fraction(x); /* [0, 1) */
     vf p = v_fma(v_set(0x1.3f96a4p-4f), r, v_set(0x1.cefc4cp-3f));
     p = v_fma(p, r, v_set(0x1.64444cp-1f));
     p = v_fma(p, r, v_set(0x1.fff632p-1f + 0x1p-8f));
-    return _mm512_castps_si512(_mm512_scalef_ps(p, x));
+    return vp_bits(vp_scale(p, x));
 }
 
 /* exp2(S - max) of the keys k and k + 1 of 16 rows. */
-BF16_INLINE __m512i bf16_weigh_pair(const int masked, int holes, const kit_flash_rows *r, const float *P, int row,
-                                    int k, vf max)
+BF16_INLINE vp bf16_weigh_pair(const int masked, int holes, const kit_flash_rows *r, const float *P, int row, int k,
+                               vf max)
 {
     const float *s = P + k * KIT_FLASH_ROWS + row;
     const vf x = v_load(s), y = v_load(s + KIT_FLASH_ROWS);
-    const __m512i low = _mm512_srli_epi32(bf16_exp2(v_sub(x, max)), 16), high = bf16_exp2(v_sub(y, max));
-    __m512i pair = _mm512_mask_blend_epi16(0xaaaaaaaau, low, high);
+    vp pair = vp_uppers(bf16_exp2(v_sub(x, max)), bf16_exp2(v_sub(y, max)));
     if (masked) {
-        const vm live_x = holes ? (vm)~KIT(flash_hole)(x) : KIT(flash_rows_live)(r, row, k);
-        const vm live_y = holes ? (vm)~KIT(flash_hole)(y) : KIT(flash_rows_live)(r, row, k + 1);
-        pair = _mm512_mask_or_epi32(pair, (vm)~live_x, pair, bf16_set(BF16_DEAD));
-        pair = _mm512_mask_or_epi32(pair, (vm)~live_y, pair, bf16_set(BF16_DEAD << 16));
+        const vm live_x = holes ? vp_not(KIT(flash_hole)(x)) : KIT(flash_rows_live)(r, row, k);
+        const vm live_y = holes ? vp_not(KIT(flash_hole)(y)) : KIT(flash_rows_live)(r, row, k + 1);
+        pair = vp_mark(vp_mark(pair, live_x, BF16_DEAD), live_y, BF16_DEAD << 16);
     }
     return pair;
 }
@@ -230,10 +211,10 @@ BF16_KERNEL void BF16(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P
     for (int cell = span->begin; cell < span->end; cell += KIT_FLASH_CELL) {
         const int masked = holes || !kit_flash_clean(span, cell, cell + KIT_FLASH_CELL);
         for (int k = cell; k < cell + KIT_FLASH_CELL; k += 2) {
-            const __m512i pair = masked ? bf16_weigh_pair(1, holes, r, P, row, k, max)
-                                        : bf16_weigh_pair(0, 0, r, P, row, k, max);
-            sum = bf16_dot(pair, bf16_set(0x3f803f80u), sum); /* times 1 */
-            bf16_store((uint32_t *)P + k / 2 * KIT_FLASH_ROWS + row, pair);
+            const vp pair = masked ? bf16_weigh_pair(1, holes, r, P, row, k, max)
+                                   : bf16_weigh_pair(0, 0, r, P, row, k, max);
+            sum = vp_dot(pair, vp_ones(), sum);
+            vp_store((uint32_t *)P + k / 2 * KIT_FLASH_ROWS + row, pair);
         }
     }
     v_store(r->block_sum + row, sum);
@@ -253,29 +234,32 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     if (!clean) kit_flash_lower(r, x->start);
     for (int i = 0; i < KIT_FLASH_ROWS; i += 16) v_store(r->block_max + i, v_set(-FLT_MAX));
     KIT(flash_cut)(r, holes, &runs);
-    for (int n = 0; n < runs.n; n++) {
-        const int first = 16 * runs.at[n].first, nv = runs.at[n].last - runs.at[n].first;
-        for (int k = runs.at[n].from; k < runs.at[n].to; k += BF16_PANEL)
-            bf16_scorers[nv - 1]((clean ? r->block_max : early) + first, K + k * D, r->pairs + first, D,
-                                 P + k * KIT_FLASH_ROWS + first);
-    }
+    for (int n = 0; n < runs.n; n++)
+        for (int g = runs.at[n].first, nv; g < runs.at[n].last; g += nv) {
+            nv = runs.at[n].last - g < BF16_WIDE ? runs.at[n].last - g : BF16_WIDE;
+            for (int k = runs.at[n].from; k < runs.at[n].to; k += BF16_PANEL)
+                BF16(flash_scorers)[nv - 1]((clean ? r->block_max : early) + 16 * g, K + k * D, r->pairs + 16 * g, D,
+                                            P + k * KIT_FLASH_ROWS + 16 * g);
+        }
     if (rescores) KIT(flash_rescore)(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
     for (int g = 0; g < r->groups && !clean; g++) KIT(flash_mask_group)(r, g, P);
     KIT(flash_raise)(r);
     for (int g = 0; g < r->groups; g++) BF16(flash_weigh)(r, g, holes, P);
     KIT(flash_add)(r);
     for (int n = 0; n < runs.n; n++) {
-        const int first = 16 * runs.at[n].first, last = 16 * runs.at[n].last, pair = runs.at[n].from / 2;
-        for (int i = last; n == 0 && i < KIT_FLASH_ROWS; i += 16) /* these come to see keys later in this block */
+        const int pair = runs.at[n].from / 2, pairs = (runs.at[n].to - runs.at[n].from) / 2;
+        for (int i = 16 * runs.at[n].last; n == 0 && i < KIT_FLASH_ROWS; i += 16) /* they see keys later in the block */
             for (int64_t e = 0; e < f->E; e++) {
                 float *o = r->O + e * KIT_FLASH_ROWS + i;
                 v_store(o, v_mul(v_load(r->alpha + i), v_load(o)));
             }
-        bf16_valuer *const kernel = bf16_valuers[runs.at[n].masked][(last - first) / 16 - 1];
-        for (int64_t e = 0; e < f->E; e += BF16_PANEL)
-            kernel(n ? NULL : r->alpha + first, V + e * BF16_PAIRS + pair * BF16_PANEL,
-                   W + pair * KIT_FLASH_ROWS + first, r->O + e * KIT_FLASH_ROWS + first,
-                   (runs.at[n].to - runs.at[n].from) / 2);
+        for (int g = runs.at[n].first, nv; g < runs.at[n].last; g += nv) {
+            nv = runs.at[n].last - g < BF16_WIDE ? runs.at[n].last - g : BF16_WIDE;
+            BF16(flash_valuer) *const kernel = BF16(flash_valuers)[runs.at[n].masked][nv - 1];
+            for (int64_t e = 0; e < f->E; e += BF16_PANEL)
+                kernel(n ? NULL : r->alpha + 16 * g, V + e * BF16_PAIRS + pair * BF16_PANEL,
+                       W + pair * KIT_FLASH_ROWS + 16 * g, r->O + e * KIT_FLASH_ROWS + 16 * g, pairs);
+        }
     }
 }
 #undef BF16
@@ -283,3 +267,5 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
 #undef BF16_KERNEL
 #undef BF16_INLINE
 #undef BF16_TARGET
+#undef BF16_PANEL
+#undef BF16_WIDE

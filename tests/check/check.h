@@ -6,7 +6,8 @@
  *   check     the command, and its report             exact   a call in memory that is exactly what was asked for
  *   cases     from a table of ports to calls          rows    who sees whom: NaNs, causality, a row alone
  *   child     crashes, hangs and wild writes          state   whole, in chunks, token by token; forks and cuts
- *   checks    the table of what is verified           score   tiles of scores
+ *   checks    the table of what is verified           kept    states as bytes, and behind calls that fail
+ *                                                     score   tiles of scores
  *
  * A finding is a sentence and a line that repeats it. Whatever runs plugin code runs in a child process, so that a
  * crash is a finding like others.
@@ -81,6 +82,8 @@ void check_causal(subject *s);
 void check_masked(subject *s);
 void check_forms(subject *s);
 void check_history(subject *s);
+void check_saved(subject *s);
+void check_failure(subject *s);
 void check_score(subject *s);
 int has_row_alone(const subject *s);
 int has_causality(const subject *s);
@@ -88,6 +91,33 @@ int has_mask(const subject *s);
 int has_forms(const subject *s);
 int has_state(const subject *s);
 int has_score(const subject *s);
+
+/* ---- state.c: a text that is fed to sequences ---- */
+
+#define BATCH_MAX 8
+
+typedef struct text {
+    subject *s;
+    heed_instance *instance;
+    int64_t axes[HEED_AXES]; /* for its sequences */
+    heed_sequence *sequence[BATCH_MAX];
+    heed_tensor out[ORACLE_PORTS];
+    int64_t at; /* tokens fed */
+} text;
+
+/* A failure of any of these is a finding. */
+void text_open(text *t, subject *s, const char *path, uint32_t threads);
+void text_feed(text *t, int64_t n);
+void text_close(text *t);
+int64_t text_length(const subject *s);
+/* The sizes that a sequence may depend on. */
+void text_axes(const subject *s, int64_t axes[HEED_AXES]);
+/* Along which axis a port has tokens, S or T; -1: it has none. */
+int text_axis(const subject *s, uint32_t port);
+/* Copies the outputs; outputs_free. */
+void text_keep(const text *t, heed_tensor to[ORACLE_PORTS]);
+/* `what` gave other bits: a finding. */
+void text_must_equal(const text *t, const heed_tensor *right, const char *what);
 
 /* ---- child.c ---- */
 

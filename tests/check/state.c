@@ -9,12 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_MAX 8
-
 static const heed_mask *mask_of(const subject *s) { return &s->c.mask; }
 
-/* An input that has tokens along S or T. */
-static int token_axis(const subject *s, uint32_t p)
+int text_axis(const subject *s, uint32_t p)
 {
     int axis = subject_axis(s, p, 'S');
     return axis >= 0 ? axis : subject_axis(s, p, 'T');
@@ -46,28 +43,24 @@ int has_forms(const subject *s)
     return m->kinds & HEED_MASK_CAUSAL && m->align == HEED_ALIGN_TOP_LEFT && !(m->kinds & HEED_MASK_PREFIX);
 }
 
-typedef struct text {
-    subject *s;
-    heed_instance *instance;
-    heed_sequence *sequence[BATCH_MAX];
-    heed_tensor out[ORACLE_PORTS];
-    int64_t at; /* tokens fed */
-} text;
+void text_axes(const subject *s, int64_t axes[HEED_AXES])
+{
+    for (int a = 0; a < HEED_AXES; a++) axes[a] = strchr("BTS", 'A' + a) ? -1 : s->c.oracle.axis[a];
+}
 
-static void text_open(text *t, subject *s, const char *path, uint32_t threads)
+void text_open(text *t, subject *s, const char *path, uint32_t threads)
 {
     heed_error e;
     memset(t, 0, sizeof *t);
     t->s = s;
     t->instance = call_open(&s->c, path, threads);
     outputs_make(&s->c, t->out);
-    int64_t axes[HEED_AXES];
-    for (int a = 0; a < HEED_AXES; a++) axes[a] = strchr("BTS", 'A' + a) ? -1 : s->c.oracle.axis[a];
+    text_axes(s, t->axes);
     for (int64_t b = 0; b < s->c.oracle.axis['B' - 'A']; b++)
-        if (!(t->sequence[b] = heed_sequence_new(t->instance, axes, &e))) harness_fail("%s", e.text);
+        if (!(t->sequence[b] = heed_sequence_new(t->instance, t->axes, &e))) harness_fail("%s", e.text);
 }
 
-static void text_feed(text *t, int64_t n)
+void text_feed(text *t, int64_t n)
 {
     heed_error e;
     heed_tensor by_port[ORACLE_PORTS];
@@ -75,7 +68,7 @@ static void text_feed(text *t, int64_t n)
     for (uint32_t p = 0; p < t->s->c.op->ports.count; p++) {
         if (!by_port[p].data) continue;
         if (subject_port(t->s, p)->role == HEED_OUTPUT) by_port[p] = t->out[p];
-        int axis = token_axis(t->s, p);
+        int axis = text_axis(t->s, p);
         if (axis >= 0) by_port[p] = tensor_slice(&by_port[p], axis, t->at, n);
     }
     if (call_with(&t->s->c, t->instance, by_port, t->sequence, &e))
@@ -83,14 +76,14 @@ static void text_feed(text *t, int64_t n)
     t->at += n;
 }
 
-static void text_close(text *t)
+void text_close(text *t)
 {
     for (int b = 0; b < BATCH_MAX; b++) heed_sequence_free(t->sequence[b]);
     heed_instance_close(t->instance);
     outputs_free(t->out);
 }
 
-static int64_t length(const subject *s) { return s->c.oracle.axis['T' - 'A']; }
+int64_t text_length(const subject *s) { return s->c.oracle.axis['T' - 'A']; }
 
 /* ---- three forms ---- */
 
@@ -99,8 +92,8 @@ static const char *const form_names[] = {"whole", "chunks", "token by token"};
 
 static void feed_all(text *t, int form, uint64_t seed)
 {
-    while (t->at < length(t->s)) {
-        int64_t rest = length(t->s) - t->at, n = form == WHOLE ? rest : 1;
+    while (t->at < text_length(t->s)) {
+        int64_t rest = text_length(t->s) - t->at, n = form == WHOLE ? rest : 1;
         static const int64_t chunks[] = {1, 2, 7, 16, 33, 64};
         if (form == CHUNKS) n = chunks[harness_random(&seed) % 6];
         text_feed(t, n < rest ? n : rest);
@@ -129,7 +122,7 @@ static double distance(const subject *s, const heed_tensor *out)
 void check_forms(subject *s)
 {
     for (int form = WHOLE; form < FORMS; form++) {
-        if (form == TOKENS && length(s) > 80) continue;
+        if (form == TOKENS && text_length(s) > 80) continue;
         text first, other;
         text_open(&first, s, s->paths[0], 1);
         feed_all(&first, form, s->seed);
@@ -150,14 +143,14 @@ void check_forms(subject *s)
 
 /* ---- history ---- */
 
-static void keep(const text *t, heed_tensor to[ORACLE_PORTS])
+void text_keep(const text *t, heed_tensor to[ORACLE_PORTS])
 {
     outputs_make(&t->s->c, to);
     for (uint32_t p = 0; p < t->s->c.op->ports.count; p++)
         if (to[p].data) tensor_copy(&to[p], &t->out[p]);
 }
 
-static void must_equal(const text *t, const heed_tensor *right, const char *what)
+void text_must_equal(const text *t, const heed_tensor *right, const char *what)
 {
     if (!outputs_equal(&t->s->c, right, t->out)) harness_fail("%s: other bits than in the sequence itself", what);
 }
@@ -169,23 +162,23 @@ void check_history(subject *s)
     heed_error e;
     heed_tensor right[ORACLE_PORTS];
     heed_sequence *fork[BATCH_MAX] = {0};
-    const int64_t half = length(s) / 2;
+    const int64_t half = text_length(s) / 2;
     const uint32_t B = (uint32_t)s->c.oracle.axis['B' - 'A'];
     text t;
     text_open(&t, s, s->paths[s->seed % (uint64_t)s->n_paths], 1);
     text_feed(&t, half);
     for (uint32_t b = 0; b < B; b++)
         if (!(fork[b] = heed_sequence_fork(t.sequence[b], &e))) harness_fail("%s", e.text);
-    text_feed(&t, length(s) - half);
-    keep(&t, right);
+    text_feed(&t, text_length(s) - half);
+    text_keep(&t, right);
 
     for (uint32_t b = 0; b < B; b++) { /* swap: the fork goes on, the original waits with all its tokens */
         heed_sequence *kept = t.sequence[b];
         t.sequence[b] = fork[b], fork[b] = kept;
     }
     t.at = half;
-    text_feed(&t, length(s) - half);
-    must_equal(&t, right, "a fork");
+    text_feed(&t, text_length(s) - half);
+    text_must_equal(&t, right, "a fork");
 
     heed_state_size size = {.size = sizeof size};
     if (s->entry->op.measure_state(t.instance->memory, s->c.oracle.axis, &size)) harness_fail("measure_state fails");
@@ -198,8 +191,8 @@ void check_history(subject *s)
     }
     t.at = cut;
     if (!cut) text_feed(&t, half);
-    text_feed(&t, length(s) - half);
-    must_equal(&t, right, "after a cut");
+    text_feed(&t, text_length(s) - half);
+    text_must_equal(&t, right, "after a cut");
     for (uint32_t b = 0; b < B; b++) heed_sequence_free(fork[b]);
     outputs_free(right);
     text_close(&t);

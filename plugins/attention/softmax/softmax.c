@@ -25,6 +25,9 @@ static const heed_path paths[] = {
 #if defined __x86_64__
     {sizeof(heed_path), HEED_PATH_INEXACT, HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16, "avx512_bf16",
      forward_avx512_bf16, extension_avx512}, /* its error: kit/flash_bf16.h */
+#elif defined __aarch64__ && !defined __clang__
+    {sizeof(heed_path), HEED_PATH_INEXACT, HEED_CPU_NEON | HEED_CPU_NEON_BF16, "neon_bf16", forward_neon_bf16,
+     extension_neon},
 #endif
 };
 

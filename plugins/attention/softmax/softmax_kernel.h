@@ -3,7 +3,7 @@
  * attention/softmax, the maths: kit/flash.h as it is, with no hook set. A row's live keys follow from the mask alone.
  */
 #include <heed/kit.h>
-#define FLASH_BF16 /* on avx512_bf16, which has no copy of its own: it is a way through that of avx512 */
+#define FLASH_BF16 /* on avx512_bf16 and neon_bf16, which have no copy of their own: ways through avx512 and neon */
 #include <heed/kit/flash.h>
 #include <heed/kit/score_product.h>
 
@@ -42,8 +42,8 @@ static const void *KIT(extension)(const char *id)
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
-#if defined KIT_AVX512
-static int32_t forward_avx512_bf16(const void *instance, const heed_call *call)
+#if defined KIT_AVX512 || defined KIT_NEON
+static __attribute__((unused)) int32_t KIT_JOIN(KIT(forward), _bf16)(const void *instance, const heed_call *call)
 {
     kit_flash f = kit_flash_call(instance, call);
     f.bf16 = 1;
