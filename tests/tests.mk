@@ -4,9 +4,9 @@ LOG_COMPILER = $(LIBTOOL) --mode=execute $(TESTEXEC)
 SH_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = \
   HEED_PLUGINS='$(abs_top_builddir)/plugins/.libs'; HEED_HOSTILE='$(abs_top_builddir)/tests/hostile'; \
-  HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; \
+  HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; SANITIZERS='$(sanitizers)'; \
   TESTEXEC='$(TESTEXEC)'; test -z "$$TESTEXEC" || HEED='$(abs_top_srcdir)/tests/emulated.sh'; \
-  export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP TESTEXEC;
+  export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP SANITIZERS TESTEXEC;
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
