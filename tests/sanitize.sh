@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# sanitize.sh: builds everything with ASan and UBSan, then with TSan, each in a folder of its own, and runs the tests there,
-# with fewer and smaller shapes. From the top folder, after ./bootstrap:
+# sanitize.sh: builds everything with ASan and UBSan, then with TSan, each in a folder of its own, and runs the tests
+# there, with fewer and smaller shapes; some 10 minutes each on two cores. From the top folder, after ./bootstrap:
 #
 #     tests/sanitize.sh [MAKE-WORD...]        for instance TESTS='tests/test_pool tests/test_call'
 set -e
@@ -20,8 +20,9 @@ for what in address,undefined thread; do
     rm -f test-suite.log tests/*.log
     make -s -j"$jobs" check VERBOSE=1 "$@" || status=1
     grep -hE '^1\.\.0 # SKIP|^SKIPPED' tests/*.log | sort -u || true
-    summary="$summary$what: $(awk '/^# PASS:/ { p = $3 } /^# SKIP:/ { s = $3 } /^# (X?FAIL|XPASS|ERROR):/ { f += $3 }
-        END { printf "%d programs passed, %d failed, %d skipped", p, f, s }' test-suite.log) in $(($(date +%s) - began)) s
+    counted=$(awk '/^# PASS:/ { p = $3 } /^# SKIP:/ { s = $3 } /^# (X?FAIL|XPASS|ERROR):/ { f += $3 }
+        END { printf "%d programs passed, %d failed, %d skipped", p, f, s }' test-suite.log)
+    summary="$summary$what: $counted in $(($(date +%s) - began)) s
 "
 done
 printf '\n%s' "$summary"
