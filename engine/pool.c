@@ -191,7 +191,7 @@ static int owned(pool *p)
 /* With `turn` held. No topology, or no memory for a plan: threads run unpinned. */
 static void make_plan(pool *p)
 {
-    if (p->plan) return;
+    if (p->plan || p->workers) return; /* threads that run without a plan read it unlocked */
     if (!p->topology) p->topology = topology_open(NULL, NULL);
     p->plan = topology_plan_make(p->topology, p->threads, p->pinning, p->smt, NULL);
     if (p->plan && p->plan->crowd == 1) p->spin_ns = SPIN_NS;
@@ -336,8 +336,9 @@ static const topology_plan *planned(pool *p)
     if (!owned(p)) return NULL;
     pthread_mutex_lock(&p->turn);
     make_plan(p);
+    const topology_plan *plan = p->plan;
     pthread_mutex_unlock(&p->turn);
-    return p->plan;
+    return plan;
 }
 
 uint32_t pool_lanes(pool *p)

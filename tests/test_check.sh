@@ -11,7 +11,8 @@ bad=0
 report() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; sed 's/^/# /' "$work/out" | head -20; bad=1; fi; }
 
 # sinner FILE, CHECK that finds it, a word of its sentence
-while read -r name check word; do
+[ -z "${SANITIZERS-}" ] || echo "SKIPPED sinners: a sanitizer ends the process before heed check can say what it found"
+while [ -z "${SANITIZERS-}" ] && read -r name check word; do
     "$HEED" check "$HEED_HOSTILE/$name.so" --cases 40 >"$work/out" 2>&1
     code=$?
     line=$(grep "^not ok - norm/hostile $check: .*$word" "$work/out" | head -1)

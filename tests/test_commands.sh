@@ -323,7 +323,8 @@ spent >before
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "$heed" list >out 2>err; done
 spent >after
 took=$((($(cat after) - $(cat before)) / 20))
-[ $took -lt 50 ]; report "list: $took ms, less than 50"
+if [ -n "${SANITIZERS-}${TESTEXEC-}" ]; then echo "SKIPPED list: $took ms, under a sanitizer or an emulator"
+else [ $took -lt 50 ]; report "list: $took ms, less than 50"; fi
 
 echo "# $((n - bad)) of $n passed"
 [ $bad = 0 ]

@@ -8,10 +8,7 @@
 #     HEED=COMMAND HEED_HOSTILE=FOLDER HEED_PLUGINS=FOLDER tests/test_hostile.sh
 
 : "${HEED:=./heed}" "${HEED_HOSTILE:=build/tests/hostile}"
-if [ -n "$HEED_PLUGINS" ] && nm -D --undefined-only "$HEED" 2>/dev/null | grep -Eq '__(asan|tsan|ubsan)_'; then
-    echo "1..0 # SKIP a sanitizer ends the process before heed check can say what it found"
-    exit 77
-fi
+[ -z "${SANITIZERS-}" ] || { echo "1..0 # SKIP a sanitizer ends the process before heed check can say what it found"; exit 77; }
 said=$(mktemp) || exit 1
 trap 'rm -f "$said"' EXIT
 bad=0

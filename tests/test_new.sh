@@ -52,8 +52,10 @@ case $(uname -m) in
         grep -qw avx512vl /proc/cpuinfo && paths="$paths avx512" ;;
     aarch64) paths="$paths neon" ;;
 esac
+others='gcc clang'
+[ -z "${SANITIZERS-}" ] || others= # a sanitizer sees nothing of what these compile
 compilers= tried=
-for cc in "${CC:-cc}" gcc clang; do
+for cc in "${CC:-cc}" $others; do
     command -v ${cc%% *} >/dev/null || { echo "# skipped: no $cc here"; continue; }
     version=$($cc --version | head -1 | cut -d ' ' -f 2- | tr ' ' _) # cc is mostly one of the others
     case " $tried " in *" $version "*) continue ;; esac
