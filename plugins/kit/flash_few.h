@@ -141,7 +141,6 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     KIT(flash_raise)(r);
     for (int row = 0; row < r->rows; row++) KIT(flash_few_weigh)(r, row, from, to, masked, holes || FLASH_CELLS, P);
     KIT(flash_add)(r);
-    FLASH_WEIGHTS(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     const float *alpha = r->alpha;
     for (int k = from, end; k < to; k = end) { /* cells that somebody looks at, as many as lie together */
         const int idle = kit_flash_idle(r, k, k + KIT_FLASH_CELL);
@@ -159,4 +158,5 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
         }
         alpha = kit_flash_ones; /* O has it */
     }
+    FLASH_RELATE_VALUES(f, r, P, KIT_FLASH_KEYS, x->start);
 }

@@ -290,6 +290,6 @@ static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     KIT(flash_raise)(r);
     for (int g = 0; g < r->groups; g++) KIT(flash_weigh)(r, g, holes, P);
     KIT(flash_add)(r);
-    FLASH_WEIGHTS(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
     KIT(flash_value)(f, r, &runs, x, P);
+    FLASH_RELATE_VALUES(f, r, P, 1, x->start);
 }

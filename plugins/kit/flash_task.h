@@ -13,6 +13,7 @@ KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 
 static void kit_flash_sizes(kit_flash *f)
 {
     const int64_t *axis = f->call->axis;
+    const kit_flash_table *relative = FLASH_RELATIVE(f);
     f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
     f->G = HEED_AXIS(axis, 'G'), f->D = f->q ? f->q->dim[3] : 0, f->E = HEED_AXIS(axis, 'E');
     if (f->S < 0) f->S = f->T; /* an op for which they are one axis */
@@ -23,6 +24,11 @@ static void kit_flash_sizes(kit_flash *f)
     const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
     f->few = rest && kit_flash_is_few(rest) ? rest : 0;
     f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
+    if (relative && f->tiles && f->group > 1) { /* its tiles have rows of consecutive positions */
+        f->per_head = 1;
+        kit_flash_sizes(f);
+        return;
+    }
     f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
 }
@@ -317,10 +323,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
     }
-    for (int i = 0; i < n; i++) {
-        FLASH_END(f, &tile[i]);
-        KIT(flash_end)(f, &tile[i]);
-    }
+    for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);
 }
 
 /* New keys, if they are remembered, and values into the pages: tile = (sequence, head of values). */

@@ -91,10 +91,13 @@ static const float kit_flash_ones[KIT_FLASH_ROWS] __attribute__((unused)) = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/* A learned vector for each distance, far ones first, by rows and by columns (flash_relative.h). */
+/* A vector for each distance from a query back to a key (flash_relative.h): entry e is of distance first + e, and its channel
+ * d is columns[d * apart + e]. */
 typedef struct kit_flash_table {
-    int64_t entries, ld, apart; /* of them; floats from row to row, and from column to column */
-    const float *rows, *columns;
+    int64_t first, entries, width;
+    int64_t apart, head; /* floats from channel to channel, and from head to head: 0 if one serves all */
+    float *columns;
+    const float *rows;   /* [entries][width padded], for values */
 } kit_flash_table;
 
 /* Weights < 0 stand for masked keys, which a sum skips: there are none, or those of b (a lane's), or those of a. */
