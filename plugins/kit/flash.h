@@ -92,9 +92,9 @@
 #define FLASH_BEGIN(f, r) ((void)0)
 #endif
 
-/* Tables of a vector for each distance from a query back to a key, or NULL: p of FLASH_RELATIVE adds q . p to the scores
- * before FLASH_SCORES does what it does (flash_relative.h), with FLASH_RELATIVE_QUERY for q, [D][48] and scaled; p of
- * FLASH_RELATIVE_VALUES is added to the values (flash_relative_values.h). */
+/* Tables of a vector for each distance from a query back to a key: p of FLASH_RELATIVE, which may be NULL, adds q . p to
+ * the scores before FLASH_SCORES does what it does (flash_relative.h), where FLASH_RELATIVE_QUERY is q, [D][48], scaled;
+ * p of FLASH_RELATIVE_VALUES is added to the values (flash_relative_values.h). */
 #ifdef FLASH_RELATIVE
 #define FLASH_RELATIVES 1
 static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, float *P, int rs, int64_t start);
@@ -104,12 +104,15 @@ static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, flo
 #define FLASH_RELATIVE(f) NULL
 #define FLASH_RELATE(f, r, P, rs, start) ((void)0)
 #endif
+#undef FLASH_KEEP /* floats of a tile for them */
+#define FLASH_KEEP (FLASH_RELATIVES ? kit_lanes(sizeof(kit_flash_keep) / sizeof(float)) : 0)
 #ifndef FLASH_RELATIVE_QUERY
 #define FLASH_RELATIVE_QUERY(r) (r)->Q
 #endif
 #ifdef FLASH_RELATIVE_VALUES
 #define FLASH_RELATIVES_OF_VALUES 1
-static void KIT(flash_relative_values)(const kit_flash *f, const kit_flash_rows *r, const float *P, int rs, int64_t start);
+static void KIT(flash_relative_values)(const kit_flash *f, const kit_flash_rows *r, const float *P, int rs,
+                                       int64_t start);
 #define FLASH_RELATE_VALUES(f, r, P, rs, start) KIT(flash_relative_values)(f, r, P, rs, start)
 #else
 #define FLASH_RELATIVES_OF_VALUES 0

@@ -75,7 +75,7 @@ KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call 
 {
     const kit_flash_op *self = instance;
     const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
-    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own);
+    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own + FLASH_KEEP);
     size->workspace = kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
     return HEED_OK;
 }

@@ -11,9 +11,10 @@
  *
  *     S[key + n][row + n] += sum over d of Q[d][row + n] p[d][i(row) - j(key)]        n = 0, 16, 32: a diagonal
  *
- * This is the product with keys over again, but that its broadcasts are loads. A few rows take a stretch of distances
- * into the lanes, and each reads its own backwards. Both are one chain of fma over d: the same bits. A distance beyond
- * an end of the table counts as that end; where all do so, what they add is one number a row.
+ * This is the product with keys over again, but that its broadcasts are loads. Diagonals run out of a block with all
+ * registers full: what they have for the next block's first keys, the tile keeps for it. A few rows take a stretch of
+ * distances into the lanes, and each reads its own backwards. Both are one chain of fma over d: the same bits. What is
+ * beyond an end of the table counts as that end; where all is, what it adds is one number a row.
  *
  * A part of kit/flash.h, of variants that define FLASH_RELATIVE.
  */
@@ -62,22 +63,25 @@ KIT_INLINE int kit_flash_table_side(const kit_flash_table *t, int64_t nearest, i
 
 /* ---- many rows: diagonals ---- */
 
-/* Diagonal m of a block has the keys m VR_LANES further on than the register of rows: its registers, as strips. */
+/* Diagonal m of a block has the keys m VR_LANES further on than the register of rows: its registers, as strips, with
+ * keys below `end`, of this block and the next one. */
 enum { KIT(flash_first_diagonal) = 1 - KIT_FLASH_ROWS / VR_LANES, KIT(flash_diagonals) = KIT_FLASH_KEYS / VR_LANES };
-KIT_INLINE KIT(flash_strips) KIT(flash_diagonal)(const kit_flash_rows *r, int m)
+KIT_INLINE KIT(flash_strips) KIT(flash_diagonal)(const kit_flash_rows *r, int m, int64_t start, int64_t end)
 {
     int first = KIT_FLASH_ROWS, last = 0;
     for (int j = 0; j < KIT_FLASH_CELL / VR_LANES * r->groups; j++) {
-        const kit_flash_span *s = &r->span[j * VR_LANES / KIT_FLASH_CELL];
-        if (VR_LANES * (m + j) < s->begin || VR_LANES * (m + j) >= s->end) continue;
+        const int g = j * VR_LANES / KIT_FLASH_CELL, key = VR_LANES * (m + j);
+        const int here = key >= r->span[g].begin && key < r->span[g].end;
+        if (!here && (key < KIT_FLASH_KEYS || key >= end || start + key >= r->any[g].last)) continue;
         if (j < first) first = j;
         last = j + 1;
     }
     return KIT(flash_strips_of)(first, last);
 }
 
-/* FLASH_N keys of each register. Key 0 of the first one has the entry R[row]. */
-KIT_INLINE void KIT(flash_along)(const int nv, const float *Q, const float *R, int64_t apart, int64_t D, float *P)
+/* FLASH_N keys of each register, whose scores lie at to[register]. Key 0 of a register has the entry R[row]. */
+KIT_INLINE void KIT(flash_along)(const int nv, const float *Q, const float *R, int64_t apart, int64_t D,
+                                 float *const *to)
 {
     vr s[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
@@ -92,19 +96,19 @@ KIT_INLINE void KIT(flash_along)(const int nv, const float *Q, const float *R, i
     }
     KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) {
-            float *p = P + (i + j * VR_LANES) * KIT_FLASH_ROWS + j * VR_LANES;
+            float *p = to[j] + i * KIT_FLASH_ROWS;
             vr_store(p, vr_add(vr_load(p), s[i][j]));
         }
 }
 #define FLASH_ALONG(nv)                                                                                               \
-    KIT_KERNEL void KIT(flash_along_##nv)(const float *Q, const float *R, int64_t apart, int64_t D, float *P)         \
-    { KIT(flash_along)(nv, Q, R, apart, D, P); }
+    KIT_KERNEL void KIT(flash_along_##nv)(const float *Q, const float *R, int64_t apart, int64_t D, float *const *to) \
+    { KIT(flash_along)(nv, Q, R, apart, D, to); }
 FLASH_ALONG(1)
 #if FLASH_WIDE == 3
 FLASH_ALONG(2) FLASH_ALONG(3)
 #endif
 #undef FLASH_ALONG
-typedef void KIT(flash_along_of)(const float *Q, const float *R, int64_t apart, int64_t D, float *P);
+typedef void KIT(flash_along_of)(const float *Q, const float *R, int64_t apart, int64_t D, float *const *to);
 static KIT(flash_along_of) *const KIT(flash_alongs)[FLASH_WIDE] = {
     KIT(flash_along_1),
 #if FLASH_WIDE == 3
@@ -123,29 +127,46 @@ KIT_INLINE void KIT(flash_relative_end)(const float *Q, const float *R, int64_t 
     KIT_UNROLL for (int g = 0; g < KIT_FLASH_GROUPS; g++) v_store(to + g * KIT_FLASH_CELL, s[g]);
 }
 
+/* What the block before has left for the first keys of this one goes to their scores; returns whether it has. */
+KIT_INLINE int KIT(flash_take_kept)(const kit_flash_rows *r, float *P, int64_t start)
+{
+    const int kept = r->kept->start == start;
+    for (int row = VR_LANES; row < KIT_FLASH_ROWS; row += VR_LANES)
+        for (int at = row; at < row * KIT_FLASH_ROWS; at += KIT_FLASH_ROWS) {
+            if (kept) vr_store(P + at, vr_add(vr_load(P + at), vr_load(r->kept->S + at)));
+            vr_store(r->kept->S + at, vr_set(0.0f));
+        }
+    r->kept->start = start + KIT_FLASH_KEYS;
+    return kept;
+}
+
 static void KIT(flash_relative_many)(const kit_flash *f, const kit_flash_rows *r, const float *Q, float *P,
                                      int64_t start, const kit_flash_table *t)
 {
     const float *R = t->columns + r->head[0] * t->head;
     float ends[2][KIT_FLASH_ROWS];
     int known[2] = {0, 0};
-    for (int m = KIT(flash_first_diagonal); m < KIT(flash_diagonals); m++) {
-        const KIT(flash_strips) s = KIT(flash_diagonal)(r, m);
+    for (int m = KIT(flash_take_kept)(r, P, start) ? 0 : KIT(flash_first_diagonal); m < KIT(flash_diagonals); m++) {
+        const KIT(flash_strips) s = KIT(flash_diagonal)(r, m, start, KIT_FLASH_KEYS + KIT_FLASH_ROWS);
         const int64_t at = r->position[0] - start - m * VR_LANES - t->first; /* entry of the first row and its key */
         const int side = kit_flash_table_side(t, at - VR_LANES + 1, at + VR_LANES - 1);
-        float *p = P + m * VR_LANES * KIT_FLASH_ROWS;
         if (s.n && side >= 0 && !known[side]++)
             KIT(flash_relative_end)(Q, R + side * (t->entries - 1), t->apart, f->D, ends[side]);
-        for (int j = 0; j < s.n; j++)
-            for (int row = s.row[j]; side >= 0 && row <= s.row[j] + s.wide[j] * VR_LANES; row += VR_LANES)
-                for (int i = 0; i < VR_LANES; i++) {
-                    float *to = p + (row + i) * KIT_FLASH_ROWS + row;
-                    vr_store(to, vr_add(vr_load(to), vr_load(ends[side] + row)));
+        for (int j = 0; j < s.n; j++) {
+            float *to[FLASH_WIDE];
+            for (int n = 0; n <= s.wide[j]; n++) {
+                const int row = s.row[j] + n * VR_LANES, key = m * VR_LANES + row;
+                to[n] = (key < KIT_FLASH_KEYS ? P : r->kept->S) + key % KIT_FLASH_KEYS * KIT_FLASH_ROWS + row;
+                for (int i = 0; side >= 0 && i < VR_LANES; i++) {
+                    float *p = to[n] + i * KIT_FLASH_ROWS;
+                    vr_store(p, vr_add(vr_load(p), vr_load(ends[side] + row)));
                 }
-        for (int i = 0; side < 0 && i < VR_LANES; i += FLASH_N)
-            for (int j = 0; j < s.n; j++)
-                KIT(flash_alongs)[s.wide[j]](Q + s.row[j], R + at - i, t->apart, f->D,
-                                             p + (s.row[j] + i) * KIT_FLASH_ROWS + s.row[j]);
+            }
+            for (int i = 0; side < 0 && i < VR_LANES; i += FLASH_N) {
+                KIT(flash_alongs)[s.wide[j]](Q + s.row[j], R + at - i, t->apart, f->D, to);
+                for (int n = 0; n <= s.wide[j]; n++) to[n] += FLASH_N * KIT_FLASH_ROWS;
+            }
+        }
     }
 }
 

@@ -69,7 +69,7 @@ static void KIT(flash_values_between_many)(const kit_flash *f, const kit_flash_r
 {
     float W[VR_LANES * KIT_FLASH_ROWS] __attribute__((aligned(64))), inside[2 * VR_LANES];
     for (int m = KIT(flash_first_diagonal); m < KIT(flash_diagonals); m++) {
-        const KIT(flash_strips) s = KIT(flash_diagonal)(r, m);
+        const KIT(flash_strips) s = KIT(flash_diagonal)(r, m, start, KIT_FLASH_KEYS);
         const int64_t at = r->position[0] - start - m * VR_LANES - t->first;
         if (!s.n || kit_flash_table_side(t, at - VR_LANES + 1, at + VR_LANES - 1) >= 0) continue;
         for (int n = 0; n < 2 * VR_LANES; n++) {

@@ -297,6 +297,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         r->batch = b, r->few = few;
         r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
         r->own = room, room += kit_lanes(f->own);
+        if (FLASH_RELATIVES) r->kept = (kit_flash_keep *)(void *)room, r->kept->start = -1, room += FLASH_KEEP;
         KIT(flash_begin)(f, r, g);
         FLASH_BEGIN(f, r);
         if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
