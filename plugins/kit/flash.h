@@ -83,15 +83,31 @@
 #define FLASH_BEGIN(f, r) ((void)0)
 #endif
 
-/* Sees the weights of a block, where its scores were, -1 for a masked key; r->alpha is what sums over the blocks before are
- * worth now. Of cells outside r->span nothing is there. */
-#ifndef FLASH_WEIGHTS
-#define FLASH_WEIGHTS(f, r, P, ks, rs, start, keys, padded) ((void)0)
+/* Tables of a vector for each distance from a query back to a key: p of FLASH_RELATIVE, which may be NULL, adds q . p to
+ * the scores before FLASH_SCORES does what it does (flash_relative.h), where FLASH_RELATIVE_QUERY is q, [D][48], scaled;
+ * p of FLASH_RELATIVE_VALUES is added to the values (flash_relative_values.h). */
+#ifdef FLASH_RELATIVE
+#define FLASH_RELATIVES 1
+static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, float *P, int rs, int64_t start);
+#define FLASH_RELATE(f, r, P, rs, start) KIT(flash_relative)(f, r, P, rs, start)
+#else
+#define FLASH_RELATIVES 0
+#define FLASH_RELATIVE(f) NULL
+#define FLASH_RELATE(f, r, P, rs, start) ((void)0)
 #endif
-
-/* A tile of rows ends: r->O is there, not yet divided by r->sum, and may be changed. FLASH_END(f, r). */
-#ifndef FLASH_END
-#define FLASH_END(f, r) ((void)0)
+#undef FLASH_KEEP /* floats of a tile for them */
+#define FLASH_KEEP (FLASH_RELATIVES ? kit_lanes(sizeof(kit_flash_keep) / sizeof(float)) : 0)
+#ifndef FLASH_RELATIVE_QUERY
+#define FLASH_RELATIVE_QUERY(r) (r)->Q
+#endif
+#ifdef FLASH_RELATIVE_VALUES
+#define FLASH_RELATIVES_OF_VALUES 1
+static void KIT(flash_relative_values)(const kit_flash *f, const kit_flash_rows *r, const float *P, int rs,
+                                       int64_t start);
+#define FLASH_RELATE_VALUES(f, r, P, rs, start) KIT(flash_relative_values)(f, r, P, rs, start)
+#else
+#define FLASH_RELATIVES_OF_VALUES 0
+#define FLASH_RELATE_VALUES(f, r, P, rs, start) ((void)0)
 #endif
 
 #include <heed/kit/flash_mask.h>
@@ -189,6 +205,12 @@ typedef struct KIT(flash_keys) {
 #include <heed/kit/flash_scores.h>
 #include <heed/kit/flash_many.h>
 #include <heed/kit/flash_few.h>
+#if FLASH_RELATIVES
+#include <heed/kit/flash_relative.h>
+#endif
+#if FLASH_RELATIVES_OF_VALUES
+#include <heed/kit/flash_relative_values.h>
+#endif
 #if defined FLASH_BF16 && (defined KIT_AVX512 || (defined KIT_NEON && !defined __clang__))
 #include <heed/kit/flash_bf16.h>
 #else /* f->bf16 is 0 */
@@ -211,5 +233,10 @@ KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT
 #undef FLASH_SCORES
 #undef FLASH_CHANGES
 #undef FLASH_BEGIN
-#undef FLASH_WEIGHTS
-#undef FLASH_END
+#undef FLASH_RELATIVES
+#undef FLASH_RELATIVE
+#undef FLASH_RELATIVE_QUERY
+#undef FLASH_RELATE
+#undef FLASH_RELATIVES_OF_VALUES
+#undef FLASH_RELATIVE_VALUES
+#undef FLASH_RELATE_VALUES

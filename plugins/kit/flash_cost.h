@@ -76,11 +76,11 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     const double width = (double)((f->k ? f->D : 0) + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
     const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0;
     const double k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
-    const double values = (double)(f->G / f->share);
+    const double values = (double)(f->G / f->share), key_heads = f->k_by_position ? (double)f->G : values;
     c->flops = 2 * pairs[0] * width;
-    c->bytes = moved * (q + (double)f->E * 4) + (f->k_by_position ? longest : keys) * (double)f->G * k +
+    c->bytes = moved * (q + (double)f->E * 4) + (f->k_by_position ? longest : keys) * key_heads * k +
                keys * values * (double)(f->E * kit_width(f->v->dtype));
-    c->state_bytes = 4 * (double)f->G * (double)kit_flash_kept(f) + 4 * values * (double)f->E;
+    c->state_bytes = 4 * values * (double)(kit_flash_kept(f) + f->E);
     c->receptive_field = pairs[1];
     if (!HEED_HAS(c, algorithm)) return;
     c->executed = 2 * cells * width;

@@ -150,7 +150,6 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     KIT(flash_raise)(r);
     for (int row = 0; row < r->rows; row++) KIT(flash_few_weigh)(r, row, from, to, masked, holes, P);
     KIT(flash_add)(r);
-    FLASH_WEIGHTS(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     for (int64_t j = 0; j < registers && from < to; j += FLASH_WIDE) {
         const int nv = registers - j < FLASH_WIDE ? (int)(registers - j) : FLASH_WIDE;
         for (int row = 0, c; row < r->rows; row += KIT(flash_few_steps)[c], calls++) {
@@ -160,4 +159,5 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
                                                       ldo, to - from, kit_flash_beyond(&x->next_V, 0, calls, 0));
         }
     }
+    FLASH_RELATE_VALUES(f, r, P, KIT_FLASH_KEYS, x->start);
 }

@@ -287,7 +287,6 @@ static void KIT(flash_whole)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         memcpy(r->block_sum + row, sum, sizeof(float) * FLASH_STRIP);
     }
     KIT(flash_add)(r);
-    FLASH_WEIGHTS(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
     for (int row = 0; row < KIT_FLASH_ROWS; row += FLASH_STRIP) {
         const float *V = x->V;
         float *o = r->O + row;
@@ -299,6 +298,7 @@ static void KIT(flash_whole)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
                 KIT(flash_valuers)[0][FLASH_WIDE - 1][c](r->alpha + row, V, x->ldv, P + row, o, KIT_FLASH_KEYS, next);
             }
     }
+    FLASH_RELATE_VALUES(f, r, P, 1, x->start);
 }
 
 static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
@@ -321,6 +321,6 @@ static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     KIT(flash_raise)(r);
     for (int g = 0; g < r->groups; g++) KIT(flash_weigh)(r, g, holes, P);
     KIT(flash_add)(r);
-    FLASH_WEIGHTS(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
     KIT(flash_value)(f, r, &runs, x, P);
+    FLASH_RELATE_VALUES(f, r, P, 1, x->start);
 }

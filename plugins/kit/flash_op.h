@@ -46,10 +46,8 @@ typedef struct kit_flash_op {
 /* Bytes of an instance whose variant keeps that many, and what no such op takes. */
 KIT_INLINE int32_t kit_flash_measure(const heed_open *open, uint64_t variant, uint64_t *bytes)
 {
-    const heed_child *child = &open->child[FLASH_POSITION];
-    if (child->op && (!child->path->get_extension || !child->path->get_extension(HEED_SCORE_ID)))
-        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                        "position=%s does not act on scores; a stack applies it elsewhere", child->op->id);
+    const int32_t failed = kit_score_child(open, FLASH_POSITION);
+    if (failed) return failed;
     if (open->value[FLASH_SCALE].given && open->value[FLASH_SCALE].f == 0)
         return kit_fail(open->sink, HEED_E_ARGUMENT, "scale is 0, which makes all keys equal; give another number");
     *bytes = sizeof(kit_flash_op) + variant;
@@ -75,7 +73,7 @@ KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call 
 {
     const kit_flash_op *self = instance;
     const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
-    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own);
+    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own + FLASH_KEEP);
     size->workspace = kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
     return HEED_OK;
 }

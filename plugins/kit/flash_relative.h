@@ -1,137 +1,224 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash_relative.h: a learned vector for each distance, whose product with the query is a term of the score:
+ * heed/kit/flash_relative.h: a vector for each distance from a query back to a key, whose product with the query is a
+ * term of the score:
  *
- *     score(query at i, key at j) += scale q_i . p[i - j]
+ *     score(query at i, key at j) += q_i . p[i - j]
  *
- * without p being looked up pair by pair: the table is a second matrix of keys. With rows in the lanes, its product
- * with a tile is Z[entry][row], and a row's stretch of entries is turned twice to lie at the row's keys; with keys in
- * the lanes, a row reads its stretch of the table's columns. Both are one chain of fma over d, so they give the same
- * bits. The table is kept twice, by rows and by columns, from far to near: entry e belongs to the key `entries - e`
- * before the query's own. Include it after kit/flash.h, and flash_type.h before that.
+ * Nothing is shifted, and nothing is looked up pair by pair. The table lies by channels, with distances side by side:
+ * for rows of consecutive positions in the lanes, what a key needs of a channel is one vector of it, and the same one
+ * is what the next rows need for the keys as much further on:
+ *
+ *     S[key + n][row + n] += sum over d of Q[d][row + n] p[d][i(row) - j(key)]        n = 0, 16, 32: a diagonal
+ *
+ * This is the product with keys over again, but that its broadcasts are loads. Diagonals run out of a block with all
+ * registers full: what they have for the next block's first keys, the tile keeps for it. A few rows take a stretch of
+ * distances into the lanes, and each reads its own backwards. Both are one chain of fma over d: the same bits. What is
+ * beyond an end of the table counts as that end; where all is, what it adds is one number a row.
+ *
+ * A part of kit/flash.h, of variants that define FLASH_RELATIVE.
  */
 #ifndef HEED_KIT_FLASH_RELATIVE_ONCE
 #define HEED_KIT_FLASH_RELATIVE_ONCE
 
-/* Entries that a tile and a block meet, 96 + 47 + 7, and room beside them. */
-enum { FLASH_STRETCH = 160, FLASH_BESIDE = 16 };
+enum { FLASH_BESIDE = 48 }; /* copies of an end, beside it: no way reads further */
 
-/* Floats of a table that is packed. */
-KIT_INLINE uint64_t kit_flash_table_floats(int64_t entries, int64_t width)
+/* Floats of the table of one head. */
+KIT_INLINE int64_t kit_flash_table_floats(int64_t entries, int64_t width)
 {
-    return (uint64_t)((entries + FLASH_BESIDE) * kit_lanes(width) + width * kit_lanes(entries + 2 * FLASH_BESIDE));
+    return kit_lanes(width) * kit_flash_pitch(entries + 2 * FLASH_BESIDE);
 }
 
-/* The floats of an op's table, 0 without one; and what it can not go with. */
-static __attribute__((unused)) int32_t kit_flash_table_measure(const heed_open *open, const heed_tensor *table, int self,
-                                                               uint64_t *floats)
+/* A table in `room`, zeroed beforehand, whose numbers are yet to come, and then its ends. */
+KIT_INLINE kit_flash_table kit_flash_table_in(float *room, int64_t first, int64_t entries, int64_t width)
 {
-    *floats = table ? kit_flash_table_floats(table->dim[0], table->dim[1]) : 0;
-    if (table && self)
-        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                        "self=true: distance_table begins at the key before, and has no vector for its own");
-    if (table && open->value[FLASH_SOFTCAP].f > 0)
-        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                        "distance_table can not go with softcap, which would cap q k alone");
-    return HEED_OK;
+    return (kit_flash_table){.first = first, .entries = entries, .width = width, .columns = room + FLASH_BESIDE,
+                             .apart = kit_flash_pitch(entries + 2 * FLASH_BESIDE)};
 }
-
-/* A table [entries, width], row 0 of the nearest key, packed into `room`. */
-static __attribute__((unused)) void kit_flash_table_pack(kit_flash_table *t, const heed_tensor *from, float *room)
+static __attribute__((unused)) void kit_flash_table_end(const kit_flash_table *t, int64_t head)
 {
-    const int64_t entries = from->dim[0], width = from->dim[1];
-    const int64_t apart = kit_lanes(entries + 2 * FLASH_BESIDE), ld = kit_lanes(width);
-    float *rows = room, *columns = rows + (entries + FLASH_BESIDE) * ld;
-    *t = (kit_flash_table){.entries = entries, .ld = ld, .apart = apart, .rows = rows, .columns = columns + FLASH_BESIDE};
-    for (int64_t e = 0; e < entries; e++) {
-        const int64_t at = entries - 1 - e;
-        kit_read_row_scalar(rows + e * ld, kit_at(from, &at, 1), from->dtype, from->stride[1], width);
-        for (int64_t d = 0; d < width; d++) columns[d * apart + FLASH_BESIDE + e] = rows[e * ld + d];
+    for (int64_t d = 0; d < t->width; d++) {
+        float *near = t->columns + head * t->head + d * t->apart, *far = near + t->entries - 1;
+        for (int n = 1; n <= FLASH_BESIDE; n++) near[-n] = *near, far[n] = *far;
     }
+}
+
+/* One for all heads, of a tensor [entries, width], nearest first or, if `backwards`, last. */
+static __attribute__((unused)) void kit_flash_table_pack(kit_flash_table *t, const heed_tensor *from, int backwards)
+{
+    for (int64_t e = 0; e < t->entries; e++)
+        for (int64_t d = 0; d < t->width; d++) {
+            const int64_t at[2] = {backwards ? t->entries - 1 - e : e, d};
+            kit_read_row_scalar(t->columns + d * t->apart + e, kit_at(from, at, 2), from->dtype, 1, 1);
+        }
+    kit_flash_table_end(t, 0);
+}
+
+/* Which end entries [nearest, farthest] all count as: 0, or 1 for the far one; -1 if they do not. */
+KIT_INLINE int kit_flash_table_side(const kit_flash_table *t, int64_t nearest, int64_t farthest)
+{
+    return farthest <= 0 ? 0 : nearest >= t->entries - 1 ? 1 : -1;
 }
 #endif
 
-/* Six cells of a row at once; what lies outside of the table belongs to keys that the row does not see. */
-static __attribute__((unused)) void KIT(flash_relative_row)(const kit_flash *f, const kit_flash_rows *r, int row, float *P,
-                                                            int64_t start, const kit_flash_table *t)
+/* ---- many rows: diagonals ---- */
+
+/* Diagonal m of a block has the keys m VR_LANES further on than the register of rows: its registers, as strips, with
+ * keys below `end`, of this block and the next one. */
+enum { KIT(flash_first_diagonal) = 1 - KIT_FLASH_ROWS / VR_LANES, KIT(flash_diagonals) = KIT_FLASH_KEYS / VR_LANES };
+KIT_INLINE KIT(flash_strips) KIT(flash_diagonal)(const kit_flash_rows *r, int m, int64_t start, int64_t end)
 {
-    const kit_flash_span *span = &r->span[row / KIT_FLASH_CELL];
-    const float *from[KIT_FLASH_CELLS];
-    vf sum[KIT_FLASH_CELLS];
-    for (int c = 0; c < KIT_FLASH_CELLS; c++) {
-        const int64_t e = t->entries - r->position[row] + start + c * KIT_FLASH_CELL;
-        from[c] = t->columns + (e < -FLASH_BESIDE ? -FLASH_BESIDE : e > t->entries ? t->entries : e);
-        sum[c] = v_set(0.0f);
+    int first = KIT_FLASH_ROWS, last = 0;
+    for (int j = 0; j < KIT_FLASH_CELL / VR_LANES * r->groups; j++) {
+        const int g = j * VR_LANES / KIT_FLASH_CELL, key = VR_LANES * (m + j);
+        const int here = key >= r->span[g].begin && key < r->span[g].end;
+        if (!here && (key < KIT_FLASH_KEYS || key >= end || start + key >= r->any[g].last)) continue;
+        if (j < first) first = j;
+        last = j + 1;
     }
-    for (int64_t d = 0; d < f->D; d++) {
-        const vf q = v_set(r->Q[d * KIT_FLASH_ROWS + row]);
-        KIT_UNROLL for (int c = 0; c < KIT_FLASH_CELLS; c++) sum[c] = v_fma(q, v_load(from[c] + d * t->apart), sum[c]);
-    }
-    for (int k = span->begin; k < span->end; k += KIT_FLASH_CELL)
-        v_store(P + k, v_add(v_load(P + k), sum[k / KIT_FLASH_CELL]));
+    return KIT(flash_strips_of)(first, last);
 }
 
-/* Z of a tile and the entries from `low` on, for the groups that meet them: [from[g], to[g]). */
-static __attribute__((unused)) void KIT(flash_relative_product)(const kit_flash *f, const kit_flash_rows *r,
-                                                                const kit_flash_table *t, int64_t low, const int64_t *from,
-                                                                const int64_t *to, float *Z)
+/* FLASH_N keys of each register, whose scores lie at to[register]. Key 0 of a register has the entry R[row]. */
+KIT_INLINE void KIT(flash_along)(const int nv, const float *Q, const float *R, int64_t apart, int64_t D,
+                                 float *const *to)
 {
-    float max[KIT_FLASH_ROWS] = {0}; /* of no use here */
-    const int per = KIT_FLASH_CELL / VR_LANES;
-    int64_t end = low;
-    for (int g = 0; g < r->groups; g++) end = from[g] < to[g] && to[g] > end ? to[g] : end;
-    for (int64_t e = low; e < end; e += FLASH_N) {
-        int first = KIT_FLASH_GROUPS, last = 0;
-        for (int g = 0; g < r->groups; g++) {
-            if (from[g] >= to[g] || from[g] >= e + FLASH_N || to[g] <= e) continue;
-            if (g < first) first = g;
-            last = g + 1;
+    vr s[FLASH_N][FLASH_WIDE];
+    KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
+        KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = vr_set(0.0f);
+    KIT_UNROLL_4 for (int64_t d = 0; d < D; d++) {
+        vr q[FLASH_WIDE];
+        KIT_UNROLL for (int j = 0; j < nv; j++) q[j] = vr_pin(vr_load(Q + d * KIT_FLASH_ROWS + j * VR_LANES));
+        KIT_UNROLL for (int i = 0; i < FLASH_N; i++) {
+            const vr p = vr_pin(vr_load(R + d * apart - i));
+            KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = vr_fma(q[j], p, s[i][j]);
         }
-        if (last == 0) continue;
-        const KIT(flash_strips) s = KIT(flash_strips_of)(first * per, last * per);
-        for (int j = 0; j < s.n; j++)
-            KIT(flash_scorers)[s.wide[j]](max + s.row[j], t->rows + e * t->ld, t->ld, r->Q + s.row[j], f->D,
-                                          Z + (e - low) * KIT_FLASH_ROWS + s.row[j], kit_flash_nothing);
+    }
+    KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
+        KIT_UNROLL for (int j = 0; j < nv; j++) {
+            float *p = to[j] + i * KIT_FLASH_ROWS;
+            vr_store(p, vr_add(vr_load(p), s[i][j]));
+        }
+}
+#define FLASH_ALONG(nv)                                                                                               \
+    KIT_KERNEL void KIT(flash_along_##nv)(const float *Q, const float *R, int64_t apart, int64_t D, float *const *to) \
+    { KIT(flash_along)(nv, Q, R, apart, D, to); }
+FLASH_ALONG(1)
+#if FLASH_WIDE == 3
+FLASH_ALONG(2) FLASH_ALONG(3)
+#endif
+#undef FLASH_ALONG
+typedef void KIT(flash_along_of)(const float *Q, const float *R, int64_t apart, int64_t D, float *const *to);
+static KIT(flash_along_of) *const KIT(flash_alongs)[FLASH_WIDE] = {
+    KIT(flash_along_1),
+#if FLASH_WIDE == 3
+    KIT(flash_along_2), KIT(flash_along_3),
+#endif
+};
+
+/* What an end adds to the scores of each row. */
+KIT_INLINE void KIT(flash_relative_end)(const float *Q, const float *R, int64_t apart, int64_t D, float *to)
+{
+    vf s[KIT_FLASH_GROUPS];
+    KIT_UNROLL for (int g = 0; g < KIT_FLASH_GROUPS; g++) s[g] = v_set(0.0f);
+    for (int64_t d = 0; d < D; d++)
+        KIT_UNROLL for (int g = 0; g < KIT_FLASH_GROUPS; g++)
+            s[g] = v_fma(v_load(Q + d * KIT_FLASH_ROWS + g * KIT_FLASH_CELL), v_set(R[d * apart]), s[g]);
+    KIT_UNROLL for (int g = 0; g < KIT_FLASH_GROUPS; g++) v_store(to + g * KIT_FLASH_CELL, s[g]);
+}
+
+/* What the block before has left for the first keys of this one goes to their scores; returns whether it has. */
+KIT_INLINE int KIT(flash_take_kept)(const kit_flash_rows *r, float *P, int64_t start)
+{
+    const int kept = r->kept->start == start;
+    for (int row = VR_LANES; row < KIT_FLASH_ROWS; row += VR_LANES)
+        for (int at = row; at < row * KIT_FLASH_ROWS; at += KIT_FLASH_ROWS) {
+            if (kept) vr_store(P + at, vr_add(vr_load(P + at), vr_load(r->kept->S + at)));
+            vr_store(r->kept->S + at, vr_set(0.0f));
+        }
+    r->kept->start = start + KIT_FLASH_KEYS;
+    return kept;
+}
+
+static void KIT(flash_relative_many)(const kit_flash *f, const kit_flash_rows *r, const float *Q, float *P,
+                                     int64_t start, const kit_flash_table *t)
+{
+    const float *R = t->columns + r->head[0] * t->head;
+    float ends[2][KIT_FLASH_ROWS];
+    int known[2] = {0, 0};
+    for (int m = KIT(flash_take_kept)(r, P, start) ? 0 : KIT(flash_first_diagonal); m < KIT(flash_diagonals); m++) {
+        const KIT(flash_strips) s = KIT(flash_diagonal)(r, m, start, KIT_FLASH_KEYS + KIT_FLASH_ROWS);
+        const int64_t at = r->position[0] - start - m * VR_LANES - t->first; /* entry of the first row and its key */
+        const int side = kit_flash_table_side(t, at - VR_LANES + 1, at + VR_LANES - 1);
+        if (s.n && side >= 0 && !known[side]++)
+            KIT(flash_relative_end)(Q, R + side * (t->entries - 1), t->apart, f->D, ends[side]);
+        for (int j = 0; j < s.n; j++) {
+            float *to[FLASH_WIDE];
+            for (int n = 0; n <= s.wide[j]; n++) {
+                const int row = s.row[j] + n * VR_LANES, key = m * VR_LANES + row;
+                to[n] = (key < KIT_FLASH_KEYS ? P : r->kept->S) + key % KIT_FLASH_KEYS * KIT_FLASH_ROWS + row;
+                for (int i = 0; side >= 0 && i < VR_LANES; i++) {
+                    float *p = to[n] + i * KIT_FLASH_ROWS;
+                    vr_store(p, vr_add(vr_load(p), vr_load(ends[side] + row)));
+                }
+            }
+            for (int i = 0; side < 0 && i < VR_LANES; i += FLASH_N) {
+                KIT(flash_alongs)[s.wide[j]](Q + s.row[j], R + at - i, t->apart, f->D, to);
+                for (int n = 0; n <= s.wide[j]; n++) to[n] += FLASH_N * KIT_FLASH_ROWS;
+            }
+        }
     }
 }
 
-static __attribute__((unused)) void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs,
-                                                        int64_t start, const kit_flash_table *t)
+/* ---- few rows: stretches ---- */
+
+enum { KIT(flash_stretch_step) = FLASH_WIDE * VR_LANES, KIT(flash_stretch) = KIT_FLASH_KEYS + KIT(flash_stretch_step) };
+
+/* Products of n rows with as many entries as registers hold. */
+KIT_INLINE void KIT(flash_stretches)(const int n, const float *Q, const float *R, int64_t apart, int64_t D, float *Z)
 {
-    enum { WIDE = FLASH_STRETCH + 2 * FLASH_BESIDE };
-    float Z[FLASH_STRETCH * KIT_FLASH_ROWS] __attribute__((aligned(64)));
-    float W[KIT_FLASH_CELL * WIDE] __attribute__((aligned(64)));
-    int64_t from[KIT_FLASH_GROUPS], to[KIT_FLASH_GROUPS], low = INT64_MAX;
-    for (int row = 0; rs != 1 && row < r->rows; row++) KIT(flash_relative_row)(f, r, row, P + row * rs, start, t);
-    for (int g = 0; g < r->groups; g++) {
-        const int64_t *at = r->position + g * KIT_FLASH_CELL;
-        from[g] = t->entries - at[KIT_FLASH_CELL - 1] + start + r->span[g].begin;
-        to[g] = t->entries - at[0] + start + r->span[g].end;
-        if (from[g] < 0) from[g] = 0;
-        if (to[g] > t->entries) to[g] = t->entries;
-        if (from[g] < to[g] && from[g] < low) low = from[g];
-    }
-    if (rs != 1 || low == INT64_MAX) return;
-    KIT(flash_relative_product)(f, r, t, low, from, to, Z);
-    for (int g = 0; g < r->groups; g++) {
-        const kit_flash_span *span = &r->span[g];
-        vf x[16];
-        for (int64_t e = (from[g] - low) / 16 * 16; e < to[g] - low; e += 16) {
-            for (int l = 0; l < 16; l++) x[l] = v_load(Z + (e + l) * KIT_FLASH_ROWS + g * KIT_FLASH_CELL);
-            v_transpose(x);
-            for (int l = 0; l < 16; l++) v_store(W + l * WIDE + FLASH_BESIDE + e, x[l]);
+    vr s[FLASH_N][FLASH_WIDE];
+    KIT_UNROLL for (int i = 0; i < n; i++)
+        KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++) s[i][j] = vr_set(0.0f);
+    KIT(flash_links)(n, FLASH_WIDE, FLASH_ALL, s, Q, 1, KIT_FLASH_ROWS, R, apart, D, 1, 1, kit_flash_nothing);
+    KIT_UNROLL for (int i = 0; i < n; i++)
+        KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++) vr_store(Z + i * KIT(flash_stretch) + j * VR_LANES, s[i][j]);
+}
+KIT_KERNEL void KIT(flash_stretch_1)(const float *Q, const float *R, int64_t apart, int64_t D, float *Z)
+{ KIT(flash_stretches)(1, Q, R, apart, D, Z); }
+KIT_KERNEL void KIT(flash_stretch_4)(const float *Q, const float *R, int64_t apart, int64_t D, float *Z)
+{ KIT(flash_stretches)(4, Q, R, apart, D, Z); }
+
+/* Four rows at a time; of one group of heads they may be, and at one position. */
+static void KIT(flash_relative_few)(const kit_flash *f, const kit_flash_rows *r, const float *Q, float *P,
+                                    int64_t start, const kit_flash_table *t)
+{
+    float Z[4 * KIT(flash_stretch)] __attribute__((aligned(64)));
+    for (int row = 0; row < r->rows; row += 4) {
+        const kit_flash_span *s = &r->span[row / KIT_FLASH_CELL];
+        const float *R = t->columns + r->head[row] * t->head;
+        const int n = r->rows - row == 1 ? 1 : 4;
+        const int64_t low = r->position[row] - start - t->first - s->end + 1;
+        const int64_t high = r->position[row + n - 1] - start - t->first - s->begin;
+        const int side = kit_flash_table_side(t, low, high);
+        for (int64_t e = low; e <= (side < 0 ? high : low) && s->begin < s->end; e += KIT(flash_stretch_step)) {
+            const int64_t at = e < -FLASH_BESIDE ? -FLASH_BESIDE : e > t->entries ? t->entries : e;
+            (n == 1 ? KIT(flash_stretch_1) : KIT(flash_stretch_4))(Q + row, R + at, t->apart, f->D, Z + e - low);
         }
-        for (int k = span->begin; from[g] < to[g] && k < span->end; k += KIT_FLASH_CELL) {
-            for (int l = 0; l < 16; l++) {
-                int64_t e = t->entries - r->position[g * KIT_FLASH_CELL + l] + start + k - low;
-                e = e < -FLASH_BESIDE ? -FLASH_BESIDE : e > FLASH_STRETCH ? FLASH_STRETCH : e;
-                x[l] = v_load(W + l * WIDE + FLASH_BESIDE + e);
-            }
-            v_transpose(x);
-            for (int i = 0; i < 16; i++) {
-                float *p = P + (k + i) * ks + g * KIT_FLASH_CELL;
-                v_store(p, v_add(v_load(p), x[i]));
-            }
+        for (int i = 0; i < n && row + i < r->rows; i++) {
+            const float *z = Z + i * KIT(flash_stretch) + (r->position[row + i] - r->position[row] + s->end - 1);
+            float *p = P + (row + i) * KIT_FLASH_KEYS;
+            for (int k = s->begin; side < 0 && k < s->end; k++) p[k] += z[-k];
+            for (int k = s->begin; side >= 0 && k < s->end; k++) p[k] += Z[i * KIT(flash_stretch)];
         }
     }
+}
+
+/* Adds the term to the scores of a block. */
+static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, float *P, int rs, int64_t start)
+{
+    const kit_flash_table *t = FLASH_RELATIVE(f);
+    if (!t) return;
+    if (rs == 1) KIT(flash_relative_many)(f, r, FLASH_RELATIVE_QUERY(r), P, start, t);
+    else KIT(flash_relative_few)(f, r, FLASH_RELATIVE_QUERY(r), P, start, t);
 }

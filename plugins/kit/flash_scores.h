@@ -31,8 +31,10 @@ KIT_INLINE vm KIT(flash_hole)(vf score) { return v_lt(score, v_set(-FLT_MAX)); }
 /* Whether anything changes the scores of a block. */
 KIT_INLINE int KIT(flash_rescores)(const kit_flash *f, const kit_flash_rows *r, int64_t start, int keys)
 {
+    const kit_flash_table *relative = FLASH_RELATIVE(f);
     (void)start, (void)keys;
-    return f->softcap > 0 || f->score != NULL || kit_flash_holes(f, r->batch) || FLASH_CHANGES(f, r, start, keys);
+    return f->softcap > 0 || f->score != NULL || relative != NULL || kit_flash_holes(f, r->batch) ||
+           FLASH_CHANGES(f, r, start, keys);
 }
 
 /* bias[b, head, query, start + key ...] log2 e, a cell at a time; the keys are in the lanes when it is read. */
@@ -106,6 +108,7 @@ static void KIT(flash_rescore_run)(const kit_flash *f, const kit_flash_rows *r, 
         f->score->tile(f->score_instance, &tile);
     }
     (void)padded;
+    FLASH_RELATE(f, r, P, rs, start);
     FLASH_SCORES(f, r, P, ks, rs, start, keys, padded);
     if (f->bias) KIT(flash_bias)(f, r, P, ks, rs, start, keys);
 }

@@ -42,7 +42,6 @@ KIT_INLINE void kit_flash_soft_range(const kit_flash_soft *s, int64_t b, int64_t
 /* Whether keys of the block are on the ramp of some row. */
 KIT_INLINE int kit_flash_soft_changes(const kit_flash *f, const kit_flash_rows *r, int64_t start, int keys)
 {
-    if (((const kit_flash_soft *)f->variant)->table) return 1;
     for (int i = 0; i < r->rows; i++)
         if (r->live[i].first < start + keys &&
             kit_flash_edge(f->variant, r->batch, r->query[i], r->head[i], r->position[i]) > (double)start)
@@ -50,9 +49,6 @@ KIT_INLINE int kit_flash_soft_changes(const kit_flash *f, const kit_flash_rows *
     return 0;
 }
 #endif
-
-static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
-                                const kit_flash_table *t);
 
 /* 16 scores of keys, numbered as the edges of their rows are. An edge is a whole number and what is over it, so that
  * the way from a key to it is as exact as it is short. */
@@ -68,7 +64,6 @@ static __attribute__((unused)) void KIT(flash_soft_scores)(const kit_flash *f, c
     static const float order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const kit_flash_soft *s = f->variant;
     const vf slope = v_set(1 / s->ramp);
-    if (s->table) KIT(flash_relative)(f, r, P, ks, rs, start, s->table);
     for (int i = 0; i < r->rows; i += KIT_FLASH_CELL) {
         const kit_flash_span *span = &r->span[i / KIT_FLASH_CELL];
         float whole[KIT_FLASH_CELL], over[KIT_FLASH_CELL];
@@ -94,6 +89,7 @@ static __attribute__((unused)) void KIT(flash_soft_scores)(const kit_flash *f, c
 }
 
 #define FLASH_PER_HEAD 1
+#define FLASH_RELATIVE(f) ((const kit_flash_soft *)(f)->variant)->table
 #define FLASH_RANGE(f, b, t, h, at, x) kit_flash_soft_range((f)->variant, b, t, h, at, x)
 #define FLASH_CHANGES(f, r, start, keys) kit_flash_soft_changes(f, r, start, keys)
 #define FLASH_SCORES(f, r, P, ks, rs, start, keys, padded) KIT(flash_soft_scores)(f, r, P, ks, rs, start)

@@ -23,6 +23,7 @@ KIT_INLINE void kit_flash_cut(kit_flash *f)
 static void kit_flash_sizes(kit_flash *f)
 {
     const int64_t *axis = f->call->axis;
+    const kit_flash_table *relative = FLASH_RELATIVE(f);
     f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
     f->G = HEED_AXIS(axis, 'G'), f->D = f->q ? f->q->dim[3] : 0, f->E = HEED_AXIS(axis, 'E');
     if (f->S < 0) f->S = f->T; /* an op for which they are one axis */
@@ -31,6 +32,10 @@ static void kit_flash_sizes(kit_flash *f)
     f->group = f->G ? f->H / f->G : 1;
     f->rows = f->T * f->group;
     kit_flash_cut(f);
+    if (relative && f->tiles && f->group > 1) { /* its tiles have rows of consecutive positions */
+        f->per_head = 1;
+        kit_flash_sizes(f);
+    }
 }
 
 /* What f does for some keys and queries: it is made of an f that is set up. */
@@ -379,6 +384,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         r->batch = b, r->few = few;
         r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
         r->own = room, room += kit_lanes(f->own);
+        if (FLASH_RELATIVES) r->kept = (kit_flash_keep *)(void *)room, r->kept->start = -1, room += FLASH_KEEP;
         KIT(flash_begin)(f, r, g);
         FLASH_BEGIN(f, r);
         if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
@@ -404,10 +410,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
     }
-    for (int i = 0; i < n; i++) {
-        FLASH_END(f, &tile[i]);
-        KIT(flash_end)(f, &tile[i]);
-    }
+    for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);
 }
 
 /* New keys, if they are remembered, and values into the pages: tile = (sequence, head of values). */

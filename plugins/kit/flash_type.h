@@ -86,6 +86,9 @@ KIT_INLINE kit_flash_ahead kit_flash_beyond(const kit_flash_next *next, int64_t 
     return (kit_flash_ahead){next->first.at + key * next->first.pitch + line * 64, next->first.pitch};
 }
 
+/* Scores that a tile has for the first keys of the next block, which begins at `start` (flash_relative.h). */
+typedef struct kit_flash_keep { float S[KIT_FLASH_ROWS * KIT_FLASH_ROWS]; int64_t start; } kit_flash_keep;
+
 /* Rows that go through the registers together. Arrays are padded with copies of the last row, whose results are dropped. */
 typedef struct kit_flash_rows {
     float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];        /* running, over the blocks so far (maximum in log2 units) */
@@ -99,6 +102,7 @@ typedef struct kit_flash_rows {
     int32_t head[KIT_FLASH_ROWS];
     float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
     float *own;         /* f->own floats, for hooks */
+    kit_flash_keep *kept; /* of variants with FLASH_RELATIVE */
     uint32_t *pairs;    /* Q for flash_bf16.h */
     int64_t row0, batch;
     int rows, groups, few;
@@ -108,10 +112,13 @@ static const float kit_flash_ones[KIT_FLASH_ROWS] __attribute__((unused)) = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/* A learned vector for each distance, far ones first, by rows and by columns (flash_relative.h). */
+/* A vector for each distance from a query back to a key (flash_relative.h): entry e is of distance first + e, and its
+ * channel d is columns[d * apart + e]. */
 typedef struct kit_flash_table {
-    int64_t entries, ld, apart; /* of them; floats from row to row, and from column to column */
-    const float *rows, *columns;
+    int64_t first, entries, width;
+    int64_t apart, head; /* floats from channel to channel, and from head to head: 0 if one serves all */
+    float *columns;
+    const float *rows;   /* [entries][width padded], for values */
 } kit_flash_table;
 
 /* Weights < 0 stand for masked keys, which a sum skips: there are none, or those of b (a lane's), or those of a. */

@@ -82,6 +82,15 @@ __attribute__((format(printf, 3, 4), unused)) static int32_t kit_fail(const heed
     return code;
 }
 
+/* Refuses a position op, the child of that param, which does not act on scores. */
+static __attribute__((unused)) int32_t kit_score_child(const heed_open *open, int param)
+{
+    const heed_child *child = &open->child[param];
+    if (!child->op || (child->path->get_extension && child->path->get_extension(HEED_SCORE_ID))) return HEED_OK;
+    return kit_fail(open->sink, HEED_E_UNSUPPORTED,
+                    "position=%s does not act on scores; a stack applies it elsewhere", child->op->id);
+}
+
 /* The measure and init of an op whose instance holds nothing. */
 static __attribute__((unused)) int32_t kit_no_measure(const heed_open *open, uint64_t *bytes)
 {

@@ -45,14 +45,10 @@ typedef struct synthesizer {
     int by_position; /* rows of logits belong to positions too, not to queries alone */
 } synthesizer;
 
-/* The rows of an op's table: its own follow behind. */
+/* What no synthesizer takes. */
 SYNTHESIZER_FN int32_t synthesizer_measure(const heed_open *open)
 {
-    const heed_child *child = &open->child[SYNTHESIZER_POSITION];
-    if (child->op && (!child->path->get_extension || !child->path->get_extension(HEED_SCORE_ID)))
-        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                        "position=%s does not act on scores; a stack applies it elsewhere", child->op->id);
-    return HEED_OK;
+    return kit_score_child(open, SYNTHESIZER_POSITION);
 }
 
 SYNTHESIZER_FN synthesizer synthesizer_init(const heed_open *open, int64_t longest, int64_t heads, int64_t width,

@@ -8,46 +8,32 @@
  * costs nothing, nor does it stay in the cache. The authors' code differs in what it counts (the key before has
  * distance 0: distance=code), and it divides by the sum + 1e-8 and lets keys from before the text begin take part as
  * zeros; these two are not offered. The paper's position embeddings are the distance_table: a score is then
- * scale q (k + p[t - r]). One serves all heads and layers; each layer's instance has it packed, twice.
+ * scale q (k + p[t - r]). One serves all heads and layers.
  */
 #include "adaptive_span_kernel.h"
+#include <heed/kit/flash_span_op.h>
 
 enum { SPAN = FLASH_PORT_COUNT, TABLE };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [SPAN] = KIT_WEIGHT("span", "H", HEED_INIT_ZEROS, "how far each head looks, in parts of the limit, 0 .. 1"),
-    [TABLE] = {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL,
-               "distance_table", "P D", "p: a vector for each distance, the nearest first; scores get q p more"},
+    [TABLE] = FLASH_SOFT_TABLE,
 };
 
-enum { LIMIT = FLASH_PARAM_COUNT, RAMP, DISTANCE, SELF };
-static const heed_param params[] = {
-    FLASH_PARAMS,
-    [LIMIT] = KIT_INT_REQUIRED("limit", 'P', 1, 1 << 24, "the most keys before its own that a query can see"),
-    [RAMP] = KIT_FLOAT("ramp", 32, 1e-3, 1e6, "keys over which the weight falls from 1 to 0"),
-    [DISTANCE] = KIT_CHOICE("distance", 0, "paper|code", "of the key before: 1 in the paper, 0 in the authors' code"),
-    [SELF] = KIT_BOOL("self", 0, "true: a query sees its own key too, at distance 0 in the paper's count"),
-};
+static const heed_param params[] = {FLASH_PARAMS, FLASH_SOFT_PARAMS};
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    uint64_t table = 0;
-    int32_t failed = kit_flash_table_measure(open, open->weight[TABLE], open->value[SELF].i != 0, &table);
-    if (failed) return failed;
     const uint64_t heads = (uint64_t)kit_lanes(open->weight[SPAN]->dim[0]);
-    return kit_flash_measure(open, sizeof(adaptive_span) + (heads + table) * sizeof(float), bytes);
+    return kit_flash_soft_measure(open, open->weight[TABLE], sizeof(adaptive_span) + heads * sizeof(float), bytes);
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
     adaptive_span *s = kit_flash_init(memory, open);
     const heed_tensor *span = open->weight[SPAN];
-    s->soft = (kit_flash_soft){.z = s->z, .head = 1, .limit = open->value[LIMIT].i, .ramp = (float)open->value[RAMP].f,
-                               .nearest = open->value[DISTANCE].i == 0, .self = open->value[SELF].i};
-    if (open->weight[TABLE]) {
-        kit_flash_table_pack(&s->table, open->weight[TABLE], s->z + kit_lanes(span->dim[0]));
-        s->soft.table = &s->table;
-    }
+    s->soft = kit_flash_soft_init(open, open->weight[TABLE], &s->table, s->z + kit_lanes(span->dim[0]));
+    s->soft.z = s->z, s->soft.head = 1;
     kit_read_row_scalar(s->z, span->data, span->dtype, span->stride[0], span->dim[0]);
     for (int64_t h = 0; h < span->dim[0]; h++) {
         if (!(s->z[h] >= 0 && s->z[h] <= 1))

@@ -14,7 +14,6 @@ typedef struct adaptive_span {
 } adaptive_span;
 #endif
 #include <heed/kit/flash.h>
-#include <heed/kit/flash_relative.h>
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
 

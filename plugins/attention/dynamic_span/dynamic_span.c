@@ -8,6 +8,7 @@
  * what the authors begin training with.
  */
 #include "dynamic_span_kernel.h"
+#include <heed/kit/flash_span_op.h>
 
 enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
 static const heed_port ports[] = {
@@ -15,35 +16,20 @@ static const heed_port ports[] = {
     [X] = KIT_IN("x", "B T M", "the layer's input, from which each token's reach follows"),
     [WEIGHT] = KIT_WEIGHT("span_weight", "H M", HEED_INIT_NORMAL, "how far a token looks: its input's part"),
     [BIAS] = KIT_WEIGHT("span_bias", "H", HEED_INIT_ZEROS, "how far every token looks"),
-    [TABLE] = {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL,
-               "distance_table", "P D", "p: a vector for each distance, the nearest first; scores get q p more"},
+    [TABLE] = FLASH_SOFT_TABLE,
 };
 
-enum { LIMIT = FLASH_PARAM_COUNT, RAMP, DISTANCE, SELF };
-static const heed_param params[] = {
-    FLASH_PARAMS,
-    [LIMIT] = KIT_INT_REQUIRED("limit", 'P', 1, 1 << 24, "the most keys before its own that a query can see"),
-    [RAMP] = KIT_FLOAT("ramp", 32, 1e-3, 1e6, "keys over which the weight falls from 1 to 0"),
-    [DISTANCE] = KIT_CHOICE("distance", 0, "paper|code", "of the key before: 1 in the paper, 0 in the authors' code"),
-    [SELF] = KIT_BOOL("self", 0, "true: a query sees its own key too, at distance 0 in the paper's count"),
-};
+static const heed_param params[] = {FLASH_PARAMS, FLASH_SOFT_PARAMS};
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    uint64_t table = 0;
-    int32_t failed = kit_flash_table_measure(open, open->weight[TABLE], open->value[SELF].i != 0, &table);
-    return failed ? failed : kit_flash_measure(open, sizeof(dynamic_span) + table * sizeof(float), bytes);
+    return kit_flash_soft_measure(open, open->weight[TABLE], sizeof(dynamic_span), bytes);
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
     dynamic_span *s = kit_flash_init(memory, open);
-    s->soft = (kit_flash_soft){.limit = open->value[LIMIT].i, .ramp = (float)open->value[RAMP].f,
-                               .nearest = open->value[DISTANCE].i == 0, .self = open->value[SELF].i};
-    if (open->weight[TABLE]) {
-        kit_flash_table_pack(&s->table, open->weight[TABLE], s->room);
-        s->soft.table = &s->table;
-    }
+    s->soft = kit_flash_soft_init(open, open->weight[TABLE], &s->table, s->room);
     s->weight = open->weight[WEIGHT];
     s->bias = open->weight[BIAS];
     return HEED_OK;

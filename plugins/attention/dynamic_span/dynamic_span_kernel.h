@@ -24,7 +24,6 @@ KIT_INLINE uint64_t dynamic_before(const heed_call *call)
 typedef struct dynamic_call { const dynamic_span *self; const heed_tensor *x; float *z; } dynamic_call;
 #endif
 #include <heed/kit/flash.h>
-#include <heed/kit/flash_relative.h>
 
 /* z of one token: tile = sequence * T + query. */
 static void KIT(reach)(void *arg, int64_t tile, uint32_t lane)

@@ -9,6 +9,7 @@
  */
 #include "shaw_kernel.h"
 
+enum { RELATIVE_KEYS = FLASH_PORT_COUNT, RELATIVE_VALUES };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [RELATIVE_KEYS] = KIT_WEIGHT("relative_keys", "R D", HEED_INIT_NORMAL,
@@ -16,6 +17,7 @@ static const heed_port ports[] = {
     [RELATIVE_VALUES] = KIT_WEIGHT_OPTIONAL("relative_values", "R E", HEED_INIT_NORMAL, "aV, in the same order"),
 };
 
+enum { DISTANCES = FLASH_PARAM_COUNT };
 static const heed_param params[] = {
     FLASH_PARAMS,
     [DISTANCES] = KIT_INT_AUTO("distances", 'R', 3, 65537, "rows of the tables, 2k + 1; what they have if not given"),
@@ -33,21 +35,20 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
                         (long long)rows);
     if (D > most || E > most)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED, "tables of more than 2^24 columns are not offered");
-    const uint64_t floats = (uint64_t)(kit_lanes(rows) * (kit_lanes(D) + kit_lanes(E)));
-    return kit_flash_measure(open, sizeof(shaw) + sizeof(float) * floats, bytes);
+    const int64_t floats = kit_flash_table_floats(rows, D) + (values ? kit_flash_table_value_floats(rows, E) : 0);
+    return kit_flash_measure(open, sizeof(shaw) + sizeof(float) * (uint64_t)floats, bytes);
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
     shaw *self = kit_flash_init(memory, open);
     const heed_tensor *keys = open->weight[RELATIVE_KEYS], *values = open->weight[RELATIVE_VALUES];
-    self->rows = keys->dim[0], self->clip = self->rows / 2;
-    self->ldk = kit_lanes(keys->dim[1]), self->keys = self->room;
-    ((kit_flash_op *)memory)->own = KIT_FLASH_ROWS * (1 + kit_lanes(self->rows) + self->rows);
-    float *after = shaw_pack(keys, self->room, self->rows, keys->dim[1]);
+    const int64_t rows = keys->dim[0], D = keys->dim[1];
+    self->keys = kit_flash_table_in(self->room, -(rows / 2), rows, D);
+    kit_flash_table_pack(&self->keys, keys, 1);
     if (!values) return HEED_OK;
-    self->ldv = kit_lanes(values->dim[1]), self->values = after;
-    shaw_pack(values, after, self->rows, values->dim[1]);
+    self->values = kit_flash_table_in(self->room + kit_flash_table_floats(rows, D), -(rows / 2), rows, values->dim[1]);
+    kit_flash_table_value_pack(&self->values, values, 1);
     return HEED_OK;
 }
 
@@ -57,7 +58,7 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     kit_flash f = kit_flash_call(instance, call);
     const shaw *self = f.variant;
     kit_flash_cost(&f, c);
-    const double table = (double)self->rows * (double)(f.D + (self->values ? f.E : 0));
+    const double table = (double)self->keys.entries * (double)(f.D + (self->values.rows ? f.E : 0));
     const double more = 2 * (double)(f.B * f.T * f.H) * table;
     c->flops += more;
     c->bytes += 4 * table;

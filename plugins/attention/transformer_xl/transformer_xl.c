@@ -17,6 +17,7 @@
 #define XL_BIAS(name, doc)                                                                                            \
     {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL, name, "H D", doc}
 
+enum { RELATIVE_WEIGHT = FLASH_PORT_COUNT, CONTENT_BIAS, POSITION_BIAS };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [RELATIVE_WEIGHT] = KIT_WEIGHT("relative_weight", "H D M", HEED_INIT_NORMAL,
@@ -25,6 +26,7 @@ static const heed_port ports[] = {
     [POSITION_BIAS] = XL_BIAS("position_bias", "v, added to queries that meet distances"),
 };
 
+enum { MEMORY = FLASH_PARAM_COUNT, SAME_LENGTH, CLAMP, ENCODING };
 static const heed_param params[] = {
     FLASH_PARAMS,
     [MEMORY] = KIT_INT("memory", 512, 1, 1 << 20, "tokens before a segment that it sees; a segment is not longer"),
@@ -35,47 +37,84 @@ static const heed_param params[] = {
                             "half: all sines before all cosines, as in the authors' code; interleaved: in turn"),
 };
 
-/* Floats behind the instance: frequencies, for each head a row of waves, of R and of W, and the table. */
-static int64_t rooms(int64_t M) { return 3 * 2 * kit_lanes(M / 2 + 1) + kit_lanes(M); }
+/* Distances of the table: those that a live pair can have, of which the last stands for all that are clamped. */
+static int64_t distances(const heed_open *open)
+{
+    const int64_t memory = open->value[MEMORY].i, clamp = open->value[CLAMP].i;
+    const int64_t all = open->value[SAME_LENGTH].i ? memory + 1 : 2 * memory;
+    return clamp && clamp < all ? clamp + 1 : all;
+}
+
+/* Floats behind the instance for each head, but the table: u, v, waves, an encoding, and a row of W. */
+static int64_t rooms(int64_t D, int64_t M) { return 2 * kit_lanes(D) + 2 * kit_lanes(M / 2) + 2 * kit_lanes(M); }
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     const heed_tensor *w = open->weight[RELATIVE_WEIGHT];
-    const int64_t memory = open->value[MEMORY].i, distances = open->value[SAME_LENGTH].i ? memory + 1 : 2 * memory;
+    const int64_t H = w->dim[0], D = w->dim[1], M = w->dim[2];
     int64_t floats;
     if (open->value[FLASH_SOFTCAP].f > 0)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED,
                         "attention/transformer_xl has no softcap: it would cap q k alone");
-    if (w->dim[2] % 2)
+    if (M % 2)
         return kit_fail(open->sink, HEED_E_SHAPE,
-                        "relative_weight has %lld columns (axis M), but sines and cosines come in pairs",
-                        (long long)w->dim[2]);
-    if (w->dim[0] > 1 << 16 || w->dim[1] > 1 << 16 || w->dim[2] > 1 << 24 ||
-        __builtin_mul_overflow(kit_lanes(w->dim[1]), distances + 2 * XL_BEYOND + 2, &floats) ||
-        __builtin_mul_overflow(floats + rooms(w->dim[2]), w->dim[0], &floats) || floats > (int64_t)1 << 36)
+                        "relative_weight has %lld columns (axis M), but sines and cosines come in pairs", (long long)M);
+    if (H > 1 << 16 || D > 1 << 16 || M > 1 << 24 ||
+        (floats = H * (rooms(D, M) + kit_flash_table_floats(distances(open), D))) > (int64_t)1 << 36)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED,
                         "encodings of %lld distances for %lld heads of %lld channels are too many",
-                        (long long)distances, (long long)w->dim[0], (long long)w->dim[1]);
-    floats += 2 * kit_lanes(w->dim[2] / 2);
+                        (long long)distances(open), (long long)H, (long long)D);
+    floats += 2 * kit_lanes(M / 2);
     return kit_flash_measure(open, sizeof(xl) + sizeof(float) * (uint64_t)floats, bytes);
+}
+
+/* r of one head: relative_weight times the sinusoid of each distance, in float64, rounded once. */
+static void project(void *arg, int64_t h, uint32_t lane)
+{
+    const xl *s = arg;
+    const int64_t M = s->width, n = M / 2;
+    float *sine = s->v + s->heads * s->ld + h * (rooms(s->D, M) - 2 * s->ld), *cosine = sine + kit_lanes(n);
+    float *encoding = cosine + kit_lanes(n), *w = encoding + kit_lanes(M);
+    (void)lane;
+    for (int64_t p = 0; p < s->r.entries; p++) {
+        kit_angles_scalar(sine, cosine, s->theta, n, p);
+        for (int64_t k = 0; k < n; k++)
+            encoding[s->interleaved ? 2 * k : k] = sine[k], encoding[s->interleaved ? 2 * k + 1 : n + k] = cosine[k];
+        for (int64_t d = 0; d < s->D; d++) {
+            const int64_t at[2] = {h, d};
+            const heed_tensor *t = s->relative_weight;
+            const float *x = w;
+            double sum[8] = {0};
+            if (kit_is_plain(t)) x = (const float *)kit_at(t, at, 2);
+            else kit_read_row_scalar(w, kit_at(t, at, 2), t->dtype, t->stride[2], M);
+            for (int64_t m = 0; m < M; m++) sum[m % 8] += (double)encoding[m] * (double)x[m];
+            s->r.columns[h * s->r.head + d * s->r.apart + p] =
+                (float)(((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7])));
+        }
+    }
+    kit_flash_table_end(&s->r, h);
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
     xl *self = kit_flash_init(memory, open);
     const heed_tensor *w = open->weight[RELATIVE_WEIGHT];
+    const int64_t H = w->dim[0], D = w->dim[1], M = w->dim[2], all = distances(open);
     self->memory = open->value[MEMORY].i, self->same_length = open->value[SAME_LENGTH].i;
-    self->clamp = open->value[CLAMP].i, self->interleaved = open->value[ENCODING].i;
-    self->distances = self->same_length ? self->memory + 1 : 2 * self->memory;
-    self->heads = w->dim[0], self->D = w->dim[1], self->width = w->dim[2], self->ld = kit_lanes(self->D);
-    self->relative_weight = w;
-    self->u = self->room + self->heads * rooms(self->width);
-    self->v = xl_pack(open->weight[CONTENT_BIAS], self->u, self->ld);
-    self->table = xl_pack(open->weight[POSITION_BIAS], self->v, self->ld);
-    self->theta = (double *)(void *)(self->table + self->heads * (self->distances + 2 * XL_BEYOND) * self->ld);
-    ((kit_flash_op *)memory)->own = xl_own(self->D);
-    kit_frequencies(self->theta, self->width / 2, 10000, 2, (double)self->width);
-    return open->host->parallel_for(open->host, self->heads, xl_project, self);
+    self->interleaved = open->value[ENCODING].i == 1;
+    self->D = D, self->width = M, self->ld = kit_lanes(D), self->relative_weight = w;
+    self->heads = H, self->u = self->room, self->v = self->u + H * self->ld;
+    for (int64_t h = 0; h < H; h++) {
+        const heed_tensor *u = open->weight[CONTENT_BIAS], *v = open->weight[POSITION_BIAS];
+        kit_read_row_scalar(self->u + h * self->ld, kit_at(u, &h, 1), u->dtype, u->stride[1], D);
+        kit_read_row_scalar(self->v + h * self->ld, kit_at(v, &h, 1), v->dtype, v->stride[1], D);
+    }
+    self->r = kit_flash_table_in(self->room + H * rooms(D, M), 0, all, D);
+    self->r.head = kit_flash_table_floats(all, D);
+    self->theta = (double *)(void *)(self->room + H * (rooms(D, M) + self->r.head));
+    ((kit_flash_op *)memory)->own = KIT_FLASH_ROWS * D;
+    kit_frequencies(self->theta, M / 2, 10000, 2, (double)M);
+    return open->host->parallel_for(open->host, H, project, self);
 }
 
 static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
