@@ -65,7 +65,7 @@ static int64_t kit_flash_gone(const kit_flash *f, int64_t b, int64_t row)
     kit_flash_pages pages = {0, 0, 0};
     for (int64_t g = 0; g < (FLASH_PER_HEAD ? f->G : 1); g++) {
         const kit_flash_live x = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
-        for (int64_t k = x.first; k < x.last; k += KIT_FLASH_KEYS)
+        for (int64_t k = x.first; k < x.last; k += KIT_FLASH_KEYS - k % KIT_FLASH_KEYS)
             if (!page[k / KIT_FLASH_KEYS]) return k;
     }
     return -1;
@@ -236,7 +236,9 @@ static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t
     x->next_K = x->next_V = (kit_flash_next){{NULL, 0}, 0};
     if (start >= end || f->pick.step) return;
     if (f->call->state) {
-        const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS], *V = K + f->G / f->share * KIT_FLASH_KEYS * D;
+        const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS];
+        if (!K) return; /* between sinks and a window */
+        const float *V = K + f->G / f->share * KIT_FLASH_KEYS * D;
         if (D) x->next_K = KIT(flash_rows_ahead)((const char *)(K + v * KIT_FLASH_KEYS * D), D, D, HEED_F32);
         x->next_V = KIT(flash_rows_ahead)((const char *)(V + v * KIT_FLASH_KEYS * f->E), f->E, f->E, HEED_F32);
     } else {
