@@ -54,10 +54,10 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     kit_flash f = kit_flash_call(instance, call);
     int32_t failed = kit_flash_setup(&f);
     if (failed) return failed;
-    if (f.G != f.H)
+    if (f.G / f.share != f.H)
         return kit_fail(call->sink, HEED_E_UNSUPPORTED,
                         "q has %lld heads and k has %lld: each head here has keys of its own",
-                        (long long)f.H, (long long)f.G);
+                        (long long)f.H, (long long)(f.G / f.share));
     if (f.T > XL(&f)->memory && !XL(&f)->same_length)
         return kit_fail(call->sink, HEED_E_ARGUMENT,
                         "a segment of %lld tokens is longer than the memory of %lld; give at most that many at a time, "
