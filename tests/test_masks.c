@@ -372,7 +372,7 @@ static void poison(const call *c, const char *port, int64_t key)
     const heed_tensor *t = &c->plain[call_port(c, port)];
     const int64_t last = t->rank - 1, G = t->dim[2], B = t->dim[0];
     for (int64_t d = 0; d < t->dim[last]; d++)
-        tensor_put(t, (key % B) * t->stride[0] + key * t->stride[1] + (key / 3 % G) * t->stride[2] + d, NAN);
+        tensor_put(t, (key % B) * t->stride[0] + key * t->stride[1] + (key / 3 % G) * t->stride[2] + d, key % 2 ? NAN : -NAN);
 }
 
 /* A NaN in a key or a value is in the rows that attend to it, as the formula has it, and no other bit changes. */

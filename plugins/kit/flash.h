@@ -142,6 +142,9 @@ KIT_INLINE void KIT(flash_fetch)(const int across, const int every, kit_flash_ah
         __builtin_prefetch(next.at + (across ? i % keys * next.pitch + i / keys * 64 : i * next.pitch), 0, 2);
 }
 
+/* Below 0 where a weight stands for a masked key. A softmax's NaN is in its sum too; a squared ReLU has none. */
+KIT_INLINE vr KIT(flash_none)(vr weight) { return FLASH_SQUARED_RELU ? vr_below_zero(weight) : weight; }
+
 /* acc[n][nv] += a[i][k] b[k], over k in [0, depth). */
 KIT_INLINE void KIT(flash_links)(const int n, const int nv, const int masked, vr (*acc)[FLASH_WIDE], const float *a,
                                  int64_t a_row, int64_t a_step, const float *b, int64_t b_step, int64_t depth,
@@ -155,7 +158,8 @@ KIT_INLINE void KIT(flash_links)(const int n, const int nv, const int masked, vr
             const vr s = vr_set(a[i * a_row + k * a_step]);
             KIT_UNROLL for (int j = 0; j < nv; j++)
                 acc[i][j] = masked == FLASH_ALL ? vr_fma(s, x[j], acc[i][j])
-                                                : vr_fma_unless(masked == FLASH_UNLESS_B ? x[j] : s, s, x[j], acc[i][j]);
+                            : masked == FLASH_UNLESS_B ? vr_fma_unless(KIT(flash_none)(x[j]), s, x[j], acc[i][j])
+                                                       : vr_fma_unless(KIT(flash_none)(s), s, x[j], acc[i][j]);
         }
     }
 }

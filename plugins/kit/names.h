@@ -51,6 +51,7 @@
 #define vr_fma KIT(vr_fma)
 #define vr_max KIT(vr_max)
 #define vr_pin KIT(vr_pin)
+#define vr_below_zero KIT(vr_below_zero)
 #define vr_exp2_split KIT(vr_exp2_split) /* x = its nearest integer (in some form) + r */
 #define vr_exp2_join KIT(vr_exp2_join)   /* p * 2^that, or 0 for 2^-127 and below      */
 #define vr_fma_unless KIT(vr_fma_unless) /* w < 0 ? c : a * b + c, rounded once; a NaN in w: either */

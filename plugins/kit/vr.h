@@ -3,6 +3,9 @@
  * heed/kit/vr.h: one register of the machine, for kernels whose lanes never meet: 16 floats where the vector is one
  * register (or is left to the compiler), 8 with AVX2, whose vector of two would halve the tiles that 16 registers hold.
  * A lane's sums are the same sequence at any width, so the width changes no bit.
+ *
+ * vr_fma_unless(w, a, b, c) is c where w < 0. With AVX2 it looks at the sign alone, which a NaN may have too: where that
+ * matters w goes through vr_below_zero first.
  */
 #if (defined KIT_SCALAR && !defined HEED_KIT_VR_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_VR_AVX2) ||            \
     (defined KIT_AVX512 && !defined HEED_KIT_VR_AVX512) || (defined KIT_NEON && !defined HEED_KIT_VR_NEON)
@@ -30,6 +33,7 @@ KIT_INLINE vr vr_fma(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
 KIT_INLINE vr vr_max(vr a, vr b) { return _mm256_max_ps(a, b); }
 KIT_INLINE vr vr_pin(vr x) { __asm__("" : "+x"(x)); return x; }
 KIT_INLINE vr vr_fma_unless(vr w, vr a, vr b, vr c) { return _mm256_blendv_ps(_mm256_fmadd_ps(a, b, c), c, w); }
+KIT_INLINE vr vr_below_zero(vr w) { return _mm256_cmp_ps(w, _mm256_setzero_ps(), _CMP_LT_OQ); }
 KIT_INLINE vr vr_exp2_split(vr x, vr *t)
 {
     x = _mm256_max_ps(_mm256_set1_ps(-127.0f), x);
@@ -53,6 +57,7 @@ KIT_INLINE vr vr_mul(vr a, vr b) { return v_mul(a, b); }
 KIT_INLINE vr vr_fma(vr a, vr b, vr c) { return v_fma(a, b, c); }
 KIT_INLINE vr vr_max(vr a, vr b) { return v_max(a, b); }
 KIT_INLINE vr vr_pin(vr x) { return v_pin(x); }
+KIT_INLINE vr vr_below_zero(vr w) { return w; }
 #if defined KIT_AVX512
 KIT_INLINE vr vr_fma_unless(vr w, vr a, vr b, vr c)
 {
