@@ -69,8 +69,8 @@ KIT_INLINE void KIT(kit_rowwise_fetch)(const kit_rowwise *w, const heed_tensor *
         kit_prefetch(kit_row(t, r + 1) + at * (int64_t)sizeof(float), n * (int64_t)sizeof(float));
 }
 
-/* x + residual to `room`, and to `sum` if it is not the same, piece by piece; the next row's x is fetched meanwhile if the sum
- * goes around the caches, so that reads and writes are spread over the whole row. */
+/* x + residual to `room`, and to `sum` if it is not the same, piece by piece; the next row's x is fetched meanwhile if the
+ * sum and out go around the caches, so that reads and writes are spread over the whole row. */
 static void KIT(kit_rowwise_add)(const kit_rowwise *w, float *room, char *sum, int64_t r)
 {
     const heed_tensor *x = w->x, *y = w->residual;
@@ -94,7 +94,7 @@ static void KIT(kit_rowwise_put)(const kit_rowwise *w, kit_moments m, char *out,
     for (int64_t at = 0; at < w->width; at += n, out += n * step) {
         n = w->out_streams ? KIT_PIECE - kit_past_line(out) : KIT_PIECE; /* the next piece begins a line */
         if (n > w->width - at) n = w->width - at;
-        if (!w->sum_streams) KIT(kit_rowwise_fetch)(w, w->x, r, at, n);
+        if (!w->residual || !w->sum_streams) KIT(kit_rowwise_fetch)(w, w->x, r, at, n);
         KIT(kit_rowwise_fetch)(w, w->residual, r, at, n);
         w->apply(w->instance, m, piece, x + at, at, n);
         kit_put_row(w->out, out, piece, n, w->out_streams);

@@ -57,8 +57,10 @@ static int32_t init(void *memory, const heed_open *open)
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
     const int32_t failed = kit_flash_measure_call(instance, call, size);
+    const sparse *s = kit_flash_variant(instance);
     int64_t outs, rows;
-    size->workspace = sparse_found(call, &outs, &rows) + sizeof(float) * (uint64_t)(outs + rows);
+    size->workspace = sparse_found(call, &outs, &rows);
+    if (sparse_has(s, 0) && sparse_has(s, 1)) size->workspace += sizeof(float) * (uint64_t)(outs + rows);
     return failed;
 }
 

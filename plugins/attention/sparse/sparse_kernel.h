@@ -4,7 +4,7 @@
  * tile has more than the pattern has. The first is over far keys, the second goes on from it over near ones:
  *
  *               far, before the near ones                                     near
- *     strided   every stride-th key, for every stride-th query: a class       the last stride + 1
+ *     strided   every stride-th key, for every stride-th query: a class       the last stride + 1, or stride
  *     fixed     runs of `columns` keys, for every query                       the block of the query
  */
 #include <heed/kit.h>
@@ -69,14 +69,18 @@ static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs,
     const sparse *s = f->variant;
     sparse pass = *s;
     kit_flash x = *f;
+    double near[2] = {0, 0}, columns[2] = {0, 0}; /* pairs, and the most of a row */
     x.variant = &pass;
-    if (sparse_has(s, 0)) kit_flash_cost_pass(&x, b, g, pairs, cells);
+    if (sparse_has(s, 0)) kit_flash_cost_pass(&x, b, g, near, cells);
     pass.far = 1;
     for (int64_t c = 0; sparse_has(s, 1) && c < sparse_classes(s, f->T); c++) {
         const kit_flash far = kit_flash_picked(&x, sparse_pick(s, g * f->group, kit_flash_origin(f, b), c));
-        kit_flash_cost_pass(&far, b, g, pairs, cells);
+        kit_flash_cost_pass(&far, b, g, columns, cells);
     }
-    if (sparse_has(s, 1)) pairs[1] = (double)f->S; /* a query sees keys of both passes, from the first one on */
+    const double either = near[1] > columns[1] ? near[1] : columns[1];
+    const double most = s->factor == SPARSE_HEADS ? either : near[1] + columns[1]; /* a head has one set, or both */
+    pairs[0] += near[0] + columns[0];
+    if (most > pairs[1]) pairs[1] = most;
 }
 #endif
 
