@@ -62,6 +62,7 @@ int32_t file_write(const char *path, const void *bytes, size_t n, heed_error *er
         return error_memory(error);
     }
     int32_t failed = HEED_OK;
+    unlink(beside); /* of a process that was killed and had this id */
     fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? s.st_mode & 0777 : 0666);
     if (fd < 0) {
         failed = cannot(path, error);

@@ -205,7 +205,7 @@ static void print_sizes(const bench_sizes *s)
         printf("  state       %.6g bytes a token, of the last %lld at most\n", s->state, (long long)s->keeps);
     else if (s->state > 0) printf("  state       %.6g bytes a token\n", s->state);
     if (s->flops < 0) return;
-    printf("  reach       %.15g key%s of one query\n", s->reach, &"s"[s->reach == 1]);
+    if (s->reach > 0) printf("  reach       %.15g key%s of one query\n", s->reach, &"s"[s->reach == 1]);
     printf("  one call    %.6g flops, ", s->flops);
     if (s->executed > 0) printf("%.6g executed, ", s->executed);
     printf("%.6g bytes\n", s->bytes);

@@ -84,17 +84,17 @@ static int32_t check_pages(const heed_sequence *s, const saved_sequence *head, h
 {
     const char *id = s->entry->op.id;
     const uint64_t bytes = head->frame.bytes - AROUND, each = s->size.page_bytes;
-    if (head->length < 0)
-        return error_set(error, HEED_E_DATA, "%s: the saved sequence says that it has %lld tokens", id,
-                         (long long)head->length);
+    if (head->length < 0 || head->length > (int64_t)1 << 40) /* a recurrent state has one page, however long */
+        return error_set(error, HEED_E_DATA, "%s: the saved sequence says that it has %lld tokens; 0 to 2^40 is right",
+                         id, (long long)head->length);
     const uint64_t count = sequence_pages(&s->size, head->length), tokens = (uint64_t)s->size.page_tokens;
     const uint64_t first = tokens ? ((uint64_t)s->size.first + tokens - 1) / tokens : 0,
                    last = tokens ? (uint64_t)sequence_oldest(s, head->length) / tokens : 0;
     const int none = !head->gone && !head->gone_to;
     if (!none && (head->gone >= head->gone_to || head->gone < first || head->gone_to > last))
         return error_set(error, HEED_E_DATA,
-                         "%s: the saved sequence is without the pages %u to %u of its %llu; at most %llu to %llu are "
-                         "out of sight", id, head->gone, head->gone_to, (unsigned long long)count,
+                         "%s: the saved sequence is without the pages from %u up to %u of its %llu; those from %llu up to "
+                         "%llu, at most, are out of sight", id, head->gone, head->gone_to, (unsigned long long)count,
                          (unsigned long long)first, (unsigned long long)last);
     const uint64_t gone = head->gone_to - head->gone;
     if (gone > SAVED_GONE_MAX || bytes % each || bytes / each != count - gone)

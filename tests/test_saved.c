@@ -213,12 +213,12 @@ static void test_refused(void **state)
     refuses_u32(&how, b, HEAD(version), 2, "format kv/f32, version 2; here it is kv/f32, version 1");
     refuses_i64(&how, b, HEAD(page_bytes), 1, "its pages have 1 bytes for 96 tokens, not 1536 for 96");
     refuses_i64(&how, b, HEAD(page_tokens), 0, "its pages have 1536 bytes for 0 tokens");
-    refuses_i64(&how, b, HEAD(length), -1, "says that it has -1 tokens");
+    refuses_i64(&how, b, HEAD(length), -1, "says that it has -1 tokens; 0 to 2^40 is right");
     refuses_i64(&how, b, HEAD(length), 0, "has 1536 bytes of pages, but 0 tokens without 0 pages are 0 pages of 1536");
     refuses_i64(&how, b, HEAD(length), 97, "but 97 tokens without 0 pages are 2 pages");
-    refuses_i64(&how, b, HEAD(length), INT64_MAX, "but 9223372036854775807 tokens");
-    refuses_u32(&how, b, HEAD(gone_to), 1, "without the pages 0 to 1 of its 1; at most 0 to 0");
-    refuses_i64(&how, b, HEAD(gone), (int64_t)1 << 32 | 7, "without the pages 7 to 1");
+    refuses_i64(&how, b, HEAD(length), INT64_MAX, "says that it has 9223372036854775807 tokens");
+    refuses_u32(&how, b, HEAD(gone_to), 1, "without the pages from 0 up to 1 of its 1; those from 0 up to 0");
+    refuses_i64(&how, b, HEAD(gone), (int64_t)1 << 32 | 7, "without the pages from 7 up to 1");
     memcpy(more.data, b.data, b.bytes);
     refuses(&how, more, "bytes, but says that it has");
     memcpy((char *)more.data + offsetof(saved_frame, bytes), &more.bytes, sizeof more.bytes);
@@ -246,10 +246,10 @@ static void test_gone(void **state)
     const call_case more_sinks = CASE("attention/window(left=40, sinks=99)", SIZES, "key_lengths");
     blob b = saved_of(&CASE(near.spec, "B=1,T=500,S=500,H=2,G=1,D=8,E=5", near.without));
     (void)state;
-    refuses(&far, b, "without the pages 1 to 3 of its 6; at most 1 to 1 are out of sight");
-    refuses(&more_sinks, b, "without the pages 1 to 3 of its 6; at most 2 to 4");
-    refuses_u32(&near, b, HEAD(gone), 0, "without the pages 0 to 3");
-    refuses_u32(&near, b, HEAD(gone_to), 5, "without the pages 1 to 5 of its 6; at most 1 to 4");
+    refuses(&far, b, "without the pages from 1 up to 3 of its 6; those from 1 up to 1 are out of sight");
+    refuses(&more_sinks, b, "without the pages from 1 up to 3 of its 6; those from 2 up to 4");
+    refuses_u32(&near, b, HEAD(gone), 0, "without the pages from 0 up to 3");
+    refuses_u32(&near, b, HEAD(gone_to), 5, "without the pages from 1 up to 5 of its 6; those from 1 up to 4");
     refuses_u32(&near, b, HEAD(gone_to), 2, "but 500 tokens without 1 pages are 5 pages of 4992");
     /* 2^40 tokens, all but these pages gone: no table of 2^33 places is made */
     const uint32_t gone[] = {1, UINT32_MAX};
