@@ -101,7 +101,7 @@ static int32_t kit_flash_setup(kit_flash *f)
     return HEED_OK;
 }
 
-/* How a block's rows will be read: by several tiles, by one, or by who packs them for itself. */
+/* How a block's rows will be read: by several tiles, by one or two, or by who packs them for itself. */
 enum { FLASH_READ_OFTEN, FLASH_READ_ONCE, FLASH_PACKED_LATER };
 
 /* Whether rows of k or v follow each other in memory. */
@@ -129,7 +129,7 @@ static const float *KIT(flash_copy)(const char *p, int64_t bytes, const char *co
 }
 
 /* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where they
- * lie close together, or if one tile alone reads them, else packed into `room`: rows far apart would crowd a few sets of
+ * lie close together, or if two tiles at most read them, else packed into `room`: rows far apart would crowd a few sets of
  * the first cache. For a reader that packs them itself: in place, wherever they are float32, with nothing behind. */
 static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, int64_t first, int count, int64_t width,
                                     int how, float *room, int64_t *ld)

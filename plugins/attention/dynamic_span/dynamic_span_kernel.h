@@ -17,7 +17,7 @@ typedef struct dynamic_span {
 /* Bytes of the workspace before z. */
 KIT_INLINE uint64_t dynamic_before(const heed_call *call)
 {
-    return (kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B')) + 63) & ~(uint64_t)63;
+    return kit_line(kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B')));
 }
 
 /* One call: the reach z [B, T, H] of every row. */

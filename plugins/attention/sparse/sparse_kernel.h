@@ -45,7 +45,7 @@ KIT_INLINE uint64_t sparse_found(const heed_call *call, int64_t *outs, int64_t *
 {
     const int64_t *axis = call->axis;
     *rows = HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') * HEED_AXIS(axis, 'H'), *outs = *rows * HEED_AXIS(axis, 'E');
-    return (kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(axis, 'B')) + 63) & ~(uint64_t)63;
+    return kit_line(kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(axis, 'B')));
 }
 
 static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells);
