@@ -45,8 +45,10 @@ static int64_t distances(const heed_open *open)
     return clamp && clamp < all ? clamp + 1 : all;
 }
 
-/* Floats behind the instance for each head, but the table: u, v, waves, an encoding, and a row of W. */
-static int64_t rooms(int64_t D, int64_t M) { return 2 * kit_lanes(D) + 2 * kit_lanes(M / 2) + 2 * kit_lanes(M); }
+/* Floats behind the instance: of each head but its table, u, v and a row of W; of a distance whose sines are at hand. */
+static int64_t head_room(int64_t D, int64_t M) { return 2 * kit_lanes(D) + kit_lanes(M); }
+static int64_t encoding_room(int64_t M) { return 2 * kit_lanes(M / 2) + kit_lanes(M); }
+#define AT_HAND 64
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
@@ -60,39 +62,54 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
         return kit_fail(open->sink, HEED_E_SHAPE,
                         "relative_weight has %lld columns (axis M), but sines and cosines come in pairs", (long long)M);
     if (H > 1 << 16 || D > 1 << 16 || M > 1 << 24 ||
-        (floats = H * (rooms(D, M) + kit_flash_table_floats(distances(open), D))) > (int64_t)1 << 36)
+        (floats = H * (head_room(D, M) + kit_flash_table_floats(distances(open), D))) > (int64_t)1 << 36)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED,
                         "encodings of %lld distances for %lld heads of %lld channels are too many",
                         (long long)distances(open), (long long)H, (long long)D);
-    floats += 2 * kit_lanes(M / 2);
+    floats += AT_HAND * encoding_room(M) + 2 * kit_lanes(M / 2);
     return kit_flash_measure(open, sizeof(xl) + sizeof(float) * (uint64_t)floats, bytes);
 }
 
-/* r of one head: relative_weight times the sinusoid of each distance, in float64, rounded once. */
+/* The sinusoid of a distance, one of those at hand. */
+static void encode(void *arg, int64_t i, uint32_t lane)
+{
+    const xl *s = arg;
+    const int64_t n = s->width / 2;
+    float *to = s->encodings + i * encoding_room(s->width), *sine = to + kit_lanes(s->width), *cosine = sine + kit_lanes(n);
+    (void)lane;
+    kit_angles_scalar(sine, cosine, s->theta, n, s->first + i);
+    for (int64_t k = 0; k < n; k++)
+        to[s->interleaved ? 2 * k : k] = sine[k], to[s->interleaved ? 2 * k + 1 : n + k] = cosine[k];
+}
+
+static float product(const float *x, const float *y, int64_t n)
+{
+    double sum[8] = {0};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) sum[j] += (double)x[i + j] * (double)y[i + j];
+    for (int j = 0; i + j < n; j++) sum[j] += (double)x[i + j] * (double)y[i + j];
+    return (float)(((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7])));
+}
+
+/* r of one head for the distances at hand: relative_weight times their sinusoids, in float64, rounded once. */
 static void project(void *arg, int64_t h, uint32_t lane)
 {
     const xl *s = arg;
-    const int64_t M = s->width, n = M / 2;
-    float *sine = s->v + s->heads * s->ld + h * (rooms(s->D, M) - 2 * s->ld), *cosine = sine + kit_lanes(n);
-    float *encoding = cosine + kit_lanes(n), *w = encoding + kit_lanes(M);
+    const heed_tensor *t = s->relative_weight;
+    const int64_t M = s->width, left = s->r.entries - s->first, n = left < AT_HAND ? left : AT_HAND;
+    float *row = s->v + s->heads * s->ld + h * kit_lanes(M);
     (void)lane;
-    for (int64_t p = 0; p < s->r.entries; p++) {
-        kit_angles_scalar(sine, cosine, s->theta, n, p);
-        for (int64_t k = 0; k < n; k++)
-            encoding[s->interleaved ? 2 * k : k] = sine[k], encoding[s->interleaved ? 2 * k + 1 : n + k] = cosine[k];
-        for (int64_t d = 0; d < s->D; d++) {
-            const int64_t at[2] = {h, d};
-            const heed_tensor *t = s->relative_weight;
-            const float *x = w;
-            double sum[8] = {0};
-            if (kit_is_plain(t)) x = (const float *)kit_at(t, at, 2);
-            else kit_read_row_scalar(w, kit_at(t, at, 2), t->dtype, t->stride[2], M);
-            for (int64_t m = 0; m < M; m++) sum[m % 8] += (double)encoding[m] * (double)x[m];
-            s->r.columns[h * s->r.head + d * s->r.apart + p] =
-                (float)(((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7])));
-        }
+    for (int64_t d = 0; d < s->D; d++) {
+        const int64_t at[2] = {h, d};
+        const float *w = row;
+        if (kit_is_plain(t)) w = (const float *)kit_at(t, at, 2);
+        else kit_read_row_scalar(row, kit_at(t, at, 2), t->dtype, t->stride[2], M);
+        for (int64_t i = 0; i < n; i++)
+            s->r.columns[h * s->r.head + d * s->r.apart + s->first + i] =
+                product(s->encodings + i * encoding_room(M), w, M);
     }
-    kit_flash_table_end(&s->r, h);
+    if (n == left) kit_flash_table_end(&s->r, h);
 }
 
 static int32_t init(void *memory, const heed_open *open)
@@ -109,12 +126,19 @@ static int32_t init(void *memory, const heed_open *open)
         kit_read_row_scalar(self->u + h * self->ld, kit_at(u, &h, 1), u->dtype, u->stride[1], D);
         kit_read_row_scalar(self->v + h * self->ld, kit_at(v, &h, 1), v->dtype, v->stride[1], D);
     }
-    self->r = kit_flash_table_in(self->room + H * rooms(D, M), 0, all, D);
+    self->r = kit_flash_table_in(self->room + H * head_room(D, M), 0, all, D);
     self->r.head = kit_flash_table_floats(all, D);
-    self->theta = (double *)(void *)(self->room + H * (rooms(D, M) + self->r.head));
+    self->encodings = self->room + H * (head_room(D, M) + self->r.head);
+    self->theta = (double *)(void *)(self->encodings + AT_HAND * encoding_room(M));
     ((kit_flash_op *)memory)->own = KIT_FLASH_ROWS * D;
     kit_frequencies(self->theta, M / 2, 10000, 2, (double)M);
-    return open->host->parallel_for(open->host, H, project, self);
+    int32_t failed = HEED_OK;
+    for (self->first = 0; self->first < all && !failed; self->first += AT_HAND) {
+        const int64_t left = all - self->first;
+        failed = open->host->parallel_for(open->host, left < AT_HAND ? left : AT_HAND, encode, self);
+        if (!failed) failed = open->host->parallel_for(open->host, H, project, self);
+    }
+    return failed;
 }
 
 static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)

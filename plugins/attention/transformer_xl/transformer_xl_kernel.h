@@ -14,7 +14,9 @@ typedef struct xl {
     int interleaved;
     const heed_tensor *relative_weight;
     float *u, *v; /* [heads][ld] */
-    double *theta; /* [width / 2] */
+    int64_t first;    /* while the table is made: the distance from which on sinusoids are at hand */
+    float *encodings;
+    double *theta;    /* [width / 2] */
     kit_flash_table r;
     float room[] __attribute__((aligned(64)));
 } xl;
