@@ -12,15 +12,17 @@
 
 #include "bench.h"
 
-/* What a size is if it is not given: `factor` times the sizes of other axes. Shapes are printed in this order too. */
+/* What a size is if it is not given: `factor` times the sizes of other axes, '.' being the tokens of the text, by that of
+ * `parts`, rounded up. Shapes are printed in this order too. */
 static const struct standard {
     char axis;
     int64_t factor;
     const char *axes;
+    char parts;
 } standards[] = {
-    {'B', 1, ""},  {'T', 2048, ""}, {'S', 1, "T"}, {'H', 8, ""}, {'G', 1, "H"},   {'D', 64, ""},
-    {'E', 1, "D"}, {'M', 1, "HD"},  {'N', 1, "M"}, {'F', 4, "M"}, {'V', 256, ""},
-    {'C', 1, "T"}, {'W', 1, "H"},   {'J', 16, ""}, {'A', 64, ""}, {'U', 32, ""},
+    {'B', 1, "", 0},  {'T', 2048, "", 0}, {'S', 1, "T", 0}, {'H', 8, "", 0}, {'G', 1, "H", 0},   {'D', 64, "", 0},
+    {'E', 1, "D", 0}, {'M', 1, "HD", 0},  {'N', 1, "M", 0}, {'F', 4, "M", 0}, {'V', 256, "", 0},
+    {'C', 1, ".", 0}, {'W', 1, "H", 0},   {'J', 16, "", 0}, {'A', 64, "", 0}, {'U', 1, ".", 'A'},
 };
 #define STANDARDS (sizeof standards / sizeof *standards)
 #define UNKNOWN 64 /* an axis that only its plugin knows */
@@ -286,8 +288,10 @@ void bench_shape_fill(bench_shape *shape, const resolved *op)
     }
     for (size_t i = 0; i < STANDARDS; i++) {
         if (BENCH_AXIS(shape, standards[i].axis) >= 0) continue;
+        const int64_t tokens = shape->decode ? shape->decode : BENCH_AXIS(shape, 'T');
         int64_t size = standards[i].factor;
-        for (const char *a = standards[i].axes; *a; a++) size *= BENCH_AXIS(shape, *a);
+        for (const char *a = standards[i].axes; *a; a++) size *= *a == '.' ? tokens : BENCH_AXIS(shape, *a);
+        if (standards[i].parts) size = (size - 1) / BENCH_AXIS(shape, standards[i].parts) + 1;
         BENCH_AXIS(shape, standards[i].axis) = size;
     }
     for (int a = 0; a < HEED_AXES; a++)
