@@ -160,6 +160,20 @@ static void required(const entry *e, const registry *r, char *text, size_t n)
     }
 }
 
+/* Whether an op can not be without another one, of a kind that is not here. */
+static int lacks_op(const entry *e, const registry *r)
+{
+    int lacks = 0;
+    for (uint32_t i = 0; i < e->op.params.count; i++) {
+        const heed_param *p = entry_param(e, i);
+        words w = {.n = 0};
+        if (!(p->flags & HEED_PARAM_REQUIRED) || p->type != HEED_PARAM_OP) continue;
+        add_ops(&w, p, r);
+        lacks |= !w.n;
+    }
+    return lacks;
+}
+
 /* An attention that takes this op as a param, and has to be told nothing else: a score op is called through it. */
 static const entry *around(const registry *r, const entry *e, const heed_param **param)
 {
@@ -224,10 +238,13 @@ static void letters(const entry *e, char *to)
     }
 }
 
-/* Elements that all axes would have together, one axis of 0 taken as 1: what the oracle's loops go through. */
-static double volume(const int64_t size[128], const char *all)
+static int is_attention(const entry *e) { return !strncmp(e->op.id, "attention/", 10); }
+
+/* Elements that all axes would have together, one axis of 0 taken as 1: what the oracle's loops go through. An attention
+ * without an axis of keys has T of them. */
+static double volume(const entry *e, const int64_t size[128], const char *all)
 {
-    double v = 1;
+    double v = is_attention(e) && !strchr(all, 'S') && size['T'] > 0 ? (double)size['T'] : 1;
     for (const char *l = all; *l; l++)
         if (!strchr("EG", *l) || !strchr(all, *l == 'E' ? 'D' : 'H'))
             v *= size[(int)*l] > 0 ? (double)size[(int)*l] : 1;
@@ -253,7 +270,7 @@ static void choose_sizes(const entry *e, uint32_t n, int together, uint64_t *see
     }
     for (uint32_t i = 0; i < e->op.ports.count; i++) /* an index into an empty vocabulary there is not */
         if (strchr(all, 'V') && size['V'] == 0) size['V'] = 1;
-    while (volume(size, all) > most) {
+    while (volume(e, size, all) > most) {
         char largest = *all;
         for (const char *l = all; *l; l++)
             if (size[(int)*l] > size[(int)largest]) largest = *l;
@@ -287,8 +304,19 @@ static void put_sizes(char *spec, size_t n, const int64_t size[128])
 
 /* ---- ports ---- */
 
-/* Optional ports, each there in half of the cases. The inputs that shape an attention's scores are out unless they are
- * named with a plus (call.h). */
+/* Of an optional port: whether it is out unless it is named with a plus (call.h). Others are there unless named. */
+static int shapes_scores(const entry *e, const heed_port *p)
+{
+    return is_attention(e) && p->role != HEED_OUTPUT && strcmp(p->name, "key_lengths");
+}
+
+static void put_port(const entry *e, const heed_port *p, const char *repeats, char *text, size_t n)
+{
+    const size_t used = strlen(text);
+    snprintf(text + used, n - used, "%s%s%s%s", used ? "," : "", shapes_scores(e, p) ? "+" : "", p->name, repeats);
+}
+
+/* Each optional port, in half of the cases. */
 static void choose_ports(const entry *e, uint64_t *seed, int kind, char *text, size_t n)
 {
     int documents = 0;
@@ -296,16 +324,14 @@ static void choose_ports(const entry *e, uint64_t *seed, int kind, char *text, s
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const heed_port *p = entry_port(e, i);
         if (!(p->flags & HEED_PORT_OPTIONAL)) continue;
-        int shapes = !strncmp(e->op.id, "attention/", 10) && p->role != HEED_OUTPUT && strcmp(p->name, "key_lengths");
+        int shapes = shapes_scores(e, p);
         int yes = pick(seed, shapes ? 4 : 2) == 0;
         if (kind != VARIED_CASE && shapes) yes = 0;
         if (kind == TEXT_CASE && !strcmp(p->name, "key_lengths")) yes = 1; /* which leaves it out */
         if (!strcmp(p->name, "documents")) documents = yes;
         if (!strcmp(p->name, "query_documents") && !documents) yes = 0;
         if (!yes) continue;
-        size_t used = strlen(text);
-        snprintf(text + used, n - used, "%s%s%s%s", used ? "," : "", shapes ? "+" : "", p->name,
-                 shapes && p->flags & HEED_PORT_REPEATS && pick(seed, 2) ? ":BH" : "");
+        put_port(e, p, shapes && p->flags & HEED_PORT_REPEATS && pick(seed, 2) ? ":BH" : "", text, n);
     }
 }
 
@@ -327,6 +353,7 @@ int case_make(const registry *r, const entry *e, uint32_t n, check_case *to)
     char inner[200] = "", all[64] = "", own[200];
     const int kind = n < COUNT(hurt) ? PLAIN_CASE : n % 3 == 2 ? TEXT_CASE : VARIED_CASE;
     *to = (check_case){.size = 1, .seed = n};
+    if (lacks_op(e, r)) return 0;
     letters(e, all); /* of a score op's weights too */
     if (!entry_path(e, 0)->forward) {
         const heed_param *param = NULL;
@@ -349,22 +376,105 @@ int case_make(const registry *r, const entry *e, uint32_t n, check_case *to)
     return 1;
 }
 
-/* Odd sizes one larger: some ops take pairs. */
-int case_even(check_case *c)
+/* ---- what an op asks of sizes, and no table of it tells ---- */
+
+/* Sizes of an axis that only its plugin knows; KEPT is what the case has. */
+enum { KEPT, ONE, HEADS, TOKENS, ODD, OWN_SIZES };
+#define OWN_AXES 3 /* of one op */
+
+/* How a case is changed: nothing, or some of these at once. */
+typedef struct change {
+    uint32_t even;          /* widths: some ops take pairs */
+    uint32_t alike;         /* keys for every head */
+    uint32_t weights;       /* optional ones, all */
+    uint32_t inputs;        /* queries and keys */
+    uint32_t own[OWN_AXES];
+} change;
+
+/* Axes of `text` that are neither a batch, heads, tokens nor a width, in the order of the text. */
+static uint32_t own_axes(const char *text, char own[OWN_AXES])
 {
-    char text[sizeof c->axes] = "";
-    int changed = 0;
-    for (const char *p = c->axes; *p;) {
-        int width = strchr("BGHx", *p) == NULL;
-        size_t used = strlen(text), word = strcspn(p, ",");
-        long long size = atoll(p + 2);
-        if (used + word + 4 > sizeof text) return 0;
-        if (!width || size % 2 == 0) snprintf(text + used, sizeof text - used, "%s%.*s", used ? "," : "", (int)word, p);
-        else changed = 1, snprintf(text + used, sizeof text - used, "%s%c=%lld", used ? "," : "", *p, size + 1);
-        p += word + (p[word] == ',');
+    uint32_t n = 0;
+    for (const char *p = text; *p && n < OWN_AXES; p += strcspn(p, ","), p += *p == ',')
+        if (!strchr("xBTSGHDEMNFV", *p)) own[n++] = *p;
+    return n;
+}
+
+static void put_change(change *to, uint32_t k)
+{
+    if (k == 0) to->even = 1;
+    else if (k == 1) to->alike = 1;
+    else if (k == 2) to->weights = 1;
+    else if (k == 3) to->inputs = 1;
+    else to->own[(k - 4) / (OWN_SIZES - 1)] = 1 + (k - 4) % (OWN_SIZES - 1);
+}
+
+/* The n-th change, those of one thing first, then those of two; 0: there are no more. */
+static int read_change(uint32_t n, uint32_t n_own, change *to)
+{
+    const uint32_t things = 4 + n_own * (OWN_SIZES - 1);
+    uint32_t apart = 0;
+    while (apart < things && n >= things - apart) n -= things - apart++;
+    *to = (change){.even = 0};
+    if (apart == things) return 0;
+    put_change(to, n);
+    put_change(to, n + apart);
+    return 1;
+}
+
+static int is_named(const char *ports, const char *name)
+{
+    const size_t n = strlen(name);
+    for (const char *p = ports; *p; p += strcspn(p, ","), p += *p == ',')
+        if (!strncmp(p + (*p == '+'), name, n) && strchr(",:", p[(*p == '+') + n])) return 1;
+    return 0;
+}
+
+static long long size_of(const char *axes, char letter)
+{
+    for (const char *p = axes; *p; p += strcspn(p, ","), p += *p == ',')
+        if (*p == letter) return atoll(p + 2);
+    return 0;
+}
+
+static long long own_size(const check_case *c, uint32_t kind, long long size)
+{
+    switch (kind) {
+    case ONE: return 1;
+    case HEADS: return size_of(c->axes, 'H');
+    case TOKENS: return size_of(c->axes, 'T') + size_of(c->axes, 'S');
+    case ODD: return size | 3;
+    default: return size;
     }
-    strcpy(c->axes, text);
-    return changed;
+}
+
+int case_change(const entry *e, const check_case *c, uint32_t n, check_case *to)
+{
+    char own[OWN_AXES];
+    change how;
+    const uint32_t n_own = own_axes(c->axes, own);
+    if (!read_change(n, n_own, &how)) return 0;
+    *to = *c;
+    to->axes[0] = 0;
+    for (const char *p = c->axes; *p; p += strcspn(p, ","), p += *p == ',') {
+        const size_t used = strlen(to->axes), word = strcspn(p, ",");
+        const char *mine = memchr(own, *p, n_own);
+        long long size = atoll(p + 2), before = size;
+        if (mine) size = own_size(c, how.own[mine - own], size);
+        if (*p == 'G' && how.alike) size = size_of(c->axes, 'H');
+        if (how.even && !strchr("BGHx", *p)) size += size % 2;
+        if (used + word + 8 > sizeof to->axes) return 0;
+        char *end = to->axes + used;
+        if (size == before) snprintf(end, sizeof to->axes - used, "%s%.*s", used ? "," : "", (int)word, p);
+        else snprintf(end, sizeof to->axes - used, "%s%c=%lld", used ? "," : "", *p, size);
+    }
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const heed_port *p = entry_port(e, i);
+        const int asked = p->role == HEED_WEIGHT ? how.weights : how.inputs && strchr("qk", *p->name) && !p->name[1];
+        if (asked && p->flags & HEED_PORT_OPTIONAL && shapes_scores(e, p) && !is_named(to->ports, p->name))
+            put_port(e, p, "", to->ports, sizeof to->ports);
+    }
+    return strcmp(to->axes, c->axes) || strcmp(to->ports, c->ports) ? 1 : -1;
 }
 
 /* ---- as text ---- */

@@ -96,6 +96,7 @@ int subject_make(subject *s, const check_case *how, heed_error *refusal)
     if (!code) return 1;
     if (strstr(refusal->text, "the plugin does not say why"))
         harness_fail("refuses without a sentence: %s", refusal->text);
+    subject_free(s);
     return 0;
 }
 
