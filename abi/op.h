@@ -22,7 +22,7 @@
                                * It has no "...", and its axes are those of inputs that are neither optional nor such */
 
 #define HEED_SCOPE_LAYER 0u /* a weight of one instance */
-#define HEED_SCOPE_STACK 1u /* one tensor that the instances of all layers share */
+#define HEED_SCOPE_STACK 1u /* one tensor that the instances of all layers share, but those that have their own */
 
 #define HEED_INIT_NORMAL 0u /* N(0, 1/fan-in), fan-in = its last axis */
 #define HEED_INIT_ZEROS 1u

@@ -114,6 +114,17 @@ typedef struct weight_list {
     char **name; /* of the ports; at[i].port is name[i] */
 } weight_list;
 
+/* The tensor of a port: "<prefix><port>", or "stack.<port>" where layers share it and this one has none of its own.
+ * NULL: no memory. */
+static char *tensor_name(const stack_builder *b, const char *prefix, const heed_port *w)
+{
+    char *own, *shared;
+    if (asprintf(&own, "%s%s", prefix, w->name) < 0) return NULL;
+    if (w->scope != HEED_SCOPE_STACK || strncmp(prefix, "layers.", 7) || stack_weights_has(b, own)) return own;
+    free(own);
+    return asprintf(&shared, "stack.%s", w->name) < 0 ? NULL : shared;
+}
+
 /* Every weight port of an op and of the ops inside: port "gain" is tensor "<prefix>gain", port "table" of the op inside
  * that is called "position" is "<prefix>position.table", but "position.table" if the stack put it there. Sizes that the
  * op's own weights tell are added to `axis`. */
@@ -126,8 +137,7 @@ static int32_t collect(stack_builder *b, const resolved *op, const char *prefix,
     for (uint32_t p = 0; p < e->op.ports.count && !failed; p++) {
         const heed_port *w = entry_port(e, p);
         if (w->role != HEED_WEIGHT) continue;
-        int shared = w->scope == HEED_SCOPE_STACK && !strncmp(prefix, "layers.", 7);
-        if (asprintf(&name, "%s%s", shared ? "stack." : prefix, w->name) < 0) return error_memory(b->error);
+        if (!(name = tensor_name(b, prefix, w))) return error_memory(b->error);
         const char *which = b->plan.choice[STACK_TIED] && !strcmp(name, "output.weight") ? "embed.table" : name;
         heed_tensor *t = find_tensor(b, which);
         if (!t && b->make && !(w->flags & HEED_PORT_OPTIONAL && w->init != HEED_INIT_NORMAL) &&

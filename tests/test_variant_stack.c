@@ -85,6 +85,78 @@ static void test_variants(void **state)
     }
 }
 
+/* ---- tensors that layers share ---- */
+
+#define BIAS "content_bias"
+enum { SHARED, OWN_COPIES, ONE_COPY, ONE_OWN };
+
+/* `from` as a file, with the bias of stack.* in place, in each layer, or in layer 1 too, there negated or not. */
+static heed_weights *rewrite(const heed_weights *from, int how)
+{
+    char path[] = "/tmp/heed-variant-stack.XXXXXX", header[1 << 14] = "{";
+    FILE *data = tmpfile();
+    int64_t at = 0;
+    heed_error e;
+    assert_non_null(data);
+    for (uint32_t i = 0; i < heed_weights_count(from); i++) {
+        const char *name = heed_weights_name(from, i);
+        const heed_tensor *t = heed_weights_find(from, name);
+        const int biases = !strcmp(name, "stack." BIAS) ? how : SHARED, bytes = (int)heed_tensor_elements(t) * 4;
+        const int first = biases == OWN_COPIES, last = biases == SHARED ? 0 : biases == OWN_COPIES ? 2 : 1;
+        for (int copy = first; copy <= last; copy++) {
+            char own[64];
+            snprintf(own, sizeof own, "layers.%d.attention." BIAS, biases == OWN_COPIES ? copy - 1 : 1);
+            sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", at ? "," : "",
+                    copy ? own : name);
+            for (int a = 0; a < t->rank; a++) sprintf(header + strlen(header), "%s%d", a ? "," : "", (int)t->dim[a]);
+            sprintf(header + strlen(header), "],\"data_offsets\":[%d,%d]}", (int)at, (int)at + bytes);
+            for (int k = 0; k < bytes / 4; k++) {
+                const float x = copy && biases == ONE_OWN ? -((float *)t->data)[k] : ((float *)t->data)[k];
+                assert_int_equal(fwrite(&x, 4, 1, data), 1);
+            }
+            at += bytes;
+        }
+    }
+    strcat(header, "}");
+    while (strlen(header) % 8) strcat(header, " ");
+    const uint64_t length = strlen(header);
+    int fd = mkstemp(path), byte;
+    FILE *file = fdopen(fd, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(&length, 8, 1, file), 1);
+    assert_int_equal(fwrite(header, 1, length, file), length);
+    for (rewind(data); (byte = getc(data)) != EOF;) putc(byte, file);
+    fclose(file), fclose(data);
+    heed_weights *w = heed_weights_open(path, &e);
+    unlink(path);
+    if (!w) fail_msg("%s", e.text);
+    return w;
+}
+
+static void test_own_of_shared(void **state)
+{
+    static const char spec[] = STACK "norm=rms; attention=transformer_xl(causal=true, memory=64)";
+    static float logits[4][TOKENS * VOCAB];
+    int32_t tokens[TOKENS];
+    heed_error e;
+    (void)state;
+    for (int i = 0; i < TOKENS; i++) tokens[i] = i * i * 5 % VOCAB;
+    heed_weights *random = heed_weights_random(engine, spec, 3, &e);
+    if (!random) fail_msg("%s", e.text);
+    for (int how = SHARED; how <= ONE_OWN; how++) {
+        heed_weights *w = rewrite(random, how);
+        heed_stack *s = heed_stack_open(engine, spec, w, &e);
+        if (!s) fail_msg("%s", e.text);
+        feed(s, tokens, TOKENS, logits[how]);
+        heed_stack_close(s);
+        heed_weights_close(w);
+    }
+    assert_memory_equal(logits[SHARED], logits[OWN_COPIES], sizeof *logits);
+    assert_memory_equal(logits[SHARED], logits[ONE_COPY], sizeof *logits);
+    assert_memory_not_equal(logits[SHARED], logits[ONE_OWN], sizeof *logits);
+    heed_weights_close(random);
+}
+
 /* What a network can not have is one sentence. */
 static void test_refused(void **state)
 {
@@ -127,6 +199,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_own_of_shared),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -9,7 +9,7 @@
  *
  * Where paper and code (kimiyoung/transformer-xl, pytorch) differ, the default is the code:
  *   encoding=half       all sines, then all cosines; the paper's is that of arXiv 1706.03762, interleaved
- *   scope of u and v    one pair for all layers; the paper does not say
+ *   scope of u and v    one pair for all layers, but where a layer has its own (untie_r); the paper does not say
  *   clamp, same_length  only the code has them, for evaluation
  */
 #include "transformer_xl_kernel.h"
@@ -45,7 +45,7 @@ static int64_t distances(const heed_open *open)
     return clamp && clamp < all ? clamp + 1 : all;
 }
 
-/* Floats behind the instance: of each head but its table, u, v and a row of W; of a distance whose sines are at hand. */
+/* Floats behind the instance, of each head but its table: u, v and a row of W; of each distance that is at hand. */
 static int64_t head_room(int64_t D, int64_t M) { return 2 * kit_lanes(D) + kit_lanes(M); }
 static int64_t encoding_room(int64_t M) { return 2 * kit_lanes(M / 2) + kit_lanes(M); }
 #define AT_HAND 64
@@ -75,7 +75,8 @@ static void encode(void *arg, int64_t i, uint32_t lane)
 {
     const xl *s = arg;
     const int64_t n = s->width / 2;
-    float *to = s->encodings + i * encoding_room(s->width), *sine = to + kit_lanes(s->width), *cosine = sine + kit_lanes(n);
+    float *to = s->encodings + i * encoding_room(s->width);
+    float *sine = to + kit_lanes(s->width), *cosine = sine + kit_lanes(n);
     (void)lane;
     kit_angles_scalar(sine, cosine, s->theta, n, s->first + i);
     for (int64_t k = 0; k < n; k++)
@@ -174,7 +175,7 @@ static const heed_op ops[] = {{
                "over a segment's past and the `memory` tokens before it",
     .reference = "arXiv 1901.02860, section 3.3\n"
                  "as in the authors' PyTorch code: encoding=half, where the paper's is interleaved,\n"
-                 "and one u and one v for all layers; clamp and same_length are that code's alone",
+                 "and one u and one v for all layers that have no own; clamp and same_length are that code's alone",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),
