@@ -131,7 +131,8 @@ static void print_ports(const heed_op *op)
                    p->flags & HEED_PORT_OPTIONAL ? "optional; " : "",
                    p->flags & HEED_PORT_REPEATS ? "axes of size 1 repeat; " : "",
                    p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first such input; " : "",
-                   role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK ? "one for all layers, or a layer's own; " : "", p->doc);
+                   role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK ? "one for all layers, or a layer's own; " : "",
+                   p->doc);
         }
 }
 
