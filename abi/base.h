@@ -3,8 +3,8 @@
  * heed/abi/base.h: what every other header of the contract stands on: versions, error codes, growth.
  *
  * Law of growth: every struct starts with `uint32_t size`, set by whoever fills it; fields are only ever appended; a
- * reader touches a field that was not in 0.1 through HEED_HAS alone; arrays between binaries have a stride (heed_table).
- * No enum, bool, long, size_t, bit-field or varargs stands in a struct.
+ * reader touches a field that was not in 0.1 through HEED_HAS alone; arrays between binaries have a stride
+ * (heed_table). No enum, bool, long, size_t, bit-field or varargs stands in a struct.
  *
  * Thread tags used in these headers:
  *   [open]    one thread at a time for one instance, while it is opened or closed

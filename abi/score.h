@@ -5,8 +5,8 @@
  * An attention op calls it once per tile, before masking; masked entries may hold anything. This is how a bias such as
  * ALiBi's works with any attention from outside its .so, and no tensor of size T x S ever exists.
  *
- * A filler is another attention that tells its scores: a mixture of several asks each for the same tile. All rows of a tile
- * that is filled are of one head.
+ * A filler is another attention that tells its scores: a mixture of several asks each for the same tile. All rows of a
+ * tile that is filled are of one head.
  */
 #ifndef HEED_ABI_SCORE_H
 #define HEED_ABI_SCORE_H
@@ -17,9 +17,9 @@
 
 #define HEED_TILE_CONSECUTIVE 1u /* all rows are of one head, and row r has position position[0] + r */
 
-/* Entry (key, row) is s[key * key_stride + row * row_stride], float32. One of the strides is 1; that extent is padded to
- * a multiple of 16 and is aligned to 64 bytes, so that whole vectors may be read and written. `position` and `head` are
- * padded likewise when row_stride is 1. */
+/* Entry (key, row) is s[key * key_stride + row * row_stride], float32. One of the strides is 1; that extent is padded
+ * to a multiple of 16 and is aligned to 64 bytes, so that whole vectors may be read and written. `position` and `head`
+ * are padded likewise when row_stride is 1. */
 typedef struct heed_score_tile {
     uint32_t size;
     uint32_t flags;
@@ -29,7 +29,8 @@ typedef struct heed_score_tile {
     int64_t first_key;        /* position of key 0; the others follow */
     const int64_t *position;  /* of each row's query */
     const int32_t *head;      /* of each row */
-    const float *query;       /* row r's vector times query_unit, element d: query[d * query_stride + r]; padded as rows are */
+    const float *query;       /* row r's vector times query_unit, element d: query[d * query_stride + r];
+                               * padded as rows are */
     int64_t query_stride;
     int64_t batch;
     float unit;               /* scores are in this unit: every term is to be multiplied by it */

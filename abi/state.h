@@ -31,7 +31,8 @@ typedef struct heed_state_size {
     uint32_t reserved;
 } heed_state_size;
 
-#define HEED_STATE_CAUSAL 1u /* no query sees a later key, whatever the mask: parts of a text give what the whole gives */
+/* No query sees a later key, whatever the mask: parts of a text give what the whole gives. */
+#define HEED_STATE_CAUSAL 1u
 
 typedef struct heed_state {
     uint32_t size;

@@ -42,7 +42,8 @@ static const char usage[] =
     "  --quick         then timed on middling shapes, in less than 3 minutes; the default\n"
     "  --full          then timed on large shapes\n"
     "  --model FILE    the network; models/plays.safetensors if it is there\n"
-    "  --count FILE    under an emulator, with specs or with --tiny: executed instructions of one thread, by the counter\n"
+    "  --count FILE    under an emulator, with specs or with --tiny: executed instructions of one thread, by the "
+    "counter\n"
     "                  that bench/machines/run sets up\n"
     "\n"
     "docs/benchmark.md tells how it is measured and how to read it.\n";
@@ -214,7 +215,8 @@ static int check_suite(options *o)
     if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
     if (!o->suite) return alone ? cmd_usage("%s with --suite", alone) : 0;
     const char *other = o->n_shapes ? "--shape" : o->decode ? "--decode" : o->dtype != HEED_F32 ? "--dtype"
-                        : o->explain ? "--explain" : o->plot ? "--plot" : o->peaks_only ? "--peaks-only" : o->overhead ? "--overhead" : NULL;
+                        : o->explain ? "--explain" : o->plot ? "--plot" : o->peaks_only ? "--peaks-only"
+                        : o->overhead ? "--overhead" : NULL;
     if (other) return cmd_usage("--suite chooses what is run, and does not go with %s", other);
     if (o->count && o->set > SUITE_TINY) return cmd_usage("--count goes with --tiny: an emulator is too slow for more");
     if (o->set < 0) o->set = o->count ? SUITE_TINY : SUITE_QUICK;

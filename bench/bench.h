@@ -80,8 +80,8 @@ int bench_shape_read(const char *text, bench_shape *shape);
 void bench_shape_params(bench_shape *shape, const resolved *op, int over);
 /* The same, then those that follow from others. */
 void bench_shape_fill(bench_shape *shape, const resolved *op);
-/* Whether a filled shape only guesses the size of an axis of the op: its letter means something to its plugin alone, and no
- * param fixes it. */
+/* Whether a filled shape only guesses the size of an axis of the op: its letter means something to its plugin alone,
+ * and no param fixes it. */
 int bench_shape_guesses(const bench_shape *shape, const entry *e, char axis);
 /* Whether a port gets a tensor. */
 int bench_shape_takes(const bench_shape *shape, const heed_port *port);

@@ -44,7 +44,8 @@ uint64_t machine_cache_bytes(void)
 {
     uint64_t bytes = 0;
     hwloc_topology_t t = topology_open(NULL, NULL);
-    const hwloc_obj_type_t last = t && hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_L3CACHE) > 0 ? HWLOC_OBJ_L3CACHE : HWLOC_OBJ_L2CACHE;
+    const hwloc_obj_type_t last =
+        t && hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_L3CACHE) > 0 ? HWLOC_OBJ_L3CACHE : HWLOC_OBJ_L2CACHE;
     for (hwloc_obj_t c = NULL; t && (c = hwloc_get_next_obj_by_type(t, last, c));) bytes += c->attr->cache.size;
     topology_close(t);
     return bytes;

@@ -226,8 +226,8 @@ double peaks_memory(peaks_meter *m, double bytes, int copies)
     return gbps;
 }
 
-/* The buffer is 8 times the last-level caches, at least 64 and at most 256 MiB, so that little of it stays in them. A case
- * that touches less is held against as many bytes as it touches (peaks_memory). */
+/* The buffer is 8 times the last-level caches, at least 64 and at most 256 MiB, so that little of it stays in them. A
+ * case that touches less is held against as many bytes as it touches (peaks_memory). */
 peaks_meter *peaks_open(heed_engine *engine, uint64_t cache_bytes, heed_error *error)
 {
     const uint64_t least = (uint64_t)64 << 20, most = (uint64_t)256 << 20;

@@ -12,8 +12,8 @@
 
 #include "bench.h"
 
-/* What a size is if it is not given: `factor` times the sizes of other axes, '.' being the tokens of the text, by that of
- * `parts`, rounded up. Shapes are printed in this order too. */
+/* What a size is if it is not given: `factor` times the sizes of other axes, '.' being the tokens of the text, by that
+ * of `parts`, rounded up. Shapes are printed in this order too. */
 static const struct standard {
     char axis;
     int64_t factor;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * arena.c: the workspace of a call. Each thread keeps its last block, so that a call in a loop allocates nothing; blocks
- * beyond ARENA_KEPT go back to the system after the call.
+ * arena.c: the workspace of a call. Each thread keeps its last block, so that a call in a loop allocates nothing;
+ * blocks beyond ARENA_KEPT go back to the system after the call.
  */
 #include <pthread.h>
 #include <stdlib.h>

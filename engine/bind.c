@@ -3,8 +3,9 @@
  * bind.c: tensors to ports, axes to sizes. Whatever passes here is safe for an op to touch: right dtype and rank, sizes
  * that agree over all ports, strides that stay inside the valid bytes.
  *
- * A port that repeats (HEED_PORT_REPEATS) is the exception to "the same letter is the same size": an axis of size 1 fixes
- * nothing, and once all inputs are bound the op gets a view of the tensor with the call's size and stride 0 there.
+ * A port that repeats (HEED_PORT_REPEATS) is the exception to "the same letter is the same size": an axis of size 1
+ * fixes nothing, and once all inputs are bound the op gets a view of the tensor with the call's size and stride 0
+ * there.
  */
 #include <stdio.h>
 #include <string.h>
@@ -96,8 +97,8 @@ static int32_t bind_axes(binding_set *set, uint32_t index, const heed_tensor *t,
     return HEED_OK;
 }
 
-/* Inputs that repeat, seen by the op as long as the call's axes are: vet.c has made sure that inputs without which there
- * is no call know them all. An axis that is not known yet (weights are bound later, by a command) stays 1. */
+/* Inputs that repeat, seen by the op as long as the call's axes are: vet.c has made sure that inputs without which
+ * there is no call know them all. An axis that is not known yet (weights are bound later, by a command) stays 1. */
 static int32_t bind_repeats(binding_set *set, int with_data, heed_error *error)
 {
     for (uint32_t p = 0, n = 0; p < set->entry->op.ports.count; p++) {

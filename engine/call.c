@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * call.c: one run of an instance: bind, prepare the sequences, measure, take the workspace, forward, advance. Nothing that
- * the caller owns is changed before everything has been checked.
+ * call.c: one run of an instance: bind, prepare the sequences, measure, take the workspace, forward, advance. Nothing
+ * that the caller owns is changed before everything has been checked.
  */
 #include <string.h>
 
@@ -92,8 +92,8 @@ static int is_dense(const heed_tensor *t)
     return bytes == reach(t);
 }
 
-/* Whether two tensors surely share an element: they start together, or one has no gaps and an end of the other lies in it.
- * Views that only interleave, such as q, k and v in one buffer, pass. */
+/* Whether two tensors surely share an element: they start together, or one has no gaps and an end of the other lies in
+ * it. Views that only interleave, such as q, k and v in one buffer, pass. */
 static int share_memory(const heed_tensor *a, const heed_tensor *b)
 {
     if (a->data == b->data) return 1;

@@ -280,10 +280,10 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
     for (uint32_t i = 0; i < op->ports.count; i++) json_array_append_new(ports, json_port(port_at(op, i)));
     for (uint32_t i = 0; i < op->params.count; i++) json_array_append_new(params, json_param(param_at(op, i)));
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "id", op->id,
-                     "version", op->version, "plugin", heed_op_plugin(engine, index), "paths", paths, "inexact", inexact,
-                     "chosen", chosen ? chosen->name : NULL, "summary", op->summary, "formula", op->formula, "reference",
-                     op->reference, "acts", acts_words[op->acts], "masks", kinds, "state", op->measure_state != NULL,
-                     "ports", ports, "params", params);
+                     "version", op->version, "plugin", heed_op_plugin(engine, index), "paths", paths,
+                     "inexact", inexact, "chosen", chosen ? chosen->name : NULL, "summary", op->summary,
+                     "formula", op->formula, "reference", op->reference, "acts", acts_words[op->acts],
+                     "masks", kinds, "state", op->measure_state != NULL, "ports", ports, "params", params);
 }
 
 static json_t *json_told(double x) { return x >= 0 ? json_number(x) : json_null(); }

@@ -102,8 +102,8 @@ typedef struct registry {
 
 HEED_LOCAL int32_t registry_add(registry *r, entry *e, heed_error *error); /* refuses a second op of the same id */
 HEED_LOCAL const entry *registry_find(const registry *r, const char *id);
-/* The path that `features` run: the last one, but one that gives other bits (HEED_PATH_INEXACT) only if `isa` is its very
- * name or `fast` is set. `isa` may be NULL. */
+/* The path that `features` run: the last one, but one that gives other bits (HEED_PATH_INEXACT) only if `isa` is its
+ * very name or `fast` is set. `isa` may be NULL. */
 HEED_LOCAL const heed_path *registry_path(const entry *e, uint64_t features, const char *isa, int fast);
 HEED_LOCAL int32_t registry_refuse(registry *r, const char *path, const char *reason);
 /* Takes back all that a plugin that is refused after all has left: its entries (`plugin` is compared as a pointer), and
@@ -257,10 +257,11 @@ struct resolved {
 };
 
 /* `kind` ("attention") completes a name without one; NULL: the id must be whole. NULL and a sentence with a caret under
- * the place for an unknown op, key or word, a wrong type, a value out of range, a mask kind that the op does not honour. */
+ * the place for an unknown op, key or word, a wrong type, a value out of range, a mask kind that the op does not
+ * honour. */
 HEED_LOCAL resolved *resolve(const registry *r, const spec *s, const spec_node *n, const char *kind, heed_error *error);
 HEED_LOCAL void resolve_free(resolved *op);
-/* Canonical: the whole id, then what differs from the defaults: params in table order, mask keys, accuracy. malloc'ed. */
+/* Canonical: the whole id, then what differs from defaults: params in table order, mask keys, accuracy. malloc'ed. */
 HEED_LOCAL char *resolve_print(const resolved *op);
 
 /* ---- bind.c ---- */

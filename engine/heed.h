@@ -8,10 +8,10 @@
  *     heed_binding in[] = {{"q", q}, {"k", k}, {"v", v}}, out[] = {{"out", o}};
  *     if (heed_run(softmax, in, 3, out, 1, NULL, &e)) fprintf(stderr, "%s\n", e.text);
  *
- * The library never prints and never aborts: a function that can fail takes a heed_error, which may be NULL, and returns
- * NULL or one of HEED_E_* (negative). Handles belong to the caller and are freed by the function beside their maker,
- * instances before their engine. Thread tags: [any] = any thread at any time; [one] = one thread at a time per handle.
- * Text is UTF-8, sizes are in elements unless bytes are said, all results are deterministic.
+ * The library never prints and never aborts: a function that can fail takes a heed_error, which may be NULL, and
+ * returns NULL or one of HEED_E_* (negative). Handles belong to the caller and are freed by the function beside their
+ * maker, instances before their engine. Thread tags: [any] = any thread at any time; [one] = one thread at a time per
+ * handle. Text is UTF-8, sizes are in elements unless bytes are said, all results are deterministic.
  */
 #ifndef HEED_H
 #define HEED_H
@@ -104,23 +104,25 @@ HEED_API int32_t heed_infer(const heed_instance *instance, const heed_binding *i
 
 typedef struct heed_sequence heed_sequence;
 
-/* Runs one call. Outputs are memory of the caller, of the shapes that heed_infer tells; an optional one may be left out.
- * `sequences`, one a batch row, hold what the op remembers and are advanced by the new keys; NULL = a one-off call.
- * On failure sequences are as before; outputs are undefined. [any], but a sequence is in one call at a time. */
+/* Runs one call. Outputs are memory of the caller, of the shapes that heed_infer tells; an optional one may be left
+ * out. `sequences`, one a batch row, hold what the op remembers and are advanced by the new keys; NULL = a one-off
+ * call. On failure sequences are as before; outputs are undefined. [any], but a sequence is in one call at a time. */
 HEED_API int32_t heed_run(const heed_instance *instance, const heed_binding *in, uint32_t n_in, const heed_binding *out,
                           uint32_t n_out, heed_sequence *const *sequences, heed_error *error);
 
-/* What a call of these shapes costs, by the op's heed.cost/1; data may be NULL. HEED_E_UNSUPPORTED if it has none. [any] */
+/* What a call of these shapes costs, by the op's heed.cost/1; data may be NULL. HEED_E_UNSUPPORTED if it has none.
+ * [any] */
 HEED_API int32_t heed_estimate(const heed_instance *instance, const heed_binding *in, uint32_t n_in, heed_cost *cost,
                                heed_error *error);
 
-/* Merges what two attentions of the same queries, over two sets of keys with none in common, gave: (out, lse) is then what
- * one attention over all these keys gives, but for rounding. a, b and out are [B, T, H, E] (float32, float16, bfloat16),
- * the three lse [B, T, H] (float32), as ports `out` and `lse` of attention/softmax; all are the caller's. out may be the very
- * view a, and lse lse_a, so that parts are added up in place; lse NULL is not wanted. A side without a key in a row
- * (-inf) leaves the other's bits as they are; the bits do not depend on which side is a. NaNs pass on. Errors: as of
- * heed_run; HEED_E_ARGUMENT if no plugin has merge/attention, which does the work. arXiv 2205.14135, section 3.1; a prefix that
- * sequences share and each one's own end: arXiv 2402.05099, section 3.1. [any] */
+/* Merges what two attentions of the same queries, over two sets of keys with none in common, gave: (out, lse) is then
+ * what one attention over all these keys gives, but for rounding. a, b and out are [B, T, H, E] (float32, float16,
+ * bfloat16), the three lse [B, T, H] (float32), as ports `out` and `lse` of attention/softmax; all are the caller's.
+ * out may be the very view a, and lse lse_a, so that parts are added up in place; lse NULL is not wanted. A side
+ * without a key in a row (-inf) leaves the other's bits as they are; the bits do not depend on which side is a. NaNs
+ * pass on. Errors: as of heed_run; HEED_E_ARGUMENT if no plugin has merge/attention, which does the work. arXiv
+ * 2205.14135, section 3.1; a prefix that sequences share and each one's own end: arXiv 2402.05099, section 3.1.
+ * [any] */
 HEED_API int32_t heed_merge(heed_engine *engine, const heed_tensor *a, const heed_tensor *lse_a, const heed_tensor *b,
                             const heed_tensor *lse_b, heed_tensor *out, heed_tensor *lse, heed_error *error);
 
@@ -155,14 +157,14 @@ HEED_API int64_t heed_tensor_elements(const heed_tensor *tensor);
 HEED_API const char *heed_dtype_name(uint32_t dtype); /* "f32" */
 HEED_API uint32_t heed_dtype_bytes(uint32_t dtype);
 
-/* DLPack, which PyTorch, NumPy and JAX speak, without a copy. `dltensor` points to a DLTensor on the CPU; the view is good
- * as long as that is. Export makes a DLManagedTensor over the tensor's data; its deleter calls release(owner) if that is
- * not NULL. [any] */
+/* DLPack, which PyTorch, NumPy and JAX speak, without a copy. `dltensor` points to a DLTensor on the CPU; the view is
+ * good as long as that is. Export makes a DLManagedTensor over the tensor's data; its deleter calls release(owner) if
+ * that is not NULL. [any] */
 HEED_API int32_t heed_dlpack_view(const void *dltensor, heed_tensor *tensor, heed_error *error);
 HEED_API void *heed_dlpack_export(const heed_tensor *tensor, void *owner, void (*release)(void *owner),
                                   heed_error *error);
 
-/* .npy files (NumPy format 1.0 - 3.0, little-endian; bf16 as the type '<V2'). Read allocates: free(tensor->data). [any] */
+/* .npy files (NumPy format 1.0 - 3.0, little-endian; bf16 as type '<V2'). Read allocates: free(tensor->data). [any] */
 HEED_API int32_t heed_npy_read(const char *path, heed_tensor *tensor, heed_error *error);
 HEED_API int32_t heed_npy_write(const char *path, const heed_tensor *tensor, heed_error *error);
 
@@ -170,8 +172,8 @@ HEED_API int32_t heed_npy_write(const char *path, const heed_tensor *tensor, hee
 typedef struct heed_weights heed_weights;
 HEED_API heed_weights *heed_weights_open(const char *path, heed_error *error);
 HEED_API void heed_weights_close(heed_weights *weights);
-/* The tensors of a network that has learned nothing yet, made as the ports of its ops say and from the seed: the same on
- * every machine. Optional ones that would begin with zeros or ones are left out. [any] */
+/* The tensors of a network that has learned nothing yet, made as the ports of its ops say and from the seed: the same
+ * on every machine. Optional ones that would begin with zeros or ones are left out. [any] */
 HEED_API heed_weights *heed_weights_random(heed_engine *engine, const char *spec, uint64_t seed, heed_error *error);
 HEED_API uint32_t heed_weights_count(const heed_weights *weights);
 HEED_API const char *heed_weights_name(const heed_weights *weights, uint32_t index);
@@ -185,8 +187,8 @@ HEED_API const char *heed_weights_metadata(const heed_weights *weights, const ch
 typedef struct heed_stack heed_stack;
 typedef struct heed_session heed_session;
 
-/* Builds a network from a stack spec. `spec` NULL takes it from the weights' metadata, key "heed.spec". The weights must
- * outlive the stack. [any] */
+/* Builds a network from a stack spec. `spec` NULL takes it from the weights' metadata, key "heed.spec". The weights
+ * must outlive the stack. [any] */
 HEED_API heed_stack *heed_stack_open(heed_engine *engine, const char *spec, const heed_weights *weights,
                                      heed_error *error);
 HEED_API void heed_stack_close(heed_stack *stack);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * instance.c: an op with its params and weights fixed. Children are opened first, with the same axes; memory is measured,
- * then built, then never changed.
+ * instance.c: an op with its params and weights fixed. Children are opened first, with the same axes; memory is
+ * measured, then built, then never changed.
  */
 #include <stdlib.h>
 #include <string.h>

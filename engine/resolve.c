@@ -119,8 +119,8 @@ static void print_sinks(FILE *out, const heed_mask *mask) { fprintf(out, "%lld",
 
 /* ---- accuracy: the engine's own too, for every op ---- */
 
-/* exact: a path whose bits all paths share. fast: the highest path that runs here, also one that gives other bits; where
- * the op or the machine has none, that is an exact one. */
+/* exact: a path whose bits all paths share. fast: the highest path that runs here, also one that gives other bits;
+ * where the op or the machine has none, that is an exact one. */
 static int32_t read_accuracy(const context *c, const spec_node *n, resolved *op)
 {
     op->fast = is_word(n, "fast");

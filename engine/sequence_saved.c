@@ -93,8 +93,8 @@ static int32_t check_pages(const heed_sequence *s, const saved_sequence *head, h
     const int none = !head->gone && !head->gone_to;
     if (!none && (head->gone >= head->gone_to || head->gone < first || head->gone_to > last))
         return error_set(error, HEED_E_DATA,
-                         "%s: the saved sequence is without the pages from %u up to %u of its %llu; those from %llu up to "
-                         "%llu are out of sight", id, head->gone, head->gone_to, (unsigned long long)count,
+                         "%s: the saved sequence is without the pages from %u up to %u of its %llu; those from %llu up "
+                         "to %llu are out of sight", id, head->gone, head->gone_to, (unsigned long long)count,
                          (unsigned long long)first, (unsigned long long)last);
     const uint64_t gone = head->gone_to - head->gone;
     if (gone > SAVED_GONE_MAX || bytes % each || bytes / each != count - gone)

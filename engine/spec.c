@@ -9,9 +9,9 @@
  *     stack  = word "=" value { ";" word "=" value } [ ";" ]
  *     word   = { letter | digit | one of _ . / : + - }
  *
- * It knows no op and no key: what the words mean is for resolve.c and stack_plan.c. The text is hostile. Invariants: time
- * and memory are linear in the text, recursion is at most SPEC_DEPTH deep, and every part of the tree is reachable from
- * the spec as soon as it is allocated, so a failure anywhere is cleaned up by spec_free alone.
+ * It knows no op and no key: what the words mean is for resolve.c and stack_plan.c. The text is hostile. Invariants:
+ * time and memory are linear in the text, recursion is at most SPEC_DEPTH deep, and every part of the tree is reachable
+ * from the spec as soon as it is allocated, so a failure anywhere is cleaned up by spec_free alone.
  */
 #include <errno.h>
 #include <locale.h>

@@ -184,7 +184,8 @@ static void test_behind_the_mask(void **state)
     (void)state;
     if (!available()) return;
     static const struct { const char *spec; int before, after; } masks[] = {
-        {"attention/softmax", L, L}, {"attention/softmax(causal=true)", L, 0}, {"attention/softmax(window=21:9)", 21, 9},
+        {"attention/softmax", L, L}, {"attention/softmax(causal=true)", L, 0},
+        {"attention/softmax(window=21:9)", 21, 9},
     };
     for (size_t m = 0; m < COUNT(masks); m++) {
         call c;

@@ -131,7 +131,8 @@ static void test_repeats(void **state)
             int64_t dim[4];
             for (int a = 0; a < 4; a++) dim[a] = once >> a & 1 ? 1 : full[a];
             heed_tensor bias = heed_tensor_of(memory, HEED_F32, 4, dim), before = bias;
-            if (run(i, &(heed_binding){"bias", &bias}, 1, first, NULL, &e)) fail_msg("axes 0x%x once: %s", once, e.text);
+            if (run(i, &(heed_binding){"bias", &bias}, 1, first, NULL, &e))
+                fail_msg("axes 0x%x once: %s", once, e.text);
             assert_memory_equal(&bias, &before, sizeof bias); /* the caller's tensor is only read */
             assert_ptr_equal(seen.bias.data, memory);
             for (int a = 0; a < 4; a++) {
@@ -197,7 +198,8 @@ static void test_in_place(void **state)
         heed_binding to[] = {{"out", &out}, {"lse", &lse}};
         root.data = memory + 150, lse.data = memory + 250, out.data = memory + 300;
         for (size_t x = 0; x < COUNT(in); x++)
-            if (!strcmp(in[x].port, cases[n].in)) (strcmp(cases[n].out, "lse") ? &out : &lse)->data = in[x].tensor->data;
+            if (!strcmp(in[x].port, cases[n].in))
+                (strcmp(cases[n].out, "lse") ? &out : &lse)->data = in[x].tensor->data;
         int32_t failed = heed_run(i, in, COUNT(in), to, 2, NULL, &e);
         if ((failed == 0) != cases[n].right)
             fail_msg("%s in %s: %s", cases[n].out, cases[n].in, failed ? e.text : "passes");

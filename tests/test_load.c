@@ -461,7 +461,7 @@ static void fill_sample(sample *s)
     SIN(role, s->port[X].role = 3, "port 0 (x): its role 3")                                                          \
     SIN(port_flags, s->port[X].flags = 8, "flags 0x8")                                                                \
     SIN(repeats, s->port[W].flags = HEED_PORT_REPEATS, "REPEATS is for inputs")                                       \
-    SIN(repeats_dots, s->port[X].flags = HEED_PORT_REPEATS, "REPEATS, but has the axes \"...\"")                        \
+    SIN(repeats_dots, s->port[X].flags = HEED_PORT_REPEATS, "REPEATS, but has the axes \"...\"")                      \
     SIN(repeats_alone, (s->port[X].flags = HEED_PORT_REPEATS, s->port[X].axes = "M", s->port[OUT].axes = "N"),        \
         "port x is REPEATS, but no input that is always there has its axis M")                                        \
     SIN(repeats_right, (s->port[BIAS].role = HEED_INPUT, s->port[BIAS].flags |= HEED_PORT_REPEATS,                    \
@@ -585,9 +585,9 @@ static void test_inexact_path(void **state)
 {
     (void)state;
     static const struct { uint64_t features; const char *isa; int fast; const char *path; } cases[] = {
-        {HEED_CPU_AVX2, NULL, 0, "avx2"},       {HEED_CPU_AVX2, "", 0, "avx2"},     {HEED_CPU_AVX2, "rough", 0, "rough"},
-        {HEED_CPU_AVX2, "roughly", 0, "avx2"},  {HEED_CPU_AVX2, NULL, 1, "rough"},  {HEED_CPU_AVX2, "avx2", 1, "rough"},
-        {0, NULL, 1, "scalar"},                 {0, "rough", 0, "scalar"},          {0, NULL, 0, "scalar"},
+        {HEED_CPU_AVX2, NULL, 0, "avx2"},      {HEED_CPU_AVX2, "", 0, "avx2"},     {HEED_CPU_AVX2, "rough", 0, "rough"},
+        {HEED_CPU_AVX2, "roughly", 0, "avx2"}, {HEED_CPU_AVX2, NULL, 1, "rough"},  {HEED_CPU_AVX2, "avx2", 1, "rough"},
+        {0, NULL, 1, "scalar"},                {0, "rough", 0, "scalar"},          {0, NULL, 0, "scalar"},
     };
     registry r = {0};
     sample s;

@@ -196,7 +196,8 @@ static void test_long(void **state)
     static const char *const axes[] = {"B=1,T=800,S=800,H=2,G=1,D=8,E=5", "B=2,T=500,S=1500,H=1,G=1,D=3,E=17",
                                        "B=1,T=3,S=3000,H=8,G=2,D=16,E=9", "B=1,T=900,S=300,H=3,G=3,D=5,E=8"};
     static const char *const specs[] = {"causal=true, window=100, sinks=5", "causal=bottom_right, prefix=410",
-                                        "window=250:30, sinks=120", "causal=offset:-200, window=700, sinks=1, prefix=99"};
+                                        "window=250:30, sinks=120",
+                                        "causal=offset:-200, window=700, sinks=1, prefix=99"};
     static const char *const inputs[] = {"key_lengths", "+documents,key_lengths", "+bias:BHT,+sink_logits",
                                          "+documents,+query_documents,+bias:HT", "+sink_logits,key_lengths"};
     (void)state;
@@ -372,7 +373,8 @@ static void poison(const call *c, const char *port, int64_t key)
     const heed_tensor *t = &c->plain[call_port(c, port)];
     const int64_t last = t->rank - 1, G = t->dim[2], B = t->dim[0];
     for (int64_t d = 0; d < t->dim[last]; d++)
-        tensor_put(t, (key % B) * t->stride[0] + key * t->stride[1] + (key / 3 % G) * t->stride[2] + d, key % 2 ? NAN : -NAN);
+        tensor_put(t, (key % B) * t->stride[0] + key * t->stride[1] + (key / 3 % G) * t->stride[2] + d,
+                   key % 2 ? NAN : -NAN);
 }
 
 /* A NaN in a key or a value is in the rows that attend to it, as the formula has it, and no other bit changes. */

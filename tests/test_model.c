@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_model.c: the trained model against its figures from PyTorch (models/reference.json, made by models/reference.py):
- * bits per byte, logits and greedy texts; and against itself: prefill and decode against feeding all at once, and the
- * same text and bits on every path.
+ * test_model.c: the trained model against its figures from PyTorch (models/reference.json, made by
+ * models/reference.py): bits per byte, logits and greedy texts; and against itself: prefill and decode against feeding
+ * all at once, and the same text and bits on every path.
  */
 #include <math.h>
 #include <stdio.h>

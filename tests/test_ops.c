@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_ops.c: what heed check does not sweep from an op's tables (check_sweep.sh): every width of a norm, softmax at
- * sizes of several blocks, outputs that go around the caches. And a test of the test: the bound notices what is a little
- * wrong.
+ * sizes of several blocks, outputs that go around the caches. And a test of the test: the bound notices what is a
+ * little wrong.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -90,7 +90,8 @@ static void test_norm_rows(void **state)
     }
 }
 
-/* norm/batch by kept statistics is the one by the call's, where those were kept; its rows are alone, the other's are not. */
+/* norm/batch by kept statistics is the one by the call's, where those were kept; its rows are alone, the other's are
+ * not. */
 static void test_batch_norm(void **state)
 {
     enum { ROWS = 150, M = 70 };

@@ -318,7 +318,8 @@ static const struct {
     {0, "window(^lef=2)", "unknown key \"lef\" of attention/window; nearest is \"left\""},
     {0, "window(^Left=2)", "unknown key \"Left\" of attention/window; nearest is \"left\""},
     {0, "window(^cuasal=true)", "unknown key \"cuasal\" of attention/window; nearest is \"causal\""},
-    {0, "window(^foo=2)", "unknown key \"foo\" of attention/window; it takes left, right, sinks, strict, causal, accuracy"},
+    {0, "window(^foo=2)",
+        "unknown key \"foo\" of attention/window; it takes left, right, sinks, strict, causal, accuracy"},
     {0, "softmax(^alibi=1)",
         "unknown key \"alibi\" of attention/softmax; it takes scale, softcap, position, second, "
         "causal, window, prefix, sinks, accuracy"},

@@ -351,8 +351,8 @@ static double of_silu(double y)
 }
 
 /* The golden unit has q and k of their own, and neither silu nor gate. Row 3 alone is asked for: its query is an
- * offset, keys are silu(z) - 1, values silu(x) - 1, and a channel of ones tells the sum of the weights, once too much in all
- * others. */
+ * offset, keys are silu(z) - 1, values silu(x) - 1, and a channel of ones tells the sum of the weights, once too much
+ * in all others. */
 static void test_golden_unit(void **state)
 {
     static const double golden[] = {0.015399, -0.012127, 0.005676, 0.018632};

@@ -44,9 +44,10 @@ static const struct variant {
     {"attention/dynamic_span(limit=30, ramp=5, self=true, distance=code)", ",M=33", "", 1},
 };
 
-static call_case case_of(const struct variant *v, const char *more, uint32_t dtype, uint64_t seed, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
-static call_case case_of(const struct variant *v, const char *more, uint32_t dtype, uint64_t seed, const char *format, ...)
+static call_case case_of(const struct variant *v, const char *more, uint32_t dtype, uint64_t seed,
+                         const char *format, ...) __attribute__((format(printf, 5, 6)));
+static call_case case_of(const struct variant *v, const char *more, uint32_t dtype, uint64_t seed,
+                         const char *format, ...)
 {
     static char axes[8][160], without[8][160];
     static int next;
@@ -264,7 +265,8 @@ static const struct golden {
     {"attention/window(left=4, right=3)", "", NULL, 0, {0.118720, -0.088132, 0.275774, 0.232121}},
     {"attention/window(left=1, right=1, inclusive=true, global=1)", "", NULL, 3,
      {-0.056409, -0.063585, 0.476902, 0.426494}},
-    {"attention/adaptive_span(limit=7, ramp=2, self=true)", "", set_tenth, 3, {-0.495324, 0.373643, 0.541328, 0.373101}},
+    {"attention/adaptive_span(limit=7, ramp=2, self=true)", "", set_tenth, 3,
+     {-0.495324, 0.373643, 0.541328, 0.373101}},
     {"attention/sparse(stride=4)", "", NULL, 3, {0.119497, -0.018500, 0.217085, 0.361668}},
     {"attention/sparse(stride=1, factor=local)", "", NULL, 3, {-0.681662, 0.374367, 0.760020, 0.373960}},
 };
@@ -428,13 +430,15 @@ static const struct equal {
     {"attention/window(left=200)", "", NULL, "attention/softmax(causal=true)"},
     {"attention/window(left=200, right=200)", "", NULL, "attention/softmax"},
     {"attention/window(left=1, global=200)", "", NULL, "attention/softmax"},
-    {"attention/window(left=17, inclusive=true, sinks=4)", "", NULL, "attention/softmax(causal=true, window=17, sinks=4)"},
+    {"attention/window(left=17, inclusive=true, sinks=4)", "", NULL,
+     "attention/softmax(causal=true, window=17, sinks=4)"},
     {"attention/window(left=9, right=5, inclusive=true)", "", NULL, "attention/softmax(window=9:5)"},
     {"attention/sparse(stride=200)", "", NULL, "attention/softmax(causal=true)"},
     {"attention/sparse(stride=1)", "", NULL, "attention/softmax(causal=true)"},
     {"attention/sparse(stride=173, pattern=fixed)", "", NULL, "attention/softmax(causal=true)"},
     {"attention/sparse(stride=17, factor=local)", "", NULL, "attention/softmax(causal=true, window=17)"},
-    {"attention/sparse(stride=17, factor=local, inclusive=false)", "", NULL, "attention/softmax(causal=true, window=16)"},
+    {"attention/sparse(stride=17, factor=local, inclusive=false)", "", NULL,
+     "attention/softmax(causal=true, window=16)"},
     {"attention/adaptive_span(limit=200)", "", set_whole, "attention/softmax(causal=offset:-1)"},
     {"attention/adaptive_span(limit=173, ramp=0.25)", "", set_whole, "attention/softmax(causal=offset:-1)"},
     {"attention/adaptive_span(limit=200, ramp=500, self=true)", "", set_whole, "attention/softmax(causal=true)"},
@@ -609,7 +613,8 @@ static void test_t5_is_a_bias(void **state)
     for (size_t n = 0; n < COUNT(cases); n++) {
         const int T = cases[n].T, S = cases[n].S, H = cases[n].H;
         const struct variant of = {cases[n].plain, "", "+bias:B", 0};
-        call_case how = case_of(&of, "key_lengths", HEED_F32, n, "B=2,T=%d,S=%d,H=%d,G=%d,D=16,E=16", T, S, H, cases[n].G);
+        call_case how = case_of(&of, "key_lengths", HEED_F32, n, "B=2,T=%d,S=%d,H=%d,G=%d,D=16,E=16", T, S, H,
+                                cases[n].G);
         call c;
         const char *paths[8];
         call_make(&c, &how);
@@ -620,7 +625,8 @@ static void test_t5_is_a_bias(void **state)
                     for (int s = 0; s < S; s++) {
                         int back = t - s, K = cases[n].both ? 16 : 32, first = cases[n].both && back < 0 ? 16 : 0;
                         back = back < 0 ? cases[n].both ? -back : 0 : back;
-                        const double wide = back < K / 2 ? 0 : log(back / (K / 2.0)) / log(128 / (K / 2.0)) * (K - K / 2);
+                        const double wide =
+                            back < K / 2 ? 0 : log(back / (K / 2.0)) / log(128 / (K / 2.0)) * (K - K / 2);
                         int bucket = back < K / 2 ? back : K / 2 + (int)wide;
                         bucket = first + (bucket < K ? bucket : K - 1);
                         bias[((b * H + h) * T + t) * S + s] = t5_table[bucket * H + h];

@@ -13,9 +13,9 @@
  *
  * (flash_bf16.h is a third, for many rows on a path that gives other bits.)
  *
- * For in both a row's arithmetic is one sequence, whatever the vector width, the tile it is in, or its neighbours: a score
- * is one chain of fma over d, an output one chain over the keys, and a block's weights are summed as 16 chains (key modulo
- * 16), then by halves. A path only chooses what it holds in registers.
+ * For in both a row's arithmetic is one sequence, whatever the vector width, the tile it is in, or its neighbours: a
+ * score is one chain of fma over d, an output one chain over the keys, and a block's weights are summed as 16 chains
+ * (key modulo 16), then by halves. A path only chooses what it holds in registers.
  *
  * What the equality of bits rests on besides: a masked score never enters a maximum; a masked weight is left out of the
  * sum, and its value is skipped by select, so that a NaN behind the mask stays there; exp2(0) is exactly 1 and maxima
@@ -45,8 +45,8 @@
 #endif
 
 /* Changes the scores of a block, in log2 units, after soft cap and score op and before the mask: score (key, row) is
- * P[key * ks + row * rs], where (ks, rs) is (48, 1) or (1, 96); key 0 has position `start`. Of `keys` keys P has `padded`.
- * FLASH_CHANGES: whether it does so to any of this block; without, the block takes the way without a mask. */
+ * P[key * ks + row * rs], where (ks, rs) is (48, 1) or (1, 96); key 0 has position `start`. Of `keys` keys P has
+ * `padded`. FLASH_CHANGES: whether it does so to any of this block; without, the block takes the way without a mask. */
 #ifndef FLASH_SCORES
 #define FLASH_SCORES(f, r, P, ks, rs, start, keys, padded) ((void)0)
 #ifndef FLASH_CHANGES
@@ -57,8 +57,8 @@
 #define FLASH_CHANGES(f, r, start, keys) 1
 #endif
 
-/* Writes the scores of keys [from, to) of a block x for rows [row, row + rows), in log2 units, where FLASH_FILLS. Those of
- * masked keys may be anything. */
+/* Writes the scores of keys [from, to) of a block x for rows [row, row + rows), in log2 units, where FLASH_FILLS. Those
+ * of masked keys may be anything. */
 #ifndef FLASH_FILLS
 #define FLASH_FILLS(f) ((f)->k == NULL)
 #endif
@@ -66,8 +66,8 @@
 #define FLASH_FILL(f, r, x, P, ks, rs, from, to, row, rows) KIT(flash_fill)(f, r, x, P, ks, rs, from, to, row, rows)
 #endif
 
-/* 1: a weight is relu(score)^2, the score in units of 1, not log2; there are no maxima and no sums, and what FLASH_FACTORS
- * writes for each row, inverse[16 r->groups], takes the place of 1 / sum. */
+/* 1: a weight is relu(score)^2, the score in units of 1, not log2; there are no maxima and no sums, and what
+ * FLASH_FACTORS writes for each row, inverse[16 r->groups], takes the place of 1 / sum. */
 #ifndef FLASH_SQUARED_RELU
 #define FLASH_SQUARED_RELU 0
 #define FLASH_FACTORS(f, r, inverse) ((void)0)
@@ -83,9 +83,9 @@
 #define FLASH_BEGIN(f, r) ((void)0)
 #endif
 
-/* Tables of a vector for each distance from a query back to a key: p of FLASH_RELATIVE, which may be NULL, adds q . p to
- * the scores before FLASH_SCORES does what it does (flash_relative.h), where FLASH_RELATIVE_QUERY is q, [D][48], scaled;
- * p of FLASH_RELATIVE_VALUES is added to the values (flash_relative_values.h). */
+/* Tables of a vector for each distance from a query back to a key: p of FLASH_RELATIVE, which may be NULL, adds q . p
+ * to the scores before FLASH_SCORES does what it does (flash_relative.h), where FLASH_RELATIVE_QUERY is q, [D][48],
+ * scaled; p of FLASH_RELATIVE_VALUES is added to the values (flash_relative_values.h). */
 #ifdef FLASH_RELATIVE
 #define FLASH_RELATIVES 1
 static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, float *P, int rs, int64_t start);
@@ -132,9 +132,9 @@ static void KIT(flash_relative_values)(const kit_flash *f, const kit_flash_rows 
 #define FLASH_AT_ONCE 2
 #endif
 
-/* Lines of the next block, asked for between the links of this one, one in `every` links: a core has no more misses under
- * way than it can bear, and each has ended before its line is read. Line i is that of key i, or, `across`, those of a
- * few keys in turn, then the line beside it. */
+/* Lines of the next block, asked for between the links of this one, one in `every` links: a core has no more misses
+ * under way than it can bear, and each has ended before its line is read. Line i is that of key i, or, `across`, those
+ * of a few keys in turn, then the line beside it. */
 KIT_INLINE void KIT(flash_fetch)(const int across, const int every, kit_flash_ahead next, int64_t k)
 {
     const int64_t i = k / every, keys = KIT_FLASH_CELL / every;
@@ -219,7 +219,8 @@ typedef struct KIT(flash_keys) {
 #include <heed/kit/flash_bf16.h>
 #else /* f->bf16 is 0 */
 KIT_INLINE void KIT(flash_bf16_queries)(kit_flash_rows *r, int64_t D, uint32_t *to) { (void)r, (void)D, (void)to; }
-KIT_INLINE void KIT(flash_bf16_keys)(const kit_flash *f, KIT(flash_keys) *x, uint32_t *to) { (void)f, (void)x, (void)to; }
+KIT_INLINE void KIT(flash_bf16_keys)(const kit_flash *f, KIT(flash_keys) *x, uint32_t *to)
+{ (void)f, (void)x, (void)to; }
 KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
 { (void)f, (void)r, (void)x, (void)P; }
 #endif

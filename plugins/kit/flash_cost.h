@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash_cost.h: what a call costs, and which algorithm takes it, from shapes and masks (heed.cost/1). A part of
- * kit/flash.h.
+ * heed/kit/flash_cost.h: what a call costs, and which algorithm takes it, from shapes and masks (heed.cost/1). A part
+ * of kit/flash.h.
  */
 #ifndef HEED_KIT_FLASH_COST_ONCE
 #define HEED_KIT_FLASH_COST_ONCE
@@ -21,11 +21,13 @@ static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t
 /* Keys of whole cells around [first, last). */
 KIT_INLINE int64_t kit_flash_around(int64_t first, int64_t last)
 {
-    return last > first ? (last + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL * KIT_FLASH_CELL - first / KIT_FLASH_CELL * KIT_FLASH_CELL : 0;
+    return last > first ? (last + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL * KIT_FLASH_CELL -
+                              first / KIT_FLASH_CELL * KIT_FLASH_CELL
+                        : 0;
 }
 
-/* Live pairs of 16 rows or fewer are added to pairs[0], and pairs[1] rises to those of one row; keys of the cells that they
- * look at are returned. */
+/* Live pairs of 16 rows or fewer are added to pairs[0], and pairs[1] rises to those of one row; keys of the cells that
+ * they look at are returned. */
 static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0, int64_t rows, double *pairs)
 {
     const int64_t origin = kit_flash_origin(f, b);
@@ -44,8 +46,8 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
     return kit_flash_around(any->first, any->last) + kit_flash_around(any->sink_first, any->sink_last);
 }
 
-/* Adds what a pass of sequence b and a group of heads has: live pairs of a row and a key, and the pairs of the cells that
- * it looks at. */
+/* Adds what a pass of sequence b and a group of heads has: live pairs of a row and a key, and the pairs of the cells
+ * that it looks at. */
 static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells)
 {
     for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
@@ -55,8 +57,8 @@ static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, double
     }
 }
 
-/* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values moved once. The tensors
- * are set as for a run; those of masks may lack their data, and are left out then. */
+/* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values moved once. The
+ * tensors are set as for a run; those of masks may lack their data, and are left out then. */
 static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
 {
     kit_flash_sizes(f);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash_few.h: a block of keys for a tile of few rows, with keys and then channels in the lanes, so that no lane is
- * spent on rows that are not there. A part of kit/flash.h.
+ * heed/kit/flash_few.h: a block of keys for a tile of few rows, with keys and then channels in the lanes, so that no
+ * lane is spent on rows that are not there. A part of kit/flash.h.
  *
- *     S[row][key] = sum over d of Q[d][row] K^T[d][key]      O[row][channel] += sum over keys of P[row][key] V[key][channel]
+ *     S[row][key] = sum over d of Q[d][row] K^T[d][key]
+ *     O[row][channel] += sum over keys of P[row][key] V[key][channel]
  *
- * K is turned once a block; V is read as it lies. The next block's K is fetched with the scores, its V with the values. The chains are those of flash_many.h, link by link: the same bits.
+ * K is turned once a block; V is read as it lies. The next block's K is fetched with the scores, its V with the values.
+ * The chains are those of flash_many.h, link by link: the same bits.
  */
 
 /* Scores of n rows and FLASH_WIDE registers of keys. */
@@ -22,7 +24,8 @@ KIT_INLINE void KIT(flash_few_scores)(const int n, const float *Q, const float *
 
 /* nv registers of channels of n rows, over `depth` keys. */
 KIT_INLINE void KIT(flash_few_values)(const int n, const int nv, const int masked, const float *alpha, const float *V,
-                                      int64_t ldv, const float *P, float *O, int64_t ldo, int depth, kit_flash_ahead next)
+                                      int64_t ldv, const float *P, float *O, int64_t ldo, int depth,
+                                      kit_flash_ahead next)
 {
     vr o[FLASH_N + 1][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < n; i++)
@@ -47,18 +50,20 @@ KIT_INLINE void KIT(flash_few_values)(const int n, const int nv, const int maske
 #define FLASH_FEW_ROW(n, masked) {KIT(flash_few_values_##n##_1_##masked)}
 #endif
 #define FLASH_FEW(n)                                                                                                  \
-    KIT_KERNEL void KIT(flash_few_scores_##n)(const float *Q, const float *KT, int64_t D, float *P, kit_flash_ahead next) \
-    { KIT(flash_few_scores)(n, Q, KT, D, P, next); }                                                                        \
+    KIT_KERNEL void KIT(flash_few_scores_##n)(const float *Q, const float *KT, int64_t D, float *P,                   \
+                                              kit_flash_ahead next)                                                   \
+    { KIT(flash_few_scores)(n, Q, KT, D, P, next); }                                                                  \
     FLASH_FEW_ALL(n)
 
 typedef void KIT(flash_few_scorer)(const float *Q, const float *KT, int64_t D, float *P, kit_flash_ahead next);
-typedef void KIT(flash_few_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O, int64_t ldo,
-                                   int depth, kit_flash_ahead next);
+typedef void KIT(flash_few_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O,
+                                   int64_t ldo, int depth, kit_flash_ahead next);
 FLASH_FEW(4) FLASH_FEW(2) FLASH_FEW(1)
 #if FLASH_N == 8
 FLASH_FEW(8) FLASH_FEW(9)
 static KIT(flash_few_scorer) *const KIT(flash_few_scorers)[] = {
-    KIT(flash_few_scores_9), KIT(flash_few_scores_8), KIT(flash_few_scores_4), KIT(flash_few_scores_2), KIT(flash_few_scores_1)};
+    KIT(flash_few_scores_9), KIT(flash_few_scores_8), KIT(flash_few_scores_4), KIT(flash_few_scores_2),
+    KIT(flash_few_scores_1)};
 static KIT(flash_few_valuer) *const KIT(flash_few_valuers)[2][5][FLASH_WIDE] = {
     {FLASH_FEW_ROW(9, 0), FLASH_FEW_ROW(8, 0), FLASH_FEW_ROW(4, 0), FLASH_FEW_ROW(2, 0), FLASH_FEW_ROW(1, 0)},
     {FLASH_FEW_ROW(9, 1), FLASH_FEW_ROW(8, 1), FLASH_FEW_ROW(4, 1), FLASH_FEW_ROW(2, 1), FLASH_FEW_ROW(1, 1)}};
@@ -69,7 +74,8 @@ static KIT(flash_few_valuer) *const KIT(flash_few_valuers)[2][3][FLASH_WIDE] = {
     {FLASH_FEW_ROW(4, 0), FLASH_FEW_ROW(2, 0), FLASH_FEW_ROW(1, 0)},
     {FLASH_FEW_ROW(4, 1), FLASH_FEW_ROW(2, 1), FLASH_FEW_ROW(1, 1)}};
 #endif
-/* How many rows go together, and which of these are next. 9 fill the registers as 8 do; 1 alone takes nearly the time of 4. */
+/* How many rows go together, and which of these are next. 9 fill the registers as 8 do; 1 alone takes nearly the time
+ * of 4. */
 #if FLASH_N == 8
 static const int KIT(flash_few_steps)[] = {9, 8, 4, 2, 1};
 #else
@@ -141,7 +147,8 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
         for (int row = 0, c; row < r->rows; row += KIT(flash_few_steps)[c], calls++) {
             c = KIT(flash_few_step)(row, r->rows);
             KIT(flash_few_scorers)[c](r->Q + row, x->K + k, f->D, P + row * KIT_FLASH_KEYS + k,
-                                      kit_flash_beyond(&x->next_K, calls * KIT_FLASH_CELL, 0, calls >= KIT_FLASH_CELLS));
+                                      kit_flash_beyond(&x->next_K, calls * KIT_FLASH_CELL, 0,
+                                                       calls >= KIT_FLASH_CELLS));
         }
     calls = 0;
     if (rescores) KIT(flash_rescore)(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);

@@ -2,7 +2,8 @@
  *
  * heed/kit/flash_many.h: a block of keys for a tile with rows in the lanes. A part of kit/flash.h.
  *
- *     S[key][row] = sum over d of K[key][d] Q[d][row]        O[channel][row] += sum over keys of V[key][channel] P[key][row]
+ *     S[key][row] = sum over d of K[key][d] Q[d][row]
+ *     O[channel][row] += sum over keys of V[key][channel] P[key][row]
  *
  * One register holds one key's scores of VR_LANES rows: maxima and sums need no cross-lane step. K and V are broadcast
  * element by element, unpacked. A block falls into runs of keys that the same groups of rows see, each clean or masked;
@@ -13,8 +14,8 @@
 #define FLASH_EVERY (KIT_FLASH_CELL / FLASH_N)
 
 /* Scores of FLASH_N keys, and maxima that they raise. */
-KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P,
-                                  kit_flash_ahead next)
+KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int64_t ldk, const float *Q, int64_t D,
+                                  float *P, kit_flash_ahead next)
 {
     vr s[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
@@ -51,8 +52,8 @@ KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, c
 /* ---- the kernels: one for each shape of the register tile ---- */
 
 #define FLASH_SCORER(nv)                                                                                              \
-    KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D, float *P, \
-                                           kit_flash_ahead next)                                                      \
+    KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D,        \
+                                           float *P, kit_flash_ahead next)                                            \
     { KIT(flash_scores)(nv, max, K, ldk, Q, D, P, next); }
 #define FLASH_VALUES(n, nv, masked)                                                                                   \
     KIT_KERNEL void KIT(flash_values_##n##_##nv##_##masked)(const float *alpha, const float *V, int64_t ldv,          \
@@ -60,7 +61,8 @@ KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, c
     { KIT(flash_values)(n, nv, masked, alpha, V, ldv, P, O, depth, next); }
 #define FLASH_CHANNELS(nv, masked) FLASH_VALUES(4, nv, masked) FLASH_VALUES(2, nv, masked) FLASH_VALUES(1, nv, masked)
 #if FLASH_N == 8
-#define FLASH_EACH(nv) FLASH_SCORER(nv) FLASH_VALUES(8, nv, 0) FLASH_VALUES(8, nv, 1) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
+#define FLASH_EACH(nv)                                                                                                \
+    FLASH_SCORER(nv) FLASH_VALUES(8, nv, 0) FLASH_VALUES(8, nv, 1) FLASH_CHANNELS(nv, 0) FLASH_CHANNELS(nv, 1)
 #define FLASH_ROW(nv, masked) {KIT(flash_values_8_##nv##_##masked), KIT(flash_values_4_##nv##_##masked), \
                                KIT(flash_values_2_##nv##_##masked), KIT(flash_values_1_##nv##_##masked)}
 #else
@@ -84,7 +86,8 @@ typedef void KIT(flash_scorer)(float *max, const float *K, int64_t ldk, const fl
 typedef void KIT(flash_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P, float *O, int depth,
                                kit_flash_ahead next);
 static KIT(flash_scorer) *const KIT(flash_scorers)[FLASH_WIDE] = FLASH_SCORERS;
-static KIT(flash_valuer) *const KIT(flash_valuers)[2][FLASH_WIDE][FLASH_N == 8 ? 4 : 3] = {FLASH_BOTH(0), FLASH_BOTH(1)};
+static KIT(flash_valuer) *const KIT(flash_valuers)[2][FLASH_WIDE][FLASH_N == 8 ? 4 : 3] = {
+    FLASH_BOTH(0), FLASH_BOTH(1)};
 #undef FLASH_SCORER
 #undef FLASH_VALUES
 #undef FLASH_CHANNELS
@@ -126,7 +129,9 @@ static void KIT(flash_cut)(kit_flash_rows *r, int all_masked, KIT(flash_runs) *r
 }
 
 /* The registers of a run, as strips: row, and width less 1. */
-typedef struct KIT(flash_strips) { int row[KIT_FLASH_ROWS / VR_LANES], wide[KIT_FLASH_ROWS / VR_LANES], n; } KIT(flash_strips);
+typedef struct KIT(flash_strips) {
+    int row[KIT_FLASH_ROWS / VR_LANES], wide[KIT_FLASH_ROWS / VR_LANES], n;
+} KIT(flash_strips);
 KIT_INLINE KIT(flash_strips) KIT(flash_strips_of)(int first, int last)
 {
     KIT(flash_strips) s = {.n = 0};
@@ -140,8 +145,8 @@ KIT_INLINE KIT(flash_strips) KIT(flash_strips_of)(int first, int last)
 /* ---- the steps of a block ---- */
 
 /* S, and its maxima in `max`, unless it is filled. A strip's keys stay near while the next strip passes. */
-static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
-                             float *P, float *max)
+static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs,
+                             const KIT(flash_keys) *x, float *P, float *max)
 {
     for (int n = 0; FLASH_FILLS(f) && n < runs->n; n++)
         FLASH_FILL(f, r, x, P, KIT_FLASH_ROWS, 1, runs->at[n].from,
@@ -151,7 +156,8 @@ static void KIT(flash_score)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         const KIT(flash_strips) s = KIT(flash_strips_of)(runs->at[n].first, runs->at[n].last);
         const float *K = x->K + runs->at[n].from * x->ldk;
         float *p = P + runs->at[n].from * KIT_FLASH_ROWS;
-        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS)
+        for (int k = runs->at[n].from; k < runs->at[n].to;
+             k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS)
             for (int j = 0; j < s.n; j++)
                 KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, r->Q + s.row[j], f->D, p + s.row[j],
                                               kit_flash_beyond(&x->next_V, k, 0, j > 0));
@@ -168,15 +174,16 @@ static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
         float *p = P + k * KIT_FLASH_ROWS + row;
         if (!kit_flash_clean(s, k, k + KIT_FLASH_CELL))
             for (int i = 0; i < KIT_FLASH_CELL; i++)
-                v_store(p + i * KIT_FLASH_ROWS, v_select(KIT(flash_rows_live)(r, row, k + i), v_load(p + i * KIT_FLASH_ROWS),
-                                                         v_set(-INFINITY)));
-        KIT_UNROLL for (int i = 0; i < KIT_FLASH_CELL; i++) max[i % 4] = v_max(max[i % 4], v_load(p + i * KIT_FLASH_ROWS));
+                v_store(p + i * KIT_FLASH_ROWS, v_select(KIT(flash_rows_live)(r, row, k + i),
+                                                         v_load(p + i * KIT_FLASH_ROWS), v_set(-INFINITY)));
+        KIT_UNROLL for (int i = 0; i < KIT_FLASH_CELL; i++)
+            max[i % 4] = v_max(max[i % 4], v_load(p + i * KIT_FLASH_ROWS));
     }
     v_store(r->block_max + row, v_max(v_max(max[0], max[1]), v_max(max[2], max[3])));
 }
 
-/* P = exp2(S - max) of keys [from, to) of some rows, each added to the sum of its key modulo 16, or the first of it; a few
- * sums at a time, in registers. */
+/* P = exp2(S - max) of keys [from, to) of some rows, each added to the sum of its key modulo 16, or the first of it; a
+ * few sums at a time, in registers. */
 KIT_INLINE void KIT(flash_weigh_rows)(const int rows, const int first, int from, int to, float *P, const float *max,
                                       float *sum)
 {
@@ -185,7 +192,8 @@ KIT_INLINE void KIT(flash_weigh_rows)(const int rows, const int first, int from,
         const vr m = vr_load(max + row);
         for (int l = 0; l < KIT_FLASH_CELL; l += N) {
             vr total[N];
-            KIT_UNROLL for (int i = 0; i < N; i++) total[i] = first ? vr_set(0.0f) : vr_load(sum + (l + i) * rows + row);
+            KIT_UNROLL for (int i = 0; i < N; i++)
+                total[i] = first ? vr_set(0.0f) : vr_load(sum + (l + i) * rows + row);
             for (int k = from; k < to; k += KIT_FLASH_CELL) {
                 float *p = P + (k + l) * KIT_FLASH_ROWS + row;
                 vr w[N];
@@ -233,9 +241,10 @@ static void KIT(flash_weigh)(kit_flash_rows *r, int g, int holes, float *P)
     v_store(r->block_sum + row, v_load(sum[0]));
 }
 
-/* O = alpha O + P V. The first run that has a row brings alpha to it; a row that no run has keeps what it has: its alpha is 1. */
-static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
-                             const float *P)
+/* O = alpha O + P V. The first run that has a row brings alpha to it; a row that no run has keeps what it has: its
+ * alpha is 1. */
+static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_runs) *runs,
+                             const KIT(flash_keys) *x, const float *P)
 {
     const int64_t E = f->E;
     float left[KIT_FLASH_ROWS] __attribute__((aligned(64))); /* alpha, and 1 where it is there already */
@@ -252,7 +261,8 @@ static void KIT(flash_value)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
             for (; e + wide <= E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS)
                 for (int j = 0; j < s.n; j++) {
                     const kit_flash_ahead next = kit_flash_beyond(
-                        &x->next_K, e / FLASH_N % FLASH_EVERY * (KIT_FLASH_KEYS / FLASH_EVERY), e / KIT_FLASH_CELL, n + j > 0);
+                        &x->next_K, e / FLASH_N % FLASH_EVERY * (KIT_FLASH_KEYS / FLASH_EVERY), e / KIT_FLASH_CELL,
+                        n + j > 0);
                     KIT(flash_valuers)[runs->at[n].masked][s.wide[j]][c](alpha ? alpha + s.row[j] : NULL, V, x->ldv,
                                                                         p + s.row[j], o + s.row[j], depth, next);
                 }
@@ -271,7 +281,8 @@ static void KIT(flash_whole)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         for (int j = row; j < row + FLASH_STRIP; j += VR_LANES) vr_store(r->block_max + j, vr_set(-FLT_MAX));
         for (int k = 0; k < KIT_FLASH_KEYS; k += FLASH_N)
             KIT(flash_scorers)[FLASH_WIDE - 1](r->block_max + row, x->K + k * x->ldk, x->ldk, r->Q + row, f->D,
-                                               P + k * KIT_FLASH_ROWS + row, kit_flash_beyond(&x->next_V, k, 0, row > 0));
+                                               P + k * KIT_FLASH_ROWS + row,
+                                               kit_flash_beyond(&x->next_V, k, 0, row > 0));
         for (int j = row; j < row + FLASH_STRIP; j += VR_LANES) {
             const vr before = vr_load(r->max + j), max = vr_max(before, vr_load(r->block_max + j));
             vr alpha = vr_sub(before, max);
@@ -294,7 +305,8 @@ static void KIT(flash_whole)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
         for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
             for (; e + wide <= f->E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS) {
                 const kit_flash_ahead next = kit_flash_beyond(
-                    &x->next_K, e / FLASH_N % FLASH_EVERY * (KIT_FLASH_KEYS / FLASH_EVERY), e / KIT_FLASH_CELL, row > 0);
+                    &x->next_K, e / FLASH_N % FLASH_EVERY * (KIT_FLASH_KEYS / FLASH_EVERY), e / KIT_FLASH_CELL,
+                    row > 0);
                 KIT(flash_valuers)[0][FLASH_WIDE - 1][c](r->alpha + row, V, x->ldv, P + row, o, KIT_FLASH_KEYS, next);
             }
     }

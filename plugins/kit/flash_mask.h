@@ -3,9 +3,10 @@
  * heed/kit/flash_mask.h: which keys a row of a call may see, as ranges, and what of a block that leaves. A part of
  * kit/flash.h.
  *
- * Every kind of mask but two lowers to at most two ranges: [first, last), and the sinks [0, sinks). What is left are holes,
- * which are tested key by key (flash_scores.h): keys of another document where the ids do not rise, and a bias of -inf.
- * A variant may change the ranges of a row (FLASH_RANGE), and make passes over some of the keys (kit_flash_pick).
+ * Every kind of mask but two lowers to at most two ranges: [first, last), and the sinks [0, sinks). What is left are
+ * holes, which are tested key by key (flash_scores.h): keys of another document where the ids do not rise, and a bias
+ * of -inf. A variant may change the ranges of a row (FLASH_RANGE), and make passes over some of the keys
+ * (kit_flash_pick).
  */
 #ifndef HEED_KIT_FLASH_MASK_ONCE
 #define HEED_KIT_FLASH_MASK_ONCE
@@ -68,7 +69,8 @@ KIT_INLINE int64_t kit_flash_bound(const kit_flash *f, int64_t b, int64_t id, in
     return low;
 }
 
-/* The keys of a query's document, where they come in a row: none is [0, 0). Rows ask in order, so the last answer is kept. */
+/* The keys of a query's document, where they come in a row: none is [0, 0). Rows ask in order, so the last answer is
+ * kept. */
 typedef struct kit_flash_pages { int64_t id, first, last; } kit_flash_pages;
 KIT_INLINE void kit_flash_find(const kit_flash *f, int64_t b, int64_t t, int64_t at, kit_flash_pages *p)
 {
@@ -150,8 +152,8 @@ KIT_INLINE void kit_flash_cells(int64_t first, int64_t last, int64_t start, int 
     if (*to < *from) *to = *from;
 }
 
-/* What of a block the rows see. 0: nothing at all. From group to group begin and end never fall, so that the groups that
- * see a key are neighbours; what this adds is masked key by key. */
+/* What of a block the rows see. 0: nothing at all. From group to group begin and end never fall, so that the groups
+ * that see a key are neighbours; what this adds is masked key by key. */
 KIT_INLINE int kit_flash_look(kit_flash_rows *r, int64_t start, int keys)
 {
     int seen = 0;
@@ -166,7 +168,8 @@ KIT_INLINE int kit_flash_look(kit_flash_rows *r, int64_t start, int keys)
             s->end = s->end > to ? s->end : to;
         }
         kit_flash_cells(all->first, all->last, start, keys, 1, &s->clean, &s->dirty);
-        if (s->dirty == s->clean) kit_flash_cells(all->sink_first, all->sink_last, start, keys, 1, &s->clean, &s->dirty);
+        if (s->dirty == s->clean)
+            kit_flash_cells(all->sink_first, all->sink_last, start, keys, 1, &s->clean, &s->dirty);
         if (s->dirty == s->clean) s->clean = s->dirty = 0;
         if (s->end == s->begin) s->begin = KIT_FLASH_KEYS, s->end = 0;
         seen |= s->end > 0;
@@ -204,7 +207,8 @@ KIT_INLINE void kit_flash_lower(kit_flash_rows *r, int64_t start)
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
         const kit_flash_live *x = &r->live[i];
         r->low[i] = kit_flash_inside(x->first - start), r->high[i] = kit_flash_inside(x->last - start);
-        r->sink_low[i] = kit_flash_inside(x->sink_first - start), r->sink_high[i] = kit_flash_inside(x->sink_last - start);
+        r->sink_low[i] = kit_flash_inside(x->sink_first - start),
+        r->sink_high[i] = kit_flash_inside(x->sink_last - start);
     }
 }
 #endif

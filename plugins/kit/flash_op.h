@@ -3,7 +3,7 @@
  * heed/kit/flash_op.h: what every op on kit/flash.h has: ports, params, and the functions between them and a call. A
  * part of kit/flash.h; an op's own ports and params stand behind these in its tables:
  *
- *     static const heed_port ports[] = {FLASH_PORTS, [SPAN] = KIT_WEIGHT(...)};        enum { SPAN = FLASH_PORT_COUNT };
+ *     static const heed_port ports[] = {FLASH_PORTS, [SPAN] = KIT_WEIGHT(...)};       enum { SPAN = FLASH_PORT_COUNT };
  *
  * An instance is a kit_flash_op, and behind it what the variant keeps, which hooks get as f->variant.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash_scores.h: what happens to the scores of a block between the two products: soft cap, a bias, a score op,
- * and the mask. A part of kit/flash.h.
+ * heed/kit/flash_scores.h: what happens to the scores of a block between the two products: soft cap, a bias, a score
+ * op, and the mask. A part of kit/flash.h.
  *
  * Score (key, row) of a block is P[key * ks + row * rs]: many rows have ks = 48, rs = 1, few rows ks = 1, rs = 96.
  * A masked score becomes -inf here, and a weight of -1 in the next step.
@@ -38,7 +38,8 @@ KIT_INLINE int KIT(flash_rescores)(const kit_flash *f, const kit_flash_rows *r, 
 }
 
 /* bias[b, head, query, start + key ...] log2 e, a cell at a time; the keys are in the lanes when it is read. */
-static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start, int keys)
+static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
+                            int keys)
 {
     const heed_tensor *t = f->bias;
     const vf unit = v_set((float)KIT_LOG2E);
@@ -60,7 +61,8 @@ static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *
 }
 
 /* Keys of another document than the row's, where the documents do not come in order. */
-static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start, int keys)
+static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
+                               int keys)
 {
     for (int i = 0; i < r->rows; i++) {
         int64_t id = 0;
@@ -72,8 +74,8 @@ static void KIT(flash_foreign)(const kit_flash *f, const kit_flash_rows *r, floa
 }
 
 /* Keys [from, to) of a block and rows [row, row + rows), as score ops get them. */
-KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_rows *r, const KIT(flash_keys) *x, float *P,
-                                           int ks, int rs, int from, int to, int row, int rows)
+KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_rows *r, const KIT(flash_keys) *x,
+                                           float *P, int ks, int rs, int from, int to, int row, int rows)
 {
     const int64_t key_row = rs == 1 ? x->ldk : 1, key_step = rs == 1 ? 1 : KIT_FLASH_KEYS;
     return (heed_score_tile){.size = sizeof(heed_score_tile), .flags = kit_flash_tile_flags(f),
@@ -88,8 +90,8 @@ KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_r
 
 /* Their scores, by f->fill. */
 static __attribute__((unused)) void KIT(flash_fill)(const kit_flash *f, const kit_flash_rows *r,
-                                                    const KIT(flash_keys) *x, float *P, int ks, int rs, int from, int to,
-                                                    int row, int rows)
+                                                    const KIT(flash_keys) *x, float *P, int ks, int rs, int from,
+                                                    int to, int row, int rows)
 {
     const heed_score_tile tile = KIT(flash_tile)(f, r, x, P, ks, rs, from, to, row, rows);
     f->fill->tile(f->fill_instance, &tile);
@@ -114,8 +116,8 @@ static void KIT(flash_rescore_run)(const kit_flash *f, const kit_flash_rows *r, 
 }
 
 /* The same where keys are picked, run by run, which lie by rows for that. */
-static void KIT(flash_rescore_picked)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
-                                      int keys)
+static void KIT(flash_rescore_picked)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs,
+                                      int64_t start, int keys)
 {
     float run[KIT_FLASH_KEYS * KIT_FLASH_ROWS] __attribute__((aligned(64)));
     for (int k = 0, n; k < keys; k += n) {
@@ -135,7 +137,8 @@ static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, floa
 {
     const int outer = rs == 1 ? padded : r->rows, inner = rs == 1 ? KIT_FLASH_CELL * r->groups : padded;
     if (f->softcap > 0) {
-        const vf cap = v_set(f->softcap * (float)KIT_LOG2E), inverse = v_set((float)(1 / ((double)f->softcap * KIT_LOG2E)));
+        const vf cap = v_set(f->softcap * (float)KIT_LOG2E),
+                 inverse = v_set((float)(1 / ((double)f->softcap * KIT_LOG2E)));
         for (int i = 0; i < outer; i++)
             for (int j = 0; j < inner; j += 16) {
                 float *p = P + i * (rs == 1 ? ks : rs) + j;

@@ -58,8 +58,8 @@ KIT_INLINE vf KIT(flash_soften)(vf score, vf key, vf whole, vf over, vf slope)
     return v_select(v_lt(way, v_set(0.0f)), v_add(score, v_log2(v_max(v_set(0x1p-24f), m))), score);
 }
 
-static __attribute__((unused)) void KIT(flash_soft_scores)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks,
-                                                           int rs, int64_t start)
+static __attribute__((unused)) void KIT(flash_soft_scores)(const kit_flash *f, const kit_flash_rows *r, float *P,
+                                                           int ks, int rs, int64_t start)
 {
     static const float order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const kit_flash_soft *s = f->variant;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash_task.h: a call cut into tasks, and a task from queries to outputs: rows begun, blocks of keys brought in,
- * rows ended. A part of kit/flash.h.
+ * heed/kit/flash_task.h: a call cut into tasks, and a task from queries to outputs: rows begun, blocks of keys brought
+ * in, rows ended. A part of kit/flash.h.
  */
 #ifndef HEED_KIT_FLASH_TASK_ONCE
 #define HEED_KIT_FLASH_TASK_ONCE
 
-/* Rows beyond whole tiles go to flash_few.h, unless they fill nearly all lanes: turning K costs it some 3 rows' work. */
+/* Rows beyond whole tiles go to flash_few.h, unless they fill nearly all lanes: turning K costs some 3 rows' work. */
 KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
 
 /* How f->rows fall into tiles and tasks. */
@@ -77,14 +77,16 @@ static int32_t kit_flash_setup(kit_flash *f)
     const heed_sink *sink = f->call->sink;
     kit_flash_sizes(f);
     if (f->H > 0 && (f->G == 0 || f->H % f->G != 0))
-        return kit_fail(sink, HEED_E_SHAPE, "there are %lld heads (axis H), which is no multiple of the values' %lld (axis G)",
+        return kit_fail(sink, HEED_E_SHAPE,
+                        "there are %lld heads (axis H), which is no multiple of the values' %lld (axis G)",
                         (long long)f->H, (long long)(f->G / f->share));
     for (int64_t b = 0; f->key_lengths && b < f->B; b++)
         if (kit_flash_valid(f, b) < 0 || kit_flash_valid(f, b) > f->S)
             return kit_fail(sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but %s has %lld keys", (long long)b,
                             (long long)kit_flash_valid(f, b), f->k && !f->k_by_position ? "k" : "v", (long long)f->S);
     if (f->call->state && (f->documents || f->bias))
-        return kit_fail(sink, HEED_E_UNSUPPORTED, "%s can not go with a sequence: it says nothing of the keys remembered",
+        return kit_fail(sink, HEED_E_UNSUPPORTED,
+                        "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
     for (int64_t b = 0; f->call->state && f->T > f->S && b < f->B; b++)
         for (int64_t row = 0; row < f->rows; row++) {
@@ -110,10 +112,10 @@ KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return 
 
 /* ---- keys and values of a block ---- */
 
-/* `count` rows of `width` elements, row i at row[i] or, if there is no such list, at p + i * bytes: as float32, zeros behind
- * each and up to whole cells of rows. */
-static const float *KIT(flash_copy)(const char *p, int64_t bytes, const char *const *row, uint32_t dtype, int64_t stride,
-                                    int count, int64_t width, float *room, int64_t *ld)
+/* `count` rows of `width` elements, row i at row[i] or, if there is no such list, at p + i * bytes: as float32, zeros
+ * behind each and up to whole cells of rows. */
+static const float *KIT(flash_copy)(const char *p, int64_t bytes, const char *const *row, uint32_t dtype,
+                                    int64_t stride, int count, int64_t width, float *room, int64_t *ld)
 {
     const int plain = dtype == HEED_F32 && (stride == 1 || width == 1) && width % 16 == 0;
     *ld = kit_flash_pitch(width);
@@ -128,9 +130,10 @@ static const float *KIT(flash_copy)(const char *p, int64_t bytes, const char *co
     return room;
 }
 
-/* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where they
- * lie close together, or if two tiles at most read them, else packed into `room`: rows far apart would crowd a few sets of
- * the first cache. For a reader that packs them itself: in place, wherever they are float32, with nothing behind. */
+/* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where
+ * they lie close together, or if two tiles at most read them, else packed into `room`: rows far apart would crowd a few
+ * sets of the first cache. For a reader that packs them itself: in place, wherever they are float32, with nothing
+ * behind. */
 static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, int64_t first, int count, int64_t width,
                                     int how, float *room, int64_t *ld)
 {
@@ -165,8 +168,8 @@ static const float *KIT(flash_turn_listed)(const char *p, int64_t bytes, const c
     return room;
 }
 
-static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype, int64_t stride, int count, int64_t width,
-                                    float *room)
+static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype, int64_t stride, int count,
+                                    int64_t width, float *room)
 {
     return KIT(flash_turn_listed)(p, bytes, NULL, dtype, stride, count, width, room);
 }
@@ -195,8 +198,8 @@ static KIT(flash_keys) KIT(flash_gather)(const kit_flash *f, int64_t b, int64_t 
     return x;
 }
 
-static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few, int how,
-                                        float *KR, float *VR)
+static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few,
+                                        int how, float *KR, float *VR)
 {
     const int64_t D = kit_flash_kept(f);
     KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
@@ -250,8 +253,8 @@ static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t
 /* ---- rows ---- */
 
 /* Vectors of 16 n rows by columns, times `factor`: to[width][48]. */
-static void KIT(flash_columns)(const char *const *from, uint32_t dtype, int64_t stride, int rows, int64_t width, float factor,
-                               float *to)
+static void KIT(flash_columns)(const char *const *from, uint32_t dtype, int64_t stride, int rows, int64_t width,
+                               float factor, float *to)
 {
     const int64_t step = stride * kit_width(dtype);
     for (int i = 0; i < rows; i += 16)
@@ -364,8 +367,8 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
 
 /* ---- a task ---- */
 
-/* Tasks of a group of heads follow each other from late rows, which see most under a causal mask, to early ones; the few
- * rows behind the last tile are the first task. */
+/* Tasks of a group of heads follow each other from late rows, which see most under a causal mask, to early ones; the
+ * few rows behind the last tile are the first task. */
 static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash *f = arg;
@@ -397,7 +400,8 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         }
     }
     for (int64_t start = 0; start < end; start += KIT_FLASH_KEYS) {
-        if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS) start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
+        if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS)
+            start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
         const int keys = (int)(end - start < KIT_FLASH_KEYS ? end - start : KIT_FLASH_KEYS);
         int seen[KIT_FLASH_TILES], readers = 0;
         for (int i = 0; i < n; i++) readers += seen[i] = kit_flash_look(&tile[i], start, keys);

@@ -15,9 +15,9 @@
 #define KIT_LOG2E 1.44269504088896341
 #define KIT_LN2 0.693147180559945309
 
-/* The keys and queries of one pass, where that is not all of them: keys in runs of `run`, `step` from one run's first to the
- * next's, and every `every`-th query from `query` on. step 0: all. A row's live ranges count picked keys then; positions and
- * queries are what they are. */
+/* The keys and queries of one pass, where that is not all of them: keys in runs of `run`, `step` from one run's first
+ * to the next's, and every `every`-th query from `query` on. step 0: all. A row's live ranges count picked keys then;
+ * positions and queries are what they are. */
 typedef struct kit_flash_pick { int64_t first, run, step, query, every; } kit_flash_pick;
 
 /* How many picked keys lie before a position, and where key n lies. */
@@ -40,15 +40,15 @@ typedef struct kit_flash {
     const heed_tensor *documents, *query_documents;          /* [B, S], [B, T] */
     const heed_tensor *bias;                                 /* [B, H, T, S], added to the scores */
     const heed_tensor *sink_logits;                          /* [H], each a key without a value */
-    const heed_score *score, *fill;                          /* changes the scores; writes them, where k is NULL; or NULL */
+    const heed_score *score, *fill;                          /* changes scores; writes them, where k is NULL; or NULL */
     const void *score_instance, *fill_instance;
     const void *variant;                                     /* what the variant keeps, for hooks */
-    const heed_tensor *before, *before_lse;                  /* rows go on from this `out` and `lse`, of other keys; or NULL */
+    const heed_tensor *before, *before_lse;                  /* rows go on from `out`, `lse` of other keys; or NULL */
     kit_flash_pick pick;
     float scale;                                             /* of q k, without log2 e */
     float softcap;                                           /* 0 = none */
-    int q_by_position, k_by_position; /* a row of q or k belongs to a position, whatever the sequence: q and k are weights
-                                       * [1, positions, H, D], and no state remembers such keys */
+    int q_by_position, k_by_position; /* a row of q or k belongs to a position, whatever the sequence: q and k are
+                                       * weights [1, positions, H, D], and no state remembers such keys */
     int per_head;           /* each head is a group of its own, though some share values */
     int64_t B, T, S, H, G, D, E;
     int64_t group;          /* H / G: query heads that share keys and values; row n = query n / group, head n % group */
@@ -71,8 +71,8 @@ typedef struct kit_flash_span {
     int begin, end, clean, dirty;
 } kit_flash_span;
 
-/* What is read next: a line of 64 bytes at `at`, and `pitch` bytes from key to key. Pitch 0: nothing is. (Two words, which
- * a call has in registers.) */
+/* What is read next: a line of 64 bytes at `at`, and `pitch` bytes from key to key. Pitch 0: nothing is. (Two words,
+ * which a call has in registers.) */
 typedef struct kit_flash_ahead { const char *at; int64_t pitch; } kit_flash_ahead;
 #define kit_flash_nothing ((kit_flash_ahead){NULL, 0})
 
@@ -89,7 +89,7 @@ KIT_INLINE kit_flash_ahead kit_flash_beyond(const kit_flash_next *next, int64_t 
 /* Scores that a tile has for the first keys of the next block, which begins at `start` (flash_relative.h). */
 typedef struct kit_flash_keep { float S[KIT_FLASH_ROWS * KIT_FLASH_ROWS]; int64_t start; } kit_flash_keep;
 
-/* Rows that go through the registers together. Arrays are padded with copies of the last row, whose results are dropped. */
+/* Rows that go through the registers together. Arrays are padded with copies of the last, whose results are dropped. */
 typedef struct kit_flash_rows {
     float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];        /* running, over the blocks so far (maximum in log2 units) */
     float block_max[KIT_FLASH_ROWS], block_sum[KIT_FLASH_ROWS], alpha[KIT_FLASH_ROWS];
@@ -124,7 +124,7 @@ typedef struct kit_flash_table {
 /* Weights < 0 stand for masked keys, which a sum skips: there are none, or those of b (a lane's), or those of a. */
 enum { FLASH_ALL, FLASH_UNLESS_B, FLASH_UNLESS_A };
 
-/* Floats between packed rows of this width: an odd number of lines, so that rows never meet in a few sets of a cache. */
+/* Floats between packed rows of this width: an odd number of lines, so rows never meet in a few sets of a cache. */
 KIT_INLINE int64_t kit_flash_pitch(int64_t width) { return 16 * (kit_lanes(width) / 16 | 1); }
 
 /* Tiles of a task at most, so that their Q and O, 768 KiB, stay in a second cache of 1 MiB: keys and values come from
@@ -136,7 +136,10 @@ KIT_INLINE int64_t kit_flash_most(int64_t D, int64_t E)
 }
 
 /* Pairs of bfloat16 in the K and V of a block, and in a tile's Q. */
-KIT_INLINE int64_t kit_flash_block_pairs(int64_t D, int64_t E) { return KIT_FLASH_KEYS / 2 * (kit_lanes(D) + kit_lanes(E)); }
+KIT_INLINE int64_t kit_flash_block_pairs(int64_t D, int64_t E)
+{
+    return KIT_FLASH_KEYS / 2 * (kit_lanes(D) + kit_lanes(E));
+}
 KIT_INLINE int64_t kit_flash_query_pairs(int64_t D) { return KIT_FLASH_ROWS / 2 * kit_lanes(D); }
 
 /* A lane's scratch: one block of weights, one of K and V packed, Q and O of a task; and K, V and Q in pairs. */
@@ -159,7 +162,8 @@ KIT_INLINE float kit_flash_inside(int64_t x) { return (float)(x < 0 ? 0 : x > KI
 /* A call's workspace. */
 KIT_INLINE uint64_t kit_flash_workspace(const heed_tensor *documents, int64_t B) { return documents ? (uint64_t)B : 0; }
 
-/* A page of the cache: K [G][96][D], then V [G][96][E], float32. 0 if a size is not known, or none that memory can hold. */
+/* A page of the cache: K [G][96][D], then V [G][96][E], float32. 0 if a size is not known, or none that memory can
+ * hold. */
 KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 {
     int64_t bytes;

@@ -6,7 +6,7 @@
  * which is a third of the traffic, and throws out another. A kernel computes up to KIT_PIECE floats into memory that
  * stays in the first-level cache, and kit_put_row writes them where they belong.
  */
-#if (defined KIT_SCALAR && !defined HEED_KIT_LOAD_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_LOAD_AVX2) ||        \
+#if (defined KIT_SCALAR && !defined HEED_KIT_LOAD_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_LOAD_AVX2) ||     \
     (defined KIT_AVX512 && !defined HEED_KIT_LOAD_AVX512) || (defined KIT_NEON && !defined HEED_KIT_LOAD_NEON)
 #if defined KIT_SCALAR
 #define HEED_KIT_LOAD_SCALAR

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * heed/kit/math.h: functions of a vector. The polynomials are our own least-maximum fits; the bound of each is over all
- * floats of its range and includes rounding. pow, which is needed for a few numbers only, is SLEEF's: <heed/kit/sleef.h>.
+ * floats of its range and includes rounding. pow, which is needed for a few numbers only, is SLEEF's:
+ * <heed/kit/sleef.h>.
  */
-#if (defined KIT_SCALAR && !defined HEED_KIT_MATH_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_MATH_AVX2) ||        \
+#if (defined KIT_SCALAR && !defined HEED_KIT_MATH_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_MATH_AVX2) ||     \
     (defined KIT_AVX512 && !defined HEED_KIT_MATH_AVX512) || (defined KIT_NEON && !defined HEED_KIT_MATH_NEON)
 #if defined KIT_SCALAR
 #define HEED_KIT_MATH_SCALAR

@@ -12,28 +12,44 @@
 
 /* Rows of the tables of ports and params. */
 #define KIT_IN(name, axes, doc) {sizeof(heed_port), HEED_INPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_IN_OPTIONAL(name, axes, doc) {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_IN_REPEATS(name, axes, doc) {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL | HEED_PORT_REPEATS, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_IN_INDEX(name, axes, flags, doc) {sizeof(heed_port), HEED_INPUT, flags, HEED_BIT(HEED_I64) | HEED_BIT(HEED_I32), 0, 0, name, axes, doc}
+#define KIT_IN_OPTIONAL(name, axes, doc)                                                                              \
+    {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL, KIT_FLOATS, 0, 0, name, axes, doc}
+#define KIT_IN_REPEATS(name, axes, doc)                                                                               \
+    {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL | HEED_PORT_REPEATS, KIT_FLOATS, 0, 0, name, axes, doc}
+#define KIT_IN_INDEX(name, axes, flags, doc)                                                                          \
+    {sizeof(heed_port), HEED_INPUT, flags, HEED_BIT(HEED_I64) | HEED_BIT(HEED_I32), 0, 0, name, axes, doc}
 #define KIT_OUT(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_OUT_OPTIONAL(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL, dtypes, 0, 0, name, axes, doc}
+#define KIT_OUT_OPTIONAL(name, axes, dtypes, doc)                                                                     \
+    {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL, dtypes, 0, 0, name, axes, doc}
 #define KIT_OUT_OF(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, dtypes, 0, 0, name, axes, doc}
-#define KIT_OUT_IN_PLACE(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_OUT_OPTIONAL_IN_PLACE(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_WEIGHT(name, axes, init, doc) {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
-#define KIT_WEIGHT_OPTIONAL(name, axes, init, doc) {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
+#define KIT_OUT_IN_PLACE(name, axes, doc)                                                                             \
+    {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
+#define KIT_OUT_OPTIONAL_IN_PLACE(name, axes, doc)                                                                    \
+    {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
+#define KIT_WEIGHT(name, axes, init, doc)                                                                             \
+    {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
+#define KIT_WEIGHT_OPTIONAL(name, axes, init, doc)                                                                    \
+    {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
 
-#define KIT_INT(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_INT, 0, 0, min, max, standard, key, NULL, doc}
+#define KIT_INT(key, standard, min, max, doc)                                                                         \
+    {sizeof(heed_param), HEED_PARAM_INT, 0, 0, min, max, standard, key, NULL, doc}
 #define KIT_INT_AXIS(key, standard, axis, min, max, doc)                                                              \
     {sizeof(heed_param), HEED_PARAM_INT, 0, axis, min, max, standard, key, NULL, doc}
-#define KIT_INT_AUTO(key, axis, min, max, doc) {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_AUTO, axis, min, max, 0, key, NULL, doc}
-#define KIT_INT_REQUIRED(key, axis, min, max, doc) {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_REQUIRED, axis, min, max, 0, key, NULL, doc}
-#define KIT_FLOAT(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, 0, 0, min, max, standard, key, NULL, doc}
-#define KIT_FLOAT_AUTO(key, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_AUTO, 0, min, max, 0, key, NULL, doc}
-#define KIT_FLOAT_RUNTIME(key, standard, min, max, doc) {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_RUNTIME, 0, min, max, standard, key, NULL, doc}
+#define KIT_INT_AUTO(key, axis, min, max, doc)                                                                        \
+    {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_AUTO, axis, min, max, 0, key, NULL, doc}
+#define KIT_INT_REQUIRED(key, axis, min, max, doc)                                                                    \
+    {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_REQUIRED, axis, min, max, 0, key, NULL, doc}
+#define KIT_FLOAT(key, standard, min, max, doc)                                                                       \
+    {sizeof(heed_param), HEED_PARAM_FLOAT, 0, 0, min, max, standard, key, NULL, doc}
+#define KIT_FLOAT_AUTO(key, min, max, doc)                                                                            \
+    {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_AUTO, 0, min, max, 0, key, NULL, doc}
+#define KIT_FLOAT_RUNTIME(key, standard, min, max, doc)                                                               \
+    {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_RUNTIME, 0, min, max, standard, key, NULL, doc}
 #define KIT_BOOL(key, standard, doc) {sizeof(heed_param), HEED_PARAM_BOOL, 0, 0, 0, 1, standard, key, NULL, doc}
-#define KIT_CHOICE(key, standard, choices, doc) {sizeof(heed_param), HEED_PARAM_CHOICE, 0, 0, 0, 0, standard, key, choices, doc}
-#define KIT_CHOICE_COUPLES(key, standard, choices, doc) {sizeof(heed_param), HEED_PARAM_CHOICE, HEED_PARAM_COUPLES, 0, 0, 0, standard, key, choices, doc}
+#define KIT_CHOICE(key, standard, choices, doc)                                                                       \
+    {sizeof(heed_param), HEED_PARAM_CHOICE, 0, 0, 0, 0, standard, key, choices, doc}
+#define KIT_CHOICE_COUPLES(key, standard, choices, doc)                                                               \
+    {sizeof(heed_param), HEED_PARAM_CHOICE, HEED_PARAM_COUPLES, 0, 0, 0, standard, key, choices, doc}
 #define KIT_OP(key, kind, doc) {sizeof(heed_param), HEED_PARAM_OP, HEED_PARAM_AUTO, 0, 0, 0, 0, key, kind, doc}
 
 /* The paths of this architecture, for functions named by KIT(). `extension` may be NULL. */
@@ -73,7 +89,8 @@
     }
 
 /* Writes the sentence, returns the code. */
-__attribute__((format(printf, 3, 4), unused)) static int32_t kit_fail(const heed_sink *sink, int32_t code, const char *format, ...)
+__attribute__((format(printf, 3, 4), unused)) static int32_t kit_fail(const heed_sink *sink, int32_t code,
+                                                                      const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -109,14 +126,19 @@ KIT_INLINE int64_t kit_causal(const heed_call *call, int64_t t)
 {
     const int64_t S = HEED_AXIS(call->axis, 'S'), T = HEED_AXIS(call->axis, 'T');
     const heed_mask *m = call->mask;
-    const int64_t at = t + (m->align == HEED_ALIGN_BOTTOM_RIGHT ? S - T : m->align == HEED_ALIGN_OFFSET ? m->offset : 0);
+    const int64_t at = t + (m->align == HEED_ALIGN_BOTTOM_RIGHT ? S - T
+                            : m->align == HEED_ALIGN_OFFSET     ? m->offset
+                                                                : 0);
     return !(m->kinds & HEED_MASK_CAUSAL) || at >= S ? S : at < 0 ? 0 : at + 1;
 }
 
 /* Bytes of one element. */
 KIT_INLINE int64_t kit_width(uint32_t dtype)
 {
-    return dtype == HEED_F32 || dtype == HEED_I32 ? 4 : dtype == HEED_I64 || dtype == HEED_F64 ? 8 : dtype == HEED_I8 || dtype == HEED_U8 ? 1 : 2;
+    return dtype == HEED_F32 || dtype == HEED_I32   ? 4
+           : dtype == HEED_I64 || dtype == HEED_F64 ? 8
+           : dtype == HEED_I8 || dtype == HEED_U8   ? 1
+                                                    : 2;
 }
 
 /* n rounded up to whole vectors of 16, or to 64-byte lines. */

@@ -69,15 +69,16 @@ KIT_INLINE void KIT(kit_rowwise_fetch)(const kit_rowwise *w, const heed_tensor *
         kit_prefetch(kit_row(t, r + 1) + at * (int64_t)sizeof(float), n * (int64_t)sizeof(float));
 }
 
-/* x + residual to `room`, and to `sum` if it is not the same, piece by piece; the next row's x is fetched meanwhile if the
- * sum and out go around the caches, so that reads and writes are spread over the whole row. */
+/* x + residual to `room`, and to `sum` if it is not the same, piece by piece; the next row's x is fetched meanwhile if
+ * the sum and out go around the caches, so that reads and writes are spread over the whole row. */
 static void KIT(kit_rowwise_add)(const kit_rowwise *w, float *room, char *sum, int64_t r)
 {
     const heed_tensor *x = w->x, *y = w->residual;
     const int64_t xs = x->stride[x->rank - 1], ys = y->stride[y->rank - 1];
     const int64_t step = sum ? w->sum->stride[w->sum->rank - 1] * kit_width(w->sum->dtype) : 0;
     for (int64_t at = 0, n; at < w->width; at += n) {
-        n = sum && w->sum_streams ? KIT_PIECE - kit_past_line(sum + at * step) : KIT_PIECE; /* the next piece begins a line */
+        /* The next piece begins a line. */
+        n = sum && w->sum_streams ? KIT_PIECE - kit_past_line(sum + at * step) : KIT_PIECE;
         if (n > w->width - at) n = w->width - at;
         if (w->sum_streams) KIT(kit_rowwise_fetch)(w, x, r, at, n);
         kit_add_row(room + at, kit_row(x, r) + at * xs * kit_width(x->dtype), x->dtype, xs,
@@ -120,8 +121,9 @@ static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
         else if (direct) row = (const float *)from;
         else kit_read_row(room, from, x->dtype, x->stride[x->rank - 1], n);
         if (sum && !residual && row != (float *)sum_to) kit_put_row(sum, sum_to, row, n, w->sum_streams);
-        /* A row is measured before the one in front of it is written: where x and out are a multiple of 4096 bytes apart, its
-         * loads would wait for those stores. (Those around the caches do not hold it up, and rows are on their way then.) */
+        /* A row is measured before the one in front of it is written: where x and out are a multiple of 4096 bytes
+         * apart, its loads would wait for those stores. (Those around the caches do not hold it up, and rows are on
+         * their way then.) */
         if (w->measure && (!ahead || r == first)) m = w->measure(w->instance, row, n);
         kit_moments next = m;
         if (ahead && r + 1 < end) next = w->measure(w->instance, (const float *)kit_row(x, r + 1), n);

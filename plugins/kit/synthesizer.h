@@ -41,7 +41,7 @@ enum { SYNTHESIZER_POSITION, SYNTHESIZER_OWN };
 typedef struct synthesizer {
     const heed_score *position; /* or NULL */
     const void *position_instance;
-    int64_t longest, heads, width; /* positions, heads (-1: any), width of queries (-1: none) that there are logits for */
+    int64_t longest, heads, width; /* positions, heads (-1: any), width of queries (-1: none) that have logits */
     int by_position; /* rows of logits belong to positions too, not to queries alone */
 } synthesizer;
 
@@ -121,7 +121,8 @@ SYNTHESIZER_FN int32_t synthesizer_setup(kit_flash *f, const synthesizer *s)
         if (s->by_position && (first < 0 || first + f->T > s->longest))
             return kit_fail(f->call->sink, HEED_E_ARGUMENT,
                             "the mask puts queries of sequence %lld at positions %lld to %lld, and there are logits "
-                            "for 0 to %lld", (long long)b, (long long)first, (long long)(first + f->T - 1), (long long)s->longest - 1);
+                            "for 0 to %lld", (long long)b, (long long)first, (long long)(first + f->T - 1),
+                            (long long)s->longest - 1);
     }
     return failed;
 }
@@ -160,10 +161,10 @@ KIT_INLINE heed_tensor synthesizer_rows(const heed_tensor *w)
 
 /* The param and the sentence of ops that have them. */
 #define SYNTHESIZER_SEED(what)                                                                                         \
-    {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_AUTO, 0, 0, 0x1p53, 0, "fixed", NULL,                               \
+    {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_AUTO, 0, 0, 0x1p53, 0, "fixed", NULL,                              \
      "fixed random: " what " from this number, and no weight"}
 
-/* The bytes to draw a weight of H heads x `rows` x `width`, or 0 if it is given; a sentence if it is neither or both. */
+/* The bytes to draw a weight of H heads x `rows` x `width`, or 0 if given; a sentence if it is neither or both. */
 SYNTHESIZER_FN int32_t synthesizer_drawn(const heed_open *open, const heed_tensor *weight, const char *name, int fixed,
                                          int64_t rows, int64_t width, uint64_t *bytes)
 {
@@ -175,8 +176,8 @@ SYNTHESIZER_FN int32_t synthesizer_drawn(const heed_open *open, const heed_tenso
                         name);
     if (weight) return HEED_OK;
     if (!fixed)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "the weight %s is missing; fixed=N would draw it from the number N",
-                        name);
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "the weight %s is missing; fixed=N would draw it from the number N", name);
     if (heads < 1 || rows < 1 || width < 1)
         return kit_fail(open->sink, HEED_E_ARGUMENT,
                         "fixed= draws %s for a number of heads (axis H), of positions (longest=) and of channels that "

@@ -37,8 +37,8 @@ KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(m.m[l] ? a.f[l] : b.f[l]); }
 KIT_INLINE vf v_swap(vf x) { KIT_MAP(x.f[l ^ 1]); }
 KIT_INLINE vf v_pin(vf x) { return x; }
 
-/* x * 2^n, for n = the integer in [-127, 127], -127 standing for 2^-infinity, that `shifted` holds in its low mantissa bits (n + 1.5 * 2^23): a product, so
- * that a NaN stays one whatever its payload. */
+/* x * 2^n, for n = the integer in [-127, 127], -127 standing for 2^-infinity, that `shifted` holds in its low mantissa
+ * bits (n + 1.5 * 2^23): a product, so that a NaN stays one whatever its payload. */
 KIT_INLINE vf v_scale(vf x, vf shifted)
 {
     KIT_MAP(x.f[l] * kit_float((kit_bits(shifted.f[l]) << 23) + 0x3f800000u));

@@ -4,10 +4,10 @@
  * register (or is left to the compiler), 8 with AVX2, whose vector of two would halve the tiles that 16 registers hold.
  * A lane's sums are the same sequence at any width, so the width changes no bit.
  *
- * vr_fma_unless(w, a, b, c) is c where w < 0. With AVX2 it looks at the sign alone, which a NaN may have too: where that
- * matters w goes through vr_below_zero first.
+ * vr_fma_unless(w, a, b, c) is c where w < 0. With AVX2 it looks at the sign alone, which a NaN may have too: where
+ * that matters w goes through vr_below_zero first.
  */
-#if (defined KIT_SCALAR && !defined HEED_KIT_VR_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_VR_AVX2) ||            \
+#if (defined KIT_SCALAR && !defined HEED_KIT_VR_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_VR_AVX2) ||         \
     (defined KIT_AVX512 && !defined HEED_KIT_VR_AVX512) || (defined KIT_NEON && !defined HEED_KIT_VR_NEON)
 #if defined KIT_SCALAR
 #define HEED_KIT_VR_SCALAR

@@ -240,8 +240,8 @@ static void letters(const entry *e, char *to)
 
 static int is_attention(const entry *e) { return !strncmp(e->op.id, "attention/", 10); }
 
-/* Elements that all axes would have together, one axis of 0 taken as 1: what the oracle's loops go through. An attention
- * without an axis of keys has T of them. */
+/* Elements that all axes would have together, one axis of 0 taken as 1: what the oracle's loops go through. An
+ * attention without an axis of keys has T of them. */
 static double volume(const entry *e, const int64_t size[128], const char *all)
 {
     double v = is_attention(e) && !strchr(all, 'S') && size['T'] > 0 ? (double)size['T'] : 1;

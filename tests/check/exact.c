@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * exact.c: a call without the engine: the instance, the workspace and each lane's scratch have exactly the bytes that
- * the op measured, end at a page that can not be read, and hold garbage where the contract leaves their content open; the
- * instance and the inputs can not be written. Tiles run in an order and on lanes of our choice.
+ * the op measured, end at a page that can not be read, and hold garbage where the contract leaves their content open;
+ * the instance and the inputs can not be written. Tiles run in an order and on lanes of our choice.
  */
 #include "check.h"
 

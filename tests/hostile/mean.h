@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mean.h: an attention that is right in everything: for each query the mean of the values of the keys that it sees, under the
- * masks causal and key_lengths. SEES and WEIGH are for its files to spoil.
+ * mean.h: an attention that is right in everything: for each query the mean of the values of the keys that it sees,
+ * under the masks causal and key_lengths. SEES and WEIGH are for its files to spoil.
  */
 #ifndef HOSTILE_MEAN_H
 #define HOSTILE_MEAN_H
@@ -60,11 +60,13 @@ static void mean_tile(void *arg, int64_t tile, uint32_t lane)
 static int32_t mean_forward(const void *instance, const heed_call *call)
 {
     (void)instance;
-    return call->host->parallel_for(call->host, HEED_AXIS(call->axis, 'B') * HEED_AXIS(call->axis, 'T'), mean_tile, (void *)call);
+    return call->host->parallel_for(call->host, HEED_AXIS(call->axis, 'B') * HEED_AXIS(call->axis, 'T'), mean_tile,
+                                    (void *)call);
 }
 
 #define HOSTILE_MEAN(...)                                                                                             \
-    HOSTILE(reply->ops.count = 1; ops[0].id = "attention/hostile"; ops[0].masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS; \
+    HOSTILE(reply->ops.count = 1; ops[0].id = "attention/hostile";                                                    \
+            ops[0].masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS;                                                  \
             ops[0].ports = (heed_table){mean_ports, 5, sizeof *mean_ports}; ops[0].measure_call = 0;                  \
             for (int i = 0; i < 2; i++) paths[i].forward = mean_forward; __VA_ARGS__)
 

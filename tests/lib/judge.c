@@ -30,8 +30,8 @@ int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b)
 }
 
 /* The largest error of the naive loop, per port. The luck of a few outputs is no yardstick (the naive loop is exact for
- * some): a call with fewer than 4096 outputs is drawn again, with other numbers, until there are as many. Nor is that of
- * short numbers, whose products are exact in f32: what is drawn again is f32, and such a call is once at least. */
+ * some): a call with fewer than 4096 outputs is drawn again, with other numbers, until there are as many. Nor is that
+ * of short numbers, whose products are exact in f32: what is drawn again is f32, and such a call is once at least. */
 static void naive_errors(const call *c, const heed_oracle *o, double error[ORACLE_PORTS])
 {
     enum { ENOUGH = 4096, DRAWS = 64 };
@@ -43,7 +43,8 @@ static void naive_errors(const call *c, const heed_oracle *o, double error[ORACL
         if (draw && is_short) how.dtype = HEED_F32;
         how.seed += 1000003u * (uint64_t)draw;
         call_make(&again, &how);
-        for (uint32_t p = 0; p < c->ports; p++) { /* the very data, which a test may have changed; lengths and ids always */
+        /* The very data, which a test may have changed; lengths and ids always. */
+        for (uint32_t p = 0; p < c->ports; p++) {
             const int given = c->plain[p].data && (p >= c->op->ports.count || port_of(c, p)->role != HEED_OUTPUT);
             const int whole = c->plain[p].dtype == HEED_I32 || c->plain[p].dtype == HEED_I64;
             if (given && (draw == 0 || whole)) tensor_copy(&again.plain[p], &c->plain[p]);

@@ -54,8 +54,8 @@ static void OF(layer_norm)(const oracle_call *c)
 static void OF(softmax)(const oracle_call *c) { OF(attention)(c, NULL); }
 
 /* Attention whose scores are (q + u) k + (q + w) a, and whose values are v + z, where a and z depend on the relative
- * position j - i, kept within [low, high], and a on the head too, `per_head` numbers apart. A query sees keys from `memory`
- * before the first query on, or before itself if `same_length`; all of them if memory < 0. NULL is 0. */
+ * position j - i, kept within [low, high], and a on the head too, `per_head` numbers apart. A query sees keys from
+ * `memory` before the first query on, or before itself if `same_length`; all of them if memory < 0. NULL is 0. */
 typedef struct OF(relatives) {
     const REAL *a, *z, *u, *w;
     int64_t low, high, per_head, memory;
@@ -75,10 +75,12 @@ static void OF(relative)(const oracle_call *c, const OF(relatives) *r)
     for (int64_t n = 0; n < B * T * H; n++) {
         const int64_t h = n % H, t = n / H % T, b = n / H / T, g = h / (H / G);
         const int64_t valid = lengths ? (int64_t)lengths[b] : all;
-        const int64_t at = oracle_position(c, valid, t), first = r->memory < 0 ? 0 : (r->same_length ? at : at - t) - r->memory;
+        const int64_t at = oracle_position(c, valid, t),
+                      first = r->memory < 0 ? 0 : (r->same_length ? at : at - t) - r->memory;
         REAL max = sink ? sink[h] : -INFINITY, sum, *y = out + n * E;
         for (int64_t j = 0; j < all; j++) {
-            const REAL *key = j < c->past ? past_k + ((b * c->past + j) * G + g) * D : k + ((b * S + j - c->past) * G + g) * D;
+            const REAL *key = j < c->past ? past_k + ((b * c->past + j) * G + g) * D
+                                          : k + ((b * S + j - c->past) * G + g) * D;
             const int64_t delta = j - at < r->low ? r->low : j - at > r->high ? r->high : j - at;
             const REAL *a = r->a + h * r->per_head + (delta - r->low) * D;
             s[j] = -INFINITY;
@@ -86,7 +88,8 @@ static void OF(relative)(const oracle_call *c, const OF(relatives) *r)
             if (r->memory >= 0 && j > at) continue;
             REAL dot = 0;
             for (int64_t d = 0; d < D; d++)
-                dot += (q[n * D + d] + (r->u ? r->u[h * D + d] : 0)) * key[d] + (q[n * D + d] + (r->w ? r->w[h * D + d] : 0)) * a[d];
+                dot += (q[n * D + d] + (r->u ? r->u[h * D + d] : 0)) * key[d] +
+                       (q[n * D + d] + (r->w ? r->w[h * D + d] : 0)) * a[d];
             s[j] = OF(attention_score)(c, h, at, j, dot * scale);
             REAL more = bias ? bias[((b * H + h) * T + t) * S + j] : 0;
             s[j] = more == -INFINITY || s[j] == -INFINITY ? -INFINITY : s[j] + more;
@@ -96,7 +99,8 @@ static void OF(relative)(const oracle_call *c, const OF(relatives) *r)
         sum = sink && sink[h] != -INFINITY ? MATH(exp)(sink[h] - max) : 0;
         for (int64_t j = 0; j < all; j++) {
             if (s[j] == -INFINITY) continue;
-            const REAL *value = j < c->past ? past_v + ((b * c->past + j) * G + g) * E : v + ((b * S + j - c->past) * G + g) * E;
+            const REAL *value = j < c->past ? past_v + ((b * c->past + j) * G + g) * E
+                                            : v + ((b * S + j - c->past) * G + g) * E;
             const int64_t delta = j - at < r->low ? r->low : j - at > r->high ? r->high : j - at;
             REAL w = MATH(exp)(s[j] - max);
             sum += w;
@@ -134,14 +138,15 @@ static void OF(transformer_xl)(const oracle_call *c)
             for (int64_t m = 0; m < M; m++) *to += weight[hd * M + m] * encoding[m];
         }
     }
-    OF(relative)(c, &(OF(relatives)){.a = a, .u = OF(get)(c, "content_bias"), .w = OF(get)(c, "position_bias"), .low = low,
-                                     .per_head = rows * D, .memory = memory, .same_length = oracle_param(c, "same_length", 0) != 0});
+    OF(relative)(c, &(OF(relatives)){.a = a, .u = OF(get)(c, "content_bias"), .w = OF(get)(c, "position_bias"),
+                                     .low = low, .per_head = rows * D, .memory = memory,
+                                     .same_length = oracle_param(c, "same_length", 0) != 0});
     free(a);
     free(encoding);
 }
 
-/* Sliding window: W keys back (W + 1 if inclusive), arXiv 2310.06825, section 2; to both sides, and global tokens, arXiv
- * 2004.05150, section 3.1; sinks, arXiv 2309.17453 */
+/* Sliding window: W keys back (W + 1 if inclusive), arXiv 2310.06825, section 2; to both sides, and global tokens,
+ * arXiv 2004.05150, section 3.1; sinks, arXiv 2309.17453 */
 static REAL OF(window_score)(const oracle_call *c, int64_t h, int64_t at, int64_t j, REAL s)
 {
     (void)h;
@@ -234,8 +239,8 @@ static void OF(rope)(const oracle_call *c)
             }
 }
 
-/* Sinusoidal positions, arXiv 1706.03762, section 3.5 (interleaved, exponent 2k / M), or the first half sines and the second
- * cosines with exponent k / (M / 2 - 1), as in tensor2tensor */
+/* Sinusoidal positions, arXiv 1706.03762, section 3.5 (interleaved, exponent 2k / M), or the first half sines and the
+ * second cosines with exponent k / (M / 2 - 1), as in tensor2tensor */
 static void OF(sinusoidal)(const oracle_call *c)
 {
     const REAL *x = OF(get)(c, "x"), *positions = OF(get)(c, "positions");
@@ -407,7 +412,8 @@ static REAL OF(factorized_random_logit)(const oracle_call *c, int64_t b, int64_t
 static void OF(synthesizer_factorized_random)(const oracle_call *c) { OF(synthesizer)(c, OF(factorized_random_logit)); }
 
 /* relu(q of b, t, h) times row j of a matrix [W, n, D], W = 1 for all heads or H */
-static REAL OF(of_query)(const oracle_call *c, const char *matrix, int64_t n, int64_t b, int64_t t, int64_t h, int64_t j)
+static REAL OF(of_query)(const oracle_call *c, const char *matrix, int64_t n, int64_t b, int64_t t, int64_t h,
+                         int64_t j)
 {
     const int64_t H = AXIS('H'), D = AXIS('D');
     const REAL *q = OF(get)(c, "q") + ((b * AXIS('T') + t) * H + h) * D;

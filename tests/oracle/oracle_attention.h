@@ -11,8 +11,8 @@
  * value) as in arXiv 2508.10925; masks as abi/mask.h has them. Keys of earlier calls stand in "past_k", "past_v".
  */
 
-/* The score of key j for head h of a query at position `at`, out of s, the one of plain softmax attention; -INFINITY: it
- * is not seen. */
+/* The score of key j for head h of a query at position `at`, out of s, the one of plain softmax attention; -INFINITY:
+ * it is not seen. */
 typedef REAL OF(scorer)(const heed_oracle_call *c, int64_t h, int64_t at, int64_t j, REAL s);
 
 /* The same for query t of sequence b: where more than its position matters. */
@@ -86,4 +86,7 @@ ORACLE_UNUSED static void OF(attention_by)(const heed_oracle_call *c, OF(scorer)
 }
 
 /* score NULL: that of plain softmax attention. */
-ORACLE_UNUSED static void OF(attention)(const heed_oracle_call *c, OF(scorer) *score) { OF(attention_by)(c, score, NULL); }
+ORACLE_UNUSED static void OF(attention)(const heed_oracle_call *c, OF(scorer) *score)
+{
+    OF(attention_by)(c, score, NULL);
+}

@@ -22,8 +22,8 @@ typedef struct affine {   /* the instance: made by init, never changed afterward
 } affine;
 #endif
 
-/* Elements [at, at + n) of a row. A product and then a sum, each rounded: nothing fuses them unless the source says v_fma or fmaf. So whole
- * vectors, the rest in plain C, and every path give the same bits. */
+/* Elements [at, at + n) of a row. A product and then a sum, each rounded: nothing fuses them unless the source says
+ * v_fma or fmaf. So whole vectors, the rest in plain C, and every path give the same bits. */
 static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x, int64_t at, int64_t n)
 {
     const affine *self = instance;

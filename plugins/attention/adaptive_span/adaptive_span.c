@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/adaptive_span: attention to the past as far as each head has learned to look      arXiv 1905.07799, section 2
+ * attention/adaptive_span: attention to the past as far as each head has learned to look    arXiv 1905.07799, section 2
  *
  *     a[t, r] = m(t - r) e^s[t, r] / sum over q of m(t - q) e^s[t, q],    m(x) = clamp((ramp + z - x) / ramp, 0, 1)
  *
@@ -68,9 +68,10 @@ static const heed_op ops[] = {{
     .formula = "out = m e^(scale * q k^T) v / sum of m e^(scale * q k^T), over the limit keys before the query's own,\n"
                "m(distance) = clamp((ramp + z - distance) / ramp, 0, 1), z = limit * span[head];\n"
                "with a distance_table p, k is k + p[distance]",
-    .reference = "arXiv 1905.07799, section 2\n"
-                 "its code counts distances from 0: distance=code; it adds 1e-8 to the sum, and lets zeros from before\n"
-                 "the text take part: not here",
+    .reference =
+        "arXiv 1905.07799, section 2\n"
+        "its code counts distances from 0: distance=code; it adds 1e-8 to the sum, and lets zeros from before\n"
+        "the text take part: not here",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/softmax: out = softmax(scale q k^T) v                     scaled dot-product attention, arXiv 1706.03762, 3.2.1
+ * attention/softmax: out = softmax(scale q k^T) v                 scaled dot-product attention, arXiv 1706.03762, 3.2.1
  *
- * Many heads of queries may share one head of keys and values (grouped queries, arXiv 2305.13245): G divides H, and query
- * head h uses group h / (H / G). The cache keeps keys and values as float32.
+ * Many heads of queries may share one head of keys and values (grouped queries, arXiv 2305.13245): G divides H, and
+ * query head h uses group h / (H / G). The cache keeps keys and values as float32.
  */
 #include "softmax_kernel.h"
 

@@ -2,8 +2,8 @@
  *
  * attention/sparse: the two factorised patterns of Sparse Transformers, key by key        arXiv 1904.10509, 4.2 and 4.3
  *
- *     strided   query i sees key j <= i if   i - j <= stride              or   (i - j) mod stride = 0
- *     fixed     query i sees key j <= i if   j / stride = i / stride      or   j mod stride in [stride - columns, stride)
+ *     strided   query i sees key j <= i if   i - j <= stride            or   (i - j) mod stride = 0
+ *     fixed     query i sees key j <= i if   j / stride = i / stride    or   j mod stride in [stride - columns, stride)
  *
  * The first set is `local`, the second `columns`; one op has both (merged), or one of them, or even heads have the
  * first and odd heads the second (heads). With sets=N head h takes the (h mod N)-th `columns` from the end of a block,
@@ -49,7 +49,8 @@ static int32_t init(void *memory, const heed_open *open)
     const int64_t most = s->stride / s->sets, quarter = s->stride / 4 > 0 ? s->stride / 4 : 1;
     s->columns = open->value[COLUMNS].given ? open->value[COLUMNS].i : quarter < most ? quarter : most;
     s->factor = (int)open->value[FACTOR].i;
-    if (s->factor == SPARSE_MERGED && (s->fixed ? s->columns : 1) == s->stride) s->factor = SPARSE_COLUMNS; /* all keys */
+    if (s->factor == SPARSE_MERGED && (s->fixed ? s->columns : 1) == s->stride) /* all keys */
+        s->factor = SPARSE_COLUMNS;
     s->near = s->stride + open->value[INCLUSIVE].i;
     return HEED_OK;
 }

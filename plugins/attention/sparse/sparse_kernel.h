@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/sparse, the maths: two passes of kit/flash.h, each over keys that follow each other or are picked, so that no
- * tile has more than the pattern has. The first is over far keys, the second goes on from it over near ones:
+ * attention/sparse, the maths: two passes of kit/flash.h, each over keys that follow each other or are picked, so that
+ * no tile has more than the pattern has. The first is over far keys, the second goes on from it over near ones:
  *
  *               far, before the near ones                                     near
  *     strided   every stride-th key, for every stride-th query: a class       the last stride + 1, or stride
@@ -107,13 +107,15 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     if (!failed) failed = KIT(flash_remember)(&near);
     if (failed) return failed;
     const int64_t B = near.B, T = near.T, H = near.H, E = near.E;
-    heed_tensor out = {.dtype = HEED_F32, .rank = 4, .dim = {B, T, H, E}, .stride = {T * H * E, H * E, E, 1}, .data = found};
+    heed_tensor out = {.dtype = HEED_F32, .rank = 4, .dim = {B, T, H, E}, .stride = {T * H * E, H * E, E, 1},
+                       .data = found};
     heed_tensor lse = {.dtype = HEED_F32, .rank = 3, .dim = {B, T, H}, .stride = {T * H, H, 1}, .data = found + outs};
     far = near, far.variant = &pass, pass.far = 1;
     if (sparse_has(s, 0)) far.out = &out, far.lse = &lse;
     if (sparse_has(s, 1)) {
         const int64_t classes = sparse_classes(s, T), a = kit_flash_picked(&far, sparse_pick(s, 0, 0, 0)).tasks;
-        const int64_t z = kit_flash_picked(&far, sparse_pick(s, 0, 0, classes - 1)).tasks; /* a class has a query more or less */
+        /* A class has a query more or less. */
+        const int64_t z = kit_flash_picked(&far, sparse_pick(s, 0, 0, classes - 1)).tasks;
         far.tasks = a > z ? a : z;
         failed = host->parallel_for(host, B * near.G * classes * far.tasks, KIT(sparse_far), &far);
         near.before = &out, near.before_lse = &lse, near.sink_logits = NULL;

@@ -62,9 +62,10 @@ static const heed_op ops[] = {{
     .id = "attention/synthesizer_dense",
     .version = "1.0",
     .summary = "attention whose logits a query makes alone, by a net of two layers, for all positions of keys",
-    .formula = "out[i] = sum_j softmax_j(matrix[h, j] . relu(q[i]) + offset[h, j]) v[j], over keys that the mask leaves\n"
-               "j is a position; no scale; q is the net's first layer; without softmax's k\n"
-               "matrices=1 without offset: the official code, one matrix for all heads; else the paper's",
+    .formula =
+        "out[i] = sum_j softmax_j(matrix[h, j] . relu(q[i]) + offset[h, j]) v[j], over keys that the mask leaves\n"
+        "j is a position; no scale; q is the net's first layer; without softmax's k\n"
+        "matrices=1 without offset: the official code, one matrix for all heads; else the paper's",
     .reference = "arXiv 2005.00743, section 3.1; mesh transformer/attention.py, synthetic_attention, mode dense_minus",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),

@@ -18,8 +18,8 @@ static void KIT(rectify)(const kit_flash *f, kit_flash_rows *r)
 }
 
 /* Scores P of so many rows, all of one head, and keys from position `start` on; b is b2 [heads, C], or NULL: none. */
-static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int64_t rows, float *P, int64_t ks, int64_t rs,
-                            int64_t start, int64_t keys)
+static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int64_t rows, float *P, int64_t ks,
+                            int64_t rs, int64_t start, int64_t keys)
 {
     for (int64_t k = 0; b && k < keys; k += 16) {
         const int64_t at[2] = {b->dim[0] == 1 ? 0 : head, start + k};
@@ -62,7 +62,8 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
     const dense *self = instance;
     const float factor = t->unit / t->query_unit;
     KIT(score_product)(t, (kit_product){.k = &self->rows, .width = t->width, .rectified = 1, .factor = factor});
-    KIT(add_offset)(self->offset, t->head[0], t->unit, t->rows, t->s, t->key_stride, t->row_stride, t->first_key, t->keys);
+    KIT(add_offset)(self->offset, t->head[0], t->unit, t->rows, t->s, t->key_stride, t->row_stride, t->first_key,
+                    t->keys);
     synthesizer_position(instance, t);
 }
 SYNTHESIZER_EXTENSION(KIT(extension), KIT(tile))

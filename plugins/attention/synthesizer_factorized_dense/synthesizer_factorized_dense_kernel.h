@@ -12,8 +12,8 @@
 #define FLASH_FILL(f, r, x, P, ks, rs, from, to, row, rows)                                                            \
     KIT(multiply)(f, r, P, ks, rs, (x)->start, from, to, row, rows)
 static void KIT(factors)(const kit_flash *f, kit_flash_rows *r);
-static void KIT(multiply)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start, int from,
-                          int to, int row, int rows);
+static void KIT(multiply)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
+                          int from, int to, int row, int rows);
 
 #include <heed/kit/flash.h>
 #include <heed/kit/score_product.h>
@@ -61,8 +61,8 @@ static void KIT(factors)(const kit_flash *f, kit_flash_rows *r)
 }
 
 /* Key j has number j mod A of the inner factor, j div A of the outer one. */
-static void KIT(multiply)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start, int from,
-                          int to, int row, int rows)
+static void KIT(multiply)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
+                          int from, int to, int row, int rows)
 {
     const factorized_dense *self = f->variant;
     const float *inner = r->own + row, *outer = inner + kit_lanes(self->A) * KIT_FLASH_ROWS;

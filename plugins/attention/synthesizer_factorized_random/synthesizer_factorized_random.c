@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_factorized_random: out = softmax(R1 R2^T) v, R1 and R2 [C, J] of a head   arXiv 2005.00743, 3.2.1
+ * attention/synthesizer_factorized_random: out = softmax(R1 R2^T) v, R1, R2 [C, J] of a head   arXiv 2005.00743, 3.2.1
  *
  * The random synthesizer with a table of low rank: 2 H C J numbers instead of H C C.
  */

@@ -26,7 +26,10 @@ static const heed_param params[] = {
     [GLOBAL] = KIT_INT("global", 0, 0, MOST, "the first tokens: they see all, and are seen from everywhere"),
 };
 
-static int32_t measure(const heed_open *open, uint64_t *bytes) { return kit_flash_measure(open, sizeof(window), bytes); }
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    return kit_flash_measure(open, sizeof(window), bytes);
+}
 
 static int32_t init(void *memory, const heed_open *open)
 {

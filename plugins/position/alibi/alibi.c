@@ -2,8 +2,9 @@
  *
  * position/alibi: score(query i, key j) += slope[head] (j - i)                   ALiBi, arXiv 2108.12409, section 3
  *
- * For H = 2^n heads, slope[h] = 2^(-8 (h + 1) / H). Otherwise the slopes of c = 2^floor(log2 H) heads, then every second
- * one of 2 c heads, in order (the paper's code). Meant for causal attention: a key after its query gets a positive term.
+ * For H = 2^n heads, slope[h] = 2^(-8 (h + 1) / H). Otherwise the slopes of c = 2^floor(log2 H) heads, then every
+ * second one of 2 c heads, in order (the paper's code). Meant for causal attention: a key after its query gets a
+ * positive term.
  */
 #include "alibi_kernel.h"
 

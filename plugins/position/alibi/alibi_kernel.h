@@ -28,7 +28,8 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
         }
         return;
     }
-    for (int64_t r = 0; r < kit_lanes(t->rows); r++) slope[r] = self->slope[t->head[r < t->rows ? r : t->rows - 1]] * t->unit;
+    for (int64_t r = 0; r < kit_lanes(t->rows); r++)
+        slope[r] = self->slope[t->head[r < t->rows ? r : t->rows - 1]] * t->unit;
     KIT(score_walk)(slope, t);
 }
 

@@ -19,8 +19,9 @@ enum { BUCKETS, MAX_DISTANCE, BIDIRECTIONAL };
 static const heed_param params[] = {
     [BUCKETS] = KIT_INT_AXIS("buckets", 32, 'K', 2, 1 << 16, "distances that are told apart"),
     [MAX_DISTANCE] = KIT_INT("max_distance", 128, 2, 1 << 16, "from here on all distances are one bucket"),
-    [BIDIRECTIONAL] = KIT_BOOL("bidirectional", 1,
-                               "true: keys after the query have half of the buckets; false, for causal attention: none"),
+    [BIDIRECTIONAL] =
+        KIT_BOOL("bidirectional", 1,
+                 "true: keys after the query have half of the buckets; false, for causal attention: none"),
 };
 
 /* The bucket of a key at distance n = query - key. */
@@ -45,7 +46,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
         return kit_fail(open->sink, HEED_E_ARGUMENT, "buckets is %lld, but both directions need a multiple of 4",
                         (long long)buckets);
     if (most <= exact)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "max_distance is %lld, but distances below %lld have a bucket each: "
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "max_distance is %lld, but distances below %lld have a bucket each: "
                         "give more", (long long)most, (long long)exact);
     *bytes = sizeof(t5) + (uint64_t)heads * (uint64_t)(2 * most + 33) * sizeof(float);
     return HEED_OK;
