@@ -15,7 +15,7 @@ op_harness = tests/lib/harness.c tests/lib/harness.h
 
 # One line a program: what it is about stands in its head.
 test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_load tests/test_topology tests/test_pool tests/test_call \
-  tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
+  tests/test_vectors tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack tests/test_variants \
   tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack tests/test_saved
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
@@ -28,7 +28,7 @@ test_scripts = tests/test_check.sh tests/test_hostile.sh tests/test_bench.sh tes
 # masks, variants and states, whole networks, nor memory that runs out: minutes each where an emulator of x86 forms a
 # fused product in software; they run natively and for arm64.
 emulated_tests = $(command_scripts) tests/test_layout tests/test_spec tests/test_files tests/test_load \
-  tests/test_topology tests/test_pool tests/test_call tests/test_ops tests/test_hashes tests/test_attention \
+  tests/test_topology tests/test_pool tests/test_call tests/test_vectors tests/test_ops tests/test_hashes tests/test_attention \
   tests/test_bf16 tests/test_merge tests/test_sample tests/test_dlpack tests/test_shaw tests/test_variant_stack
 
 if HAVE_CMOCKA
@@ -77,6 +77,11 @@ tests_test_call_SOURCES = tests/test_call.c $(op_harness)
 tests_test_call_CPPFLAGS = $(test_cppflags)
 tests_test_call_CFLAGS = $(test_cflags)
 tests_test_call_LDADD = $(test_libs)
+
+tests_test_vectors_SOURCES = tests/test_vectors.c $(op_harness)
+tests_test_vectors_CPPFLAGS = $(test_cppflags)
+tests_test_vectors_CFLAGS = $(test_cflags)
+tests_test_vectors_LDADD = $(test_libs)
 
 tests_test_ops_SOURCES = tests/test_ops.c $(op_harness)
 tests_test_ops_CPPFLAGS = $(test_cppflags)

@@ -23,7 +23,31 @@ KIT_INLINE vf v_add(vf a, vf b) { KIT_MAP(a.f[l] + b.f[l]); }
 KIT_INLINE vf v_sub(vf a, vf b) { KIT_MAP(a.f[l] - b.f[l]); }
 KIT_INLINE vf v_mul(vf a, vf b) { KIT_MAP(a.f[l] * b.f[l]); }
 KIT_INLINE vf v_div(vf a, vf b) { KIT_MAP(a.f[l] / b.f[l]); }
+#ifdef __FP_FAST_FMAF /* arm64 has an instruction */
 KIT_INLINE vf v_fma(vf a, vf b, vf c) { KIT_MAP(fmaf(a.f[l], b.f[l], c.f[l])); }
+#else
+/* The same bits as fmaf without a call, two lanes at a time. The product is exact in float64; the error of the sum is
+ * known exactly, and where there is one the sum is made odd towards it: an odd one is no midpoint of two floats, so the
+ * conversion rounds as it would the exact sum (round to odd: Boldo and Melquiond, doi 10.1109/TC.2007.70819). */
+typedef double kit_pair __attribute__((vector_size(16)));
+typedef int64_t kit_pair_bits __attribute__((vector_size(16)));
+KIT_INLINE vf v_fma(vf a, vf b, vf c)
+{
+    const kit_pair zero = {0, 0};
+    const kit_pair_bits sign = {INT64_MIN, INT64_MIN}, one = {1, 1};
+    vf r;
+    KIT_UNROLL_4 for (int l = 0; l < 16; l += 2) {
+        const kit_pair x = {a.f[l], a.f[l + 1]}, y = {b.f[l], b.f[l + 1]}, z = {c.f[l], c.f[l + 1]};
+        const kit_pair product = x * y, sum = product + z, part = sum - product;
+        const kit_pair error = (product - (sum - part)) + (z - part);
+        const kit_pair outwards = (kit_pair)((kit_pair_bits)error ^ ((kit_pair_bits)sum & sign)); /* > 0: from zero */
+        const kit_pair_bits less = outwards < zero, more = outwards > zero; /* neither, if it is a NaN */
+        const kit_pair odd = (kit_pair)(((kit_pair_bits)sum + less) | ((less | more) & one));
+        r.f[l] = (float)odd[0], r.f[l + 1] = (float)odd[1];
+    }
+    return r;
+}
+#endif
 KIT_INLINE vf v_sqrt(vf a) { KIT_MAP(sqrtf(a.f[l])); }
 KIT_INLINE vf v_abs(vf a) { KIT_MAP(fabsf(a.f[l])); }
 KIT_INLINE vf v_max(vf a, vf b) { KIT_MAP(a.f[l] > b.f[l] ? a.f[l] : b.f[l]); }
