@@ -150,7 +150,7 @@ static void test_alone(void **state)
     for (size_t f = 0; f < COUNT(features); f++)
         for (size_t v = 0; v < values_of(f); v++)
             for (size_t s = 0; s < COUNT(shapes); s++) {
-                if (harness_quick() ? (s + v) % 5 : (s + v) % 2) continue;
+                if (harness_quick() ? harness_skips(s + v, 5) : (int)(s + v) % 2) continue;
                 crowd c;
                 start(&c, s + COUNT(shapes) * (n % 6)); /* this shape, with changing heads and widths */
                 add(&c, features[f][v]);
@@ -166,7 +166,7 @@ static void test_pairs(void **state)
         for (size_t g = f + 1; g < COUNT(features); g++)
             for (size_t v = 0; v < values_of(f); v++)
                 for (size_t w = 0; w < values_of(g); w++, n++) {
-                    if (harness_quick() && n % 7) continue;
+                    if (harness_skips(n, 7)) continue;
                     crowd c;
                     start(&c, 5 * n + 1);
                     add(&c, features[f][v]);
@@ -180,7 +180,7 @@ static void test_crowds(void **state)
 {
     (void)state;
     uint64_t seed = 2026;
-    for (size_t n = 0; n < (harness_quick() ? 20 : 150); n++) {
+    for (size_t n = 0; n < (harness_quick() ? 20u / (unsigned)harness_quick() : 150); n++) {
         crowd c;
         uint64_t out = harness_random(&seed);
         start(&c, harness_random(&seed) % 10007);
@@ -203,7 +203,7 @@ static void test_long(void **state)
     (void)state;
     for (size_t n = 0, s = 0; s < COUNT(specs); s++)
         for (size_t a = 0; a < COUNT(axes); a++, n++) {
-            if (harness_quick() && n % 5) continue;
+            if (harness_skips(n, 5)) continue;
             char spec[100];
             snprintf(spec, sizeof spec, ID "(%s)", specs[s]);
             call_case how = {spec, axes[a], inputs[n % COUNT(inputs)], HEED_F32, 1, n};
@@ -261,7 +261,7 @@ static void test_chunks(void **state)
     (void)state;
     for (size_t n = 0; n < COUNT(cached); n++)
         for (size_t k = 0; k < COUNT(sizes); k++) {
-            if (harness_quick() && (n + k) % 4) continue;
+            if (harness_skips(n + k, 4)) continue;
             char axes[100];
             const int L = k % 2 ? 200 : 131;
             snprintf(axes, sizeof axes, "B=2,T=%d,S=%d,H=%d,G=%d,D=9,E=6", L, L, groups[n % COUNT(groups)].H,
@@ -305,7 +305,7 @@ static void test_after(void **state)
     (void)state;
     for (size_t n = 0; n < COUNT(cached); n++)
         for (size_t k = 0; k < COUNT(steps); k++) {
-            if (harness_quick() && (n + k) % 3) continue;
+            if (harness_skips(n + k, 3)) continue;
             char axes[2][100];
             const int64_t P = steps[k].past;
             snprintf(axes[0], sizeof *axes, "B=2,T=0,S=%d,H=4,G=2,D=7,E=10", (int)P);
@@ -385,7 +385,7 @@ static void test_nans(void **state)
     (void)state;
     for (size_t f = 0, n = 0; f < COUNT(features) * 3; f++)
         for (size_t v = 0; v < values_of(f % COUNT(features)); v++, n++) {
-            if (harness_quick() && n % 4) continue;
+            if (harness_skips(n, 4)) continue;
             crowd made;
             start(&made, n);
             made.how.dtype = HEED_F32, made.how.size = 1;

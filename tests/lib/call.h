@@ -128,7 +128,10 @@ double call_judge(call *c, const heed_tensor *out);
 float harness_normal(uint64_t *seed);
 uint64_t harness_random(uint64_t *seed);
 
-/* HEED_TEST_QUICK is set, for an emulator, or this is a sanitizer's build: fewer and smaller shapes. */
+/* 0: all shapes. Fewer and smaller ones: 1 in a sanitizer's build; under an emulator what HEED_TEST_QUICK says, 1, or N
+ * for an Nth of those of the longest tests. */
 int harness_quick(void);
+/* Whether case n of a test is left out: 0 of all, else of `every` (times N) one is looked at. */
+int harness_skips(size_t n, int every);
 
 #endif
