@@ -125,9 +125,15 @@ static void OF(transformer_xl)(const oracle_call *c)
 {
     const int64_t H = AXIS('H'), D = AXIS('D'), M = AXIS('M'), memory = (int64_t)oracle_param(c, "memory", 0);
     const int64_t low = -2 * memory, rows = 2 * memory + 1, clamp = (int64_t)oracle_param(c, "clamp", 0);
-    const REAL *weight = OF(get)(c, "relative_weight");
+    const REAL *weight = OF(get)(c, "relative_weight"), *lengths = OF(get)(c, "key_lengths");
     REAL *a = calloc((size_t)(H * rows * D + 1), sizeof *a), *encoding = malloc(sizeof *encoding * (size_t)(M + 1));
-    for (int64_t p = 0; p < rows; p++) {
+    int64_t farthest = 0; /* from a query to key 0 */
+    for (int64_t n = 0; n < AXIS('B') * AXIS('T'); n++) {
+        const int64_t valid = lengths ? (int64_t)lengths[n / AXIS('T')] : c->past + AXIS('S');
+        const int64_t at = oracle_position(c, valid, n % AXIS('T'));
+        if (at > farthest) farthest = at;
+    }
+    for (int64_t p = 0; p < rows && p <= farthest; p++) {
         for (int64_t m = 0; m < M / 2; m++) {
             const double angle = (double)(clamp && p > clamp ? clamp : p) * pow(10000, -2.0 * (double)m / (double)M);
             const int turns = oracle_param(c, "encoding", 0) == 1;
