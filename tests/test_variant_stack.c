@@ -46,8 +46,8 @@ static const char *const variants[] = {
     "kv_heads=2; norm=rms; attention=synthesizer_dense(matrices=1, causal=true)",
     "kv_heads=2; norm=rms; attention=synthesizer_factorized_dense(run=8, runs=8, causal=true)",
     "kv_heads=2; norm=rms; attention=synthesizer_mixture(synthesizer_dense, softmax, causal=true)",
-    "kv_heads=2; norm=rms; "
-    "attention=synthesizer_mixture(synthesizer_random, synthesizer_factorized_random(rank=3), causal=true)",
+    ("kv_heads=2; norm=rms; "
+     "attention=synthesizer_mixture(synthesizer_random, synthesizer_factorized_random(rank=3), causal=true)"),
     "kv_heads=1; norm=rms; attention=[synthesizer_random(causal=true), softmax(causal=true)]; position=alibi",
     "norm=rms; attention=gau(base=8, width=12, causal=true)",
     "norm=rms; attention=gau(causal=true, scale=width)",
