@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "base/error.h"
+#include "command/cmd_common.h"
+#include "bench/bench.h"
+#include "bench/case/case.h"
+#include "bench/peaks.h"
+#include "bench/rounds.h"
 
 #define BATCH 50e-6 /* seconds that are timed at once: the clock costs some 20 ns */
 

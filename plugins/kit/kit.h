@@ -60,9 +60,9 @@
 #define KIT_JOIN(a, b) KIT_JOIN_(a, b)
 #define KIT(name) KIT_JOIN(name, KIT_SUFFIX)
 
-#include <heed/kit/plugin.h>
-#include <heed/kit/half.h>
-#include <heed/kit/names.h>
+#include <heed/kit/core/plugin.h>
+#include <heed/kit/core/half.h>
+#include <heed/kit/core/names.h>
 #endif
 
 /* ---- from here on: once per path ---- */
@@ -72,7 +72,7 @@
 #define KIT_FIRST
 #define KIT_SCALAR 1
 #define KIT_SUFFIX _scalar
-#include <heed/kit/vec_scalar.h>
+#include <heed/kit/core/vec_scalar.h>
 
 #elif defined __x86_64__ && !defined KIT_DID_AVX2
 #define KIT_DID_AVX2
@@ -84,7 +84,7 @@
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c,bmi,bmi2,lzcnt,movbe")
 #endif
-#include <heed/kit/vec_avx2.h>
+#include <heed/kit/core/vec_avx2.h>
 
 #elif defined __x86_64__
 #define KIT_DID_LAST
@@ -98,15 +98,15 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi,bmi2,lzcnt,movbe")
 #endif
-#include <heed/kit/vec_avx512.h>
+#include <heed/kit/core/vec_avx512.h>
 
 #elif defined __aarch64__
 #define KIT_DID_LAST
 #define KIT_NEON 1
 #define KIT_SUFFIX _neon
-#include <heed/kit/vec_neon.h>
+#include <heed/kit/core/vec_neon.h>
 #endif
 
-#include <heed/kit/vr.h>
-#include <heed/kit/math.h>
-#include <heed/kit/load.h>
+#include <heed/kit/core/vr.h>
+#include <heed/kit/core/math.h>
+#include <heed/kit/core/load.h>
