@@ -12,12 +12,12 @@ AM_TESTS_ENVIRONMENT = \
 check_LTLIBRARIES += tests/libharness.la
 tests_libharness_la_SOURCES = \
   tests/lib/harness.c tests/lib/harness.h tests/lib/variant.c tests/lib/variant.h
-tests_libharness_la_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_libharness_la_LIBADD = tests/libcall.la
 
 # A program is made of the one file of its name: what it is about stands in its head.
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 AM_CFLAGS += $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
-LDADD = tests/libharness.la tests/libcall.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
+LDADD = tests/libharness.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
