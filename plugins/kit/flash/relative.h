@@ -153,7 +153,7 @@ static void KIT(flash_relative_many)(const kit_flash *f, const kit_flash_rows *r
         if (s.n && side >= 0 && !known[side]++)
             KIT(flash_relative_end)(Q, R + side * (t->entries - 1), t->apart, f->D, ends[side]);
         for (int j = 0; j < s.n; j++) {
-            float *to[FLASH_WIDE];
+            float *to[FLASH_WIDE] = {0}; /* gcc 14 does not see that all that are taken are set */
             for (int n = 0; n <= s.wide[j]; n++) {
                 const int row = s.row[j] + n * VR_LANES, key = m * VR_LANES + row;
                 to[n] = (key < KIT_FLASH_KEYS ? P : r->kept->S) + key % KIT_FLASH_KEYS * KIT_FLASH_ROWS + row;
