@@ -2,13 +2,15 @@
 kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/next.h
 kit_coredir = $(kitdir)/core
-kit_core_HEADERS = plugins/kit/core/half.h plugins/kit/core/load.h plugins/kit/core/math.h \
-  plugins/kit/core/names.h plugins/kit/core/plugin.h plugins/kit/core/sleef.h \
+kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/half.h plugins/kit/core/load.h \
+  plugins/kit/core/math.h plugins/kit/core/names.h plugins/kit/core/path.h \
+  plugins/kit/core/plugin.h plugins/kit/core/sleef.h plugins/kit/core/vec.h \
   plugins/kit/core/vec_avx2.h plugins/kit/core/vec_avx512.h plugins/kit/core/vec_bf16.h \
   plugins/kit/core/vec_neon.h plugins/kit/core/vec_scalar.h plugins/kit/core/vr.h
 kit_flashdir = $(kitdir)/flash
-kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/cost.h plugins/kit/flash/few.h \
-  plugins/kit/flash/flash.h plugins/kit/flash/many.h plugins/kit/flash/mask.h \
+kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/kit/flash/cost.h \
+  plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
+  plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
   plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_op.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h

@@ -33,7 +33,7 @@ plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
 command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
   tests/command/test_bench.sh tests/command/test_new.sh tests/rules/check_third_party.sh \
-  tests/rules/check_docs.sh
+  tests/rules/check_docs.sh tests/rules/check_headers.sh
 
 # What a tested build does again as if on another CPU: every op, mask, variant and state, on fewer shapes. Not what takes
 # minutes where an emulator of x86 does: memory that runs out, and, where no instruction is wide, whole networks; nor what

@@ -18,6 +18,11 @@
  *
  * A part of kit/flash.h, of variants that define FLASH_RELATIVE.
  */
+#ifndef KIT_HAS_FLASH_RELATIVE
+#define KIT_HAS_FLASH_RELATIVE
+#include <heed/kit/flash/many.h>
+#include <heed/kit/flash/few.h>
+
 #ifndef HEED_KIT_FLASH_RELATIVE_ONCE
 #define HEED_KIT_FLASH_RELATIVE_ONCE
 
@@ -222,3 +227,4 @@ static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, flo
     if (rs == 1) KIT(flash_relative_many)(f, r, FLASH_RELATIVE_QUERY(r), P, start, t);
     else KIT(flash_relative_few)(f, r, FLASH_RELATIVE_QUERY(r), P, start, t);
 }
+#endif
