@@ -2,6 +2,7 @@
  *
  * case.c: one op, one shape, one path: opened, its sequences filled, run, and what a call costs.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,7 @@ void bench_case_close(bench_case *c)
     network_close(c->network);
     free(c->sequences);
     free(c->seconds);
+    free(c->crowded);
     free(c->memory);
     heed_instance_close(c->instance);
     *c = (bench_case){.call = NULL};
@@ -163,7 +165,21 @@ void bench_direct_free(bench_direct *d)
     d->memory = NULL;
 }
 
-/* By the op's heed.cost/1; without it, all tensors touched once. */
+/* Bytes of the states that one decoding call finds: of a recurrent one its page, else those of the tokens that are
+ * still kept. */
+static int32_t add_state_bytes(bench_case *c, heed_error *error)
+{
+    heed_state_size state;
+    int32_t failed = sequence_measure(c->instance, c->call->shape.axis, &state, error);
+    if (failed) return failed;
+    double tokens = (double)(c->call->shape.decode - 1), pages = 1;
+    if (state.recent) tokens = fmin(tokens, (double)(state.recent + state.first));
+    if (state.page_tokens) pages = tokens / (double)state.page_tokens;
+    c->bytes += (double)BENCH_AXIS(&c->call->shape, 'B') * pages * (double)state.page_bytes;
+    return HEED_OK;
+}
+
+/* By the op's heed.cost/1; without it, all tensors touched once, and the states read once. */
 int32_t bench_case_cost(bench_case *c, heed_error *error)
 {
     const bench_call *k = c->call;
@@ -178,15 +194,13 @@ int32_t bench_case_cost(bench_case *c, heed_error *error)
     const heed_coster *coster = op->get_extension ? op->get_extension(HEED_COST_ID) : NULL;
     c->flops = -1;
     c->bytes = touched;
-    double heads = (double)BENCH_AXIS(&k->shape, 'B') * (double)BENCH_AXIS(&k->shape, 'G');
-    double width = (double)(BENCH_AXIS(&k->shape, 'D') + BENCH_AXIS(&k->shape, 'E'));
-    if (k->stateful) /* a cache of keys and values, float32 */
-        c->bytes += 4 * (double)(k->shape.decode - 1) * heads * width;
+    int32_t failed = k->stateful ? add_state_bytes(c, error) : HEED_OK;
+    if (failed) return failed;
     c->copies = !k->stateful && 4 * written >= c->bytes;
     if (!coster) return HEED_OK;
     bench_direct d;
     heed_cost cost = {.size = sizeof cost};
-    int32_t failed = bench_direct_make(&d, c, error);
+    failed = bench_direct_make(&d, c, error);
     if (!failed && (failed = coster->cost(c->instance->memory, &d.call, &cost)))
         error_set(error, failed, "%s: %s", op->id, d.text);
     bench_direct_free(&d);

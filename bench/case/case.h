@@ -32,6 +32,7 @@ typedef struct bench_case {
     int64_t batch;                /* calls that are timed together */
     int ran;                      /* hash and max_error are known */
     double *seconds, *memory;     /* [rounds] of one call; GB/s that memory can do for it. NULL = neither */
+    double *crowded;              /* [rounds] 1: other processes had the processor while that call was timed */
     double instructions;          /* of one call; 0 = not counted */
 } bench_case;
 

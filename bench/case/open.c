@@ -58,7 +58,8 @@ int32_t open_rounds(const bench *b, bench_case *c, int timed, heed_error *error)
 {
     c->memory = calloc(b->pace.rounds, sizeof *c->memory);
     if (timed) c->seconds = calloc(b->pace.rounds, sizeof *c->seconds);
-    return c->memory && (c->seconds || !timed) ? HEED_OK : error_memory(error);
+    if (timed) c->crowded = calloc(b->pace.rounds, sizeof *c->crowded);
+    return c->memory && ((c->seconds && c->crowded) || !timed) ? HEED_OK : error_memory(error);
 }
 
 /* The paths to measure. One that the op lacks stands for the best below it. */

@@ -51,6 +51,8 @@ static void sum_up_times(const bench *b, const bench_case *c, uint32_t path, rep
     row->fraction = bench_median(ratio, b->pace.rounds);
     row->spread = (high - low) / row->seconds;
     row->noisy = row->spread > REPORT_NOISE;
+    for (uint32_t r = 0; r < b->pace.rounds; r++) time[r] = c->crowded[r];
+    row->crowded = bench_median(time, b->pace.rounds) >= 0.5;
     row->gflops = c->flops > 0 ? c->flops / row->seconds * 1e-9 : NAN;
     row->gbps = c->bytes / row->seconds * 1e-9;
 }
@@ -147,6 +149,7 @@ static void print_case(const bench *b, const bench_case *c, const int *width)
         if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
         else printf("%8.1f GB/s   ", r.gbps);
         printf("  %4.0f %% of %-4s  %4.0f %%%s", 100 * r.fraction, r.limit, 100 * r.spread, r.noisy ? "  noisy" : "");
+        if (r.crowded) printf("  crowded");
     } else {
         printf("%12s", report_count(c->instructions, time, sizeof time));
     }
@@ -193,10 +196,15 @@ static void print_hashes(const bench *b)
 
 static void print_suite(const bench *b)
 {
-    uint32_t noisy = 0;
+    uint32_t noisy = 0, crowded = 0;
     print_hashes(b);
-    for (uint32_t i = 0; i < b->n_cases; i++) noisy += report_sum_up(b, &b->cases[i]).noisy != 0;
+    for (uint32_t i = 0; i < b->n_cases; i++) {
+        report_row r = report_sum_up(b, &b->cases[i]);
+        noisy += r.noisy != 0;
+        crowded += r.crowded != 0;
+    }
     if (noisy) printf("%u are noisy: their rounds lie more than %.0f %% apart\n", noisy, 100 * REPORT_NOISE);
+    if (crowded) printf("%u are crowded: other processes had the processor while they were timed\n", crowded);
     for (uint32_t i = 0; i < b->n_refused; i++) printf("not run: %s: %s\n", b->refused[i].what, b->refused[i].why);
 }
 
@@ -248,8 +256,9 @@ static json_t *json_case(const bench *b, const bench_case *c)
                           c->network ? machine_version() : c->call->entry->op.version, "path", path->name,
                           "threads", (int)heed_lanes(b->engine), "shape", bench_case_shape(c),
                           "dtype", bench_case_dtype(c));
-    json_t *measured = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
+    json_t *measured = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
                                  "spread", number(r.spread), "noisy", c->seconds ? json_boolean(r.noisy) : json_null(),
+                                 "crowded", c->seconds ? json_boolean(r.crowded) : json_null(),
                                  "instructions", number(c->instructions > 0 ? c->instructions : NAN),
                                  "gflops", number(r.gflops), "gbps", number(r.gbps), "limit", r.limit,
                                  "peak", number(r.peak), "fraction", number(r.fraction));
