@@ -7,7 +7,7 @@ engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/bas
   engine/base/local.h engine/base/saved.c engine/base/saved.h engine/base/tensor.c \
   engine/base/trust.c engine/base/trust.h
 engine_run = engine/run/arena.c engine/run/arena.h engine/run/pool.c engine/run/pool.h \
-  engine/run/topology.c engine/run/topology.h
+  engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h
 engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/weights.c engine/io/weights.h
 engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/engine.c \
   engine/op/engine.h engine/op/instance.c engine/op/instance.h engine/op/load.c engine/op/load.h \

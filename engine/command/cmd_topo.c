@@ -19,7 +19,7 @@ static const char usage[] =
     "usage: heed topo [OPTION]...\n"
     "Shows cores, caches and NUMA nodes that this process may use, and on which core each worker would run.\n"
     "\n"
-    "  --threads N         workers; 0, the standard, is one a core\n"
+    "  --threads N         workers; 0, the standard, is one a core, or what a quota of CPU time allows\n"
     "  --pin POLICY        compact: neighbours share caches (standard); scatter: over packages, NUMA nodes and\n"
     "                      caches; none\n"
     "  --smt               a worker a hardware thread, not a core\n"
@@ -89,7 +89,7 @@ static char *cpu_list(hwloc_const_bitmap_t set)
 
 static int number(hwloc_topology_t t, hwloc_obj_type_t type)
 {
-    int n = hwloc_get_nbobjs_by_type(t, type);
+    int n = t ? hwloc_get_nbobjs_by_type(t, type) : 0;
     return n > 0 ? n : 0;
 }
 
@@ -142,6 +142,7 @@ static void print_machine(hwloc_topology_t t, const options *o)
         for (uint32_t i = 0; (name = cpu_path(features, i)); i++) put(&line, "%s%s", i ? ", " : "", name);
         printf("machine   %s\npaths     %s\n", cpu_brand(brand, sizeof brand), line.s);
     }
+    if (!t) return; /* the plan says why */
     static const struct {
         hwloc_obj_type_t type;
         const char *name;
@@ -177,12 +178,13 @@ static void print_machine(hwloc_topology_t t, const options *o)
 }
 
 /* A row for each package and NUMA node: its workers, and their cores in the same order. */
-static void print_plan(const topology_plan *plan, const char *unpinned)
+static void print_plan(const topology_plan *plan, const char *unpinned, int known)
 {
-    const char *slot = plan->smt ? "hardware thread" : "core";
+    const char *slot = plan->smt || !known ? "hardware thread" : "core"; /* hwloc alone knows what a core has */
     printf("plan      %u worker%s on %u %s%s", plan->workers, &"s"[plan->workers == 1], plan->slots, slot,
            &"s"[plan->slots == 1]);
     if (plan->pinning != HEED_PIN_NONE) printf(", %s", policies[plan->pinning]);
+    if (plan->quota > 0) printf(", a quota of %.3g CPU%s", plan->quota, &"s"[plan->quota == 1]);
     if (unpinned) printf(", %s", unpinned);
     if (plan->crowd > 1) printf(", oversubscribed: up to %u workers on one %s", plan->crowd, slot);
     printf("\n");
@@ -241,13 +243,13 @@ static json_t *json_topo(hwloc_topology_t t, const options *o, const topology_pl
     uint64_t features = o->synthetic ? 0 : cpu_detect();
     for (uint32_t i = 0; !o->synthetic && (name = cpu_path(features, i)); i++)
         json_array_append_new(paths, json_string(name));
-    for (hwloc_obj_t node = NULL; (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));) {
+    for (hwloc_obj_t node = NULL; t && (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));) {
         json_int_t bytes = (json_int_t)node->attr->numanode.local_memory;
         json_array_append_new(nodes, json_pack("{s:i, s:I, s:o}", "node", (int)node->logical_index, "bytes", bytes,
                                                "cpus", json_cpus(node->cpuset)));
     }
     cache found[CACHES];
-    for (uint32_t i = find_caches(t, found); i-- > 0;) {
+    for (uint32_t i = t ? find_caches(t, found) : 0; i-- > 0;) {
         const cache *c = &found[i];
         const char *type = c->type == 'd' ? "data" : c->type == 'i' ? "instruction" : "unified";
         json_array_append_new(caches, json_pack("{s:i, s:s, s:I, s:i, s:i}", "level", (int)c->level, "type", type,
@@ -260,10 +262,11 @@ static json_t *json_topo(hwloc_topology_t t, const options *o, const topology_pl
                                                 json_number(p->core), "package", json_number(p->package), "node",
                                                 json_number(p->node), "cpus", json_cpus(p->cpus)));
     }
-    json_t *j = json_pack("{s:i, s:i, s:b, s:s, s:b, s:i, s:s?, s:o}", "workers", (int)plan->workers, "slots",
+    json_t *quota = plan->quota > 0 ? json_real(plan->quota) : json_null();
+    json_t *j = json_pack("{s:i, s:i, s:b, s:s, s:b, s:i, s:o, s:s?, s:o}", "workers", (int)plan->workers, "slots",
                           (int)plan->slots, "smt", (int)plan->smt, "pinning", policies[plan->pinning], "oversubscribed",
-                          plan->crowd > 1, "workers_per_slot", (int)plan->crowd, "unpinned", unpinned, "places",
-                          places);
+                          plan->crowd > 1, "workers_per_slot", (int)plan->crowd, "quota", quota, "unpinned", unpinned,
+                          "places", places);
     return json_pack("{s:s?, s:s?, s:o, s:i, s:i, s:i, s:o, s:o, s:o}", "cpu",
                      o->synthetic ? NULL : cpu_brand(brand, sizeof brand), "synthetic", o->synthetic, "paths", paths,
                      "packages", number(t, HWLOC_OBJ_PACKAGE), "cores", number(t, HWLOC_OBJ_CORE), "hardware_threads",
@@ -315,15 +318,16 @@ static int parse(int argc, char **argv, options *o)
 int cmd_topo(int argc, char **argv)
 {
     options o = {.pinning = HEED_PIN_COMPACT};
-    heed_error error = {0};
+    heed_error error = {0}, unread = {0};
     if (parse(argc, argv, &o)) return 2;
-    hwloc_topology_t t = topology_open(o.synthetic, &error);
-    topology_plan *plan = t ? topology_plan_make(t, o.threads, o.pinning, o.smt, &error) : NULL;
+    hwloc_topology_t t = topology_open(o.synthetic, o.synthetic ? &error : &unread);
+    topology_plan *plan =
+        t || !o.synthetic ? topology_plan_make(t, o.threads, o.pinning, o.smt, &error) : NULL;
     if (plan) {
-        char why[160];
-        int failed = topology_try(t, plan);
-        snprintf(why, sizeof why, "not pinned: %s", failed ? strerror(failed) : "not asked for");
-        const char *unpinned = failed || o.pinning == HEED_PIN_NONE ? why : NULL;
+        char why[sizeof unread.text + 16];
+        int failed = t ? topology_try(t, plan) : 0;
+        snprintf(why, sizeof why, "not pinned: %s", !t ? unread.text : failed ? strerror(failed) : "not asked for");
+        const char *unpinned = !t || failed || o.pinning == HEED_PIN_NONE ? why : NULL;
         if (o.json) {
             json_t *j = json_topo(t, &o, plan, unpinned);
             if (!j) error_memory(&error);
@@ -331,7 +335,7 @@ int cmd_topo(int argc, char **argv)
             json_decref(j);
         } else {
             print_machine(t, &o);
-            print_plan(plan, unpinned);
+            print_plan(plan, unpinned, t != NULL);
         }
         if (!error.text[0] && (fflush(stdout) || ferror(stdout)))
             error_set(&error, HEED_E_SYSTEM, "standard output cannot be written");
