@@ -161,10 +161,11 @@ static void KIT(linear_transpose)(const kit_linear_work *w, int keys)
         }
 }
 
-/* e^(level i - level j) for j up to i, and what is left of S. Differences are made in float64. */
+/* e^(level i - level j) for j up to i, and what is left of S, for new rows and the last one. Differences are made in
+ * float64. */
 static void KIT(linear_decay)(kit_linear_work *w, const kit_linear_chunk *c)
 {
-    for (int i = c->kept; i < c->keys; i++) {
+    for (int i = c->kept < c->keys ? c->kept : c->keys - 1; i < c->keys; i++) {
         float *row = w->decay + i * KIT_LINEAR_CHUNK;
         for (int j = 0; j <= i / 16 * 16; j += 16) {
             float x[16];
@@ -266,7 +267,7 @@ static void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_chunk
     const int direct = kit_is_plain(out) && n == x->line;
     const float *s = x->s;
     x->x = w->q + head * KIT_LINEAR_CHUNK * l->pitch;
-    x->p = c->keys ? w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK : NULL;
+    x->p = c->keys && l->F ? w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK : NULL;
     x->factor = NULL, x->first = NULL;
     if (l->op->normalise) {
         x->factor = w->factor + head * 2 * KIT_LINEAR_CHUNK;

@@ -38,7 +38,7 @@ static __attribute__((unused)) int32_t kit_linear_size(kit_linear *l, heed_call_
     if (failed) return failed;
     kit_linear_work w;
     size->scratch = (uint64_t)kit_linear_scratch(l, &w, NULL) * sizeof(float);
-    if (!l->causal)
+    if (l->blocks)
         size->workspace = (uint64_t)(l->B * l->G * l->blocks * kit_linear_block(l)) * sizeof(float);
     else if (l->call->state && l->S > KIT_LINEAR_CHUNK)
         size->workspace = (uint64_t)l->B * kit_linear_slot(l->G, l->F, l->E);
@@ -53,7 +53,6 @@ static __attribute__((unused)) int32_t kit_linear_measure_state(const void *inst
     size->format = "linear/f32/c32";
     size->version = 1;
     size->recent = KIT_LINEAR_CHUNK;
-    size->flags = HEED_STATE_CAUSAL;
     size->page_bytes = G <= 0 || D < 0 || E < 0 ? 0 : 2 * kit_linear_slot(G, kit_linear_features(instance, D), E);
     return HEED_OK;
 }
@@ -70,7 +69,7 @@ static __attribute__((unused)) int32_t kit_linear_cost(kit_linear *l, heed_cost 
     const double F = (double)l->F, E = (double)l->E, C = KIT_LINEAR_CHUNK, queries = (double)(l->B * l->T * l->H);
     const double writes = keys * (double)l->G, all = queries + (l->op->delta ? 2 : 1) * writes;
     c->flops = 2 * F * E * all + (l->op->normalise ? 2 * F * (queries + writes) : 0);
-    c->bytes = queries * (double)(l->D * kit_width(l->q->dtype) + l->E * kit_width(l->out->dtype)) +
+    c->bytes = queries * (double)(l->D * kit_width(l->q->dtype) + l->E * 4) +
                writes * (double)(l->D * kit_width(l->k->dtype) + l->E * kit_width(l->v->dtype));
     if (l->call->state) { /* S is read by each chunk, and the rows that are open; half of them on average */
         const double sequences = (double)(l->B * l->G);

@@ -62,53 +62,52 @@ static void KIT(linear_before)(const kit_linear_work *w, int64_t from, int64_t t
             }
 }
 
-/* Chunks of keys [from, to), which stand at positions of the same numbers, with the queries in them; where the last one
- * ends S goes to w->s, w->z if `last` says that it is wanted. Returns the level there. */
-static double KIT(linear_chunks)(kit_linear_work *w, int64_t from, int64_t to, int64_t shift, int64_t queries,
-                                 int last_wanted)
+/* Chunks of keys [from, to), which stand at positions of the same numbers, with the queries in them. Where the last one
+ * ends S, z and the level are what *c has then, if `wanted`; with a state also if nothing came. */
+static void KIT(linear_chunks)(kit_linear_work *w, kit_linear_chunk *c, int64_t from, int64_t to, int64_t shift,
+                               int64_t queries, int wanted)
 {
     const kit_linear *l = w->l;
     const int64_t C = KIT_LINEAR_CHUNK, kept = kit_linear_length(l, w->b), first = from / C, last = to / C;
-    const int64_t origin = l->call->state ? 0 : first * C; /* where there is no past */
+    const int64_t origin = l->call->state ? 0 : first * C; /* there is no past */
     kit_linear_place place = KIT(linear_kept)(w, first, first, last);
-    kit_linear_chunk c = {.s = w->s, .z = w->z};
-    if (place.s) c.s = place.s, c.z = place.z, c.start = place.decay[0];
+    if (place.s) c->s = place.s, c->z = place.z, c->start = place.decay[0];
     for (int64_t i = first, at = first * C; at < to; i++, at += C) {
-        c.token = at - (l->call->state ? kept : 0);
-        c.query = at - shift;
-        c.kept = kept > at ? (int)(kept - at) : 0;
-        c.keys = to - at < C ? (int)(to - at) : (int)C;
-        c.from = shift > at ? (shift - at < C ? (int)(shift - at) : (int)C) : 0;
-        c.to = queries + shift - at < c.keys ? (int)(queries + shift - at) : c.keys;
-        if (c.to < c.from) c.to = c.from;
-        c.past = at > origin;
-        c.place = place;
-        const int more = at + C < to || last_wanted || (l->call->state && c.keys == C);
-        place = more && c.keys == C ? KIT(linear_kept)(w, i + 1, first, last) : (kit_linear_place){0};
-        c.s_next = !more ? NULL : place.s ? place.s : w->s;
-        c.z_next = w->z;
-        const double level = KIT(linear_chunk)(w, &c);
-        c.start = l->op->keeps_level ? level : 0;
-        c.s = c.s_next, c.z = w->z;
+        c->token = at - kept;
+        c->query = at - shift;
+        c->kept = kept > at ? (int)(kept - at) : 0;
+        c->keys = to - at < C ? (int)(to - at) : (int)C;
+        c->from = shift > at ? (shift - at < C ? (int)(shift - at) : (int)C) : 0;
+        c->to = queries + shift - at < c->keys ? (int)(queries + shift - at) : c->keys;
+        if (c->to < c->from) c->to = c->from;
+        c->past = at > origin;
+        c->place = place;
+        const int full = c->keys == C, more = at + C < to || wanted || (l->call->state && full);
+        place = more && full ? KIT(linear_kept)(w, i + 1, first, last) : (kit_linear_place){0};
+        c->s_next = !more ? NULL : place.s ? place.s : w->s;
+        c->z_next = w->z;
+        const double level = KIT(linear_chunk)(w, c);
+        c->start = l->op->keeps_level ? level : 0;
+        c->s = c->s_next, c->z = w->z;
         if (!place.s || !w->whole) continue;
-        place.decay[0] = c.start;
+        place.decay[0] = c->start;
         memcpy(place.z, w->z, (size_t)(l->op->normalise ? l->F16 : 0) * sizeof(float));
     }
-    return c.start;
 }
 
-static void KIT(linear_causal)(void *arg, int64_t tile, uint32_t lane)
+static void KIT(linear_ordered)(void *arg, int64_t tile, uint32_t lane)
 {
     const kit_linear *l = arg;
     kit_linear_work w = KIT(linear_begin)(l, tile / l->splits, tile % l->splits, lane);
-    const int64_t n = kit_linear_keys(l, w.b), shift = kit_linear_shift(l, w.b);
-    const int64_t before = shift < 0 ? (-shift < l->T ? -shift : l->T) : 0; /* queries without a key */
-    const int64_t end = n - shift < before ? before : n - shift < l->T ? n - shift : l->T, behind = l->T - end;
-    const int64_t to = behind > 0 ? n : end + shift;
+    kit_linear_chunk c = {.s = w.s, .z = w.z};
+    const int64_t n = kit_linear_keys(l, w.b), kept = kit_linear_length(l, w.b), shift = kit_linear_shift(l, w.b);
+    const int64_t before = !l->causal || shift > 0 ? 0 : -shift < l->T ? -shift : l->T; /* queries without a key */
+    const int64_t within = !l->causal || n - shift < before ? before : n - shift < l->T ? n - shift : l->T;
+    const int behind = within < l->T;
     KIT(linear_before)(&w, 0, before);
-    if (to > kit_linear_length(l, w.b))
-        KIT(linear_chunks)(&w, kit_linear_length(l, w.b), to, shift, end, behind > 0);
-    if (behind > 0) KIT(linear_behind)(&w, end, l->T, n > 0, w.s, w.z);
+    const int64_t to = behind || l->call->state ? n : within + shift;
+    if (to > 0) KIT(linear_chunks)(&w, &c, kept, to, shift, within, behind);
+    if (behind) KIT(linear_behind)(&w, within, l->T, n > 0, c.s, c.z);
 }
 
 /* ---- every query sees every key ---- */
@@ -129,10 +128,11 @@ static void KIT(linear_sum)(void *arg, int64_t tile, uint32_t lane)
     const int64_t end = n - from < l->block_keys ? n : from + l->block_keys;
     if (from >= end) return;
     w.s = to + w.e * l->F;
-    const double level = KIT(linear_chunks)(&w, from, end, 0, 0, 1);
+    kit_linear_chunk c = {.s = w.s, .z = w.z};
+    KIT(linear_chunks)(&w, &c, from, end, 0, 0, 1);
     if (!w.whole) return;
     memcpy(z, w.z, (size_t)(l->op->normalise ? l->F16 : 0) * sizeof(float));
-    memcpy(z + l->F16, &level, sizeof level);
+    memcpy(z + l->F16, &c.start, sizeof c.start);
 }
 
 /* The blocks of a head, added to the first of them in order, some channels a tile. Where there are levels the lowest is
@@ -175,27 +175,32 @@ static void KIT(linear_ask)(void *arg, int64_t tile, uint32_t lane)
 
 /* ---- the call ---- */
 
+/* What was kept aside takes its place, when all tiles have ended. */
+static void KIT(linear_commit)(const kit_linear *l)
+{
+    const uint64_t slot = kit_linear_slot(l->G, l->F, l->E);
+    for (int64_t b = 0; b < l->B; b++) {
+        const int64_t first = kit_linear_length(l, b) / KIT_LINEAR_CHUNK, last = kit_linear_keys(l, b) / KIT_LINEAR_CHUNK;
+        char *page = l->call->state[b]->page[0];
+        if (last - first > 1) memcpy(page + (uint64_t)(first % 2) * slot, l->commit + (uint64_t)b * slot, slot);
+    }
+}
+
 /* A call that kit_linear_setup has taken: shapes and mask are right. */
 static __attribute__((unused)) int32_t KIT(linear_run)(kit_linear *l)
 {
     const heed_call *call = l->call;
     const heed_host *host = call->host;
-    const int64_t rows = l->B * l->G, C = KIT_LINEAR_CHUNK;
+    const int64_t tiles = l->B * l->G * l->splits, asks = (l->T + KIT_LINEAR_QUERIES - 1) / KIT_LINEAR_QUERIES;
     int32_t failed = HEED_OK;
-    l->commit = l->blocks ? NULL : call->workspace;
-    if (l->causal) {
-        failed = host->parallel_for(host, l->T ? rows * l->splits : 0, KIT(linear_causal), l);
-        const uint64_t slot = kit_linear_slot(l->G, l->F, l->E);
-        for (int64_t b = 0; !failed && call->state && b < l->B; b++) {
-            const int64_t first = kit_linear_length(l, b) / C, last = kit_linear_keys(l, b) / C;
-            if (last - first >= 2)
-                memcpy((char *)call->state[b]->page[0] + (uint64_t)(first % 2) * slot, l->commit + (uint64_t)b * slot, slot);
-        }
+    if (l->causal || call->state) {
+        l->commit = call->workspace;
+        failed = host->parallel_for(host, l->T || call->state ? tiles : 0, KIT(linear_ordered), l);
+        if (!failed && call->state) KIT(linear_commit)(l);
         return failed;
     }
     l->sums = call->workspace;
-    const int64_t asks = (l->T + KIT_LINEAR_QUERIES - 1) / KIT_LINEAR_QUERIES;
-    if (l->S && l->T) failed = host->parallel_for(host, rows * l->splits * l->blocks, KIT(linear_sum), l);
-    if (!failed && l->T && l->blocks > 1) failed = host->parallel_for(host, rows * l->splits, KIT(linear_total), l);
-    return failed ? failed : host->parallel_for(host, rows * l->splits * asks, KIT(linear_ask), l);
+    if (l->T) failed = host->parallel_for(host, tiles * l->blocks, KIT(linear_sum), l);
+    if (!failed && l->T && l->blocks > 1) failed = host->parallel_for(host, tiles, KIT(linear_total), l);
+    return failed ? failed : host->parallel_for(host, tiles * asks, KIT(linear_ask), l);
 }

@@ -127,7 +127,7 @@ KIT_INLINE int64_t kit_linear_keys(const kit_linear *l, int64_t b)
 KIT_INLINE int64_t kit_linear_shift(const kit_linear *l, int64_t b)
 {
     const heed_mask *m = l->call->mask;
-    if (l->call->state) return kit_linear_length(l, b);
+    if (l->call->state) return kit_linear_length(l, b) + l->S - l->T;
     return m->align == HEED_ALIGN_BOTTOM_RIGHT ? kit_linear_keys(l, b) - l->T
            : m->align == HEED_ALIGN_OFFSET     ? m->offset
                                                : 0;
@@ -147,12 +147,9 @@ static __attribute__((unused)) int32_t kit_linear_setup(kit_linear *l)
         return kit_fail(call->sink, HEED_E_SHAPE,
                         "%lld heads of queries can not share %lld heads of keys evenly", (long long)l->H,
                         (long long)l->G);
-    if (call->state && !l->causal)
+    if (call->state && l->causal && l->T > l->S)
         return kit_fail(call->sink, HEED_E_UNSUPPORTED,
-                        "a state is of what came before, so with one the mask must be causal=true");
-    if (call->state && l->S != l->T)
-        return kit_fail(call->sink, HEED_E_UNSUPPORTED,
-                        "with a state each new token has a query and a key, but there are %lld and %lld",
+                        "with a state each query stands at a new token, but there are %lld queries and %lld tokens",
                         (long long)l->T, (long long)l->S);
     l->heads = l->G ? l->H / l->G : 0;
     l->F16 = kit_lanes(l->F), l->E16 = kit_lanes(l->E), l->D16 = kit_lanes(l->D);
@@ -164,7 +161,7 @@ static __attribute__((unused)) int32_t kit_linear_setup(kit_linear *l)
     l->splits = panels ? (panels * KIT_LINEAR_PANEL + l->columns - 1) / l->columns : 0;
     const int plain = !l->op->delta && (l->op->keeps_level || !kit_linear_decays(l));
     l->block_keys = plain ? KIT_LINEAR_BLOCK : l->S + (KIT_LINEAR_CHUNK - l->S % KIT_LINEAR_CHUNK);
-    l->blocks = l->causal ? 0 : (l->S + l->block_keys - 1) / l->block_keys;
+    l->blocks = l->causal || call->state ? 0 : (l->S + l->block_keys - 1) / l->block_keys;
     l->scale = l->op->scale != 0.0f ? l->op->scale
                : l->op->by_width    ? (float)(1 / sqrt((double)(l->D > 0 ? l->D : 1)))
                                     : 1.0f;
