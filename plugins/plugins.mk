@@ -35,8 +35,11 @@ plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plu
 
 include plugins/attention/adaptive_span/plugin.mk
 include plugins/attention/dynamic_span/plugin.mk
+include plugins/attention/fast_weight/plugin.mk
+include plugins/attention/gated_delta/plugin.mk
 include plugins/attention/gau/plugin.mk
 include plugins/attention/linear/plugin.mk
+include plugins/attention/retention/plugin.mk
 include plugins/attention/shaw/plugin.mk
 include plugins/attention/softmax/plugin.mk
 include plugins/attention/sparse/plugin.mk

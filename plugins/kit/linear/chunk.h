@@ -87,27 +87,18 @@ KIT_INLINE void KIT(linear_make)(const kit_linear_work *w, const kit_linear_rows
     for (int i = 0; i < r->n; i++) KIT(linear_pad)(to + i * l->pitch, l->F);
 }
 
-/* One number of each row, from a port with axes B S G, as float32. */
-KIT_INLINE void KIT(linear_column)(const heed_tensor *t, const kit_linear_rows *r, float *to)
-{
-    for (int i = 0; i < r->n; i++) {
-        const char *at = kit_at(t, (const int64_t[]){r->b, r->t + i, r->head}, 3);
-        v_store_n(to + i, v_read(at, t->dtype, 1, 1), 1);
-    }
-}
-
 static __attribute__((unused)) void KIT(linear_gate)(const kit_linear *l, const kit_linear_rows *r, double *to)
 {
-    float gate[KIT_LINEAR_CHUNK];
-    KIT(linear_column)(l->gate, r, gate);
-    for (int i = 0; i < r->n; i++) to[i] = (double)gate[i];
+    for (int i = 0; i < r->n; i++)
+        to[i] = (double)kit_linear_number(l->gate, (const int64_t[]){r->b, r->t + i, r->head});
 }
 
 static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const kit_linear_rows *r, float *to)
 {
     float beta[KIT_LINEAR_CHUNK] = {0};
     const float eta = l->op->eta != 0.0f ? l->op->eta : 1.0f;
-    if (l->beta) KIT(linear_column)(l->beta, r, beta);
+    for (int i = 0; l->beta && i < r->n; i++)
+        beta[i] = kit_linear_number(l->beta, (const int64_t[]){r->b, r->t + i, r->head});
     for (int i = 0; i < r->n; i += 16) {
         vf x = v_load(beta + i);
         if (!l->beta) x = v_set(1.0f);

@@ -10,7 +10,6 @@
 #ifndef HEED_KIT_LINEAR_OP_ONCE
 #define HEED_KIT_LINEAR_OP_ONCE
 
-enum { LINEAR_Q, LINEAR_K, LINEAR_V, LINEAR_KEY_LENGTHS, LINEAR_OUT, LINEAR_PORT_COUNT };
 #define LINEAR_PORTS                                                                                                  \
     [LINEAR_Q] = KIT_IN("q", "B T H D", "queries"),                                                                   \
     [LINEAR_K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),                                          \

@@ -15,6 +15,9 @@ enum {
 };
 #define KIT_LINEAR_FORGETS (-1e6) /* a log decay below it, as -inf, drops what was before, NaNs too */
 
+/* The ports that every op has; its own stand behind them. */
+enum { LINEAR_Q, LINEAR_K, LINEAR_V, LINEAR_KEY_LENGTHS, LINEAR_OUT, LINEAR_PORT_COUNT };
+
 /* The features that come with the kit (linear/features.h). */
 enum { LINEAR_ELU, LINEAR_RELU, LINEAR_IDENTITY, LINEAR_DPFP };
 #define LINEAR_FEATURE_WORDS "elu|relu|identity|dpfp"
@@ -131,6 +134,23 @@ KIT_INLINE int64_t kit_linear_shift(const kit_linear *l, int64_t b)
     return m->align == HEED_ALIGN_BOTTOM_RIGHT ? kit_linear_keys(l, b) - l->T
            : m->align == HEED_ALIGN_OFFSET     ? m->offset
                                                : 0;
+}
+
+/* One number of a tensor, as float32. */
+KIT_INLINE float kit_linear_number(const heed_tensor *t, const int64_t *index)
+{
+    const char *at = kit_at(t, index, t->rank);
+    return t->dtype == HEED_F32   ? *(const float *)at
+           : t->dtype == HEED_F16 ? kit_from_f16(*(const uint16_t *)at)
+                                  : kit_from_bf16(*(const uint16_t *)at);
+}
+
+/* ln((1 + s) / (1 - s)) for |s| <= 1/3, within 2^-50: with plain sums and products only, so the same on every machine. */
+KIT_INLINE double kit_linear_log_ratio(double s)
+{
+    double sum = 0;
+    for (int n = 31; n > 0; n -= 2) sum = sum * (s * s) + 1.0 / n;
+    return 2 * s * sum;
 }
 
 /* The sizes of a call; fails for what letters do not say. Data may be NULL. */
