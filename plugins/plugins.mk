@@ -16,6 +16,10 @@ kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/k
   plugins/kit/flash/task.h plugins/kit/flash/type.h
 kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/gemm.h
+kit_lineardir = $(kitdir)/linear
+kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
+  plugins/kit/linear/linear.h plugins/kit/linear/op.h plugins/kit/linear/run.h \
+  plugins/kit/linear/tile.h plugins/kit/linear/type.h
 kit_reducedir = $(kitdir)/reduce
 kit_reduce_HEADERS = plugins/kit/reduce/reduce.h
 kit_scoredir = $(kitdir)/score
@@ -33,7 +37,11 @@ plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plu
 
 include plugins/attention/adaptive_span/plugin.mk
 include plugins/attention/dynamic_span/plugin.mk
+include plugins/attention/fast_weight/plugin.mk
+include plugins/attention/gated_delta/plugin.mk
 include plugins/attention/gau/plugin.mk
+include plugins/attention/linear/plugin.mk
+include plugins/attention/retention/plugin.mk
 include plugins/attention/shaw/plugin.mk
 include plugins/attention/softmax/plugin.mk
 include plugins/attention/sparse/plugin.mk
