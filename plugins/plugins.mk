@@ -1,6 +1,6 @@
 # One stanza a plugin: KIND_NAME.so from plugins/KIND/NAME.
 kitdir = $(includedir)/heed/kit
-kit_HEADERS = plugins/kit/flash.h plugins/kit/flash_bf16.h plugins/kit/flash_cost.h plugins/kit/flash_few.h plugins/kit/flash_many.h \
+kit_HEADERS = plugins/kit/conv.h plugins/kit/flash.h plugins/kit/flash_bf16.h plugins/kit/flash_cost.h plugins/kit/flash_few.h plugins/kit/flash_many.h \
   plugins/kit/flash_mask.h plugins/kit/flash_scores.h plugins/kit/flash_op.h plugins/kit/flash_relative.h plugins/kit/flash_relative_values.h plugins/kit/flash_span.h plugins/kit/flash_span_op.h plugins/kit/flash_task.h plugins/kit/flash_type.h plugins/kit/gemm.h plugins/kit/half.h \
   plugins/kit/load.h plugins/kit/math.h plugins/kit/names.h plugins/kit/next.h plugins/kit/plugin.h plugins/kit/reduce.h \
   plugins/kit/score.h plugins/kit/score_product.h plugins/kit/sleef.h plugins/kit/synthesizer.h plugins/kit/vec_avx2.h plugins/kit/vec_avx512.h plugins/kit/vec_bf16.h plugins/kit/vec_neon.h plugins/kit/vec_scalar.h plugins/kit/vr.h
@@ -133,3 +133,13 @@ plugins_attention_dynamic_span_la_LDFLAGS = $(plugin_ldflags)
 pkglib_LTLIBRARIES += plugins/position_t5.la
 plugins_position_t5_la_SOURCES = plugins/position/t5/t5.c plugins/position/t5/t5_kernel.h
 plugins_position_t5_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_lightweight_conv.la
+plugins_attention_lightweight_conv_la_SOURCES = plugins/attention/lightweight_conv/lightweight_conv.c \
+  plugins/attention/lightweight_conv/lightweight_conv_kernel.h
+plugins_attention_lightweight_conv_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_dynamic_conv.la
+plugins_attention_dynamic_conv_la_SOURCES = plugins/attention/dynamic_conv/dynamic_conv.c \
+  plugins/attention/dynamic_conv/dynamic_conv_kernel.h
+plugins_attention_dynamic_conv_la_LDFLAGS = $(plugin_ldflags)
