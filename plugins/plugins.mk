@@ -143,3 +143,13 @@ pkglib_LTLIBRARIES += plugins/attention_dynamic_conv.la
 plugins_attention_dynamic_conv_la_SOURCES = plugins/attention/dynamic_conv/dynamic_conv.c \
   plugins/attention/dynamic_conv/dynamic_conv_kernel.h
 plugins_attention_dynamic_conv_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_linformer.la
+plugins_attention_linformer_la_SOURCES = plugins/attention/linformer/linformer.c \
+  plugins/attention/linformer/linformer_kernel.h
+plugins_attention_linformer_la_LDFLAGS = $(plugin_ldflags)
+
+pkglib_LTLIBRARIES += plugins/attention_flash_linear.la
+plugins_attention_flash_linear_la_SOURCES = plugins/attention/flash_linear/flash_linear.c \
+  plugins/attention/flash_linear/flash_linear_kernel.h plugins/attention/flash_linear/flash_linear_block.h
+plugins_attention_flash_linear_la_LDFLAGS = $(plugin_ldflags)

@@ -18,7 +18,7 @@ test_programs = tests/test_layout tests/test_spec tests/test_files tests/test_lo
   tests/test_vectors tests/test_ops tests/test_hashes tests/test_attention tests/test_bf16 tests/test_masks \
   tests/test_merge tests/test_sample tests/test_memory \
   tests/test_stack tests/test_model tests/test_dlpack tests/test_variants \
-  tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack tests/test_saved
+  tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack tests/test_saved tests/test_mixers
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator.
 plugin_scripts = tests/check_plugins.sh tests/check_sweep.sh tests/check_machines.sh
@@ -32,7 +32,7 @@ emulated_tests = $(command_scripts) tests/test_layout tests/test_spec tests/test
   tests/test_topology tests/test_pool tests/test_call tests/test_vectors tests/test_ops tests/test_hashes \
   tests/test_attention tests/test_bf16 tests/test_masks tests/test_merge tests/test_sample tests/test_dlpack \
   tests/test_variants tests/test_shaw tests/test_transformer_xl tests/test_synthesizer tests/test_variant_stack \
-  tests/test_saved
+  tests/test_saved tests/test_mixers
 emulated_networks = tests/test_stack tests/test_model
 
 if HAVE_CMOCKA
@@ -167,6 +167,10 @@ tests_test_saved_CPPFLAGS = $(test_cppflags)
 tests_test_saved_CFLAGS = $(test_cflags)
 tests_test_saved_LDADD = $(test_libs)
 
+tests_test_mixers_SOURCES = tests/test_mixers.c $(op_harness)
+tests_test_mixers_CPPFLAGS = $(test_cppflags)
+tests_test_mixers_CFLAGS = $(test_cflags)
+tests_test_mixers_LDADD = $(test_libs)
 tests_test_variants_SOURCES = tests/test_variants.c $(op_harness)
 tests_test_variants_CPPFLAGS = $(test_cppflags)
 tests_test_variants_CFLAGS = $(test_cflags)
