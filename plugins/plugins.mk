@@ -1,6 +1,8 @@
 # The kit's headers, the templates of heed new, and a line for each plugin: KIND_NAME.so from plugins/KIND/NAME/.
 kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/next.h
+kit_convdir = $(kitdir)/conv
+kit_conv_HEADERS = plugins/kit/conv/conv.h
 kit_coredir = $(kitdir)/core
 kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/half.h plugins/kit/core/load.h \
   plugins/kit/core/math.h plugins/kit/core/names.h plugins/kit/core/path.h \
@@ -36,11 +38,15 @@ dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/READM
 plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plugin_v0$$'
 
 include plugins/attention/adaptive_span/plugin.mk
+include plugins/attention/dynamic_conv/plugin.mk
 include plugins/attention/dynamic_span/plugin.mk
 include plugins/attention/fast_weight/plugin.mk
+include plugins/attention/flash_linear/plugin.mk
 include plugins/attention/gated_delta/plugin.mk
 include plugins/attention/gau/plugin.mk
+include plugins/attention/lightweight_conv/plugin.mk
 include plugins/attention/linear/plugin.mk
+include plugins/attention/linformer/plugin.mk
 include plugins/attention/retention/plugin.mk
 include plugins/attention/shaw/plugin.mk
 include plugins/attention/softmax/plugin.mk

@@ -22,7 +22,7 @@ test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_d
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
   tests/engine/test_topology tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_hashes \
-  tests/ops/test_masks tests/ops/test_ops tests/ops/test_sample tests/ops/test_shaw \
+  tests/ops/test_masks tests/ops/test_mixers tests/ops/test_ops tests/ops/test_sample tests/ops/test_shaw \
   tests/ops/test_synthesizer tests/ops/test_transformer_xl tests/ops/test_variants \
   tests/ops/test_vectors tests/stack/test_model tests/stack/test_stack \
   tests/stack/test_variant_stack
@@ -43,7 +43,7 @@ emulated_tests = $(command_scripts) tests/abi/test_layout tests/engine/test_call
   tests/engine/test_dlpack tests/engine/test_files tests/engine/test_load \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
   tests/engine/test_topology tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_hashes \
-  tests/ops/test_masks tests/ops/test_ops tests/ops/test_sample tests/ops/test_shaw \
+  tests/ops/test_masks tests/ops/test_mixers tests/ops/test_ops tests/ops/test_sample tests/ops/test_shaw \
   tests/ops/test_synthesizer tests/ops/test_transformer_xl tests/ops/test_variants \
   tests/ops/test_vectors tests/stack/test_variant_stack
 emulated_networks = tests/stack/test_stack tests/stack/test_model

@@ -59,7 +59,7 @@ static const char *const axis_names[HEED_AXES] = {
     ['B' - 'A'] = "batch", ['T' - 'A'] = "queries", ['S' - 'A'] = "keys", ['H' - 'A'] = "query heads",
     ['G' - 'A'] = "key/value heads", ['D' - 'A'] = "head width", ['E' - 'A'] = "value width",
     ['M' - 'A'] = "model width", ['N' - 'A'] = "output width", ['F' - 'A'] = "hidden width",
-    ['K' - 'A'] = "buckets", ['P' - 'A'] = "distances", ['V' - 'A'] = "vocabulary",
+    ['K' - 'A'] = "buckets or taps", ['P' - 'A'] = "distances", ['V' - 'A'] = "vocabulary",
     ['C' - 'A'] = "longest sequence", ['W' - 'A'] = "heads of the weights", ['Q' - 'A'] = "heads of the shares",
     ['J' - 'A'] = "rank", ['A' - 'A'] = "positions of a run", ['U' - 'A'] = "runs",
 };
