@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "model/stack.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
@@ -89,7 +90,7 @@ static int32_t remember(stack_builder *b, const heed_instance *i, int32_t *memor
     int looks_ahead = !(i->mask.kinds & HEED_MASK_CAUSAL) || i->mask.kinds & HEED_MASK_PREFIX;
     if (!i->entry->op.measure_state || (looks_ahead && !sequence_is_causal(i))) b->stack->whole = 1;
     if (!i->entry->op.measure_state) return HEED_OK;
-    const heed_instance **slot = stack_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
+    const heed_instance **slot = grow_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
     if (!slot) return error_memory(b->error);
     *slot = i;
     *memory = (int32_t)b->stack->n_memories - 1;
@@ -210,9 +211,7 @@ static int32_t find_fixed(stack_builder *b)
         if (!registry_find(&b->engine->registry, fixed_ids[i]))
             return error_set(b->error, HEED_E_UNSUPPORTED,
                              "every stack needs the op %s, and no plugin that is loaded has it", fixed_ids[i]);
-        spec *s = spec_parse(fixed_ids[i], 0, b->error);
-        b->fixed[i] = s ? resolve(&b->engine->registry, s, s->op, NULL, b->error) : NULL;
-        spec_free(s);
+        b->fixed[i] = resolve_text(&b->engine->registry, fixed_ids[i], b->error);
         if (!b->fixed[i]) return b->error->code;
     }
     return HEED_OK;

@@ -32,22 +32,6 @@ typedef struct stack_builder {
     heed_error why;
 } stack_builder;
 
-#define TRY(call) do { int32_t code_ = (call); if (code_) return code_; } while (0)
-
-/* Room for one more element, zeroed; capacities are powers of two. NULL if there is none. */
-static inline void *stack_append(void *array, uint32_t *count, size_t size)
-{
-    void **a = array;
-    if (!(*count & (*count - 1))) {
-        void *larger = reallocarray(*a, *count ? 2 * (size_t)*count : 1, size);
-        if (!larger) return NULL;
-        *a = larger;
-    }
-    return memset((char *)*a + size * (*count)++, 0, size);
-}
-
-
-
 /* Reads the spec and goes through the dry round. The builder has engine, weights, stack and error; to be ended by
  * stack_builder_free also after a failure. */
 HEED_LOCAL int32_t stack_builder_read(stack_builder *b, const char *text);

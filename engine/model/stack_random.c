@@ -9,30 +9,12 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "io/weights.h"
 #include "model/stack_builder.h"
 #include "model/stack_random.h"
 #include "op/registry.h"
 #include "op/spec.h"
-
-static uint64_t next(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-/* Mean 0, variance 1, nearly normal: the sum of twelve uniform numbers of 16 bits, which is exact. */
-static float normal(uint64_t *state)
-{
-    int64_t sum = -6 * 0xffff;
-    for (int i = 0; i < 3; i++) {
-        uint64_t z = next(state);
-        sum += (int64_t)((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
-    }
-    return (float)sum * 0x1p-16f;
-}
 
 static void fill(heed_tensor *t, uint32_t init, uint64_t state)
 {
@@ -40,14 +22,13 @@ static void fill(heed_tensor *t, uint32_t init, uint64_t state)
     for (int64_t i = 0; i < heed_tensor_elements(t); i++)
         ((float *)t->data)[i] = init == HEED_INIT_ZEROS  ? 0.0f
                                 : init == HEED_INIT_ONES ? 1.0f
-                                                         : normal(&state) * deviation;
+                                                         : random_normal(&state) * deviation;
 }
 
 heed_tensor *stack_random_make(stack_builder *b, const char *name, const entry *e, uint32_t p, const int64_t *axis)
 {
     const port_axes *axes = &e->axes[p];
     int64_t dim[HEED_MAX_RANK];
-    uint64_t state = b->seed;
     for (int i = 0; i < axes->count; i++)
         if ((dim[i] = axis[axes->letter[i] - 'A']) < 0) {
             error_set(b->error, HEED_E_ARGUMENT,
@@ -56,8 +37,8 @@ heed_tensor *stack_random_make(stack_builder *b, const char *name, const entry *
             return NULL;
         }
     heed_tensor *t = weights_add(b->make, name, axes->count, dim, b->error);
-    for (const char *c = name; *c; c++) state = (state ^ (unsigned char)*c) * 0x100000001b3u;
-    if (t) fill(t, entry_port(e, p)->init, next(&state));
+    uint64_t state = random_hash(b->seed, name, strlen(name));
+    if (t) fill(t, entry_port(e, p)->init, random_next(&state));
     return t;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
 #include "model/stack_random.h"
@@ -55,7 +56,7 @@ void stack_weights_shape(char *out, size_t size, const port_axes *axes, const in
 static int32_t note_absent(stack_builder *b, const char *name, const entry *e, uint32_t p, const int64_t *axis)
 {
     if (!b->dry) return HEED_OK;
-    char **slot = stack_append(&b->absent, &b->n_absent, sizeof *slot), shape[24 * HEED_MAX_RANK + 8];
+    char **slot = grow_append(&b->absent, &b->n_absent, sizeof *slot), shape[24 * HEED_MAX_RANK + 8];
     if (!slot || !(*slot = strdup(name))) return error_memory(b->error);
     if (entry_port(e, p)->flags & HEED_PORT_OPTIONAL || b->missing) return HEED_OK;
     stack_weights_shape(shape, sizeof shape, &e->axes[p], axis);
@@ -105,16 +106,6 @@ int32_t stack_weights_check(const stack_builder *b)
     return failed;
 }
 
-/* The sizes that an op's params fix. */
-static void add_params(const resolved *op, int64_t *axis)
-{
-    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
-        const heed_param *param = entry_param(op->entry, p);
-        if (param->axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO)))
-            axis[param->axis - 'A'] = op->value[p].i;
-    }
-}
-
 typedef struct weight_list {
     heed_binding *at;
     uint32_t count, names;
@@ -152,9 +143,9 @@ static int32_t collect(stack_builder *b, const resolved *op, const char *prefix,
             free(name);
             return b->error->code;
         }
-        heed_binding *bound = t ? stack_append(&list->at, &list->count, sizeof *bound) : NULL;
+        heed_binding *bound = t ? grow_append(&list->at, &list->count, sizeof *bound) : NULL;
         if (!t) failed = note_absent(b, which, e, p, axis);
-        else if (!bound || !(port = stack_append(&list->name, &list->names, sizeof *port)))
+        else if (!bound || !(port = grow_append(&list->name, &list->names, sizeof *port)))
             failed = error_memory(b->error);
         else if (asprintf(port, "%s%s", inside, w->name) < 0) *port = NULL, failed = error_memory(b->error);
         else *bound = (heed_binding){*port, t};
@@ -172,7 +163,7 @@ static int32_t collect(stack_builder *b, const resolved *op, const char *prefix,
         if (asprintf(&name, "%s%s.", ours ? "" : prefix, ours ? "position" : param->key) < 0) name = NULL;
         int64_t known[HEED_AXES];
         memcpy(known, axis, sizeof known);
-        add_params(op->child[p], known);
+        resolve_axes(op->child[p], known, 1);
         failed = name && inner ? collect(b, op->child[p], name, inner, known, list) : error_memory(b->error);
         free(name);
         free(inner);
@@ -184,11 +175,11 @@ int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *pre
 {
     weight_list list = {0};
     *out = NULL;
-    add_params(op, axis);
+    resolve_axes(op, axis, 1);
     int32_t failed = collect(b, op, prefix, "", axis, &list);
     if (!failed && !b->dry) {
         heed_opening opening = {.size = sizeof opening, .n_weights = list.count, .weights = list.at, .axes = axis};
-        heed_instance **slot = stack_append(&b->stack->instances, &b->stack->n_instances, sizeof *slot);
+        heed_instance **slot = grow_append(&b->stack->instances, &b->stack->n_instances, sizeof *slot);
         if (!slot) failed = error_memory(b->error);
         else if (!(*slot = instance_make(b->engine, op, &opening, b->error)))
             failed = error_set(b->error, b->error->code, "%.*s: %s", (int)strlen(prefix) - 1, prefix, b->error->text);

@@ -15,5 +15,8 @@ include/oracles.h: $(srcdir)/tests/oracle
 BUILT_SOURCES += include/oracles.h
 $(tests_libcall_la_OBJECTS): include/oracles.h
 EXTRA_DIST += tests/oracle
-check_sources = tests/check/check.c tests/check/check.h tests/check/cases.c tests/check/checks.c tests/check/child.c \
-  tests/check/exact.c tests/check/kept.c tests/check/rows.c tests/check/score.c tests/check/state.c
+check_sources = tests/check/cases.c tests/check/cases.h tests/check/check.c tests/check/checks.c \
+  tests/check/checks.h tests/check/child.c tests/check/child.h tests/check/exact.c \
+  tests/check/exact.h tests/check/fail.c tests/check/fail.h tests/check/kept.c tests/check/kept.h \
+  tests/check/rows.c tests/check/rows.h tests/check/score.c tests/check/score.h \
+  tests/check/state.c tests/check/state.h tests/check/subject.c tests/check/subject.h

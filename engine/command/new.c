@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_new.c: heed new, the folder of a new plugin: an op that works, its oracle, a Makefile, a README. What they say is
+ * new.c: heed new, the folder of a new plugin: an op that works, its oracle, a Makefile, a README. What they say is
  * in plugins/kit/templates/, where @NAME@ and a few words more stand for what differs.
  *
  * Invariant: the folder appears whole, by one rename, or not at all; nothing that was there before is touched.
@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
-#include "op/spec.h"
-#include "bench/bench.h"
+#include "command/command.h"
+#include "command/file.h"
+#include "command/options.h"
 
 #ifndef HEED_DATADIR /* set by the build: where the templates are installed */
 #define HEED_DATADIR "/usr/local/share/heed"
@@ -62,14 +62,14 @@ static int read_word(void *to, const char *value)
     words *w = to;
     if (!w->kind) w->kind = value;
     else if (!w->name) w->name = value;
-    else return cmd_usage(SPEC_QUOTE " is one word too many", SPEC_QUOTED(value));
+    else return options_usage(QUOTE " is one word too many", QUOTED(value));
     return 0;
 }
 
 static int read_on(void *to, const char *value)
 {
     if (strcmp(value, "flash") && strcmp(value, "plain"))
-        return cmd_usage("--on takes flash or plain, not " SPEC_QUOTE, SPEC_QUOTED(value));
+        return options_usage("--on takes flash or plain, not " QUOTE, QUOTED(value));
     ((words *)to)->on = value;
     return 0;
 }
@@ -88,8 +88,8 @@ static const struct template *choose(const words *w, heed_error *error)
     if (known) error_set(error, HEED_E_ARGUMENT, "there is no template of %s on %s", w->kind, w->on);
     else
         error_set(error, HEED_E_ARGUMENT,
-                  "there is no template of the kind " SPEC_QUOTE "%s%s; there are attention, norm and position",
-                  SPEC_QUOTED(w->kind), near ? ", the nearest is " : "", near ? near : "");
+                  "there is no template of the kind " QUOTE "%s%s; there are attention, norm and position",
+                  QUOTED(w->kind), near ? ", the nearest is " : "", near ? near : "");
     return NULL;
 }
 
@@ -98,8 +98,8 @@ static int32_t check_name(const char *name, heed_error *error)
     const size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
     if (*name < 'a' || *name > 'z' || name[n])
         return error_set(error, HEED_E_ARGUMENT,
-                         "the name " SPEC_QUOTE " is not a small letter, then small letters, digits and _",
-                         SPEC_QUOTED(name));
+                         "the name " QUOTE " is not a small letter, then small letters, digits and _",
+                         QUOTED(name));
     if (n > 40) return error_set(error, HEED_E_ARGUMENT, "the name has %zu letters; up to 40 are taken", n);
     return HEED_OK;
 }
@@ -107,7 +107,7 @@ static int32_t check_name(const char *name, heed_error *error)
 /* Two plugins with one id would not load side by side. */
 static int32_t check_id(const words *w, heed_error *error)
 {
-    heed_engine *engine = cmd_engine(NULL, error);
+    heed_engine *engine = heed_engine_new(NULL, error);
     if (!engine) return error->code;
     char id[128];
     int32_t code = HEED_OK;
@@ -151,7 +151,7 @@ static int32_t fill(const char *folder, const char *file, const replacement *wit
     size_t n, made;
     if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
         return error_set(error, HEED_E_ARGUMENT, "%.80s ...: the path is too long", folder);
-    if (cmd_read_file(path, &bytes, &n, error)) return error->code;
+    if (file_read(path, &bytes, &n, error)) return error->code;
     FILE *to = open_memstream(text, &made);
     if (!to) {
         free(bytes);
@@ -223,21 +223,21 @@ static int32_t make_plugin(const words *w, const struct template *t, const char 
     return make_folder(from, w->name, files, with, error);
 }
 
-int cmd_new(int argc, char **argv)
+int command_new(int argc, char **argv)
 {
-    static const cmd_option options[] = {{"", 1, read_word}, {"--on", 1, read_on}, {0}};
+    static const option options[] = {{"", 1, .read = read_word}, {"--on", 1, .read = read_on}, {0}};
     words w = {0};
     heed_error error = {0};
-    int failed = cmd_parse(argc, argv, usage, options, &w, NULL);
+    int failed = options_parse(argc, argv, usage, options, &w, NULL);
     if (failed) return failed;
-    if (!w.name) return cmd_usage("new takes a kind and a name, such as: heed new attention mine");
+    if (!w.name) return options_usage("new takes a kind and a name, such as: heed new attention mine");
     const struct template *t = choose(&w, &error);
-    if (!t || check_name(w.name, &error) || check_id(&w, &error)) return cmd_fail(&error);
+    if (!t || check_name(w.name, &error) || check_id(&w, &error)) return command_fail(&error);
     char *top = top_folder();
     if (!top) error_memory(&error);
     failed = !top || make_plugin(&w, t, top, &error);
     free(top);
-    if (failed) return cmd_fail(&error);
+    if (failed) return command_fail(&error);
     printf("%s/\n  %s.c         the op %s/%s\n  %s_oracle.c  its formula in float64\n  Makefile, README.md\n"
            "next: make -C %s check; make -C %s bench\n", w.name, w.name, w.kind, w.name, w.name, w.name, w.name);
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_run.c: heed run: one call of one op, tensors from and to .npy files.
+ * run.c: heed run: one call of one op, tensors from and to .npy files.
  *
  * Invariant: outputs are written when all else has succeeded, each file is replaced whole, and if one can not be
  * written the others are as before. No element is touched here.
@@ -13,13 +13,12 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
+#include "command/command.h"
+#include "command/options.h"
 #include "op/bind.h"
 #include "op/engine.h"
 #include "op/instance.h"
-#include "op/registry.h"
 #include "op/resolve.h"
-#include "op/spec.h"
 
 static const char usage[] =
     "usage: heed run SPEC -i PORT=FILE.npy ... -o PORT=FILE.npy ... [OPTION ...]\n"
@@ -28,7 +27,7 @@ static const char usage[] =
     "  -i PORT=FILE.npy  an input or a weight\n"
     "  -w PORT=FILE.npy  a weight\n"
     "  -o PORT=FILE.npy  where an output goes\n"
-    CMD_ENGINE_USAGE
+    OPTIONS_ENGINE
     "\n"
     "heed describe OP tells an op's ports and settings.\n";
 
@@ -79,8 +78,8 @@ static int32_t no_port(const entry *e, const file *f, heed_error *error)
     }
     static const char *const what[] = {"input or weight", "weight", "output"};
     const char *near = error_nearest(f->port, names, n);
-    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named " SPEC_QUOTE "; it has %s%s%s", e->op.id,
-                     what[f->role], SPEC_QUOTED(f->port), n ? list : "none", near ? ", and the nearest is " : "",
+    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named " QUOTE "; it has %s%s%s", e->op.id,
+                     what[f->role], QUOTED(f->port), n ? list : "none", near ? ", and the nearest is " : "",
                      near ? near : "");
 }
 
@@ -246,11 +245,9 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
 
 static int32_t run_spec(job *j, heed_engine *engine, heed_error *error)
 {
-    spec *s = spec_parse(j->spec, 0, error);
-    resolved *op = s ? resolve(&engine->registry, s, s->op, NULL, error) : NULL;
+    resolved *op = resolve_text(&engine->registry, j->spec, error);
     int32_t failed = op ? run_op(j, engine, op, error) : error->code;
     resolve_free(op);
-    spec_free(s);
     return failed;
 }
 
@@ -261,10 +258,10 @@ static int read_file(job *j, uint32_t role, const char *word)
     static const char *const names[] = {"-i", "-w", "-o"};
     const char *equals = strchr(word, '=');
     if (!equals || equals == word || !equals[1])
-        return cmd_usage("%s takes PORT=FILE.npy, not " SPEC_QUOTE, names[role], SPEC_QUOTED(word));
+        return options_usage("%s takes PORT=FILE.npy, not " QUOTE, names[role], QUOTED(word));
     file *f = &j->files[j->n_files++];
     *f = (file){.port = strndup(word, (size_t)(equals - word)), .path = equals + 1, .role = role};
-    return f->port ? 0 : cmd_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
+    return f->port ? 0 : command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
 }
 
 static int read_input(void *to, const char *value) { return read_file(to, HEED_INPUT, value); }
@@ -274,30 +271,30 @@ static int read_output(void *to, const char *value) { return read_file(to, HEED_
 static int read_spec(void *to, const char *value)
 {
     job *j = to;
-    if (j->spec) return cmd_usage("run takes one spec, not '%s' and '%s'", j->spec, value);
+    if (j->spec) return options_usage("run takes one spec, not '%s' and '%s'", j->spec, value);
     j->spec = value;
     return 0;
 }
 
 static int run(job *j, int argc, char **argv)
 {
-    static const cmd_option options[] = {
-        {"-i", 1, read_input}, {"-w", 1, read_weight}, {"-o", 1, read_output}, {"", 1, read_spec}, {0},
+    static const option options[] = {
+        {"-i", 1, .read = read_input}, {"-w", 1, .read = read_weight}, {"-o", 1, .read = read_output}, {"", 1, .read = read_spec}, {0},
     };
     heed_error error = {0};
-    int status = cmd_parse(argc, argv, usage, options, j, &j->options);
+    int status = options_parse(argc, argv, usage, options, j, &j->options);
     if (status) return status;
-    if (!j->spec) return cmd_usage("run needs the spec of an op");
+    if (!j->spec) return options_usage("run needs the spec of an op");
     uint32_t outputs = 0;
     for (uint32_t i = 0; i < j->n_files; i++) outputs += j->files[i].role == HEED_OUTPUT;
-    if (!outputs) return cmd_usage("run needs an output: -o PORT=FILE.npy");
-    heed_engine *engine = cmd_engine(&j->options, &error);
-    if (!engine || run_spec(j, engine, &error)) status = cmd_fail(&error);
+    if (!outputs) return options_usage("run needs an output: -o PORT=FILE.npy");
+    heed_engine *engine = heed_engine_new(&j->options, &error);
+    if (!engine || run_spec(j, engine, &error)) status = command_fail(&error);
     heed_engine_free(engine);
     return status;
 }
 
-int cmd_run(int argc, char **argv)
+int command_run(int argc, char **argv)
 {
     size_t most = (size_t)argc; /* files, and bindings of one role */
     job *j = calloc(1, sizeof *j);

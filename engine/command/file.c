@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * file.c: what the benchmark leaves behind: records and plots.
+ * file.c: whole files, read and written.
  *
- * Invariant: a file is whole or not there: it is written beside its place, and renamed.
+ * Invariant: a file that is written is whole or not there: it is made beside its place, and renamed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,36 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "bench/report/file.h"
+#include "command/file.h"
+
+int32_t file_read(const char *path, unsigned char **bytes, size_t *n, heed_error *error)
+{
+    int32_t failed = HEED_OK;
+    unsigned char *all = NULL;
+    size_t room = 0, length = 0;
+    FILE *file = fopen(path, "rb");
+    if (!file) return error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
+    do {
+        if (length == room) { /* its size is not asked for: a pipe has none */
+            unsigned char *larger = room <= SIZE_MAX / 4 ? realloc(all, room = room ? 2 * room : 1 << 16) : NULL;
+            if (!larger) {
+                failed = error_memory(error);
+                break;
+            }
+            all = larger;
+        }
+        length += fread(all + length, 1, room - length, file);
+        if (ferror(file)) failed = error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
+    } while (!failed && !feof(file));
+    fclose(file);
+    if (failed) {
+        free(all);
+        return failed;
+    }
+    *bytes = all;
+    *n = length;
+    return HEED_OK;
+}
 
 static int32_t cannot(const char *path, heed_error *error)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_describe_network.c: heed describe MODEL: what a network is made of: the parameters of each part, and what it
+ * describe_network.c: heed describe MODEL: what a network is made of: the parameters of each part, and what it
  * remembers of every token. It is opened, and not run.
  *
  * Invariant: every tensor of the weights counts in one part, so that the parts add up to the whole.
@@ -9,14 +9,14 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
+#include "base/grow.h"
+#include "command/command.h"
+#include "command/describe.h"
 #include "model/stack.h"
-#include "model/stack_builder.h"
 #include "model/stack_plan.h"
 #include "op/engine.h"
-#include "op/registry.h"
+#include "op/instance.h"
 #include "op/sequence.h"
-#include "op/spec.h"
 
 /* What layers have, in order; tensors of other names, q.weight or o.weight, are the attention's projections. */
 enum { ATTENTION_NORM, ATTENTION, FEEDFORWARD_NORM, FEEDFORWARD, IN_LAYER };
@@ -46,7 +46,7 @@ typedef struct network {
 
 static int32_t add(network *n, int64_t layer, const char *name, const char *op, heed_error *error)
 {
-    part *p = stack_append(&n->parts, &n->n_parts, sizeof *p);
+    part *p = grow_append(&n->parts, &n->n_parts, sizeof *p);
     if (!p) return error_memory(error);
     *p = (part){.layer = layer, .name = name, .op = op, .keeps = -1};
     return HEED_OK;
@@ -127,7 +127,7 @@ static int32_t open_network(network *n, const heed_options *options, const char 
                             heed_error *error)
 {
     if (path && !(n->weights = heed_weights_open(path, error))) return error->code;
-    if (!(n->engine = cmd_engine(options, error))) return error->code;
+    if (!(n->engine = heed_engine_new(options, error))) return error->code;
     if (!path && !(n->weights = heed_weights_random(n->engine, spec, 1, error))) return error->code;
     if (!(n->stack = heed_stack_open(n->engine, spec, n->weights, error))) return error->code;
     TRY(stack_plan_read(&n->plan, &n->engine->registry, heed_stack_spec(n->stack), error));
@@ -212,13 +212,13 @@ static json_t *json_network(const network *n)
                      "forgets", n->stack->forgets, "parts", parts);
 }
 
-int cmd_describe_network(const heed_options *options, const char *path, const char *spec, int json)
+int describe_network(const heed_options *options, const char *path, const char *spec, int json)
 {
     network n = {.engine = NULL};
     heed_error error = {0};
     int status = 0;
-    if (open_network(&n, options, path, spec, &error)) status = cmd_fail(&error);
-    else if (json) status = cmd_json(json_network(&n));
+    if (open_network(&n, options, path, spec, &error)) status = command_fail(&error);
+    else if (json) status = command_json(json_network(&n));
     else print_text(&n);
     free(n.parts);
     stack_plan_free(&n.plan);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_topo.c: heed topo, the machine as the engine sees it and where its workers would run. It decides nothing: what it
+ * topo.c: heed topo, the machine as the engine sees it and where its workers would run. It decides nothing: what it
  * prints comes from cpu.c and topology.c, and the plan is the one that a pool with the same options makes.
  */
 #include "base/cpu.h"
@@ -315,7 +315,7 @@ static int parse(int argc, char **argv, options *o)
     return fprintf(stderr, "heed: '%s' is one word too many; -h shows the usage\n", argv[optind]);
 }
 
-int cmd_topo(int argc, char **argv)
+int command_topo(int argc, char **argv)
 {
     options o = {.pinning = HEED_PIN_COMPACT};
     heed_error error = {0}, unread = {0};

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_describe.c: heed describe: all that an op's descriptor says, and with --shape how large it is. Nothing is run.
+ * describe.c: heed describe: all that an op's descriptor says, and with --shape how large it is. Nothing is run.
  *
  * Everything is printed from the plugin's tables, so a plugin that nobody here has seen is described as well as ours.
- * A network is described by cmd_describe_network.c.
+ * A network is described by describe_network.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
+#include "command/command.h"
+#include "command/describe.h"
+#include "command/options.h"
+#include "command/shape.h"
+#include "command/sizes.h"
 #include "op/spec.h"
-#include "bench/case/shape.h"
-#include "bench/case/sizes.h"
 
 static const char usage[] =
     "usage: heed describe OP [--isa PATH] [--json]\n"
@@ -202,18 +204,18 @@ static void print_text(const heed_engine *engine, uint32_t index)
 }
 
 /* How large it is for a shape. */
-static void print_sizes(const bench_sizes *s)
+static void print_sizes(const op_sizes *s)
 {
     printf("\nsizes for %s\n  parameters  %lld\n", s->shape, (long long)s->parameters);
     if (s->state_fixed > 0) printf("  state       %.15g bytes, however long the sequence\n", s->state_fixed);
     else if (s->state > 0 && s->keeps >= 0)
         printf("  state       %.6g bytes a token, of the last %lld at most\n", s->state, (long long)s->keeps);
     else if (s->state > 0) printf("  state       %.6g bytes a token\n", s->state);
-    if (s->flops < 0) return;
-    if (s->reach > 0) printf("  reach       %.15g key%s of one query\n", s->reach, &"s"[s->reach == 1]);
-    printf("  one call    %.6g flops, ", s->flops);
-    if (s->executed > 0) printf("%.6g executed, ", s->executed);
-    printf("%.6g bytes\n", s->bytes);
+    if (s->cost.flops < 0) return;
+    if (s->cost.reach > 0) printf("  reach       %.15g key%s of one query\n", s->cost.reach, &"s"[s->cost.reach == 1]);
+    printf("  one call    %.6g flops, ", s->cost.flops);
+    if (s->cost.executed > 0) printf("%.6g executed, ", s->cost.executed);
+    printf("%.6g bytes\n", s->cost.bytes);
 }
 
 /* ---- as JSON ---- */
@@ -292,13 +294,13 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
 
 static json_t *json_told(double x) { return x >= 0 ? json_number(x) : json_null(); }
 
-static json_t *json_sizes(const bench_sizes *s)
+static json_t *json_sizes(const op_sizes *s)
 {
     return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shape", s->shape, "parameters",
                      (json_int_t)s->parameters, "state_bytes_per_token", json_number(s->state), "state_tokens",
                      json_told((double)s->keeps), "state_bytes_fixed", json_number(s->state_fixed), "receptive_field",
-                     json_told(s->reach), "flops", json_told(s->flops), "executed_flops",
-                     json_told(s->executed > 0 ? s->executed : -1), "bytes", json_told(s->bytes));
+                     json_told(s->cost.reach), "flops", json_told(s->cost.flops), "executed_flops",
+                     json_told(s->cost.executed > 0 ? s->cost.executed : -1), "bytes", json_told(s->cost.bytes));
 }
 
 /* ---- which op ---- */
@@ -325,12 +327,12 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
     free(names);
     if (hits == 1) return found;
     if (hits)
-        error_set(error, HEED_E_ARGUMENT, "more than one op is called " SPEC_QUOTE ": %s", SPEC_QUOTED(word), list);
+        error_set(error, HEED_E_ARGUMENT, "more than one op is called " QUOTE ": %s", QUOTED(word), list);
     else if (strchr(word, '('))
-        error_set(error, HEED_E_ARGUMENT, "describe takes the id of an op without its settings, not " SPEC_QUOTE
-                  "; with --shape it takes them", SPEC_QUOTED(word));
+        error_set(error, HEED_E_ARGUMENT, "describe takes the id of an op without its settings, not " QUOTE
+                  "; with --shape it takes them", QUOTED(word));
     else
-        error_set(error, HEED_E_ARGUMENT, "no op is called " SPEC_QUOTE "%s%s; heed list names them", SPEC_QUOTED(word),
+        error_set(error, HEED_E_ARGUMENT, "no op is called " QUOTE "%s%s; heed list names them", QUOTED(word),
                   near ? ", the nearest is " : "", near ? near : "");
     return -1;
 }
@@ -343,15 +345,10 @@ typedef struct request {
     int json;
 } request;
 
-static int read_json(void *to, const char *value) { return (void)value, ((request *)to)->json = 1, 0; }
-static int read_isa(void *to, const char *value) { return ((request *)to)->options.isa = value, 0; }
-static int read_shape(void *to, const char *value) { return ((request *)to)->shape = value, 0; }
-static int read_spec(void *to, const char *value) { return ((request *)to)->spec = value, 0; }
-
 static int read_word(void *to, const char *value)
 {
     request *r = to;
-    if (r->word) return cmd_usage("describe takes one op or model, not %s and %s", r->word, value);
+    if (r->word) return options_usage("describe takes one op or model, not %s and %s", r->word, value);
     r->word = value;
     return 0;
 }
@@ -363,37 +360,40 @@ static int is_model(const char *word)
     return n > end && !strcmp(word + n - end, ".safetensors");
 }
 
-static int describe_op(const request *r, const bench_shape *shape)
+static int describe_op(const request *r, const call_shape *shape)
 {
     heed_error error = {0};
-    bench_sizes sizes;
+    op_sizes sizes;
     json_t *object = NULL;
     int64_t index = -1;
     heed_engine *engine = heed_engine_new(&r->options, &error);
-    int32_t failed = !engine ? error.code : r->shape ? bench_sizes_of(engine, r->word, shape, &sizes, &error) : HEED_OK;
+    int32_t failed = !engine ? error.code : r->shape ? sizes_of(engine, r->word, shape, &sizes, &error) : HEED_OK;
     if (!failed) index = find_op(engine, r->shape ? sizes.op : r->word, &error);
     if (index >= 0 && r->json) {
         object = json_op(engine, (uint32_t)index);
         if (r->shape) json_object_set_new(object, "sizes", json_sizes(&sizes));
     }
-    int status = index < 0 ? cmd_fail(&error) : r->json ? cmd_json(object) : (print_text(engine, (uint32_t)index), 0);
+    int status = index < 0 ? command_fail(&error) : r->json ? command_json(object) : (print_text(engine, (uint32_t)index), 0);
     if (!status && !r->json && r->shape) print_sizes(&sizes);
     heed_engine_free(engine);
     return status;
 }
 
-int cmd_describe(int argc, char **argv)
+int command_describe(int argc, char **argv)
 {
-    static const cmd_option options[] = {{"--json", 0, read_json}, {"--isa", 1, read_isa}, {"--shape", 1, read_shape},
-                                         {"--spec", 1, read_spec}, {"", 1, read_word}, {0}};
+    static const option options[] = {{"--json", 0, .at = offsetof(request, json)},
+                                     {"--isa", 1, .at = offsetof(request, options.isa)},
+                                     {"--shape", 1, .at = offsetof(request, shape)},
+                                     {"--spec", 1, .at = offsetof(request, spec)},
+                                     {"", 1, .read = read_word}, {0}};
     request r = {.options = {.size = sizeof r.options, .threads = 1, .pinning = HEED_PIN_NONE}};
-    bench_shape shape;
-    int status = cmd_parse(argc, argv, usage, options, &r, NULL);
+    call_shape shape;
+    int status = options_parse(argc, argv, usage, options, &r, NULL);
     if (status) return status;
     int network = r.spec || (r.word && is_model(r.word));
-    if (!r.word && !r.spec) return cmd_usage("describe needs an op or a model");
-    if (network && r.shape) return cmd_usage("--shape goes with the spec of an op, not with a network");
-    if (network) return cmd_describe_network(&r.options, r.word, r.spec, r.json);
-    if (r.shape && (status = bench_shape_read(r.shape, &shape))) return status;
+    if (!r.word && !r.spec) return options_usage("describe needs an op or a model");
+    if (network && r.shape) return options_usage("--shape goes with the spec of an op, not with a network");
+    if (network) return describe_network(&r.options, r.word, r.spec, r.json);
+    if (r.shape && (status = shape_read(r.shape, &shape))) return status;
     return describe_op(&r, &shape);
 }

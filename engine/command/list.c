@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_list.c: heed list: every op, where it comes from, the path that would run here; and the plugins refused with why.
+ * list.c: heed list: every op, where it comes from, the path that would run here; and the plugins refused with why.
  *
  * It starts no thread and does not read the machine's topology, so that it ends within milliseconds.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "command/cmd_common.h"
+#include "command/command.h"
+#include "command/options.h"
 
 static const char usage[] =
     "usage: heed list [--isa PATH] [--json]\n"
@@ -98,7 +99,7 @@ static int print_json(const heed_engine *engine)
         const char *path, *why = heed_refusal(engine, i, &path);
         fprintf(stderr, "heed: warning: %s is refused: %s\n", path, why);
     }
-    return cmd_json(failed ? NULL : all);
+    return command_json(failed ? NULL : all);
 }
 
 /* ---- the command ---- */
@@ -108,28 +109,16 @@ typedef struct request {
     int json;
 } request;
 
-static int read_json(void *to, const char *value)
+int command_list(int argc, char **argv)
 {
-    (void)value;
-    ((request *)to)->json = 1;
-    return 0;
-}
-
-static int read_isa(void *to, const char *value)
-{
-    ((request *)to)->options.isa = value;
-    return 0;
-}
-
-int cmd_list(int argc, char **argv)
-{
-    static const cmd_option options[] = {{"--json", 0, read_json}, {"--isa", 1, read_isa}, {0}};
+    static const option options[] = {{"--json", 0, .at = offsetof(request, json)},
+                                     {"--isa", 1, .at = offsetof(request, options.isa)}, {0}};
     request r = {.options = {.size = sizeof r.options, .threads = 1, .pinning = HEED_PIN_NONE}};
     heed_error error = {0};
-    int status = cmd_parse(argc, argv, usage, options, &r, NULL);
+    int status = options_parse(argc, argv, usage, options, &r, NULL);
     if (status) return status;
     heed_engine *engine = heed_engine_new(&r.options, &error);
-    if (!engine) return cmd_fail(&error);
+    if (!engine) return command_fail(&error);
     if (!heed_op_count(engine) && !heed_refusal_count(engine))
         fprintf(stderr, "heed: warning: no plugin was found; HEED_PLUGINS names the folders to look in\n");
     if (r.json) status = print_json(engine);

@@ -11,12 +11,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
-#include "op/registry.h"
-#include "op/resolve.h"
-#include "op/spec.h"
-#include "bench/case/shape.h"
-#include "bench/case/tensors.h"
+#include "command/operands.h"
+#include "command/options.h"
+#include "command/shape.h"
 
 /* What a size is if it is not given: `factor` times the sizes of other axes, '.' being the tokens of the text, by that
  * of `parts`, rounded up. Shapes are printed in this order too. */
@@ -36,14 +33,14 @@ static const struct standard {
 /* Words other than axes, and the optional port that is there because of them. */
 static const struct word {
     const char *key;
-    size_t at; /* in bench_shape */
+    size_t at; /* in call_shape */
     const char *port;
 } words[] = {
-    {"L", offsetof(bench_shape, key_lengths), "key_lengths"},
-    {"documents", offsetof(bench_shape, documents), "documents"},
-    {"decode", offsetof(bench_shape, decode), NULL},
-    {"pitch", offsetof(bench_shape, pitch), NULL},
-    {"shift", offsetof(bench_shape, shift), NULL},
+    {"L", offsetof(call_shape, key_lengths), "key_lengths"},
+    {"documents", offsetof(call_shape, documents), "documents"},
+    {"decode", offsetof(call_shape, decode), NULL},
+    {"pitch", offsetof(call_shape, pitch), NULL},
+    {"shift", offsetof(call_shape, shift), NULL},
 };
 #define WORDS (sizeof words / sizeof *words)
 
@@ -54,8 +51,8 @@ static const struct usual {
 } usual[] = {
     {HEED_WEIGHT, "gain"}, {HEED_WEIGHT, "bias"}, {HEED_WEIGHT, "relative_values"}, {HEED_INPUT, "draw"}};
 
-static int64_t *word_size(bench_shape *shape, size_t w) { return (int64_t *)(void *)((char *)shape + words[w].at); }
-static int64_t word_value(const bench_shape *shape, size_t w)
+static int64_t *word_size(call_shape *shape, size_t w) { return (int64_t *)(void *)((char *)shape + words[w].at); }
+static int64_t word_value(const call_shape *shape, size_t w)
 {
     return *(const int64_t *)(const void *)((const char *)shape + words[w].at);
 }
@@ -76,11 +73,11 @@ static int is_key(const char *at, size_t length, const char *key)
 }
 
 /* Where the number of that key goes; NULL: no key. */
-static int64_t *number_of(bench_shape *shape, const char *at, size_t length)
+static int64_t *number_of(call_shape *shape, const char *at, size_t length)
 {
     for (size_t w = 0; w < WORDS; w++)
         if (is_key(at, length, words[w].key)) return word_size(shape, w);
-    return length == 1 && *at >= 'A' && *at <= 'Z' ? &BENCH_AXIS(shape, *at) : NULL;
+    return length == 1 && *at >= 'A' && *at <= 'Z' ? &SHAPE_AXIS(shape, *at) : NULL;
 }
 
 /* "span:0.1+0.5": the end, or NULL if it is none. */
@@ -96,9 +93,9 @@ static const char *read_values(const char *at)
     }
 }
 
-int bench_shape_read(const char *text, bench_shape *shape)
+int shape_read(const char *text, call_shape *shape)
 {
-    *shape = (bench_shape){.n_leading = 0};
+    *shape = (call_shape){.n_leading = 0};
     for (int a = 0; a < HEED_AXES; a++) shape->axis[a] = -1;
     for (const char *at = text, *end;; at = end + 1) {
         size_t length = strcspn(at, "=");
@@ -106,37 +103,37 @@ int bench_shape_read(const char *text, bench_shape *shape)
         int64_t *size = number_of(shape, at, length);
         if (!at[length] || !(size || leading || with || values)) break;
         if (leading ? shape->n_leading > 0 : with ? !!shape->with : values ? !!shape->values : *size > 0)
-            return cmd_usage("--shape " SPEC_QUOTE " has %.*s twice", SPEC_QUOTED(text), (int)length, at);
+            return options_usage("--shape " QUOTE " has %.*s twice", QUOTED(text), (int)length, at);
         const char *value = at + length + 1;
         if (with) {
             shape->with = value;
             end = value + strcspn(value, ",");
-            if (end == value) return cmd_usage("--shape: with= takes names of ports, such as with=residual+sum");
+            if (end == value) return options_usage("--shape: with= takes names of ports, such as with=residual+sum");
         } else if (values) {
             shape->values = value;
             if (!(end = read_values(value)))
-                return cmd_usage("--shape: values= takes a weight and its numbers, such as values=span:0.1+0.5, not "
-                                 SPEC_QUOTE, SPEC_QUOTED(value));
+                return options_usage("--shape: values= takes a weight and its numbers, such as values=span:0.1+0.5, not "
+                                 QUOTE, QUOTED(value));
         } else if (!read_size(value, &end, leading ? &shape->leading[shape->n_leading++] : size)) {
             break;
         }
         while (leading && *end == 'x' && shape->n_leading < HEED_MAX_RANK - 1)
             if (!read_size(end + 1, &end, &shape->leading[shape->n_leading++]))
-                return cmd_usage("--shape takes x=3x5, sizes from 1 on, not " SPEC_QUOTE, SPEC_QUOTED(text));
+                return options_usage("--shape takes x=3x5, sizes from 1 on, not " QUOTE, QUOTED(text));
         if (!*end) return 0;
         if (*end != ',') break;
     }
-    return cmd_usage("--shape takes sizes from 1 on, such as B=1,H=8,T=2048,D=64, not " SPEC_QUOTE, SPEC_QUOTED(text));
+    return options_usage("--shape takes sizes from 1 on, such as B=1,H=8,T=2048,D=64, not " QUOTE, QUOTED(text));
 }
 
 /* ---- numbers of a weight ---- */
 
-int bench_shape_gives(const bench_shape *shape, const heed_port *port)
+int shape_gives(const call_shape *shape, const heed_port *port)
 {
     return shape->values && port->role == HEED_WEIGHT && is_key(shape->values, strcspn(shape->values, ":"), port->name);
 }
 
-double bench_shape_value(const bench_shape *shape, const char **at)
+double shape_value(const call_shape *shape, const char **at)
 {
     char *end;
     const char *from = *at && **at == '+' ? *at + 1 : strchr(shape->values, ':') + 1;
@@ -145,18 +142,18 @@ double bench_shape_value(const bench_shape *shape, const char **at)
     return x;
 }
 
-int64_t bench_shape_values(const bench_shape *shape)
+int64_t shape_values(const call_shape *shape)
 {
     int64_t n = 1;
     for (const char *at = shape->values; *at && *at != ','; at++) n += *at == '+';
     return n;
 }
 
-int32_t bench_shape_given(const bench_shape *shape, bench_call *const *calls, uint32_t n, heed_error *error)
+int32_t shape_given(const call_shape *shape, operands *const *calls, uint32_t n, heed_error *error)
 {
     for (uint32_t i = 0; shape->values && i < n; i++)
         for (uint32_t p = 0; p < calls[i]->entry->op.ports.count; p++)
-            if (bench_shape_gives(shape, entry_port(calls[i]->entry, p))) return HEED_OK;
+            if (shape_gives(shape, entry_port(calls[i]->entry, p))) return HEED_OK;
     if (!shape->values) return HEED_OK;
     return error_set(error, HEED_E_ARGUMENT, "no op here has a weight \"%.*s\", whose numbers --shape gives by values=",
                      (int)strcspn(shape->values, ":") < 48 ? (int)strcspn(shape->values, ":") : 48, shape->values);
@@ -164,9 +161,9 @@ int32_t bench_shape_given(const bench_shape *shape, bench_call *const *calls, ui
 
 /* ---- what differs ---- */
 
-int64_t bench_shape_number(const bench_shape *shape, const char *key)
+int64_t shape_number(const call_shape *shape, const char *key)
 {
-    bench_shape copy = *shape;
+    call_shape copy = *shape;
     return *number_of(&copy, key, strlen(key));
 }
 
@@ -184,7 +181,7 @@ static int same_text(const char *a, const char *b) /* of with=, up to its comma 
     return strcspn(a, ",") == strcspn(b, ",") && !strncmp(a, b, strcspn(a, ","));
 }
 
-int32_t bench_shape_varies(const bench_shape *shapes, uint32_t n, char key[16], heed_error *error)
+int32_t shape_varies(const call_shape *shapes, uint32_t n, char key[16], heed_error *error)
 {
     char letter[2];
     const char *at;
@@ -192,8 +189,8 @@ int32_t bench_shape_varies(const bench_shape *shapes, uint32_t n, char key[16], 
     for (size_t k = 0; (at = number_key(k, letter)); k++) {
         int differs = 0, absent = 0;
         for (uint32_t i = 0; i < n; i++) {
-            differs |= bench_shape_number(&shapes[i], at) != bench_shape_number(&shapes[0], at);
-            absent |= bench_shape_number(&shapes[i], at) <= 0;
+            differs |= shape_number(&shapes[i], at) != shape_number(&shapes[0], at);
+            absent |= shape_number(&shapes[i], at) <= 0;
         }
         if (!differs) continue;
         if (*key)
@@ -225,7 +222,7 @@ static size_t next_name(const char **at, const char *after)
     const char *name = (shape)->with;                                                                                 \
     for (size_t length = next_name(&name, NULL); length; length = next_name(&name, name + length))
 
-static int asked(const bench_shape *shape, const char *port)
+static int asked(const call_shape *shape, const char *port)
 {
     for (size_t w = 0; w < WORDS; w++)
         if (words[w].port && !strcmp(words[w].port, port) && word_value(shape, w)) return 1;
@@ -241,7 +238,7 @@ static int is_usual(const heed_port *p)
     return 0;
 }
 
-int bench_shape_takes(const bench_shape *shape, const heed_port *p)
+int shape_takes(const call_shape *shape, const heed_port *p)
 {
     return !(p->flags & HEED_PORT_OPTIONAL) || is_usual(p) || asked(shape, p->name);
 }
@@ -261,7 +258,7 @@ static int32_t check_port(const entry *e, const char *key, const char *name, siz
                      (int)(length < 48 ? length : 48), name, key, *list ? list : "none");
 }
 
-int32_t bench_shape_check(const bench_shape *shape, const entry *e, heed_error *error)
+int32_t shape_check(const call_shape *shape, const entry *e, heed_error *error)
 {
     int32_t failed = HEED_OK;
     for (size_t w = 0; w < WORDS && !failed; w++)
@@ -274,64 +271,49 @@ int32_t bench_shape_check(const bench_shape *shape, const entry *e, heed_error *
 
 /* ---- completing ---- */
 
-void bench_shape_params(bench_shape *shape, const resolved *op, int over)
+void shape_fill(call_shape *shape, const resolved *op)
 {
-    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
-        const heed_param *param = entry_param(op->entry, p);
-        char axis = (char)param->axis;
-        int fixed = axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO));
-        if (fixed && (over || BENCH_AXIS(shape, axis) < 0)) BENCH_AXIS(shape, axis) = op->value[p].i;
-    }
-}
-
-void bench_shape_fill(bench_shape *shape, const resolved *op)
-{
-    bench_shape_params(shape, op, 0);
+    resolve_axes(op, shape->axis, 0);
     int stateful = op->entry->op.measure_state != NULL;
     if (shape->decode) { /* an op without a state sees all keys as inputs */
-        BENCH_AXIS(shape, 'T') = 1;
-        BENCH_AXIS(shape, 'S') = stateful ? 1 : shape->decode;
+        SHAPE_AXIS(shape, 'T') = 1;
+        SHAPE_AXIS(shape, 'S') = stateful ? 1 : shape->decode;
     }
     for (size_t i = 0; i < STANDARDS; i++) {
-        if (BENCH_AXIS(shape, standards[i].axis) >= 0) continue;
-        const int64_t tokens = shape->decode ? shape->decode : BENCH_AXIS(shape, 'T');
+        if (SHAPE_AXIS(shape, standards[i].axis) >= 0) continue;
+        const int64_t tokens = shape->decode ? shape->decode : SHAPE_AXIS(shape, 'T');
         int64_t size = standards[i].factor;
-        for (const char *a = standards[i].axes; *a; a++) size *= *a == '.' ? tokens : BENCH_AXIS(shape, *a);
-        if (standards[i].parts) size = (size - 1) / BENCH_AXIS(shape, standards[i].parts) + 1;
-        BENCH_AXIS(shape, standards[i].axis) = size;
+        for (const char *a = standards[i].axes; *a; a++) size *= *a == '.' ? tokens : SHAPE_AXIS(shape, *a);
+        if (standards[i].parts) size = (size - 1) / SHAPE_AXIS(shape, standards[i].parts) + 1;
+        SHAPE_AXIS(shape, standards[i].axis) = size;
     }
     for (int a = 0; a < HEED_AXES; a++)
         if (shape->axis[a] < 0) shape->axis[a] = UNKNOWN, shape->guessed |= 1u << a;
-    if (!shape->n_leading) shape->leading[shape->n_leading++] = BENCH_AXIS(shape, 'T');
-    if (asked(shape, "key_lengths") && !shape->key_lengths) shape->key_lengths = BENCH_AXIS(shape, 'S');
+    if (!shape->n_leading) shape->leading[shape->n_leading++] = SHAPE_AXIS(shape, 'T');
+    if (asked(shape, "key_lengths") && !shape->key_lengths) shape->key_lengths = SHAPE_AXIS(shape, 'S');
     if (asked(shape, "documents") && !shape->documents) shape->documents = 1;
 }
 
-int bench_shape_guesses(const bench_shape *shape, const entry *e, char axis)
+int shape_guesses(const call_shape *shape, const entry *e, char axis)
 {
     int used = 0;
-    for (uint32_t p = 0; p < e->op.ports.count; p++) used |= bench_has_axis(e, p, axis);
+    for (uint32_t p = 0; p < e->op.ports.count; p++) used |= entry_has_axis(e, p, axis);
     return used && shape->guessed >> (axis - 'A') & 1;
 }
 
 /* ---- printing ---- */
 
-int bench_has_axis(const entry *e, uint32_t port, char letter)
-{
-    return e->axes[port].count > 0 && memchr(e->axes[port].letter, letter, (size_t)e->axes[port].count) != NULL;
-}
-
 /* Whether a tensor of the call has the axis; '.': leading ones. */
-static int uses(const bench_call *c, char axis)
+static int uses(const operands *c, char axis)
 {
     int used = 0;
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++)
-        if (c->tensor[p].rank >= 0) used |= axis == '.' ? c->entry->axes[p].leading : bench_has_axis(c->entry, p, axis);
+        if (c->tensor[p].rank >= 0) used |= axis == '.' ? c->entry->axes[p].leading : entry_has_axis(c->entry, p, axis);
     return used;
 }
 
-static void put(bench_call *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(bench_call *c, const char *format, ...)
+static void put(operands *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(operands *c, const char *format, ...)
 {
     size_t n = strlen(c->text);
     va_list list;
@@ -341,7 +323,7 @@ static void put(bench_call *c, const char *format, ...)
 }
 
 /* Optional ports that are there because their name was asked for, in the op's order. */
-static void print_with(bench_call *c)
+static void print_with(operands *c)
 {
     const char *before = ",with=";
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++) {
@@ -355,11 +337,11 @@ static void print_with(bench_call *c)
 }
 
 /* Without the sizes that follow from others, S=T, G=H, E=D. */
-void bench_shape_print(bench_call *c)
+void shape_print(operands *c)
 {
     static const char follow[][2] = {{'S', 'T'}, {'G', 'H'}, {'E', 'D'}};
-    const bench_shape *s = &c->shape;
-    int rows = s->n_leading == 1 && s->leading[0] == BENCH_AXIS(s, 'T'); /* leading axes are T rows */
+    const call_shape *s = &c->shape;
+    int rows = s->n_leading == 1 && s->leading[0] == SHAPE_AXIS(s, 'T'); /* leading axes are T rows */
     char letters[HEED_AXES + 1] = "";
     for (size_t i = 0; i < STANDARDS; i++) letters[i] = standards[i].axis;
     for (char a = 'A'; a <= 'Z'; a++)
@@ -370,15 +352,15 @@ void bench_shape_print(bench_call *c)
     for (const char *a = letters; *a; a++) {
         int left_out = !uses(c, *a) && !(*a == 'T' && rows && uses(c, '.'));
         for (size_t i = 0; i < sizeof follow / sizeof *follow; i++)
-            left_out |= *a == follow[i][0] && BENCH_AXIS(s, *a) == BENCH_AXIS(s, follow[i][1]);
+            left_out |= *a == follow[i][0] && SHAPE_AXIS(s, *a) == SHAPE_AXIS(s, follow[i][1]);
         left_out |= c->stateful && (*a == 'T' || *a == 'S');
-        if (!left_out) put(c, ",%c=%lld", *a, (long long)BENCH_AXIS(s, *a));
+        if (!left_out) put(c, ",%c=%lld", *a, (long long)SHAPE_AXIS(s, *a));
     }
     for (size_t w = 0; w < WORDS; w++)
         if (word_value(s, w) && (strcmp(words[w].key, "decode") || c->stateful))
             put(c, ",%s=%lld", words[w].key, (long long)word_value(s, w));
     print_with(c);
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++)
-        if (c->tensor[p].rank >= 0 && bench_shape_gives(s, entry_port(c->entry, p)))
+        if (c->tensor[p].rank >= 0 && shape_gives(s, entry_port(c->entry, p)))
             put(c, ",values=%.*s", (int)strcspn(s->values, ","), s->values);
 }

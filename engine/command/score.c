@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_score.c: heed score: how well a byte model predicts a file, in bits per byte.
+ * score.c: heed score: how well a byte model predicts a file, in bits per byte.
  *
  * The model sees y = bos, x_0, x_1, ...; y_j predicts x_j. Windows of C tokens begin at 0, S, 2 S, ...; positions
  * restart with each. Invariant: every byte of the file is counted once, by the first window that has it.
@@ -12,9 +12,13 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
+#include "command/clock.h"
+#include "command/command.h"
+#include "command/file.h"
+#include "command/model.h"
+#include "command/options.h"
+#include "inspect.h"
 #include "model/stack.h"
-#include "op/spec.h"
 
 #define PIECE 512 /* tokens whose logits are there at a time */
 
@@ -26,7 +30,7 @@ static const char usage[] =
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, threads}\n"
-    CMD_ENGINE_USAGE
+    OPTIONS_ENGINE
     "\n"
     "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; tokens/s counts all\n"
     "tokens that the model has read, in overlapping windows again.\n";
@@ -37,7 +41,7 @@ typedef struct job {
     int64_t context, stride; /* 0: not given */
     int json;
 
-    cmd_model model;
+    model model;
     heed_instance *loss;
     const unsigned char *bytes;
     int64_t n;               /* of the bytes */
@@ -54,7 +58,7 @@ typedef struct job {
 static int read_word(void *command, const char *value)
 {
     job *j = command;
-    if (j->file_path) return cmd_usage(SPEC_QUOTE " is one word too many", SPEC_QUOTED(value));
+    if (j->file_path) return options_usage(QUOTE " is one word too many", QUOTED(value));
     if (j->model_path) j->file_path = value;
     else j->model_path = value;
     return 0;
@@ -62,16 +66,15 @@ static int read_word(void *command, const char *value)
 
 static int read_context(void *command, const char *value)
 {
-    return cmd_int("--context", value, 1, (int64_t)1 << 40, &((job *)command)->context);
+    return options_int("--context", value, 1, (int64_t)1 << 40, &((job *)command)->context);
 }
 static int read_stride(void *command, const char *value)
 {
-    return cmd_int("--stride", value, 1, (int64_t)1 << 40, &((job *)command)->stride);
+    return options_int("--stride", value, 1, (int64_t)1 << 40, &((job *)command)->stride);
 }
-static int read_json(void *command, const char *value) { return (void)value, ((job *)command)->json = 1, 0; }
 
-static const cmd_option options[] = {
-    {"", 1, read_word}, {"--context", 1, read_context}, {"--stride", 1, read_stride}, {"--json", 0, read_json}, {0},
+static const option options[] = {
+    {"", 1, .read = read_word}, {"--context", 1, .read = read_context}, {"--stride", 1, .read = read_stride}, {"--json", 0, .at = offsetof(job, json)}, {0},
 };
 
 /* ---- the work ---- */
@@ -127,14 +130,14 @@ static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *e
 
 static void show_progress(const job *j, double *shown)
 {
-    if (!isatty(STDERR_FILENO) || cmd_seconds() - *shown < 0.1) return;
-    *shown = cmd_seconds();
+    if (!isatty(STDERR_FILENO) || clock_seconds() - *shown < 0.1) return;
+    *shown = clock_seconds();
     fprintf(stderr, "\r%3.0f %%", 100.0 * (double)j->counted / (double)j->n);
 }
 
 static int32_t score(job *j, heed_error *error)
 {
-    double begin = cmd_seconds(), shown = begin;
+    double begin = clock_seconds(), shown = begin;
     int32_t failed = HEED_OK;
     for (int64_t start = 0; j->counted < j->n && !failed; start += j->stride) {
         int64_t end = j->n - start < j->context ? j->n : start + j->context, now;
@@ -148,7 +151,7 @@ static int32_t score(job *j, heed_error *error)
             show_progress(j, &shown);
         }
     }
-    j->seconds = cmd_seconds() - begin;
+    j->seconds = clock_seconds() - begin;
     if (shown > begin) fputs("\r     \r", stderr);
     return failed;
 }
@@ -158,32 +161,32 @@ static int print(const job *j)
     double bits = j->nats / log(2) / (double)j->n, rate = (double)j->fed / j->seconds;
     uint32_t threads = heed_lanes(j->model.engine);
     if (j->json)
-        return cmd_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte",
+        return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte",
                                   isfinite(bits) ? json_real(bits) : json_null(), "bytes", (json_int_t)j->n, "seconds",
                                   j->seconds, "tokens_per_second", rate, "model", j->model_path, "path",
-                                  cmd_path(j->model.engine), "threads", (int)threads));
+                                  inspect_path(j->model.engine), "threads", (int)threads));
     printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->n, rate);
     return 0;
 }
 
-int cmd_score(int argc, char **argv)
+int command_score(int argc, char **argv)
 {
     job j = {.engine.size = sizeof j.engine};
     heed_error error = {0};
     unsigned char *bytes = NULL;
     size_t n = 0;
-    int status = cmd_parse(argc, argv, usage, options, &j, &j.engine);
+    int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
-    if (!j.file_path) return cmd_usage("a model and a file are needed");
-    int32_t failed = cmd_read_file(j.file_path, &bytes, &n, &error);
+    if (!j.file_path) return options_usage("a model and a file are needed");
+    int32_t failed = file_read(j.file_path, &bytes, &n, &error);
     j.bytes = bytes;
     j.n = (int64_t)n;
-    if (!failed) failed = cmd_model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
+    if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
     if (!failed) failed = prepare(&j, &error);
     if (!failed) failed = score(&j, &error);
-    status = failed ? cmd_fail(&error) : print(&j);
+    status = failed ? command_fail(&error) : print(&j);
     heed_instance_close(j.loss);
-    cmd_model_close(&j.model);
+    model_close(&j.model);
     free(j.tokens);
     free(j.targets);
     free(j.logits);
