@@ -59,8 +59,8 @@ static int32_t attention_input(stack_builder *b, const char *prefix, const stack
     while (which < STACK_PROJECTED && strcmp(p->name, projected[which])) which++;
     if (which < STACK_PROJECTED && over_time && a->count > 2) {
         snprintf(name, sizeof name, "%s%s.weight", prefix, p->name);
-        /* an optional one is made where the file has its weights, and where weights are made */
-        *bound = !optional || b->make || stack_weights_has(b, name);
+        /* an optional one is there where its weights are, and where weights are made */
+        *bound = !optional || b->source->make || b->source->find(b->source, name);
         if (!*bound) return HEED_OK;
         for (int i = 2; i < a->count; i++) {
             dim[i - 2] = axis[a->letter[i] - 'A'];
@@ -116,7 +116,7 @@ static int32_t build_attention(stack_builder *b, const char *prefix, int64_t lay
     HEED_AXIS(axis, 'G') = number[STACK_KV_HEADS];
     HEED_AXIS(axis, 'D') = HEED_AXIS(axis, 'E') = number[STACK_HEAD_WIDTH];
     HEED_AXIS(axis, 'V') = number[STACK_VOCAB];
-    if (b->make) HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
+    if (b->source->make) HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
     snprintf(name, sizeof name, "%sattention.", prefix);
     TRY(stack_weights_open(b, t->op[item], name, axis, &i));
     TRY(remember(b, i, &memory));
@@ -224,7 +224,6 @@ int32_t stack_builder_read(stack_builder *b, const char *text)
     if (!(b->stack->spec = stack_plan_print(&b->plan))) return error_memory(b->error);
     TRY(find_fixed(b));
     TRY(stack_position_place(b));
-    if (!(b->used = calloc((size_t)heed_weights_count(b->weights) + 1, 1))) return error_memory(b->error);
     b->dry = 1;
     return build(b);
 }
@@ -235,32 +234,40 @@ void stack_builder_free(stack_builder *b)
     for (uint32_t i = 0; i < STACK_OPS; i++) resolve_free(b->fixed[i]);
     for (uint32_t i = 0; i < b->n_absent; i++) free(b->absent[i]);
     free(b->absent);
-    free(b->used);
 }
 
-static int32_t build_twice(stack_builder *b, const char *text)
+static int32_t build_twice(stack_builder *b, const char *text, const source_weights *from)
 {
+    uint32_t unused;
     TRY(stack_builder_read(b, text));
-    TRY(stack_weights_check(b));
+    const char **names = source_unused(from, &unused);
+    int32_t failed = names ? stack_weights_check(b, names, unused) : error_memory(b->error);
+    free(names);
     b->dry = 0;
-    return build(b);
+    return failed ? failed : build(b);
 }
 
-heed_stack *heed_stack_open(heed_engine *engine, const char *text, const heed_weights *weights, heed_error *error)
+heed_stack *heed_stack_open(heed_engine *engine, const char *text, const heed_weights *weights,
+                            heed_error *error)
 {
     heed_error own;
     if (!error) error = &own;
     *error = (heed_error){0};
-    if (!weights) return error_set(error, HEED_E_ARGUMENT, "a stack needs weights, and none are given"), NULL;
+    if (!weights)
+        return error_set(error, HEED_E_ARGUMENT, "a stack needs weights, and none are given"), NULL;
     if (!text && !(text = heed_weights_metadata(weights, "heed.spec")))
-        return error_set(error, HEED_E_DATA, "the weights have no spec (heed.spec), so one must be given"), NULL;
+        return error_set(error, HEED_E_DATA, "the weights have no spec (heed.spec), so one must be "
+                         "given"), NULL;
     heed_stack *stack = calloc(1, sizeof *stack);
     if (!stack) return error_memory(error), NULL;
     stack->engine = engine;
     stack->weights = weights;
-    stack_builder b = {.stack = stack, .engine = engine, .weights = weights, .error = error};
-    int32_t failed = build_twice(&b, text);
+    source_weights from;
+    stack_builder b = {.stack = stack, .engine = engine, .source = &from.source, .error = error};
+    int32_t failed = source_open(&from, weights, error);
+    if (!failed) failed = build_twice(&b, text, &from);
     stack_builder_free(&b);
+    source_close(&from);
     if (!failed) return stack;
     heed_stack_close(stack);
     return NULL;
