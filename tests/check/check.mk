@@ -5,13 +5,8 @@ tests_libcall_la_SOURCES = $(call_sources)
 tests_libcall_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 
 # The oracles of the shipped ops: tests/oracle/KIND_NAME.h is that of KIND/NAME. A file more is an oracle more.
-include/oracles.h: $(srcdir)/tests/oracle
-	$(AM_V_GEN)names=`cd $(srcdir)/tests/oracle && ls *_*.h | sed -n '/^oracle_/d; s/\.h$$//p'` && \
-	{ echo '#ifdef ORACLE_ROW'; \
-	  echo "$$names" | sed 's|\([^_]*\)_\(.*\)|ORACLE_ROW("\1/\2", &),|'; \
-	  echo '#else'; \
-	  echo "$$names" | sed 's|.*|#include "oracle/&.h"|'; \
-	  echo '#endif'; } >$@
+include/oracles.h: $(srcdir)/tests/oracle $(srcdir)/tests/oracle/list.sh
+	$(AM_V_GEN)sh $(srcdir)/tests/oracle/list.sh $(srcdir)/tests/oracle >$@
 BUILT_SOURCES += include/oracles.h
 $(tests_libcall_la_OBJECTS): include/oracles.h
 EXTRA_DIST += tests/oracle
