@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/trust.h"
 #include "op/engine.h"
-#include "op/load.h"
 #include "op/registry.h"
 #include "op/resolve.h"
 #include "op/spec.h"
@@ -24,7 +24,7 @@ const heed_table *harness_oracles;
 static heed_engine *make_engine(uint32_t threads)
 {
     heed_error e;
-    const char *folders = load_environment("HEED_PLUGINS"), *why, *path;
+    const char *folders = trust_environment("HEED_PLUGINS"), *why, *path;
     char *plugins = NULL; /* a ':' at the end stands for the installed ones */
     if (harness_plugin && asprintf(&plugins, "%s:%s", harness_plugin, folders ? folders : "") < 0)
         harness_fail("no memory");
