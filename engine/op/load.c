@@ -33,7 +33,6 @@
 
 #define FAIL(code, ...) return error_set(error, code, __VA_ARGS__)
 
-/* secure_getenv asks AT_SECURE. */
 /* ---- the file ---- */
 
 /* The header of the module that this code is in, put there by the linker: what a plugin must match. */
