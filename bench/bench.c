@@ -8,7 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "base/error.h"
+#include "command/cmd_common.h"
+#include "op/engine.h"
+#include "op/registry.h"
+#include "op/resolve.h"
+#include "op/spec.h"
+#include "run/pool.h"
+#include "bench/bench.h"
+#include "bench/case/case.h"
+#include "bench/case/open.h"
+#include "bench/case/shape.h"
+#include "bench/case/suite.h"
+#include "bench/case/tensors.h"
+#include "bench/count.h"
+#include "bench/machine.h"
+#include "bench/peaks.h"
+#include "bench/report/explain.h"
+#include "bench/report/file.h"
+#include "bench/report/plot.h"
+#include "bench/report/report.h"
+#include "bench/rounds.h"
 
 static const char usage[] =
     "usage: heed bench SPEC ... [--shape AXIS=N,...] ... [OPTION ...]\n"

@@ -12,7 +12,13 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-#include "bench.h"
+#include "base/cpu.h"
+#include "op/engine.h"
+#include "run/pool.h"
+#include "run/topology.h"
+#include "bench/bench.h"
+#include "bench/count.h"
+#include "bench/machine.h"
 
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "base/error.h"
+#include "command/cmd_common.h"
+#include "bench/peaks.h"
+#include "op/engine.h"
 
 #if defined __x86_64__
 #include <immintrin.h>

@@ -15,7 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cmd_common.h"
+#include "base/error.h"
+#include "base/trust.h"
+#include "command/cmd_common.h"
+#include "op/engine.h"
+#include "op/registry.h"
 
 #define FINDINGS_EACH 3  /* of one check of one op; then it is left */
 #define CASES 240        /* of one op */

@@ -17,7 +17,8 @@
 
 #include <stdarg.h>
 
-#include "engine.h"
+#include "op/registry.h"
+#include "op/spec.h"
 #include "lib/call.h"
 
 /* ---- cases.c ---- */

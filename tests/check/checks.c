@@ -3,6 +3,7 @@
  * checks.c: the table of what is verified, and the checks that compare whole runs.
  */
 #include "check.h"
+#include "op/engine.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,6 +5,9 @@
  * the instance and the inputs can not be written. Tiles run in an order and on lanes of our choice.
  */
 #include "check.h"
+#include "base/cpu.h"
+#include "op/bind.h"
+#include "op/instance.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "saved.h"
+#include "base/saved.h"
+#include "op/engine.h"
+#include "op/instance.h"
+#include "op/registry.h"
+#include "op/sequence_saved.h"
+#include "op/spec.h"
 
 static int64_t batch(const subject *s) { return s->c.oracle.axis['B' - 'A']; }
 static const char *path_of(const subject *s, uint64_t n) { return s->paths[(s->seed + n) % (uint64_t)s->n_paths]; }

@@ -3,6 +3,7 @@
  * score.c: heed.score/1 by itself: one tile, with the rows or the keys together in memory, on every path, and in parts.
  */
 #include "check.h"
+#include "op/instance.h"
 
 #include <stdlib.h>
 #include <string.h>

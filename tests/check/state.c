@@ -4,6 +4,7 @@
  * copies as soon as they are written, and a cut must lead to the same bits.
  */
 #include "check.h"
+#include "op/instance.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "op/engine.h"
+#include "op/load.h"
+#include "op/registry.h"
+#include "op/resolve.h"
+#include "op/spec.h"
 
 #define ENGINES 64
 static heed_engine *engines[ENGINES];

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define KIT_INLINE static inline __attribute__((unused))
-#include <heed/kit/half.h>
+#include <heed/kit/core/half.h>
 
 uint64_t harness_random(uint64_t *seed) /* splitmix64 */
 {

@@ -6,8 +6,8 @@
  * Error: kit/gemm.h's of the logits, which the softmax takes over, and kit/conv.h's.
  */
 #include <heed/kit.h>
-#include <heed/kit/conv.h>
-#include <heed/kit/gemm.h>
+#include <heed/kit/conv/conv.h>
+#include <heed/kit/gemm/gemm.h>
 
 #ifdef KIT_FIRST
 enum { V, GATE, TAPS, KEY_LENGTHS, GENERATOR, GENERATOR_OFFSET, OFFSET, OUT };

@@ -14,7 +14,7 @@
  * over all tokens and D; silu within 4 ulp.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #define FLASH_SQUARED_RELU 1
 #define FLASH_BEGIN(f, r) KIT(begin_linear)(f, r)
@@ -24,7 +24,7 @@ static void KIT(begin_linear)(const kit_flash *f, const kit_flash_rows *r);
 static void KIT(factors)(const kit_flash *f, const kit_flash_rows *r, float *inverse);
 static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y, int n);
 
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 #ifdef KIT_FIRST
 #include "flash_linear_block.h"
 #endif

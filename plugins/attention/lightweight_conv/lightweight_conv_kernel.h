@@ -3,7 +3,7 @@
  * attention/lightweight_conv, the maths: kit/conv.h with one table of taps, normalised when the instance is made.
  */
 #include <heed/kit.h>
-#include <heed/kit/conv.h>
+#include <heed/kit/conv/conv.h>
 
 #ifdef KIT_FIRST
 enum { V, GATE, KEY_LENGTHS, W, OFFSET, OUT };

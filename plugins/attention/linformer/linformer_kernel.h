@@ -9,8 +9,8 @@
  * Error: kit/gemm.h's of keys and values, and kit/flash.h's over J slots.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash.h>
-#include <heed/kit/gemm.h>
+#include <heed/kit/flash/flash.h>
+#include <heed/kit/gemm/gemm.h>
 
 #ifdef KIT_FIRST
 enum { Q, K, V, KEY_LENGTHS, TABLE_K, TABLE_V, OUT };
