@@ -72,7 +72,8 @@ static void KIT(make)(void *arg, int64_t tile, uint32_t lane)
     const int64_t T = d->c.T, end = (tile + 1) * KIT_CONV_TOKENS;
     (void)lane;
     for (int64_t n = tile * KIT_CONV_TOKENS; n < end && n < d->c.B * T; n++)
-        KIT(conv_make)(&d->given, n / T, n % T, (float *)d->rows.data + n * d->rows.stride[1]);
+        for (int64_t h = 0; h < d->c.H; h++)
+            KIT(conv_make)(&d->given, n / T, n % T, h, (float *)d->rows.data + (n * d->c.H + h) * d->c.E, 0);
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)

@@ -31,33 +31,39 @@ static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, i
 
 KIT_INLINE vf KIT(silu)(vf x) { return v_mul(x, v_sigmoid(x)); }
 
-/* One row of what gain w[0] and offset w[1] make of silu(z). */
-KIT_INLINE void KIT(affine)(const heed_tensor *t, const int64_t *at, const float *const *w, float *to)
+/* silu of one row of 16 channels at a time; gain w[2 i] and offset w[2 i + 1] make of it what goes to to[i], if that is
+ * wanted. */
+KIT_INLINE void KIT(spread)(const int n, const heed_tensor *t, const int64_t *at, const float *const *w, float *const *to)
 {
-    for (int64_t d = 0, D = t->dim[3], from[4] = {at[0], at[1], at[2], 0}; d < D; d += 16) {
-        from[3] = d;
-        vf x = KIT(silu)(v_get(t, from));
-        if (w && w[0]) x = v_mul(x, v_load(w[0] + d));
-        if (w && w[1]) x = v_add(x, v_load(w[1] + d));
-        if (w && D - d < 16) v_store_n(to + d, x, (int)(D - d)); else v_store(to + d, x); /* values: whole vectors */
+    const char *from = kit_at(t, at, 3);
+    const int64_t D = t->dim[3], step = t->stride[3] * kit_width(t->dtype);
+    for (int64_t d = 0; d < D; d += 16) {
+        const int m = D - d < 16 ? (int)(D - d) : 16;
+        const vf x = KIT(silu)(v_read(from + d * step, t->dtype, t->stride[3], m));
+        KIT_UNROLL for (int i = 0; i < n; i++) {
+            vf y = x;
+            if (w[2 * i]) y = v_mul(y, v_load(w[2 * i] + d));
+            if (w[2 * i + 1]) y = v_add(y, v_load(w[2 * i + 1] + d));
+            if (m == 16 || n == 1) v_store(to[i] + d, y); else v_store_n(to[i] + d, y, m); /* values: whole vectors */
+        }
     }
 }
 
 static void KIT(prepare)(void *arg, int64_t tile, uint32_t lane)
 {
+    static const float *const none[2] = {NULL, NULL};
     const flash_linear_call *c = arg;
-    const float *const *w = c->self->weight;
-    (void)lane;
+    float *nowhere = (float *)(void *)(c->call->scratch + lane * c->call->scratch_stride);
     for (int64_t t = tile * FLASH_LINEAR_TOKENS; t < (tile + 1) * FLASH_LINEAR_TOKENS && t < c->B * c->T; t++)
         for (int64_t h = 0; h < c->H; h++) {
-            const int64_t at[3] = {t / c->T, t % c->T, h}, p = flash_linear_past(c, at[0]) + at[1];
-            float *block = flash_linear_block(c, at[0], p / c->chunk);
-            KIT(affine)(c->base, at, w, c->q + (t * c->H + h) * c->D);
-            KIT(affine)(c->base, at, w + 4, c->q_linear + (t * c->H + h) * c->D);
-            if (p >= flash_linear_keys(c, at[0])) continue;
-            KIT(affine)(c->base, at, w + 2, flash_linear_k(c, block, h, p % c->chunk));
-            KIT(affine)(c->base, at, w + 6, flash_linear_k_linear(c, block, h, p % c->chunk));
-            KIT(affine)(c->v, at, NULL, flash_linear_v(c, block, h, p % c->chunk));
+            const int64_t at[3] = {t / c->T, t % c->T, h}, p = flash_linear_past(c, at[0]) + at[1], row = p % c->chunk;
+            const int key = p < flash_linear_keys(c, at[0]);
+            float *block = key ? flash_linear_block(c, at[0], p / c->chunk) : NULL;
+            float *const made[4] = {c->q + (t * c->H + h) * c->D, key ? flash_linear_k(c, block, h, row) : nowhere,
+                                    c->q_linear + (t * c->H + h) * c->D,
+                                    key ? flash_linear_k_linear(c, block, h, row) : nowhere};
+            KIT(spread)(4, c->base, at, c->self->weight, made);
+            if (key) KIT(spread)(1, c->v, at, none, (float *[]){flash_linear_v(c, block, h, row)});
         }
 }
 

@@ -30,7 +30,7 @@ static const heed_param params[] = {
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     const heed_tensor *w = open->weight[W], *offset = open->weight[OFFSET];
-    *bytes = sizeof(lightweight_conv) + sizeof(float) * (uint64_t)kit_lanes(w->dim[0] * w->dim[1] + 16);
+    *bytes = sizeof(lightweight_conv) + sizeof(float) * (uint64_t)(kit_lanes(w->dim[0]) * w->dim[1]);
     if (offset) *bytes += sizeof(float) * (uint64_t)(offset->dim[0] * kit_lanes(offset->dim[1]));
     return HEED_OK;
 }
@@ -39,13 +39,14 @@ static int32_t init(void *memory, const heed_open *open)
 {
     lightweight_conv *self = memory;
     const heed_tensor *w = open->weight[W];
-    self->K = w->dim[1];
-    for (int64_t h = 0; h < w->dim[0]; h++) { /* a row's last vector reaches into the next one, which comes after */
-        float *row = self->table + h * self->K;
-        kit_read_row_scalar(row, kit_at(w, &h, 1), w->dtype, w->stride[1], self->K);
-        if (open->value[SOFTMAX].i) conv_softmax_scalar(row, self->K);
+    const int64_t H = w->dim[0], K = self->K = w->dim[1], step = kit_lanes(H);
+    for (int64_t n = 0; n < H * K; n++) {
+        const int64_t at[2] = {n % H, n / H};
+        kit_read_row_scalar(self->table + n / H * step + n % H, kit_at(w, at, 2), w->dtype, 1, 1);
     }
-    self->offset = kit_conv_offset_scalar(self->table + kit_lanes(w->dim[0] * self->K + 16), open->weight[OFFSET]);
+    for (int64_t h = 0; h < H && K > 0 && open->value[SOFTMAX].i; h += 16)
+        conv_softmax_scalar(self->table + h, K, step);
+    self->offset = kit_conv_offset_scalar(self->table + step * K, open->weight[OFFSET]);
     return HEED_OK;
 }
 

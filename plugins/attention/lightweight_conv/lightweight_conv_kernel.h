@@ -11,7 +11,7 @@ enum { KERNEL, SOFTMAX };
 typedef struct lightweight_conv {
     int64_t K;
     const float *offset; /* [H][E padded], or NULL */
-    float table[] __attribute__((aligned(64))); /* taps [H][K], then the offset */
+    float table[] __attribute__((aligned(64))); /* taps [K][H padded], then the offset */
 } lightweight_conv;
 
 static kit_conv conv_begin(const lightweight_conv *self, const heed_call *call)
