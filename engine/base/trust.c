@@ -185,5 +185,3 @@ int32_t trust_check(int fd, const char *path, heed_error *error)
         return error_set(error, HEED_E_DATA, "%s is a link, or was replaced while it was opened", path);
     return HEED_OK;
 }
-
-const char *trust_environment(const char *name) { return secure_getenv(name); }
