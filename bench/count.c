@@ -14,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "base/error.h"
+#include "bench/case/case.h"
+#include "bench/count.h"
 
 #if defined __x86_64__
 #include <cpuid.h>

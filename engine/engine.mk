@@ -3,13 +3,26 @@ heedincludedir = $(includedir)/heed
 heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h tests/oracle/oracle.h tests/oracle/oracle_attention.h tests/oracle/oracle_next.h
 
 noinst_LTLIBRARIES += engine/libcore.la
-engine_libcore_la_SOURCES = engine/engine.h engine/saved.h engine/sequence.h engine/stack.h \
-  engine/arena.c engine/bind.c engine/call.c engine/cpu.c engine/dlpack.c engine/engine.c engine/error.c engine/instance.c engine/load.c \
-  engine/merge.c \
-  engine/npy.c engine/pool.c engine/registry.c engine/resolve.c engine/saved.c engine/sequence.c engine/sequence_saved.c \
-  engine/session.c engine/session_saved.c engine/spec.c \
-  engine/stack.c engine/stack_plan.c engine/stack_position.c engine/stack_random.c engine/stack_step.c engine/stack_weights.c \
-  engine/tensor.c engine/topology.c engine/trust.c engine/vet.c engine/weights.c
+engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/base/error.h \
+  engine/base/grow.h engine/base/local.h engine/base/random.h engine/base/saved.c \
+  engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
+engine_run = engine/run/arena.c engine/run/arena.h engine/run/pool.c engine/run/pool.h \
+  engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h
+engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/safetensors.c engine/io/weights.c \
+  engine/io/weights.h
+engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h engine/op/engine.c \
+  engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
+  engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
+  engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
+  engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
+engine_model = engine/model/session.c engine/model/session.h engine/model/session_saved.c \
+  engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
+  engine/model/stack_builder.h engine/model/stack_plan.c engine/model/stack_plan.h \
+  engine/model/stack_position.c engine/model/stack_position.h engine/model/stack_random.c \
+  engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
+  engine/model/stack_weights.h
+engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \
+  $(engine_io) $(engine_op) $(engine_model)
 engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\"
 engine_libcore_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_libcore_la_LIBADD = $(HWLOC_LIBS) $(JANSSON_LIBS)
@@ -20,10 +33,16 @@ engine_libheed_la_LIBADD = engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
-engine_heed_SOURCES = engine/main.c engine/cmd_common.h engine/cmd_common.c engine/cmd_describe.c \
-  engine/cmd_describe_network.c engine/cmd_generate.c engine/cmd_list.c engine/cmd_new.c engine/cmd_run.c engine/cmd_score.c engine/cmd_topo.c $(bench_sources) \
-  $(check_sources)
-engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench -I$(top_srcdir)/tests -DHEED_DATADIR=\"$(pkgdatadir)\"
+engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
+  engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
+  engine/command/describe_network.c engine/command/file.c engine/command/file.h \
+  engine/command/generate.c engine/command/list.c engine/command/main.c engine/command/model.c \
+  engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
+  engine/command/options.c engine/command/options.h engine/command/run.c engine/command/score.c \
+  engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
+  engine/command/topo.c
+engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
+engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
 

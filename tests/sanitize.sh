@@ -5,7 +5,7 @@
 # there, with fewer and smaller shapes. On two cores they take 8 minutes with ASan and 13 with TSan, and the builds some
 # more. From the top folder, after ./bootstrap:
 #
-#     tests/sanitize.sh [MAKE-WORD...]        for instance TESTS='tests/test_pool tests/test_call'
+#     tests/sanitize.sh [MAKE-WORD...]        for instance TESTS='tests/engine/test_pool tests/engine/test_call'
 set -e
 top=$(cd "$(dirname "$0")/.." && pwd)
 jobs=$(nproc 2>/dev/null || echo 2)
@@ -18,9 +18,9 @@ for what in address,undefined thread; do
     [ config.status -nt "$top/configure" ] || "$top/configure" --quiet --enable-sanitizers=$what
     make -s -j"$jobs"
     began=$(date +%s)
-    rm -f test-suite.log tests/*.log
+    rm -f test-suite.log tests/*/*.log
     make -s -j"$jobs" check VERBOSE=1 "$@" || status=1
-    grep -hE '^1\.\.0 # SKIP|^SKIPPED' tests/*.log | sort -u || true
+    grep -hE '^1\.\.0 # SKIP|^SKIPPED' tests/*/*.log | sort -u || true
     counted=$(awk '/^# PASS:/ { p = $3 } /^# SKIP:/ { s = $3 } /^# (X?FAIL|XPASS|ERROR):/ { f += $3 }
         END { printf "%d programs passed, %d failed, %d skipped", p, f, s }' test-suite.log)
     summary="$summary$what: $counted in $(($(date +%s) - began)) s

@@ -12,7 +12,7 @@
  * AVX2, AVX-512 or NEON), since the file reads itself again. The second half is read once: what the op says of itself.
  */
 #include <heed/kit.h>
-#include <heed/kit/reduce.h>
+#include <heed/kit/reduce/reduce.h>
 
 #ifdef KIT_FIRST /* what all paths share */
 enum { X, OUT };          /* ports, in the order of their table */

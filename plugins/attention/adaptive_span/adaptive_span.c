@@ -11,7 +11,7 @@
  * scale q (k + p[t - r]). One serves all heads and layers.
  */
 #include "adaptive_span_kernel.h"
-#include <heed/kit/flash_span_op.h>
+#include <heed/kit/flash/span_op.h>
 
 enum { SPAN = FLASH_PORT_COUNT, TABLE };
 static const heed_port ports[] = {

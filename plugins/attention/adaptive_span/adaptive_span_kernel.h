@@ -3,7 +3,7 @@
  * attention/adaptive_span, the maths: kit/flash.h with the soft mask of kit/flash_span.h; each head has its own reach.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_span.h>
+#include <heed/kit/flash/span.h>
 
 #ifdef KIT_FIRST
 typedef struct adaptive_span {
@@ -13,7 +13,7 @@ typedef struct adaptive_span {
     float z[];           /* [H], and behind them the table's */
 } adaptive_span;
 #endif
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
 

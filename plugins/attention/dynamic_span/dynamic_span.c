@@ -8,7 +8,7 @@
  * what the authors begin training with.
  */
 #include "dynamic_span_kernel.h"
-#include <heed/kit/flash_span_op.h>
+#include <heed/kit/flash/span_op.h>
 
 enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
 static const heed_port ports[] = {

@@ -4,7 +4,7 @@
  * the soft mask of kit/flash_span.h. A dot product is 16 chains of fma (element modulo 16), summed by halves.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_span.h>
+#include <heed/kit/flash/span.h>
 
 #ifdef KIT_FIRST
 typedef struct dynamic_span {
@@ -23,7 +23,7 @@ KIT_INLINE uint64_t dynamic_before(const heed_call *call)
 /* One call: the reach z [B, T, H] of every row. */
 typedef struct dynamic_call { const dynamic_span *self; const heed_tensor *x; float *z; } dynamic_call;
 #endif
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 
 /* z of one token: tile = sequence * T + query. */
 static void KIT(reach)(void *arg, int64_t tile, uint32_t lane)

@@ -7,7 +7,7 @@
  * Error: that of float32 products of length s, squared, and sums over the keys; silu within 4 ulp.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #define FLASH_SQUARED_RELU 1
 #define FLASH_FACTORS(f, r, inverse) KIT(factors)(f, r, inverse)
@@ -15,7 +15,7 @@
 static void KIT(factors)(const kit_flash *f, const kit_flash_rows *r, float *inverse);
 static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y, int n);
 
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 
 #ifdef KIT_FIRST
 enum { Q, V, GATE, KEY_LENGTHS, DOCUMENTS, Q_GAIN, Q_OFFSET, K_GAIN, K_OFFSET, OUT };

@@ -4,7 +4,7 @@
  * flash_relative_values.h), which clip where the tables end.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #ifdef KIT_FIRST
 typedef struct shaw {
@@ -15,7 +15,7 @@ typedef struct shaw {
 #define SHAW(f) ((const shaw *)(f)->variant)
 #define FLASH_RELATIVE(f) &SHAW(f)->keys
 #define FLASH_RELATIVE_VALUES(f) &SHAW(f)->values
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 #undef SHAW
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }

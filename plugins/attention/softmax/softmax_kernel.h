@@ -4,8 +4,8 @@
  */
 #include <heed/kit.h>
 #define FLASH_BF16 /* on avx512_bf16 and neon_bf16, which have no copy of their own: ways through avx512 and neon */
-#include <heed/kit/flash.h>
-#include <heed/kit/score_product.h>
+#include <heed/kit/flash/flash.h>
+#include <heed/kit/score/product.h>
 
 #ifdef KIT_FIRST
 static int32_t softmax_fits(const void *instance, const heed_score_fit *x)

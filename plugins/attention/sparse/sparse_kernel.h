@@ -8,7 +8,7 @@
  *     fixed     runs of `columns` keys, for every query                       the block of the query
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #ifdef KIT_FIRST
 enum { SPARSE_MERGED, SPARSE_LOCAL, SPARSE_COLUMNS, SPARSE_HEADS };
@@ -54,7 +54,7 @@ static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs,
 #define FLASH_PER_HEAD 1
 #define FLASH_RANGE(f, b, t, h, at, x) sparse_range((f)->variant, h, at, x)
 #define FLASH_COST(f, b, g, pairs, cells) sparse_cost(f, b, g, pairs, cells)
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 
 #ifdef KIT_FIRST
 static kit_flash sparse_call(const void *instance, const heed_call *call)

@@ -4,7 +4,7 @@
  * position. b2 is added to a block's scores before the mask.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #define FLASH_BEGIN(f, r) KIT(rectify)(f, r)
 #define FLASH_CHANGES(f, r, start, keys) ((f)->variant != NULL)
@@ -34,9 +34,9 @@ static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int6
     }
 }
 
-#include <heed/kit/flash.h>
-#include <heed/kit/score_product.h>
-#include <heed/kit/synthesizer.h>
+#include <heed/kit/flash/flash.h>
+#include <heed/kit/score/product.h>
+#include <heed/kit/score/synthesizer.h>
 
 #ifdef KIT_FIRST
 enum { Q = SYNTHESIZER_FIRST, MATRIX, OFFSET };

@@ -6,7 +6,7 @@
  *     r->own   [A padded][48] of `inner`, [U padded][48] of `outer`, in log2 units
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #define FLASH_BEGIN(f, r) KIT(factors)(f, r)
 #define FLASH_FILL(f, r, x, P, ks, rs, from, to, row, rows)                                                            \
@@ -15,9 +15,9 @@ static void KIT(factors)(const kit_flash *f, kit_flash_rows *r);
 static void KIT(multiply)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs, int64_t start,
                           int from, int to, int row, int rows);
 
-#include <heed/kit/flash.h>
-#include <heed/kit/score_product.h>
-#include <heed/kit/synthesizer.h>
+#include <heed/kit/flash/flash.h>
+#include <heed/kit/score/product.h>
+#include <heed/kit/score/synthesizer.h>
 
 #ifdef KIT_FIRST
 enum { Q = SYNTHESIZER_FIRST, INNER, OUTER };

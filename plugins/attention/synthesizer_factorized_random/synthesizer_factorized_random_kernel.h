@@ -4,9 +4,9 @@
  * R2 for each key, both by position: a block's logits are a product of depth R, and no T x T table exists.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash.h>
-#include <heed/kit/score_product.h>
-#include <heed/kit/synthesizer.h>
+#include <heed/kit/flash/flash.h>
+#include <heed/kit/score/product.h>
+#include <heed/kit/score/synthesizer.h>
 
 #ifdef KIT_FIRST
 enum { ROWS = SYNTHESIZER_FIRST, COLUMNS };

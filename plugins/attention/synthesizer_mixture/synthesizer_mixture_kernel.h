@@ -4,7 +4,7 @@
  * before the mask. A member whose share is 0 is not asked, so that one with the share 1 has its scores to itself.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #define FLASH_FILLS(f) 1
 #define FLASH_FILL(f, r, x, P, ks, rs, from, to, row, rows) KIT(mix)(f, r, x, P, ks, rs, from, to, row, rows)
@@ -12,8 +12,8 @@ struct KIT(flash_keys);
 static void KIT(mix)(const kit_flash *f, const kit_flash_rows *r, const struct KIT(flash_keys) *x, float *P, int ks,
                      int rs, int from, int to, int row, int rows);
 
-#include <heed/kit/flash.h>
-#include <heed/kit/synthesizer.h>
+#include <heed/kit/flash/flash.h>
+#include <heed/kit/score/synthesizer.h>
 
 #ifdef KIT_FIRST
 enum { Q = SYNTHESIZER_FIRST, K, ALPHA };

@@ -7,8 +7,8 @@
  * Error: that of kit/flash.h without the products: a logit is rounded once, for its factor log2 e.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash.h>
-#include <heed/kit/synthesizer.h>
+#include <heed/kit/flash/flash.h>
+#include <heed/kit/score/synthesizer.h>
 
 #ifdef KIT_FIRST
 enum { TABLE = SYNTHESIZER_FIRST };

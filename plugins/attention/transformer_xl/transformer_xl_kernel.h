@@ -4,8 +4,8 @@
  * q + v is multiplied with (kit/flash_relative.h). The table is made when the op is opened.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
-#include <heed/kit/sleef.h>
+#include <heed/kit/flash/type.h>
+#include <heed/kit/core/sleef.h>
 
 #ifdef KIT_FIRST
 typedef struct xl {
@@ -36,7 +36,7 @@ static void KIT(xl_begin)(const kit_flash *f, kit_flash_rows *r);
 #define FLASH_BEGIN(f, r) KIT(xl_begin)(f, r)
 #define FLASH_RELATIVE(f) &XL(f)->r
 #define FLASH_RELATIVE_QUERY(r) (r)->own
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 
 /* q + u in the place of q, and q + v. */
 static void KIT(xl_begin)(const kit_flash *f, kit_flash_rows *r)

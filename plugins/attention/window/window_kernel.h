@@ -4,7 +4,7 @@
  * see are a second range, and a row that sees all is not cut; so nothing is tested key by key.
  */
 #include <heed/kit.h>
-#include <heed/kit/flash_type.h>
+#include <heed/kit/flash/type.h>
 
 #ifdef KIT_FIRST
 typedef struct window {
@@ -24,7 +24,7 @@ KIT_INLINE void window_range(const window *w, int64_t at, kit_flash_live *x)
 }
 #endif
 #define FLASH_RANGE(f, b, t, h, at, x) window_range((f)->variant, at, x)
-#include <heed/kit/flash.h>
+#include <heed/kit/flash/flash.h>
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
 

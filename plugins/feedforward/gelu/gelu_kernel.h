@@ -7,7 +7,7 @@
  * Error: kit/gemm.h's of the second product, over middle values with that of the first.
  */
 #include <heed/kit.h>
-#include <heed/kit/gemm.h>
+#include <heed/kit/gemm/gemm.h>
 
 #ifdef KIT_FIRST
 enum { X, UP, UP_BIAS, DOWN, DOWN_BIAS, OUT };

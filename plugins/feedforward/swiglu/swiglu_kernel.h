@@ -7,7 +7,7 @@
  * Error: kit/gemm.h's of the second product, over middle values with those of the first and 8 ulp of their own.
  */
 #include <heed/kit.h>
-#include <heed/kit/gemm.h>
+#include <heed/kit/gemm/gemm.h>
 
 #ifdef KIT_FIRST
 enum { X, GATE, UP, DOWN, OUT };

@@ -3,7 +3,7 @@
  * attention/@NAME@: out = softmax(scale q k^T) v, over the keys that the mask leaves    arXiv 1706.03762, section 3.2.1
  */
 #include <heed/kit.h>
-#include <heed/kit/flash.h> /* tells of the hooks, which stand in front of it */
+#include <heed/kit/flash/flash.h> /* tells of the hooks, which stand in front of it */
 
 #ifdef KIT_FIRST /* once; what stands outside is compiled for every path */
 static const heed_param params[] = {FLASH_PARAMS}; /* yours follow, from FLASH_PARAM_COUNT on */

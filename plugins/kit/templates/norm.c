@@ -3,7 +3,7 @@
  * norm/@NAME@: y = x / sqrt(mean(x^2) + eps), over the last axis                           arXiv 1910.07467, section 4
  */
 #include <heed/kit.h>
-#include <heed/kit/reduce.h>
+#include <heed/kit/reduce/reduce.h>
 
 #ifdef KIT_FIRST /* once; what stands outside is compiled for every path */
 enum { EPS };

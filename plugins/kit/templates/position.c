@@ -3,7 +3,7 @@
  * position/@NAME@: out = x + table[min(position, P - 1)], a learned vector for each position    arXiv 1706.03762, 3.5
  */
 #include <heed/kit.h>
-#include <heed/kit/reduce.h>
+#include <heed/kit/reduce/reduce.h>
 
 #ifdef KIT_FIRST /* once; what stands outside is compiled for every path */
 enum { X, POSITIONS, TABLE, OUT };

@@ -5,7 +5,7 @@
  * Error: kit/gemm.h's, and one rounding of the bias.
  */
 #include <heed/kit.h>
-#include <heed/kit/gemm.h>
+#include <heed/kit/gemm/gemm.h>
 
 #ifdef KIT_FIRST
 enum { X, WEIGHT, BIAS, OUT };

@@ -9,7 +9,7 @@
  * Error: |y - exact| <= 4 ulp of y - bias, besides what rounding of the mean does where |mean| >> sqrt(variance).
  */
 #include <heed/kit.h>
-#include <heed/kit/reduce.h>
+#include <heed/kit/reduce/reduce.h>
 
 #ifdef KIT_FIRST
 enum { X, GAIN, BIAS, MEAN, VARIANCE, OUT };

@@ -7,7 +7,7 @@
  * Error: |y - exact| <= 4 ulp of |y| plus 2^-24 gain max|x| / sqrt(var + eps), for rows up to 64 Ki.
  */
 #include <heed/kit.h>
-#include <heed/kit/reduce.h>
+#include <heed/kit/reduce/reduce.h>
 
 #ifdef KIT_FIRST
 enum { X, RESIDUAL, GAIN, BIAS, OUT, SUM };

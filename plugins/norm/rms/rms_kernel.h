@@ -6,7 +6,7 @@
  * Error: |y - exact| <= 4 ulp of y for rows up to 64 Ki; a naive float32 loop has more from 64 elements on.
  */
 #include <heed/kit.h>
-#include <heed/kit/reduce.h>
+#include <heed/kit/reduce/reduce.h>
 
 #ifdef KIT_FIRST
 enum { X, RESIDUAL, GAIN, OUT, SUM };

@@ -13,7 +13,7 @@ typedef struct alibi {
 
 #undef SCORE_TERM
 #define SCORE_TERM(slope, distance, s) v_fma(slope, distance, s)
-#include <heed/kit/score.h>
+#include <heed/kit/score/score.h>
 
 static void KIT(tile)(const void *instance, const heed_score_tile *t)
 {

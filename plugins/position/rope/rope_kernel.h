@@ -9,7 +9,7 @@
  * Error: |y - exact| <= 2^-22 (|a| + |b|), at every position up to 2^31. A NaN stays in its pair.
  */
 #include <heed/kit.h>
-#include <heed/kit/sleef.h>
+#include <heed/kit/core/sleef.h>
 
 #ifdef KIT_FIRST
 enum { X, POSITIONS, OUT };

@@ -6,7 +6,7 @@
  * Error: |y - exact| <= 2^-23 + half an ulp of y, at every position up to 2^31.
  */
 #include <heed/kit.h>
-#include <heed/kit/sleef.h>
+#include <heed/kit/core/sleef.h>
 
 #ifdef KIT_FIRST
 enum { X, POSITIONS, OUT };

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * report.c: what was measured, as a table for people and as a record of the schema "heed.bench/1" for programs.
+ */
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "bench/bench.h"
+#include "bench/case/case.h"
+#include "bench/count.h"
+#include "bench/machine.h"
+#include "bench/peaks.h"
+#include "bench/report/growth.h"
+#include "bench/report/report.h"
+#include "bench/report/row.h"
+#include "bench/rounds.h"
+#include "command/file.h"
+
+/* The median over the rounds of the peak at an offset of `peaks`. */
+static double peak(const bench *b, size_t at)
+{
+    double v[b->pace.rounds];
+    for (uint32_t r = 0; r < b->pace.rounds; r++) memcpy(&v[r], (const char *)&b->peaks[r] + at, sizeof *v);
+    return bench_median(v, b->pace.rounds);
+}
+
+#define PEAK(field) offsetof(peaks, field)
+
+/* ---- for people ---- */
+
+static void print_peaks(const bench *b)
+{
+    uint32_t lanes = heed_lanes(b->engine);
+    printf("peaks, %u thread%s: multiply-adds", lanes, &"s"[lanes == 1]);
+    const char *comma = " ";
+    for (uint32_t i = 0; i < PEAKS_PATHS; i++) {
+        double p = peak(b, PEAK(fma) + i * sizeof(double));
+        if (p > 0) printf("%s%s %.1f", comma, peaks_path(i), p), comma = ", ";
+    }
+    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s (of %llu MiB)\n", peak(b, PEAK(read)), peak(b, PEAK(copy)),
+           (unsigned long long)b->buffer >> 20);
+}
+
+void report_head(const bench *b)
+{
+    char brand[128];
+    printf("%s", machine_cpu(brand, sizeof brand));
+    if (b->suite) printf(", suite \"%s\"", b->suite);
+    if (b->counter) printf(", instructions of one call by %s", count_emulator());
+    else if (!b->suite || b->peaks) printf(", %u round%s", b->pace.rounds, &"s"[b->pace.rounds == 1]);
+    printf("\n");
+    if (b->peaks) print_peaks(b);
+}
+
+#define SPEC_SHOWN 64 /* of a network; the record has it all */
+
+static void print_spec(const bench_case *c, int width)
+{
+    const char *spec = bench_case_spec(c);
+    int cut = c->network && strlen(spec) > SPEC_SHOWN;
+    printf("%-*.*s%s", cut ? SPEC_SHOWN - 3 : width, cut ? SPEC_SHOWN - 3 : INT_MAX, spec, cut ? "..." : "");
+    if (cut && width > SPEC_SHOWN) printf("%*s", width - SPEC_SHOWN, "");
+}
+
+static void print_case(const bench *b, const bench_case *c, const int *width)
+{
+    char time[32], threads[16];
+    report_row r = row_sum_up(b, c);
+    const heed_path *path = bench_case_path(c);
+    if (!c->seconds && !(c->instructions > 0)) return;
+    snprintf(threads, sizeof threads, "%u", heed_lanes(b->engine));
+    print_spec(c, width[0]);
+    printf("  %-*s  %-*s  %7s  ", width[1], bench_case_shape(c), width[2], path->name, threads);
+    if (c->seconds) {
+        printf("%8s  ", row_time(r.seconds, time, sizeof time));
+        if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
+        else printf("%8.1f GB/s   ", r.gbps);
+        printf("  %4.0f %% of %-4s  %4.0f %%%s", 100 * r.fraction, r.limit, 100 * r.spread, r.noisy ? "  noisy" : "");
+        if (r.crowded) printf("  crowded");
+    } else {
+        printf("%12s", row_count(c->instructions, time, sizeof time));
+    }
+    if (c->max_error > 0)
+        printf("  %s the scalar path by %.2g", path->flags & HEED_PATH_INEXACT ? "inexact, off" : "differs from",
+               c->max_error);
+    printf("\n");
+}
+
+static int wider(int width, const char *text, int most)
+{
+    int length = strlen(text) < (size_t)most ? (int)strlen(text) : most;
+    return length > width ? length : width;
+}
+
+void report_widths(const bench *b, int width[3])
+{
+    width[0] = (int)strlen("spec"), width[1] = (int)strlen("shape"), width[2] = (int)strlen("path");
+    for (uint32_t i = 0; i < b->n_cases; i++) {
+        width[0] = wider(width[0], bench_case_spec(&b->cases[i]), b->cases[i].network ? SPEC_SHOWN : INT_MAX);
+        width[1] = wider(width[1], bench_case_shape(&b->cases[i]), INT_MAX);
+        width[2] = wider(width[2], bench_case_path(&b->cases[i])->name, INT_MAX);
+    }
+}
+
+/* The same op on the same shape gives one hash on all exact paths: how many do, and which do not. */
+static void print_hashes(const bench *b)
+{
+    uint32_t shapes = 0, agree = 0;
+    for (uint32_t i = 0, n; i < b->n_cases; i += n, shapes++) {
+        const bench_case *first = &b->cases[i];
+        uint32_t differ = 0;
+        for (n = 1; i + n < b->n_cases && b->cases[i + n].call == first->call &&
+                    !strcmp(bench_case_shape(&b->cases[i + n]), bench_case_shape(first)); n++)
+            differ += b->cases[i + n].hash != first->hash &&
+                      !(bench_case_path(&b->cases[i + n])->flags & HEED_PATH_INEXACT);
+        agree += !differ;
+        if (differ) printf("%s  %s: other bits than %s on %u other path%s\n", bench_case_spec(first),
+                           bench_case_shape(first), bench_case_path(first)->name, differ, &"s"[differ == 1]);
+    }
+    printf("\n%u cases; %u of %u specs and shapes gave the same bits on all of their exact paths\n", b->n_cases, agree,
+           shapes);
+}
+
+static void print_suite(const bench *b)
+{
+    uint32_t noisy = 0, crowded = 0;
+    print_hashes(b);
+    for (uint32_t i = 0; i < b->n_cases; i++) {
+        report_row r = row_sum_up(b, &b->cases[i]);
+        noisy += r.noisy != 0;
+        crowded += r.crowded != 0;
+    }
+    if (noisy) printf("%u are noisy: their rounds lie more than %.0f %% apart\n", noisy, 100 * ROW_NOISE);
+    if (crowded) printf("%u are crowded: other processes had the processor while they were timed\n", crowded);
+    for (uint32_t i = 0; i < b->n_refused; i++) printf("not run: %s: %s\n", b->refused[i].what, b->refused[i].why);
+}
+
+void report_table(const bench *b)
+{
+    int width[3];
+    report_head(b);
+    if (b->overhead) {
+        double e = b->overhead->engine_ns, k = b->overhead->kernel_ns;
+        printf("overhead of a call: %.0f ns (norm/rms on 16 numbers: %.0f ns through the engine, %.0f ns without)\n",
+               e - k, e, k);
+    }
+    report_widths(b, width);
+    if (b->n_cases && (b->peaks || b->counter))
+        printf("\n%-*s  %-*s  %-*s  %7s  ", width[0], "spec", width[1], "shape", width[2], "path", "threads");
+    if (b->n_cases && b->peaks) printf("%8s  %16s  %-14s  %6s\n", "time", "rate   ", "share of peak", "spread");
+    if (b->n_cases && b->counter) printf("%12s\n", "instructions");
+    for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], width);
+    growth_table(b, width);
+    if (b->suite) print_suite(b);
+}
+
+/* ---- for programs ---- */
+
+#define LAYOUT (JSON_INDENT(2) | JSON_REAL_PRECISION(6))
+
+static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+static json_t *json_peaks(const bench *b)
+{
+    if (!b->peaks) return json_null();
+    json_t *fma = json_object();
+    for (uint32_t i = 0; i < PEAKS_PATHS; i++) {
+        double p = peak(b, PEAK(fma) + i * sizeof(double));
+        if (p > 0) json_object_set_new(fma, peaks_path(i), number(p));
+    }
+    return json_pack("{s:o, s:o, s:o, s:I}", "fma_gflops", fma, "read_gbps", number(peak(b, PEAK(read))),
+                     "copy_gbps", number(peak(b, PEAK(copy))), "buffer_bytes", (json_int_t)b->buffer);
+}
+
+/* An exact path must give the scalar path's bits: its bound is 0. An inexact one has none that is known here. */
+static json_t *json_case(const bench *b, const bench_case *c)
+{
+    char hash[17];
+    report_row r = row_sum_up(b, c);
+    const heed_path *path = bench_case_path(c);
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)c->hash);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "spec", bench_case_spec(c), "version",
+                          c->network ? machine_version() : c->call->entry->op.version, "path", path->name,
+                          "threads", (int)heed_lanes(b->engine), "shape", bench_case_shape(c),
+                          "dtype", bench_case_dtype(c));
+    json_t *measured = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
+                                 "spread", number(r.spread), "noisy", c->seconds ? json_boolean(r.noisy) : json_null(),
+                                 "crowded", c->seconds ? json_boolean(r.crowded) : json_null(),
+                                 "instructions", number(c->instructions > 0 ? c->instructions : NAN),
+                                 "gflops", number(r.gflops), "gbps", number(r.gbps), "limit", r.limit,
+                                 "peak", number(r.peak), "fraction", number(r.fraction));
+    json_t *more = json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "algorithm", c->cost.algorithm,
+                             "flops", number(c->cost.flops > 0 ? c->cost.flops : NAN),
+                             "executed_flops", number(c->cost.executed > 0 ? c->cost.executed : NAN),
+                             "bytes", number(c->cost.bytes), "predicted_s", number(r.predicted),
+                             "max_error", number(c->ran ? c->max_error : NAN),
+                             "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0),
+                             "hash", c->ran ? hash : NULL, "judged_shape", c->ran ? c->judged : NULL);
+    int failed = !j || json_object_update(j, measured) || json_object_update(j, more); /* NULL fails */
+    json_decref(measured);
+    json_decref(more);
+    if (failed) json_decref(j);
+    return failed ? NULL : j;
+}
+
+static json_t *json_overhead(const bench_overhead *o)
+{
+    if (!o) return json_null();
+    return json_pack("{s:o, s:o, s:o}", "engine_ns", number(o->engine_ns), "kernel_ns", number(o->kernel_ns),
+                     "difference_ns", number(o->engine_ns - o->kernel_ns));
+}
+
+static json_t *json_refused(const bench *b)
+{
+    if (!b->suite) return json_null();
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < b->n_refused; i++)
+        json_array_append_new(all, json_pack("{s:s, s:s}", "case", b->refused[i].what, "reason", b->refused[i].why));
+    return all;
+}
+
+/* jansson passes a failed allocation on: NULL at the end, if anything failed. */
+static json_t *json_bench(const bench *b)
+{
+    json_t *cases = json_array();
+    for (uint32_t i = 0; i < b->n_cases; i++)
+        if (json_array_append_new(cases, json_case(b, &b->cases[i]))) {
+            json_decref(cases);
+            return NULL;
+        }
+    return json_pack("{s:s, s:s?, s:s, s:o, s:i, s:o, s:o, s:o, s:o}", "schema", "heed.bench/1", "suite", b->suite,
+                     "unit", b->counter ? "instructions" : "seconds", "machine", machine_json(b),
+                     "rounds", (int)b->pace.rounds, "peaks", json_peaks(b), "overhead", json_overhead(b->overhead),
+                     "cases", cases, "refused", json_refused(b));
+}
+
+int32_t report_write(const bench *b, const char *path, heed_error *error)
+{
+    json_t *j = json_bench(b);
+    char *text = j ? json_dumps(j, LAYOUT) : NULL, *line = NULL;
+    int n = text ? asprintf(&line, "%s\n", text) : -1;
+    int32_t failed = n < 0 ? error_memory(error) : file_write(path, line, (size_t)n, error);
+    if (n >= 0) free(line);
+    free(text);
+    json_decref(j);
+    return failed;
+}

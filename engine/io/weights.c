@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weights.c: named tensors, wherever they come from: found, counted, made, summed up.
+ *
+ * Invariant: names are unique and sorted.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/grow.h"
+#include "base/saved.h"
+#include "io/weights.h"
+
+int weights_by_name(const void *a, const void *b)
+{
+    return strcmp(((const weights_item *)a)->name, ((const weights_item *)b)->name);
+}
+
+/* ---- tensors that are in no file ---- */
+
+heed_weights *weights_new(heed_error *error)
+{
+    heed_weights *w = calloc(1, sizeof *w);
+    if (!w) error_memory(error);
+    return w;
+}
+
+heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
+                         heed_error *error)
+{
+    weights_item new = {.own = strdup(name), .tensor = heed_tensor_of(NULL, HEED_F32, rank, dim)};
+    if (!new.own || !grow_room(&w->items, w->count, sizeof new) ||
+        heed_tensor_alloc(&new.tensor, NULL)) {
+        free(new.own);
+        error_memory(error);
+        return NULL;
+    }
+    new.name = new.own, new.copy = new.tensor.data;
+    uint32_t at = w->count++;
+    for (; at > 0 && strcmp(w->items[at - 1].name, name) > 0; at--) w->items[at] = w->items[at - 1];
+    w->items[at] = new;
+    return &w->items[at].tensor;
+}
+
+/* ---- all of them ---- */
+
+uint64_t weights_checksum(const heed_weights *w)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const heed_tensor *t = &w->items[i].tensor;
+        uint64_t bytes = (uint64_t)heed_tensor_elements(t) * heed_dtype_bytes(t->dtype);
+        sum = saved_checksum(w->items[i].name, strlen(w->items[i].name), sum);
+        sum = saved_checksum(&t->dtype, sizeof t->dtype, sum);
+        sum = saved_checksum(t->dim, sizeof *t->dim * (size_t)t->rank, sum);
+        sum = saved_checksum(t->data, bytes, sum);
+    }
+    return sum;
+}
+
+void heed_weights_close(heed_weights *weights)
+{
+    if (!weights) return;
+    for (uint32_t i = 0; i < weights->count; i++) {
+        free(weights->items[i].copy);
+        free(weights->items[i].own);
+    }
+    free(weights->items);
+    json_decref(weights->header);
+    if (weights->map) munmap(weights->map, weights->size);
+    free(weights);
+}
+
+uint32_t heed_weights_count(const heed_weights *weights) { return weights->count; }
+
+const char *heed_weights_name(const heed_weights *weights, uint32_t index)
+{
+    return index < weights->count ? weights->items[index].name : NULL;
+}
+
+heed_tensor *heed_weights_find(const heed_weights *weights, const char *name)
+{
+    weights_item key = {.name = name};
+    weights_item *found = weights->count ? bsearch(&key, weights->items, weights->count, sizeof key,
+                                                   weights_by_name) : NULL;
+    return found ? &found->tensor : NULL;
+}
+
+const char *heed_weights_metadata(const heed_weights *weights, const char *key)
+{
+    const json_t *all = json_object_get(weights->header, "__metadata__");
+    return json_string_value(json_object_get(all, key));
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * session.h: a text that runs through a network, from inside; session_saved.c writes and reads one.
+ */
+#ifndef HEED_MODEL_SESSION_H
+#define HEED_MODEL_SESSION_H
+
+#include "model/stack.h"
+
+struct heed_session {
+    const heed_stack *stack;
+    heed_sequence **sequences; /* [memories] */
+    void *buffer[STACK_BUFFERS];
+    int64_t room;              /* tokens that the buffers hold */
+    heed_tensor *tensors;      /* [views] */
+    heed_binding *bindings;    /* [uses], prepared once: they point at the tensors */
+    int64_t length;            /* tokens fed */
+    int broken;
+    heed_instance *sampler;    /* for the temperature that was asked for last */
+    double temperature;
+};
+
+#endif

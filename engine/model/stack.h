@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stack.h: a network: a list of steps, each one op on views of buffers. The steps are the same for
+ * every number of tokens: a view is [1, T, ...], and T is filled in when it runs. The steps from
+ * `tail` on work on those of the last tokens whose logits are wanted, and on no other.
+ */
+#ifndef HEED_MODEL_STACK_H
+#define HEED_MODEL_STACK_H
+
+#include "base/local.h"
+
+/* The numbers of a spec; -1 = it has none. */
+enum {
+    STACK_VOCAB, STACK_WIDTH, STACK_LAYERS, STACK_HEADS, STACK_KV_HEADS, STACK_HEAD_WIDTH, STACK_CONTEXT, STACK_BOS,
+    STACK_NUMBERS
+};
+
+/* Inputs of an attention that are projections of the layer's input. */
+enum { STACK_Q, STACK_K, STACK_V, STACK_BETA, STACK_GATE, STACK_PROJECTED };
+
+/* Buffers. The caller owns the first two, the session the others. */
+enum {
+    STACK_TOKENS,    /* i32 */
+    STACK_LOGITS,    /* f32, tail only */
+    STACK_POSITIONS, /* i64 */
+    STACK_X,         /* what flows from layer to layer; changes places with H where an op is not in place */
+    STACK_H,         /* x, normalised */
+    STACK_Y,         /* what a layer adds to x */
+    STACK_MIXED,     /* what the attention gives, before its output projection */
+    STACK_PROJECTIONS,
+    STACK_ROTATED = STACK_PROJECTIONS + STACK_PROJECTED, /* q and k behind a position op that is not in place */
+    STACK_BUFFERS = STACK_ROTATED + 2
+};
+
+typedef struct stack_view {
+    uint32_t buffer;
+    uint32_t tail;
+    int32_t rank;
+    uint32_t dtype;
+    int64_t dim[HEED_MAX_RANK]; /* of one token: dim[0] and dim[1] are 1 */
+} stack_view;
+
+typedef struct stack_use {
+    const char *port; /* belongs to the op */
+    uint32_t view;
+} stack_use;
+
+typedef struct stack_step {
+    const heed_instance *instance;
+    uint32_t first, n_in; /* of uses: the inputs, then one output */
+    int32_t memory;       /* which of the sequences; -1 = none */
+    uint32_t reserved;
+} stack_step;
+
+struct heed_stack {
+    heed_engine *engine;
+    int64_t number[STACK_NUMBERS];
+    char *spec;
+    heed_instance **instances; /* all of them, to be closed; steps share some */
+    uint32_t n_instances;
+    stack_view *views;
+    uint32_t n_views;
+    stack_use *uses;
+    uint32_t n_uses;
+    stack_step *steps;
+    uint32_t n_steps, tail;
+    const heed_instance **memories; /* those that remember, in the order of the layers */
+    uint32_t n_memories;
+    const char *forgets; /* the id of an attention that remembers nothing: a sequence is then fed at once */
+    int whole;           /* a feed may not be cut: an attention forgets, or sees what comes after */
+    const heed_weights *weights;
+    _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
+};
+
+#endif

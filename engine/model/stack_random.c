@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stack_random.c: the weights of a network that has learned nothing: what its ops ask for, made as their ports say.
+ *
+ * Invariant: a tensor follows from its name, its shape and the seed alone, and no function of the C library takes part,
+ * so that it is the same on every machine, and in every network that has it.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "io/weights.h"
+#include "model/stack_builder.h"
+#include "op/registry.h"
+#include "op/spec.h"
+
+static void fill(heed_tensor *t, uint32_t init, uint64_t state)
+{
+    const float deviation = sqrtf(1.0f / (float)(t->rank && t->dim[t->rank - 1] > 0 ? t->dim[t->rank - 1] : 1));
+    for (int64_t i = 0; i < heed_tensor_elements(t); i++)
+        ((float *)t->data)[i] = init == HEED_INIT_ZEROS  ? 0.0f
+                                : init == HEED_INIT_ONES ? 1.0f
+                                                         : random_normal(&state) * deviation;
+}
+
+/* ---- as a source ---- */
+
+typedef struct source_random {
+    source source;
+    heed_weights *made;
+    uint64_t seed;
+} source_random;
+
+static heed_tensor *find(source *from, const char *name)
+{
+    return heed_weights_find(((source_random *)from)->made, name);
+}
+
+/* An optional weight that would begin with zeros or ones is left out. */
+static int32_t make(source *from, const source_want *want, heed_tensor **made, heed_error *error)
+{
+    source_random *s = (source_random *)from;
+    const entry *e = want->entry;
+    const heed_port *port = entry_port(e, want->port);
+    const port_axes *axes = &e->axes[want->port];
+    int64_t dim[HEED_MAX_RANK];
+    *made = NULL;
+    if (port->flags & HEED_PORT_OPTIONAL && port->init != HEED_INIT_NORMAL) return HEED_OK;
+    for (int i = 0; i < axes->count; i++)
+        if ((dim[i] = want->axis[axes->letter[i] - 'A']) < 0)
+            return error_set(error, HEED_E_ARGUMENT, "%s: the size of %c is not known, which its "
+                             "weight %s (%s) has; give the setting that says it", e->op.id,
+                             axes->letter[i], port->name, port->axes);
+    *made = weights_add(s->made, want->name, axes->count, dim, error);
+    if (!*made) return error->code;
+    uint64_t state = random_hash(s->seed, want->name, strlen(want->name));
+    fill(*made, port->init, random_next(&state));
+    return HEED_OK;
+}
+
+heed_weights *heed_weights_random(heed_engine *engine, const char *spec, uint64_t seed,
+                                  heed_error *error)
+{
+    heed_error own;
+    if (!error) error = &own;
+    *error = (heed_error){0};
+    source_random from = {{find, make}, weights_new(error), seed};
+    heed_stack *stack = from.made ? calloc(1, sizeof *stack) : NULL;
+    stack_builder b = {.stack = stack, .engine = engine, .source = &from.source, .error = error};
+    int32_t failed = stack ? stack_builder_read(&b, spec) : error_memory(error);
+    stack_builder_free(&b);
+    heed_stack_close(stack);
+    if (!failed) return from.made;
+    heed_weights_close(from.made);
+    return NULL;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bind.h: tensors to ports, axes to sizes.
+ */
+#ifndef HEED_OP_BIND_H
+#define HEED_OP_BIND_H
+
+#include "op/registry.h"
+
+/* The tensors and sizes of one call while they are put together. Not to be moved: `tensor` may point at `repeated`. */
+typedef struct binding_set {
+    const entry *entry;
+    const heed_tensor *tensor[PORT_MAX]; /* by port */
+    int64_t axis[HEED_AXES];             /* -1: not known yet */
+    const char *axis_port[HEED_AXES];    /* the port that fixed it, for errors */
+    int64_t leading[HEED_MAX_RANK];      /* the sizes behind "..." */
+    int n_leading;                       /* -1: not known yet */
+    heed_tensor repeated[REPEATS_MAX];   /* views of inputs that repeat, with the call's sizes */
+} binding_set;
+
+HEED_LOCAL void bind_start(binding_set *set, const entry *e, const int64_t *known);
+/* Binds tensors to the ports of one role; checks names, dtypes, ranks, sizes, strides, valid bytes (`with_data`), and
+ * that no port is missing. */
+HEED_LOCAL int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data,
+                             heed_error *error);
+/* The shape of an output, from what is bound. */
+HEED_LOCAL int32_t bind_infer(const binding_set *set, uint32_t port, heed_tensor *tensor, heed_error *error);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * engine.c: the engine itself: options, features, plugins, pool.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/trust.h"
+#include "op/engine.h"
+#include "op/load.h"
+#include "op/registry.h"
+#include "run/pool.h"
+
+static void choose_paths(heed_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->registry.count; i++) {
+        entry *e = engine->registry.entries[i];
+        e->path = registry_path(e, engine->features, engine->isa, 0);
+    }
+}
+
+heed_engine *heed_engine_new(const heed_options *options, heed_error *error)
+{
+    static const heed_options standard = {.size = sizeof standard};
+    const heed_options *o = options ? options : &standard;
+    if (error) *error = (heed_error){0};
+    heed_engine *engine = calloc(1, sizeof *engine);
+    if (!engine) { error_memory(error); return NULL; }
+    engine->features = cpu_detect();
+    const char *isa = o->isa ? o->isa : trust_environment("HEED_ISA");
+    if (isa && *isa && cpu_mask(isa, &engine->features, error)) goto failed;
+    snprintf(engine->isa, sizeof engine->isa, "%s", isa ? isa : ""); /* whole: it is a name that cpu_mask knows */
+    if (o->host) {
+        engine->host = o->host;
+        engine->lanes = o->threads ? o->threads : 1;
+    } else {
+        if (!(engine->pool = pool_new(o->threads, o->pinning, o->smt, error))) goto failed;
+        engine->host = pool_host(engine->pool);
+    }
+    const char *folders = o->plugins ? o->plugins : trust_environment("HEED_PLUGINS");
+    if (load_folders(engine, folders && *folders ? folders : NULL, error)) goto failed;
+    choose_paths(engine);
+    return engine;
+failed:
+    heed_engine_free(engine);
+    return NULL;
+}
+
+void heed_engine_free(heed_engine *engine)
+{
+    if (!engine) return;
+    heed_instance_close(engine->merge);
+    pool_free(engine->pool);
+    registry_free(&engine->registry);
+    free(engine);
+}
+
+uint32_t heed_op_count(const heed_engine *engine) { return engine->registry.count; }
+const heed_op *heed_op_at(const heed_engine *engine, uint32_t i) { return &engine->registry.entries[i]->op; }
+const char *heed_op_plugin(const heed_engine *engine, uint32_t i) { return engine->registry.entries[i]->plugin; }
+const heed_path *heed_op_path(const heed_engine *engine, uint32_t i) { return engine->registry.entries[i]->path; }
+uint32_t heed_refusal_count(const heed_engine *engine) { return engine->registry.refusal_count; }
+const char *heed_refusal(const heed_engine *engine, uint32_t i, const char **path)
+{
+    if (path) *path = engine->registry.refusals[i].path;
+    return engine->registry.refusals[i].reason;
+}
+/* Asked at the first call, not when the engine is made: counting cores reads the topology, which takes a while. */
+uint32_t heed_lanes(const heed_engine *engine) { return engine->pool ? pool_lanes(engine->pool) : engine->lanes; }

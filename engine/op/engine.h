@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * engine.h: what one engine holds.
+ */
+#ifndef HEED_OP_ENGINE_H
+#define HEED_OP_ENGINE_H
+
+#include "op/registry.h"
+#include "run/pool.h"
+
+struct heed_engine {
+    registry registry;
+    uint64_t features; /* after the mask */
+    char isa[16];      /* the path that was asked for; "" = none */
+    const heed_host *host;
+    pool *pool;        /* NULL with an application's own host */
+    uint32_t lanes;    /* of an application's own host */
+    heed_instance *_Atomic merge; /* merge/attention, once it has been asked for */
+};
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * instance.c: an op with its params and weights fixed. Children are opened first, with the same axes; memory is
+ * measured, then built, then never changed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "op/bind.h"
+#include "op/engine.h"
+#include "op/instance.h"
+#include "op/registry.h"
+#include "op/resolve.h"
+
+static const heed_path *choose_path(const heed_engine *engine, const resolved *op, const char *isa, heed_error *error)
+{
+    uint64_t features = engine->features;
+    if (!isa && !op->fast) return op->entry->path;
+    if (cpu_mask(isa, &features, error)) return NULL;
+    return registry_path(op->entry, features, isa ? isa : engine->isa, (int)op->fast);
+}
+
+heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink)
+{
+    return (heed_open){.size = sizeof(heed_open),
+                       .value = i->value,
+                       .child = i->child,
+                       .weight = weight,
+                       .axis = i->axis,
+                       .host = i->engine->host,
+                       .sink = sink};
+}
+
+/* The op inside that a weight is for, by its param: "position.table" is port "table" of the op that is `position`. -1 =
+ * the op's own. */
+static int owner(const resolved *op, const char *port)
+{
+    size_t length = strcspn(port, ".");
+    for (uint32_t p = 0; port[length] && p < op->entry->op.params.count; p++) {
+        const char *key = entry_param(op->entry, p)->key;
+        if (op->child[p] && strlen(key) == length && !memcmp(key, port, length)) return (int)p;
+    }
+    return -1;
+}
+
+/* The bindings of one owner, under the names that it knows. */
+static uint32_t weights_of(const resolved *op, int who, const heed_opening *opening, heed_binding *to)
+{
+    uint32_t n = 0;
+    for (uint32_t w = 0; opening && w < opening->n_weights; w++) {
+        const char *port = opening->weights[w].port;
+        if (owner(op, port) != who) continue;
+        to[n++] = (heed_binding){who < 0 ? port : port + strcspn(port, ".") + 1, opening->weights[w].tensor};
+    }
+    return n;
+}
+
+/* `weights` has room for all of the opening's. */
+static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening, heed_binding *weights,
+                     heed_error *error)
+{
+    const entry *e = op->entry;
+    binding_set set;
+    bind_start(&set, e, i->axis);
+    int32_t failed = bind_role(&set, HEED_WEIGHT, weights, weights_of(op, -1, opening, weights), 1, error);
+    if (failed) return failed;
+    memcpy(i->axis, set.axis, sizeof i->axis);
+
+    for (uint32_t p = 0; p < e->op.params.count; p++) {
+        if (!op->child[p]) continue;
+        heed_opening inner = {.size = sizeof inner, .weights = weights, .axes = i->axis};
+        inner.n_weights = weights_of(op, (int)p, opening, weights);
+        inner.isa = opening ? opening->isa : NULL;
+        i->children[p] = instance_make(i->engine, op->child[p], &inner, error);
+        if (!i->children[p]) return HEED_E_ARGUMENT;
+        i->child[p].instance = i->children[p]->memory;
+        i->child[p].op = &i->children[p]->entry->op;
+        i->child[p].path = i->children[p]->path;
+        for (int a = 0; a < HEED_AXES; a++) /* what its weights tell holds here too */
+            if (i->axis[a] < 0) i->axis[a] = i->children[p]->axis[a];
+    }
+
+    char text[sizeof error->text] = "";
+    heed_sink sink = {sizeof sink, sizeof text, text};
+    heed_open open = instance_opening(i, set.tensor, &sink);
+    uint64_t bytes = 0;
+    failed = e->op.measure(&open, &bytes);
+    if (failed)
+        return error_set(error, failed, "%s: %s", e->op.id,
+                         text[0] ? text : "can not be opened, and the plugin does not say why");
+    if (bytes > (uint64_t)1 << 46)
+        return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu bytes", e->op.id,
+                         (unsigned long long)bytes);
+    bytes = (bytes + 127) & ~(uint64_t)63;
+    if (!(i->memory = aligned_alloc(64, bytes))) return error_memory(error);
+    memset(i->memory, 0, bytes);
+    uint64_t mode = cpu_float_plain(); /* an instance's numbers do not depend on the application's mode either */
+    failed = e->op.init(i->memory, &open);
+    cpu_float_restore(mode);
+    if (failed) {
+        free(i->memory);
+        i->memory = NULL; /* nothing to fini */
+        return error_set(error, failed, "%s: %s", e->op.id,
+                         text[0] ? text : "can not be opened, and the plugin does not say why");
+    }
+    return HEED_OK;
+}
+
+heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening, heed_error *error)
+{
+    const entry *e = op->entry;
+    const heed_path *path = choose_path(engine, op, opening ? opening->isa : NULL, error);
+    if (!path) return NULL;
+    size_t params = e->op.params.count + 1; /* never 0 */
+    heed_instance *i = calloc(1, sizeof *i);
+    if (!i) { error_memory(error); return NULL; }
+    *i = (heed_instance){.engine = engine,
+                         .entry = e,
+                         .path = path,
+                         .mask = op->mask,
+                         .value = calloc(params, sizeof *i->value),
+                         .child = calloc(params, sizeof *i->child),
+                         .children = calloc(params, sizeof *i->children),
+                         .spec = resolve_print(op)};
+    if (!i->value || !i->child || !i->children || !i->spec) {
+        error_memory(error);
+        heed_instance_close(i);
+        return NULL;
+    }
+    memcpy(i->value, op->value, sizeof *i->value * e->op.params.count);
+    for (uint32_t p = 0; p < e->op.params.count; p++) i->child[p].size = sizeof *i->child;
+    for (int a = 0; a < HEED_AXES; a++) i->axis[a] = opening && opening->axes ? opening->axes[a] : -1;
+    resolve_axes(op, i->axis, 1);
+    heed_binding *weights = calloc(opening ? (size_t)opening->n_weights + 1 : 1, sizeof *weights);
+    int32_t failed = weights ? build(i, op, opening, weights, error) : error_memory(error);
+    free(weights);
+    if (failed) {
+        heed_instance_close(i);
+        return NULL;
+    }
+    return i;
+}
+
+heed_instance *heed_instance_open(heed_engine *engine, const char *text, const heed_opening *opening, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    resolved *op = resolve_text(&engine->registry, text, error);
+    heed_instance *i = op ? instance_make(engine, op, opening, error) : NULL;
+    resolve_free(op);
+    return i;
+}
+
+void heed_instance_close(heed_instance *i)
+{
+    if (!i) return;
+    if (i->memory && i->entry->op.fini) i->entry->op.fini(i->memory);
+    free(i->memory);
+    for (uint32_t p = 0; i->children && p < i->entry->op.params.count; p++) heed_instance_close(i->children[p]);
+    free(i->children);
+    free(i->child);
+    free(i->value);
+    free(i->spec);
+    free(i);
+}
+
+const heed_op *heed_instance_op(const heed_instance *i) { return &i->entry->op; }
+const heed_path *heed_instance_path(const heed_instance *i) { return i->path; }
+const char *heed_instance_spec(const heed_instance *i) { return i->spec; }

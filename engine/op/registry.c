@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * registry.c: all ops that the engine knows, sorted by id, the plugins that were refused, and the memory of the copies.
+ * It judges nothing: vet.c does.
+ *
+ * Invariants: ids are unique; every pointer of an entry but its functions leads into `blocks`.
+ */
+#include "base/error.h"
+#include "base/grow.h"
+#include "op/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Where `id` is, or would be. */
+static uint32_t position(const registry *r, const char *id, int *found)
+{
+    uint32_t low = 0, high = r->count;
+    *found = 0;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        int order = strcmp(r->entries[mid]->op.id, id);
+        if (!order) *found = 1;
+        if (order < 0) low = mid + 1; else high = mid;
+    }
+    return low;
+}
+
+int32_t registry_add(registry *r, entry *e, heed_error *error)
+{
+    int found;
+    uint32_t at = position(r, e->op.id, &found);
+    if (found) return error_set(error, HEED_E_DATA, "%s is already there, from %s", e->op.id, r->entries[at]->plugin);
+    if (!grow_room(&r->entries, r->count, sizeof *r->entries)) return error_memory(error);
+    memmove(r->entries + at + 1, r->entries + at, (r->count - at) * sizeof *r->entries);
+    r->entries[at] = e;
+    r->count++;
+    return HEED_OK;
+}
+
+const entry *registry_find(const registry *r, const char *id)
+{
+    int found;
+    uint32_t at = position(r, id, &found);
+    return found ? r->entries[at] : NULL;
+}
+
+const heed_path *registry_path(const entry *e, uint64_t features, const char *isa, int fast)
+{
+    const heed_path *best = NULL;
+    for (uint32_t i = 0; i < e->op.paths.count; i++) {
+        const heed_path *p = entry_path(e, i);
+        int other_bits = (p->flags & HEED_PATH_INEXACT) != 0, asked_for = fast || (isa && !strcmp(isa, p->name));
+        if (!(p->needs & ~features) && (!other_bits || asked_for)) best = p;
+    }
+    return best;
+}
+
+int32_t registry_refuse(registry *r, const char *path, const char *reason)
+{
+    if (!grow_room(&r->refusals, r->refusal_count, sizeof *r->refusals)) return HEED_E_MEMORY;
+    refusal new = {strdup(path), strdup(reason)};
+    if (!new.path || !new.reason) {
+        free(new.path);
+        free(new.reason);
+        return HEED_E_MEMORY;
+    }
+    r->refusals[r->refusal_count++] = new;
+    return HEED_OK;
+}
+
+void *registry_alloc(registry *r, size_t bytes)
+{
+    if (!grow_room(&r->blocks, r->block_count, sizeof *r->blocks)) return NULL;
+    void *block = calloc(1, bytes ? bytes : 1);
+    if (block) r->blocks[r->block_count++] = block;
+    return block;
+}
+
+void registry_forget(registry *r, const char *plugin, uint32_t block_count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->entries[i]->plugin != plugin) r->entries[kept++] = r->entries[i];
+    r->count = kept;
+    while (r->block_count > block_count) free(r->blocks[--r->block_count]);
+}
+
+void registry_free(registry *r)
+{
+    while (r->block_count) free(r->blocks[--r->block_count]);
+    while (r->refusal_count) {
+        free(r->refusals[--r->refusal_count].path);
+        free(r->refusals[r->refusal_count].reason);
+    }
+    free(r->blocks);
+    free(r->refusals);
+    free(r->entries);
+    *r = (registry){0};
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * attention/linear, the maths: kit/linear/linear.h as it is, with no hook set: the sum rule.
+ */
+#include <heed/kit.h>
+#include <heed/kit/linear/linear.h>
+
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    return KIT(linear_forward)(kit_linear_call(instance, call));
+}
+
+#include <heed/kit/next.h>
+#ifdef KIT_AGAIN
+#include __FILE_NAME__
+#endif

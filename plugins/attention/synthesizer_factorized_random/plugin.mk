@@ -1,0 +1,4 @@
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_factorized_random.la
+plugins_attention_synthesizer_factorized_random_la_SOURCES = \
+  plugins/attention/synthesizer_factorized_random/synthesizer_factorized_random.c plugins/attention/synthesizer_factorized_random/synthesizer_factorized_random_kernel.h
+plugins_attention_synthesizer_factorized_random_la_LDFLAGS = $(plugin_ldflags)

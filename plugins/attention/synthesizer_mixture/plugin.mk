@@ -1,0 +1,4 @@
+pkglib_LTLIBRARIES += plugins/attention_synthesizer_mixture.la
+plugins_attention_synthesizer_mixture_la_SOURCES = \
+  plugins/attention/synthesizer_mixture/synthesizer_mixture.c plugins/attention/synthesizer_mixture/synthesizer_mixture_kernel.h
+plugins_attention_synthesizer_mixture_la_LDFLAGS = $(plugin_ldflags)

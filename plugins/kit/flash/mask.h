@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/flash/mask.h: which keys a row of a call may see, as ranges, and what of a block that leaves. A part of
+ * kit/flash.h.
+ *
+ * Every kind of mask but two lowers to at most two ranges: [first, last), and the sinks [0, sinks). What is left are
+ * holes, which are tested key by key (flash/scores.h): keys of another document where the ids do not rise, and a bias
+ * of -inf. A variant may change the ranges of a row (FLASH_RANGE), and make passes over some of the keys
+ * (kit_flash_pick).
+ */
+#ifndef HEED_KIT_FLASH_MASK_ONCE
+#define HEED_KIT_FLASH_MASK_ONCE
+#include <heed/kit/flash/hooks.h>
+
+/* Keys that sequence b remembers, keys it has in all that are valid, and the position of its query 0. */
+KIT_INLINE int64_t kit_flash_past(const kit_flash *f, int64_t b)
+{
+    return f->call->state ? f->call->state[b]->length : 0;
+}
+KIT_INLINE int64_t kit_flash_valid(const kit_flash *f, int64_t b)
+{
+    return f->key_lengths ? kit_index(f->key_lengths, kit_at(f->key_lengths, &b, 1)) : kit_flash_past(f, b) + f->S;
+}
+KIT_INLINE int64_t kit_flash_origin(const kit_flash *f, int64_t b)
+{
+    const heed_mask *m = f->call->mask;
+    if (f->call->state) return kit_flash_past(f, b) + f->S - f->T;
+    return m->align == HEED_ALIGN_BOTTOM_RIGHT ? kit_flash_valid(f, b) - f->T
+           : m->align == HEED_ALIGN_OFFSET     ? m->offset
+                                               : 0;
+}
+
+KIT_INLINE int64_t kit_flash_document(const heed_tensor *ids, int64_t b, int64_t at)
+{
+    const int64_t place[2] = {b, at};
+    return kit_index(ids, kit_at(ids, place, 2));
+}
+
+/* The document of the query t, which stands at position `at`; 0 if it has none. */
+KIT_INLINE int kit_flash_asked(const kit_flash *f, int64_t b, int64_t t, int64_t at, int64_t *id)
+{
+    if (!f->query_documents && (at < 0 || at >= f->S)) return 0;
+    *id = f->query_documents ? kit_flash_document(f->query_documents, b, t) : kit_flash_document(f->documents, b, at);
+    return 1;
+}
+
+/* Whether the documents of sequence b come in rising order. */
+static int kit_flash_rising(const kit_flash *f, int64_t b)
+{
+    for (int64_t s = 1; s < f->S; s++)
+        if (kit_flash_document(f->documents, b, s - 1) > kit_flash_document(f->documents, b, s)) return 0;
+    return 1;
+}
+KIT_INLINE int kit_flash_sorted(const kit_flash *f, int64_t b) { return f->documents && f->sorted[b - f->batch0]; }
+
+/* Whether sequence b has keys that no range can leave out. */
+KIT_INLINE int kit_flash_holes(const kit_flash *f, int64_t b)
+{
+    return f->bias != NULL || (f->documents != NULL && !kit_flash_sorted(f, b));
+}
+
+/* The first key, among sorted documents, whose id is not below (after = 0) or is above (after = 1) this one. */
+KIT_INLINE int64_t kit_flash_bound(const kit_flash *f, int64_t b, int64_t id, int after)
+{
+    int64_t low = 0, high = f->S;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2, here = kit_flash_document(f->documents, b, middle);
+        if (here < id || (after && here == id)) low = middle + 1; else high = middle;
+    }
+    return low;
+}
+
+/* The keys of a query's document, where they come in a row: none is [0, 0). Rows ask in order, so the last answer is
+ * kept. */
+typedef struct kit_flash_pages { int64_t id, first, last; } kit_flash_pages;
+KIT_INLINE void kit_flash_find(const kit_flash *f, int64_t b, int64_t t, int64_t at, kit_flash_pages *p)
+{
+    int64_t id;
+    if (!kit_flash_asked(f, b, t, at, &id)) { p->first = p->last = 0; return; }
+    if (p->last > p->first && id == p->id) return;
+    p->id = id, p->first = kit_flash_bound(f, b, id, 0), p->last = kit_flash_bound(f, b, id, 1);
+}
+
+/* Live keys of the query t of sequence b at position `at`, of head h. */
+KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int64_t t, int64_t h, int64_t at,
+                                              kit_flash_pages *p)
+{
+    const heed_mask *m = f->call->mask;
+    kit_flash_live x = {0, kit_flash_valid(f, b), 0, 0};
+    if (m->kinds & HEED_MASK_CAUSAL) {
+        const int64_t seen = m->kinds & HEED_MASK_PREFIX && m->prefix > at + 1 ? m->prefix : at + 1;
+        if (seen < x.last) x.last = seen;
+    }
+    if (m->kinds & HEED_MASK_WINDOW) {
+        if (m->kinds & HEED_MASK_SINKS) x.sink_last = m->sinks < x.last ? m->sinks : x.last;
+        if (at - m->left > 0) x.first = at - m->left;
+        if (at + m->right + 1 < x.last) x.last = at + m->right + 1;
+    }
+    (void)h;
+    FLASH_RANGE(f, b, t, h, at, &x);
+    if (kit_flash_sorted(f, b)) {
+        kit_flash_find(f, b, t, at, p);
+        if (p->first > x.first) x.first = p->first;
+        if (p->last < x.last) x.last = p->last;
+        x.sink_first = p->first;
+        if (p->last < x.sink_last) x.sink_last = p->last;
+    }
+    x.first = kit_flash_rank(&f->pick, x.first), x.last = kit_flash_rank(&f->pick, x.last);
+    x.sink_first = kit_flash_rank(&f->pick, x.sink_first), x.sink_last = kit_flash_rank(&f->pick, x.sink_last);
+    if (x.sink_first >= x.sink_last) x.sink_first = x.sink_last = 0;
+    if (x.first >= x.last) x.first = x.sink_first, x.last = x.sink_last, x.sink_first = x.sink_last = 0;
+    else if (x.sink_last > x.sink_first && x.first <= x.sink_last) { /* they touch */
+        if (x.sink_first < x.first) x.first = x.sink_first;
+        if (x.sink_last > x.last) x.last = x.sink_last;
+        x.sink_first = x.sink_last = 0;
+    }
+    return x;
+}
+
+/* Widens `any`, which begins as {INT64_MAX, 0, INT64_MAX, 0}, by what one row sees. */
+KIT_INLINE void kit_flash_hull(kit_flash_live *any, const kit_flash_live *x)
+{
+    if (x->first < x->last && x->first < any->first) any->first = x->first;
+    if (x->first < x->last && x->last > any->last) any->last = x->last;
+    if (x->sink_first < x->sink_last && x->sink_first < any->sink_first) any->sink_first = x->sink_first;
+    if (x->sink_last > any->sink_last) any->sink_last = x->sink_last;
+}
+
+/* What some row of a group and what all of them see, out of `live` of its rows. */
+KIT_INLINE void kit_flash_gather(kit_flash_rows *r, int group)
+{
+    kit_flash_live any = {INT64_MAX, 0, INT64_MAX, 0}, all = {0, INT64_MAX, 0, INT64_MAX};
+    for (int i = KIT_FLASH_CELL * group; i < KIT_FLASH_CELL * (group + 1); i++) {
+        const kit_flash_live x = r->live[i];
+        kit_flash_hull(&any, &x);
+        if (x.first > all.first) all.first = x.first;
+        if (x.last < all.last) all.last = x.last;
+        if (x.sink_first > all.sink_first) all.sink_first = x.sink_first;
+        if (x.sink_last < all.sink_last) all.sink_last = x.sink_last;
+    }
+    r->any[group] = any, r->all[group] = all;
+}
+
+/* Whole cells around, and inside of, keys [first, last) of a block of `keys` that begins at key `start`. */
+KIT_INLINE void kit_flash_cells(int64_t first, int64_t last, int64_t start, int keys, int inside, int *from, int *to)
+{
+    const int64_t cell = KIT_FLASH_CELL, lo = first > start ? first - start : 0, hi = last - start;
+    *from = *to = 0;
+    if (hi <= 0 || lo >= keys || lo >= hi) return;
+    const int64_t end = hi < keys ? hi : keys;
+    *from = (int)(inside ? (lo + cell - 1) / cell * cell : lo / cell * cell);
+    *to = (int)(inside ? end / cell * cell : (end + cell - 1) / cell * cell);
+    if (*to < *from) *to = *from;
+}
+
+/* What of a block the rows see. 0: nothing at all. From group to group begin and end never fall, so that the groups
+ * that see a key are neighbours; what this adds is masked key by key. */
+KIT_INLINE int kit_flash_look(kit_flash_rows *r, int64_t start, int keys)
+{
+    int seen = 0;
+    for (int g = 0; g < r->groups; g++) {
+        const kit_flash_live *any = &r->any[g], *all = &r->all[g];
+        kit_flash_span *s = &r->span[g];
+        int from, to;
+        kit_flash_cells(any->first, any->last, start, keys, 0, &s->begin, &s->end);
+        kit_flash_cells(any->sink_first, any->sink_last, start, keys, 0, &from, &to);
+        if (to > from) { /* sinks come first */
+            s->begin = s->end > s->begin && s->begin < from ? s->begin : from;
+            s->end = s->end > to ? s->end : to;
+        }
+        kit_flash_cells(all->first, all->last, start, keys, 1, &s->clean, &s->dirty);
+        if (s->dirty == s->clean)
+            kit_flash_cells(all->sink_first, all->sink_last, start, keys, 1, &s->clean, &s->dirty);
+        if (s->dirty == s->clean) s->clean = s->dirty = 0;
+        if (s->end == s->begin) s->begin = KIT_FLASH_KEYS, s->end = 0;
+        seen |= s->end > 0;
+    }
+    for (int g = r->groups - 2; g >= 0; g--)
+        if (r->span[g + 1].begin < r->span[g].begin) r->span[g].begin = r->span[g + 1].begin;
+    for (int g = 1; g < r->groups; g++)
+        if (r->span[g - 1].end > r->span[g].end) r->span[g].end = r->span[g - 1].end;
+    return seen;
+}
+
+/* Whether keys [from, to) of the block are live for all rows of a group. */
+KIT_INLINE int kit_flash_clean(const kit_flash_span *s, int from, int to)
+{
+    return s->clean <= from && to <= s->dirty;
+}
+
+/* Whether all rows see the whole block. */
+KIT_INLINE int kit_flash_full(const kit_flash_rows *r)
+{
+    int full = 1;
+    for (int g = 0; g < r->groups; g++) full &= kit_flash_clean(&r->span[g], 0, KIT_FLASH_KEYS);
+    return full;
+}
+
+/* What a score op is told of a tile's rows. */
+KIT_INLINE uint32_t kit_flash_tile_flags(const kit_flash *f)
+{
+    return f->group == 1 && f->pick.every <= 1 ? HEED_TILE_CONSECUTIVE : 0;
+}
+
+/* The rows' live keys, counted from the start of the block. */
+KIT_INLINE void kit_flash_lower(kit_flash_rows *r, int64_t start)
+{
+    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
+        const kit_flash_live *x = &r->live[i];
+        r->low[i] = kit_flash_inside(x->first - start), r->high[i] = kit_flash_inside(x->last - start);
+        r->sink_low[i] = kit_flash_inside(x->sink_first - start),
+        r->sink_high[i] = kit_flash_inside(x->sink_last - start);
+    }
+}
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/linear/linear.h: attention in linear time with a state of constant size, in chunks of 32 tokens. Include it in
+ * a kernel file; a variant sets hooks before (see "hooks").
+ *
+ *     S <- e^g S + k u^T      u = b v, or, by the delta rule, b (v - e^g S^T k)      o = S^T q
+ *
+ * k and q are rows of F features, g is a log decay, b a strength. Token by token each S is read and written once; here
+ * that is done once a chunk, and what the tokens of a chunk have to do with each other are products of their rows:
+ *
+ *             e ->                                     j ->
+ *          +--------+                               +--------+
+ *        d |   S    |  at the chunk's first token   | \   0  | i   P[i][j] = q_i . k_j e^(G_i - G_j)
+ *        | |        |                               |   \    | |   A[i][j] = k_i . k_j e^(G_i - G_j)
+ *        v |        |                               | P   \  | v   G: log decays, summed
+ *          +--------+                               +--------+
+ *
+ *     o_i  = e^G_i (q_i S)  + sum over j <= i of P[i][j] u_j          G_i - G_j <= 0: no exponent is positive
+ *     u_i  = b_i (v_i - [e^G_i (k_i S) + sum over j < i of A[i][j] u_j])        the delta rule: row after row
+ *     S'   = e^G_32 S + sum over j of k_j (e^(G_32 - G_j) u_j)^T
+ *
+ * The one invariant: chunks stand at multiples of 32 of the sequence, not of the call, and every number is one chain of
+ * fma: over d, then over j ascending. A state is S at the open chunk's first token and that chunk's rows; so a text as
+ * a whole, in any parts, and token by token has the same bits, on every path, and at any number of threads, for channels
+ * of values never meet: a tile is some channels of a head, and all tokens.
+ *
+ * A state keeps the chunk before the open one too: a sequence can be cut back to that one's first token, or later.
+ *
+ * Where every query sees every key, S is summed over blocks of 1024 keys, and these in order.
+ *
+ * Error: that of float32 sums of length F, of 32, and of T / 32; exponentials within 2 ulp.
+ *
+ * Parts: type.h types and sizes; features.h; tile.h products in registers; chunk.h; run.h from chunks to a call; op.h.
+ */
+#include <heed/kit/linear/type.h>
+
+/* ---- hooks: a variant defines these before it includes this file ---- */
+
+/* Features of r->n rows: of row i from x + i * l->D16, float32 with zeros behind D, to to + i * l->pitch, which has room
+ * for whole vectors. r->own is l->op->own floats with anything in them. */
+#ifndef LINEAR_FEATURES
+#define LINEAR_FEATURES(l, r, x, to) KIT(linear_map)(l, r, x, to)
+#endif
+
+/* Log decays of r->n tokens, float64, to to[i]; k is their features, which may be changed. It is asked where there is a
+ * gate, and where l->op->decays. -inf: what was before is forgotten. */
+#ifndef LINEAR_DECAY
+#define LINEAR_DECAY(l, r, k, to) KIT(linear_gate)(l, r, to)
+#endif
+
+/* Strengths of r->n tokens, b; asked where there is a beta, and where l->op->eta is not 1. */
+#ifndef LINEAR_STRENGTH
+#define LINEAR_STRENGTH(l, r, to) KIT(linear_beta)(l, r, to)
+#endif
+
+#include <heed/kit/linear/features.h>
+#include <heed/kit/linear/tile.h>
+#include <heed/kit/linear/chunk.h>
+#include <heed/kit/linear/run.h>
+#include <heed/kit/linear/op.h>
+
+/* The rest of a forward: l comes from kit_linear_call, with its beta and gate. */
+static __attribute__((unused)) int32_t KIT(linear_forward)(kit_linear l)
+{
+    const int32_t failed = kit_linear_setup(&l);
+    return failed ? failed : KIT(linear_run)(&l);
+}

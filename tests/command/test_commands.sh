@@ -1,0 +1,330 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# test_commands.sh: the command heed from outside: output, exit status, sentences. Not the truth of numbers, which the
+# tests of ops judge; those here are small enough to know by heart.
+#
+#     HEED=PATH tests/command/test_commands.sh      HEED is the command, ./heed if not said
+
+heed=${HEED-./heed}
+case $heed in /*) ;; *) heed=$PWD/$heed ;; esac
+SRC=${SRC-$(cd "$(dirname "$0")/../.." && pwd)}
+work=$(mktemp -d "${TMPDIR:-/tmp}/heed-commands.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$work" || exit 1
+unset HEED_ISA
+"$heed" list 2>err | grep -q attention/softmax || { echo "Bail out! $heed list does not list the ops: $(cat err)"; exit 99; }
+bad=0 n=0
+
+# try STATUS WORD ...: runs heed, and fails if it ends with another status. What it says is in the files out and err.
+try() {
+    want=$1
+    shift
+    "$heed" "$@" >out 2>err
+    got=$?
+    [ $got = "$want" ] && return 0
+    echo "# heed $*: status $got, not $want"
+    return 1
+}
+prints() { grep -qF -e "$1" out || { echo "# not in the output: $1"; return 1; } }
+quiet() { [ ! -s err ]; }
+no_output() { [ ! -s out ]; }
+# One sentence on standard error, "heed: " or "heed topo: ", with this text in it; nothing on standard output.
+says() {
+    no_output && [ "$(wc -l <err)" = 1 ] && grep -Eq '^heed( [a-z]+)?: ' err && grep -qF -e "$1" err && return 0
+    echo "# not the only thing said: $1"
+    return 1
+}
+# report NAME: what has just been tested, by $?.
+report() {
+    if [ $? = 0 ]; then echo "ok - $1"; else
+        echo "not ok - $1"
+        sed 's/^/# out: /' out
+        sed 's/^/# err: /' err
+        bad=$((bad + 1))
+    fi
+    n=$((n + 1))
+}
+
+# npy FILE DTYPE SHAPE DATA: DATA in printf's octal.
+npy() {
+    printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': $3, }" >"$1"
+    printf "$4" >>"$1"
+}
+# holds FILE NUMBER ...: the float32 behind the header, to 6 digits.
+holds() {
+    file=$1
+    shift
+    od -An -v -t f4 -j 128 "$file" 2>>err | tr -s ' \n' '\n' | awk -v want="$*" '
+        BEGIN { count = split(want, w, " ") }
+        NF { d = $1 - w[++i]; if (d < 0) d = -d; if (!(d < 1e-6)) wrong = 1 }
+        END { exit wrong || i != count }' && return 0
+    echo "# $file does not hold $*"
+    return 1
+}
+untouched() { cmp -s "$1" old || { echo "# $1 has changed"; return 1; } }
+
+# Numbers of float32 in octal, `hidden` is -infinity; and of int64.
+zero='\000\000\000\000' hidden='\000\000\200\377' one='\000\000\200\077' two='\000\000\000\100' three='\000\000\100\100' four='\000\000\200\100'
+seven='\007\000\000\000\000\000\000\000' minus='\377\377\377\377\377\377\377\377'
+npy q.npy '<f4' '(1, 4, 2, 1)' $zero$zero$zero$zero$zero$zero$zero$zero
+npy k.npy '<f4' '(1, 4, 1, 1)' $one$two$three$four
+npy v.npy '<f4' '(1, 4, 1, 1)' $one$two$three$four
+npy q4.npy '<f4' '(1, 4)' $one$one$one$one
+npy bias2.npy '<f4' '(1, 1, 1, 2)' $one$one
+npy x.npy '<f4' '(1, 2)' $three$four
+npy gain.npy '<f4' '(2,)' $two$one
+npy wide.npy '<f4' '(4,)' $one$one$one$one
+npy double.npy '<f8' '(1, 1)' $zero$zero
+npy lengths.npy '<i4' '(1,)' '\003\000\000\000'
+echo "no tensor" >old
+qkv='-i q=q.npy -i k=k.npy -i v=v.npy' # never quoted: six words
+
+# ---- heed ----
+
+"$heed" >out 2>err; [ $? = 2 ] && no_output && grep -q '^usage: heed COMMAND' err; report 'alone: the usage, status 2'
+for word in -h --help help; do
+    try 0 $word && quiet && prints 'usage: heed COMMAND'; report "$word: the usage"
+done
+for command in list describe run generate score bench new topo; do
+    grep -q "^  $command " out; report "the usage has $command"
+    try 0 help $command && quiet && grep -qi "^usage: heed $command" out && cp out page &&
+        try 0 $command -h && cmp out page; report "help $command"
+    try 2 $command --bananas && says '--bananas'; report "$command: an unknown option"
+    try 0 -h
+done
+try 0 --version && quiet && grep -Eqx 'heed [0-9]+\.[0-9]+\.[0-9]+, plugin ABI [0-9]+\.[0-9]+' out; report '--version'
+try 2 lsit && says 'there is no command "lsit", the nearest is list'; report 'an unknown command'
+try 2 help lsit && says 'the nearest is list'; report 'help for an unknown command'
+try 2 --lsit && says 'unknown option "--lsit"'; report 'an unknown option'
+
+# ---- standard output ----
+
+for words in -h --version 'list' 'list --json' 'describe softmax' 'describe softmax --json'; do
+    if [ -c /dev/full ]; then
+        "$heed" $words >/dev/full 2>err; [ $? = 1 ] && : >out && says 'standard output: No space left'
+        report "$words: a full disk"
+    fi
+    "$heed" $words 2>err >&-; [ $? = 1 ] && : >out && says 'standard output'
+    report "$words: standard output is closed"
+    "$heed" $words 2>err | head -n 1 >out && quiet && [ -s out ]
+    report "$words: only one line is read"
+done
+
+# ---- list ----
+
+try 0 list && quiet && prints attention/softmax && prints attention_softmax.so && grep -q '\[[a-z0-9]*\]' out
+report 'list'
+try 0 list --json && quiet && prints '"id": "attention/softmax"' && prints '"chosen": "'; report 'list --json'
+if command -v jq >/dev/null; then
+    jq -e 'length > 0 and all(.[]; keys == ["chosen", "id", "inexact", "paths", "plugin", "reference", "summary", "version"])
+           and all(.[]; . as $op | .paths | index($op.chosen))' out >page 2>>err
+    report 'list --json: these keys, no others'
+fi
+try 0 list --isa scalar && quiet && prints '[scalar]' && ! grep -q '\[[^s]' out; report 'list --isa'
+(HEED_ISA=scalar && export HEED_ISA && try 0 list) && prints '[scalar]'; report 'HEED_ISA'
+(HEED_ISA=mmx && export HEED_ISA && try 1 list) && says '"mmx"'; report 'HEED_ISA: an unknown path'
+(HEED_PLUGINS=/nowhere && export HEED_PLUGINS && try 1 list) && says '/nowhere'; report 'HEED_PLUGINS: no such folder'
+
+rms=$("$heed" describe norm/rms | sed -n 's/^  plugin *//p')
+mkdir plugins && echo junk >plugins/broken.so && cp "$rms" plugins/norm_rms.so
+(HEED_PLUGINS=$work/plugins && export HEED_PLUGINS && try 0 list) && quiet && prints norm/rms && prints refused: &&
+    prints "$work/plugins/broken.so: "; report 'list: a refused plugin'
+(HEED_PLUGINS=$work/plugins && export HEED_PLUGINS && try 0 list --json) && [ "$(wc -l <err)" = 1 ] &&
+    grep -q '^heed: warning: .*broken.so' err && ! grep -q broken out; report 'list --json: a refused plugin'
+mkdir none
+(HEED_PLUGINS=$work/none && export HEED_PLUGINS && try 0 list --json) && grep -q '^heed: warning: ' err &&
+    [ "$(cat out)" = '[]' ]; report 'list --json: no plugin'
+
+# ---- generate: a network that has learned nothing ----
+
+small='vocab=256; width=16; layers=2; heads=2; norm=rms; feedforward=swiglu(hidden=24)'
+for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(limit=20)' 'dynamic_span(limit=20)' \
+    'softmax(causal=true); position=t5(bidirectional=false)'; do
+    set -- generate --random-weights --spec "$small; attention=$attention" --prompt abc --tokens 30
+    try 0 "$@" --seed 3 && cp out text && try 0 "$@" --seed 3 && cmp -s out text && try 0 "$@" --seed 4 && ! cmp -s out text
+    report "generate --random-weights: $attention"
+done
+try 2 generate --random-weights && says 'needs the network, --spec'; report 'generate --random-weights: of what'
+try 2 generate model --random-weights --spec "$small; attention=softmax" && says 'exclude each other'
+report 'generate: a model or random weights'
+try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; layers=1; heads=2; norm=rms; feedforward=gelu; attention=softmax' &&
+    says 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
+
+# ---- describe ----
+
+try 0 describe attention/softmax && quiet && prints 'B T H D' && prints 'causal=true|bottom_right|offset:N' &&
+    prints 'automatic' && prints formula; report 'describe'
+cp out page; try 0 describe softmax && cmp out page; report 'describe: a bare name'
+try 0 describe alibi && prints 'on the scores'; report 'describe: where a position op acts'
+try 0 describe softmax --json && quiet && prints '"ports": [' && prints '"params": [' && prints '"masks": ['
+report 'describe --json'
+try 1 describe sofmax && says 'the nearest is attention/softmax'; report 'describe: an unknown op'
+try 1 describe 'softmax(causal=true)' && says 'without its settings, not "softmax(causal=true)"'
+report 'describe: a spec'
+try 2 describe && says 'needs an op'; report 'describe: nothing'
+try 2 describe softmax rms && says 'one op'; report 'describe: two ops'
+
+# The sizes of an op by hand: keys and values of 2 heads of 16 and 8 floats; 4 tables of 64 x 16, and so on.
+try 0 describe 'attention/softmax(causal=true)' --shape T=32,H=4,G=2,D=16,E=8 && quiet &&
+    prints 'state       192 bytes a token' && prints 'parameters  0' && prints 'reach       32 keys' && prints 'formula' &&
+    try 0 describe 'attention/window(left=5)' --shape T=32,H=2,D=16 &&
+    prints 'state       256 bytes a token, of the last 4 at most' && prints 'reach       5 keys' &&
+    try 0 describe 'attention/synthesizer_factorized_random(rank=16)' --shape H=2,T=64,D=8,with=rows+columns &&
+    prints 'parameters  4096' && try 0 describe norm/rms --shape M=48 && prints 'parameters  48' && ! prints '  state  ' >note &&
+    try 0 describe 'attention/adaptive_span(limit=64, ramp=4)' --shape H=2,T=64,D=8,values=span:0.25+0.5 &&
+    prints 'reach       35 keys'
+report 'describe --shape: the sizes of an op'
+try 0 describe 'attention/softmax(causal=true)' --shape T=32,H=2,D=16 --json && prints '"state_bytes_per_token": 256' &&
+    prints '"receptive_field": 32' && prints '"parameters": 0' && prints '"ports": ['; report 'describe --shape --json'
+try 1 describe 'softmax(causal=true)' --shape T=4 && grep -q 'nearest is "attention/softmax"' err
+report 'describe --shape: an op without its kind'
+try 2 describe attention/softmax --shape T=0 && says 'sizes from 1'; report 'describe --shape: a wrong size'
+try 1 describe norm/rms --shape values=grain:1 && says 'no op here has a weight "grain"'
+report 'describe --shape: numbers of a weight that is not there'
+
+# A network by hand: width 8, 2 heads of 4; 16 x 8 embeddings and outputs, 4 x 64 projections, 2 x 8 x 12 of gelu.
+net='vocab=16; width=8; layers=2; heads=2; norm=rms; feedforward=gelu(hidden=12); attention='
+two='[softmax(causal=true), window(left=5)]'
+try 0 describe --spec "$net$two" && quiet &&
+    grep -qE '^0 +attention +attention/softmax\(causal=true\) +256  64$' out &&
+    grep -qE '^1 +attention +attention/window\(left=5\) +256  64, of 4 tokens$' out &&
+    grep -qE '^ +embed +embed/table +128  -$' out &&
+    prints 'a sequence takes 64 bytes a token, and 256 bytes at most of what stops growing'
+report 'describe --spec: a network, layer by layer'
+try 0 describe --spec "$net$two" --json && prints '"state_bytes_per_token": 64' && cp out net.json &&
+    awk '/"parameters":/ { if (/^  "/) total = $2 + 0; else sum += $2 }
+         END { exit !(sum > 0 && sum == total) }' net.json
+report 'describe --spec --json: the parts add up to all parameters'
+try 0 describe --spec "${net}transformer_xl(memory=16, causal=true)" && grep -qE '^0-1 +attention +' out &&
+    prints 'stack  ' && prints 'a sequence takes 2048 bytes at most'
+report 'describe --spec: layers that are alike, and tensors that they share'
+try 0 describe --spec "${net}gau" && prints 'attention/gau'; report 'describe --spec: an attention that sees all'
+try 2 describe --spec "${net}softmax" --shape T=4 && says 'not with a network'; report 'describe --spec: with --shape'
+try 1 describe --spec "${net}sofmax" && grep -q 'nearest is "softmax"' err
+report 'describe --spec: an op that is not there'
+try 1 describe none.safetensors && says 'none.safetensors'; report 'describe: a model that is not there'
+try 0 describe "$SRC/models/plays.safetensors" && quiet && prints 'attention/softmax(causal=true)' &&
+    prints '986496 parameters; a sequence takes 2560 bytes a token'; report 'describe: a model'
+
+# ---- run: what comes out ----
+
+for isa in scalar all; do
+    try 0 run 'attention/softmax(causal=true)' $qkv -o out=o.npy -o lse=l.npy --isa $isa && quiet && no_output &&
+        holds o.npy 1 1 1.5 1.5 2 2 2.5 2.5 &&
+        holds l.npy 0 0 0.6931472 0.6931472 1.0986123 1.0986123 1.3862944 1.3862944
+    report "run --isa $isa: attention/softmax"
+done
+for threads in 1 2 3; do
+    try 0 run attention/softmax $qkv -o out=t.npy --threads $threads --pin none &&
+        holds t.npy 2.5 2.5 2.5 2.5 2.5 2.5 2.5 2.5
+    report "run --threads $threads"
+done
+try 0 run attention/softmax $qkv -i key_lengths=lengths.npy -o out=o.npy && holds o.npy 2 2 2 2 2 2 2 2
+report 'run: an optional input'
+# Queries and keys 0 and 3 are of document 7, the others of -1; scores are 0, so an output is a mean of values 1 2 3 4.
+npy documents.npy '<i8' '(1, 4)' "$seven$minus$minus$seven"
+npy asked.npy '<i4' '(1, 4)' '\007\000\000\000\377\377\377\377\007\000\000\000\007\000\000\000'
+try 0 run attention/softmax $qkv -i documents=documents.npy -o out=o.npy && quiet &&
+    holds o.npy 2.5 2.5 2.5 2.5 2.5 2.5 2.5 2.5
+report 'run: documents, of int64'
+try 0 run 'attention/softmax(causal=true)' $qkv -i documents=documents.npy -i query_documents=asked.npy -o out=o.npy &&
+    quiet && holds o.npy 1 1 2 2 1 1 2.5 2.5
+report 'run: documents of the queries, of int32'
+npy bias.npy '<f4' '(1, 1, 1, 4)' "$zero$hidden$zero$hidden"
+try 0 run attention/softmax $qkv -i bias=bias.npy -o out=o.npy && quiet && holds o.npy 2 2 2 2 2 2 2 2
+report 'run: a bias that repeats'
+npy sinks.npy '<f4' '(2,)' "$zero$hidden"
+for option in -i -w; do
+    try 0 run attention/softmax $qkv $option sink_logits=sinks.npy -o out=o.npy && quiet &&
+        holds o.npy 2 2.5 2 2.5 2 2.5 2 2.5
+    report "run $option: learned sinks"
+done
+try 0 run 'attention/softmax(causal=true, window=1, sinks=1)' $qkv -o out=o.npy && quiet &&
+    holds o.npy 1 1 1.5 1.5 2 2 2.6666667 2.6666667
+report 'run: a window with sinks'
+try 0 run 'attention/softmax(causal=true, prefix=3, accuracy=fast)' $qkv -o out=o.npy -o lse=l.npy && quiet &&
+    holds o.npy 2 2 2 2 2 2 2.5 2.5
+report 'run: a prefix; accuracy=fast'
+try 0 run 'attention/softmax(position=position/alibi)' $qkv -o lse=l.npy && quiet
+report 'run: the heads are known to position/alibi'
+try 0 run 'norm/rms(eps=0)' -i x=x.npy -o out=y.npy && holds y.npy 0.8485281 1.1313708
+report 'run: norm/rms'
+for option in -i -w; do
+    try 0 run 'norm/rms(eps=0)' -i x=x.npy $option gain=gain.npy -o out=y.npy && holds y.npy 1.6970563 1.1313708
+    report "run $option: a weight"
+done
+cp x.npy same.npy
+try 0 run 'norm/rms(eps=0)' -i x=same.npy -o out=same.npy && holds same.npy 0.8485281 1.1313708
+report 'run: over its own input'
+"$heed" run 'norm/rms(eps=0)' -i x=/dev/stdin -o out=/dev/stdout <x.npy 2>err | cat >p.npy
+quiet && holds p.npy 0.8485281 1.1313708; report 'run: in a pipe'
+
+# ---- run: what does not; nothing is written then ----
+
+# refuses STATUS TEXT WORD ...: new.npy does not appear, kept.npy stays.
+refuses() {
+    status=$1 text=$2
+    shift 2
+    cp old kept.npy
+    try "$status" run "$@" && says "$text" && untouched kept.npy && [ ! -e new.npy ]
+    report "run $*: $text"
+    rm -f new.npy
+}
+o='-o out=kept.npy -o lse=new.npy'
+refuses 2 'needs the spec' $qkv $o
+refuses 2 'needs an output' attention/softmax $qkv
+refuses 2 'one spec' attention/softmax norm/rms $qkv $o
+refuses 2 'PORT=FILE.npy' attention/softmax $qkv -o kept.npy
+refuses 2 'PORT=FILE.npy' attention/softmax -i q= $o
+refuses 2 '-o needs a value' attention/softmax $qkv -o
+refuses 2 '--threads takes' attention/softmax $qkv $o --threads many
+refuses 2 '--pin takes' attention/softmax $qkv $o --pin down
+refuses 1 'path' attention/softmax $qkv $o --isa mmx
+refuses 1 'no input or weight named "query"' attention/softmax -i query=q.npy $o
+refuses 1 'no weight named "q"' attention/softmax -w q=q.npy $o
+refuses 1 'no output named "oud"; it has out, lse, and the nearest is out' attention/softmax $qkv $o -o oud=o.npy
+refuses 1 'is asked for twice' attention/softmax $qkv -o out=kept.npy -o out=new.npy
+refuses 1 'the same file' attention/softmax $qkv -o out=new.npy -o lse=new.npy
+refuses 1 'bound twice' attention/softmax $qkv -i q=q.npy $o
+refuses 1 'the input k' attention/softmax -i q=q.npy -i v=v.npy $o
+refuses 1 'nothing.npy' attention/softmax $qkv -i key_lengths=nothing.npy $o
+refuses 1 "a.astype('float32')" norm/rms -i x=double.npy -o out=kept.npy
+refuses 1 'not a .npy file' norm/rms -i x=old -o out=kept.npy
+refuses 1 'port v: axis G is 2, but in port k 1' attention/softmax -i q=q.npy -i k=k.npy -i v=q.npy $o
+refuses 1 'port gain: axis M is 4, but in port x 2' norm/rms -i x=x.npy -w gain=wide.npy -o out=kept.npy
+refuses 1 'port documents: dtype f32 is not taken here; it takes i32, i64' attention/softmax $qkv -i documents=q4.npy $o
+refuses 1 'query_documents needs the input documents' attention/softmax $qkv -i query_documents=asked.npy $o
+refuses 1 'port bias: axis S is 2, but in port k 4; 1 fits any size' attention/softmax $qkv -i bias=bias2.npy $o
+refuses 1 'does nothing by itself' position/alibi -o out=kept.npy
+refuses 1 'No such file or directory' attention/softmax $qkv -o out=kept.npy -o lse=nowhere/new.npy
+refuses 1 'Is a directory' attention/softmax $qkv -o out=kept.npy -o lse=plugins
+try 1 run 'attention/softmax(causl=true)' $qkv $o && no_output && head -n 1 err | grep -q '^heed: .*"causl".*"causal"'
+report 'run: a wrong key of the spec'
+try 1 run 'norm/rms(' -i x=x.npy -o out=new.npy && no_output && head -n 1 err | grep -q '^heed: '
+report 'run: half a spec'
+
+if [ -c /dev/full ]; then
+    cp old kept.npy
+    try 1 run attention/softmax $qkv -o lse=kept.npy -o out=/dev/full &&
+        says '/dev/full: cannot be written: No space left' && untouched kept.npy
+    report 'run: the first output is put back when the second can not be written'
+    try 1 run attention/softmax $qkv -o lse=new.npy -o out=/dev/full && [ ! -e new.npy ]
+    report 'run: the first output is taken back'
+fi
+! ls | grep -E 'heed.*(old|tmp)' >out; report 'run: nothing is left over'
+
+# ---- time ----
+
+# Of the processor, so that other work on the machine does not count: thousandths of a second for one of twenty runs.
+spent() { times >spent.now; awk 'NR == 2 { split($1 "m" $2, t, /[ms]+/); printf "%d", 1000 * (60 * (t[1] + t[3]) + t[2] + t[4]) }' spent.now; }
+spent >before
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "$heed" list >out 2>err; done
+spent >after
+took=$((($(cat after) - $(cat before)) / 20))
+if [ -n "${SANITIZERS-}${TESTEXEC-}" ]; then echo "SKIPPED list: $took ms, under a sanitizer or an emulator"
+else [ $took -lt 50 ]; report "list: $took ms, less than 50"; fi
+
+echo "# $((n - bad)) of $n passed"
+[ $bad = 0 ]
