@@ -61,8 +61,8 @@ endif
 
 EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh \
   tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
-  tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md models/plays.safetensors \
-  models/reference.json models/reference.py models/sample.txt models/train.py
+  tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
+  models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
 sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \

@@ -36,7 +36,8 @@ def draw(record):
         lines += bars(c, y, names, scale)
         y += BAR * len(c["peers"]) + GAP
     threads = max(c["threads"] for c in cases)
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 10}" font-family="sans-serif" font-size="11">'
+    yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 10}"'
+           f' font-family="sans-serif" font-size="11">')
     yield f'<rect width="{WIDTH}" height="{y + 10}" fill="white"/>'
     yield text(12, 18, "time over heed's (the line: as fast as heed; longer bars: slower)", font_size=13)
     yield text(12, 35, f"{m['cpu']}, {threads} thread{'s'[threads == 1:]}, {m['date'][:10]}, timed on hardware")

@@ -9,13 +9,15 @@
 : "${BUILD:=.}" "${SRC:=$(cd "$(dirname "$0")/../.." && pwd)}" "${MAKE:=make}"
 skip() { echo "SKIPPED check_dist: $*"; exit 77; }
 command -v git >/dev/null || skip 'no git here'
-[ "$(cd "$SRC" && git rev-parse --show-toplevel 2>/dev/null)" = "$(cd "$SRC" && pwd -P)" ] || skip 'this tree is not a clone'
+top=$(cd "$SRC" && git rev-parse --show-toplevel 2>/dev/null)
+[ "$top" = "$(cd "$SRC" && pwd -P)" ] || skip 'this tree is not a clone'
 work=$(mktemp -d "${TMPDIR:-/tmp}/heed-dist.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 (cd "$SRC" && git ls-files | grep -v -e '^\.gitignore$' -e '^\.ci/') | LC_ALL=C sort >"$work/git"
 printf 'include Makefile\nprint-dist:\n\t@printf "%%s\\n" $(DISTFILES)\n' >"$work/list.mk"
-(cd "$BUILD" && unset MAKEFLAGS MFLAGS MAKELEVEL && "$MAKE" -s -f "$work/list.mk" print-dist) >"$work/list" 2>"$work/said" ||
+unset MAKEFLAGS MFLAGS MAKELEVEL
+(cd "$BUILD" && "$MAKE" -s -f "$work/list.mk" print-dist) >"$work/list" 2>"$work/said" ||
     { echo 'not ok - make tells what is in the tarball'; sed 's/^/# /' "$work/said"; exit 1; }
 # A folder stands for all that is in it.
 while read -r file; do

@@ -14,7 +14,8 @@ command -v git >/dev/null || skip 'no git here'
 [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$(pwd -P)" ] || skip 'this tree is not a clone'
 if [ -z "${BASE-}" ]; then
     BASE=$(git merge-base HEAD main 2>/dev/null)
-    [ -n "$BASE" ] && [ "$BASE" != "$(git rev-parse HEAD)" ] || BASE=$(git rev-parse -q --verify HEAD~1) || skip 'no commit to compare with'
+    [ -n "$BASE" ] && [ "$BASE" != "$(git rev-parse HEAD)" ] ||
+        BASE=$(git rev-parse -q --verify HEAD~1) || skip 'no commit to compare with'
 fi
 bad=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/heed-format.XXXXXX") || exit 1
