@@ -4,7 +4,8 @@ heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h tests/oracle/oracle.h test
 
 noinst_LTLIBRARIES += engine/libcore.la
 engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/base/error.h \
-  engine/base/grow.h engine/base/local.h engine/base/random.h engine/base/saved.c \
+  engine/base/grow.h engine/base/local.h engine/base/place.c engine/base/place.h \
+  engine/base/random.h engine/base/saved.c \
   engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
 engine_run = engine/run/arena.c engine/run/arena.h engine/run/pool.c engine/run/pool.h \
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h
@@ -23,7 +24,8 @@ engine_model = engine/model/session.c engine/model/session.h engine/model/sessio
   engine/model/stack_weights.h
 engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \
   $(engine_io) $(engine_op) $(engine_model)
-engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\"
+engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\" \
+  -DHEED_LIBDIR=\"$(libdir)\" -DHEED_BINDIR=\"$(bindir)\"
 engine_libcore_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_libcore_la_LIBADD = $(HWLOC_LIBS) $(JANSSON_LIBS)
 

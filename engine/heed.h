@@ -188,8 +188,8 @@ HEED_API const char *heed_weights_metadata(const heed_weights *weights, const ch
 typedef struct heed_stack heed_stack;
 typedef struct heed_session heed_session;
 
-/* Builds a network from a stack spec. `spec` NULL takes it from the weights' metadata, key "heed.spec". The weights
- * must outlive the stack. [any] */
+/* Builds a network from a stack spec, whose grammar and names of tensors docs/networks.md has. `spec`
+ * NULL takes it from the weights' metadata, key "heed.spec". The weights must outlive the stack. [any] */
 HEED_API heed_stack *heed_stack_open(heed_engine *engine, const char *spec, const heed_weights *weights,
                                      heed_error *error);
 HEED_API void heed_stack_close(heed_stack *stack);

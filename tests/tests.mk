@@ -36,7 +36,7 @@ command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
   tests/command/test_surroundings.sh \
   tests/command/test_bench.sh tests/command/test_new.sh tests/rules/check_third_party.sh \
-  tests/rules/check_docs.sh tests/rules/check_headers.sh
+  tests/rules/check_dist.sh tests/rules/check_docs.sh tests/rules/check_headers.sh
 
 # What a tested build does again as if on another CPU: every op, mask, variant and state, on fewer shapes. Not what takes
 # minutes where an emulator of x86 does: memory that runs out, and, where no instruction is wide, whole networks; nor what
@@ -60,11 +60,9 @@ check-local:
 endif
 
 EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh \
-  tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
-  tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c docs/benchmark.md \
-  docs/check.md docs/python.md docs/synthesizers.svg docs/variants.md docs/variants.svg \
-  docs/write-a-plugin.md bootstrap models/README.md models/plays.safetensors \
-  models/reference.json models/reference.py models/sample.txt models/train.py
+  tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
+  tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
+  models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
 sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \

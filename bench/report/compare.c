@@ -24,6 +24,7 @@ static const char usage[] =
     "of the first file with the same path and threads (of its fastest path, where it has not that one: then this is\n"
     "named); \"equal\" where the two differ by less than their spread. A peer is put beside heed in its own file.\n"
     "Instructions that an emulator counted stand in the column of the time, and are put beside other counts only.\n"
+    "The head says of each file which paths were timed on hardware, which were counted under qemu, which neither.\n"
     "\n"
     "Results must have the same bits on every path and machine, unless a path is inexact by name. A row that has not\n"
     "is marked, and the exit status is 1. Cases that not all files have are counted at the end.\n";
@@ -99,6 +100,40 @@ static void print_machine(const record_set *all, uint32_t file, int width)
         comma = ", ";
     }
     printf(" GFLOP/s; reading %.1f, copying %.1f GB/s\n", number_of(best, "read_gbps"), number_of(best, "copy_gbps"));
+}
+
+/* What is known of each path of a file: a time of real hardware, a count of an emulator, or neither. */
+static void print_paths(const record_set *all, uint32_t file, int width)
+{
+    enum { TIMED, COUNTED, NEITHER, KINDS };
+    static const char *const how[KINDS] = {"timed on hardware", "counted under ", "not timed"};
+    const json_t *machine = json_object_get(all->records[file], "machine");
+    const char *emulator = text_of(machine, "emulator"), *after = "";
+    const json_t *paths = json_object_get(machine, "paths");
+    uint8_t kind[32] = {0};
+    for (size_t p = 0; p < json_array_size(paths) && p < sizeof kind; p++) {
+        const char *path = json_string_value(json_array_get(paths, p));
+        kind[p] = NEITHER;
+        for (uint32_t i = 0; i < all->n_rows && path; i++) {
+            const record_row *r = &all->rows[i];
+            if (r->file != file || is_peer(r) || strcmp(r->path, path)) continue;
+            if (is_counted(r) && emulator) kind[p] = COUNTED;
+            else if (!isnan(r->seconds) && !emulator) kind[p] = TIMED;
+        }
+    }
+    for (int k = 0; k < KINDS; k++) {
+        const char *before = after;
+        for (size_t p = 0; p < json_array_size(paths) && p < sizeof kind; p++) {
+            const char *path = json_string_value(json_array_get(paths, p));
+            if (kind[p] != k || !path) continue;
+            if (!*after) printf("   %-*s  ", width, "");
+            printf("%s%s", before, path);
+            before = ", ", after = "; ";
+        }
+        if (strcmp(before, ", ")) continue;
+        printf(" %s%s", how[k], k == COUNTED ? emulator : "");
+    }
+    if (*after) printf("\n");
 }
 
 /* What a row's time is put beside: a peer's owner; else in the first file the row of the same path, or the fastest.
@@ -225,7 +260,10 @@ static int print(const record_set *all)
     int width = 0;
     for (uint32_t f = 0; f < all->files; f++)
         if ((int)strlen(all->paths[f]) > width) width = (int)strlen(all->paths[f]);
-    for (uint32_t f = 0; f < all->files; f++) print_machine(all, f, width);
+    for (uint32_t f = 0; f < all->files; f++) {
+        print_machine(all, f, width);
+        print_paths(all, f, width);
+    }
     uint32_t differ = print_cases(all);
     print_hashes(all, differ);
     print_absent(all);

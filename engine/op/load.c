@@ -9,6 +9,7 @@
  */
 #include "base/error.h"
 #include "base/grow.h"
+#include "base/place.h"
 #include "base/trust.h"
 #include "op/engine.h"
 #include "op/load.h"
@@ -228,12 +229,16 @@ static int32_t walk_entry(walk *w, const char *real, heed_error *error)
 int32_t load_folders(heed_engine *engine, const char *folders, heed_error *error)
 {
     char *copy = strdup(folders ? folders : ":"), *rest = copy, *one;
+    char *home = NULL;
     if (!copy) return error_memory(error);
     walk w = {.engine = engine};
     int32_t code = HEED_OK;
     while (!code && (one = strsep(&rest, ":"))) {
         const int installed = !*one && !rest && one > copy;
-        if (installed) one = HEED_PLUGINDIR;
+        if (installed && !(one = home = place_of(HEED_PLUGINDIR))) {
+            code = error_memory(error);
+            break;
+        }
         if (!*one) continue;
         char *real = realpath(one, NULL);
         if (real) code = walk_entry(&w, real, error);
@@ -243,6 +248,7 @@ int32_t load_folders(heed_engine *engine, const char *folders, heed_error *error
         free(real);
     }
     free(w.seen);
+    free(home);
     free(copy);
     return code;
 }

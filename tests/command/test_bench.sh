@@ -325,6 +325,13 @@ compare 0 a.json slow.json same.json && [ ! -s err ] && grep -q "^$causal  B=1,T
     grep -qE '^  B  .* 2\.00  ' out && grep -qE '^  C  .* 1\.00 equal  ' out
 report "compare shows the machines, the times and their ratio; a difference below the spread is none"
 
+# One line of the head for each file: which paths have times of a real machine, and which only counts.
+edit counted.json 's/"emulator": null/"emulator": "qemu-none"/; s/"instructions": null/"instructions": 5.0/
+                   s/"median_s": [^,]*/"median_s": null/'
+compare 0 a.json counted.json && [ "$(grep -c '^   .* timed on hardware' out)" = 1 ] &&
+    [ "$(grep -c '^   .* counted under qemu-none' out)" = 1 ] && ! grep 'qemu-none' out | grep -q 'timed on hardware'
+report "compare says which paths were timed on hardware and which were counted under qemu"
+
 path=$(values a.json path)
 edit other.json 's/"hash": "./"hash": "z/; s/"path": "[a-z0-9]*"/"path": "elsewhere"/'
 compare 1 a.json other.json && grep -qE "^  B  .* of $path.*  other bits than A $path$" out &&

@@ -4,6 +4,7 @@
  * modules with one sin each (tests/hostile/), files that are no whole plugin or are not trusted, and descriptors
  * spoiled field by field. HEED_HOSTILE is the folder of the hostile modules, HEED_PLUGINS that of the good ones.
  */
+#include "base/place.h"
 #include "base/trust.h"
 #include "op/engine.h"
 #include "op/load.h"
@@ -687,12 +688,45 @@ static void test_registry(void **state)
     assert_null(registry_find(&r, "a/01"));
 }
 
+/* An installation that was moved as a whole: its folders stand to each other as before. */
+static void test_place(void **state)
+{
+    static const char *const homes[] = {"/usr/lib/x86_64-linux-gnu", "/usr/bin"};
+    static const char plugins[] = "/usr/lib/x86_64-linux-gnu/heed";
+    static const struct {
+        const char *file;
+        int moved; /* else where the build said */
+    } rows[] = {
+        {"/opt/lib/x86_64-linux-gnu/libheed.so.0", 1},
+        {"/opt/bin/heed", 1},
+        {"/opt/sbin/heed", 0},
+        {"/elsewhere/bin/heed", 0}, /* no plugins there */
+        {"/usr-bin/heed", 0},
+        {"/bin", 0},
+    };
+    char opt[200];
+    (void)state;
+    snprintf(opt, sizeof opt, "mkdir -p '%s/opt/lib/x86_64-linux-gnu/heed'", root);
+    assert_int_equal(system(opt), 0);
+    snprintf(opt, sizeof opt, "%s/opt/lib/x86_64-linux-gnu/heed", root);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char file[200];
+        snprintf(file, sizeof file, "%s%s", root, rows[i].file);
+        char *place = place_beside(file, homes, plugins);
+        assert_string_equal(place, rows[i].moved ? opt : plugins);
+        free(place);
+    }
+    char *place = place_beside("/usr/bin/heed", homes, plugins); /* where it was installed */
+    assert_string_equal(place, plugins);
+    free(place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hostile_modules), cmocka_unit_test(test_broken_files), cmocka_unit_test(test_trust),
         cmocka_unit_test(test_sticky), cmocka_unit_test(test_trust_check), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_folders), cmocka_unit_test(test_place),
         cmocka_unit_test(test_environment), cmocka_unit_test(test_rounding), cmocka_unit_test(test_copies),
         cmocka_unit_test(test_descriptors), cmocka_unit_test(test_growth), cmocka_unit_test(test_inexact_path),
         cmocka_unit_test(test_registry),

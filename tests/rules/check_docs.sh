@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# check_docs.sh: every command that a document prints in a ```sh block runs, as written, in a folder with the model and
-# some tensors. Blocks marked ```sh setup install or build, and are left out. docs/write-a-plugin.md is a way that is gone from
-# its first block to the last: its commands in one shell after another, its ```diff blocks applied, with heed in the PATH.
+# check_docs.sh: every command that a document prints in a ```sh block runs, as written, in a folder
+# with the model and some tensors. Blocks marked ```sh setup install or build, and are left out.
+# docs/write-a-plugin.md and docs/queries-and-keys.md are ways that are gone from the first block to the
+# last: commands in one shell after another, ```diff blocks applied, with heed in the PATH. What
+# documents name is there: paths in the tables of README.md, links between pages, keys of a network.
 set -u
 HEED=${HEED:-$PWD/heed} SRC=${SRC:-$PWD}
 folder=$(mktemp -d) || exit 99
@@ -36,7 +38,71 @@ commands() {
     esac
 }
 
-for page in README.md docs/benchmark.md docs/variants.md docs/check.md docs/heed.1 models/README.md abi/ABI.md; do
+# report NAME: what has just been found, in the file output; nothing is right.
+report() {
+    if [ ! -s "$folder/output" ]; then echo "ok - $1"; else
+        bad=1
+        echo "not ok - $1"
+        sed 's/^/# /' "$folder/output"
+    fi
+}
+# Of a table's row: `a/b.c` and `a/b/` are there; `c.c` is, in the folder that the row named last.
+grep '^|' "$SRC/README.md" | tr '`' '\n' | while IFS= read -r word; do
+    case $word in
+        *[!a-z0-9_./A-Z-]* | '') continue ;;
+        */) [ -d "$SRC/$word" ] || echo "$word"; last=$word ;;
+        */*) [ -e "$SRC/$word" ] || echo "$word" ;;
+        *.[ch] | *.md) [ -e "$SRC/$last$word" ] || echo "$last$word" ;;
+    esac
+done >"$folder/output"
+report 'README.md: paths in tables are there'
+for page in $(cd "$SRC" && ls ./*.md abi/*.md bench/machines/*.md docs/*.md models/*.md); do
+    sed -n 's/](/\n](/gp' "$SRC/$page" | sed -n 's/^](\([^)#:]*\)[#)].*/\1/p' |
+        while IFS= read -r link; do
+            [ -z "$link" ] || [ -e "$SRC/$(dirname "$page")/$link" ] || echo "$page: $link"
+        done
+done >"$folder/output"
+report 'links between pages lead somewhere'
+# The keys of a network: name, range or choices, and whether it must be given, as the engine has them.
+sed -n '/^static const struct key/,/^};/p' "$SRC/engine/model/stack_plan.c" |
+    sed -n 's/^    {"\([a-z_]*\)", \([A-Z]*\), [A-Z_]*, \([01]\), \(.*\), {\(.*\)}, ".*/\1|\2|\3|\4|\5/p' |
+    sed 's/INT32_MAX/2147483647/; s/1 << 24/16777216/; s/1 << 20/1048576/' |
+    sed 's/(int64_t)1 << 40/1099511627776/' |
+    awk -F'|' '{ split($4, range, ", "); split($5, choice, "\""); what = $2 == "OP" ? "op" : "op or list"
+        standard = $3 == 1 ? " must be given" : ""
+        if ($2 == "NUMBER") what = "number, " range[1] " to " range[2]
+        if ($2 == "CHOICE") { what = "`" choice[2] "` or `" choice[4] "`"; standard = " `" choice[2] "`" }
+        print "| `" $1 "` | " what " |" standard }' >"$folder/keys"
+sed -n '/^| key | value/,/^$/p' "$SRC/docs/networks.md" | grep '^| `' >"$folder/rows"
+{
+    [ "$(wc -l <"$folder/keys")" -ge 14 ] || echo 'the table of keys in stack_plan.c is not found'
+    [ "$(wc -l <"$folder/keys")" = "$(wc -l <"$folder/rows")" ] || echo 'there are other keys'
+    while IFS= read -r row; do grep -qF -e "$row" "$folder/rows" || echo "$row"; done <"$folder/keys"
+} >"$folder/output"
+report 'docs/networks.md: every key of a network, its type and its default'
+
+# The picture of bench/peers, from a record that is made up.
+if command -v python3 >/dev/null; then
+    cat >"$folder/peers.json" <<'END'
+{"schema": "heed.peers/1", "peers": {"other": "1.0"},
+ "machine": {"cpu": "a <CPU>", "emulator": null, "date": "2026-01-01T00:00:00Z"},
+ "cases": [{"spec": "norm/rms", "shape": "x=4,M=8", "threads": 1,
+            "peers": [{"name": "other", "ratio": 1.5}]}]}
+END
+    {
+        python3 "$SRC/bench/peers/plot.py" "$folder/peers.json" >"$folder/peers.svg"
+        python3 - "$folder/peers.svg" <<'END'
+import sys, xml.dom.minidom
+assert len(xml.dom.minidom.parse(sys.argv[1]).getElementsByTagName("rect")) == 3
+END
+        python3 "$SRC/bench/peers/plot.py" "$SRC/models/reference.json" >"$folder/said" 2>&1
+        grep 'is no record of bench/peers/run' "$folder/said" >"$folder/found" || cat "$folder/said"
+    } >"$folder/output" 2>&1
+    report 'bench/peers/plot.py draws a record, and refuses what is none'
+else echo '# skipped: bench/peers/plot.py needs python3'; fi
+
+for page in README.md docs/benchmark.md docs/variants.md docs/networks.md docs/check.md docs/heed.1 \
+    models/README.md abi/ABI.md; do
     commands "$SRC/$page" >"$folder/commands"
     [ -s "$folder/commands" ] || [ "${page%README.md}" = models/ ] || [ "$page" = abi/ABI.md ] || { bad=1; echo "not ok - $page has commands"; }
     while IFS= read -r line; do
@@ -71,7 +137,19 @@ walk() {
         fi
     done
 }
+# docs/hacking.md: a kernel in gdb.
+if [ -z "${SANITIZERS-}" ] && command -v gdb >/dev/null; then
+    npy x.npy '(4, 20)' 80
+    ln -s "$SRC/plugins" "$folder/plugins"
+    awk '/^```/ { run = $0 == "```sh gdb"; next } run' "$SRC/docs/hacking.md" >"$folder/commands"
+    (cd "$folder" && sh -e commands) >"$folder/said" 2>&1 </dev/null
+    : >"$folder/output"
+    if grep -qi 'ptrace' "$folder/said"; then echo '# skipped: gdb may not trace here'
+    else grep -q '^#1 .*kit_rowwise' "$folder/said" || cp "$folder/said" "$folder/output"; fi
+    report 'docs/hacking.md: gdb stops in a kernel'
+else echo '# skipped: docs/hacking.md: no gdb here, or a build with a sanitizer'; fi
+
 if [ -n "${SANITIZERS-}" ]; then echo "SKIPPED docs/write-a-plugin.md: a sanitizer sees nothing more in it than in test_new.sh"
-elif command -v patch >/dev/null && command -v pkg-config >/dev/null; then walk docs/write-a-plugin.md
+elif command -v patch >/dev/null && command -v pkg-config >/dev/null; then walk docs/write-a-plugin.md; walk docs/queries-and-keys.md
 else echo "# skipped: docs/write-a-plugin.md needs patch and pkg-config"; fi
 exit $bad

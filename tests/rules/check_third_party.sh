@@ -121,6 +121,14 @@ for cc in "${CC:-cc}" $others; do
     [ $code = 77 ] || { (exit $code); report "$cc: it keeps the rules of a plugin"; }
 done
 
+# The installation is not where configure said, and may be moved on: it finds its own plugins.
+unset HEED_PLUGINS
+at() { log "$1" describe norm/rms && log "$1" list --json && grep -qF "$2/" "$work/log"; }
+at "$heed" "$work/root"; report "heed that was installed elsewhere finds its plugins"
+cp -R "$work/root" "$work/moved" && at "$work/moved${heed#"$work/root"}" "$work/moved"
+report "heed that was moved finds its plugins"
+ln -s "$work/moved${heed#"$work/root"}" "$work/link" && at "$work/link" "$work/moved"; report "by a link too"
+
 # A new plugin, from the installed heed: headers, templates and command are found where they were installed.
 unset HEED_PLUGINS
 log env HEED_PLUGINS="$work" "$heed" new norm theirs && log "$MAKE" -C theirs all CFLAGS='-O3 -Wall -Wextra -Werror' PKG_CONFIG="$PKG_CONFIG" &&
@@ -129,9 +137,8 @@ report "heed new works from where it is installed"
 
 # An application: the program of README.md and its command, and the one of docs/python.md.
 [ -z "${SANITIZERS-}" ] || { echo "SKIPPED applications: libheed is built with a sanitizer, and they are not"; exit $bad; }
-LD_LIBRARY_PATH=$(dirname "$(find "$work/root" -name 'libheed.so*' | head -1)")
-HEED_PLUGINS=$LD_LIBRARY_PATH/heed
-export LD_LIBRARY_PATH HEED_PLUGINS
+LD_LIBRARY_PATH=$(dirname "$(find "$work/root" -name 'libheed.so*' | head -1)") # and beside it are the plugins
+export LD_LIBRARY_PATH
 block() { awk -v begin="\`\`\`$1" '/^```/ { run = !run && $0 == begin; next } run' "$2"; }
 block c "$SRC/README.md" >app.c
 block 'sh app' "$SRC/README.md" >app.sh
