@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
 #include "bench/peaks.h"
 #include "bench/rounds.h"
+#include "command/clock.h"
+#include "command/cost.h"
+#include "inspect.h"
 
 #define BATCH 50e-6 /* seconds that are timed at once: the clock costs some 20 ns */
 
@@ -86,9 +88,9 @@ static int32_t time_batch(const bench_case *c, int64_t runs, uint32_t lanes, dou
                           heed_error *error)
 {
     int32_t failed = HEED_OK;
-    double cpu = cpu_seconds(), taken = switches(), start = cmd_seconds();
+    double cpu = cpu_seconds(), taken = switches(), start = clock_seconds();
     for (int64_t i = 0; i < runs && !failed; i++) failed = bench_case_run(c, error);
-    double clock = cmd_seconds() - start;
+    double clock = clock_seconds() - start;
     *seconds = clock / (double)runs;
     if (crowded)
         *crowded = lanes == 1 ? cpu_seconds() - cpu < CROWDED_SHARE * clock
@@ -110,7 +112,7 @@ static int32_t choose_batch(bench_case *c, heed_error *error)
 
 static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, uint32_t lanes, heed_error *error)
 {
-    double best = INFINITY, seconds, start = cmd_seconds(), spent = 0;
+    double best = INFINITY, seconds, start = clock_seconds(), spent = 0;
     int crowded;
     int32_t failed = c->batch ? HEED_OK : choose_batch(c, error);
     for (int runs = 0; !failed && (runs < p->runs || spent < p->seconds) && (!runs || spent < p->longest); runs++) {
@@ -119,7 +121,7 @@ static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, 
             best = seconds;
             c->crowded[round] = crowded;
         }
-        spent = cmd_seconds() - start;
+        spent = clock_seconds() - start;
     }
     c->seconds[round] = best;
     return failed;
@@ -145,7 +147,8 @@ int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error)
         for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
             bench_case *c = &b->cases[i];
             rounds_progress("round", r + 1, b->pace.rounds);
-            if (c->memory) c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->bytes, c->copies);
+            if (c->memory) c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->cost.bytes,
+                                                       c->cost.copies);
             failed = c->seconds ? measure_case(c, r, &b->pace, heed_lanes(b->engine), error) : rounds_interrupted(error);
         }
     }
@@ -161,16 +164,17 @@ int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error)
 int32_t rounds_overhead(const bench_case *c, bench_overhead *out, heed_error *error)
 {
     double engine[OVERHEAD_SAMPLES], kernel[OVERHEAD_SAMPLES];
-    const heed_instance *i = c->instance;
-    bench_direct d;
-    int32_t failed = bench_direct_make(&d, c, error);
+    const heed_path *path = heed_instance_path(c->instance);
+    const void *memory = inspect_memory(c->instance);
+    direct_call d;
+    int32_t failed = direct_make(&d, c->instance, c->call, c->sequences, error);
     for (int s = 0; s < OVERHEAD_SAMPLES && !failed; s++) {
         failed = time_batch(c, OVERHEAD_CALLS, 1, &engine[s], NULL, error);
-        double start = cmd_seconds();
-        for (int n = 0; n < OVERHEAD_CALLS && !failed; n++) failed = i->path->forward(i->memory, &d.call);
-        kernel[s] = (cmd_seconds() - start) / OVERHEAD_CALLS;
+        double start = clock_seconds();
+        for (int n = 0; n < OVERHEAD_CALLS && !failed; n++) failed = path->forward(memory, d.call);
+        kernel[s] = (clock_seconds() - start) / OVERHEAD_CALLS;
     }
-    bench_direct_free(&d);
+    direct_free(&d);
     if (failed) return failed;
     out->engine_ns = 1e9 * bench_median(engine, OVERHEAD_SAMPLES);
     out->kernel_ns = 1e9 * bench_median(kernel, OVERHEAD_SAMPLES);

@@ -35,6 +35,7 @@ dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/READM
   plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
   plugins/kit/templates/norm_oracle.c plugins/kit/templates/position.c plugins/kit/templates/position_oracle.c
 
+EXTRA_DIST += plugins/adopt
 plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plugin_v0$$'
 
 include plugins/attention/adaptive_span/plugin.mk

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # test_surroundings.sh: the command where the machine around it is unusual: under a quota of CPU time, without /sys, with
-# the rights of another user. Each of them needs root, and is told as skipped where it cannot be had.
+# the rights of another user, with files that others own. Each of them needs root, and is told as skipped where it cannot be had.
 #
 #     HEED=PATH tests/command/test_surroundings.sh      HEED is the command itself, not a script that runs it
 
@@ -90,5 +90,45 @@ if [ "$(id -u)" = 0 ] && mkdir "$work/plugins" && as "$work/set-id" --version &&
     fi
 else
     skip 'set-id' 'no set-id program can be made, or no compiler is there'
+fi
+# ---- whom a plugin may belong to ----
+
+# lists [NAME=VALUE ...] COMMAND ...: COMMAND, with these words at its end, lists norm/rms and refuses nothing.
+lists() { env "$@" list >"$work/out" 2>"$work/err" && grep -q '^norm/rms' "$work/out" && ! grep -q '^refused' "$work/out"; }
+mkdir "$work/box" "$work/far" && cp "$heed" "$work/box/heed"
+rms=$(for folder in $(echo "${HEED_PLUGINS-}" | tr : ' '); do echo "$folder"/norm_rms.so; done)
+if [ "$(id -u)" = 0 ] && cp $rms "$work/box/rms.so" 2>"$work/err" && cp "$work/box/rms.so" "$work/far/rms.so"; then
+    if unshare -U true 2>"$work/err"; then
+        lists HEED_PLUGINS="$work/box" unshare -U "$work/box/heed"
+        report 'owners that are not mapped: beside the engine, they own the engine too'
+        ! lists HEED_PLUGINS="$work/far" unshare -U "$work/box/heed" && grep -q 'HEED_TRUST=unmapped takes' "$work/out"
+        report 'owners that are not mapped: elsewhere they may be anybody'
+        lists HEED_PLUGINS="$work/far" HEED_TRUST=unmapped unshare -U "$work/box/heed"
+        report 'owners that are not mapped: taken for root if that is asked for'
+    else
+        skip 'owners that are not mapped' 'no user namespace can be made'
+    fi
+    chown -R 12345:12345 "$work/box" "$work/far"
+    lists HEED_PLUGINS="$work/box" "$work/box/heed"
+    report "the engine's owner is trusted beside the engine"
+    ! lists HEED_PLUGINS="$work/far" "$work/box/heed" && grep -q 'belongs to user 12345' "$work/out"
+    report "the engine's owner is not trusted elsewhere"
+    if grep -q '^daemon:[^:]*:1:1:' /etc/passwd && unshare -m true 2>"$work/err"; then
+        chown -R 1:1 "$work/far" && chmod 775 "$work/far" "$work/far/rms.so"
+        for members in '' daemon other daemon,other; do
+            { grep -v '^daemon:' /etc/group; echo "daemon:x:1:$members"; } >"$work/group"
+            unshare -m sh -c 'mount --bind "$0/group" /etc/group && HEED_PLUGINS=$0/far exec \
+                setpriv --reuid=1 --regid=1 --clear-groups "$1" list' "$work" "$heed" >"$work/out" 2>"$work/err"
+            case $members in
+                *other) grep -q 'its group can write it' "$work/out" ;;
+                *) grep -q '^norm/rms' "$work/out" ;;
+            esac
+            report "a user's group with the members '$members'"
+        done
+    else
+        skip "a user's group" 'no user daemon, or no file can be mounted'
+    fi
+else
+    skip 'owners' 'no file can be given away'
 fi
 exit $bad
