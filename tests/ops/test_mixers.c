@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_mixers.c: what mixes tokens in linear time without kit/linear: Linformer, lightweight and dynamic convolution,
- * FLASH. The golden values of their papers' formulas; what they are equal to where they must be; the same bits whole, in
- * parts, behind a fork and a cut; parameters of a network; and what they refuse.
+ * test_mixers.c: what mixes tokens in linear time without kit/linear: Linformer, lightweight and
+ * dynamic convolution, FLASH. The golden values of their papers' formulas; what they are equal to
+ * where they must be; the same bits whole, in parts, behind a fork and a cut; parameters of a
+ * network; and what they refuse.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -21,14 +22,18 @@ static double g(uint32_t s, uint32_t i)
     return h / 2147483648.0 - 1.0;
 }
 
-static void put(call *c, const char *port, uint32_t i, double x) { tensor_put(&c->plain[call_port(c, port)], i, x); }
+static void put(call *c, const char *port, uint32_t i, double x)
+{
+    tensor_put(&c->plain[call_port(c, port)], i, x);
+}
 static void put_all(call *c, const char *port, uint32_t s)
 {
     const heed_tensor *t = &c->plain[call_port(c, port)];
     for (int64_t i = 0; i < heed_tensor_elements(t); i++) tensor_put(t, i, g(s, (uint32_t)i));
 }
 
-/* Four numbers from element `at` of the output on, on all paths. `ones`: a fifth is to be taken off each. */
+/* Four numbers from element `at` of the output on, on all paths. `ones`: a fifth is to be taken off
+ * each. */
 static void check_golden(const call *c, int64_t at, int ones, const double *golden)
 {
     const char *paths[8];
@@ -39,7 +44,8 @@ static void check_golden(const call *c, int64_t at, int ones, const double *gold
         const heed_tensor *y = &out[call_port(c, "out")];
         for (int e = 0; e < 4; e++) {
             const double is = tensor_get(y, at + e) - (ones ? tensor_get(y, at + 4) : 0);
-            if (fabs(is - golden[e]) > 2e-6) fail_msg("%s on %s: %.7f for %.6f", c->op->id, paths[p], is, golden[e]);
+            if (fabs(is - golden[e]) > 2e-6)
+                fail_msg("%s on %s: %.7f for %.6f", c->op->id, paths[p], is, golden[e]);
         }
         outputs_free(out);
     }
@@ -49,14 +55,24 @@ static void test_golden(void **state)
 {
     call c;
     (void)state;
-    call_case linformer = {"attention/linformer", "B=1,T=4,S=4,H=1,G=1,D=4,E=4,J=2,C=4,W=1", "key_lengths,+f", HEED_F32, 1, 1};
+    call_case linformer = {"attention/linformer",
+                           "B=1,T=4,S=4,H=1,G=1,D=4,E=4,J=2,C=4,W=1",
+                           "key_lengths,+f",
+                           HEED_F32,
+                           1,
+                           1};
     call_make(&c, &linformer);
-    put_all(&c, "q", 1), put_all(&c, "k", 2), put_all(&c, "v", 3), put_all(&c, "e", 15), put_all(&c, "f", 16);
+    put_all(&c, "q", 1), put_all(&c, "k", 2), put_all(&c, "v", 3), put_all(&c, "e", 15),
+        put_all(&c, "f", 16);
     check_golden(&c, 12, 0, (double[]){-0.397614, 0.411435, -0.111558, 0.407886});
     call_free(&c);
 
-    call_case light = {"attention/lightweight_conv(causal=true)", "B=1,T=4,H=2,E=2,K=3", "key_lengths,gate,offset",
-                       HEED_F32, 1, 1};
+    call_case light = {"attention/lightweight_conv(causal=true)",
+                       "B=1,T=4,H=2,E=2,K=3",
+                       "key_lengths,gate,offset",
+                       HEED_F32,
+                       1,
+                       1};
     call_make(&c, &light);
     put_all(&c, "v", 3), put_all(&c, "w", 21);
     check_golden(&c, 12, 0, (double[]){-0.477219, 0.518227, 0.553689, 0.541484});
@@ -74,17 +90,24 @@ static double of_silu(double y)
     return x;
 }
 
-/* The golden chunks have queries and keys of their own, and neither silu nor gate. One row is asked for: its queries are
- * offsets; keys are silu(z) - 1 of channels 0 to 3, and of 4 to 7 for the sums; values are silu(x) - 1, and a channel of
- * ones tells the sum of the weights, once too much in all others. */
+/* The golden chunks have queries and keys of their own, and neither silu nor gate. One row is asked
+ * for: its queries are offsets; keys are silu(z) - 1 of channels 0 to 3, and of 4 to 7 for the
+ * sums; values are silu(x) - 1, and a channel of ones tells the sum of the weights, once too much
+ * in all others. */
 static void golden_chunks(uint32_t row, const double *golden)
 {
     call c;
-    call_case how = {"attention/flash_linear(causal=true, chunk=2)", "B=1,T=4,H=1,D=8,E=5",
-                     "+q_gain,+q_offset,+k_gain,+k_offset,+linear_q_gain,+linear_q_offset,+linear_k_gain,"
-                     "+linear_k_offset,key_lengths", HEED_F32, 1, 1};
+    call_case how = {
+        "attention/flash_linear(causal=true, chunk=2)",
+        "B=1,T=4,H=1,D=8,E=5",
+        "+q_gain,+q_offset,+k_gain,+k_offset,+linear_q_gain,+linear_q_offset,+linear_k_gain,"
+        "+linear_k_offset,key_lengths",
+        HEED_F32,
+        1,
+        1};
     call_make(&c, &how);
-    for (uint32_t i = 0; i < 32; i++) put(&c, "q", i, of_silu(g(i % 8 < 4 ? 2 : 23, i / 8 * 4 + i % 4) + 1));
+    for (uint32_t i = 0; i < 32; i++)
+        put(&c, "q", i, of_silu(g(i % 8 < 4 ? 2 : 23, i / 8 * 4 + i % 4) + 1));
     for (uint32_t i = 0; i < 20; i++) {
         put(&c, "v", i, of_silu(i % 5 == 4 ? 1 : g(3, i / 5 * 4 + i % 5) + 1));
         put(&c, "gate", i, of_silu(1));
@@ -92,7 +115,8 @@ static void golden_chunks(uint32_t row, const double *golden)
     for (uint32_t d = 0; d < 8; d++) {
         const int quad = d < 4;
         put(&c, "q_gain", d, 0), put(&c, "linear_q_gain", d, 0);
-        put(&c, "q_offset", d, quad ? g(1, row * 4 + d) : 0), put(&c, "linear_q_offset", d, quad ? 0 : g(22, row * 4 + d - 4));
+        put(&c, "q_offset", d, quad ? g(1, row * 4 + d) : 0),
+            put(&c, "linear_q_offset", d, quad ? 0 : g(22, row * 4 + d - 4));
         put(&c, "k_gain", d, quad), put(&c, "linear_k_gain", d, !quad);
         put(&c, "k_offset", d, -quad), put(&c, "linear_k_offset", d, quad - 1);
     }
@@ -112,17 +136,20 @@ static void test_golden_chunks(void **state)
 /* E = F = I: softmax attention, as far as two float32 results may differ. */
 static void test_identity(void **state)
 {
-    static const char *const axes[] = {"B=2,T=5,S=33,H=4,G=2,D=16,E=24,J=33,C=33,W=1", "B=1,T=70,S=70,H=2,G=2,D=9,E=5,J=70,C=70,W=2",
+    static const char *const axes[] = {"B=2,T=5,S=33,H=4,G=2,D=16,E=24,J=33,C=33,W=1",
+                                       "B=1,T=70,S=70,H=2,G=2,D=9,E=5,J=70,C=70,W=2",
                                        "B=1,T=3,S=1300,H=1,G=1,D=8,E=16,J=1300,C=1300,W=1"};
     (void)state;
     for (size_t a = 0; a < COUNT(axes); a++) {
         call c, s;
         heed_tensor x[ORACLE_PORTS], y[ORACLE_PORTS];
-        call_case how = {"attention/linformer", axes[a], "key_lengths,f", HEED_F32, 1, 7}, soft = how;
+        call_case how = {"attention/linformer", axes[a], "key_lengths,f", HEED_F32, 1, 7},
+                  soft = how;
         soft.spec = "attention/softmax", soft.without = "key_lengths,lse";
         call_make(&c, &how), call_make(&s, &soft);
         static const char *const same[] = {"q", "k", "v"};
-        for (int p = 0; p < 3; p++) tensor_copy(&s.plain[call_port(&s, same[p])], &c.plain[call_port(&c, same[p])]);
+        for (int p = 0; p < 3; p++)
+            tensor_copy(&s.plain[call_port(&s, same[p])], &c.plain[call_port(&c, same[p])]);
         const heed_tensor *e = &c.plain[call_port(&c, "e")];
         for (int64_t i = 0; i < heed_tensor_elements(e); i++)
             tensor_put(e, i, i % e->dim[2] == i / e->dim[2] % e->dim[1]);
@@ -137,13 +164,17 @@ static void test_identity(void **state)
     }
 }
 
-/* A one-hot kernel is a shift, and taps of a softmax that all but one are -200 below it are one-hot: exactly. */
+/* A one-hot kernel is a shift, and taps of a softmax that all but one are -200 below it are
+ * one-hot: exactly. */
 static void test_shift(void **state)
 {
     static const char *const specs[] = {
-        "attention/lightweight_conv(softmax=false, causal=true)", "attention/lightweight_conv(causal=true)",
-        "attention/dynamic_conv(softmax=false, causal=true)", "attention/dynamic_conv(causal=true)",
-        "attention/lightweight_conv", "attention/dynamic_conv",
+        "attention/lightweight_conv(softmax=false, causal=true)",
+        "attention/lightweight_conv(causal=true)",
+        "attention/dynamic_conv(softmax=false, causal=true)",
+        "attention/dynamic_conv(causal=true)",
+        "attention/lightweight_conv",
+        "attention/dynamic_conv",
     };
     enum { T = 100, K = 13, H = 2, E = 20 };
     (void)state;
@@ -151,21 +182,30 @@ static void test_shift(void **state)
         for (int hot = 0; hot < K; hot += 4) {
             call c;
             heed_tensor out[ORACLE_PORTS];
-            const int dynamic = strstr(specs[n], "dynamic") != NULL, causal = strstr(specs[n], "causal") != NULL;
-            call_case how = {specs[n], "B=1,T=100,H=2,E=20,K=13", dynamic ? "key_lengths,gate,offset,generator,generator_offset"
-                                                                     : "key_lengths,gate,offset", HEED_F32, 1, n};
+            const int dynamic = strstr(specs[n], "dynamic") != NULL,
+                      causal = strstr(specs[n], "causal") != NULL;
+            call_case how = {specs[n],
+                             "B=1,T=100,H=2,E=20,K=13",
+                             dynamic ? "key_lengths,gate,offset,generator,generator_offset"
+                                     : "key_lengths,gate,offset",
+                             HEED_F32,
+                             1,
+                             n};
             if (dynamic) how.without = "key_lengths,gate,offset,+taps,generator,generator_offset";
             call_make(&c, &how);
             const heed_tensor *w = &c.plain[call_port(&c, dynamic ? "taps" : "w")];
             const double cold = strstr(specs[n], "softmax=false") ? 0 : -200;
-            for (int64_t i = 0; i < heed_tensor_elements(w); i++) tensor_put(w, i, i % K == hot ? cold + (cold ? 200 : 1) : cold);
+            for (int64_t i = 0; i < heed_tensor_elements(w); i++)
+                tensor_put(w, i, i % K == hot ? cold + (cold ? 200 : 1) : cold);
             call_run(&c, NULL, 1, PLAIN, out);
             const heed_tensor *v = &c.plain[call_port(&c, "v")], *y = &out[call_port(&c, "out")];
             for (int64_t i = 0; i < T * H * E; i++) {
                 const int64_t from = i / (H * E) + hot - (causal ? K - 1 : (K - 1) / 2);
-                const double right = from < 0 || from >= T ? 0 : tensor_get(v, from * H * E + i % (H * E));
+                const double right =
+                    from < 0 || from >= T ? 0 : tensor_get(v, from * H * E + i % (H * E));
                 if (tensor_get(y, i) != right)
-                    fail_msg("%s, tap %d: element %d is %g, not %g", specs[n], hot, (int)i, tensor_get(y, i), right);
+                    fail_msg("%s, tap %d: element %d is %g, not %g", specs[n], hot, (int)i,
+                             tensor_get(y, i), right);
             }
             outputs_free(out);
             call_free(&c);
@@ -189,8 +229,8 @@ static const struct parts {
 };
 
 /* One run on tokens [from, from + n) of the call, appended to the sequences. */
-static void feed(const call *c, const heed_instance *i, heed_sequence *const *s, int64_t from, int64_t n,
-                 heed_tensor out[ORACLE_PORTS])
+static void feed(const call *c, const heed_instance *i, heed_sequence *const *s, int64_t from,
+                 int64_t n, heed_tensor out[ORACLE_PORTS])
 {
     heed_error e;
     heed_tensor view[ORACLE_PORTS] = {0};
@@ -200,11 +240,13 @@ static void feed(const call *c, const heed_instance *i, heed_sequence *const *s,
         if (!all->data) continue;
         view[p] = port->role == HEED_WEIGHT ? *all : tensor_slice(all, 1, from, n);
     }
-    if (call_with(c, i, view, s, &e)) fail_msg("%s [%s], tokens %d + %d: %s", c->how->spec, c->how->axes, (int)from, (int)n, e.text);
+    if (call_with(c, i, view, s, &e))
+        fail_msg("%s [%s], tokens %d + %d: %s", c->how->spec, c->how->axes, (int)from, (int)n,
+                 e.text);
 }
 
-/* Whole, in chunks, and token by token: the same bits, on all paths; a fork goes on as its twin does, and so does what
- * was cut back a little. */
+/* Whole, in chunks, and token by token: the same bits, on all paths; a fork goes on as its twin
+ * does, and so does what was cut back a little. */
 static void test_phases(void **state)
 {
     static const int chunks[] = {1, 16, 95, 131, 256, 600};
@@ -222,23 +264,30 @@ static void test_phases(void **state)
         call_run(&c, NULL, 1, PLAIN, whole);
         for (size_t k = 0; k < COUNT(chunks); k++)
             for (int p = 0; p < n_paths; p++) {
-                if (harness_skips(k + v, 3) || (p == 0 && (k + v) % 4)) continue; /* scalar is slow */
+                if (harness_skips(k + v, 3) || (p == 0 && (k + v) % 4))
+                    continue; /* scalar is slow */
                 heed_sequence *s[2], *twin[2] = {0};
                 heed_instance *i = call_open(&c, paths[p], 1 + (uint32_t)p);
-                for (int b = 0; b < 2; b++) assert_non_null(s[b] = heed_sequence_new(i, c.oracle.axis, NULL));
+                for (int b = 0; b < 2; b++)
+                    assert_non_null(s[b] = heed_sequence_new(i, c.oracle.axis, NULL));
                 outputs_make(&c, out);
                 for (int64_t t = 0, n; t < L; t += n) {
                     n = L - t < chunks[k] ? L - t : chunks[k];
                     feed(&c, i, s, t, n, out);
-                    for (int b = 0; b < 2 && t == 0; b++) assert_non_null(twin[b] = heed_sequence_fork(s[b], NULL));
+                    for (int b = 0; b < 2 && t == 0; b++)
+                        assert_non_null(twin[b] = heed_sequence_fork(s[b], NULL));
                 }
-                if (!outputs_equal(&c, whole, out)) fail_msg("%s [%s] on %s in chunks of %d", how.spec, axes, paths[p], chunks[k]);
+                if (!outputs_equal(&c, whole, out))
+                    fail_msg("%s [%s] on %s in chunks of %d", how.spec, axes, paths[p], chunks[k]);
                 if (chunks[k] < L) feed(&c, i, twin, chunks[k], L - chunks[k], out);
-                if (!outputs_equal(&c, whole, out)) fail_msg("%s [%s] on %s: a fork", how.spec, axes, paths[p]);
-                for (int b = 0; b < 2; b++) assert_int_equal(heed_sequence_truncate(s[b], L - 40, NULL), HEED_OK);
+                if (!outputs_equal(&c, whole, out))
+                    fail_msg("%s [%s] on %s: a fork", how.spec, axes, paths[p]);
+                for (int b = 0; b < 2; b++)
+                    assert_int_equal(heed_sequence_truncate(s[b], L - 40, NULL), HEED_OK);
                 feed(&c, i, s, L - 40, 17, out);
                 feed(&c, i, s, L - 23, 23, out);
-                if (!outputs_equal(&c, whole, out)) fail_msg("%s [%s] on %s: behind a cut", how.spec, axes, paths[p]);
+                if (!outputs_equal(&c, whole, out))
+                    fail_msg("%s [%s] on %s: behind a cut", how.spec, axes, paths[p]);
                 for (int b = 0; b < 2; b++) heed_sequence_free(s[b]), heed_sequence_free(twin[b]);
                 outputs_free(out);
                 heed_instance_close(i);
@@ -248,7 +297,8 @@ static void test_phases(void **state)
     }
 }
 
-/* What is remembered stops growing, and a cut that leads back too far is refused with nothing lost. */
+/* What is remembered stops growing, and a cut that leads back too far is refused with nothing lost.
+ */
 static void test_bounded(void **state)
 {
     (void)state;
@@ -269,7 +319,8 @@ static void test_bounded(void **state)
             feed(&c, i, &s, t, 100, out);
             if (t == 1100 || t == 2300) after[t == 2300] = heed_sequence_bytes(s);
         }
-        if (after[1] > after[0] * 5 / 4) fail_msg("%s: %d bytes, then %d", how.spec, (int)after[0], (int)after[1]);
+        if (after[1] > after[0] * 5 / 4)
+            fail_msg("%s: %d bytes, then %d", how.spec, (int)after[0], (int)after[1]);
         assert_int_equal(heed_sequence_truncate(s, 700, &e), HEED_E_UNSUPPORTED);
         assert_non_null(strstr(e.text, "can not be truncated to 700"));
         assert_int_equal(heed_sequence_length(s), 2400);
@@ -286,18 +337,30 @@ static void test_one_chunk(void **state)
     call c, u;
     heed_tensor x[ORACLE_PORTS], y[ORACLE_PORTS];
     (void)state;
-    call_case how = {"attention/flash_linear(causal=true, chunk=128)", "B=2,T=128,H=2,D=16,E=24", "key_lengths", HEED_F32, 1, 3};
-    call_case unit = {"attention/gau(causal=true, length=128)", how.axes, "key_lengths,documents", HEED_F32, 1, 3};
+    call_case how = {"attention/flash_linear(causal=true, chunk=128)",
+                     "B=2,T=128,H=2,D=16,E=24",
+                     "key_lengths",
+                     HEED_F32,
+                     1,
+                     3};
+    call_case unit = {"attention/gau(causal=true, length=128)",
+                      how.axes,
+                      "key_lengths,documents",
+                      HEED_F32,
+                      1,
+                      3};
     call_make(&c, &how), call_make(&u, &unit);
     static const char *const same[] = {"q", "v", "gate"};
-    for (int p = 0; p < 3; p++) tensor_copy(&u.plain[call_port(&u, same[p])], &c.plain[call_port(&c, same[p])]);
+    for (int p = 0; p < 3; p++)
+        tensor_copy(&u.plain[call_port(&u, same[p])], &c.plain[call_port(&c, same[p])]);
     static const char *const weights[] = {"q_gain", "q_offset", "k_gain", "k_offset"};
     for (int p = 0; p < 4; p++)
         if (c.plain[call_port(&c, weights[p])].data && u.plain[call_port(&u, weights[p])].data)
             tensor_copy(&u.plain[call_port(&u, weights[p])], &c.plain[call_port(&c, weights[p])]);
     call_run(&c, NULL, 1, PLAIN, x);
     call_run(&u, NULL, 1, PLAIN, y);
-    if (!tensors_equal(&x[call_port(&c, "out")], &y[call_port(&u, "out")])) fail_msg("one chunk is no gated attention unit");
+    if (!tensors_equal(&x[call_port(&c, "out")], &y[call_port(&u, "out")]))
+        fail_msg("one chunk is no gated attention unit");
     outputs_free(x), outputs_free(y);
     call_free(&c), call_free(&u);
 }
@@ -306,14 +369,21 @@ static void test_one_chunk(void **state)
 
 static void test_refusals(void **state)
 {
-    static const struct { const char *spec, *axes, *without, *why; } cases[] = {
-        {"attention/linformer(causal=true)", "B=1,T=4,S=4,H=1,G=1,D=4,E=4,J=2,C=4,W=1", "", "every slot mixes all positions"},
-        {"attention/linformer", "B=1,T=4,S=5,H=1,G=1,D=4,E=4,J=2,C=4,W=1", "", "the tables have positions for 4"},
-        {"attention/linformer", "B=1,T=4,S=4,H=6,G=3,D=4,E=4,J=2,C=4,W=2", "", "one would be for all"},
-        {"attention/linformer(scale=0)", "B=1,T=4,S=4,H=1,G=1,D=4,E=4,J=2,C=4,W=1", "", "scale is 0"},
-        {"attention/dynamic_conv", "B=1,T=4,H=1,E=4,K=3", "taps,generator,generator_offset", "generator is missing"},
+    static const struct { const char *spec, *axes, *without, *why;
+    } cases[] = {
+        {"attention/linformer(causal=true)", "B=1,T=4,S=4,H=1,G=1,D=4,E=4,J=2,C=4,W=1", "",
+         "every slot mixes all positions"},
+        {"attention/linformer", "B=1,T=4,S=5,H=1,G=1,D=4,E=4,J=2,C=4,W=1", "",
+         "the tables have positions for 4"},
+        {"attention/linformer", "B=1,T=4,S=4,H=6,G=3,D=4,E=4,J=2,C=4,W=2", "",
+         "one would be for all"},
+        {"attention/linformer(scale=0)", "B=1,T=4,S=4,H=1,G=1,D=4,E=4,J=2,C=4,W=1", "",
+         "scale is 0"},
+        {"attention/dynamic_conv", "B=1,T=4,H=1,E=4,K=3", "taps,generator,generator_offset",
+         "generator is missing"},
         {"attention/dynamic_conv", "B=1,T=4,H=1,E=4,K=3", "+taps,+generator", "leave one out"},
-        {"attention/dynamic_conv", "B=1,T=4,H=1,E=4,K=3", "+taps,generator,+generator_offset", "without a generator"},
+        {"attention/dynamic_conv", "B=1,T=4,H=1,E=4,K=3", "+taps,generator,+generator_offset",
+         "without a generator"},
         {"attention/lightweight_conv", "B=1,T=4,H=1,E=4,K=0", "", "there are no taps"},
     };
     (void)state;
@@ -328,7 +398,9 @@ static void test_refusals(void **state)
         by_port[call_port(&c, "out")] = out[call_port(&c, "out")];
         heed_instance *i = call_try(&c, NULL, 1, by_port, &e);
         if (i) call_with(&c, i, by_port, NULL, &e);
-        if (!strstr(e.text, cases[k].why)) fail_msg("%s [%s]: \"%s\", not: %s", cases[k].spec, cases[k].axes, e.text, cases[k].why);
+        if (!strstr(e.text, cases[k].why))
+            fail_msg("%s [%s]: \"%s\", not: %s", cases[k].spec, cases[k].axes, e.text,
+                     cases[k].why);
         heed_instance_close(i);
         outputs_free(out);
         call_free(&c);
@@ -338,8 +410,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden), cmocka_unit_test(test_golden_chunks), cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_shift), cmocka_unit_test(test_phases), cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_golden),    cmocka_unit_test(test_golden_chunks),
+        cmocka_unit_test(test_identity),  cmocka_unit_test(test_shift),
+        cmocka_unit_test(test_phases),    cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_one_chunk), cmocka_unit_test(test_refusals),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/dynamic_conv, the maths: rows behind their gate, into the workspace if they are not there already; the
- * logits of all tokens' taps, one product of kit/gemm.h; then kit/conv.h, where each tile normalises its taps.
+ * attention/dynamic_conv, the maths: rows behind their gate, into the workspace if they are not
+ * there already; the logits of all tokens' taps, one product of kit/gemm.h; then kit/conv.h, where
+ * each tile normalises its taps.
  *
  * Error: kit/gemm.h's of the logits, which the softmax takes over, and kit/conv.h's.
  */
@@ -28,7 +29,11 @@ typedef struct dynamic_call {
 static heed_tensor dynamic_tensor(const heed_call *call, int64_t a, int64_t b, float **room)
 {
     const int64_t B = HEED_AXIS(call->axis, 'B'), T = HEED_AXIS(call->axis, 'T');
-    heed_tensor t = {.size = sizeof t, .dtype = HEED_F32, .rank = 4, .data = *room, .dim = {B, T, a, b},
+    heed_tensor t = {.size = sizeof t,
+                     .dtype = HEED_F32,
+                     .rank = 4,
+                     .data = *room,
+                     .dim = {B, T, a, b},
                      .stride = {T * a * b, a * b, b, 1}};
     if (*room) *room += kit_lanes(B * T * a * b);
     return t;
@@ -54,12 +59,19 @@ static dynamic_call dynamic_begin(const dynamic_conv *self, const heed_call *cal
     const heed_tensor *const *t = call->tensor;
     const int64_t *axis = call->axis;
     float *room = call->workspace;
-    dynamic_call d = {.c = {.call = call, .v = t[V], .gate = t[GATE], .key_lengths = t[KEY_LENGTHS], .out = t[OUT],
-                            .offset = self->offset, .logits = t[TAPS], .softmax = self->softmax}};
+    dynamic_call d = {.c = {.call = call,
+                            .v = t[V],
+                            .gate = t[GATE],
+                            .key_lengths = t[KEY_LENGTHS],
+                            .out = t[OUT],
+                            .offset = self->offset,
+                            .logits = t[TAPS],
+                            .softmax = self->softmax}};
     d.given = d.c;
     d.c.own_row = t[TAPS] == NULL;
     d.rows = *t[V];
-    if (d.c.own_row) d.logits = dynamic_tensor(call, HEED_AXIS(axis, 'H'), HEED_AXIS(axis, 'K'), &room);
+    if (d.c.own_row)
+        d.logits = dynamic_tensor(call, HEED_AXIS(axis, 'H'), HEED_AXIS(axis, 'K'), &room);
     if (d.c.own_row && !dynamic_is_made(call)) /* last: the only one that may be left out */
         d.rows = dynamic_tensor(call, HEED_AXIS(axis, 'H'), HEED_AXIS(axis, 'E'), &room);
     return d;
@@ -73,7 +85,8 @@ static void KIT(make)(void *arg, int64_t tile, uint32_t lane)
     (void)lane;
     for (int64_t n = tile * KIT_CONV_TOKENS; n < end && n < d->c.B * T; n++)
         for (int64_t h = 0; h < d->c.H; h++)
-            KIT(conv_make)(&d->given, n / T, n % T, h, (float *)d->rows.data + (n * d->c.H + h) * d->c.E, 0);
+            KIT(conv_make)(&d->given, n / T, n % T, h,
+                           (float *)d->rows.data + (n * d->c.H + h) * d->c.E, 0);
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
@@ -90,7 +103,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
         d.c.v = &d.rows, d.c.gate = NULL;
     }
     const heed_tensor x = dynamic_joined(&d.rows), y = dynamic_joined(&d.logits);
-    if (!failed) failed = KIT(kit_gemm_run)(call, &self->generator, &x, 0, &y, 0, d.c.B * d.c.T, NULL, NULL);
+    if (!failed)
+        failed = KIT(kit_gemm_run)(call, &self->generator, &x, 0, &y, 0, d.c.B * d.c.T, NULL, NULL);
     return failed ? failed : KIT(conv_run)(&d.c);
 }
 

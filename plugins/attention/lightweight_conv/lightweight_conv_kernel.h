@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/lightweight_conv, the maths: kit/conv.h with one table of taps, normalised when the instance is made.
+ * attention/lightweight_conv, the maths: kit/conv.h with one table of taps, normalised when the
+ * instance is made.
  */
 #include <heed/kit.h>
 #include <heed/kit/conv/conv.h>
@@ -17,8 +18,13 @@ typedef struct lightweight_conv {
 static kit_conv conv_begin(const lightweight_conv *self, const heed_call *call)
 {
     const heed_tensor *const *t = call->tensor;
-    return (kit_conv){.call = call, .v = t[V], .gate = t[GATE], .key_lengths = t[KEY_LENGTHS], .out = t[OUT],
-                      .offset = self->offset, .table = self->table};
+    return (kit_conv){.call = call,
+                      .v = t[V],
+                      .gate = t[GATE],
+                      .key_lengths = t[KEY_LENGTHS],
+                      .out = t[OUT],
+                      .offset = self->offset,
+                      .table = self->table};
 }
 #endif
 

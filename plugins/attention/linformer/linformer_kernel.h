@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/linformer, the maths: E k and F v are products of kit/gemm.h, of which the tables are the rows and a
- * sequence's own keys and values the weights, packed a block of positions at a time; then kit/flash.h over the slots.
+ * attention/linformer, the maths: E k and F v are products of kit/gemm.h, of which the tables are
+ * the rows and a sequence's own keys and values the weights, packed a block of positions at a time;
+ * then kit/flash.h over the slots.
  *
- * Loop order of a tile, 64 channels of one head times 96 slots: blocks of 1024 positions, then the slots, so that a
- * packed block stays in the second cache. A slot is one chain over the positions, whatever the blocks.
+ * Loop order of a tile, 64 channels of one head times 96 slots: blocks of 1024 positions, then the
+ * slots, so that a packed block stays in the second cache. A slot is one chain over the positions,
+ * whatever the blocks.
  *
  * Error: kit/gemm.h's of keys and values, and kit/flash.h's over J slots.
  */
@@ -27,11 +29,13 @@ typedef struct linformer_call {
     const heed_call *call;
     const linformer *self;
     const heed_tensor *from[2]; /* k and v */
-    heed_tensor made[2];        /* [B, J, G, D] and [.., E], rows in whole vectors, in the workspace */
+    heed_tensor made[2]; /* [B, J, G, D] and [.., E], rows in whole vectors, in the workspace */
     int64_t J, tiles[2];        /* slots; tiles of a head of keys, and of one of values */
 } linformer_call;
 
-enum { LINFORMER_LINES = KIT_GEMM_BLOCK + 1 }; /* of a packed panel; line 0 is used by the first block alone */
+enum {
+    LINFORMER_LINES = KIT_GEMM_BLOCK + 1
+}; /* of a packed panel; line 0 is used by the first block alone */
 
 /* A lane's scratch for the products: four panels, and rows of a table that has to be copied. */
 static uint64_t linformer_scratch(void)
@@ -44,15 +48,21 @@ static void linformer_begin(linformer_call *c, const linformer *self, const heed
 {
     const heed_tensor *const *t = call->tensor;
     float *room = call->workspace;
-    *c = (linformer_call){.inner = *call, .none = {.size = sizeof c->none}, .call = call, .self = self,
-                          .from = {t[K], t[V]}, .made = {*t[K], *t[V]}, .J = self->table[0]->dim[1]};
+    *c = (linformer_call){.inner = *call,
+                          .none = {.size = sizeof c->none},
+                          .call = call,
+                          .self = self,
+                          .from = {t[K], t[V]},
+                          .made = {*t[K], *t[V]},
+                          .J = self->table[0]->dim[1]};
     for (int i = 0; i < 2; i++) {
         const int64_t B = t[K]->dim[0], G = t[K]->dim[2], width = kit_lanes(c->made[i].dim[3]);
         const int64_t stride[4] = {G * c->J * width, width, c->J * width, 1};
         c->made[i].dtype = HEED_F32, c->made[i].data = room, c->made[i].dim[1] = c->J;
         memcpy(c->made[i].stride, stride, sizeof stride);
         if (room) room += B * stride[0];
-        c->tiles[i] = (width / 16 + KIT_GEMM_STEP - 1) / KIT_GEMM_STEP * ((c->J + KIT_GEMM_ROWS - 1) / KIT_GEMM_ROWS);
+        c->tiles[i] = (width / 16 + KIT_GEMM_STEP - 1) / KIT_GEMM_STEP *
+                      ((c->J + KIT_GEMM_ROWS - 1) / KIT_GEMM_ROWS);
     }
     memcpy(c->axis, call->axis, sizeof c->axis);
     HEED_AXIS(c->axis, 'S') = c->J;
@@ -75,7 +85,8 @@ static int64_t linformer_keys(const heed_call *call, int64_t b)
 #endif
 
 /* Rows of k or v from `at` on, to lines of panels of 16 channels, from line `line` on. */
-static void KIT(pack)(const heed_tensor *x, const int64_t *at, int64_t n, int64_t panels, float *room, int64_t line)
+static void KIT(pack)(const heed_tensor *x, const int64_t *at, int64_t n, int64_t panels,
+                      float *room, int64_t line)
 {
     for (int64_t i = 0; i < n; i++)
         for (int64_t p = 0; p < panels; p++) {
@@ -88,9 +99,11 @@ static void KIT(pack)(const heed_tensor *x, const int64_t *at, int64_t n, int64_
 static void KIT(project)(void *arg, int64_t tile, uint32_t lane)
 {
     const linformer_call *c = arg;
-    const int64_t both = c->tiles[0] + c->tiles[1], G = c->from[0]->dim[2], b = tile / both / G, g = tile / both % G;
+    const int64_t both = c->tiles[0] + c->tiles[1], G = c->from[0]->dim[2], b = tile / both / G,
+                  g = tile / both % G;
     const int i = tile % both >= c->tiles[0];
-    const int64_t left = tile % both - (i ? c->tiles[0] : 0), blocks = (c->J + KIT_GEMM_ROWS - 1) / KIT_GEMM_ROWS;
+    const int64_t left = tile % both - (i ? c->tiles[0] : 0),
+                  blocks = (c->J + KIT_GEMM_ROWS - 1) / KIT_GEMM_ROWS;
     const int64_t row = left % blocks * KIT_GEMM_ROWS, channel = left / blocks * KIT_GEMM_STEP * 16;
     const int64_t width = kit_lanes(c->made[i].dim[3]) - channel, keys = linformer_keys(c->call, b);
     const heed_tensor *table = c->self->table[i];
@@ -110,13 +123,15 @@ static void KIT(project)(void *arg, int64_t tile, uint32_t lane)
     for (int64_t n = 0; n < keys; n += KIT_GEMM_BLOCK) {
         const int64_t at[4] = {b, n, g, channel};
         part.k = n > 0; /* the sums go on */
-        part.depth = keys - n < KIT_GEMM_BLOCK ? keys - n : KIT_GEMM_BLOCK, w.depth = part.k + part.depth;
+        part.depth = keys - n < KIT_GEMM_BLOCK ? keys - n : KIT_GEMM_BLOCK,
+        w.depth = part.k + part.depth;
         KIT(pack)(c->from[i], at, part.depth, part.panels, room, part.k);
         for (int64_t r = 0; r < part.rows; r++) {
             const int64_t of[3] = {table->dim[0] == 1 ? 0 : g, row + r, n};
             part.x[r] = (const float *)(const void *)kit_at(table, of, 3);
             if (kit_is_plain(table)) continue;
-            kit_read_row(copy + r * KIT_GEMM_COPY, part.x[r], table->dtype, table->stride[2], part.depth);
+            kit_read_row(copy + r * KIT_GEMM_COPY, part.x[r], table->dtype, table->stride[2],
+                         part.depth);
             part.x[r] = copy + r * KIT_GEMM_COPY;
         }
         for (int64_t r = 0, tall; r < part.rows; r += tall) {
@@ -131,13 +146,19 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     const linformer *self = instance;
     linformer_call c;
     linformer_begin(&c, self, call);
-    const int64_t B = c.made[0].dim[0], S = HEED_AXIS(call->axis, 'S'), tiles = c.tiles[0] + c.tiles[1];
+    const int64_t B = c.made[0].dim[0], S = HEED_AXIS(call->axis, 'S'),
+                  tiles = c.tiles[0] + c.tiles[1];
     const double D = (double)c.made[0].dim[3];
     for (int64_t b = 0; b < B; b++)
         if (linformer_keys(call, b) < 0 || linformer_keys(call, b) > S)
-            return kit_fail(call->sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but k has %lld keys", (long long)b,
+            return kit_fail(call->sink, HEED_E_ARGUMENT,
+                            "key_lengths[%lld] is %lld, but k has %lld keys", (long long)b,
                             (long long)linformer_keys(call, b), (long long)S);
-    kit_flash f = {.call = &c.inner, .q = call->tensor[Q], .k = &c.made[0], .v = &c.made[1], .out = call->tensor[OUT],
+    kit_flash f = {.call = &c.inner,
+                   .q = call->tensor[Q],
+                   .k = &c.made[0],
+                   .v = &c.made[1],
+                   .out = call->tensor[OUT],
                    .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt(D > 0 ? D : 1))};
     int32_t failed = kit_flash_setup(&f);
     if (!failed) failed = call->host->parallel_for(call->host, B * f.G * tiles, KIT(project), &c);
