@@ -36,10 +36,9 @@
 
 /* ---- hooks: a variant defines these before it includes this file ---- */
 
-/* Features of r->n rows: of row i from x + i * l->D16, float32 with zeros behind D, to to + i * l->pitch, which has room
- * for whole vectors. r->own is l->op->own floats with anything in them. */
+/* Features of r->n rows: of row i from r->x + i * r->pitch to to + i * l->pitch, which has room for whole vectors. */
 #ifndef LINEAR_FEATURES
-#define LINEAR_FEATURES(l, r, x, to) KIT(linear_map)(l, r, x, to)
+#define LINEAR_FEATURES(l, r, to) KIT(linear_map)(l, r, to)
 #endif
 
 /* Log decays of r->n tokens, float64, to to[i]; k is their features, which may be changed. It is asked where there is a

@@ -73,7 +73,9 @@ typedef struct kit_linear_rows {
     int query;
     int first;       /* there are no tokens before row 0 */
     double level;    /* the log decays up to row 0, summed; 0 if `first` */
-    float *own;
+    const float *x;  /* row i at x + i * pitch, float32, in whole vectors with zeros behind D */
+    int64_t pitch;
+    float *own;      /* l->op->own floats with anything in them */
 } kit_linear_rows;
 
 /* ---- the record of a chunk: S at its first token, and its rows ---- */
