@@ -31,7 +31,7 @@
 /* Axes are single capital letters separated by blanks, "B T H D": the same letter is the same size in every port of a
  * call. "..." in front stands for any number of leading axes, the same in every port that has it. The letters mean the
  * same everywhere: B batch, T queries, S keys, H query heads, G key/value heads, D head width, E value width, M model
- * width, N output width, F hidden width, K buckets, P distances, V vocabulary, C longest sequence, J rank, W heads of a
+ * width, N output width, F hidden width, K buckets or taps, P distances, V vocabulary, C longest sequence, J rank, W heads of a
  * weight (H, or 1 for all). Every axis of an output occurs in an input, a weight or a param. */
 typedef struct heed_port {
     uint32_t size;

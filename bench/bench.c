@@ -9,26 +9,24 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
-#include "op/engine.h"
-#include "op/registry.h"
-#include "op/resolve.h"
-#include "op/spec.h"
-#include "run/pool.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
+#include "bench/case/judge.h"
 #include "bench/case/open.h"
-#include "bench/case/shape.h"
 #include "bench/case/suite.h"
-#include "bench/case/tensors.h"
 #include "bench/count.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
 #include "bench/report/explain.h"
-#include "bench/report/file.h"
 #include "bench/report/plot.h"
 #include "bench/report/report.h"
 #include "bench/rounds.h"
+#include "command/command.h"
+#include "command/file.h"
+#include "command/operands.h"
+#include "command/options.h"
+#include "command/shape.h"
+#include "inspect.h"
 
 static const char usage[] =
     "usage: heed bench SPEC ... [--shape AXIS=N,...] ... [OPTION ...]\n"
@@ -86,39 +84,35 @@ typedef struct options {
 
 static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_error *error)
 {
-    spec *tree = NULL;
-    bench_shape shape;
-    bench_call call = {.entry = NULL};
+    call_shape shape;
+    operands call = {.entry = NULL};
     bench_case c = {.call = NULL};
-    bench_shape_read("x=1,M=16", &shape);
-    resolved *op = open_spec(engine, "norm/rms", &tree, error);
-    int32_t failed = op ? bench_call_make(&call, op, &shape, HEED_F32, 1, error) : error->code;
-    if (!failed) failed = bench_case_open(&c, engine, op, &call, NULL, NULL, error);
+    shape_read("x=1,M=16", &shape);
+    resolved *op = inspect_resolve(engine, "norm/rms", error);
+    int32_t failed = op ? operands_make(&call, op, &shape, HEED_F32, 1, error) : error->code;
+    if (!failed) failed = judge_open(&c, engine, op, &call, NULL, NULL, error);
     if (!failed) failed = rounds_overhead(&c, out, error);
     if (c.call) bench_case_close(&c);
-    bench_call_free(&call);
+    operands_free(&call);
     resolve_free(op);
-    spec_free(tree);
     return failed;
 }
 
 /* The specs and shapes that were named. */
-static int32_t open_named(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
+static int32_t open_named(bench *b, const options *o, const call_shape *shapes, heed_error *error)
 {
     int want = o->explain ? OPEN_PLAN : o->count ? OPEN_RUN : OPEN_TIME;
     int32_t failed = HEED_OK;
     if (o->count && !(b->counter = count_open(o->count, error))) return error->code;
     for (uint32_t i = 0; i < o->n_specs && !failed; i++) {
-        spec *tree = NULL;
-        resolved *op = open_spec(b->engine, o->specs[i], &tree, error);
+        resolved *op = inspect_resolve(b->engine, o->specs[i], error);
         if (!op) failed = error->code;
         for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
             failed = open_shape(b, op, &shapes[s], o->dtype, o->isa, want, NULL, error);
         resolve_free(op);
-        spec_free(tree);
     }
     for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
-        failed = bench_shape_given(&shapes[s], b->calls, b->n_calls, error);
+        failed = shape_given(&shapes[s], b->calls, b->n_calls, error);
     rounds_progress(NULL, 0, 0);
     return failed;
 }
@@ -139,24 +133,6 @@ static int read_shape(void *to, const char *value)
     return 0;
 }
 
-static int read_isa(void *to, const char *value)
-{
-    ((options *)to)->isa = value;
-    return 0;
-}
-
-static int read_json(void *to, const char *value)
-{
-    ((options *)to)->json = value;
-    return 0;
-}
-
-static int read_plot(void *to, const char *value)
-{
-    ((options *)to)->plot = value;
-    return 0;
-}
-
 static int read_dtype(void *to, const char *value)
 {
     static const uint32_t known[] = {HEED_F32, HEED_F16, HEED_BF16};
@@ -165,50 +141,22 @@ static int read_dtype(void *to, const char *value)
         ((options *)to)->dtype = known[i];
         return 0;
     }
-    return cmd_usage("--dtype takes f32, f16 or bf16, not " SPEC_QUOTE, SPEC_QUOTED(value));
+    return options_usage("--dtype takes f32, f16 or bf16, not " QUOTE, QUOTED(value));
 }
 
 static int read_rounds(void *to, const char *value)
 {
-    return cmd_int("--rounds", value, 1, ROUNDS_MAX, &((options *)to)->rounds);
+    return options_int("--rounds", value, 1, ROUNDS_MAX, &((options *)to)->rounds);
 }
 
 static int read_decode(void *to, const char *value)
 {
-    return cmd_int("--decode", value, 1, INT32_MAX, &((options *)to)->decode);
-}
-
-static int read_peaks_only(void *to, const char *value)
-{
-    (void)value;
-    ((options *)to)->peaks_only = 1;
-    return 0;
-}
-
-static int read_explain(void *to, const char *value)
-{
-    (void)value;
-    ((options *)to)->explain = 1;
-    return 0;
-}
-
-static int read_overhead(void *to, const char *value)
-{
-    (void)value;
-    ((options *)to)->overhead = 1;
-    return 0;
-}
-
-static int read_suite(void *to, const char *value)
-{
-    (void)value;
-    ((options *)to)->suite = 1;
-    return 0;
+    return options_int("--decode", value, 1, INT32_MAX, &((options *)to)->decode);
 }
 
 static int read_set(options *o, int set)
 {
-    if (o->set >= 0 && o->set != set) return cmd_usage("--tiny, --quick and --full: only one of them");
+    if (o->set >= 0 && o->set != set) return options_usage("--tiny, --quick and --full: only one of them");
     o->set = set;
     return 0;
 }
@@ -216,73 +164,61 @@ static int read_tiny(void *to, const char *value) { return (void)value, read_set
 static int read_quick(void *to, const char *value) { return (void)value, read_set(to, SUITE_QUICK); }
 static int read_full(void *to, const char *value) { return (void)value, read_set(to, SUITE_FULL); }
 
-static int read_model(void *to, const char *value)
-{
-    ((options *)to)->model = value;
-    return 0;
-}
-
-static int read_count(void *to, const char *value)
-{
-    ((options *)to)->count = value;
-    return 0;
-}
-
 /* What does not go together, and what follows. */
 static int check_suite(options *o)
 {
     const char *alone = o->set >= 0 ? "--tiny, --quick and --full go" : o->model ? "--model goes" : NULL;
-    if (o->count && o->engine.threads != 1) return cmd_usage("--count counts one thread, and --threads says otherwise");
-    if (!o->suite) return alone ? cmd_usage("%s with --suite", alone) : 0;
+    if (o->count && o->engine.threads != 1) return options_usage("--count counts one thread, and --threads says otherwise");
+    if (!o->suite) return alone ? options_usage("%s with --suite", alone) : 0;
     const char *other = o->n_shapes ? "--shape" : o->decode ? "--decode" : o->dtype != HEED_F32 ? "--dtype"
                         : o->explain ? "--explain" : o->plot ? "--plot" : o->peaks_only ? "--peaks-only"
                         : o->overhead ? "--overhead" : NULL;
-    if (other) return cmd_usage("--suite chooses what is run, and does not go with %s", other);
-    if (o->count && o->set > SUITE_TINY) return cmd_usage("--count goes with --tiny: an emulator is too slow for more");
+    if (other) return options_usage("--suite chooses what is run, and does not go with %s", other);
+    if (o->count && o->set > SUITE_TINY) return options_usage("--count goes with --tiny: an emulator is too slow for more");
     if (o->set < 0) o->set = o->count ? SUITE_TINY : SUITE_QUICK;
-    if (o->set == SUITE_TINY && o->rounds) return cmd_usage("--tiny takes no time, and so no --rounds");
+    if (o->set == SUITE_TINY && o->rounds) return options_usage("--tiny takes no time, and so no --rounds");
     if (!o->isa) o->isa = "all";
     return 0;
 }
 
 static int read_options(options *o, int argc, char **argv)
 {
-    static const cmd_option table[] = {
-        {"", 1, read_spec},
-        {"--shape", 1, read_shape},
-        {"--decode", 1, read_decode},
-        {"--dtype", 1, read_dtype},
-        {"--isa", 1, read_isa}, /* a path for the cases, not for the engine: the scalar one is needed too */
-        {"--rounds", 1, read_rounds},
-        {"--json", 1, read_json},
-        {"--plot", 1, read_plot},
-        {"--explain", 0, read_explain},
-        {"--peaks-only", 0, read_peaks_only},
-        {"--overhead", 0, read_overhead},
-        {"--suite", 0, read_suite},
-        {"--tiny", 0, read_tiny},
-        {"--quick", 0, read_quick},
-        {"--full", 0, read_full},
-        {"--model", 1, read_model},
-        {"--count", 1, read_count},
+    static const option table[] = {
+        {"", 1, .read = read_spec},
+        {"--shape", 1, .read = read_shape},
+        {"--decode", 1, .read = read_decode},
+        {"--dtype", 1, .read = read_dtype},
+        {"--isa", 1, .at = offsetof(options, isa)}, /* a path for the cases, not for the engine: the scalar one is needed too */
+        {"--rounds", 1, .read = read_rounds},
+        {"--json", 1, .at = offsetof(options, json)},
+        {"--plot", 1, .at = offsetof(options, plot)},
+        {"--explain", 0, .at = offsetof(options, explain)},
+        {"--peaks-only", 0, .at = offsetof(options, peaks_only)},
+        {"--overhead", 0, .at = offsetof(options, overhead)},
+        {"--suite", 0, .at = offsetof(options, suite)},
+        {"--tiny", 0, .read = read_tiny},
+        {"--quick", 0, .read = read_quick},
+        {"--full", 0, .read = read_full},
+        {"--model", 1, .at = offsetof(options, model)},
+        {"--count", 1, .at = offsetof(options, count)},
         {0},
     };
     o->engine.threads = THREADS_UNSAID;
-    int status = cmd_parse(argc, argv, usage, table, o, &o->engine);
+    int status = options_parse(argc, argv, usage, table, o, &o->engine);
     if (o->engine.threads == THREADS_UNSAID) o->engine.threads = o->suite || o->count ? 1 : 0;
     if (!status) status = check_suite(o);
     if (status || o->suite) return status;
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
-        return cmd_usage("--explain takes specs and shapes, and measures nothing of them");
+        return options_usage("--explain takes specs and shapes, and measures nothing of them");
     if (o->count && (o->explain || o->peaks_only || o->overhead || o->plot || o->rounds || !o->n_specs))
-        return cmd_usage("--count runs specs or --suite --tiny, and takes no time");
+        return options_usage("--count runs specs or --suite --tiny, and takes no time");
     if (o->plot && (o->explain || o->peaks_only || !o->n_specs))
-        return cmd_usage("--plot shows the times of specs, and so needs specs that are run");
+        return options_usage("--plot shows the times of specs, and so needs specs that are run");
     if (o->plot && o->json && !strcmp(o->plot, "-") && !strcmp(o->json, "-"))
-        return cmd_usage("--plot and --json: only one of them goes to standard output");
+        return options_usage("--plot and --json: only one of them goes to standard output");
     if (!o->rounds) o->rounds = o->explain ? 3 : 7;
-    if (o->peaks_only && o->n_specs) return cmd_usage("--peaks-only takes no spec");
-    if (!o->peaks_only && !o->overhead && !o->n_specs) return cmd_usage("bench needs the spec of an op");
+    if (o->peaks_only && o->n_specs) return options_usage("--peaks-only takes no spec");
+    if (!o->peaks_only && !o->overhead && !o->n_specs) return options_usage("bench needs the spec of an op");
     return 0;
 }
 
@@ -306,7 +242,7 @@ static int32_t open_suite(bench *b, const options *o, heed_error *error)
     return suite_open(b, &choice, error);
 }
 
-static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
+static int32_t measure_all(bench *b, const options *o, const call_shape *shapes, heed_error *error)
 {
     static bench_overhead overhead;
     peaks_meter *meter = NULL;
@@ -327,13 +263,13 @@ static int32_t measure_all(bench *b, const options *o, const bench_shape *shapes
 }
 
 /* All that can be refused before anything is measured; b->varies. */
-static int32_t check_outputs(bench *b, const options *o, const bench_shape *shapes, heed_error *error)
+static int32_t check_outputs(bench *b, const options *o, const call_shape *shapes, heed_error *error)
 {
     char *none;
     int32_t failed = o->json ? file_check(o->json, error) : HEED_OK;
     if (!failed && o->plot) failed = file_check(o->plot, error);
     if (failed) return failed;
-    failed = bench_shape_varies(shapes, o->n_shapes, b->varies, o->plot ? error : NULL);
+    failed = shape_varies(shapes, o->n_shapes, b->varies, o->plot ? error : NULL);
     if (failed && !o->plot) return *b->varies = 0, HEED_OK; /* then there is no growth to tell of */
     return failed || !o->plot ? failed : plot_make(NULL, NULL, &none, NULL, error);
 }
@@ -353,13 +289,13 @@ static int32_t write_outputs(const bench *b, const options *o, heed_error *error
     return failed;
 }
 
-static int run(const options *o, const bench_shape *shapes)
+static int run(const options *o, const call_shape *shapes)
 {
     heed_error error = {0};
     bench b = {.pace = pace_of(o)};
     int32_t failed = check_outputs(&b, o, shapes, &error);
-    if (!failed && !(b.engine = cmd_engine(&o->engine, &error))) failed = error.code;
-    if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) pool_pin_caller(b.engine->pool);
+    if (!failed && !(b.engine = heed_engine_new(&o->engine, &error))) failed = error.code;
+    if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) inspect_pin_caller(b.engine);
     rounds_catch_signals();
     if (!failed) failed = measure_all(&b, o, shapes, &error);
     if (!failed) failed = write_outputs(&b, o, &error);
@@ -367,24 +303,24 @@ static int run(const options *o, const bench_shape *shapes)
     suite_free(&b);
     free(b.peaks);
     heed_engine_free(b.engine);
-    return failed ? cmd_fail(&error) : 0;
+    return failed ? command_fail(&error) : 0;
 }
 
-int cmd_bench(int argc, char **argv)
+int command_bench(int argc, char **argv)
 {
     options o = {.engine.size = sizeof o.engine, .dtype = HEED_F32, .set = -1};
     o.specs = calloc(2 * (size_t)argc + 1, sizeof *o.specs);
-    bench_shape *shapes = calloc((size_t)argc + 1, sizeof *shapes);
+    call_shape *shapes = calloc((size_t)argc + 1, sizeof *shapes);
     if (!o.specs || !shapes) {
         free(o.specs);
         free(shapes);
-        return cmd_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
+        return command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
     }
     o.shape_texts = o.specs + argc;
     int status = read_options(&o, argc, argv);
     if (!o.n_shapes) o.shape_texts[o.n_shapes++] = "T=2048";
     for (uint32_t i = 0; i < o.n_shapes && !status; i++) {
-        status = bench_shape_read(o.shape_texts[i], &shapes[i]);
+        status = shape_read(o.shape_texts[i], &shapes[i]);
         if (!shapes[i].decode) shapes[i].decode = o.decode;
     }
     if (!status) status = run(&o, shapes);

@@ -32,7 +32,7 @@ typedef struct bench {
     bench_pace pace;
     peaks *peaks;             /* [rounds], NULL = not measured */
     uint64_t buffer;
-    bench_call **calls;       /* cases of several paths share one */
+    operands **calls;       /* cases of several paths share one */
     bench_case *cases;
     uint32_t n_calls, n_cases;
     bench_overhead *overhead; /* NULL = not measured */

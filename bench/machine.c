@@ -13,12 +13,10 @@
 #include <time.h>
 
 #include "base/cpu.h"
-#include "op/engine.h"
-#include "run/pool.h"
-#include "run/topology.h"
 #include "bench/bench.h"
 #include "bench/count.h"
 #include "bench/machine.h"
+#include "inspect.h"
 
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
@@ -49,11 +47,11 @@ const char *machine_cpu(char *buffer, size_t n)
 uint64_t machine_cache_bytes(void)
 {
     uint64_t bytes = 0;
-    hwloc_topology_t t = topology_open(NULL, NULL);
+    hwloc_topology_t t = inspect_topology(NULL);
     const hwloc_obj_type_t last =
         t && hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_L3CACHE) > 0 ? HWLOC_OBJ_L3CACHE : HWLOC_OBJ_L2CACHE;
     for (hwloc_obj_t c = NULL; t && (c = hwloc_get_next_obj_by_type(t, last, c));) bytes += c->attr->cache.size;
-    topology_close(t);
+    if (t) hwloc_topology_destroy(t);
     return bytes;
 }
 
@@ -82,7 +80,7 @@ static int count(hwloc_topology_t t, hwloc_obj_type_t type)
 static json_t *json_topology(const bench *b, hwloc_topology_t t)
 {
     char why[128];
-    const char *unpinned = pool_unpinned(b->engine->pool, why, sizeof why);
+    const char *unpinned = inspect_unpinned(b->engine, why, sizeof why);
     return json_pack("{s:i, s:i, s:i, s:i, s:b}", "packages", count(t, HWLOC_OBJ_PACKAGE), "numa_nodes",
                      count(t, HWLOC_OBJ_NUMANODE), "cores", count(t, HWLOC_OBJ_CORE), "threads", count(t, HWLOC_OBJ_PU),
                      "pinned", !unpinned);
@@ -101,7 +99,7 @@ static json_t *json_paths(const bench *b)
 {
     const char *name;
     json_t *paths = json_array();
-    for (uint32_t i = 0; (name = cpu_path(b->engine->features, i)); i++)
+    for (uint32_t i = 0; (name = cpu_path(inspect_features(b->engine), i)); i++)
         json_array_append_new(paths, json_string(name));
     return paths;
 }
@@ -114,12 +112,12 @@ json_t *machine_json(const bench *b)
     time_t now = time(NULL);
     if (!uname(&u)) snprintf(os, sizeof os, "%s %s %s", u.sysname, u.release, u.machine);
     if (gmtime_r(&now, &tm)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    hwloc_topology_t t = topology_open(NULL, NULL);
+    hwloc_topology_t t = inspect_topology(NULL);
     json_t *j = json_pack("{s:s, s:s?, s:o, s:i, s:i, s:o, s:o, s:s, s:s, s:s, s:o, s:s}", "cpu",
                           machine_cpu(brand, sizeof brand), "emulator", count_emulator(), "paths", json_paths(b),
                           "cores", count(t, HWLOC_OBJ_CORE), "threads", count(t, HWLOC_OBJ_PU),
                           "caches", json_caches(t), "topology", json_topology(b, t), "os", os, "compiler", COMPILER,
                           "heed_version", PACKAGE_VERSION, "versions", json_versions(), "date", date);
-    topology_close(t);
+    if (t) hwloc_topology_destroy(t);
     return j;
 }

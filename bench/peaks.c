@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
 #include "bench/peaks.h"
-#include "op/engine.h"
+#include "command/clock.h"
+#include "inspect.h"
 
 #if defined __x86_64__
 #include <immintrin.h>
@@ -183,14 +183,14 @@ static void tile_touch(void *arg, int64_t tile, uint32_t lane)
 /* Seconds of the fastest run. */
 static double best(peaks_meter *m, int64_t tiles, heed_tile_fn fn)
 {
-    const heed_host *host = m->engine->host;
+    const heed_host *host = inspect_host(m->engine);
     double fastest = INFINITY;
     host->parallel_for(host, tiles, fn, m); /* wakes the threads, and the units that sleep */
-    double start = cmd_seconds(), end = start;
+    double start = clock_seconds(), end = start;
     for (int i = 0; i < 5 || end - start < SECONDS; i++) {
-        double from = cmd_seconds();
+        double from = clock_seconds();
         host->parallel_for(host, tiles, fn, m);
-        end = cmd_seconds();
+        end = clock_seconds();
         if (end - from < fastest) fastest = end - from;
     }
     return fastest;
@@ -198,7 +198,7 @@ static double best(peaks_meter *m, int64_t tiles, heed_tile_fn fn)
 
 void peaks_measure(peaks_meter *m, peaks *out)
 {
-    uint64_t features = m->engine->features;
+    uint64_t features = inspect_features(m->engine);
     int64_t lanes = heed_lanes(m->engine);
     *out = (peaks){.read = 0};
     m->n_known[0] = m->n_known[1] = 0;
@@ -222,7 +222,7 @@ double peaks_memory(peaks_meter *m, double bytes, int copies)
     uint32_t *n = &m->n_known[copies];
     for (uint32_t i = 0; i < *n; i++)
         if (m->known[copies][i].tiles == tiles) return m->known[copies][i].gbps;
-    m->row = &rows[peaks_of(m->engine->features)];
+    m->row = &rows[peaks_of(inspect_features(m->engine))];
     m->half = (size_t)tiles * SPAN;
     double gbps = 2e-9 * (double)m->half / (copies ? best(m, tiles, tile_copy) : best(m, 2 * tiles, tile_read));
     if (*n < KNOWN) m->known[copies][*n].tiles = tiles, m->known[copies][(*n)++].gbps = gbps;
@@ -243,7 +243,8 @@ peaks_meter *peaks_open(heed_engine *engine, uint64_t cache_bytes, heed_error *e
         error_memory(error);
         return NULL;
     }
-    engine->host->parallel_for(engine->host, (int64_t)(m->bytes / SPAN), tile_touch, m);
+    const heed_host *host = inspect_host(engine);
+    host->parallel_for(host, (int64_t)(m->bytes / SPAN), tile_touch, m);
     return m;
 }
 

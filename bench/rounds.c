@@ -8,14 +8,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
 #include "bench/peaks.h"
 #include "bench/rounds.h"
+#include "command/clock.h"
+#include "command/cost.h"
+#include "inspect.h"
 
 #define BATCH 50e-6 /* seconds that are timed at once: the clock costs some 20 ns */
 
@@ -60,12 +64,37 @@ void rounds_progress(const char *doing, uint32_t at, uint32_t of)
 
 /* ---- one case in one round ---- */
 
-static int32_t time_batch(const bench_case *c, int64_t runs, double *seconds, heed_error *error)
+/* Seconds of one call and, if it is asked for, whether other processes had the processor meanwhile. A best of many
+ * short runs does not show that, but where every run is longer than a time slice they all have it in them, and lie as
+ * close together as on an idle machine. With one lane all work is the calling thread's, so its CPU time must equal the
+ * clock. Several lanes wait for one another, so there it goes by how often the kernel took a processor away: some times
+ * a second on an idle machine, once a time slice (3 to 10 ms) on a crowded one. */
+#define CROWDED_SHARE 0.97   /* of the clock */
+#define CROWDED_SWITCHES 50. /* a second */
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? NAN : (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double switches(void)
+{
+    struct rusage used;
+    return getrusage(RUSAGE_SELF, &used) ? NAN : (double)used.ru_nivcsw;
+}
+
+static int32_t time_batch(const bench_case *c, int64_t runs, uint32_t lanes, double *seconds, int *crowded,
+                          heed_error *error)
 {
     int32_t failed = HEED_OK;
-    double start = cmd_seconds();
+    double cpu = cpu_seconds(), taken = switches(), start = clock_seconds();
     for (int64_t i = 0; i < runs && !failed; i++) failed = bench_case_run(c, error);
-    *seconds = (cmd_seconds() - start) / (double)runs;
+    double clock = clock_seconds() - start;
+    *seconds = clock / (double)runs;
+    if (crowded)
+        *crowded = lanes == 1 ? cpu_seconds() - cpu < CROWDED_SHARE * clock
+                              : switches() - taken > 1 + CROWDED_SWITCHES * clock;
     return failed ? failed : rounds_interrupted(error);
 }
 
@@ -75,20 +104,24 @@ static int32_t choose_batch(bench_case *c, heed_error *error)
     double seconds = 0;
     int32_t failed = HEED_OK;
     for (c->batch = 1; !failed && c->batch < 1 << 20; c->batch *= 2) {
-        failed = time_batch(c, c->batch, &seconds, error);
+        failed = time_batch(c, c->batch, 1, &seconds, NULL, error);
         if (seconds * (double)c->batch >= BATCH) break;
     }
     return failed;
 }
 
-static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, heed_error *error)
+static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, uint32_t lanes, heed_error *error)
 {
-    double best = INFINITY, seconds, start = cmd_seconds(), spent = 0;
+    double best = INFINITY, seconds, start = clock_seconds(), spent = 0;
+    int crowded;
     int32_t failed = c->batch ? HEED_OK : choose_batch(c, error);
     for (int runs = 0; !failed && (runs < p->runs || spent < p->seconds) && (!runs || spent < p->longest); runs++) {
-        failed = time_batch(c, c->batch, &seconds, error);
-        if (seconds < best) best = seconds;
-        spent = cmd_seconds() - start;
+        failed = time_batch(c, c->batch, lanes, &seconds, &crowded, error);
+        if (seconds < best) {
+            best = seconds;
+            c->crowded[round] = crowded;
+        }
+        spent = clock_seconds() - start;
     }
     c->seconds[round] = best;
     return failed;
@@ -114,8 +147,9 @@ int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error)
         for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
             bench_case *c = &b->cases[i];
             rounds_progress("round", r + 1, b->pace.rounds);
-            if (c->memory) c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->bytes, c->copies);
-            failed = c->seconds ? measure_case(c, r, &b->pace, error) : rounds_interrupted(error);
+            if (c->memory) c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->cost.bytes,
+                                                       c->cost.copies);
+            failed = c->seconds ? measure_case(c, r, &b->pace, heed_lanes(b->engine), error) : rounds_interrupted(error);
         }
     }
     rounds_progress(NULL, 0, 0);
@@ -130,16 +164,17 @@ int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error)
 int32_t rounds_overhead(const bench_case *c, bench_overhead *out, heed_error *error)
 {
     double engine[OVERHEAD_SAMPLES], kernel[OVERHEAD_SAMPLES];
-    const heed_instance *i = c->instance;
-    bench_direct d;
-    int32_t failed = bench_direct_make(&d, c, error);
+    const heed_path *path = heed_instance_path(c->instance);
+    const void *memory = inspect_memory(c->instance);
+    direct_call d;
+    int32_t failed = direct_make(&d, c->instance, c->call, c->sequences, error);
     for (int s = 0; s < OVERHEAD_SAMPLES && !failed; s++) {
-        failed = time_batch(c, OVERHEAD_CALLS, &engine[s], error);
-        double start = cmd_seconds();
-        for (int n = 0; n < OVERHEAD_CALLS && !failed; n++) failed = i->path->forward(i->memory, &d.call);
-        kernel[s] = (cmd_seconds() - start) / OVERHEAD_CALLS;
+        failed = time_batch(c, OVERHEAD_CALLS, 1, &engine[s], NULL, error);
+        double start = clock_seconds();
+        for (int n = 0; n < OVERHEAD_CALLS && !failed; n++) failed = path->forward(memory, d.call);
+        kernel[s] = (clock_seconds() - start) / OVERHEAD_CALLS;
     }
-    bench_direct_free(&d);
+    direct_free(&d);
     if (failed) return failed;
     out->engine_ns = 1e9 * bench_median(engine, OVERHEAD_SAMPLES);
     out->kernel_ns = 1e9 * bench_median(kernel, OVERHEAD_SAMPLES);

@@ -4,23 +4,25 @@ heedinclude_HEADERS = engine/heed.h plugins/kit/kit.h tests/oracle/oracle.h test
 
 noinst_LTLIBRARIES += engine/libcore.la
 engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/base/error.h \
-  engine/base/local.h engine/base/saved.c engine/base/saved.h engine/base/tensor.c \
-  engine/base/trust.c engine/base/trust.h
+  engine/base/grow.h engine/base/local.h engine/base/random.h engine/base/saved.c \
+  engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
 engine_run = engine/run/arena.c engine/run/arena.h engine/run/pool.c engine/run/pool.h \
-  engine/run/topology.c engine/run/topology.h
-engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/weights.c engine/io/weights.h
-engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/engine.c \
-  engine/op/engine.h engine/op/instance.c engine/op/instance.h engine/op/load.c engine/op/load.h \
-  engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
+  engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h
+engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/safetensors.c engine/io/weights.c \
+  engine/io/weights.h
+engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h engine/op/engine.c \
+  engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
+  engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/session.c engine/model/session.h engine/model/session_saved.c \
-  engine/model/stack.c engine/model/stack.h engine/model/stack_builder.h \
-  engine/model/stack_plan.c engine/model/stack_plan.h engine/model/stack_position.c \
-  engine/model/stack_position.h engine/model/stack_random.c engine/model/stack_random.h \
+  engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
+  engine/model/stack_builder.h engine/model/stack_plan.c engine/model/stack_plan.h \
+  engine/model/stack_position.c engine/model/stack_position.h engine/model/stack_random.c \
   engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
   engine/model/stack_weights.h
-engine_libcore_la_SOURCES = $(engine_base) $(engine_run) $(engine_io) $(engine_op) $(engine_model)
+engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \
+  $(engine_io) $(engine_op) $(engine_model)
 engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\"
 engine_libcore_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_libcore_la_LIBADD = $(HWLOC_LIBS) $(JANSSON_LIBS)
@@ -31,11 +33,14 @@ engine_libheed_la_LIBADD = engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
-engine_command = engine/command/cmd_common.c engine/command/cmd_common.h \
-  engine/command/cmd_describe.c engine/command/cmd_describe_network.c \
-  engine/command/cmd_generate.c engine/command/cmd_list.c engine/command/cmd_new.c \
-  engine/command/cmd_run.c engine/command/cmd_score.c engine/command/cmd_topo.c \
-  engine/command/main.c
+engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
+  engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
+  engine/command/describe_network.c engine/command/file.c engine/command/file.h \
+  engine/command/generate.c engine/command/list.c engine/command/main.c engine/command/model.c \
+  engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
+  engine/command/options.c engine/command/options.h engine/command/run.c engine/command/score.c \
+  engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
+  engine/command/topo.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)

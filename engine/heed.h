@@ -39,7 +39,8 @@ typedef struct heed_engine heed_engine;
 
 typedef struct heed_options {
     uint32_t size;         /* sizeof(heed_options) */
-    uint32_t threads;      /* workers; 0 = one a core of this process's cpuset */
+    uint32_t threads;      /* workers; 0 = one a core of this process's cpuset, and no more than the CPUs, rounded up,
+                              that the quota of its control groups pays for */
     uint32_t pinning;      /* HEED_PIN_* */
     uint32_t smt;          /* 1: a worker a hardware thread, not a core */
     const char

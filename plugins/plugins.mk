@@ -1,14 +1,18 @@
 # The kit's headers, the templates of heed new, and a line for each plugin: KIND_NAME.so from plugins/KIND/NAME/.
 kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/next.h
+kit_convdir = $(kitdir)/conv
+kit_conv_HEADERS = plugins/kit/conv/conv.h
 kit_coredir = $(kitdir)/core
-kit_core_HEADERS = plugins/kit/core/half.h plugins/kit/core/load.h plugins/kit/core/math.h \
-  plugins/kit/core/names.h plugins/kit/core/plugin.h plugins/kit/core/sleef.h \
+kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/half.h plugins/kit/core/load.h \
+  plugins/kit/core/math.h plugins/kit/core/names.h plugins/kit/core/path.h \
+  plugins/kit/core/plugin.h plugins/kit/core/sleef.h plugins/kit/core/vec.h \
   plugins/kit/core/vec_avx2.h plugins/kit/core/vec_avx512.h plugins/kit/core/vec_bf16.h \
   plugins/kit/core/vec_neon.h plugins/kit/core/vec_scalar.h plugins/kit/core/vr.h
 kit_flashdir = $(kitdir)/flash
-kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/cost.h plugins/kit/flash/few.h \
-  plugins/kit/flash/flash.h plugins/kit/flash/many.h plugins/kit/flash/mask.h \
+kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/kit/flash/cost.h \
+  plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
+  plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
   plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_op.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
@@ -31,14 +35,19 @@ dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/READM
   plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
   plugins/kit/templates/norm_oracle.c plugins/kit/templates/position.c plugins/kit/templates/position_oracle.c
 
+EXTRA_DIST += plugins/adopt
 plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plugin_v0$$'
 
 include plugins/attention/adaptive_span/plugin.mk
+include plugins/attention/dynamic_conv/plugin.mk
 include plugins/attention/dynamic_span/plugin.mk
 include plugins/attention/fast_weight/plugin.mk
+include plugins/attention/flash_linear/plugin.mk
 include plugins/attention/gated_delta/plugin.mk
 include plugins/attention/gau/plugin.mk
+include plugins/attention/lightweight_conv/plugin.mk
 include plugins/attention/linear/plugin.mk
+include plugins/attention/linformer/plugin.mk
 include plugins/attention/retention/plugin.mk
 include plugins/attention/shaw/plugin.mk
 include plugins/attention/softmax/plugin.mk

@@ -11,20 +11,22 @@ AM_TESTS_ENVIRONMENT = \
 # What the tests share: a call, its oracle and the sweep over paths, threads and layouts.
 check_LTLIBRARIES += tests/libharness.la
 tests_libharness_la_SOURCES = \
-  tests/lib/harness.c tests/lib/harness.h tests/lib/variant.c tests/lib/variant.h
-tests_libharness_la_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+  tests/lib/harness.c tests/lib/harness.h tests/lib/variant.c tests/lib/variant.h tests/lib/variant_call.c
+tests_libharness_la_LIBADD = tests/libcall.la
 
 # A program is made of the one file of its name: what it is about stands in its head.
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 AM_CFLAGS += $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
-LDADD = tests/libharness.la tests/libcall.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
+LDADD = tests/libharness.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
+op_tests = tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_gau tests/ops/test_hashes \
+  tests/ops/test_masks tests/ops/test_mixers tests/ops/test_mixture tests/ops/test_ops \
+  tests/ops/test_sample \
+  tests/ops/test_shaw tests/ops/test_span tests/ops/test_sparse tests/ops/test_synthesizer \
+  tests/ops/test_t5 tests/ops/test_transformer_xl tests/ops/test_vectors tests/ops/test_window
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_hashes \
-  tests/ops/test_masks tests/ops/test_ops tests/ops/test_sample tests/ops/test_shaw \
-  tests/ops/test_synthesizer tests/ops/test_transformer_xl tests/ops/test_variants \
-  tests/ops/test_vectors tests/stack/test_model tests/stack/test_stack \
+  tests/engine/test_topology $(op_tests) tests/stack/test_model tests/stack/test_stack \
   tests/stack/test_variant_stack
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator.
@@ -32,8 +34,9 @@ plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
   tests/rules/check_machines.sh
 command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
+  tests/command/test_surroundings.sh \
   tests/command/test_bench.sh tests/command/test_new.sh tests/rules/check_third_party.sh \
-  tests/rules/check_docs.sh
+  tests/rules/check_docs.sh tests/rules/check_headers.sh
 
 # What a tested build does again as if on another CPU: every op, mask, variant and state, on fewer shapes. Not what takes
 # minutes where an emulator of x86 does: memory that runs out, and, where no instruction is wide, whole networks; nor what
@@ -41,10 +44,7 @@ test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
 emulated_tests = $(command_scripts) tests/abi/test_layout tests/engine/test_call \
   tests/engine/test_dlpack tests/engine/test_files tests/engine/test_load \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_hashes \
-  tests/ops/test_masks tests/ops/test_ops tests/ops/test_sample tests/ops/test_shaw \
-  tests/ops/test_synthesizer tests/ops/test_transformer_xl tests/ops/test_variants \
-  tests/ops/test_vectors tests/stack/test_variant_stack
+  tests/engine/test_topology $(op_tests) tests/stack/test_variant_stack
 emulated_networks = tests/stack/test_stack tests/stack/test_model
 
 if HAVE_CMOCKA

@@ -7,10 +7,11 @@
 
 #include "bench/case/case.h"
 
-uint64_t judge_hash(const bench_call *c); /* of the outputs */
-/* Runs the scalar path on what `c` has just computed, or, where that takes long, both paths on a smaller shape. Nothing
- * has to run if `before`, a case of the same call on the scalar path, gave the same bits. NULL: there is none. */
-int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa, const bench_case *before,
-              heed_error *error);
+uint64_t judge_hash(const operands *c); /* of the outputs */
+/* Opens an op on a path (NULL = the engine's choice), fills the sequences, runs it once, and puts what
+ * it computed beside the scalar path: beside `plain`, if it is not NULL, an open case of the same call
+ * on that path; else it is run, on a smaller shape where it would take long. */
+int32_t judge_open(bench_case *c, heed_engine *engine, const resolved *op, const operands *call,
+                   const char *isa, const bench_case *plain, heed_error *error);
 
 #endif

@@ -9,16 +9,14 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
-#include "model/stack.h"
-#include "op/engine.h"
-#include "op/registry.h"
+#include "base/random.h"
 #include "bench/case/case.h"
 #include "bench/case/network.h"
-#include "bench/case/tensors.h"
+#include "command/model.h"
+#include "inspect.h"
 
 struct bench_network {
-    cmd_model model;
+    model model;
     heed_path path; /* name and needs alone */
     int64_t tokens, rows;
     int steps;
@@ -42,38 +40,20 @@ int32_t network_run(const bench_network *n, heed_error *error)
     return failed;
 }
 
-/* ---- what a run costs: the sum over the steps of the stack ---- */
-
-static heed_tensor view_of(const stack_view *v, int64_t n)
-{
-    heed_tensor t = heed_tensor_of(NULL, v->dtype, v->rank, v->dim);
-    t.dim[1] = n;
-    t.stride[0] = n * t.stride[1];
-    t.bytes *= (uint64_t)n;
-    return t;
-}
-
-/* Ops that tell no cost read and write their tensors. A step that reads token by token sees no older keys here: what an
- * attention adds is small beside the weights. */
-static void add_cost(bench_case *c, const heed_stack *stack, const stack_step *step, int64_t n, int64_t times)
-{
-    heed_tensor tensor[PORT_MAX];
-    heed_binding in[PORT_MAX];
-    heed_cost cost = {.size = sizeof cost};
-    double touched = 0;
-    for (uint32_t i = 0; i <= step->n_in; i++) {
-        const stack_use *use = &stack->uses[step->first + i];
-        tensor[i] = view_of(&stack->views[use->view], n);
-        in[i] = (heed_binding){use->port, &tensor[i]};
-        touched += (double)tensor[i].bytes;
-    }
-    int told = !heed_estimate(step->instance, in, step->n_in, &cost, NULL);
-    c->flops += told ? cost.flops * (double)times : 0;
-    c->executed += told ? (cost.executed > 0 ? cost.executed : cost.flops) * (double)times : 0;
-    c->bytes += (told && cost.bytes > 0 ? cost.bytes : touched) * (double)times;
-}
-
 /* ---- opening ---- */
+
+/* The sum over the ops. A run that reads token by token sees no older keys here: what an attention adds
+ * is small beside the weights. */
+static void add_cost(bench_case *c, const bench_network *n)
+{
+    heed_cost cost;
+    double times = n->steps ? (double)n->tokens : 1;
+    inspect_stack_cost(n->model.stack, n->steps ? 1 : n->tokens, &cost);
+    c->cost.flops = cost.flops * times;
+    c->cost.executed = cost.executed * times;
+    c->cost.bytes = cost.bytes * times;
+    c->footprint = n->steps ? cost.bytes : 0;
+}
 
 /* Memory, and a text that is the same everywhere. */
 static int32_t prepare(bench_network *n, heed_error *error)
@@ -83,7 +63,7 @@ static int32_t prepare(bench_network *n, heed_error *error)
     n->logits = reallocarray(NULL, (size_t)n->rows, (size_t)vocab * sizeof *n->logits);
     if (!n->token || !n->logits) return error_memory(error);
     uint64_t state = 1;
-    for (int64_t t = 0; t < n->tokens; t++) n->token[t] = (int32_t)(cmd_draw(&state) * (double)vocab);
+    for (int64_t t = 0; t < n->tokens; t++) n->token[t] = (int32_t)(random_unit(&state) * (double)vocab);
     return HEED_OK;
 }
 
@@ -97,27 +77,25 @@ int32_t network_open(bench_case *c, const heed_options *options, const char *isa
     *n = (bench_network){.tokens = tokens, .rows = steps ? 1 : tokens, .steps = steps};
     *c = (bench_case){.network = n};
     snprintf(n->shape, sizeof n->shape, steps ? "tokens=%lld,T=1" : "T=%lld", (long long)tokens);
-    int32_t failed = cmd_model_open(&n->model, &own, file, NULL, 1, error);
+    int32_t failed = model_open(&n->model, &own, file, NULL, 1, error);
     if (failed) return failed;
-    n->path = (heed_path){.size = sizeof n->path, .name = cmd_path(n->model.engine)};
-    n->path.needs = n->model.engine->features;
+    n->path = (heed_path){.size = sizeof n->path, .name = inspect_path(n->model.engine)};
+    n->path.needs = inspect_features(n->model.engine);
     failed = prepare(n, error);
     if (!failed) failed = network_run(n, error);
     if (failed) return failed;
     c->ran = 1;
-    c->hash = bench_hash(BENCH_HASH_START, n->logits, (uint64_t)n->rows * sizeof *n->logits *
+    c->hash = random_hash(RANDOM_HASH, n->logits, (uint64_t)n->rows * sizeof *n->logits *
                                                           (uint64_t)heed_stack_number(n->model.stack, "vocab"));
     snprintf(c->judged, sizeof c->judged, "%s", n->shape);
-    for (uint32_t s = 0; s < n->model.stack->n_steps; s++)
-        add_cost(c, n->model.stack, &n->model.stack->steps[s], steps ? 1 : tokens, steps ? tokens : 1);
-    c->footprint = steps ? c->bytes / (double)tokens : 0;
+    add_cost(c, n);
     return HEED_OK;
 }
 
 void network_close(bench_network *n)
 {
     if (!n) return;
-    cmd_model_close(&n->model);
+    model_close(&n->model);
     free(n->token);
     free(n->logits);
     free(n);

@@ -8,48 +8,30 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "op/engine.h"
-#include "op/registry.h"
-#include "op/resolve.h"
-#include "op/spec.h"
+#include "base/grow.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
+#include "bench/case/judge.h"
 #include "bench/case/open.h"
-#include "bench/case/shape.h"
-#include "bench/case/tensors.h"
 #include "bench/count.h"
 #include "bench/rounds.h"
+#include "command/operands.h"
+#include "inspect.h"
 
 #define PATHS_MAX 8 /* of one op */
 
-resolved *open_spec(heed_engine *engine, const char *text, spec **tree, heed_error *error)
-{
-    *tree = spec_parse(text, 0, error);
-    return *tree ? resolve(&engine->registry, *tree, (*tree)->op, NULL, error) : NULL;
-}
-
-/* Room for one more; capacities are powers of two. */
-static int grow(void *list, uint32_t n, size_t size)
-{
-    void **at = list, *larger;
-    if (n & (n - 1)) return 1;
-    if (!(larger = reallocarray(*at, n ? 2 * (size_t)n : 1, size))) return 0;
-    *at = larger;
-    return 1;
-}
-
 bench_case *open_case(bench *b, heed_error *error)
 {
-    if (!grow(&b->cases, b->n_cases, sizeof *b->cases)) return error_memory(error), NULL;
-    b->cases[b->n_cases] = (bench_case){.call = NULL};
-    return &b->cases[b->n_cases++];
+    bench_case *c = grow_append(&b->cases, &b->n_cases, sizeof *c);
+    if (!c) error_memory(error);
+    return c;
 }
 
 void open_drop(bench *b) { bench_case_close(&b->cases[--b->n_cases]); }
 
-static bench_call *new_call(bench *b, heed_error *error)
+static operands *new_call(bench *b, heed_error *error)
 {
-    bench_call *c = grow(&b->calls, b->n_calls, sizeof *b->calls) ? calloc(1, sizeof *c) : NULL;
+    operands *c = grow_room(&b->calls, b->n_calls, sizeof *b->calls) ? calloc(1, sizeof *c) : NULL;
     if (!c) return error_memory(error), NULL;
     return b->calls[b->n_calls++] = c;
 }
@@ -58,7 +40,8 @@ int32_t open_rounds(const bench *b, bench_case *c, int timed, heed_error *error)
 {
     c->memory = calloc(b->pace.rounds, sizeof *c->memory);
     if (timed) c->seconds = calloc(b->pace.rounds, sizeof *c->seconds);
-    return c->memory && (c->seconds || !timed) ? HEED_OK : error_memory(error);
+    if (timed) c->crowded = calloc(b->pace.rounds, sizeof *c->crowded);
+    return c->memory && ((c->seconds && c->crowded) || !timed) ? HEED_OK : error_memory(error);
 }
 
 /* The paths to measure. One that the op lacks stands for the best below it. */
@@ -69,12 +52,12 @@ static uint32_t choose_paths(const char *isa, const heed_engine *engine, const e
     if (!isa || strcmp(isa, "all")) return n;
     n = 0;
     for (uint32_t p = 0; p < e->op.paths.count && n < PATHS_MAX; p++)
-        if (!(entry_path(e, p)->needs & ~engine->features)) paths[n++] = entry_path(e, p)->name;
+        if (!(entry_path(e, p)->needs & ~inspect_features(engine))) paths[n++] = entry_path(e, p)->name;
     return n;
 }
 
 /* One path; `first`: the number of the first case of this call. */
-static int32_t open_path(bench *b, const resolved *op, const bench_call *call, const char *isa, int want,
+static int32_t open_path(bench *b, const resolved *op, const operands *call, const char *isa, int want,
                          uint32_t first, heed_error *error)
 {
     bench_case *c = open_case(b, error);
@@ -82,7 +65,7 @@ static int32_t open_path(bench *b, const resolved *op, const bench_call *call, c
     const bench_case *plain = first < b->n_cases - 1 ? &b->cases[first] : NULL;
     if (plain && strcmp(bench_case_path(plain)->name, "scalar")) plain = NULL;
     int32_t failed = want == OPEN_PLAN ? bench_case_plan(c, b->engine, op, call, isa, error)
-                                       : bench_case_open(c, b->engine, op, call, isa, plain, error);
+                                       : judge_open(c, b->engine, op, call, isa, plain, error);
     int held = want == OPEN_PLAN || want == OPEN_TIME;
     if (!failed && held) failed = open_rounds(b, c, want == OPEN_TIME, error);
     if (!failed && b->counter) failed = count_measure(c, b->counter, error);
@@ -91,20 +74,20 @@ static int32_t open_path(bench *b, const resolved *op, const bench_call *call, c
     return failed;
 }
 
-int32_t open_shape(bench *b, const resolved *op, const bench_shape *shape, uint32_t dtype, const char *isa, int want,
+int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32_t dtype, const char *isa, int want,
                    const char **failed_path, heed_error *error)
 {
     const char *paths[PATHS_MAX];
     uint32_t n_paths = choose_paths(isa, b->engine, op->entry, paths), first = b->n_cases;
-    bench_call *call = new_call(b, error);
-    int32_t failed = call ? bench_call_make(call, op, shape, dtype, want != OPEN_PLAN, error) : HEED_E_MEMORY;
+    operands *call = new_call(b, error);
+    int32_t failed = call ? operands_make(call, op, shape, dtype, want != OPEN_PLAN, error) : HEED_E_MEMORY;
     for (uint32_t p = 0; p < n_paths && !failed; p++) {
         rounds_progress("case", b->n_cases + 1, 0);
         failed = open_path(b, op, call, paths[p], want, first, error);
         if (failed && failed_path) *failed_path = paths[p];
     }
     if (call && b->n_cases == first) { /* nobody uses it */
-        bench_call_free(call);
+        operands_free(call);
         free(call);
         b->n_calls--;
     }
@@ -115,7 +98,7 @@ void open_free(bench *b)
 {
     while (b->n_cases) open_drop(b);
     for (uint32_t i = 0; i < b->n_calls; i++) {
-        bench_call_free(b->calls[i]);
+        operands_free(b->calls[i]);
         free(b->calls[i]);
     }
     free(b->cases);

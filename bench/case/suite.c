@@ -14,19 +14,16 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "command/cmd_common.h"
-#include "op/engine.h"
-#include "op/registry.h"
-#include "op/resolve.h"
-#include "op/spec.h"
+#include "base/grow.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
 #include "bench/case/network.h"
 #include "bench/case/open.h"
-#include "bench/case/shape.h"
 #include "bench/case/suite.h"
 #include "bench/count.h"
 #include "bench/rounds.h"
+#include "command/shape.h"
+#include "inspect.h"
 
 /* ---- what is run ---- */
 
@@ -92,18 +89,16 @@ static int32_t note(bench *b, heed_error *error, const char *format, ...) __attr
 static int32_t note(bench *b, heed_error *error, const char *format, ...)
 {
     bench_refusal r = {NULL, strndup(error->text, strcspn(error->text, "\n"))};
-    bench_refusal *larger = reallocarray(b->refused, b->n_refused + 1, sizeof r);
     va_list list;
     va_start(list, format);
     int length = vasprintf(&r.what, format, list);
     va_end(list);
-    if (larger) b->refused = larger;
-    if (!larger || length < 0 || !r.why) {
+    if (!grow_room(&b->refused, b->n_refused, sizeof r) || length < 0 || !r.why) {
         if (length >= 0) free(r.what);
         free(r.why);
         return error_memory(error);
     }
-    larger[b->n_refused++] = r;
+    b->refused[b->n_refused++] = r;
     *error = (heed_error){0};
     return HEED_OK;
 }
@@ -143,9 +138,9 @@ static int is_kind(const entry *e, const char *kind)
 }
 
 /* A value for a param that must be given: in the middle of what is usual. An op: the plainest, or its kind's first. */
-static void put_value(text *t, const registry *r, const heed_param *p)
+static void put_value(text *t, const heed_engine *engine, const heed_param *p)
 {
-    const entry *plain = registry_find(r, plainest);
+    const entry *plain = inspect_find(engine, plainest);
     double middle = p->min > 4 ? p->min : p->max < 4 ? p->max : 4;
     switch (p->type) {
     case HEED_PARAM_INT: put(t, "%lld", (long long)middle); break;
@@ -154,9 +149,9 @@ static void put_value(text *t, const registry *r, const heed_param *p)
     case HEED_PARAM_CHOICE: put(t, "%.*s", (int)strcspn(p->choices, "|"), p->choices); break;
     default:
         if (plain && is_kind(plain, p->choices)) put(t, "%s", plain->op.id);
-        else for (uint32_t i = 0; i < r->count; i++) {
-            if (!is_kind(r->entries[i], p->choices)) continue;
-            put(t, "%s", r->entries[i]->op.id);
+        else for (uint32_t i = 0; (plain = inspect_op(engine, i)); i++) {
+            if (!is_kind(plain, p->choices)) continue;
+            put(t, "%s", plain->op.id);
             break;
         }
     }
@@ -172,17 +167,17 @@ static const heed_param *takes(const entry *e, const entry *child)
 }
 
 /* The op that does something by itself and takes `child` as a setting: the plainest, or the first. */
-static const entry *host_of(const registry *r, const entry *child)
+static const entry *host_of(const heed_engine *engine, const entry *child)
 {
-    const entry *first = NULL, *plain = registry_find(r, plainest);
+    const entry *e, *plain = inspect_find(engine, plainest);
     if (plain && plain->path && takes(plain, child)) return plain;
-    for (uint32_t i = 0; i < r->count && !first; i++)
-        if (r->entries[i]->path && r->entries[i]->path->forward && takes(r->entries[i], child)) first = r->entries[i];
-    return first;
+    for (uint32_t i = 0; (e = inspect_op(engine, i)); i++)
+        if (e->path && e->path->forward && takes(e, child)) return e;
+    return NULL;
 }
 
 /* An op with a setting, what it must be given, and an op inside. */
-static void write_spec(text *t, const registry *r, const entry *e, const char *setting, const entry *child)
+static void write_spec(text *t, const heed_engine *engine, const entry *e, const char *setting, const entry *child)
 {
     *t = (text){.n = 0};
     put(t, "%s", e->op.id);
@@ -194,7 +189,7 @@ static void write_spec(text *t, const registry *r, const entry *e, const char *s
         if (!inside && !(param->flags & HEED_PARAM_REQUIRED)) continue;
         put(t, "%s%s=", comma, param->key);
         if (inside) put(t, "%s", child->op.id);
-        else put_value(t, r, param);
+        else put_value(t, engine, param);
         comma = ", ";
     }
     if (*comma == ',') put(t, ")");
@@ -207,7 +202,7 @@ static int has_letters(const entry *e, const char *letters)
     for (; *letters; letters++) {
         int found = 0;
         for (uint32_t p = 0; p < e->op.ports.count && !found; p++)
-            found = *letters == '.' ? e->axes[p].leading : bench_has_axis(e, p, *letters);
+            found = *letters == '.' ? e->axes[p].leading : entry_has_axis(e, p, *letters);
         if (!found) return 0;
     }
     return 1;
@@ -223,37 +218,37 @@ static const char *shape_of(const entry *e, uint32_t set)
 /* One of a number of attempts: sizes of the axes that the suite knows nothing of; optional weights, queries and keys,
  * which some ops need; keys for every head, where an op takes no groups. `with` keeps names of ports; 0 = there is no
  * such attempt. */
-static int attempt(const resolved *op, const char *shape_text, uint32_t number, bench_shape *out, char with[256])
+static int attempt(const resolved *op, const char *shape_text, uint32_t number, call_shape *out, char with[256])
 {
     const entry *e = op->entry;
-    bench_shape shape;
+    call_shape shape;
     char own[OWN_AXES + 1] = "";
     uint32_t combinations = 1, n_own = 0, kinds = sizeof own_sizes - 1;
-    bench_shape_read(shape_text, out);
+    shape_read(shape_text, out);
     shape = *out;
-    bench_shape_fill(&shape, op); /* what the op's params fix is known */
+    shape_fill(&shape, op); /* what the op's params fix is known */
     for (char letter = 'A'; letter <= 'Z' && n_own < OWN_AXES; letter++)
-        if (bench_shape_guesses(&shape, e, letter)) own[n_own++] = letter, combinations *= kinds;
-    uint32_t grouped = BENCH_AXIS(&shape, 'G') != BENCH_AXIS(&shape, 'H'), choice = number / combinations % 4;
+        if (shape_guesses(&shape, e, letter)) own[n_own++] = letter, combinations *= kinds;
+    uint32_t grouped = SHAPE_AXIS(&shape, 'G') != SHAPE_AXIS(&shape, 'H'), choice = number / combinations % 4;
     if (number >= combinations * 4 * (grouped + 1)) return 0;
     *with = 0;
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
         size_t n = strlen(with);
         int weight = port->role == HEED_WEIGHT, qk = !strcmp(port->name, "q") || !strcmp(port->name, "k");
-        if (!(port->flags & HEED_PORT_OPTIONAL) || bench_shape_takes(&shape, port)) continue;
+        if (!(port->flags & HEED_PORT_OPTIONAL) || shape_takes(&shape, port)) continue;
         if ((weight && choice & 1) || (qk && choice & 2)) snprintf(with + n, 256 - n, "%s%s", n ? "+" : "", port->name);
     }
     if (choice && !*with) choice = 0; /* the same as before, and refused again */
     uint32_t rest = number % combinations;
     for (uint32_t i = 0; i < n_own; i++, rest /= kinds) {
-        int64_t tokens = shape.decode > BENCH_AXIS(&shape, 'T') ? shape.decode : BENCH_AXIS(&shape, 'T');
+        int64_t tokens = shape.decode > SHAPE_AXIS(&shape, 'T') ? shape.decode : SHAPE_AXIS(&shape, 'T');
         char kind = own_sizes[rest % kinds];
-        BENCH_AXIS(out, own[i]) = kind == 'e' ? 16 : kind == 'o' ? 9 : kind == 't' ? tokens
-                                  : kind == 'h' ? BENCH_AXIS(&shape, 'H') : 1;
+        SHAPE_AXIS(out, own[i]) = kind == 'e' ? 16 : kind == 'o' ? 9 : kind == 't' ? tokens
+                                  : kind == 'h' ? SHAPE_AXIS(&shape, 'H') : 1;
     }
     if (choice) out->with = with;
-    if (number / combinations / 4) BENCH_AXIS(out, 'G') = -1; /* follows H */
+    if (number / combinations / 4) SHAPE_AXIS(out, 'G') = -1; /* follows H */
     return 1;
 }
 
@@ -263,14 +258,13 @@ static int is_fatal(int32_t failed) { return failed == HEED_E_CANCELLED || faile
 static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_text, const char *shape_text,
                         uint32_t set, heed_error *error)
 {
-    spec *tree = NULL;
-    bench_shape shape;
+    call_shape shape;
     char with[256];
     uint32_t before = b->n_cases;
     int want = set == SUITE_TINY ? OPEN_RUN : OPEN_TIME;
     heed_error first = {0};
     const char *path = NULL, *first_path = NULL;
-    resolved *op = open_spec(b->engine, spec_text, &tree, error);
+    resolved *op = inspect_resolve(b->engine, spec_text, error);
     int32_t failed = op ? HEED_OK : error->code;
     if (!op) first = *error;
     for (uint32_t n = 0; op && b->n_cases == before && attempt(op, shape_text, n, &shape, with); n++) {
@@ -279,7 +273,6 @@ static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_t
         if (!n) first = *error, first_path = path;
     }
     resolve_free(op);
-    spec_free(tree);
     if (!failed || is_fatal(failed)) return failed;
     if (b->n_cases == before) *error = first, path = first_path; /* else one of the paths failed */
     return note(b, error, "%s, %s%s%s", spec_text, shape_text, path ? ", " : "", path ? path : "");
@@ -288,11 +281,11 @@ static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_t
 /* One op in one set: with each setting, as a whole text and as the next token. */
 static int32_t open_op(bench *b, const suite_choice *choice, const entry *op, uint32_t set, heed_error *error)
 {
-    const registry *r = &b->engine->registry;
+    const heed_engine *engine = b->engine;
     const entry *e = op, *child = NULL;
     int32_t failed = HEED_OK;
     if (op->path && !op->path->forward) {
-        e = host_of(r, op);
+        e = host_of(engine, op);
         child = op;
     }
     if (!e) {
@@ -302,7 +295,7 @@ static int32_t open_op(bench *b, const suite_choice *choice, const entry *op, ui
     for (size_t s = 0; s < SETTINGS && !failed; s++) {
         text t;
         if (settings[s].masks & ~e->op.masks || (child && settings[s].masks != HEED_MASK_CAUSAL)) continue;
-        write_spec(&t, r, e, settings[s].text[set != SUITE_TINY], child);
+        write_spec(&t, engine, e, settings[s].text[set != SUITE_TINY], child);
         failed = open_one(b, choice, t.bytes, shape_of(e, set), set, error);
         int alone = !(e->op.masks & HEED_MASK_CAUSAL); /* it knows no mask, but may remember */
         if (!failed && e->op.measure_state && (settings[s].decodes || alone))
@@ -316,8 +309,8 @@ static int32_t open_network(bench *b, const suite_choice *choice, uint32_t set, 
     const char *file = choice->model ? choice->model : usual_model, *isa = choice->isa, *path;
     int all = isa && !strcmp(isa, "all");
     int32_t failed = HEED_OK;
-    for (uint32_t p = 0; !failed && (path = all ? cpu_path(b->engine->features & ~CPU_INEXACT, p)
-                                               : p ? NULL : isa ? isa : cmd_path(b->engine)); p++) {
+    for (uint32_t p = 0; !failed && (path = all ? cpu_path(inspect_features(b->engine) & ~CPU_INEXACT, p)
+                                               : p ? NULL : isa ? isa : inspect_path(b->engine)); p++) {
         bench_case *c = open_case(b, error);
         if (!c) return HEED_E_MEMORY;
         rounds_progress("case", b->n_cases, 0);
@@ -342,13 +335,11 @@ static int asked(const suite_choice *choice, const entry *e)
 static int32_t check_ops(const bench *b, const suite_choice *choice, heed_error *error)
 {
     for (uint32_t i = 0; i < choice->n_ops; i++) {
-        spec *tree = NULL;
-        if (registry_find(&b->engine->registry, choice->ops[i])) continue;
-        resolved *op = open_spec(b->engine, choice->ops[i], &tree, error);
-        int32_t failed = op ? error_set(error, HEED_E_ARGUMENT, "--suite takes ids of ops, such as %s, not " SPEC_QUOTE,
-                                        op->entry->op.id, SPEC_QUOTED(choice->ops[i])) : error->code;
+        if (inspect_find(b->engine, choice->ops[i])) continue;
+        resolved *op = inspect_resolve(b->engine, choice->ops[i], error);
+        int32_t failed = op ? error_set(error, HEED_E_ARGUMENT, "--suite takes ids of ops, such as %s, not " QUOTE,
+                                        op->entry->op.id, QUOTED(choice->ops[i])) : error->code;
         resolve_free(op);
-        spec_free(tree);
         return failed;
     }
     return HEED_OK;
@@ -356,12 +347,12 @@ static int32_t check_ops(const bench *b, const suite_choice *choice, heed_error 
 
 int32_t suite_open(bench *b, const suite_choice *choice, heed_error *error)
 {
-    const registry *r = &b->engine->registry;
     int32_t failed = check_ops(b, choice, error);
     for (uint32_t set = SUITE_TINY; set <= choice->set && !failed; set++) {
         if (set != SUITE_TINY && set != choice->set) continue;
-        for (uint32_t i = 0; i < r->count && !failed; i++)
-            if (asked(choice, r->entries[i])) failed = open_op(b, choice, r->entries[i], set, error);
+        const entry *e;
+        for (uint32_t i = 0; !failed && (e = inspect_op(b->engine, i)); i++)
+            if (asked(choice, e)) failed = open_op(b, choice, e, set, error);
         for (int steps = 0; steps < 2 && !failed && (!choice->n_ops || choice->model); steps++)
             failed = open_network(b, choice, set, steps, error);
     }

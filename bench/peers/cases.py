@@ -16,6 +16,8 @@ class Case:
     window: int = 0  # keys that a query sees, itself among them; 0 = all
     documents: int = 0  # of one length, or where that does not come out, of two lengths
     layout: str = ""  # more words of --shape
+    rule: str = ""  # of an attention with a recurrent state: "linear", "gated", "delta", "gated_delta"
+    decode: int = 0  # tokens that its state has read when one more comes
 
     @property
     def kind(self):
@@ -49,7 +51,11 @@ class Case:
 
     @cached_property
     def live_flops(self):
-        """Of attention: two products for each query and key that it sees."""
+        """Of attention: two products for each query and key that it sees. Of a recurrent state of F x E numbers: one
+        product to write to it and one to read from it, and for the delta rule one more to read what it replaces."""
+        if self.rule:
+            products = 3 if "delta" in self.rule else 2
+            return 2 * products * self.size("B") * self.size("T") * self.size("H") * self.size("D") * self.size("E")
         see = self.allowed()
         pairs = self.size("T") * self.size("S") if see is None else int(see.sum())
         return 4 * pairs * self.size("B") * self.size("H") * self.size("D")
@@ -58,6 +64,8 @@ class Case:
     def data(self):
         """The tensors by port, of the case's dtype; bf16 as its bits."""
         B, T, H = self.size("B"), self.size("T"), self.sizes.get("H")
+        if self.rule:
+            return {name: aligned(a) for name, a in self.recurrent_data().items()}
         if self.kind == "attention/softmax":
             S, G, D = self.size("S"), self.size("G"), self.size("D")
             shapes = {"q": (B, T, H, D), "k": (B, S, G, D), "v": (B, S, G, D)}
@@ -73,6 +81,21 @@ class Case:
         if self.documents:
             made["documents"] = np.broadcast_to(document_of(np.arange(T), self), (B, T)).astype(np.int64)
         return {name: aligned(a) for name, a in made.items()}
+
+
+    def recurrent_data(self):
+        """Keys of length 1, as the delta rule needs them to stay bounded; beta in (0, 1); gate, a log decay, below 0."""
+        B, H, G, D, E = (self.size(a) for a in "BHGDE")
+        T = self.decode + self.size("T")
+        draw = np.random.default_rng(1)
+        made = {"q": (B, T, H, D), "k": (B, T, G, D), "v": (B, T, G, E)}
+        made = {name: draw.standard_normal(shape, np.float32) for name, shape in made.items()}
+        made["k"] /= np.linalg.norm(made["k"], axis=-1, keepdims=True)
+        if "delta" in self.rule:
+            made["beta"] = (1 / (1 + np.exp(-draw.standard_normal((B, T, G))))).astype(np.float32)
+        if "gated" in self.rule:
+            made["gate"] = (-0.1 * np.abs(draw.standard_normal((B, T, G)))).astype(np.float32)
+        return made
 
 
 def document_of(token, case):
@@ -124,6 +147,19 @@ def attention(family, settings="", dtype="f32", causal=False, window=0, document
     return Case(family, spec, {"B": 1, **sizes}, dtype, causal, window, documents, layout)
 
 
+RULES = {"linear": "attention/linear(causal=true, features=identity, normalise=false)",
+         "gated": "attention/retention(causal=true, scale=1)",
+         "delta": "attention/fast_weight(causal=true, features=identity, beta=given)",
+         "gated_delta": "attention/gated_delta(causal=true, normalise_qk=false, beta=given, scale=1)"}
+
+
+def recurrent(rule, decode=0, **sizes):
+    ports = [p for p, of in (("beta", "delta"), ("gate", "gated")) if of in rule]
+    layout = (f",decode={decode}" if decode else "") + (f",with={'+'.join(ports)}" if ports else "")
+    return Case("recurrent decode" if decode else "recurrent", RULES[rule], {"B": 1, **sizes}, causal=True,
+                layout=layout, rule=rule, decode=decode)
+
+
 def cases():
     for causal in (False, True):
         for T in (512, 2048, 4096):
@@ -152,3 +188,7 @@ def cases():
         yield Case("gemm", "linear/projection", {"T": T, "M": M, "N": N})
     for N, M in ((128, 128), (64, 128), (368, 128), (128, 368), (256, 128)):  # models/plays.safetensors, a full context
         yield Case("model", "linear/projection", {"T": 256, "M": M, "N": N})
+    for rule in RULES:
+        for D in (64, 128):
+            yield recurrent(rule, T=2048, H=16, D=D)
+        yield recurrent(rule, T=1, H=16, D=128, decode=1000)

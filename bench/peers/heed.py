@@ -56,10 +56,10 @@ def view(array):
 
 
 def bind(arrays):
-    """A C array of bindings; the tensors live as long as it."""
+    """A C array of bindings; the tensors and their memory live as long as it."""
     tensors = [view(a) for a in arrays.values()]
     made = (Binding * max(1, len(arrays)))(*[Binding(n.encode(), c.pointer(t)) for n, t in zip(arrays, tensors)])
-    made.keep = tensors
+    made.keep = tensors, list(arrays.values())
     return made
 
 
@@ -72,13 +72,15 @@ class Heed:
             self.lib = c.CDLL(str(build / "engine/.libs/libheed.so"))
         except OSError as e:
             raise Refused(f"{build}: no built heed is here: {e}") from e
-        for function in ("heed_engine_new", "heed_instance_open"):
+        for function in ("heed_engine_new", "heed_instance_open", "heed_sequence_new"):
             getattr(self.lib, function).restype = c.c_void_p
         self.lib.heed_instance_path.restype = c.POINTER(Path)
         self.lib.heed_instance_path.argtypes = [c.c_void_p]
         self.lib.heed_instance_close.argtypes = [c.c_void_p]
         self.lib.heed_run.argtypes = [c.c_void_p, c.POINTER(Binding), c.c_uint32, c.POINTER(Binding), c.c_uint32,
                                       c.c_void_p, c.c_void_p]
+        self.lib.heed_sequence_new.argtypes = [c.c_void_p, c.POINTER(c.c_int64), c.c_void_p]
+        self.lib.heed_sequence_truncate.argtypes = [c.c_void_p, c.c_int64]
         self.error = Error()
         options = Options(size=c.sizeof(Options), threads=threads, pinning=PIN_NONE, plugins=self.plugins.encode())
         self.engine = self.lib.heed_engine_new(c.byref(options), c.byref(self.error))
@@ -88,9 +90,12 @@ class Heed:
     def contender(self, case):
         """(path, run, result) for a case."""
         weights = {n: a for n, a in case.data.items() if n in WEIGHTS}
-        inputs = {n: a for n, a in case.data.items() if n not in WEIGHTS}
-        first = next(iter(inputs.values()))
+        given = {n: a for n, a in case.data.items() if n not in WEIGHTS}
+        inputs = {n: a[:, case.decode:] for n, a in given.items()} if case.decode else given
+        first = given["v"] if case.rule else next(iter(given.values()))
         shape = first.shape[:-1] + (case.size("N"),) if "weight" in weights else first.shape
+        if case.rule:
+            shape = (case.size("B"), case.size("T"), case.size("H"), case.size("E"))
         output = aligned(np.zeros(shape, first.dtype))
         w, i, o = bind(weights), bind(inputs), bind({"out": output})
         opening = Opening(size=c.sizeof(Opening), n_weights=len(weights), weights=w)
@@ -98,15 +103,33 @@ class Heed:
                                                c.byref(self.error))
         if not instance:
             raise Refused(self.error.text.decode().split("\n")[0])
+        sequences = self.fed(instance, case, given) if case.decode else None
         heed_run, n, error = self.lib.heed_run, len(inputs), c.byref(self.error)
 
         def run():
-            if heed_run(instance, i, n, o, 1, None, error):
+            if heed_run(instance, i, n, o, 1, sequences, error):
                 raise Refused(self.error.text.decode())
+            if sequences:
+                self.lib.heed_sequence_truncate(sequences[0], case.decode)
 
-        run.keep, run.instance = (w, case.data), instance
+        run.keep, run.instance = (w, case.data, sequences), instance
         run()
         return self.lib.heed_instance_path(instance).contents.name.decode(), run, lambda: decode(output)
+
+    def fed(self, instance, case, given):
+        """A sequence that has read all tokens but those that are timed."""
+        before = bind({n: np.ascontiguousarray(a[:, :case.decode]) for n, a in given.items()})
+        shape = (case.size("B"), case.decode, case.size("H"), case.size("E"))
+        out = np.zeros(shape, np.float32)
+        axes = (c.c_int64 * 26)(*[-1] * 26)
+        for letter in "HGDE":
+            axes[ord(letter) - ord("A")] = case.size(letter)
+        sequence = self.lib.heed_sequence_new(instance, axes, c.byref(self.error))
+        sequences = (c.c_void_p * 1)(sequence)
+        if not sequence or self.lib.heed_run(instance, before, len(given), bind({"out": out}), 1, sequences,
+                                             c.byref(self.error)):
+            raise Refused(self.error.text.decode())
+        return sequences
 
     def close(self, run):
         self.lib.heed_instance_close(run.instance)

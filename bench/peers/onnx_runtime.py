@@ -20,7 +20,7 @@ def start(settings):
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 
 
-def form(case, op, domain, inputs, shape, constants=None, outputs=("out",), **attributes):
+def form(case, op, domain, inputs, shape, constants=None, outputs=("out",), opset=23, **attributes):
     """inputs: names to arrays, "" = left out; constants are initializers, which a session may pack beforehand."""
     constants = constants or {}
     given = {n: a for n, a in inputs.items() if a is not None and n not in constants}
@@ -31,7 +31,7 @@ def form(case, op, domain, inputs, shape, constants=None, outputs=("out",), **at
         [node], "case", [helper.make_tensor_value_info(n, type_of(a.dtype), a.shape) for n, a in given.items()],
         [helper.make_tensor_value_info(n, TYPES[case.dtype], shape if n == "out" else None) for n in outputs],
         [numpy_helper.from_array(a, n) for n, a in constants.items()])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23), helper.make_opsetid(MICROSOFT, 1)],
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)],
                               ir_version=11)
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
@@ -89,6 +89,40 @@ def attention(case):
             unidirectional=int(case.causal)))
 
 
+def recurrent(case):
+    """The standard operator of opset 27, https://onnx.ai/onnx/operators/onnx__LinearAttention.html"""
+    B, T, H, G, D, E = (case.size(a) for a in "BTHGDE")
+    names = {"q": "query", "k": "key", "v": "value", "gate": "decay", "beta": "beta"}
+
+    def make(first, last, past):
+        packed = {names[n]: a[:, first:last].reshape(B, last - first, -1).copy() for n, a in case.data.items()}
+        inputs = {n: packed.get(n) for n in ("query", "key", "value")} | {"past_state": past} | \
+            {n: packed.get(n) for n in ("decay", "beta")}
+        return form(case, "LinearAttention", "", inputs, (B, last - first, H * E), outputs=("out", "present_state"),
+                    opset=27, update_rule=case.rule, q_num_heads=H, kv_num_heads=G, scale=1.0)
+
+    def whole():
+        past = state_after(case) if case.decode else None
+        run, read = make(case.decode, case.decode + T, past)
+        return run, lambda: read().reshape(B, T, H, E)
+
+    yield "LinearAttention-27", whole
+
+
+def state_after(case):
+    """[B, G, D, E]: what the tokens before leave, by the rule in float64, so that it is no contender's own."""
+    data = {n: a[:, :case.decode].astype(np.float64) for n, a in case.data.items()}
+    S = np.zeros((case.size("B"), case.size("G"), case.size("D"), case.size("E")))
+    for t in range(case.decode):
+        k, v = data["k"][:, t], data["v"][:, t]
+        if "gate" in data:
+            S *= np.exp(data["gate"][:, t])[..., None, None]
+        if "beta" in data:
+            v = data["beta"][:, t][..., None] * (v - np.einsum("bgd,bgde->bge", k, S))
+        S += k[..., :, None] * v[..., None, :]
+    return S.astype(np.float32)
+
+
 def each_document(case, qkv):
     H, D = case.size("H"), case.size("D")
     parts = [form(case, "MultiHeadAttention", MICROSOFT, {p: a[:, first:last].copy() for p, a in qkv.items()},
@@ -113,7 +147,9 @@ def rope(case):
 
 def offers(case):
     data = case.data
-    if case.kind == "attention/softmax":
+    if case.rule:
+        yield from recurrent(case)
+    elif case.kind == "attention/softmax":
         yield from attention(case)
     elif case.kind == "position/rope":
         yield from rope(case)

@@ -92,7 +92,7 @@ def measure(case, heed, peers, options, problems):
     for _ in range(options.rounds):
         record = heed.explain(case)
         cost = record["cases"][0]
-        if case.kind == "attention/softmax":
+        if case.kind == "attention/softmax" or case.rule:
             cost["flops"] = case.live_flops
         elif cost["flops"] is None:  # then the bytes were counted from tensors, with an output of f32
             cost["bytes"] = sum(a.nbytes for a in case.data.values()) + case.data["x"].nbytes

@@ -86,9 +86,43 @@ def rope(case):
     yield "eager", *form(rotate, lambda out: out)
 
 
+def recurrent(case, chunk=64):
+    """The chunked form of the papers (arXiv 2406.06484, section 3; 2412.06464, section 3.3): one product a chunk in
+    place of one step a token."""
+    B, T, H, D, E = (case.size(a) for a in "BTHDE")
+    if case.decode or T % chunk or case.size("G") != H:
+        return
+    parts = {n: tensor(a).transpose(1, 2).reshape(B, H, T // chunk, chunk, *a.shape[3:]).contiguous()
+             for n, a in case.data.items()}
+    q, k, v = (parts[n] for n in "qkv")
+    sees = torch.ones(chunk, chunk, dtype=torch.bool).tril()
+
+    def run():
+        total = parts["gate"].cumsum(-1) if "gate" in parts else torch.zeros(B, H, T // chunk, chunk)
+        decay = (total[..., :, None] - total[..., None, :]).masked_fill(~sees, -torch.inf).exp()
+        inner, values, keys = q @ k.mT * decay, v, None
+        if "beta" in parts:
+            beta = parts["beta"][..., None]
+            below = (beta * (k @ k.mT) * decay).tril(-1)
+            both = torch.cat((beta * v, beta * k * total.exp()[..., None]), -1)
+            values, keys = torch.linalg.solve_triangular(
+                below + torch.eye(chunk), both, upper=False, unitriangular=True).split((E, D), -1)
+        state, out = torch.zeros(B, H, D, E), []
+        for c in range(T // chunk):
+            written = values[:, :, c] - keys[:, :, c] @ state if keys is not None else values[:, :, c]
+            out.append(inner[:, :, c] @ written + q[:, :, c] * total[:, :, c, :, None].exp() @ state)
+            last = total[:, :, c, -1:, None]
+            state = last.exp() * state + (k[:, :, c] * (last - total[:, :, c, :, None]).exp()).mT @ written
+        return torch.cat(out, 2)
+
+    yield "chunked, eager", *form(run, lambda out: out.transpose(1, 2))
+
+
 def forms(case):
     data = {n: tensor(a) for n, a in case.data.items()}
-    if case.kind == "attention/softmax":
+    if case.rule:
+        yield from recurrent(case)
+    elif case.kind == "attention/softmax":
         yield from attention(case)
     elif case.kind == "position/rope":
         yield from rope(case)

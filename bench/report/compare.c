@@ -10,10 +10,11 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
-#include "op/spec.h"
+#include "command/command.h"
+#include "command/options.h"
 #include "bench/report/record.h"
 #include "bench/report/report.h"
+#include "bench/report/row.h"
 
 static const char usage[] =
     "usage: heed compare A.json [B.json ...]\n"
@@ -152,9 +153,9 @@ static void print_row(const record_row *r, const record_row *group, uint32_t n, 
     char time[32], share[32] = "", spread[32] = "";
     if (!isnan(r->fraction)) snprintf(share, sizeof share, "%.0f %% of %.8s", 100 * r->fraction, r->limit);
     if (!isnan(r->spread)) snprintf(spread, sizeof spread, "%.0f %%", 100 * r->spread);
-    if (is_counted(r)) report_count(r->instructions, time, sizeof time - 6), strcat(time, " instr");
+    if (is_counted(r)) row_count(r->instructions, time, sizeof time - 6), strcat(time, " instr");
     else if (isnan(r->seconds)) strcpy(time, "-");
-    else report_time(r->seconds, time, sizeof time);
+    else row_time(r->seconds, time, sizeof time);
     printf("  %-4c  %-*s  %7lld  %14s", letter(r), path_width, r->path, (long long)r->threads, time);
     print_ratio(r, base_of(r, group, n));
     printf("  %-13s  %6s", share, spread);
@@ -232,7 +233,7 @@ static int print(const record_set *all)
     heed_error e;
     error_set(&e, HEED_E_DATA, "%u row%s marked: the same spec, shape and dtype gave other bits", differ,
               differ == 1 ? " is" : "s are");
-    return cmd_fail(&e);
+    return command_fail(&e);
 }
 
 /* ---- the command ---- */
@@ -240,23 +241,23 @@ static int print(const record_set *all)
 static int read_path(void *to, const char *value)
 {
     record_set *all = to;
-    if (all->files == RECORD_FILES) return cmd_usage("compare takes at most %d files", RECORD_FILES);
+    if (all->files == RECORD_FILES) return options_usage("compare takes at most %d files", RECORD_FILES);
     all->paths[all->files++] = value;
     return 0;
 }
 
-int cmd_compare(int argc, char **argv)
+int command_compare(int argc, char **argv)
 {
-    static const cmd_option table[] = {{"", 1, read_path}, {0}};
+    static const option table[] = {{"", 1, .read = read_path}, {0}};
     heed_error error = {0};
     record_set all = {.error = &error};
-    int status = cmd_parse(argc, argv, usage, table, &all, NULL);
-    if (!status && !all.files) status = cmd_usage("compare needs a record, as heed bench --json writes it");
+    int status = options_parse(argc, argv, usage, table, &all, NULL);
+    if (!status && !all.files) status = options_usage("compare needs a record, as heed bench --json writes it");
     if (status) return status;
     int32_t failed = HEED_OK;
     for (uint32_t f = 0; f < all.files && !failed; f++) failed = record_read(&all, f);
     if (!failed) arrange(&all);
-    status = failed ? cmd_fail(&error) : print(&all);
+    status = failed ? command_fail(&error) : print(&all);
     record_free(&all);
     return status;
 }

@@ -11,6 +11,7 @@
 #include "bench/case/case.h"
 #include "bench/report/explain.h"
 #include "bench/report/report.h"
+#include "bench/report/row.h"
 
 /* "8.59 G", or "-" for what is not known. */
 static const char *amount(double x, char *text, size_t n)
@@ -26,11 +27,11 @@ static const char *amount(double x, char *text, size_t n)
 static void print_case(const bench *b, const bench_case *c, const int *width)
 {
     char flops[32], executed[32], bytes[32], time[32];
-    report_row r = report_sum_up(b, c);
+    report_row r = row_sum_up(b, c);
     printf("%-*s  %-*s  %-*s  %8s  %8s  %8s  %-5s  %9s  %s\n", width[0], bench_case_spec(c), width[1],
-           bench_case_shape(c), width[2], bench_case_path(c)->name, amount(c->flops, flops, sizeof flops),
-           amount(c->executed, executed, sizeof executed), amount(c->bytes, bytes, sizeof bytes), r.limit,
-           report_time(r.predicted, time, sizeof time), c->algorithm ? c->algorithm : "-");
+           bench_case_shape(c), width[2], bench_case_path(c)->name, amount(c->cost.flops, flops, sizeof flops),
+           amount(c->cost.executed, executed, sizeof executed), amount(c->cost.bytes, bytes, sizeof bytes), r.limit,
+           row_time(r.predicted, time, sizeof time), c->cost.algorithm ? c->cost.algorithm : "-");
 }
 
 void explain_table(const bench *b)

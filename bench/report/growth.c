@@ -9,9 +9,10 @@
 
 #include "bench/bench.h"
 #include "bench/case/case.h"
-#include "bench/case/shape.h"
+#include "command/shape.h"
 #include "bench/report/growth.h"
 #include "bench/report/report.h"
+#include "bench/report/row.h"
 
 int growth_same(const bench_case *a, const bench_case *b)
 {
@@ -28,7 +29,7 @@ int growth_first(const bench *b, uint32_t i)
 
 double growth_size(const bench *b, const bench_case *c)
 {
-    return (double)bench_shape_number(&c->call->shape, b->varies);
+    return (double)shape_number(&c->call->shape, b->varies);
 }
 
 double growth_exponent(const bench *b, uint32_t first)
@@ -37,7 +38,7 @@ double growth_exponent(const bench *b, uint32_t first)
     for (uint32_t i = first; i < b->n_cases; i++) {
         const bench_case *c = &b->cases[i];
         if (!growth_same(c, &b->cases[first])) continue;
-        double x = log(growth_size(b, c)), y = log(report_sum_up(b, c).seconds);
+        double x = log(growth_size(b, c)), y = log(row_sum_up(b, c).seconds);
         n++, x_sum += x, y_sum += y, xx += x * x, xy += x * y;
     }
     return (n * xy - x_sum * y_sum) / (n * xx - x_sum * x_sum);

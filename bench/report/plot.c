@@ -18,11 +18,12 @@
 #include "base/error.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
-#include "bench/case/shape.h"
+#include "command/shape.h"
 #include "bench/machine.h"
 #include "bench/report/growth.h"
 #include "bench/report/plot.h"
 #include "bench/report/report.h"
+#include "bench/report/row.h"
 
 #define WIDTH 860       /* of the picture, in pixels */
 #define HEIGHT 470      /* without its legend */
@@ -136,11 +137,11 @@ static void write_commands(FILE *to, const bench *b, const char *shape)
         fprintf(to, "$line%u << END\n", line++);
         for (uint32_t k = i; k < b->n_cases; k++)
             if (growth_same(&b->cases[k], &b->cases[i]))
-                fprintf(to, "%.0f %.6e\n", growth_size(b, &b->cases[k]), report_sum_up(b, &b->cases[k]).seconds);
+                fprintf(to, "%.0f %.6e\n", growth_size(b, &b->cases[k]), row_sum_up(b, &b->cases[k]).seconds);
         fputs("END\n", to);
     }
     for (uint32_t i = 0, line = 0; i < b->n_cases; i++) {
-        char text[BENCH_TEXT];
+        char text[SHAPE_TEXT];
         if (!growth_first(b, i)) continue;
         snprintf(text, sizeof text, "%s^%.2f  %s, %s", b->varies, growth_exponent(b, i), bench_case_spec(&b->cases[i]),
                  bench_case_path(&b->cases[i])->name);

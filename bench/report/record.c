@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "op/spec.h"
+#include "base/grow.h"
 #include "bench/report/record.h"
 
 #define BYTES_MAX ((size_t)16 << 20) /* of one file; a case takes 700 */
@@ -117,16 +117,10 @@ static int32_t get_number(const place *p, const json_t *object, const char *key,
 
 static record_row *new_row(record_set *all, uint32_t file)
 {
-    if (all->n_rows == all->room) {
-        uint32_t room = all->room ? 2 * all->room : 64;
-        record_row *larger = realloc(all->rows, room * sizeof *larger);
-        if (!larger) return error_memory(all->error), NULL;
-        all->rows = larger;
-        all->room = room;
-    }
-    record_row *r = &all->rows[all->n_rows];
-    *r = (record_row){.file = file, .index = all->n_rows, .owner = all->n_rows};
-    all->n_rows++;
+    const uint32_t at = all->n_rows;
+    record_row *r = grow_append(&all->rows, &all->n_rows, sizeof *r);
+    if (!r) return error_memory(all->error), NULL;
+    *r = (record_row){.file = file, .index = at, .owner = at};
     return r;
 }
 
@@ -195,7 +189,7 @@ static int32_t check_schema(const place *p, const json_t *record)
     for (size_t i = 0; i < sizeof known / sizeof *known && !failed; i++)
         if (!strcmp(schema, known[i])) return HEED_OK;
     if (failed) return failed;
-    return refuse(p, "the schema is " SPEC_QUOTE ", not heed.bench/1 or heed.peers/1", SPEC_QUOTED(schema));
+    return refuse(p, "the schema is " QUOTE ", not heed.bench/1 or heed.peers/1", QUOTED(schema));
 }
 
 static int32_t check_machine(place *p, const json_t *record)

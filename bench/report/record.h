@@ -27,7 +27,7 @@ typedef struct record_row {
 typedef struct record_set {
     const char *paths[RECORD_FILES];
     json_t *records[RECORD_FILES];
-    uint32_t files, n_rows, room;
+    uint32_t files, n_rows;
     record_row *rows;
     heed_error *error;
 } record_set;

@@ -9,22 +9,16 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "op/registry.h"
-#include "op/spec.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
 #include "bench/count.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
-#include "bench/report/file.h"
 #include "bench/report/growth.h"
 #include "bench/report/report.h"
+#include "bench/report/row.h"
 #include "bench/rounds.h"
-
-/* ---- from rounds to one number ---- */
-
-enum { FMA, READ, COPY };
-static const char *const limits[] = {[FMA] = "fma", [READ] = "read", [COPY] = "copy"};
+#include "command/file.h"
 
 /* The median over the rounds of the peak at an offset of `peaks`. */
 static double peak(const bench *b, size_t at)
@@ -36,68 +30,7 @@ static double peak(const bench *b, size_t at)
 
 #define PEAK(field) offsetof(peaks, field)
 
-/* Time, rate and share of the peak, from the rounds. */
-static void sum_up_times(const bench *b, const bench_case *c, uint32_t path, report_row *row)
-{
-    double time[b->pace.rounds], ratio[b->pace.rounds], low = INFINITY, high = 0;
-    for (uint32_t r = 0; r < b->pace.rounds; r++) {
-        double least = row->limit == limits[FMA] ? c->flops / b->peaks[r].fma[path] : c->bytes / c->memory[r];
-        time[r] = c->seconds[r];
-        ratio[r] = least * 1e-9 / time[r];
-        low = fmin(low, time[r]);
-        high = fmax(high, time[r]);
-    }
-    row->seconds = bench_median(time, b->pace.rounds);
-    row->fraction = bench_median(ratio, b->pace.rounds);
-    row->spread = (high - low) / row->seconds;
-    row->noisy = row->spread > REPORT_NOISE;
-    row->gflops = c->flops > 0 ? c->flops / row->seconds * 1e-9 : NAN;
-    row->gbps = c->bytes / row->seconds * 1e-9;
-}
-
-report_row report_sum_up(const bench *b, const bench_case *c)
-{
-    report_row row = {.c = c, .seconds = NAN, .spread = NAN, .gflops = NAN, .gbps = NAN, .peak = NAN, .fraction = NAN,
-                      .predicted = NAN};
-    if (!c->memory) return row;
-    double memory[b->pace.rounds], fma[b->pace.rounds];
-    uint32_t path = peaks_of(bench_case_path(c)->needs);
-    for (uint32_t r = 0; r < b->pace.rounds; r++) {
-        memory[r] = c->memory[r];
-        fma[r] = b->peaks[r].fma[path];
-    }
-    double memory_peak = bench_median(memory, b->pace.rounds), fma_peak = bench_median(fma, b->pace.rounds);
-    double done = fmax(c->executed, c->flops), products = c->flops / fma_peak, moves = c->bytes / memory_peak;
-
-    /* what would take longest, were all at its peak */
-    int limit = !bench_case_decodes(c) && products > moves ? FMA : c->copies ? COPY : READ;
-    row.limit = limits[limit];
-    row.peak = limit == FMA ? fma_peak : memory_peak;
-    row.predicted = fmax(done / fma_peak, moves) * 1e-9;
-    if (c->seconds) sum_up_times(b, c, path, &row);
-    return row;
-}
-
 /* ---- for people ---- */
-
-const char *report_time(double seconds, char *text, size_t n)
-{
-    static const struct {
-        double unit;
-        const char *name;
-    } units[] = {{1, "s"}, {1e-3, "ms"}, {1e-6, "us"}, {1e-9, "ns"}};
-    size_t u = 0;
-    while (u < 3 && seconds < units[u].unit) u++;
-    double x = seconds / units[u].unit;
-    snprintf(text, n, "%.*f %s", x < 10 ? 2 : x < 100 ? 1 : 0, x, units[u].name);
-    return text;
-}
-
-const char *report_count(double instructions, char *text, size_t n)
-{
-    snprintf(text, n, "%.4g M", instructions * 1e-6);
-    return text;
-}
 
 static void print_peaks(const bench *b)
 {
@@ -136,19 +69,20 @@ static void print_spec(const bench_case *c, int width)
 static void print_case(const bench *b, const bench_case *c, const int *width)
 {
     char time[32], threads[16];
-    report_row r = report_sum_up(b, c);
+    report_row r = row_sum_up(b, c);
     const heed_path *path = bench_case_path(c);
     if (!c->seconds && !(c->instructions > 0)) return;
     snprintf(threads, sizeof threads, "%u", heed_lanes(b->engine));
     print_spec(c, width[0]);
     printf("  %-*s  %-*s  %7s  ", width[1], bench_case_shape(c), width[2], path->name, threads);
     if (c->seconds) {
-        printf("%8s  ", report_time(r.seconds, time, sizeof time));
+        printf("%8s  ", row_time(r.seconds, time, sizeof time));
         if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
         else printf("%8.1f GB/s   ", r.gbps);
         printf("  %4.0f %% of %-4s  %4.0f %%%s", 100 * r.fraction, r.limit, 100 * r.spread, r.noisy ? "  noisy" : "");
+        if (r.crowded) printf("  crowded");
     } else {
-        printf("%12s", report_count(c->instructions, time, sizeof time));
+        printf("%12s", row_count(c->instructions, time, sizeof time));
     }
     if (c->max_error > 0)
         printf("  %s the scalar path by %.2g", path->flags & HEED_PATH_INEXACT ? "inexact, off" : "differs from",
@@ -193,10 +127,15 @@ static void print_hashes(const bench *b)
 
 static void print_suite(const bench *b)
 {
-    uint32_t noisy = 0;
+    uint32_t noisy = 0, crowded = 0;
     print_hashes(b);
-    for (uint32_t i = 0; i < b->n_cases; i++) noisy += report_sum_up(b, &b->cases[i]).noisy != 0;
-    if (noisy) printf("%u are noisy: their rounds lie more than %.0f %% apart\n", noisy, 100 * REPORT_NOISE);
+    for (uint32_t i = 0; i < b->n_cases; i++) {
+        report_row r = row_sum_up(b, &b->cases[i]);
+        noisy += r.noisy != 0;
+        crowded += r.crowded != 0;
+    }
+    if (noisy) printf("%u are noisy: their rounds lie more than %.0f %% apart\n", noisy, 100 * ROW_NOISE);
+    if (crowded) printf("%u are crowded: other processes had the processor while they were timed\n", crowded);
     for (uint32_t i = 0; i < b->n_refused; i++) printf("not run: %s: %s\n", b->refused[i].what, b->refused[i].why);
 }
 
@@ -241,22 +180,23 @@ static json_t *json_peaks(const bench *b)
 static json_t *json_case(const bench *b, const bench_case *c)
 {
     char hash[17];
-    report_row r = report_sum_up(b, c);
+    report_row r = row_sum_up(b, c);
     const heed_path *path = bench_case_path(c);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)c->hash);
     json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "spec", bench_case_spec(c), "version",
                           c->network ? machine_version() : c->call->entry->op.version, "path", path->name,
                           "threads", (int)heed_lanes(b->engine), "shape", bench_case_shape(c),
                           "dtype", bench_case_dtype(c));
-    json_t *measured = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
+    json_t *measured = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
                                  "spread", number(r.spread), "noisy", c->seconds ? json_boolean(r.noisy) : json_null(),
+                                 "crowded", c->seconds ? json_boolean(r.crowded) : json_null(),
                                  "instructions", number(c->instructions > 0 ? c->instructions : NAN),
                                  "gflops", number(r.gflops), "gbps", number(r.gbps), "limit", r.limit,
                                  "peak", number(r.peak), "fraction", number(r.fraction));
-    json_t *more = json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "algorithm", c->algorithm,
-                             "flops", number(c->flops > 0 ? c->flops : NAN),
-                             "executed_flops", number(c->executed > 0 ? c->executed : NAN),
-                             "bytes", number(c->bytes), "predicted_s", number(r.predicted),
+    json_t *more = json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "algorithm", c->cost.algorithm,
+                             "flops", number(c->cost.flops > 0 ? c->cost.flops : NAN),
+                             "executed_flops", number(c->cost.executed > 0 ? c->cost.executed : NAN),
+                             "bytes", number(c->cost.bytes), "predicted_s", number(r.predicted),
                              "max_error", number(c->ran ? c->max_error : NAN),
                              "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0),
                              "hash", c->ran ? hash : NULL, "judged_shape", c->ran ? c->judged : NULL);

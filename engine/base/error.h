@@ -5,6 +5,8 @@
 #ifndef HEED_BASE_ERROR_H
 #define HEED_BASE_ERROR_H
 
+#include <string.h>
+
 #include "base/local.h"
 
 /* Writes the sentence and returns the code. `error` may be NULL. */
@@ -13,5 +15,12 @@ HEED_LOCAL int32_t error_set(heed_error *error, int32_t code, const char *format
 HEED_LOCAL int32_t error_memory(heed_error *error); /* "out of memory" */
 /* Of the names given, the nearest to `word` by edit distance, or NULL if none is near. */
 HEED_LOCAL const char *error_nearest(const char *word, const char *const *names, uint32_t count);
+
+/* Passes a failure on. */
+#define TRY(call) do { int32_t code_ = (call); if (code_) return code_; } while (0)
+
+/* A word of the user's inside a sentence: in quotes, and cut if it is endless. */
+#define QUOTE "\"%.48s%s\""
+#define QUOTED(word) (word), (strlen(word) > 48 ? "..." : "")
 
 #endif

@@ -2,7 +2,7 @@
  *
  * main.c: the command heed: finds the command that is asked for, runs it, and sees to it that its output arrived.
  *
- * What a command does is in cmd_<name>.c. Invariant: exit status 0 means that all of the output was written; 1 is bad
+ * What a command does is in <name>.c. Invariant: exit status 0 means that all of the output was written; 1 is bad
  * input or a failure, 2 is wrong usage, and both come with one sentence on standard error.
  */
 #ifdef HAVE_CONFIG_H
@@ -18,34 +18,31 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "command/cmd_common.h"
-#include "op/spec.h"
+#include "command/command.h"
+#include "command/options.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unversioned"
 #endif
 
-int cmd_bench(int argc, char **argv);   /* bench/bench.c */
-int cmd_compare(int argc, char **argv); /* bench/compare.c */
-int cmd_check(int argc, char **argv);   /* tests/check/check.c */
-static int cmd_help(int argc, char **argv);
+static int command_help(int argc, char **argv);
 
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *line;
 } commands[] = {
-    {"list", cmd_list, "the ops, their plugins and paths, and the plugins refused with why"},
-    {"describe", cmd_describe, "the params, tensors, masks and formula of one op, or the parts of a model"},
-    {"run", cmd_run, "one op on tensors in .npy files"},
-    {"generate", cmd_generate, "text from a model"},
-    {"score", cmd_score, "how well a model predicts a file, in bits per byte"},
-    {"bench", cmd_bench, "the speed of ops on this machine, against what it can do"},
-    {"compare", cmd_compare, "records of bench side by side, from any machines"},
-    {"new", cmd_new, "the folder of a new plugin, which works, to be changed"},
-    {"check", cmd_check, "whether anybody's plugin keeps its contract"},
-    {"topo", cmd_topo, "cores, caches and NUMA nodes, and where the threads would go"},
-    {"help", cmd_help, "this page, or that of a command"},
+    {"list", command_list, "the ops, their plugins and paths, and the plugins refused with why"},
+    {"describe", command_describe, "the params, tensors, masks and formula of one op, or the parts of a model"},
+    {"run", command_run, "one op on tensors in .npy files"},
+    {"generate", command_generate, "text from a model"},
+    {"score", command_score, "how well a model predicts a file, in bits per byte"},
+    {"bench", command_bench, "the speed of ops on this machine, against what it can do"},
+    {"compare", command_compare, "records of bench side by side, from any machines"},
+    {"new", command_new, "the folder of a new plugin, which works, to be changed"},
+    {"check", command_check, "whether anybody's plugin keeps its contract"},
+    {"topo", command_topo, "cores, caches and NUMA nodes, and where the threads would go"},
+    {"help", command_help, "this page, or that of a command"},
 };
 #define COMMANDS ((uint32_t)(sizeof commands / sizeof *commands))
 
@@ -65,17 +62,17 @@ static const struct command *find(const char *name)
         names[i] = commands[i].name;
     }
     const char *near = error_nearest(name, names, COMMANDS);
-    fprintf(stderr, "heed: there is no command " SPEC_QUOTE "%s%s; heed -h lists them\n", SPEC_QUOTED(name),
+    fprintf(stderr, "heed: there is no command " QUOTE "%s%s; heed -h lists them\n", QUOTED(name),
             near ? ", the nearest is " : "", near ? near : "");
     return NULL;
 }
 
-static int cmd_help(int argc, char **argv)
+static int command_help(int argc, char **argv)
 {
-    if (argc > 2) return cmd_usage("help takes one command");
+    if (argc > 2) return options_usage("help takes one command");
     const struct command *c = argc == 2 && argv[1][0] != '-' ? find(argv[1]) : NULL;
     if (argc == 2 && argv[1][0] != '-' && !c) return 2;
-    if (!c || c->run == cmd_help) return print_help(stdout), 0;
+    if (!c || c->run == command_help) return print_help(stdout), 0;
     char help[] = "-h", *words[] = {argv[1], help, NULL};
     return c->run(2, words);
 }
@@ -106,13 +103,14 @@ int main(int argc, char **argv)
 {
     fill_standard();
     atexit(close_output);
+    setenv("HWLOC_HIDE_ERRORS", "2", 0); /* what firmware got wrong is not for standard error; no thread is there yet */
     signal(SIGPIPE, SIG_DFL); /* `heed list | head -1` ends without a word, also where the parent ignores it */
     if (argc < 2) return print_help(stderr), 2;
     const char *word = argv[1];
     if (!strcmp(word, "-h") || !strcmp(word, "--help")) return print_help(stdout), 0;
     if (!strcmp(word, "-V") || !strcmp(word, "--version"))
         return printf("heed %s, plugin ABI %d.%d\n", PACKAGE_VERSION, HEED_ABI_MAJOR, HEED_ABI_MINOR), 0;
-    if (word[0] == '-') return cmd_usage("unknown option " SPEC_QUOTE, SPEC_QUOTED(word));
+    if (word[0] == '-') return options_usage("unknown option " QUOTE, QUOTED(word));
     const struct command *c = find(word);
     return status = c ? c->run(argc - 1, argv + 1) : 2;
 }

@@ -1,17 +1,40 @@
 /* SPDX-License-Identifier: MIT
  *
- * weights.h: tensors that are in no file, and a checksum of all.
+ * weights.h: named tensors, from inside: for safetensors.c, which reads them from a file, and for who
+ * makes some that are in none.
  */
 #ifndef HEED_IO_WEIGHTS_H
 #define HEED_IO_WEIGHTS_H
 
+#include <stddef.h>
+
 #include "base/local.h"
 
-HEED_LOCAL heed_weights *weights_new(heed_error *error); /* none yet */
-/* One more of float32, zeroed; tensors found before may move. The name must be new. */
-HEED_LOCAL heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
-                                    heed_error *error);
+struct json_t;
 
-HEED_LOCAL uint64_t weights_checksum(const heed_weights *w); /* of all of them, those of a file too */
+typedef struct weights_item {
+    const char *name;   /* belongs to the header, or is `own` */
+    char *own;          /* of a tensor that was made, else NULL */
+    heed_tensor tensor;
+    int64_t begin, end; /* from the first byte of a file's data on */
+    void *copy;         /* of a tensor that is misaligned in the file, or was made; else NULL */
+} weights_item;
+
+struct heed_weights {
+    unsigned char *map;    /* the file; NULL: they are in none */
+    size_t size;           /* of the file */
+    struct json_t *header; /* its own, or NULL */
+    weights_item *items;   /* sorted by name */
+    uint32_t count;
+};
+
+HEED_LOCAL int weights_by_name(const void *a, const void *b); /* of items, for qsort and bsearch */
+HEED_LOCAL heed_weights *weights_new(heed_error *error);      /* none yet */
+/* One more of float32, zeroed; tensors found before may move. The name must be new, and the weights
+ * must not be those of a file. */
+HEED_LOCAL heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank,
+                                    const int64_t *dim, heed_error *error);
+/* Of names, types, shapes and numbers, in the order of the names. */
+HEED_LOCAL uint64_t weights_checksum(const heed_weights *w);
 
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "model/stack.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
@@ -58,8 +59,8 @@ static int32_t attention_input(stack_builder *b, const char *prefix, const stack
     while (which < STACK_PROJECTED && strcmp(p->name, projected[which])) which++;
     if (which < STACK_PROJECTED && over_time && a->count > 2) {
         snprintf(name, sizeof name, "%s%s.weight", prefix, p->name);
-        /* an optional one is made where the file has its weights, and where weights are made */
-        *bound = !optional || b->make || stack_weights_has(b, name);
+        /* an optional one is there where its weights are, and where weights are made */
+        *bound = !optional || b->source->make || b->source->find(b->source, name);
         if (!*bound) return HEED_OK;
         for (int i = 2; i < a->count; i++) {
             dim[i - 2] = axis[a->letter[i] - 'A'];
@@ -89,7 +90,7 @@ static int32_t remember(stack_builder *b, const heed_instance *i, int32_t *memor
     int looks_ahead = !(i->mask.kinds & HEED_MASK_CAUSAL) || i->mask.kinds & HEED_MASK_PREFIX;
     if (!i->entry->op.measure_state || (looks_ahead && !sequence_is_causal(i))) b->stack->whole = 1;
     if (!i->entry->op.measure_state) return HEED_OK;
-    const heed_instance **slot = stack_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
+    const heed_instance **slot = grow_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
     if (!slot) return error_memory(b->error);
     *slot = i;
     *memory = (int32_t)b->stack->n_memories - 1;
@@ -115,7 +116,7 @@ static int32_t build_attention(stack_builder *b, const char *prefix, int64_t lay
     HEED_AXIS(axis, 'G') = number[STACK_KV_HEADS];
     HEED_AXIS(axis, 'D') = HEED_AXIS(axis, 'E') = number[STACK_HEAD_WIDTH];
     HEED_AXIS(axis, 'V') = number[STACK_VOCAB];
-    if (b->make) HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
+    if (b->source->make) HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
     snprintf(name, sizeof name, "%sattention.", prefix);
     TRY(stack_weights_open(b, t->op[item], name, axis, &i));
     TRY(remember(b, i, &memory));
@@ -210,9 +211,7 @@ static int32_t find_fixed(stack_builder *b)
         if (!registry_find(&b->engine->registry, fixed_ids[i]))
             return error_set(b->error, HEED_E_UNSUPPORTED,
                              "every stack needs the op %s, and no plugin that is loaded has it", fixed_ids[i]);
-        spec *s = spec_parse(fixed_ids[i], 0, b->error);
-        b->fixed[i] = s ? resolve(&b->engine->registry, s, s->op, NULL, b->error) : NULL;
-        spec_free(s);
+        b->fixed[i] = resolve_text(&b->engine->registry, fixed_ids[i], b->error);
         if (!b->fixed[i]) return b->error->code;
     }
     return HEED_OK;
@@ -225,7 +224,6 @@ int32_t stack_builder_read(stack_builder *b, const char *text)
     if (!(b->stack->spec = stack_plan_print(&b->plan))) return error_memory(b->error);
     TRY(find_fixed(b));
     TRY(stack_position_place(b));
-    if (!(b->used = calloc((size_t)heed_weights_count(b->weights) + 1, 1))) return error_memory(b->error);
     b->dry = 1;
     return build(b);
 }
@@ -236,32 +234,40 @@ void stack_builder_free(stack_builder *b)
     for (uint32_t i = 0; i < STACK_OPS; i++) resolve_free(b->fixed[i]);
     for (uint32_t i = 0; i < b->n_absent; i++) free(b->absent[i]);
     free(b->absent);
-    free(b->used);
 }
 
-static int32_t build_twice(stack_builder *b, const char *text)
+static int32_t build_twice(stack_builder *b, const char *text, const source_weights *from)
 {
+    uint32_t unused;
     TRY(stack_builder_read(b, text));
-    TRY(stack_weights_check(b));
+    const char **names = source_unused(from, &unused);
+    int32_t failed = names ? stack_weights_check(b, names, unused) : error_memory(b->error);
+    free(names);
     b->dry = 0;
-    return build(b);
+    return failed ? failed : build(b);
 }
 
-heed_stack *heed_stack_open(heed_engine *engine, const char *text, const heed_weights *weights, heed_error *error)
+heed_stack *heed_stack_open(heed_engine *engine, const char *text, const heed_weights *weights,
+                            heed_error *error)
 {
     heed_error own;
     if (!error) error = &own;
     *error = (heed_error){0};
-    if (!weights) return error_set(error, HEED_E_ARGUMENT, "a stack needs weights, and none are given"), NULL;
+    if (!weights)
+        return error_set(error, HEED_E_ARGUMENT, "a stack needs weights, and none are given"), NULL;
     if (!text && !(text = heed_weights_metadata(weights, "heed.spec")))
-        return error_set(error, HEED_E_DATA, "the weights have no spec (heed.spec), so one must be given"), NULL;
+        return error_set(error, HEED_E_DATA, "the weights have no spec (heed.spec), so one must be "
+                         "given"), NULL;
     heed_stack *stack = calloc(1, sizeof *stack);
     if (!stack) return error_memory(error), NULL;
     stack->engine = engine;
     stack->weights = weights;
-    stack_builder b = {.stack = stack, .engine = engine, .weights = weights, .error = error};
-    int32_t failed = build_twice(&b, text);
+    source_weights from;
+    stack_builder b = {.stack = stack, .engine = engine, .source = &from.source, .error = error};
+    int32_t failed = source_open(&from, weights, error);
+    if (!failed) failed = build_twice(&b, text, &from);
     stack_builder_free(&b);
+    source_close(&from);
     if (!failed) return stack;
     heed_stack_close(stack);
     return NULL;

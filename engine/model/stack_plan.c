@@ -59,7 +59,7 @@ static int32_t unknown_key(const stack_plan *p, const spec_arg *arg, heed_error 
     const char *names[KEYS];
     for (size_t k = 0; k < KEYS; k++) names[k] = keys[k].name;
     const char *near = error_nearest(arg->key, names, KEYS);
-    return spec_error(p->s, arg->key_at, error, "unknown key " SPEC_QUOTE " of a stack%s%s", SPEC_QUOTED(arg->key),
+    return spec_error(p->s, arg->key_at, error, "unknown key " QUOTE " of a stack%s%s", QUOTED(arg->key),
                       near ? "; nearest is " : "", near ? near : "");
 }
 

@@ -6,7 +6,9 @@
 #define HEED_MODEL_STACK_PLAN_H
 
 #include "model/stack.h"
+#include "op/registry.h"
 #include "op/resolve.h"
+#include "op/spec.h"
 
 enum { STACK_RESIDUAL, STACK_TIED, STACK_CHOICES }; /* 0 is the default: pre, false */
 enum { STACK_PART_NORM, STACK_PART_ATTENTION, STACK_PART_POSITION, STACK_PART_FEEDFORWARD, STACK_PARTS };

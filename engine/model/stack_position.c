@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/error.h"
 #include "model/stack.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "model/stack.h"
 #include "model/stack_builder.h"
 #include "model/stack_step.h"
@@ -24,7 +25,7 @@ int32_t stack_step_view(stack_builder *b, uint32_t buffer, uint32_t tail, int32_
     for (int i = 0; i < rank; i++) v.dim[i + 2] = dim[i];
     for (*out = 0; *out < s->n_views; ++*out)
         if (!memcmp(&s->views[*out], &v, sizeof v)) return HEED_OK;
-    stack_view *slot = stack_append(&s->views, &s->n_views, sizeof *slot);
+    stack_view *slot = grow_append(&s->views, &s->n_views, sizeof *slot);
     if (!slot) return error_memory(b->error);
     *slot = v;
     return HEED_OK;
@@ -78,11 +79,11 @@ int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use
     stack_use out = {"out", to};
     if (b->dry) return HEED_OK;
     TRY(check_step(b, i, in, n, out));
-    stack_step *step = stack_append(&s->steps, &s->n_steps, sizeof *step);
+    stack_step *step = grow_append(&s->steps, &s->n_steps, sizeof *step);
     if (!step) return error_memory(b->error);
     *step = (stack_step){.instance = i, .first = s->n_uses, .n_in = n, .memory = memory};
     for (uint32_t u = 0; u <= n; u++) {
-        stack_use *use = stack_append(&s->uses, &s->n_uses, sizeof *use);
+        stack_use *use = grow_append(&s->uses, &s->n_uses, sizeof *use);
         if (!use) return error_memory(b->error);
         *use = u < n ? in[u] : out;
     }

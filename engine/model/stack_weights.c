@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * stack_weights.c: tensors of the weights file to the ports of a stack's ops, by name: port "gain" of the op whose
+ * stack_weights.c: tensors of the source to the ports of a stack's ops, by name: port "gain" of the op whose
  * prefix is "final_norm." is the tensor "final_norm.gain".
  *
  * It does not check shapes: opening an instance does (bind.c). Invariant: an op asks for the same names in both rounds,
@@ -11,34 +11,15 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
-#include "model/stack_random.h"
 #include "model/stack_weights.h"
 #include "op/instance.h"
 #include "op/registry.h"
 #include "op/resolve.h"
 
 #define SHOWN 96 /* bytes of a tensor's name in a sentence */
-
-/* The tensor of that name, which is used from now on; weights.c keeps the names sorted. */
-static heed_tensor *find_tensor(stack_builder *b, const char *name)
-{
-    uint32_t low = 0, high = heed_weights_count(b->weights);
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        int order = strcmp(heed_weights_name(b->weights, mid), name);
-        if (order < 0) low = mid + 1;
-        else if (order > 0) high = mid;
-        else {
-            if (!b->make) b->used[mid] = 1;
-            break;
-        }
-    }
-    return heed_weights_find(b->weights, name);
-}
-
-int stack_weights_has(const stack_builder *b, const char *name) { return heed_weights_find(b->weights, name) != NULL; }
 
 void stack_weights_shape(char *out, size_t size, const port_axes *axes, const int64_t *axis)
 {
@@ -51,17 +32,21 @@ void stack_weights_shape(char *out, size_t size, const port_axes *axes, const in
     snprintf(out + n, size - n, "]");
 }
 
-/* Remembers a name that is not in the file: for the sentence about a missing tensor, or about one that nothing uses. */
-static int32_t note_absent(stack_builder *b, const char *name, const entry *e, uint32_t p, const int64_t *axis)
+/* Remembers a name that is not there: for the sentence about a missing tensor, or about one that
+ * nothing uses. */
+static int32_t note_absent(stack_builder *b, const source_want *want)
 {
+    char **slot, shape[24 * HEED_MAX_RANK + 8];
     if (!b->dry) return HEED_OK;
-    char **slot = stack_append(&b->absent, &b->n_absent, sizeof *slot), shape[24 * HEED_MAX_RANK + 8];
-    if (!slot || !(*slot = strdup(name))) return error_memory(b->error);
-    if (entry_port(e, p)->flags & HEED_PORT_OPTIONAL || b->missing) return HEED_OK;
-    stack_weights_shape(shape, sizeof shape, &e->axes[p], axis);
+    slot = grow_append(&b->absent, &b->n_absent, sizeof *slot);
+    if (!slot || !(*slot = strdup(want->name))) return error_memory(b->error);
+    const heed_port *port = entry_port(want->entry, want->port);
+    if (port->flags & HEED_PORT_OPTIONAL || b->missing) return HEED_OK;
+    stack_weights_shape(shape, sizeof shape, &want->entry->axes[want->port], want->axis);
     b->missing = *slot;
-    error_set(&b->why, HEED_E_DATA, "the weights have no tensor \"%.*s\" of the shape %s, %s of %s", SHOWN, name, shape,
-              entry_port(e, p)->name, e->op.id);
+    error_set(&b->why, HEED_E_DATA,
+              "the weights have no tensor \"%.*s\" of the shape %s, %s of %s", SHOWN, want->name,
+              shape, port->name, want->entry->op.id);
     return HEED_OK;
 }
 
@@ -81,39 +66,25 @@ static const char *nearest_name(const char *name, const char *const *names, uint
     return error_nearest(name, few, kept);
 }
 
-int32_t stack_weights_check(const stack_builder *b)
+int32_t stack_weights_check(const stack_builder *b, const char *const *unused, uint32_t count)
 {
-    uint32_t count = heed_weights_count(b->weights), unused = 0;
-    const char **names = malloc(sizeof *names * ((size_t)count + 1)), *near = NULL;
-    if (!names) return error_memory(b->error);
-    for (uint32_t i = 0; i < count; i++)
-        if (!b->used[i]) names[unused++] = heed_weights_name(b->weights, i);
-    int32_t failed = HEED_OK;
+    const char *near = NULL;
     if (b->missing) {
-        near = nearest_name(b->missing, names, unused);
-        failed = error_set(b->error, b->why.code, "%s%s%.*s%s", b->why.text,
-                           near ? "; nearest of those that nothing uses is \"" : "", SHOWN, near ? near : "",
-                           near ? "\"" : "");
-    } else if (unused) {
-        near = nearest_name(names[0], (const char *const *)b->absent, b->n_absent);
-        failed = error_set(b->error, HEED_E_DATA,
-                           "the weights have a tensor \"%.*s\" that nothing in this network uses%s%.*s%s", SHOWN,
-                           names[0], near ? "; nearest of those that it could use is \"" : "", SHOWN,
-                           near ? near : "", near ? "\"" : "");
+        near = nearest_name(b->missing, unused, count);
+        return error_set(b->error, b->why.code, "%s%s%.*s%s", b->why.text,
+                         near ? "; nearest of those that nothing uses is \"" : "", SHOWN,
+                         near ? near : "", near ? "\"" : "");
     }
-    free(names);
-    return failed;
+    if (!count) return HEED_OK;
+    near = nearest_name(unused[0], (const char *const *)b->absent, b->n_absent);
+    return error_set(b->error, HEED_E_DATA,
+                     "the weights have a tensor \"%.*s\" that nothing in this network uses%s%.*s%s",
+                     SHOWN, unused[0],
+                     near ? "; nearest of those that it could use is \"" : "", SHOWN,
+                     near ? near : "", near ? "\"" : "");
 }
 
-/* The sizes that an op's params fix. */
-static void add_params(const resolved *op, int64_t *axis)
-{
-    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
-        const heed_param *param = entry_param(op->entry, p);
-        if (param->axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO)))
-            axis[param->axis - 'A'] = op->value[p].i;
-    }
-}
+/* ---- the weights of one op ---- */
 
 typedef struct weight_list {
     heed_binding *at;
@@ -121,74 +92,104 @@ typedef struct weight_list {
     char **name; /* of the ports; at[i].port is name[i] */
 } weight_list;
 
-/* The tensor of a port: "<prefix><port>", or "stack.<port>" where layers share it and this one has none of its own.
- * NULL: no memory. */
+/* Where an op is: port "gain" is the tensor "<prefix>gain", and for the op that is opened the port
+ * "<inside>gain". */
+typedef struct location {
+    const char *prefix, *inside;
+    int64_t *axis; /* sizes that are known */
+} location;
+
+/* The tensor of a port: "<prefix><port>", or "stack.<port>" where layers share it and this one has none
+ * of its own. NULL: no memory. */
 static char *tensor_name(const stack_builder *b, const char *prefix, const heed_port *w)
 {
     char *own, *shared;
     if (asprintf(&own, "%s%s", prefix, w->name) < 0) return NULL;
-    if (w->scope != HEED_SCOPE_STACK || strncmp(prefix, "layers.", 7) || stack_weights_has(b, own)) return own;
+    int in_layer = !strncmp(prefix, "layers.", 7);
+    if (w->scope != HEED_SCOPE_STACK || !in_layer || b->source->find(b->source, own)) return own;
     free(own);
     return asprintf(&shared, "stack.%s", w->name) < 0 ? NULL : shared;
 }
 
-/* Every weight port of an op and of the ops inside: port "gain" is tensor "<prefix>gain", port "table" of the op inside
- * that is called "position" is "<prefix>position.table", but "position.table" if the stack put it there. Sizes that the
- * op's own weights tell are added to `axis`. */
-static int32_t collect(stack_builder *b, const resolved *op, const char *prefix, const char *inside, int64_t *axis,
+static int32_t bind(stack_builder *b, const location *where, const heed_port *w, heed_tensor *t,
+                    weight_list *list)
+{
+    heed_binding *bound = grow_append(&list->at, &list->count, sizeof *bound);
+    char **port = bound ? grow_append(&list->name, &list->names, sizeof *port) : NULL;
+    if (!port) return error_memory(b->error);
+    if (asprintf(port, "%s%s", where->inside, w->name) < 0) return *port = NULL, error_memory(b->error);
+    *bound = (heed_binding){*port, t};
+    return HEED_OK;
+}
+
+/* Found, or made; noted if it is neither. Sizes that an op's own weights tell are known from now on. */
+static int32_t collect_port(stack_builder *b, const entry *e, uint32_t p, const location *where,
+                            weight_list *list)
+{
+    const heed_port *w = entry_port(e, p);
+    const port_axes *a = &e->axes[p];
+    char *name = tensor_name(b, where->prefix, w);
+    if (!name) return error_memory(b->error);
+    int tied = b->plan.choice[STACK_TIED] && !strcmp(name, "output.weight");
+    source_want want = {tied ? "embed.table" : name, e, p, where->axis};
+    heed_tensor *t = b->source->find(b->source, want.name);
+    int32_t failed = HEED_OK;
+    if (!t && b->source->make) failed = b->source->make(b->source, &want, &t, b->error);
+    if (!failed) failed = t ? bind(b, where, w, t, list) : note_absent(b, &want);
+    free(name);
+    if (failed || !t || *where->inside || t->rank != a->count) return failed; /* binding refuses it */
+    for (int i = 0; i < a->count; i++) {
+        int64_t *size = &where->axis[a->letter[i] - 'A'];
+        if (*size < 0) *size = t->dim[i];
+    }
+    return HEED_OK;
+}
+
+static int32_t collect(stack_builder *b, const resolved *op, const location *where,
+                       weight_list *list);
+
+/* Of the op that is a param: port "table" of the op "position" is tensor "<prefix>position.table", but
+ * "position.table" if the stack put it there. */
+static int32_t collect_child(stack_builder *b, const resolved *op, uint32_t p,
+                             const location *where, weight_list *list)
+{
+    const heed_param *param = entry_param(op->entry, p);
+    int ours = b->acts == HEED_ACTS_SCORES && !*where->inside && !strcmp(param->choices, "position");
+    char *name = NULL, *inner = NULL;
+    int64_t known[HEED_AXES];
+    if (asprintf(&inner, "%s%s.", where->inside, param->key) < 0) inner = NULL;
+    if (asprintf(&name, "%s%s.", ours ? "" : where->prefix, ours ? "position" : param->key) < 0)
+        name = NULL;
+    memcpy(known, where->axis, sizeof known);
+    resolve_axes(op->child[p], known, 1);
+    location there = {name, inner, known};
+    int32_t failed = name && inner ? collect(b, op->child[p], &there, list) : error_memory(b->error);
+    free(name);
+    free(inner);
+    return failed;
+}
+
+/* Every weight port of an op and of the ops inside. */
+static int32_t collect(stack_builder *b, const resolved *op, const location *where,
                        weight_list *list)
 {
-    const entry *e = op->entry;
-    char *name = NULL, *inner = NULL, **port;
-    int32_t failed = HEED_OK;
-    for (uint32_t p = 0; p < e->op.ports.count && !failed; p++) {
-        const heed_port *w = entry_port(e, p);
-        if (w->role != HEED_WEIGHT) continue;
-        if (!(name = tensor_name(b, prefix, w))) return error_memory(b->error);
-        const char *which = b->plan.choice[STACK_TIED] && !strcmp(name, "output.weight") ? "embed.table" : name;
-        heed_tensor *t = find_tensor(b, which);
-        if (!t && b->make && !(w->flags & HEED_PORT_OPTIONAL && w->init != HEED_INIT_NORMAL) &&
-            !(t = stack_random_make(b, which, e, p, axis))) {
-            free(name);
-            return b->error->code;
-        }
-        heed_binding *bound = t ? stack_append(&list->at, &list->count, sizeof *bound) : NULL;
-        if (!t) failed = note_absent(b, which, e, p, axis);
-        else if (!bound || !(port = stack_append(&list->name, &list->names, sizeof *port)))
-            failed = error_memory(b->error);
-        else if (asprintf(port, "%s%s", inside, w->name) < 0) *port = NULL, failed = error_memory(b->error);
-        else *bound = (heed_binding){*port, t};
-        const port_axes *a = &e->axes[p];
-        for (int i = 0; t && !*inside && t->rank == a->count && i < a->count; i++) /* or binding refuses it */
-            if (axis[a->letter[i] - 'A'] < 0) axis[a->letter[i] - 'A'] = t->dim[i];
-        free(name);
-    }
-    for (uint32_t p = 0; p < e->op.params.count && !failed; p++) {
-        const heed_param *param = entry_param(e, p);
-        if (!op->child[p]) continue;
-        int ours = b->acts == HEED_ACTS_SCORES && !*inside && !strcmp(param->choices, "position");
-        name = inner = NULL;
-        if (asprintf(&inner, "%s%s.", inside, param->key) < 0) inner = NULL;
-        if (asprintf(&name, "%s%s.", ours ? "" : prefix, ours ? "position" : param->key) < 0) name = NULL;
-        int64_t known[HEED_AXES];
-        memcpy(known, axis, sizeof known);
-        add_params(op->child[p], known);
-        failed = name && inner ? collect(b, op->child[p], name, inner, known, list) : error_memory(b->error);
-        free(name);
-        free(inner);
-    }
-    return failed;
+    for (uint32_t p = 0; p < op->entry->op.ports.count; p++)
+        if (entry_port(op->entry, p)->role == HEED_WEIGHT)
+            TRY(collect_port(b, op->entry, p, where, list));
+    for (uint32_t p = 0; p < op->entry->op.params.count; p++)
+        if (op->child[p]) TRY(collect_child(b, op, p, where, list));
+    return HEED_OK;
 }
 
 int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *prefix, int64_t *axis, heed_instance **out)
 {
     weight_list list = {0};
     *out = NULL;
-    add_params(op, axis);
-    int32_t failed = collect(b, op, prefix, "", axis, &list);
+    resolve_axes(op, axis, 1);
+    int32_t failed = collect(b, op, &(location){prefix, "", axis}, &list);
     if (!failed && !b->dry) {
         heed_opening opening = {.size = sizeof opening, .n_weights = list.count, .weights = list.at, .axes = axis};
-        heed_instance **slot = stack_append(&b->stack->instances, &b->stack->n_instances, sizeof *slot);
+        heed_instance **slot = grow_append(&b->stack->instances, &b->stack->n_instances, sizeof *slot);
         if (!slot) failed = error_memory(b->error);
         else if (!(*slot = instance_make(b->engine, op, &opening, b->error)))
             failed = error_set(b->error, b->error->code, "%.*s: %s", (int)strlen(prefix) - 1, prefix, b->error->text);

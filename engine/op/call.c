@@ -7,20 +7,12 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "op/bind.h"
+#include "op/call.h"
 #include "op/engine.h"
+#include "op/instance.h"
 #include "op/registry.h"
 #include "op/sequence.h"
 #include "run/arena.h"
-
-/* A call with its parts. */
-typedef struct prepared {
-    binding_set set;
-    heed_mask mask;
-    heed_call call;
-    heed_sink sink;
-    char text[sizeof ((heed_error *)0)->text];
-} prepared;
 
 static const heed_tensor *port_tensor(const binding_set *set, const char *name)
 {
@@ -53,8 +45,8 @@ static int32_t complete_mask(prepared *c, const heed_instance *i, heed_error *er
     return HEED_OK;
 }
 
-static int32_t prepare(prepared *c, const heed_instance *i, const heed_binding *in, uint32_t n_in, int with_data,
-                       heed_error *error)
+int32_t call_prepare(prepared *c, const heed_instance *i, const heed_binding *in, uint32_t n_in,
+                     int with_data, heed_error *error)
 {
     if (error) error->code = HEED_OK, error->text[0] = 0;
     bind_start(&c->set, i->entry, i->axis);
@@ -74,7 +66,7 @@ static int32_t prepare(prepared *c, const heed_instance *i, const heed_binding *
     return HEED_OK;
 }
 
-static int32_t failed_in_op(const prepared *c, const heed_instance *i, int32_t code, heed_error *error)
+int32_t call_failed(const prepared *c, const heed_instance *i, int32_t code, heed_error *error)
 {
     return error_set(error, code < 0 ? code : HEED_E_DATA, "%s: %s", i->entry->op.id,
                      c->text[0]                 ? c->text
@@ -164,7 +156,7 @@ static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
 {
     heed_call_size size = {.size = sizeof size};
     int32_t failed = i->entry->op.measure_call ? i->entry->op.measure_call(i->memory, &c->call, &size) : HEED_OK;
-    if (failed) return failed_in_op(c, i, failed, error);
+    if (failed) return call_failed(c, i, failed, error);
     const uint64_t limit = (uint64_t)1 << 46;
     if (size.workspace > limit || size.scratch > limit / (c->call.lanes + 1))
         return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu and %llu bytes of workspace and scratch",
@@ -181,7 +173,7 @@ static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
     failed = i->path->forward(i->memory, &c->call);
     cpu_float_restore(mode);
     arena_give(memory);
-    return failed ? failed_in_op(c, i, failed, error) : HEED_OK;
+    return failed ? call_failed(c, i, failed, error) : HEED_OK;
 }
 
 int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, const heed_binding *out, uint32_t n_out,
@@ -189,7 +181,7 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, 
 {
     enum { FEW = 16 };
     prepared c;
-    int32_t failed = prepare(&c, i, in, n_in, 1, error);
+    int32_t failed = call_prepare(&c, i, in, n_in, 1, error);
     if (failed) return failed;
     if (!i->path->forward)
         return error_set(
@@ -235,7 +227,7 @@ int32_t heed_infer(const heed_instance *i, const heed_binding *in, uint32_t n_in
                    heed_error *error)
 {
     prepared c;
-    int32_t failed = prepare(&c, i, in, n_in, 0, error);
+    int32_t failed = call_prepare(&c, i, in, n_in, 0, error);
     if (failed) return failed;
     for (uint32_t p = 0; p < i->entry->op.ports.count; p++)
         if (entry_port(i->entry, p)->role == HEED_OUTPUT && strcmp(entry_port(i->entry, p)->name, port) == 0)
@@ -246,11 +238,11 @@ int32_t heed_infer(const heed_instance *i, const heed_binding *in, uint32_t n_in
 int32_t heed_estimate(const heed_instance *i, const heed_binding *in, uint32_t n_in, heed_cost *cost, heed_error *error)
 {
     prepared c;
-    int32_t failed = prepare(&c, i, in, n_in, 0, error);
+    int32_t failed = call_prepare(&c, i, in, n_in, 0, error);
     if (failed) return failed;
     const heed_coster *coster = i->entry->op.get_extension ? i->entry->op.get_extension(HEED_COST_ID) : NULL;
     if (!coster) return error_set(error, HEED_E_UNSUPPORTED, "%s does not tell its cost", i->entry->op.id);
     *cost = (heed_cost){.size = sizeof *cost};
     failed = coster->cost(i->memory, &c.call, cost);
-    return failed ? failed_in_op(&c, i, failed, error) : HEED_OK;
+    return failed ? call_failed(&c, i, failed, error) : HEED_OK;
 }

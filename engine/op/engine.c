@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/trust.h"
 #include "op/engine.h"
 #include "op/load.h"
 #include "op/registry.h"
@@ -29,7 +30,7 @@ heed_engine *heed_engine_new(const heed_options *options, heed_error *error)
     heed_engine *engine = calloc(1, sizeof *engine);
     if (!engine) { error_memory(error); return NULL; }
     engine->features = cpu_detect();
-    const char *isa = o->isa ? o->isa : load_environment("HEED_ISA");
+    const char *isa = o->isa ? o->isa : trust_environment("HEED_ISA");
     if (isa && *isa && cpu_mask(isa, &engine->features, error)) goto failed;
     snprintf(engine->isa, sizeof engine->isa, "%s", isa ? isa : ""); /* whole: it is a name that cpu_mask knows */
     if (o->host) {
@@ -39,7 +40,7 @@ heed_engine *heed_engine_new(const heed_options *options, heed_error *error)
         if (!(engine->pool = pool_new(o->threads, o->pinning, o->smt, error))) goto failed;
         engine->host = pool_host(engine->pool);
     }
-    const char *folders = o->plugins ? o->plugins : load_environment("HEED_PLUGINS");
+    const char *folders = o->plugins ? o->plugins : trust_environment("HEED_PLUGINS");
     if (load_folders(engine, folders && *folders ? folders : NULL, error)) goto failed;
     choose_paths(engine);
     return engine;

@@ -13,7 +13,6 @@
 #include "op/instance.h"
 #include "op/registry.h"
 #include "op/resolve.h"
-#include "op/spec.h"
 
 static const heed_path *choose_path(const heed_engine *engine, const resolved *op, const char *isa, heed_error *error)
 {
@@ -32,16 +31,6 @@ heed_open instance_opening(const heed_instance *i, const heed_tensor *const *wei
                        .axis = i->axis,
                        .host = i->engine->host,
                        .sink = sink};
-}
-
-/* Axes that params fix: hidden=1376 is axis F. */
-static void axes_of_params(const resolved *op, int64_t *axis)
-{
-    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
-        const heed_param *param = entry_param(op->entry, p);
-        if (param->axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO)))
-            axis[param->axis - 'A'] = op->value[p].i;
-    }
 }
 
 /* The op inside that a weight is for, by its param: "position.table" is port "table" of the op that is `position`. -1 =
@@ -143,7 +132,7 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
     memcpy(i->value, op->value, sizeof *i->value * e->op.params.count);
     for (uint32_t p = 0; p < e->op.params.count; p++) i->child[p].size = sizeof *i->child;
     for (int a = 0; a < HEED_AXES; a++) i->axis[a] = opening && opening->axes ? opening->axes[a] : -1;
-    axes_of_params(op, i->axis);
+    resolve_axes(op, i->axis, 1);
     heed_binding *weights = calloc(opening ? (size_t)opening->n_weights + 1 : 1, sizeof *weights);
     int32_t failed = weights ? build(i, op, opening, weights, error) : error_memory(error);
     free(weights);
@@ -157,12 +146,9 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
 heed_instance *heed_instance_open(heed_engine *engine, const char *text, const heed_opening *opening, heed_error *error)
 {
     if (error) *error = (heed_error){0};
-    spec *s = spec_parse(text, 0, error);
-    if (!s) return NULL;
-    resolved *op = resolve(&engine->registry, s, s->op, NULL, error);
+    resolved *op = resolve_text(&engine->registry, text, error);
     heed_instance *i = op ? instance_make(engine, op, opening, error) : NULL;
     resolve_free(op);
-    spec_free(s);
     return i;
 }
 

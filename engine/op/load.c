@@ -8,6 +8,7 @@
  * functions, and a leak checker wants its symbols.
  */
 #include "base/error.h"
+#include "base/grow.h"
 #include "base/trust.h"
 #include "op/engine.h"
 #include "op/load.h"
@@ -31,9 +32,6 @@
 #endif
 
 #define FAIL(code, ...) return error_set(error, code, __VA_ARGS__)
-
-/* secure_getenv asks AT_SECURE. */
-const char *load_environment(const char *name) { return secure_getenv(name); }
 
 /* ---- the file ---- */
 
@@ -168,18 +166,16 @@ int32_t load_plugin(heed_engine *engine, const char *path, heed_error *error)
 typedef struct walk {
     heed_engine *engine;
     struct { dev_t dev; ino_t ino; } *seen; /* files that were tried: a second name of one is passed over */
-    size_t count;
+    uint32_t count;
 } walk;
 
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
 static int32_t walk_file(walk *w, const char *path, const struct stat *s, heed_error *error)
 {
-    for (size_t i = 0; i < w->count; i++)
+    for (uint32_t i = 0; i < w->count; i++)
         if (w->seen[i].dev == s->st_dev && w->seen[i].ino == s->st_ino) return HEED_OK;
-    void *seen = reallocarray(w->seen, w->count + 1, sizeof *w->seen);
-    if (!seen) return error_memory(error);
-    w->seen = seen;
+    if (!grow_room(&w->seen, w->count, sizeof *w->seen)) return error_memory(error);
     w->seen[w->count].dev = s->st_dev;
     w->seen[w->count++].ino = s->st_ino;
     return load_plugin(w->engine, path, NULL) == HEED_E_MEMORY ? error_memory(error) : HEED_OK;

@@ -12,8 +12,5 @@ HEED_LOCAL int32_t load_plugin(heed_engine *engine, const char *path, heed_error
 /* Every *.so of the folders (separated by ':') and of their subfolders, in order of names. NULL = the installed
  * ones, which may be absent. Refused plugins are no error; a folder that was asked for and cannot be read is one. */
 HEED_LOCAL int32_t load_folders(heed_engine *engine, const char *folders, heed_error *error);
-/* An environment variable, or NULL where the environment is not to be believed (setuid, setgid, capabilities). Every
- * variable that the engine reads goes through here. */
-HEED_LOCAL const char *load_environment(const char *name);
 
 #endif

@@ -6,22 +6,11 @@
  * Invariants: ids are unique; every pointer of an entry but its functions leads into `blocks`.
  */
 #include "base/error.h"
+#include "base/grow.h"
 #include "op/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Room for one more element of an array without a capacity field: it grows whenever count is a power of two, so there
- * is always room up to the next one (and more, after it has shrunk). */
-static int grow(void *array, uint32_t count, size_t bytes)
-{
-    void *old, *new;
-    if (count & (count - 1)) return 1;
-    memcpy(&old, array, sizeof old);
-    new = reallocarray(old, count ? 2 * (size_t)count : 1, bytes);
-    if (new) memcpy(array, &new, sizeof new);
-    return new != NULL;
-}
 
 /* Where `id` is, or would be. */
 static uint32_t position(const registry *r, const char *id, int *found)
@@ -42,7 +31,7 @@ int32_t registry_add(registry *r, entry *e, heed_error *error)
     int found;
     uint32_t at = position(r, e->op.id, &found);
     if (found) return error_set(error, HEED_E_DATA, "%s is already there, from %s", e->op.id, r->entries[at]->plugin);
-    if (!grow(&r->entries, r->count, sizeof *r->entries)) return error_memory(error);
+    if (!grow_room(&r->entries, r->count, sizeof *r->entries)) return error_memory(error);
     memmove(r->entries + at + 1, r->entries + at, (r->count - at) * sizeof *r->entries);
     r->entries[at] = e;
     r->count++;
@@ -69,7 +58,7 @@ const heed_path *registry_path(const entry *e, uint64_t features, const char *is
 
 int32_t registry_refuse(registry *r, const char *path, const char *reason)
 {
-    if (!grow(&r->refusals, r->refusal_count, sizeof *r->refusals)) return HEED_E_MEMORY;
+    if (!grow_room(&r->refusals, r->refusal_count, sizeof *r->refusals)) return HEED_E_MEMORY;
     refusal new = {strdup(path), strdup(reason)};
     if (!new.path || !new.reason) {
         free(new.path);
@@ -82,7 +71,7 @@ int32_t registry_refuse(registry *r, const char *path, const char *reason)
 
 void *registry_alloc(registry *r, size_t bytes)
 {
-    if (!grow(&r->blocks, r->block_count, sizeof *r->blocks)) return NULL;
+    if (!grow_room(&r->blocks, r->block_count, sizeof *r->blocks)) return NULL;
     void *block = calloc(1, bytes ? bytes : 1);
     if (block) r->blocks[r->block_count++] = block;
     return block;

@@ -1,43 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * registry.h: all ops, as vetted copies of their descriptors, and the plugins that were refused.
+ * registry.h: all ops that the engine knows, and the plugins that were refused.
  */
 #ifndef HEED_OP_REGISTRY_H
 #define HEED_OP_REGISTRY_H
 
-#include "base/local.h"
-
-#define PORT_MAX 32 /* of one op */
-#define REPEATS_MAX 4 /* ports that repeat */
-#define PARAM_MAX 64
-#define PATH_MAX_COUNT 16
-
-/* A port's axes, compiled: letters in order, after any leading ones. */
-typedef struct port_axes {
-    int8_t leading;       /* 1: starts with "..." */
-    int8_t count;
-    char letter[HEED_MAX_RANK];
-} port_axes;
-
-typedef struct entry {
-    heed_op op;           /* tables packed with stride sizeof */
-    const char *plugin;   /* path of the .so */
-    port_axes axes[PORT_MAX];
-    const heed_path *path; /* chosen under the engine's mask */
-} entry;
-
-static inline const heed_port *entry_port(const entry *e, uint32_t i)
-{
-    return (const heed_port *)e->op.ports.data + i;
-}
-static inline const heed_param *entry_param(const entry *e, uint32_t i)
-{
-    return (const heed_param *)e->op.params.data + i;
-}
-static inline const heed_path *entry_path(const entry *e, uint32_t i)
-{
-    return (const heed_path *)e->op.paths.data + i;
-}
+#include "op/entry.h"
 
 typedef struct refusal {
     char *path, *reason;

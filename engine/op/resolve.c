@@ -188,7 +188,7 @@ static const entry *unknown_op(const context *c, const spec_node *n, const char 
     }
     if (of_kind.count) {
         suggest(hint, sizeof hint, &of_kind, name, "there are");
-        FAIL(c, n->at, "no %.*s op is called " SPEC_QUOTE "%s", (int)length, kind, SPEC_QUOTED(name), hint);
+        FAIL(c, n->at, "no %.*s op is called " QUOTE "%s", (int)length, kind, QUOTED(name), hint);
     } else {
         char cut[ID_MAX / 4];
         snprintf(cut, sizeof cut, "%.*s", (int)(length < sizeof cut ? length : sizeof cut - 1), kind);
@@ -210,10 +210,10 @@ static const entry *no_kind(const context *c, const spec_node *n)
     const char *nearest = error_nearest(n->word, short_names.name, short_names.count);
     for (uint32_t i = 0; i < ids.count; i++) {
         if (nearest != short_names.name[i]) continue;
-        FAIL(c, n->at, SPEC_QUOTE " needs its kind in front; nearest is \"%s\"", SPEC_QUOTED(n->word), ids.name[i]);
+        FAIL(c, n->at, QUOTE " needs its kind in front; nearest is \"%s\"", QUOTED(n->word), ids.name[i]);
         return NULL;
     }
-    FAIL(c, n->at, SPEC_QUOTE " is no op's id; write kind/name", SPEC_QUOTED(n->word));
+    FAIL(c, n->at, QUOTE " is no op's id; write kind/name", QUOTED(n->word));
     return NULL;
 }
 
@@ -331,7 +331,7 @@ static int32_t unknown_key(const context *c, const spec_arg *arg, const entry *e
     names keys = {.count = 0};
     keys_of(e, &keys);
     suggest(hint, sizeof hint, &keys, arg->key, "it takes");
-    return FAIL(c, arg->key_at, "unknown key " SPEC_QUOTE " of %s%s", SPEC_QUOTED(arg->key), e->op.id, hint);
+    return FAIL(c, arg->key_at, "unknown key " QUOTE " of %s%s", QUOTED(arg->key), e->op.id, hint);
 }
 
 /* The n-th argument without a key, and there are fewer OP params. */
@@ -484,4 +484,22 @@ char *resolve_print(const resolved *op)
         return NULL;
     }
     return text;
+}
+
+resolved *resolve_text(const registry *r, const char *text, heed_error *error)
+{
+    spec *s = spec_parse(text, 0, error);
+    resolved *op = s ? resolve(r, s, s->op, NULL, error) : NULL;
+    spec_free(s);
+    return op;
+}
+
+void resolve_axes(const resolved *op, int64_t *axis, int over)
+{
+    for (uint32_t p = 0; p < op->entry->op.params.count; p++) {
+        const heed_param *param = entry_param(op->entry, p);
+        int fixed = param->axis && (op->value[p].given || !(param->flags & HEED_PARAM_AUTO));
+        int64_t *size = fixed ? &axis[param->axis - 'A'] : NULL;
+        if (size && (over || *size < 0)) *size = op->value[p].i;
+    }
 }

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "op/spec.h"
 
 #define TEXT_MAX (1u << 24) /* bytes of a spec: counts fit 32 bits */
@@ -147,18 +148,6 @@ static int32_t read_word(parser *p, const char *what, char **word)
 
 /* ---- the grammar: each function reads into a slot of the tree ---- */
 
-/* Room for one more element behind `count`; the capacity is always the next power of two. */
-static int32_t grow(void *array, uint32_t count, size_t size, heed_error *error)
-{
-    void *old, *larger;
-    if (count & (count - 1)) return HEED_OK;
-    memcpy(&old, array, sizeof old);
-    larger = reallocarray(old, count ? 2 * (size_t)count : 1, size);
-    if (!larger) return error_memory(error);
-    memcpy(array, &larger, sizeof larger);
-    return HEED_OK;
-}
-
 static int32_t new_node(parser *p, uint32_t type, size_t at, spec_node **slot)
 {
     *slot = calloc(1, sizeof **slot);
@@ -227,9 +216,8 @@ static int32_t read_list(parser *p, spec_node **slot)
     do {
         spec_node *list = *slot;
         if (next(p) == '[') return FAIL(p, p->at, "a list can not hold a list");
-        if ((code = grow(&list->items, list->n_items, sizeof *list->items, p->error))) return code;
-        spec_node **item = &list->items[list->n_items++];
-        *item = NULL;
+        spec_node **item = grow_append(&list->items, &list->n_items, sizeof *item);
+        if (!item) return error_memory(p->error);
         if ((code = read_value(p, item))) return code;
         next(p);
         if ((code = read_repeat(p, *item))) return code;
@@ -254,17 +242,17 @@ static int32_t read_arg(parser *p, int positional, spec_arg **args, uint32_t *n_
     next(p);
     size_t at = p->at;
     if (*n_args == ARGS_MAX) return FAIL(p, at, "more than %u arguments", ARGS_MAX);
-    int32_t code = grow(args, *n_args, sizeof **args, p->error);
-    if (code) return code;
-    spec_arg *arg = &(*args)[(*n_args)++];
-    *arg = (spec_arg){.key_at = at};
+    int32_t code;
+    spec_arg *arg = grow_append(args, n_args, sizeof *arg);
+    if (!arg) return error_memory(p->error);
+    arg->key_at = at;
 
     if ((code = read_word(p, positional ? "a key or an op" : "a key", &arg->key))) return code;
     if (next(p) != '=') return positional ? read_op(p, &arg->key, at, &arg->value) : expected(p, "'=' behind the key");
     take(p);
     for (const spec_arg *a = *args; a < arg; a++) {
         if (!a->key || strcmp(a->key, arg->key)) continue;
-        return FAIL(p, at, SPEC_QUOTE " is given twice", SPEC_QUOTED(arg->key));
+        return FAIL(p, at, QUOTE " is given twice", QUOTED(arg->key));
     }
     return read_value(p, &arg->value);
 }
@@ -409,7 +397,7 @@ int32_t spec_takes(const spec *s, const spec_node *n, const char *what, const ch
 {
     if (n->type == SPEC_LIST) return spec_error(s, n->at, error, "%s takes %s, not a list", what, right);
     if (n->has_args) return spec_error(s, n->at, error, "%s takes %s, not an op with arguments", what, right);
-    return spec_error(s, n->at, error, "%s takes %s, not " SPEC_QUOTE, what, right, SPEC_QUOTED(n->word));
+    return spec_error(s, n->at, error, "%s takes %s, not " QUOTE, what, right, QUOTED(n->word));
 }
 
 /* The sentence for a value out of range; an end without limit is NULL. */

@@ -60,8 +60,5 @@ HEED_LOCAL int32_t spec_takes(const spec *s, const spec_node *n, const char *wha
 HEED_LOCAL void spec_number(char text[32], double f);
 /* A tree in canonical spacing, "a(b=1, c)", "[a x5, b]"; malloc'ed, NULL if there is no memory. */
 HEED_LOCAL char *spec_print_node(const spec_node *n);
-/* A word of a spec inside a sentence: in quotes, and cut if it is endless. */
-#define SPEC_QUOTE "\"%.48s%s\""
-#define SPEC_QUOTED(word) (word), (strlen(word) > 48 ? "..." : "")
 
 #endif

@@ -7,7 +7,6 @@
  * that a newer plugin appended are dropped; fields that a shorter struct lacks are 0.
  */
 #include "base/error.h"
-#include "model/stack_builder.h"
 #include "op/registry.h"
 #include "op/vet.h"
 

@@ -7,13 +7,17 @@
  */
 #include "base/error.h"
 #include "run/pool.h"
+#include "run/quota.h"
 #include "run/topology.h"
 
 #include <errno.h>
 #include <hwloc.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
 
 /* IS_THISSYSTEM: what it reads may be bound to. DONT_CHANGE_BINDING: an application's thread that comes by here must
  * not be moved over all cores while the CPUID back-end looks at them; sysfs tells enough (and this halves the time). */
@@ -21,10 +25,73 @@
     (HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING | \
      HWLOC_TOPOLOGY_FLAG_DONT_CHANGE_BINDING)
 
+/* Numbers of CPUs that this process may run on: `first` of them, and how many. A set is as long as the kernel wants it.
+ * Where that cannot be had it is one CPU, number 0. */
+static uint32_t cpus_of_process(int *first)
+{
+    *first = 0;
+    for (int bits = CPU_SETSIZE; bits <= 1 << 20; bits *= 4) {
+        size_t bytes = CPU_ALLOC_SIZE(bits);
+        cpu_set_t *set = CPU_ALLOC(bits);
+        if (!set) break;
+        int n = sched_getaffinity(0, bytes, set) ? 0 : CPU_COUNT_S(bytes, set), cpu = 0;
+        while (n > 0 && !CPU_ISSET_S(cpu, bytes, set)) cpu++;
+        CPU_FREE(set);
+        if (n > 0) return *first = cpu, (uint32_t)n;
+    }
+    return 1;
+}
+
+/* Whether the kernel tells its CPUs: without, as in a chroot that has no /sys, hwloc writes so on standard error. */
+static int machine_shows(void)
+{
+    static const char *const files[] = {"core_cpus", "thread_siblings"}; /* since Linux 5.3, and before */
+    char path[80];
+    int cpu, shown = 0;
+    cpus_of_process(&cpu);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/%s", cpu, files[i]);
+        shown |= !access(path, R_OK);
+    }
+    return shown;
+}
+
+/* hwloc 2.9 crashes, or tells of an empty machine, where memory runs out: it is asked only when what it needs could be
+ * had just before. That is 0.4 MB on a small machine, and 30 KB for each CPU of a large one. */
+static int memory_is_there(void)
+{
+    int first;
+    uint32_t cpus = cpus_of_process(&first);
+    void *volatile block = malloc(((size_t)1 << 20) + cpus * ((size_t)64 << 10)); /* volatile: not to be left out */
+    free(block);
+    return block != NULL;
+}
+
+/* All that the plan goes by. hwloc has called a machine loaded that had no CPUs, for want of memory. */
+static int is_whole(hwloc_topology_t t)
+{
+    int cpus = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PU);
+    for (int i = 0; i < cpus; i++) {
+        hwloc_obj_t o = hwloc_get_obj_by_type(t, HWLOC_OBJ_PU, (unsigned)i);
+        if (!o || !o->cpuset || hwloc_bitmap_iszero(o->cpuset)) return 0;
+    }
+    return cpus > 0 && hwloc_get_root_obj(t);
+}
+
 hwloc_topology_t topology_open(const char *synthetic, heed_error *error)
 {
     hwloc_topology_t t;
-    if (hwloc_topology_init(&t)) {
+    /* Plugins that HWLOC_PLUGINS_PATH names are loaded as soon as hwloc starts; it has no way to be told not to. */
+    if (getauxval(AT_SECURE)) {
+        error_set(error, HEED_E_UNSUPPORTED,
+                  "hwloc is not asked with the rights of another user, as the environment could make it load code");
+        return NULL;
+    }
+    if (!synthetic && !machine_shows()) {
+        error_set(error, HEED_E_SYSTEM, "/sys/devices/system/cpu does not show the CPUs");
+        return NULL;
+    }
+    if (!memory_is_there() || hwloc_topology_init(&t)) {
         error_memory(error);
         return NULL;
     }
@@ -32,7 +99,7 @@ hwloc_topology_t topology_open(const char *synthetic, heed_error *error)
         error_set(error, HEED_E_ARGUMENT, "hwloc does not understand the synthetic machine \"%.200s\"", synthetic);
     } else if (!synthetic && hwloc_topology_set_flags(t, FLAGS)) {
         error_set(error, HEED_E_SYSTEM, "this hwloc is too old");
-    } else if (hwloc_topology_load(t)) {
+    } else if (hwloc_topology_load(t) || !is_whole(t)) {
         error_set(error, HEED_E_SYSTEM, "hwloc cannot read %s", synthetic ? "the synthetic machine" : "this machine");
     } else {
         return t;
@@ -106,8 +173,8 @@ static uint32_t slots(hwloc_topology_t t, hwloc_obj_t *core, uint32_t cores, uin
 
 static uint32_t count(hwloc_topology_t t, uint32_t smt)
 {
-    cpu_set_t set;
-    if (!t) return sched_getaffinity(0, sizeof set, &set) ? 1 : (uint32_t)CPU_COUNT(&set); /* fails above 1024 CPUs */
+    int first;
+    if (!t) return cpus_of_process(&first);
     int cores = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_CORE), threads = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PU);
     return (uint32_t)(smt || cores < 1 ? threads : cores);
 }
@@ -124,6 +191,7 @@ static int assign(hwloc_topology_t t, topology_plan *plan)
     if (done) {
         uint32_t cores = order(hwloc_get_root_obj(t), plan->pinning == HEED_PIN_SCATTER, core, spare, rank);
         used = slots(t, core, cores, plan->smt, slot, used);
+        done = used > 0;
     }
     for (uint32_t i = 0; done && i < plan->workers; i++) {
         plan->place[i] = slot[i % used];
@@ -139,9 +207,10 @@ topology_plan *topology_plan_make(hwloc_topology_t t, uint32_t workers, uint32_t
 {
     topology_plan *plan = calloc(1, sizeof *plan);
     uint32_t n = count(t, smt);
-    if (!workers) workers = n < POOL_LANES_MAX ? n : POOL_LANES_MAX;
+    double quota = !t || hwloc_topology_is_thissystem(t) ? quota_cpus("") : 0;
+    if (!workers) workers = quota_lanes(quota, n < POOL_LANES_MAX ? n : POOL_LANES_MAX);
     if (plan) {
-        *plan = (topology_plan){workers, n, (workers + n - 1) / n, pinning, smt, NULL};
+        *plan = (topology_plan){workers, n, (workers + n - 1) / n, pinning, smt, quota, NULL};
         plan->place = calloc(workers, sizeof *plan->place);
     }
     if (!plan || !plan->place) {

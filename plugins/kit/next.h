@@ -16,6 +16,7 @@
 #undef KIT_AVX512
 #undef KIT_NEON
 #undef KIT_SUFFIX
+#undef VR_LANES
 
 #undef KIT_AGAIN
 #if !defined KIT_DID_LAST && (defined __x86_64__ || defined __aarch64__)
@@ -25,3 +26,31 @@
 #undef KIT_DID_AVX2
 #undef KIT_DID_LAST
 #endif
+
+/* The next copy includes all this again. The words of the vector have copies for all paths in the end, which another
+ * kernel file of the same plugin goes on to use. */
+#if !defined KIT_AGAIN && !defined KIT_CORE_COMPLETE
+#define KIT_CORE_COMPLETE
+#endif
+#ifndef KIT_CORE_COMPLETE
+#undef KIT_HAS_VR
+#undef KIT_HAS_MATH
+#undef KIT_HAS_LOAD
+#endif
+#undef KIT_HAS_VEC_BF16
+#undef KIT_HAS_SLEEF
+#undef KIT_HAS_REDUCE
+#undef KIT_HAS_GEMM
+#undef KIT_HAS_SCORE
+#undef KIT_HAS_PRODUCT
+#undef KIT_HAS_FLASH_HOOKS
+#undef KIT_HAS_FLASH_BLOCK
+#undef KIT_HAS_FLASH_SCORES
+#undef KIT_HAS_FLASH_MANY
+#undef KIT_HAS_FLASH_FEW
+#undef KIT_HAS_FLASH_RELATIVE
+#undef KIT_HAS_FLASH_RELATIVE_VALUES
+#undef KIT_HAS_FLASH_BF16
+#undef KIT_HAS_FLASH_TASK
+#undef KIT_HAS_FLASH_OP
+#undef KIT_HAS_FLASH_SPAN

@@ -3,11 +3,14 @@
  * cases.c: from an op's tables to calls. Which params, masks, ports and axes there are, the descriptor says; how large
  * they get follows from the number of the case, so that a sweep is the same everywhere.
  */
-#include "check.h"
-
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/cases.h"
+#include "lib/call.h"
 
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 
@@ -92,23 +95,23 @@ static int has_required(const entry *e)
 }
 
 /* Ops that the param may take, by kind; an op refuses what does not suit it when it is opened. */
-static void add_ops(words *w, const heed_param *p, const registry *r)
+static void add_ops(words *w, const heed_param *p, const heed_engine *engine)
 {
     const size_t kind = strlen(p->choices);
-    for (uint32_t i = 0; i < r->count; i++)
-        if (!strncmp(r->entries[i]->op.id, p->choices, kind) && r->entries[i]->op.id[kind] == '/' &&
-            !has_required(r->entries[i]))
-            add(w, "%s=%s", p->key, r->entries[i]->op.id + kind + 1);
+    const entry *e;
+    for (uint32_t i = 0; (e = inspect_op(engine, i)); i++)
+        if (!strncmp(e->op.id, p->choices, kind) && e->op.id[kind] == '/' && !has_required(e))
+            add(w, "%s=%s", p->key, e->op.id + kind + 1);
 }
 
-static void add_params(words *w, const registry *r, const entry *e)
+static void add_params(words *w, const heed_engine *engine, const entry *e)
 {
     for (uint32_t i = 0; i < e->op.params.count; i++) {
         const heed_param *p = entry_param(e, i);
         if (p->flags & HEED_PARAM_REQUIRED) continue;
         if (p->type == HEED_PARAM_BOOL) add(w, "%s=%s", p->key, p->standard != 0 ? "false" : "true");
         else if (p->type == HEED_PARAM_CHOICE) add_choices(w, p);
-        else if (p->type == HEED_PARAM_OP) add_ops(w, p, r);
+        else if (p->type == HEED_PARAM_OP) add_ops(w, p, engine);
         else add_numbers(w, p);
     }
 }
@@ -132,11 +135,11 @@ static int is_simple(const entry *e)
 }
 
 /* Such an op that makes scores, for a param that can not be left out. */
-static void add_simple(words *w, const heed_param *p, const registry *r)
+static void add_simple(words *w, const heed_param *p, const heed_engine *engine)
 {
     const size_t kind = strlen(p->choices);
-    for (uint32_t i = 0; i < r->count; i++) {
-        const entry *e = r->entries[i];
+    const entry *e;
+    for (uint32_t i = 0; (e = inspect_op(engine, i)); i++) {
         if (strncmp(e->op.id, p->choices, kind) || e->op.id[kind] != '/' || !is_simple(e)) continue;
         const heed_path *path = entry_path(e, 0);
         if (path->get_extension && path->get_extension(HEED_SCORE_ID)) add(w, "%s=%s", p->key, e->op.id + kind + 1);
@@ -144,7 +147,7 @@ static void add_simple(words *w, const heed_param *p, const registry *r)
 }
 
 /* What an op can not be without. */
-static void required(const entry *e, const registry *r, char *text, size_t n)
+static void required(const entry *e, const heed_engine *engine, char *text, size_t n)
 {
     text[0] = 0;
     for (uint32_t i = 0; i < e->op.params.count; i++) {
@@ -154,36 +157,37 @@ static void required(const entry *e, const registry *r, char *text, size_t n)
         if (p->axis) add(&w, "%s=@%c", p->key, (char)p->axis);
         else if (p->type == HEED_PARAM_BOOL) add(&w, "%s=true", p->key);
         else if (p->type == HEED_PARAM_CHOICE) add_choices(&w, p);
-        else if (p->type == HEED_PARAM_OP) add_simple(&w, p, r), add_ops(&w, p, r);
+        else if (p->type == HEED_PARAM_OP) add_simple(&w, p, engine), add_ops(&w, p, engine);
         else add(&w, "%s=%.9g", p->key, ordinary(p));
         if (w.n) snprintf(text + strlen(text), n - strlen(text), "%s%s", *text ? "," : "", w.text[0]);
     }
 }
 
 /* Whether an op can not be without another one, of a kind that is not here. */
-static int lacks_op(const entry *e, const registry *r)
+static int lacks_op(const entry *e, const heed_engine *engine)
 {
     int lacks = 0;
     for (uint32_t i = 0; i < e->op.params.count; i++) {
         const heed_param *p = entry_param(e, i);
         words w = {.n = 0};
         if (!(p->flags & HEED_PARAM_REQUIRED) || p->type != HEED_PARAM_OP) continue;
-        add_ops(&w, p, r);
+        add_ops(&w, p, engine);
         lacks |= !w.n;
     }
     return lacks;
 }
 
 /* An attention that takes this op as a param, and has to be told nothing else: a score op is called through it. */
-static const entry *around(const registry *r, const entry *e, const heed_param **param)
+static const entry *around(const heed_engine *engine, const entry *e, const heed_param **param)
 {
     const size_t kind = strcspn(e->op.id, "/");
-    for (uint32_t i = 0; i < r->count; i++)
-        for (uint32_t p = 0; p < r->entries[i]->op.params.count && entry_path(r->entries[i], 0)->forward; p++) {
-            *param = entry_param(r->entries[i], p);
-            if ((*param)->type == HEED_PARAM_OP && is_simple(r->entries[i]) && strlen((*param)->choices) == kind &&
-                !strncmp((*param)->choices, e->op.id, kind))
-                return r->entries[i];
+    const entry *host;
+    for (uint32_t i = 0; (host = inspect_op(engine, i)); i++)
+        for (uint32_t p = 0; p < host->op.params.count && entry_path(host, 0)->forward; p++) {
+            *param = entry_param(host, p);
+            if ((*param)->type == HEED_PARAM_OP && is_simple(host) &&
+                strlen((*param)->choices) == kind && !strncmp((*param)->choices, e->op.id, kind))
+                return host;
         }
     return NULL;
 }
@@ -196,14 +200,14 @@ static void put(char *spec, size_t n, const char *word)
 enum { PLAIN_CASE, VARIED_CASE, TEXT_CASE }; /* as it is; with params and masks; as a text that may come in parts */
 
 /* "id(words)", with what is required and, but for a plain case, one or two words more. */
-static void bracket(const registry *r, const entry *e, const char *inner, int kind, int use_masks, uint64_t *seed,
+static void bracket(const heed_engine *engine, const entry *e, const char *inner, int kind, int use_masks, uint64_t *seed,
                     char *spec, size_t n)
 {
     words params = {.n = 0}, kinds = {.n = 0};
     char in[200];
-    required(e, r, in, sizeof in);
+    required(e, engine, in, sizeof in);
     put(in, sizeof in, inner);
-    add_params(&params, r, e);
+    add_params(&params, engine, e);
     if (use_masks) add_masks(&kinds, e, kind == TEXT_CASE);
     if (kind && params.n && (!kinds.n || pick(seed, 3) == 0)) {
         const char *word = params.text[pick(seed, params.n)];
@@ -347,23 +351,23 @@ static uint32_t choose_dtype(const entry *e, uint64_t *seed)
     return taken & HEED_BIT(dtype) ? dtype : HEED_F32;
 }
 
-int case_make(const registry *r, const entry *e, uint32_t n, check_case *to)
+int case_make(const heed_engine *engine, const entry *e, uint32_t n, check_case *to)
 {
     uint64_t seed = n * 7919u + 17;
     char inner[200] = "", all[64] = "", own[200];
     const int kind = n < COUNT(hurt) ? PLAIN_CASE : n % 3 == 2 ? TEXT_CASE : VARIED_CASE;
     *to = (check_case){.size = 1, .seed = n};
-    if (lacks_op(e, r)) return 0;
+    if (lacks_op(e, engine)) return 0;
     letters(e, all); /* of a score op's weights too */
     if (!entry_path(e, 0)->forward) {
         const heed_param *param = NULL;
-        const entry *outer = around(r, e, &param);
+        const entry *outer = around(engine, e, &param);
         if (!outer) return 0;
-        bracket(r, e, "", kind, 0, &seed, own, sizeof own);
+        bracket(engine, e, "", kind, 0, &seed, own, sizeof own);
         snprintf(inner, sizeof inner, "%s=%s", param->key, own + strcspn(e->op.id, "/") + 1);
         e = outer;
     }
-    bracket(r, e, inner, kind, 1, &seed, to->spec, sizeof to->spec);
+    bracket(engine, e, inner, kind, 1, &seed, to->spec, sizeof to->spec);
     letters(e, all);
     int64_t size[128] = {0};
     int together = strchr(all, 'T') && strchr(all, 'S') && (kind == TEXT_CASE || pick(&seed, 2));

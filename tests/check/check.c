@@ -3,23 +3,25 @@
  * check.c: heed check: loads a plugin in a child process, sweeps its ops, and tells what was verified and what was
  * found.
  */
-#include "check.h"
-
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/trust.h"
-#include "command/cmd_common.h"
-#include "op/engine.h"
-#include "op/registry.h"
+#include "check/cases.h"
+#include "check/checks.h"
+#include "check/child.h"
+#include "command/clock.h"
+#include "command/command.h"
+#include "command/options.h"
+#include "check/fail.h"
+#include "inspect.h"
+
 
 #define FINDINGS_EACH 3  /* of one check of one op; then it is left */
 #define CASES 240        /* of one op */
@@ -28,26 +30,13 @@
 /* For one check of one case; an emulator takes its time. */
 static unsigned seconds_each(void) { return harness_quick() ? 60 : 10; }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- in the child ---- */
 
-static sigjmp_buf failed;
-static char sentence[2048];
-
-void harness_fail(const char *format, ...)
-{
-    va_list list;
-    va_start(list, format);
-    vsnprintf(sentence, sizeof sentence, format, list);
-    va_end(list);
-    siglongjmp(failed, 1);
-}
+typedef struct check_options {
+    const char *plugin, *oracle, *only;
+    uint32_t cases;
+    int json;
+} check_options;
 
 typedef struct job {
     const check_options *o;
@@ -102,16 +91,16 @@ static int load_all(const check_options *o)
 static void work_load(board *b, void *arg)
 {
     const job *j = arg;
-    if (sigsetjmp(failed, 1)) {
-        board_find(b, 0, "", sentence);
+    if (FAIL_CAUGHT()) {
+        board_find(b, 0, "", fail_sentence);
         return;
     }
     load_all(j->o);
     char *real = realpath(j->o->plugin, NULL);
-    const registry *r = &harness_engine(1)->registry;
-    for (uint32_t i = 0; i < r->count && b->ops < OPS_MAX; i++)
-        if (real && !strcmp(r->entries[i]->plugin, real))
-            snprintf(b->op[b->ops++], sizeof *b->op, "%s", r->entries[i]->op.id);
+    const entry *e;
+    for (uint32_t i = 0; b->ops < OPS_MAX && (e = inspect_op(harness_engine(1), i)); i++)
+        if (real && !strcmp(e->plugin, real))
+            snprintf(b->op[b->ops++], sizeof *b->op, "%s", e->op.id);
     free(real);
 }
 
@@ -126,8 +115,8 @@ static uint32_t findings_of(const board *b, uint32_t check)
 static void one_check(board *b, subject *s, uint32_t at, uint32_t k)
 {
     child_doing(b, at, k, b->line);
-    if (sigsetjmp(failed, 1)) {
-        board_find(b, k, b->line, sentence);
+    if (FAIL_CAUGHT()) {
+        board_find(b, k, b->line, fail_sentence);
         child_unwatch_all();
         return;
     }
@@ -166,8 +155,8 @@ static void one_case(board *b, check_case *how, uint32_t at, uint32_t from, int 
     heed_error refusal;
     case_print(how, b->line, sizeof b->line);
     child_doing(b, at, 0, b->line);
-    if (sigsetjmp(failed, 1)) {
-        board_find(b, 0, b->line, sentence);
+    if (FAIL_CAUGHT()) {
+        board_find(b, 0, b->line, fail_sentence);
         return;
     }
     int runs = only ? subject_make(&s, how, &refusal) : make_changed(b, &s, how, &refusal);
@@ -187,7 +176,7 @@ static void one_case(board *b, check_case *how, uint32_t at, uint32_t from, int 
 
 static const entry *find_op(const char *id)
 {
-    const entry *e = registry_find(&harness_engine(1)->registry, id);
+    const entry *e = inspect_find(harness_engine(1), id);
     if (!e) harness_fail("there is no op %s", id);
     return e;
 }
@@ -195,15 +184,15 @@ static const entry *find_op(const char *id)
 static void work_sweep(board *b, void *arg)
 {
     const job *j = arg;
-    if (sigsetjmp(failed, 1)) {
-        board_find(b, 0, "", sentence);
+    if (FAIL_CAUGHT()) {
+        board_find(b, 0, "", fail_sentence);
         return;
     }
     load_all(j->o);
     const entry *e = find_op(b->op[j->op]);
     for (uint32_t n = j->from; n < j->o->cases; n++) {
         check_case how;
-        if (!case_make(&harness_engine(1)->registry, e, n, &how)) {
+        if (!case_make(harness_engine(1), e, n, &how)) {
             snprintf(b->note, sizeof b->note,
                      "it works with other ops only, and none of those is here; HEED_PLUGINS names their folders");
             return;
@@ -217,8 +206,8 @@ static void work_only(board *b, void *arg)
     const job *j = arg;
     check_case how;
     const char *text = j->o->only + strlen(checks[j->check].name) + 1;
-    if (sigsetjmp(failed, 1)) {
-        board_find(b, 0, "", sentence);
+    if (FAIL_CAUGHT()) {
+        board_find(b, 0, "", fail_sentence);
         return;
     }
     load_all(j->o);
@@ -284,7 +273,7 @@ static void sweep_op(report *r, const board *loaded, uint32_t op)
 {
     board *b = board_make();
     job j = {.o = r->o, .op = op};
-    double start = now();
+    double start = clock_seconds();
     memcpy(b->op, loaded->op, sizeof b->op);
     b->ops = loaded->ops;
     for (int crashes = 0; crashes < 12; crashes++) {
@@ -300,7 +289,7 @@ static void sweep_op(report *r, const board *loaded, uint32_t op)
         snprintf(text, sizeof text, "refuses every case, the last with: %s", b->refusal);
         board_find(b, 0, "", text);
     }
-    tell_op(r, b->op[op], b, now() - start);
+    tell_op(r, b->op[op], b, clock_seconds() - start);
 }
 
 /* Whether `only` names a check. */
@@ -318,25 +307,26 @@ static void run_only(report *r)
     board *b = board_make();
     job j = {.o = r->o};
     only_check(r->o->only, &j.check);
-    double start = now();
+    double start = clock_seconds();
     child_run(b, work_only, &j, seconds_each());
     const char *text = r->o->only + strlen(checks[j.check].name) + 1;
     char op[128];
     snprintf(op, sizeof op, "%.*s", (int)strcspn(text, "( "), text);
-    tell_op(r, op, b, now() - start);
+    tell_op(r, op, b, clock_seconds() - start);
 }
 
-int check_plugin(const check_options *o)
+/* Checks one plugin and reports to standard output. 0; 1: there are findings, or it is no plugin. */
+static int check_plugin(const check_options *o)
 {
     report r = {.o = o, .json = o->json ? json_object() : NULL, .ops = o->json ? json_array() : NULL};
     board *loaded = board_make();
     job j = {.o = o};
-    if (!loaded) return cmd_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
+    if (!loaded) return command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
     if (child_run(loaded, work_load, &j, seconds_each()) || loaded->findings) {
         heed_error e = {HEED_E_DATA, ""};
         snprintf(e.text, sizeof e.text, "%s%s", loaded->findings ? "" : "loading it crashes",
                  loaded->finding[0].sentence);
-        return cmd_fail(&e);
+        return command_fail(&e);
     }
     if (o->only) run_only(&r);
     else
@@ -345,7 +335,7 @@ int check_plugin(const check_options *o)
         json_object_set_new(r.json, "plugin", json_string(o->plugin));
         json_object_set_new(r.json, "findings", json_integer(r.findings));
         json_object_set_new(r.json, "ops", r.ops);
-        int status = cmd_json(r.json);
+        int status = command_json(r.json);
         if (status) return status;
     } else if (!r.findings && !o->only) printf("# %s: no findings\n", o->plugin);
     return r.findings > 0;
@@ -356,16 +346,14 @@ int check_plugin(const check_options *o)
 static int read_plugin(void *command, const char *value)
 {
     check_options *o = command;
-    if (o->plugin) return cmd_usage("check takes one plugin, not %s too", value);
+    if (o->plugin) return options_usage("check takes one plugin, not %s too", value);
     o->plugin = value;
     return 0;
 }
-static int read_oracle(void *command, const char *value) { return ((check_options *)command)->oracle = value, 0; }
-static int read_json(void *command, const char *value) { return (void)value, ((check_options *)command)->json = 1, 0; }
 static int read_cases(void *command, const char *value)
 {
     int64_t n;
-    int status = cmd_int("--cases", value, 1, 1000000, &n);
+    int status = options_int("--cases", value, 1, 1000000, &n);
     if (!status) ((check_options *)command)->cases = (uint32_t)n;
     return status;
 }
@@ -374,14 +362,14 @@ static int read_only(void *command, const char *value)
     uint32_t check;
     ((check_options *)command)->only = value;
     if (only_check(value, &check)) return 0;
-    return cmd_usage("--only takes a line that heed check printed, \"CHECK SPEC AXES ...\"");
+    return options_usage("--only takes a line that heed check printed, \"CHECK SPEC AXES ...\"");
 }
 
-int cmd_check(int argc, char **argv)
+int command_check(int argc, char **argv)
 {
-    static const cmd_option options[] = {
-        {"", 1, read_plugin}, {"--oracle", 1, read_oracle}, {"--only", 1, read_only},
-        {"--cases", 1, read_cases}, {"--json", 0, read_json}, {0}};
+    static const option options[] = {
+        {"", 1, .read = read_plugin}, {"--oracle", 1, .at = offsetof(check_options, oracle)}, {"--only", 1, .read = read_only},
+        {"--cases", 1, .read = read_cases}, {"--json", 0, .at = offsetof(check_options, json)}, {0}};
     check_options o = {.cases = CASES};
     char usage[6000];
     int used = snprintf(usage, sizeof usage,
@@ -397,11 +385,11 @@ int cmd_check(int argc, char **argv)
     for (uint32_t k = 0; k < check_count; k++)
         used += snprintf(usage + used, sizeof usage - (size_t)used, "\n  %-10s %s", checks[k].name, checks[k].says);
     snprintf(usage + used, sizeof usage - (size_t)used, "\n");
-    int status = cmd_parse(argc, argv, usage, options, &o, NULL);
+    int status = options_parse(argc, argv, usage, options, &o, NULL);
     if (status) return status;
-    if (!o.plugin) return cmd_usage("check needs a plugin's file");
+    if (!o.plugin) return options_usage("check needs a plugin's file");
     char *real = realpath(o.plugin, NULL);
-    if (!real) return cmd_fail(&(heed_error){HEED_E_SYSTEM, "there is no such plugin file"});
+    if (!real) return command_fail(&(heed_error){HEED_E_SYSTEM, "there is no such plugin file"});
     check_options with = o;
     with.plugin = real;
     status = check_plugin(&with);

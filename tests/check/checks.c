@@ -2,12 +2,17 @@
  *
  * checks.c: the table of what is verified, and the checks that compare whole runs.
  */
-#include "check.h"
-#include "op/engine.h"
-
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/checks.h"
+#include "check/exact.h"
+#include "check/kept.h"
+#include "check/rows.h"
+#include "check/score.h"
+#include "check/state.h"
 
 static int has_oracle(const subject *s) { return call_oracle(&s->c) != NULL; }
 static int has_paths(const subject *s) { return s->n_paths > 1; }
@@ -55,57 +60,6 @@ const check checks[] = {
     {"cost", "tells finite costs that are not negative", 4, has_cost, check_cost},
 };
 const uint32_t check_count = sizeof checks / sizeof *checks;
-
-/* ---- what a check looks at ---- */
-
-int subject_axis(const subject *s, uint32_t port, char letter)
-{
-    const port_axes *a = &s->entry->axes[port];
-    int leading = s->c.plain[port].data ? s->c.plain[port].rank - a->count : 0;
-    if (letter == 'x') return a->leading && leading > 0 ? 0 : -1;
-    for (int i = 0; i < a->count; i++)
-        if (a->letter[i] == letter) return leading + i;
-    return -1;
-}
-
-static void find_entry(subject *s)
-{
-    const registry *r = &harness_engine(1)->registry;
-    for (uint32_t i = 0; i < r->count; i++)
-        if (&r->entries[i]->op == s->c.op) s->entry = r->entries[i];
-}
-
-int subject_make(subject *s, const check_case *how, heed_error *refusal)
-{
-    memset(s, 0, sizeof *s);
-    s->how = (call_case){how->spec, how->axes, how->ports, how->dtype, how->size, how->seed};
-    s->seed = how->seed * 31 + 7;
-    call_make(&s->c, &s->how);
-    find_entry(s);
-    s->n_paths = harness_paths(s->c.op->id, s->paths);
-    heed_instance *i = call_try(&s->c, s->paths[0], 1, s->c.plain, refusal);
-    int32_t code = i ? HEED_OK : refusal->code;
-    if (i) {
-        outputs_make(&s->c, s->first);
-        heed_tensor by_port[ORACLE_PORTS];
-        memcpy(by_port, s->c.plain, sizeof by_port);
-        for (uint32_t p = 0; p < s->c.op->ports.count; p++)
-            if (s->first[p].data) by_port[p] = s->first[p];
-        code = call_with(&s->c, i, by_port, NULL, refusal);
-        heed_instance_close(i);
-    }
-    if (!code) return 1;
-    if (strstr(refusal->text, "the plugin does not say why"))
-        harness_fail("refuses without a sentence: %s", refusal->text);
-    subject_free(s);
-    return 0;
-}
-
-void subject_free(subject *s)
-{
-    outputs_free(s->first);
-    call_free(&s->c);
-}
 
 /* ---- checks ---- */
 

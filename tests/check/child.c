@@ -3,16 +3,17 @@
  * child.c: plugin code runs in a child, which writes what it finds to memory that it shares with its parent. A crash, a
  * hang or a touch of memory that is watched is a finding for the case that was running; the parent goes on behind it.
  */
-#include "check.h"
-
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "check/child.h"
 
 enum { CRASHED = 3, HUNG = 4 }; /* exit statuses of a child */
 

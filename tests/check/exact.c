@@ -4,15 +4,15 @@
  * the op measured, end at a page that can not be read, and hold garbage where the contract leaves their content open;
  * the instance and the inputs can not be written. Tiles run in an order and on lanes of our choice.
  */
-#include "check.h"
-#include "base/cpu.h"
-#include "op/bind.h"
-#include "op/instance.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/cpu.h"
+#include "check/child.h"
+#include "check/exact.h"
+#include "inspect.h"
 
 /* ---- memory ---- */
 
@@ -111,9 +111,7 @@ typedef struct direct {
     subject *s;
     odd_host odd;
     heed_instance *instance; /* the engine's, for values, children, mask */
-    binding_set weights, set;
-    heed_mask mask;
-    heed_call call;
+    heed_call *call;
     heed_sink sink;
     char text[600];
     heed_tensor views[ORACLE_PORTS], once[ORACLE_PORTS];
@@ -149,14 +147,11 @@ static void make_tensors(direct *d, int before)
 static void make_instance(direct *d)
 {
     const heed_op *op = &d->s->entry->op;
-    heed_error e;
-    heed_binding list[ORACLE_PORTS];
-    uint32_t n = call_bindings(&d->s->c, HEED_WEIGHT, d->views, list);
-    while (n && strchr(list[n - 1].port, '.')) n--;
-    bind_start(&d->weights, d->s->entry, d->instance->axis);
-    if (bind_role(&d->weights, HEED_WEIGHT, list, n, 1, &e))
-        harness_fail("%s", e.text);
-    heed_open open = instance_opening(d->instance, d->weights.tensor, &d->sink);
+    const heed_tensor *weight[ORACLE_PORTS] = {0};
+    for (uint32_t p = 0; p < op->ports.count; p++)
+        if (subject_port(d->s, p)->role == HEED_WEIGHT && d->views[p].data)
+            weight[p] = &d->views[p];
+    heed_open open = inspect_opening(d->instance, weight, &d->sink);
     open.host = &d->odd.host;
     uint64_t bytes = 0;
     int32_t code = op->measure(&open, &bytes);
@@ -170,22 +165,16 @@ static void make_instance(direct *d)
 static void make_call(direct *d)
 {
     heed_error e;
-    heed_binding list[ORACLE_PORTS];
+    heed_binding in[ORACLE_PORTS], out[ORACLE_PORTS];
     const call *c = &d->s->c;
     call_once(c, d->views, d->once);
-    bind_start(&d->set, d->s->entry, d->instance->axis);
-    if (bind_role(&d->set, HEED_INPUT, list, call_bindings(c, HEED_INPUT, d->once, list), 1, &e) ||
-        bind_role(&d->set, HEED_OUTPUT, list, call_bindings(c, HEED_OUTPUT, d->views, list), 1, &e))
-        harness_fail("%s", e.text);
-    d->mask = d->instance->mask;
-    d->mask.size = sizeof d->mask;
-    for (uint32_t p = 0; p < c->op->ports.count; p++) {
-        if (!d->set.tensor[p]) continue;
-        if (!strcmp(c->port[p], "key_lengths")) d->mask.kinds |= HEED_MASK_KEY_LENGTHS & c->op->masks;
-        if (!strcmp(c->port[p], "documents")) d->mask.kinds |= HEED_MASK_DOCUMENTS & c->op->masks;
-    }
-    d->call = (heed_call){.size = sizeof d->call, .lanes = d->odd.lanes, .tensor = d->set.tensor, .axis = d->set.axis,
-                          .value = d->instance->value, .mask = &d->mask, .host = &d->odd.host, .sink = &d->sink};
+    uint32_t n_in = call_bindings(c, HEED_INPUT, d->once, in);
+    uint32_t n_out = call_bindings(c, HEED_OUTPUT, d->views, out);
+    d->call = inspect_call(d->instance, in, n_in, out, n_out, &e);
+    if (!d->call) harness_fail("%s", e.text);
+    d->call->lanes = d->odd.lanes;
+    d->call->host = &d->odd.host;
+    d->call->sink = &d->sink;
 }
 
 /* One stretch for all lanes, as the contract has it, with a page that can not be touched behind each lane's bytes. */
@@ -206,8 +195,8 @@ static void make_scratch(direct *d, uint64_t bytes, int before)
         if (!getenv("HEED_TEST_GUARD")) mprotect(p->map, page, PROT_NONE), mprotect(p->map + stride, page, PROT_NONE);
         piece_watch(p);
     }
-    d->call.scratch = all + first;
-    d->call.scratch_stride = stride;
+    d->call->scratch = all + first;
+    d->call->scratch_stride = stride;
 }
 
 static void end_scratch(direct *d)
@@ -228,14 +217,14 @@ static void measure_call(direct *d, int before)
     heed_call_size size = {.size = sizeof size}, again = size;
     const heed_op *op = &d->s->entry->op;
     for (int turn = 0; turn < 2 && op->measure_call; turn++) {
-        int32_t code = op->measure_call(d->memory.data, &d->call, turn ? &again : &size);
+        int32_t code = op->measure_call(d->memory.data, d->call, turn ? &again : &size);
         if (code) fail_in_op(d, "measure_call", code);
     }
     if (op->measure_call && memcmp(&size, &again, sizeof size))
         harness_fail("measure_call does not say the same twice");
     d->workspace = piece_make("the workspace", size.workspace, 64, before);
     piece_watch(&d->workspace);
-    d->call.workspace = d->workspace.data;
+    d->call->workspace = d->workspace.data;
     make_scratch(d, size.scratch, before);
 }
 
@@ -256,7 +245,7 @@ static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int o
     make_call(&d);
     measure_call(&d, before);
     uint64_t mode = cpu_float_plain();
-    int32_t code = d.instance->path->forward(d.memory.data, &d.call);
+    int32_t code = heed_instance_path(d.instance)->forward(d.memory.data, d.call);
     cpu_float_restore(mode);
     if (code) fail_in_op(&d, path, code);
     piece_lock(&d.memory, 0);
@@ -271,6 +260,7 @@ static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int o
     piece_end(&d.memory);
     piece_end(&d.workspace);
     end_scratch(&d);
+    inspect_call_free(d.call);
     heed_instance_close(d.instance);
     return d.odd.numbers;
 }

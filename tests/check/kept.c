@@ -3,17 +3,14 @@
  * kept.c: what an op remembers, as bytes and behind calls that fail. Saved and loaded it must go on with the same bits;
  * a host that stops a call, and sizes that the op refuses, must leave it as it was.
  */
-#include "check.h"
-
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/saved.h"
-#include "op/engine.h"
-#include "op/instance.h"
-#include "op/registry.h"
-#include "op/sequence_saved.h"
-#include "op/spec.h"
+#include "check/kept.h"
+#include "check/state.h"
+#include "inspect.h"
 
 static int64_t batch(const subject *s) { return s->c.oracle.axis['B' - 'A']; }
 static const char *path_of(const subject *s, uint64_t n) { return s->paths[(s->seed + n) % (uint64_t)s->n_paths]; }
@@ -76,7 +73,7 @@ void check_saved(subject *s)
     text_feed(&other, rest);
     text_must_equal(&other, right, "loaded");
     for (int64_t b = 0; b < batch(s); b++) { /* hostile bytes may give any numbers, but no crash */
-        for (uint64_t i = sizeof(saved_sequence); i < saved[b].bytes; i++)
+        for (uint64_t i = inspect_saved_head(); i < saved[b].bytes; i++)
             saved[b].data[i] = (unsigned char)(harness_random(&seed) >> 40);
         saved_seal(saved[b].data, saved[b].bytes);
     }
@@ -120,13 +117,13 @@ static int stop(subject *s, const heed_instance *i, heed_tensor by_port[ORACLE_P
     stopping_host h = {.before = before};
     h.host = (heed_host){.size = sizeof h.host, .self = &h, .parallel_for = stopping_parallel_for, .log = stopping_log,
                          .cancelled = stopping_cancelled, .get_extension = stopping_extension};
-    const heed_host *own = i->engine->host;
-    i->engine->host = &h.host;
+    heed_engine *engine = harness_engine(1); /* whose instance it is */
+    const heed_host *own = inspect_change_host(engine, &h.host);
     int32_t code = call_with(&s->c, i, by_port, sequences, &e);
-    i->engine->host = own;
+    inspect_change_host(engine, own);
     if (h.stopped && !code)
         harness_fail("%s: says that all went well, but its host skipped tiles of its parallel_for %lld",
-                     i->path->name, (long long)before);
+                     heed_instance_path(i)->name, (long long)before);
     return h.stopped;
 }
 
@@ -188,7 +185,7 @@ static int open_without(text *t, subject *s, const char *path, int letter)
     opening.n_weights = call_bindings(&s->c, HEED_WEIGHT, s->c.plain, weights);
     heed_instance *i = heed_instance_open(harness_engine(1), s->how.spec, &opening, &e);
     const heed_op *op = &s->entry->op;
-    if (!i || op->measure_state(i->memory, all, &with) || op->measure_state(i->memory, axes, &without) ||
+    if (!i || op->measure_state(inspect_memory(i), all, &with) || op->measure_state(inspect_memory(i), axes, &without) ||
         memcmp(&with, &without, sizeof with))
         return heed_instance_close(i), 0;
     memset(t, 0, sizeof *t);

@@ -5,12 +5,12 @@
  * Which output may depend on which input follows from letters and names that the contract fixes (ABI.md, Ports) and
  * from the mask; for what does not follow from them nothing is asked.
  */
-#include "check.h"
-
 #include <heed/oracle.h> /* the mask's formula, in its first reading */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/rows.h"
 
 static int is_float(const heed_tensor *t)
 {
@@ -37,16 +37,6 @@ static int run(subject *s, const char *path, heed_tensor by_port[ORACLE_PORTS], 
     heed_instance_close(i);
     if (code) outputs_free(out);
     return !code;
-}
-
-/* Rows of the batch may depend on one another: a param says that it does so, and is not at its default. */
-int subject_couples(const subject *s)
-{
-    for (uint32_t i = 0; i < s->entry->op.params.count; i++) {
-        const heed_param *p = entry_param(s->entry, i);
-        if (p->flags & HEED_PARAM_COUPLES && s->c.value[i] != p->standard) return 1;
-    }
-    return 0;
 }
 
 /* ---- a row alone ---- */

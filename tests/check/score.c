@@ -2,19 +2,19 @@
  *
  * score.c: heed.score/1 by itself: one tile, with the rows or the keys together in memory, on every path, and in parts.
  */
-#include "check.h"
-#include "op/instance.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/score.h"
+#include "inspect.h"
 
 enum { ROWS_MAX = 48, KEYS_MAX = 64, WIDTH_MAX = 512 };
 
 /* The score op inside an instance, on its path. */
 static const heed_score *score_of(const heed_instance *i, const void **instance)
 {
-    for (uint32_t p = 0; p < i->entry->op.params.count; p++) {
-        const heed_child *child = &i->child[p];
+    for (uint32_t p = 0; p < heed_instance_op(i)->params.count; p++) {
+        const heed_child *child = inspect_child(i, p);
         if (!child->instance || !child->path->get_extension || !child->path->get_extension(HEED_SCORE_ID)) continue;
         *instance = child->instance;
         return child->path->get_extension(HEED_SCORE_ID);

@@ -3,12 +3,12 @@
  * state.c: what an op remembers. A text in one call, in chunks and token by token must agree; a fork, whose pages are
  * copies as soon as they are written, and a cut must lead to the same bits.
  */
-#include "check.h"
-#include "op/instance.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/state.h"
+#include "inspect.h"
 
 static const heed_mask *mask_of(const subject *s) { return &s->c.mask; }
 
@@ -182,7 +182,7 @@ void check_history(subject *s)
     text_must_equal(&t, right, "a fork");
 
     heed_state_size size = {.size = sizeof size};
-    if (s->entry->op.measure_state(t.instance->memory, s->c.oracle.axis, &size)) harness_fail("measure_state fails");
+    if (s->entry->op.measure_state(inspect_memory(t.instance), s->c.oracle.axis, &size)) harness_fail("measure_state fails");
     const int64_t cut = size.page_tokens ? half : 0;
     for (uint32_t b = 0; b < B; b++)
         if (heed_sequence_truncate(fork[b], cut, &e)) harness_fail("%s", e.text);

@@ -8,6 +8,7 @@
 
 : "${BUILD:=.}" "${MAKE:=make}"
 BUILD=$(cd "$BUILD" && pwd) || exit 2
+SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
 heed=$BUILD/heed
 work=$(mktemp -d "${TMPDIR:-/tmp}/heed-new.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -89,6 +90,29 @@ template small norm '-i x=x.npy'
 template learned position '-i x=x.npy -w table=table.npy'
 log "$MAKE" -C small bench && grep -q 'norm/small' log && grep -q 'norm/rms' log; report 'make bench: beside the shipped one'
 log "$MAKE" -C small clean && [ "$(ls small | wc -l)" = 4 ]; report 'make clean'
+
+# Into a copy of the tree: a folder and an oracle more, and two lines elsewhere.
+log sh -c 'mkdir -p tree/tests/ops tree/tests/lib && cp -R "$0/plugins" tree/ && cp -R "$0/tests/oracle" tree/tests/ &&
+    cp "$0/tests/ops/golden_hashes.h" tree/tests/ops/ && cp -R tree tree.before' "$SRC"
+for op in attention/mine attention/plain_one norm/small position/learned; do
+    log tree/plugins/adopt "${op#*/}" || { false; report "adopt $op"; }
+    own=tree/plugins/$op/${op#*/}.c oracle=${op%%/*}_${op#*/}
+    log cmp "$own" "${op#*/}/${op#*/}.c" && log grep -q "la_SOURCES = plugins/$op/" "tree/plugins/$op/plugin.mk" &&
+        log grep -q "OF($oracle)(" "tree/tests/oracle/$oracle.h"
+    report "adopt $op: its folder and its oracle"
+done
+added() { diff tree.before/$1 tree/$1 >diff; ! grep -q '^<' diff && [ "$(grep -c '^>' diff)" = 4 ]; } # one an op
+added plugins/plugins.mk && added tests/ops/golden_hashes.h; report 'adopt: a line each in two files'
+[ "$(diff -rq tree.before tree | wc -l)" = 10 ]; report 'adopt: and nothing else is changed'
+mkdir -p tree/include && log sh -c 'sh tree/tests/oracle/list.sh tree/tests/oracle >tree/include/oracles.h' &&
+    log ${CC:-cc} -fsyntax-only -Wall -Wextra -Werror -D_GNU_SOURCE -Itree/include -Itree/tests -I"$BUILD/include" \
+        tree/tests/oracle/oracle.c && grep -q '"norm/small", norm_small' tree/include/oracles.h
+report 'adopt: the oracles compile beside the shipped ones'
+tree/plugins/adopt small >out 2>log
+[ $? = 1 ] && [ "$(cat log)" = 'adopt: plugins/norm/small is there already; nothing was changed' ]
+report 'adopt: an op that is there'
+tree/plugins/adopt empty_folder >out 2>log
+[ $? = 1 ] && [ "$(wc -l <log)" = 1 ] && grep -q '^adopt: empty_folder has no empty_folder.c' log; report 'adopt: no plugin'
 
 refuses 1 'mine is there already' attention mine; report 'a folder that is there'
 mkdir empty && refuses 1 'empty is there already' norm empty && [ -d empty ]; report 'an empty folder that is there'

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_topology.c: the plan, on a synthetic machine of 2 x 64 cores whatever this one has, and under a restricted
- * affinity on this one. Also cpu.c: names, masks, float mode. That threads run where the plan says is test_pool.c's.
+ * affinity on this one, and quotas of made-up control groups. Also cpu.c: names, masks, float mode. That threads run where the plan says is test_pool.c's.
  */
 #include "base/cpu.h"
+#include "run/quota.h"
 #include "run/topology.h"
 
 #include <setjmp.h>
@@ -17,6 +18,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -180,6 +182,89 @@ static void a_restricted_process_sees_its_cpus_only(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* ---- quota.c ---- */
+
+static void write_below(const char *root, const char *path, const char *text)
+{
+    char name[512];
+    snprintf(name, sizeof name, "%s/%s", root, path);
+    for (char *cut = strchr(name + strlen(root) + 1, '/'); cut; cut = strchr(cut + 1, '/')) {
+        *cut = 0;
+        mkdir(name, 0755);
+        *cut = '/';
+    }
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+#define V1 "40 30 0:40 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+#define V1_SET "41 30 0:41 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+#define V2 "42 30 0:42 / /sys/fs/cgroup rw shared:1 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define V2_OWN "42 30 0:42 /box/me /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n"
+
+static void quotas_are_those_of_all_groups_above(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *group, *mounts;
+        struct { const char *path, *text; } files[6];
+        double cpus;
+    } cases[] = {
+        {"", "", {{0}}, 0},
+        {"0::/\n", V2, {{0}}, 0},
+        {"0::/\n", V2, {{"cpu.max", "50000 100000\n"}}, 0.5},
+        {"0::/\n", V2, {{"cpu.max", "max 100000\n"}}, 0},
+        {"0::/\n", V2, {{"cpu.max", "nonsense"}}, 0},
+        {"0::/\n", V2, {{"cpu.max", "0 0\n"}}, 0},
+        {"0::/a/b\n", V2, {{"a/b/cpu.max", "300000 100000\n"}, {"a/cpu.max", "150000 100000\n"}}, 1.5},
+        {"0::/a/b\n", V2, {{"a/b/cpu.max", "max 100000\n"}, {"a/cpu.max", "max 5\n"}, {"cpu.max", "7 2\n"}}, 3.5},
+        {"0::/a/b\n", V2, {{"a/c/cpu.max", "1 2\n"}, {"a/b/cpu.max", "4 2\n"}}, 2},
+        /* a container: the mount begins at its group, or the group is told as seen from there */
+        {"0::/box/me\n", V2_OWN, {{"cpu.max", "200000 100000\n"}}, 2},
+        {"0::/box/me/in\n", V2_OWN, {{"cpu.max", "max 1\n"}, {"in/cpu.max", "1 4\n"}}, 0.25},
+        {"0::/box/meadow\n", V2_OWN, {{"cpu.max", "5 1\n"}, {"adow/cpu.max", "1 1\n"}}, 5},
+        {"0::/../outside\n", V2, {{"cpu.max", "6 1\n"}}, 6},
+        /* version 1, alone and beside version 2 */
+        {"4:cpu,cpuacct:/a\n", V1_SET V1,
+         {{"cpu,cpuacct/a/cpu.cfs_quota_us", "50000\n"}, {"cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"}}, 0.5},
+        {"4:cpu,cpuacct:/a\n", V1_SET V1,
+         {{"cpu,cpuacct/a/cpu.cfs_quota_us", "-1\n"}, {"cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"}}, 0},
+        {"4:cpu,cpuacct:/a\n", V1_SET V1,
+         {{"cpu,cpuacct/a/cpu.cfs_quota_us", "-1\n"}, {"cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"},
+          {"cpu,cpuacct/cpu.cfs_quota_us", "250000\n"}, {"cpu,cpuacct/cpu.cfs_period_us", "100000\n"}}, 2.5},
+        {"9:cpuset:/\n4:cpuacct,cpu:/\n0::/b\n", V1 V2,
+         {{"cpu,cpuacct/cpu.cfs_quota_us", "30\n"}, {"cpu,cpuacct/cpu.cfs_period_us", "10\n"},
+          {"b/cpu.max", "4 1\n"}}, 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char root[] = "/tmp/heed-quota.XXXXXX", command[64], path[128];
+        assert_non_null(mkdtemp(root));
+        write_below(root, "proc/self/cgroup", cases[i].group);
+        write_below(root, "proc/self/mountinfo", cases[i].mounts);
+        for (int f = 0; f < 6 && cases[i].files[f].path; f++) {
+            snprintf(path, sizeof path, "sys/fs/cgroup/%s", cases[i].files[f].path);
+            write_below(root, path, cases[i].files[f].text);
+        }
+        double cpus = quota_cpus(root);
+        snprintf(command, sizeof command, "rm -rf %s", root);
+        assert_int_equal(system(command), 0);
+        if (cpus != cases[i].cpus) fail_msg("case %zu: %g CPUs, not %g", i, cpus, cases[i].cpus);
+    }
+    assert_true(quota_cpus("/nowhere") == 0);
+}
+
+static void lanes_are_the_quota_rounded_up(void **state)
+{
+    (void)state;
+    static const struct { double quota; uint32_t slots, lanes; } cases[] = {
+        {0, 8, 8}, {0.5, 8, 1}, {0.01, 8, 1}, {1, 8, 1}, {1.01, 8, 2}, {7.5, 8, 8}, {9, 8, 8}, {1e30, 8, 8}, {2, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(quota_lanes(cases[i].quota, cases[i].slots), cases[i].lanes);
+}
+
 /* ---- cpu.c ---- */
 
 #define ZEN5 (HEED_CPU_AVX2 | HEED_CPU_AVX512 | HEED_CPU_AVX512_BF16)
@@ -268,6 +353,8 @@ int main(void)
         cmocka_unit_test(a_wrong_synthetic_machine_is_told),
         cmocka_unit_test(a_bind_that_fails_is_an_errno),
         cmocka_unit_test(a_restricted_process_sees_its_cpus_only),
+        cmocka_unit_test(quotas_are_those_of_all_groups_above),
+        cmocka_unit_test(lanes_are_the_quota_rounded_up),
         cmocka_unit_test(masks_only_lower),
         cmocka_unit_test(the_processor_is_named_and_consistent),
 #if defined __x86_64__ || defined __aarch64__

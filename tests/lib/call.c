@@ -9,11 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "op/engine.h"
-#include "op/load.h"
-#include "op/registry.h"
-#include "op/resolve.h"
-#include "op/spec.h"
+#include "base/trust.h"
+#include "inspect.h"
 
 #define ENGINES 64
 static heed_engine *engines[ENGINES];
@@ -24,7 +21,7 @@ const heed_table *harness_oracles;
 static heed_engine *make_engine(uint32_t threads)
 {
     heed_error e;
-    const char *folders = load_environment("HEED_PLUGINS"), *why, *path;
+    const char *folders = trust_environment("HEED_PLUGINS"), *why, *path;
     char *plugins = NULL; /* a ':' at the end stands for the installed ones */
     if (harness_plugin && asprintf(&plugins, "%s:%s", harness_plugin, folders ? folders : "") < 0)
         harness_fail("no memory");
@@ -73,7 +70,7 @@ int harness_paths(const char *id, const char *names[8])
         for (uint32_t p = 0; p < op->paths.count; p++) {
             const heed_path *path = (const heed_path *)op->paths.data + p;
             if (path->flags & HEED_PATH_INEXACT) continue; /* its bits are its own */
-            if ((path->needs & ~engine->features) == 0) names[n++] = path->name;
+            if ((path->needs & ~inspect_features(engine)) == 0) names[n++] = path->name;
             else if (!strstr(told, path->name)) {
                 printf("[  SKIPPED ] path %s: this CPU lacks it\n", path->name);
                 strcat(told, path->name);
@@ -205,15 +202,12 @@ static void add_inner(call *c, const char *key, const entry *e)
     }
 }
 
-/* Sizes that the case leaves open and params fix, defaults among them, those of ops inside too. */
+/* Sizes that the case leaves open and params fix, defaults among them, those of ops inside first. */
 static void fix_axes(call *c, const resolved *r)
 {
-    for (uint32_t i = 0; i < r->entry->op.params.count; i++) {
-        const heed_param *p = entry_param(r->entry, i);
+    for (uint32_t i = 0; i < r->entry->op.params.count; i++)
         if (r->child[i]) fix_axes(c, r->child[i]);
-        if (p->axis && c->oracle.axis[p->axis - 'A'] < 0 && (r->value[i].given || !(p->flags & HEED_PARAM_AUTO)))
-            c->oracle.axis[p->axis - 'A'] = r->value[i].i;
-    }
+    resolve_axes(r, c->oracle.axis, 0);
 }
 
 /* An oracle is told the id of the op inside and no more: what its settings and weights do, it can not know. */
@@ -228,8 +222,7 @@ static int has_settings(const entry *e)
 static void describe(call *c, const char *spec)
 {
     heed_error e;
-    struct spec *s = spec_parse(spec, 0, &e);
-    resolved *r = s ? resolve(&harness_engine(1)->registry, s, s->op, NULL, &e) : NULL;
+    resolved *r = inspect_resolve(harness_engine(1), spec, &e);
     if (!r) harness_fail("%s: %s", spec, e.text);
     c->op = &r->entry->op;
     c->ports = c->op->ports.count;
@@ -250,7 +243,6 @@ static void describe(call *c, const char *spec)
     c->mask = r->mask;
     fix_axes(c, r);
     resolve_free(r);
-    spec_free(s);
 }
 
 void call_make(call *c, const call_case *how)

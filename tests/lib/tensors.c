@@ -3,22 +3,16 @@
  * tensors.c: numbers for tests, and tensors in awkward places.
  */
 #include "call.h"
+#include "base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define KIT_INLINE static inline __attribute__((unused))
 #include <heed/kit/core/half.h>
 
-uint64_t harness_random(uint64_t *seed) /* splitmix64 */
-{
-    uint64_t z = *seed += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
+uint64_t harness_random(uint64_t *seed) { return random_next(seed); }
 
 /* The sum of twelve uniform numbers, which is as good as normal here and, in integers, the same on every machine. */
 float harness_normal(uint64_t *seed)

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * oracle.c: the formulas of the shipped ops, as anybody would write them (heed/oracle.h), without an entry.
+ * oracle.c: the formulas of the shipped ops, as anybody would write them (heed/oracle.h), without an entry. There is no
+ * list to keep: KIND_NAME.h here is the oracle of the op KIND/NAME, in its function OF(KIND_NAME), and make writes
+ * include/oracles.h from the names of the files. Other files here are shared by several of them.
  */
 #include <heed/oracle.h>
 #include <heed/oracle_attention.h>
 
 typedef heed_oracle_call oracle_call;
 
-#include "formulas.h"
+#include "norms.h"
+#include "product.h"
+#include "relative.h"
+#include "span.h"
+#include "synthesizer.h"
+#include <oracles.h>
 
 #include <heed/oracle_next.h>
 #ifdef ORACLE_AGAIN
@@ -16,32 +23,9 @@ typedef heed_oracle_call oracle_call;
 
 #include "shipped.h"
 
-#define ROW HEED_ORACLE
 static const heed_oracle oracles[] = {
-    ROW("attention/adaptive_span", span),
-    ROW("attention/dynamic_span", span),
-    ROW("attention/gau", gau),
-    ROW("attention/shaw", shaw),
-    ROW("attention/softmax", softmax),
-    ROW("attention/sparse", sparse),
-    ROW("attention/synthesizer_dense", synthesizer_dense),
-    ROW("attention/synthesizer_factorized_dense", synthesizer_factorized_dense),
-    ROW("attention/synthesizer_factorized_random", synthesizer_factorized_random),
-    ROW("attention/synthesizer_random", synthesizer_random),
-    ROW("attention/transformer_xl", transformer_xl),
-    ROW("attention/window", window),
-    ROW("embed/table", embed),
-    ROW("feedforward/gelu", gelu),
-    ROW("feedforward/swiglu", swiglu),
-    ROW("linear/projection", projection),
-    ROW("loss/cross_entropy", cross_entropy),
-    ROW("merge/attention", merge),
-    ROW("norm/batch", batch_norm),
-    ROW("norm/layer", layer_norm),
-    ROW("norm/rms", rms_norm),
-    ROW("position/rope", rope),
-    ROW("position/sinusoidal", sinusoidal),
-    ROW("residual/add", add),
+#define ORACLE_ROW HEED_ORACLE
+#include <oracles.h>
 };
 
 const heed_oracle *oracle_find(const char *id)

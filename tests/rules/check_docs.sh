@@ -15,7 +15,7 @@ ln -s "${BUILD:-$PWD/build}" "$folder/build"
 # npy FILE SHAPE COUNT: a ramp of float32 in [1, 2), made of the bytes of their representation.
 npy() {
     {
-        awk -v shape="$2" 'BEGIN { h = "{\x27descr\x27: \x27<f4\x27, \x27fortran_order\x27: False, \x27shape\x27: " shape ", }"
+        awk -v shape="$2" 'BEGIN { h = "{\047descr\047: \047<f4\047, \047fortran_order\047: False, \047shape\047: " shape ", }"
                                    while (length(h) < 117) h = h " "; printf "%s", h }' >"$folder/header"
         printf '\223NUMPY\001\000v\000'
         cat "$folder/header"; printf '\n'

@@ -54,7 +54,7 @@ judge='
     arm && word ~ /^bf(dot|mmla|cvt|mlal)/ && base !~ /_bf16$/ { wrong("BF16") }
     arm && $4 ~ /(^|[^a-z0-9])(z[0-9]+\.|p[0-9]+[.\/])/ && base !~ /_sve$/ { wrong("SVE") }
     arm && word ~ /^[us]+(dot|mmla)$/ { wrong("dot products") }
-    arm && word ~ /^f/ && word !~ /^fcvt([lnx]?2?|)$/ && $4 ~ /(^|[^a-z0-9])(v[0-9]+\.[48]?h|h[0-9]+)([^a-z0-9]|$)/ { wrong("FP16 arithmetic") }
+    arm && word ~ /^f/ && word !~ /^fcvt[ln]?2?$/ && $4 ~ /(^|[^a-z0-9])(v[0-9]+\.[48]?h|h[0-9]+)([^a-z0-9]|$)/ { wrong("FP16 arithmetic") }
     arm && word ~ /^(cas|swp|ld(add|clr|set|eor|[su]max|[su]min))(a?l?|al)[bh]?p?$/ { wrong("LSE atomics") }
     arm { next }
     { code = $2; sub(/^ */, "", code); while (code ~ /^(26|2e|36|3e|64|65|67) /) code = substr(code, 4) }
@@ -93,7 +93,14 @@ FP16|f|1ee12800|fadd\th0, h0, h1
 dot|f|4e829420|sdot\tv0.4s, v1.16b, v2.16b
 LSE|f|88e0fc41|casal\tw0, w1, [x2]
 -|f_neon_bf16|6e42fc20|bfdot\tv0.4s, v1.8h, v2.8h
+FP16|f_neon|4ef9b820|fcvtzs\tv0.8h, v1.8h
+FP16|f|1ef80000|fcvtzs\tw0, h0
+LSE|f|b8210041|ldadd\tw1, w1, [x2]
+LSE|f|38e10041|ldaddalb\tw1, w1, [x2]
 -|f_neon|0e217800|fcvtl\tv0.4s, v0.4h
+-|f_neon|4e217800|fcvtl2\tv0.4s, v1.8h
+-|f_neon|0e216820|fcvtn\tv0.4h, v1.4s
+-|f_neon|4e216820|fcvtn2\tv0.8h, v1.4s
 -|f_scalar|1ee24000|fcvt\ts0, h0
 -|f_scalar|7d400000|ldr\th0, [x0]
 -|f_neon|4e22d420|fadd\tv0.4s, v1.4s, v2.4s

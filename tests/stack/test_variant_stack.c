@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_variant_stack.c: synthesizers, the gated unit and norm/batch inside a network: a word of the spec puts one
- * there, with random weights, and a text fed whole, in parts and token by token has the same logits, bit for bit.
+ * test_variant_stack.c: variants of attention, and norm/batch, inside a network: a word of the spec
+ * puts one there, with random weights, and a text fed whole, in parts and token by token has the
+ * same logits, bit for bit.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -17,69 +18,99 @@
 
 #include "op/spec.h"
 
-enum { VOCAB = 24, TOKENS = 50 };
+enum { VOCAB = 24, TOKENS = 50, LONG = 150 };
 
-#define STACK "vocab=24; width=16; layers=2; heads=4; context=64; tied=true; feedforward=swiglu(hidden=20); "
+#define STACK                                                                                      \
+    "vocab=24; width=16; layers=2; heads=4; context=64; tied=true; "                               \
+    "feedforward=swiglu(hidden=20); "
+#define DEEP "vocab=24; width=32; layers=2; heads=4; norm=rms; feedforward=swiglu(hidden=48); "
 
 static heed_engine *engine;
 
 /* ---- the test ---- */
 
-static void feed(heed_stack *s, const int32_t *tokens, int chunk, float *logits)
+static void feed(heed_stack *s, const int32_t *tokens, int n_tokens, int chunk, float *logits)
 {
     heed_error e;
     heed_session *session = heed_session_new(s, &e);
     if (!session) fail_msg("%s", e.text);
-    for (int t = 0, n; t < TOKENS; t += n) {
-        n = TOKENS - t < chunk ? TOKENS - t : chunk;
+    for (int t = 0, n; t < n_tokens; t += n) {
+        n = n_tokens - t < chunk ? n_tokens - t : chunk;
         if (heed_session_feed(session, tokens + t, n, logits + t * VOCAB, n, &e))
             fail_msg("%s: %s", heed_stack_spec(s), e.text);
     }
     heed_session_free(session);
 }
 
-static const char *const variants[] = {
-    "kv_heads=2; norm=rms; attention=softmax(causal=true)",
-    "kv_heads=2; norm=rms; attention=synthesizer_random(causal=true)",
-    "kv_heads=2; norm=rms; attention=synthesizer_factorized_random(rank=8, causal=true)",
-    "kv_heads=2; norm=rms; attention=synthesizer_dense(causal=true)",
-    "kv_heads=2; norm=rms; attention=synthesizer_dense(matrices=1, causal=true)",
-    "kv_heads=2; norm=rms; attention=synthesizer_factorized_dense(run=8, runs=8, causal=true)",
-    "kv_heads=2; norm=rms; attention=synthesizer_mixture(synthesizer_dense, softmax, causal=true)",
-    "kv_heads=2; norm=rms; "
-    "attention=synthesizer_mixture(synthesizer_random, synthesizer_factorized_random(rank=3), causal=true)",
-    "kv_heads=1; norm=rms; attention=[synthesizer_random(causal=true), softmax(causal=true)]; position=alibi",
-    "norm=rms; attention=gau(base=8, width=12, causal=true)",
-    "norm=rms; attention=gau(causal=true, scale=width)",
-    "norm=batch; attention=softmax(causal=true)",
+static const struct {
+    const char *spec;
+    int tokens;
+} networks[] = {
+    {STACK "kv_heads=2; norm=rms; attention=softmax(causal=true)", TOKENS},
+    {STACK "kv_heads=2; norm=rms; attention=synthesizer_random(causal=true)", TOKENS},
+    {STACK "kv_heads=2; norm=rms; attention=synthesizer_factorized_random(rank=8, causal=true)",
+     TOKENS},
+    {STACK "kv_heads=2; norm=rms; attention=synthesizer_dense(causal=true)", TOKENS},
+    {STACK "kv_heads=2; norm=rms; attention=synthesizer_dense(matrices=1, causal=true)", TOKENS},
+    {STACK
+     "kv_heads=2; norm=rms; attention=synthesizer_factorized_dense(run=8, runs=8, causal=true)",
+     TOKENS},
+    {STACK
+     "kv_heads=2; norm=rms; attention=synthesizer_mixture(synthesizer_dense, softmax, causal=true)",
+     TOKENS},
+    {STACK "kv_heads=2; norm=rms; "
+           "attention=synthesizer_mixture(synthesizer_random, "
+           "synthesizer_factorized_random(rank=3), causal=true)",
+     TOKENS},
+    {STACK "kv_heads=1; norm=rms; attention=[synthesizer_random(causal=true), "
+           "softmax(causal=true)]; position=alibi",
+     TOKENS},
+    {STACK "norm=rms; attention=gau(base=8, width=12, causal=true)", TOKENS},
+    {STACK "norm=rms; attention=gau(causal=true, scale=width)", TOKENS},
+    {STACK "norm=batch; attention=softmax(causal=true)", TOKENS},
+    {DEEP "attention=shaw(causal=true, distances=17)", LONG},
+    {DEEP "kv_heads=2; attention=[shaw(causal=true, distances=9), softmax(causal=true)]", LONG},
+    {DEEP "attention=transformer_xl(causal=true, memory=150)", LONG},
+    {DEEP "attention=transformer_xl(memory=40, same_length=true)", LONG},
+    {DEEP "kv_heads=2; attention=window(left=20)", LONG},
+    {DEEP "kv_heads=2; attention=[window(left=7, inclusive=true, sinks=2), softmax(causal=true)]",
+     LONG},
+    {DEEP "kv_heads=2; attention=sparse(stride=12); position=rope", LONG},
+    {DEEP "kv_heads=2; attention=sparse(pattern=fixed, stride=16)", LONG},
+    {DEEP "kv_heads=2; attention=adaptive_span(limit=50, ramp=9)", LONG},
+    {DEEP "kv_heads=2; attention=dynamic_span(limit=40); position=alibi", LONG},
+    {DEEP "kv_heads=2; attention=softmax(causal=true); position=t5(bidirectional=false)", LONG},
 };
 
+/* A text whole and in parts: the same logits; and another last token changes the last ones alone.
+ */
 static void test_variants(void **state)
 {
-    static float whole[TOKENS * VOCAB], parts[TOKENS * VOCAB];
-    int32_t tokens[TOKENS];
+    static float whole[LONG * VOCAB], parts[LONG * VOCAB];
+    static const int chunks[] = {1, 7, 33};
+    int32_t tokens[LONG];
     (void)state;
-    for (int i = 0; i < TOKENS; i++) tokens[i] = i * i * 7 % VOCAB;
-    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
-        char spec[400];
+    for (size_t v = 0; v < sizeof networks / sizeof *networks; v++) {
+        const char *spec = networks[v].spec;
+        const int n = networks[v].tokens, last = (n - 1) * VOCAB;
+        const size_t bytes = sizeof *whole * (size_t)n * VOCAB;
         heed_error e;
-        snprintf(spec, sizeof spec, STACK "%s", variants[v]);
+        for (int i = 0; i < n; i++) tokens[i] = i * i * 7 % VOCAB;
         heed_weights *weights = heed_weights_random(engine, spec, 7, &e);
         heed_stack *s = weights ? heed_stack_open(engine, spec, weights, &e) : NULL;
         if (!s) fail_msg("%s: %s", spec, e.text);
-        static const int chunks[] = {1, 7, 33};
-        feed(s, tokens, TOKENS, whole);
-        for (int i = 0; i < TOKENS * VOCAB; i++) assert_true(isfinite(whole[i]));
+        feed(s, tokens, n, n, whole);
+        for (int i = 0; i < n * VOCAB; i++) assert_true(isfinite(whole[i]));
+        assert_true(whole[0] != whole[1]);
         for (int c = 0; c < 3; c++) {
-            feed(s, tokens, chunks[c], parts);
-            if (memcmp(whole, parts, sizeof whole))
+            feed(s, tokens, n, chunks[c], parts);
+            if (memcmp(whole, parts, bytes))
                 fail_msg("%s: in chunks of %d it has other logits", spec, chunks[c]);
         }
-        tokens[TOKENS - 1]++; /* causal: the last token changes the last logits alone */
-        feed(s, tokens, TOKENS, parts);
-        assert_memory_equal(whole, parts, sizeof *whole * (TOKENS - 1) * VOCAB);
-        assert_memory_not_equal(whole + (TOKENS - 1) * VOCAB, parts + (TOKENS - 1) * VOCAB, sizeof *whole * VOCAB);
-        tokens[TOKENS - 1]--;
+        tokens[n - 1]++;
+        feed(s, tokens, n, n, parts);
+        assert_memory_equal(whole, parts, bytes - sizeof *whole * VOCAB);
+        assert_memory_not_equal(whole + last, parts + last, sizeof *whole * VOCAB);
         heed_stack_close(s);
         heed_weights_close(weights);
     }
@@ -90,7 +121,8 @@ static void test_variants(void **state)
 #define BIAS "content_bias"
 enum { SHARED, OWN_COPIES, ONE_COPY, ONE_OWN };
 
-/* `from` as a file, with the bias of stack.* in place, in each layer, or in layer 1 too, there negated or not. */
+/* `from` as a file, with the bias of stack.* in place, in each layer, or in layer 1 too, there
+ * negated or not. */
 static heed_weights *rewrite(const heed_weights *from, int how)
 {
     char path[] = "/tmp/heed-variant-stack.XXXXXX", header[1 << 14] = "{";
@@ -101,17 +133,24 @@ static heed_weights *rewrite(const heed_weights *from, int how)
     for (uint32_t i = 0; i < heed_weights_count(from); i++) {
         const char *name = heed_weights_name(from, i);
         const heed_tensor *t = heed_weights_find(from, name);
-        const int biases = !strcmp(name, "stack." BIAS) ? how : SHARED, bytes = (int)heed_tensor_elements(t) * 4;
-        const int first = biases == OWN_COPIES, last = biases == SHARED ? 0 : biases == OWN_COPIES ? 2 : 1;
+        const int biases = !strcmp(name, "stack." BIAS) ? how : SHARED,
+                  bytes = (int)heed_tensor_elements(t) * 4;
+        const int first = biases == OWN_COPIES, last = biases == SHARED       ? 0
+                                                       : biases == OWN_COPIES ? 2
+                                                                              : 1;
         for (int copy = first; copy <= last; copy++) {
             char own[64];
-            snprintf(own, sizeof own, "layers.%d.attention." BIAS, biases == OWN_COPIES ? copy - 1 : 1);
-            sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", at ? "," : "",
-                    copy ? own : name);
-            for (int a = 0; a < t->rank; a++) sprintf(header + strlen(header), "%s%d", a ? "," : "", (int)t->dim[a]);
-            sprintf(header + strlen(header), "],\"data_offsets\":[%d,%d]}", (int)at, (int)at + bytes);
+            snprintf(own, sizeof own, "layers.%d.attention." BIAS,
+                     biases == OWN_COPIES ? copy - 1 : 1);
+            sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[",
+                    at ? "," : "", copy ? own : name);
+            for (int a = 0; a < t->rank; a++)
+                sprintf(header + strlen(header), "%s%d", a ? "," : "", (int)t->dim[a]);
+            sprintf(header + strlen(header), "],\"data_offsets\":[%d,%d]}", (int)at,
+                    (int)at + bytes);
             for (int k = 0; k < bytes / 4; k++) {
-                const float x = copy && biases == ONE_OWN ? -((float *)t->data)[k] : ((float *)t->data)[k];
+                const float x =
+                    copy && biases == ONE_OWN ? -((float *)t->data)[k] : ((float *)t->data)[k];
                 assert_int_equal(fwrite(&x, 4, 1, data), 1);
             }
             at += bytes;
@@ -147,7 +186,7 @@ static void test_own_of_shared(void **state)
         heed_weights *w = rewrite(random, how);
         heed_stack *s = heed_stack_open(engine, spec, w, &e);
         if (!s) fail_msg("%s", e.text);
-        feed(s, tokens, TOKENS, logits[how]);
+        feed(s, tokens, TOKENS, TOKENS, logits[how]);
         heed_stack_close(s);
         heed_weights_close(w);
     }
@@ -160,10 +199,13 @@ static void test_own_of_shared(void **state)
 /* What a network can not have is one sentence. */
 static void test_refused(void **state)
 {
-    static const struct { const char *spec, *says; } wrong[] = {
+    static const struct {
+        const char *spec, *says;
+    } wrong[] = {
         {"norm=rms; attention=synthesizer_random(causal=true); position=rope",
          "acts on queries and keys, and attention/synthesizer_random takes none"},
-        {"norm=rms; attention=gau(causal=true); position=alibi", "attention/gau has no setting for a position op"},
+        {"norm=rms; attention=gau(causal=true); position=alibi",
+         "attention/gau has no setting for a position op"},
         {"norm=rms; attention=synthesizer_factorized_random(causal=true)",
          "the size of J is not known, which its weight rows (H C J) has"},
         {"norm=rms; attention=synthesizer_mixture(softmax, gau, causal=true)",
@@ -176,7 +218,8 @@ static void test_refused(void **state)
         snprintf(spec, sizeof spec, STACK "%s", wrong[w].spec);
         heed_weights *weights = heed_weights_random(engine, spec, 7, &e);
         heed_stack *s = weights ? heed_stack_open(engine, spec, weights, &e) : NULL;
-        if (s || !strstr(e.text, wrong[w].says)) fail_msg("\"%s\" is not said in \"%s\"", wrong[w].says, e.text);
+        if (s || !strstr(e.text, wrong[w].says))
+            fail_msg("\"%s\" is not said in \"%s\"", wrong[w].says, e.text);
         heed_weights_close(weights);
     }
 }
@@ -199,7 +242,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_own_of_shared),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants),
+                                       cmocka_unit_test(test_own_of_shared),
                                        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

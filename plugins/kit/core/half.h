@@ -5,6 +5,7 @@
  */
 #ifndef HEED_KIT_HALF_H
 #define HEED_KIT_HALF_H
+#include <heed/kit/core/base.h>
 
 KIT_INLINE float kit_float(uint32_t bits) { float f; memcpy(&f, &bits, 4); return f; }
 KIT_INLINE uint32_t kit_bits(float f) { uint32_t bits; memcpy(&bits, &f, 4); return bits; }

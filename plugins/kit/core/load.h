@@ -6,17 +6,10 @@
  * which is a third of the traffic, and throws out another. A kernel computes up to KIT_PIECE floats into memory that
  * stays in the first-level cache, and kit_put_row writes them where they belong.
  */
-#if (defined KIT_SCALAR && !defined HEED_KIT_LOAD_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_LOAD_AVX2) ||     \
-    (defined KIT_AVX512 && !defined HEED_KIT_LOAD_AVX512) || (defined KIT_NEON && !defined HEED_KIT_LOAD_NEON)
-#if defined KIT_SCALAR
-#define HEED_KIT_LOAD_SCALAR
-#elif defined KIT_AVX2
-#define HEED_KIT_LOAD_AVX2
-#elif defined KIT_AVX512
-#define HEED_KIT_LOAD_AVX512
-#else
-#define HEED_KIT_LOAD_NEON
-#endif
+#ifndef KIT_HAS_LOAD
+#define KIT_HAS_LOAD
+#include <heed/kit/core/plugin.h>
+#include <heed/kit/core/vec.h>
 
 /* The n <= 16 elements p, p + stride, ... of a float dtype; the other lanes are 0. */
 KIT_INLINE vf v_read(const void *p, uint32_t dtype, int64_t stride, int n)

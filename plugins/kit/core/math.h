@@ -4,17 +4,9 @@
  * floats of its range and includes rounding. pow, which is needed for a few numbers only, is SLEEF's:
  * <heed/kit/core/sleef.h>.
  */
-#if (defined KIT_SCALAR && !defined HEED_KIT_MATH_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_MATH_AVX2) ||     \
-    (defined KIT_AVX512 && !defined HEED_KIT_MATH_AVX512) || (defined KIT_NEON && !defined HEED_KIT_MATH_NEON)
-#if defined KIT_SCALAR
-#define HEED_KIT_MATH_SCALAR
-#elif defined KIT_AVX2
-#define HEED_KIT_MATH_AVX2
-#elif defined KIT_AVX512
-#define HEED_KIT_MATH_AVX512
-#else
-#define HEED_KIT_MATH_NEON
-#endif
+#ifndef KIT_HAS_MATH
+#define KIT_HAS_MATH
+#include <heed/kit/core/vr.h>
 
 /* Adding this rounds to an integer, and leaves it in the low mantissa bits. */
 #define KIT_SHIFTER 12582912.0f

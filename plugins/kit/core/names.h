@@ -5,6 +5,7 @@
  */
 #ifndef HEED_KIT_NAMES_H
 #define HEED_KIT_NAMES_H
+#include <heed/kit/core/base.h>
 
 #define vf KIT(vf)                   /* 16 floats                                   */
 #define vm KIT(vm)                   /* 16 truth values                             */
@@ -34,10 +35,7 @@
 #define v_pin KIT(v_pin)             /* keep it in a register                       */
 #define v_swap KIT(v_swap)           /* lanes 1 0 3 2 5 4 ...                       */
 #define v_scale KIT(v_scale)         /* x * 2^n                                     */
-#define v_scale_half KIT(v_scale_half)
-#define v_below KIT(v_below)
 #define v_transpose KIT(v_transpose) /* 16 vectors: rows become lanes               */
-#define v_turn KIT(v_turn)
 #define v_sum KIT(v_sum)             /* of the lanes, by halves                     */
 #define v_hmax KIT(v_hmax)
 
@@ -70,8 +68,6 @@
 #define v_store_f16 KIT(v_store_f16)
 #define v_load_bf16 KIT(v_load_bf16)
 #define v_store_bf16 KIT(v_store_bf16)
-#define v_widen_bf16 KIT(v_widen_bf16)
-#define v_narrow_bf16 KIT(v_narrow_bf16)
 #define v_read KIT(v_read)           /* n elements of any float dtype               */
 #define v_write KIT(v_write)
 #define v_get KIT(v_get)             /* 16 elements of a tensor, or what is left of a row */

@@ -5,6 +5,7 @@
  */
 #ifndef HEED_KIT_PLUGIN_H
 #define HEED_KIT_PLUGIN_H
+#include <heed/kit/core/base.h>
 
 #define KIT_COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 #define KIT_TABLE(array) {array, KIT_COUNT(array), sizeof *(array)}

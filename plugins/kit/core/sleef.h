@@ -8,6 +8,10 @@
  * be called from a kernel: clang hands a __m512 over on the stack unless the whole file is compiled for AVX-512,
  * whatever the function's target is. Vectors have the kit's own v_sincos, v_phi, v_tanh and v_log instead (kit/math.h).
  */
+#ifndef KIT_HAS_SLEEF
+#define KIT_HAS_SLEEF
+#include <heed/kit.h>
+
 #ifndef HEED_KIT_SLEEF_ONCE
 #define HEED_KIT_SLEEF_ONCE
 
@@ -52,3 +56,4 @@ static __attribute__((unused)) void KIT(kit_angles)(float *sine, float *cosine, 
         v_store(cosine + k, v_mul(v_load(cosign), v_select(swap, s1, c1)));
     }
 }
+#endif

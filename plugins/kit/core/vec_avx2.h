@@ -4,6 +4,12 @@
  */
 #ifndef HEED_KIT_VEC_AVX2_H
 #define HEED_KIT_VEC_AVX2_H
+#ifndef KIT_SUFFIX /* read alone: as the copy of this path */
+#define KIT_DID_SCALAR
+#endif
+#include <heed/kit/core/half.h>
+#include <heed/kit/core/names.h>
+#include <heed/kit/core/path.h>
 
 typedef struct { __m256 a, b; } vf;
 typedef struct { __m256 a, b; } vm;
@@ -12,7 +18,7 @@ typedef struct { __m256 a, b; } vm;
 #define KIT_TEST(predicate) (vm){_mm256_cmp_ps(x.a, y.a, predicate), _mm256_cmp_ps(x.b, y.b, predicate)}
 
 /* Eight lanes of all ones for the lanes below n. */
-KIT_INLINE __m256i v_below(int n)
+KIT_INLINE __m256i KIT(v_below)(int n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -21,12 +27,12 @@ KIT_INLINE vf v_load(const float *p) { return (vf){_mm256_loadu_ps(p), _mm256_lo
 KIT_INLINE void v_store(float *p, vf x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
 KIT_INLINE vf v_load_n(const float *p, int n)
 {
-    return (vf){_mm256_maskload_ps(p, v_below(n)), _mm256_maskload_ps(p + 8, v_below(n - 8))};
+    return (vf){_mm256_maskload_ps(p, KIT(v_below)(n)), _mm256_maskload_ps(p + 8, KIT(v_below)(n - 8))};
 }
 KIT_INLINE void v_store_n(float *p, vf x, int n)
 {
-    _mm256_maskstore_ps(p, v_below(n), x.a);
-    _mm256_maskstore_ps(p + 8, v_below(n - 8), x.b);
+    _mm256_maskstore_ps(p, KIT(v_below)(n), x.a);
+    _mm256_maskstore_ps(p + 8, KIT(v_below)(n - 8), x.b);
 }
 KIT_INLINE void v_stream(float *p, vf x) { _mm256_stream_ps(p, x.a); _mm256_stream_ps(p + 8, x.b); }
 KIT_INLINE void v_drain(void) { _mm_sfence(); }
@@ -59,13 +65,13 @@ KIT_INLINE vf v_select(vm m, vf x, vf y)
 KIT_INLINE vf v_swap(vf x) { return (vf){_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
 KIT_INLINE vf v_pin(vf x) { __asm__("" : "+x"(x.a), "+x"(x.b)); return x; }
 
-KIT_INLINE __m256 v_scale_half(__m256 x, __m256 shifted)
+KIT_INLINE __m256 KIT(v_scale_half)(__m256 x, __m256 shifted)
 {
     __m256i power =
         _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23), _mm256_set1_epi32(0x3f800000));
     return _mm256_mul_ps(x, _mm256_castsi256_ps(power));
 }
-KIT_INLINE vf v_scale(vf x, vf y) { return KIT_BOTH(v_scale_half); }
+KIT_INLINE vf v_scale(vf x, vf y) { return KIT_BOTH(KIT(v_scale_half)); }
 
 KIT_INLINE vf v_load_f16(const uint16_t *p)
 {
@@ -77,13 +83,13 @@ KIT_INLINE void v_store_f16(uint16_t *p, vf x)
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-KIT_INLINE __m256 v_widen_bf16(const uint16_t *p)
+KIT_INLINE __m256 KIT(v_widen_bf16)(const uint16_t *p)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
-KIT_INLINE vf v_load_bf16(const uint16_t *p) { return (vf){v_widen_bf16(p), v_widen_bf16(p + 8)}; }
+KIT_INLINE vf v_load_bf16(const uint16_t *p) { return (vf){KIT(v_widen_bf16)(p), KIT(v_widen_bf16)(p + 8)}; }
 /* As kit_to_bf16: to the nearest, ties to even; a NaN keeps its upper half, made quiet. */
-KIT_INLINE __m256i v_narrow_bf16(__m256 x)
+KIT_INLINE __m256i KIT(v_narrow_bf16)(__m256 x)
 {
     const __m256i u = _mm256_castps_si256(x), high = _mm256_srli_epi32(u, 16);
     const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
@@ -93,7 +99,7 @@ KIT_INLINE __m256i v_narrow_bf16(__m256 x)
 }
 KIT_INLINE void v_store_bf16(uint16_t *p, vf x)
 {
-    const __m256i y = _mm256_packus_epi32(v_narrow_bf16(x.a), v_narrow_bf16(x.b)); /* quarters 0 2 1 3 */
+    const __m256i y = _mm256_packus_epi32(KIT(v_narrow_bf16)(x.a), KIT(v_narrow_bf16)(x.b)); /* quarters 0 2 1 3 */
     _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(y, 0xd8));
 }
 
@@ -109,7 +115,7 @@ KIT_HALVE(v_sum, _mm256_add_ps, _mm_add_ps)
 KIT_HALVE(v_hmax, _mm256_max_ps, _mm_max_ps)
 #undef KIT_HALVE
 /* Four quarters of 8 x 8. */
-KIT_INLINE void v_turn(__m256 *const *r)
+KIT_INLINE void KIT(v_turn)(__m256 *const *r)
 {
     __m256 s[8], t[8];
     KIT_UNROLL for (int i = 0; i < 8; i += 2) {
@@ -133,7 +139,7 @@ KIT_INLINE void v_transpose(vf r[16])
         quarter[0][i] = &r[i].a, quarter[1][i] = &r[i].b;
         quarter[2][i] = &r[i + 8].a, quarter[3][i] = &r[i + 8].b;
     }
-    KIT_UNROLL for (int q = 0; q < 4; q++) v_turn(quarter[q]);
+    KIT_UNROLL for (int q = 0; q < 4; q++) KIT(v_turn)(quarter[q]);
     KIT_UNROLL for (int i = 0; i < 8; i++) {
         __m256 t = r[i].b;
         r[i].b = r[i + 8].a;

@@ -4,6 +4,13 @@
  */
 #ifndef HEED_KIT_VEC_AVX512_H
 #define HEED_KIT_VEC_AVX512_H
+#ifndef KIT_SUFFIX /* read alone: as the copy of this path */
+#define KIT_DID_SCALAR
+#define KIT_DID_AVX2
+#endif
+#include <heed/kit/core/half.h>
+#include <heed/kit/core/names.h>
+#include <heed/kit/core/path.h>
 
 typedef __m512 vf;
 typedef __mmask16 vm;

@@ -6,6 +6,14 @@
  *
  * Of a compiler's two ways to have bfdot, gcc's is used: clang 14 knows no such target for a function.
  */
+#ifndef KIT_SUFFIX /* read alone: as the copy of the path that has these instructions */
+#define KIT_DID_SCALAR
+#define KIT_DID_AVX2
+#endif
+#ifndef KIT_HAS_VEC_BF16
+#define KIT_HAS_VEC_BF16
+#include <heed/kit/core/vec.h>
+
 #if defined KIT_AVX512
 
 #define BF16_TARGET                                                                                                   \
@@ -139,4 +147,5 @@ BF16_INLINE vf vp_scale(vf p, vf x)
 }
 #undef BF16_MAP
 #undef BF16_QUADS
+#endif
 #endif

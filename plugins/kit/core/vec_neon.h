@@ -4,6 +4,12 @@
  */
 #ifndef HEED_KIT_VEC_NEON_H
 #define HEED_KIT_VEC_NEON_H
+#ifndef KIT_SUFFIX /* read alone: as the copy of this path */
+#define KIT_DID_SCALAR
+#endif
+#include <heed/kit/core/half.h>
+#include <heed/kit/core/names.h>
+#include <heed/kit/core/path.h>
 
 typedef float32x4x4_t vf;
 typedef uint32x4x4_t vm;

@@ -4,6 +4,9 @@
  */
 #ifndef HEED_KIT_VEC_SCALAR_H
 #define HEED_KIT_VEC_SCALAR_H
+#include <heed/kit/core/half.h>
+#include <heed/kit/core/names.h>
+#include <heed/kit/core/path.h>
 
 typedef struct { float f[16]; } vf;
 typedef struct { uint8_t m[16]; } vm;

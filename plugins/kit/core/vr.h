@@ -7,21 +7,11 @@
  * vr_fma_unless(w, a, b, c) is c where w < 0. With AVX2 it looks at the sign alone, which a NaN may have too: where
  * that matters w goes through vr_below_zero first.
  */
-#if (defined KIT_SCALAR && !defined HEED_KIT_VR_SCALAR) || (defined KIT_AVX2 && !defined HEED_KIT_VR_AVX2) ||         \
-    (defined KIT_AVX512 && !defined HEED_KIT_VR_AVX512) || (defined KIT_NEON && !defined HEED_KIT_VR_NEON)
-#if defined KIT_SCALAR
-#define HEED_KIT_VR_SCALAR
-#elif defined KIT_AVX2
-#define HEED_KIT_VR_AVX2
-#elif defined KIT_AVX512
-#define HEED_KIT_VR_AVX512
-#else
-#define HEED_KIT_VR_NEON
-#endif
+#ifndef KIT_HAS_VR
+#define KIT_HAS_VR
+#include <heed/kit/core/vec.h>
 
-#undef VR_LANES
 #if defined KIT_AVX2
-#define VR_LANES 8
 typedef __m256 vr;
 KIT_INLINE vr vr_load(const float *p) { return _mm256_loadu_ps(p); }
 KIT_INLINE void vr_store(float *p, vr x) { _mm256_storeu_ps(p, x); }
@@ -46,7 +36,6 @@ KIT_INLINE vr vr_exp2_join(vr p, vr t) /* the sum ends in the bits of t + 127, a
     return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
 }
 #else
-#define VR_LANES 16
 typedef vf vr;
 KIT_INLINE vr vr_load(const float *p) { return v_load(p); }
 KIT_INLINE void vr_store(float *p, vr x) { v_store(p, x); }

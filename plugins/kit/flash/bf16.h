@@ -18,6 +18,22 @@
  * seen in 20 rows of normal inputs with D = 128 and 2304 keys was 4.4e-4, where out has 0.03. Subnormals are taken as
  * 0. Masks are as tight as elsewhere.
  */
+#ifndef KIT_SUFFIX /* read alone: as the copy of the path that has these instructions */
+#define KIT_DID_SCALAR
+#define KIT_DID_AVX2
+#define FLASH_BF16
+#endif
+#ifndef KIT_HAS_FLASH_BF16
+#define KIT_HAS_FLASH_BF16
+#include <heed/kit/flash/many.h>
+
+#if !defined FLASH_BF16 || (!defined KIT_AVX512 && (!defined KIT_NEON || defined __clang__)) /* f->bf16 is 0 */
+KIT_INLINE void KIT(flash_bf16_queries)(kit_flash_rows *r, int64_t D, uint32_t *to) { (void)r, (void)D, (void)to; }
+KIT_INLINE void KIT(flash_bf16_keys)(const kit_flash *f, KIT(flash_keys) *x, uint32_t *to)
+{ (void)f, (void)x, (void)to; }
+KIT_INLINE void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) *x, float *P)
+{ (void)f, (void)r, (void)x, (void)P; }
+#else
 #include <heed/kit/core/vec_bf16.h>
 
 #define BF16_KERNEL KIT_KERNEL BF16_TARGET
@@ -269,3 +285,5 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
 #undef BF16_TARGET
 #undef BF16_PANEL
 #undef BF16_WIDE
+#endif
+#endif

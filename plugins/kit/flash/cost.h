@@ -5,6 +5,7 @@
  */
 #ifndef HEED_KIT_FLASH_COST_ONCE
 #define HEED_KIT_FLASH_COST_ONCE
+#include <heed/kit/flash/task.h>
 
 /* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
 static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at, const kit_flash_live *x)

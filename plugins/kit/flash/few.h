@@ -9,6 +9,9 @@
  * K is turned once a block; V is read as it lies. The next block's K is fetched with the scores, its V with the values.
  * The chains are those of flash/many.h, link by link: the same bits.
  */
+#ifndef KIT_HAS_FLASH_FEW
+#define KIT_HAS_FLASH_FEW
+#include <heed/kit/flash/scores.h>
 
 /* Scores of n rows and FLASH_WIDE registers of keys. */
 KIT_INLINE void KIT(flash_few_scores)(const int n, const float *Q, const float *KT, int64_t D, float *P,
@@ -168,3 +171,4 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     }
     FLASH_RELATE_VALUES(f, r, P, KIT_FLASH_KEYS, x->start);
 }
+#endif

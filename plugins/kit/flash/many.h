@@ -10,6 +10,10 @@
  * a strip is as many rows as a register tile is wide. While scores are made the next block's V is fetched, and its K
  * while values are summed: as many lines as there are in FLASH_EVERY times fewer links.
  */
+#ifndef KIT_HAS_FLASH_MANY
+#define KIT_HAS_FLASH_MANY
+#include <heed/kit/flash/scores.h>
+
 #undef FLASH_EVERY
 #define FLASH_EVERY (KIT_FLASH_CELL / FLASH_N)
 
@@ -336,3 +340,4 @@ static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     KIT(flash_value)(f, r, &runs, x, P);
     FLASH_RELATE_VALUES(f, r, P, 1, x->start);
 }
+#endif

@@ -10,6 +10,7 @@
  */
 #ifndef HEED_KIT_FLASH_MASK_ONCE
 #define HEED_KIT_FLASH_MASK_ONCE
+#include <heed/kit/flash/hooks.h>
 
 /* Keys that sequence b remembers, keys it has in all that are valid, and the position of its query 0. */
 KIT_INLINE int64_t kit_flash_past(const kit_flash *f, int64_t b)

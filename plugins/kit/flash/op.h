@@ -7,6 +7,11 @@
  *
  * An instance is a kit_flash_op, and behind it what the variant keeps, which hooks get as f->variant.
  */
+#ifndef KIT_HAS_FLASH_OP
+#define KIT_HAS_FLASH_OP
+#include <heed/kit/flash/task.h>
+#include <heed/kit/flash/cost.h>
+
 #ifndef HEED_KIT_FLASH_OP_ONCE
 #define HEED_KIT_FLASH_OP_ONCE
 
@@ -128,3 +133,4 @@ static __attribute__((unused)) int32_t KIT(flash_forward)(const void *instance, 
     int32_t failed = kit_flash_setup(&f);
     return failed ? failed : KIT(flash_run)(&f);
 }
+#endif

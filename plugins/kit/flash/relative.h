@@ -18,6 +18,11 @@
  *
  * A part of kit/flash.h, of variants that define FLASH_RELATIVE.
  */
+#ifndef KIT_HAS_FLASH_RELATIVE
+#define KIT_HAS_FLASH_RELATIVE
+#include <heed/kit/flash/many.h>
+#include <heed/kit/flash/few.h>
+
 #ifndef HEED_KIT_FLASH_RELATIVE_ONCE
 #define HEED_KIT_FLASH_RELATIVE_ONCE
 
@@ -153,7 +158,7 @@ static void KIT(flash_relative_many)(const kit_flash *f, const kit_flash_rows *r
         if (s.n && side >= 0 && !known[side]++)
             KIT(flash_relative_end)(Q, R + side * (t->entries - 1), t->apart, f->D, ends[side]);
         for (int j = 0; j < s.n; j++) {
-            float *to[FLASH_WIDE];
+            float *to[FLASH_WIDE] = {0}; /* gcc 14 does not see that all that are taken are set */
             for (int n = 0; n <= s.wide[j]; n++) {
                 const int row = s.row[j] + n * VR_LANES, key = m * VR_LANES + row;
                 to[n] = (key < KIT_FLASH_KEYS ? P : r->kept->S) + key % KIT_FLASH_KEYS * KIT_FLASH_ROWS + row;
@@ -222,3 +227,4 @@ static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, flo
     if (rs == 1) KIT(flash_relative_many)(f, r, FLASH_RELATIVE_QUERY(r), P, start, t);
     else KIT(flash_relative_few)(f, r, FLASH_RELATIVE_QUERY(r), P, start, t);
 }
+#endif

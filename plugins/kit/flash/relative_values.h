@@ -11,6 +11,10 @@
  *
  * A part of kit/flash.h, of variants that define FLASH_RELATIVE_VALUES; a table without rows adds nothing.
  */
+#ifndef KIT_HAS_FLASH_RELATIVE_VALUES
+#define KIT_HAS_FLASH_RELATIVE_VALUES
+#include <heed/kit/flash/relative.h>
+
 #ifndef HEED_KIT_FLASH_RELATIVE_VALUES_ONCE
 #define HEED_KIT_FLASH_RELATIVE_VALUES_ONCE
 
@@ -178,3 +182,4 @@ static void KIT(flash_relative_values)(const kit_flash *f, const kit_flash_rows 
         KIT(flash_values_end)(f, r, w, side * (t->entries - 1), t);
     }
 }
+#endif

@@ -6,6 +6,9 @@
  * Score (key, row) of a block is P[key * ks + row * rs]: many rows have ks = 48, rs = 1, few rows ks = 1, rs = 96.
  * A masked score becomes -inf here, and a weight of -1 in the next step.
  */
+#ifndef KIT_HAS_FLASH_SCORES
+#define KIT_HAS_FLASH_SCORES
+#include <heed/kit/flash/block.h>
 
 /* Lanes whose key is in one of the two ranges. */
 KIT_INLINE vm KIT(flash_within)(vf key, vf low, vf high, vf sink_low, vf sink_high)
@@ -149,3 +152,4 @@ static void KIT(flash_rescore)(const kit_flash *f, const kit_flash_rows *r, floa
     else if (f->score || f->bias) KIT(flash_rescore_picked)(f, r, P, ks, rs, start, keys);
     if (f->documents && !kit_flash_sorted(f, r->batch)) KIT(flash_foreign)(f, r, P, ks, rs, start, keys);
 }
+#endif

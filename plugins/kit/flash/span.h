@@ -9,9 +9,12 @@
  * is out of the row's range and costs nothing, and where m is 1 the score is as it was. Each distance may have a vector
  * besides, whose product with the query is added to the score. Include it before flash.h, flash/relative.h after.
  */
+#ifndef KIT_HAS_FLASH_SPAN
+#define KIT_HAS_FLASH_SPAN
+#include <heed/kit/flash/type.h>
+
 #ifndef HEED_KIT_FLASH_SPAN_ONCE
 #define HEED_KIT_FLASH_SPAN_ONCE
-#include <heed/kit/flash/type.h>
 
 typedef struct kit_flash_soft {
     const float *z;             /* of row (sequence, query, head), by the strides below; NULL: the limit */
@@ -93,3 +96,4 @@ static __attribute__((unused)) void KIT(flash_soft_scores)(const kit_flash *f, c
 #define FLASH_RANGE(f, b, t, h, at, x) kit_flash_soft_range((f)->variant, b, t, h, at, x)
 #define FLASH_CHANGES(f, r, start, keys) kit_flash_soft_changes(f, r, start, keys)
 #define FLASH_SCORES(f, r, P, ks, rs, start, keys, padded) KIT(flash_soft_scores)(f, r, P, ks, rs, start)
+#endif

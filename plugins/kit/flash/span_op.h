@@ -5,6 +5,11 @@
  */
 #ifndef HEED_KIT_FLASH_SPAN_OP_H
 #define HEED_KIT_FLASH_SPAN_OP_H
+#ifndef HEED_KIT_FLASH_OP_ONCE /* read alone: no kernel stands before */
+#include <heed/kit/flash/span.h>
+#include <heed/kit/flash/flash.h>
+#endif
+
 
 #define FLASH_SOFT_TABLE                                                                                              \
     {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL,              \

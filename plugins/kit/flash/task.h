@@ -3,6 +3,12 @@
  * heed/kit/flash/task.h: a call cut into tasks, and a task from queries to outputs: rows begun, blocks of keys brought
  * in, rows ended. A part of kit/flash.h.
  */
+#ifndef KIT_HAS_FLASH_TASK
+#define KIT_HAS_FLASH_TASK
+#include <heed/kit/flash/many.h>
+#include <heed/kit/flash/few.h>
+#include <heed/kit/flash/bf16.h>
+
 #ifndef HEED_KIT_FLASH_TASK_ONCE
 #define HEED_KIT_FLASH_TASK_ONCE
 
@@ -447,3 +453,4 @@ static int32_t KIT(flash_run)(kit_flash *f)
     const int32_t failed = KIT(flash_remember)(f);
     return failed ? failed : host->parallel_for(host, f->B * f->G * f->tasks, KIT(flash_task), f);
 }
+#endif

@@ -5,6 +5,7 @@
  */
 #ifndef HEED_KIT_FLASH_TYPE_H
 #define HEED_KIT_FLASH_TYPE_H
+#include <heed/kit.h>
 
 #define KIT_FLASH_ROWS 48  /* of a tile */
 #define KIT_FLASH_KEYS 96  /* of a block, and tokens of a page of the cache: weights and values share the first cache */

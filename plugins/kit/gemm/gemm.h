@@ -14,6 +14,10 @@
  *
  * Error: |y - exact| <= (K + 1) 2^-24 sum |x w|: one rounding a link, half of a naive loop's two.
  */
+#ifndef KIT_HAS_GEMM
+#define KIT_HAS_GEMM
+#include <heed/kit.h>
+
 #ifndef HEED_KIT_GEMM_ONCE
 #define HEED_KIT_GEMM_ONCE
 
@@ -290,3 +294,4 @@ KIT_KERNEL int32_t KIT(kit_gemm_two)(const heed_call *call, const heed_tensor *x
 #undef KIT_GEMM_TALL
 #undef KIT_GEMM_SHAPES
 #undef KIT_GEMM_WIDEST
+#endif

@@ -6,10 +6,13 @@
  * the lanes by halves. A plain sum adds (0 + 1) + (2 + 3) of every 64 elements to one vector. The order depends on the
  * length alone. The error is a 64th of a plain loop's, plus the tree's.
  */
-#define kit_sums_about KIT(kit_sums_about)
+#ifndef KIT_HAS_REDUCE
+#define KIT_HAS_REDUCE
+#include <heed/kit.h>
 
 #ifndef HEED_KIT_REDUCE_ONCE
 #define HEED_KIT_REDUCE_ONCE
+#define kit_sums_about KIT(kit_sums_about)
 
 typedef struct kit_sums { float first, second; } kit_sums; /* of d and of d^2 */
 
@@ -144,3 +147,4 @@ static __attribute__((unused)) int32_t KIT(kit_rowwise_run)(kit_rowwise w)
     int64_t tiles = (w.rows + w.rows_per_tile - 1) / w.rows_per_tile;
     return w.call->host->parallel_for(w.call->host, tiles, KIT(kit_rowwise_tile), &w);
 }
+#endif

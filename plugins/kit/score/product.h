@@ -6,6 +6,10 @@
  * A cell is 16 rows x 16 keys, in registers, whichever of the two lie together in memory; a score is one chain of fma
  * over the channels. An attention that fills its own scores has faster ways: kit/flash.h.
  */
+#ifndef KIT_HAS_PRODUCT
+#define KIT_HAS_PRODUCT
+#include <heed/kit.h>
+
 #ifndef HEED_KIT_SCORE_PRODUCT_ONCE
 #define HEED_KIT_SCORE_PRODUCT_ONCE
 
@@ -73,3 +77,4 @@ KIT_KERNEL void KIT(score_product)(const heed_score_tile *t, kit_product p)
     for (int64_t row = 0; row < t->rows; row += 16)
         for (int64_t key = 0; key < t->keys; key += 16) KIT(product_cell)(t, &p, row, key);
 }
+#endif

@@ -8,6 +8,14 @@
  *
  * The walk keeps what belongs to the rows in registers and runs down the keys.
  */
+#ifndef KIT_HAS_SCORE
+#define KIT_HAS_SCORE
+#include <heed/kit.h>
+
+#ifndef SCORE_TERM /* read alone */
+#define SCORE_TERM(slope, distance, s) ((void)(slope), (void)(distance), (s))
+#endif
+
 KIT_INLINE void KIT(score_rows)(const int nv, const float *slope, const heed_score_tile *t, int64_t row)
 {
     vf factor[3], distance[3];
@@ -49,3 +57,4 @@ KIT_INLINE void KIT(score_walk)(const float *slope, const heed_score_tile *t)
     for (; row + 32 < t->rows; row += 48) KIT(score_rows)(3, slope, t, row);
     for (; row < t->rows; row += 16) KIT(score_rows)(1, slope, t, row);
 }
+#endif

@@ -11,6 +11,7 @@
  */
 #ifndef HEED_KIT_SYNTHESIZER_ONCE
 #define HEED_KIT_SYNTHESIZER_ONCE
+#include <heed/kit/flash/task.h>
 
 #define SYNTHESIZER_FN static __attribute__((unused))
 

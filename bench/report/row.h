@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * row.h: a case, summed up over the rounds.
+ */
+#ifndef HEED_BENCH_ROW_H
+#define HEED_BENCH_ROW_H
+
+#include "bench/bench.h"
+
+/* NAN = not known, or not measured. */
+typedef struct report_row {
+    const bench_case *c;
+    double seconds, spread, gflops, gbps;
+    double peak, fraction; /* what it is held against, in the same unit as its rate */
+    double predicted;      /* seconds of one call, were it at the peak */
+    const char *limit;     /* "fma", "read", "copy"; NULL: it is held against nothing */
+    int noisy;
+    int crowded;           /* other processes had the processor in most rounds: it is no time of this machine */
+} report_row;
+
+#define ROW_NOISE 0.05 /* the spread from which on a case is noisy */
+
+report_row row_sum_up(const bench *b, const bench_case *c);
+const char *row_time(double seconds, char *text, size_t n); /* "13.2 ms" */
+const char *row_count(double instructions, char *text, size_t n); /* "13.2 M" */
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * describe_network.c: heed describe MODEL: what a network is made of: the parameters of each part, and what it
+ * remembers of every token. It is opened, and not run.
+ *
+ * Invariant: every tensor of the weights counts in one part, so that the parts add up to the whole.
+ */
+#include <limits.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/grow.h"
+#include "command/command.h"
+#include "command/describe.h"
+#include "model/stack.h"
+#include "model/stack_plan.h"
+#include "op/engine.h"
+#include "op/instance.h"
+#include "op/sequence.h"
+
+/* What layers have, in order; tensors of other names, q.weight or o.weight, are the attention's projections. */
+enum { ATTENTION_NORM, ATTENTION, FEEDFORWARD_NORM, FEEDFORWARD, IN_LAYER };
+static const char *const in_layer[IN_LAYER] = {"attention_norm", "attention", "feedforward_norm", "feedforward"};
+
+typedef struct part {
+    int64_t layer;         /* -1: it is in none */
+    const char *name, *op; /* "attention", "attention/window(left=64)" */
+    int64_t parameters;
+    double state;          /* bytes a token */
+    int64_t keeps;         /* of so many tokens; -1: of all */
+    double fixed;          /* bytes of a state that does not grow */
+} part;
+
+typedef struct network {
+    heed_engine *engine;
+    heed_weights *weights;
+    heed_stack *stack;
+    stack_plan plan;
+    part *parts;
+    uint32_t n_parts, layers; /* where the first layer's begin */
+    int64_t parameters;
+    double growing, bounded; /* bytes a token; bytes of those that stop growing */
+} network;
+
+/* ---- parts ---- */
+
+static int32_t add(network *n, int64_t layer, const char *name, const char *op, heed_error *error)
+{
+    part *p = grow_append(&n->parts, &n->n_parts, sizeof *p);
+    if (!p) return error_memory(error);
+    *p = (part){.layer = layer, .name = name, .op = op, .keeps = -1};
+    return HEED_OK;
+}
+
+static const char *op_of(const network *n, uint32_t slot, int64_t layer)
+{
+    const stack_part *p = &n->plan.parts[slot];
+    return p->count ? p->text[p->of_layer ? p->of_layer[layer] : 0] : "none";
+}
+
+static int32_t list_parts(network *n, heed_error *error)
+{
+    const char *norm = op_of(n, STACK_PART_NORM, 0);
+    TRY(add(n, -1, "embed", "embed/table", error));
+    if (n->plan.parts[STACK_PART_POSITION].count)
+        TRY(add(n, -1, "position", op_of(n, STACK_PART_POSITION, 0), error));
+    n->layers = n->n_parts;
+    for (int64_t layer = 0; layer < n->stack->number[STACK_LAYERS]; layer++) {
+        const char *ops[IN_LAYER] = {norm, op_of(n, STACK_PART_ATTENTION, layer), norm,
+                                     op_of(n, STACK_PART_FEEDFORWARD, layer)};
+        for (int i = 0; i < IN_LAYER; i++) TRY(add(n, layer, in_layer[i], ops[i], error));
+    }
+    TRY(add(n, -1, "stack", "tensors that all layers share", error));
+    if (!n->plan.choice[STACK_RESIDUAL]) TRY(add(n, -1, "final_norm", norm, error));
+    return add(n, -1, "output", n->plan.choice[STACK_TIED] ? "linear/projection, tied to embed" : "linear/projection",
+               error);
+}
+
+/* "layers.3.q.weight" is the attention's of layer 3, "embed.table" that of embed. NULL: nobody's. */
+static part *owner(network *n, const char *tensor)
+{
+    uint32_t first = 0, last = n->n_parts;
+    char *name;
+    if (!strncmp(tensor, "layers.", 7)) {
+        int64_t layer = strtoll(tensor + 7, &name, 10);
+        if (*name != '.' || layer < 0 || layer >= n->stack->number[STACK_LAYERS]) return NULL;
+        tensor = name + 1, first = n->layers + (uint32_t)layer * IN_LAYER, last = first + IN_LAYER;
+    }
+    for (uint32_t i = first; i < last; i++)
+        if (strlen(n->parts[i].name) == strcspn(tensor, ".") &&
+            !memcmp(n->parts[i].name, tensor, strlen(n->parts[i].name)) && (first || n->parts[i].layer < 0))
+            return &n->parts[i];
+    return first ? &n->parts[first + ATTENTION] : NULL;
+}
+
+static void count_parameters(network *n)
+{
+    for (uint32_t i = 0; i < heed_weights_count(n->weights); i++) {
+        const char *name = heed_weights_name(n->weights, i);
+        int64_t elements = heed_tensor_elements(heed_weights_find(n->weights, name));
+        part *p = owner(n, name);
+        if (p) p->parameters += elements;
+        n->parameters += elements;
+    }
+}
+
+/* Those that remember stand in the order of the layers. */
+static int32_t measure_states(network *n, heed_error *error)
+{
+    const stack_part *attention = &n->plan.parts[STACK_PART_ATTENTION];
+    for (int64_t layer = 0, at = 0; layer < n->stack->number[STACK_LAYERS]; layer++) {
+        part *p = &n->parts[n->layers + layer * IN_LAYER + ATTENTION];
+        heed_state_size size;
+        if (!attention->op[attention->of_layer[layer]]->entry->op.measure_state) continue;
+        const heed_instance *memory = n->stack->memories[at++];
+        TRY(sequence_measure(memory, memory->axis, &size, error));
+        if (!size.page_tokens) p->fixed = (double)size.page_bytes, p->keeps = 0;
+        else p->state = (double)size.page_bytes / (double)size.page_tokens;
+        if (size.page_tokens && size.recent) p->keeps = size.recent + size.first;
+        if (p->keeps < 0) n->growing += p->state;
+        else n->bounded += p->fixed + p->state * (double)p->keeps;
+    }
+    return HEED_OK;
+}
+
+static int32_t open_network(network *n, const heed_options *options, const char *path, const char *spec,
+                            heed_error *error)
+{
+    if (path && !(n->weights = heed_weights_open(path, error))) return error->code;
+    if (!(n->engine = heed_engine_new(options, error))) return error->code;
+    if (!path && !(n->weights = heed_weights_random(n->engine, spec, 1, error))) return error->code;
+    if (!(n->stack = heed_stack_open(n->engine, spec, n->weights, error))) return error->code;
+    TRY(stack_plan_read(&n->plan, &n->engine->registry, heed_stack_spec(n->stack), error));
+    TRY(list_parts(n, error));
+    count_parameters(n);
+    return measure_states(n, error);
+}
+
+/* ---- as text ---- */
+
+static int equal(const part *a, const part *b)
+{
+    return !strcmp(a->op, b->op) && a->parameters == b->parameters && a->state == b->state && a->keeps == b->keeps &&
+           a->fixed == b->fixed;
+}
+
+/* The last of the layers from this one on that are all alike. */
+static int64_t same_layers(const network *n, uint32_t at)
+{
+    int64_t last = n->parts[at].layer;
+    for (uint32_t i = at + IN_LAYER; i + IN_LAYER <= n->n_parts && n->parts[i].layer == last + 1; i += IN_LAYER) {
+        for (uint32_t k = 0; k < IN_LAYER; k++)
+            if (!equal(&n->parts[at + k], &n->parts[i + k])) return last;
+        last++;
+    }
+    return last;
+}
+
+static void print_part(const part *p, int64_t last, int width)
+{
+    char layers[48] = "", state[64] = "-";
+    if (p->layer >= 0) snprintf(layers, sizeof layers, last > p->layer ? "%lld-%lld" : "%lld", (long long)p->layer,
+                                (long long)last);
+    if (p->fixed > 0) snprintf(state, sizeof state, "%.0f in all", p->fixed);
+    else if (p->state > 0 && p->keeps >= 0)
+        snprintf(state, sizeof state, "%.6g, of %lld tokens", p->state, (long long)p->keeps);
+    else if (p->state > 0) snprintf(state, sizeof state, "%.6g", p->state);
+    printf("%-7s  %-16s  %-*s  %12lld  %s\n", layers, p->name, width, p->op, (long long)p->parameters, state);
+}
+
+static void print_text(const network *n)
+{
+    int width = 2;
+    for (uint32_t i = 0; i < n->n_parts; i++)
+        width = (int)strlen(n->parts[i].op) > width ? (int)strlen(n->parts[i].op) : width;
+    printf("%s\n\n%-7s  %-16s  %-*s  %12s  %s\n", heed_stack_spec(n->stack), "layers", "part", width, "op",
+           "parameters", "state bytes a token");
+    for (uint32_t i = 0; i < n->n_parts;) {
+        int64_t last = n->parts[i].layer < 0 ? -1 : same_layers(n, i), first = n->parts[i].layer;
+        uint32_t rows = first < 0 ? 1 : IN_LAYER;
+        for (uint32_t k = 0; k < rows; k++)
+            if (first >= 0 || n->parts[i].parameters || strcmp(n->parts[i].name, "stack"))
+                print_part(&n->parts[i + k], last, width);
+        i += first < 0 ? 1 : (uint32_t)(last - first + 1) * IN_LAYER;
+    }
+    printf("\n%lld parameters; ", (long long)n->parameters);
+    if (n->stack->forgets) printf("%s remembers nothing: a text is read at once\n", n->stack->forgets);
+    else if (n->bounded > 0 && n->growing > 0)
+        printf("a sequence takes %.6g bytes a token, and %.15g bytes at most of what stops growing\n", n->growing,
+               n->bounded);
+    else if (n->bounded > 0) printf("a sequence takes %.15g bytes at most\n", n->bounded);
+    else printf("a sequence takes %.6g bytes a token\n", n->growing);
+}
+
+/* ---- as JSON ---- */
+
+static json_t *json_part(const part *p)
+{
+    json_t *layer = p->layer >= 0 ? json_integer(p->layer) : json_null();
+    json_t *keeps = p->keeps >= 0 ? json_integer(p->keeps) : json_null();
+    return json_pack("{s:o, s:s, s:s, s:I, s:f, s:o, s:f}", "layer", layer, "part", p->name, "op", p->op, "parameters",
+                     (json_int_t)p->parameters, "state_bytes_per_token", p->state, "state_tokens", keeps,
+                     "state_bytes_fixed", p->fixed);
+}
+
+static json_t *json_network(const network *n)
+{
+    json_t *parts = json_array();
+    for (uint32_t i = 0; i < n->n_parts; i++) json_array_append_new(parts, json_part(&n->parts[i]));
+    return json_pack("{s:s, s:I, s:f, s:f, s:s?, s:o}", "spec", heed_stack_spec(n->stack), "parameters",
+                     (json_int_t)n->parameters, "state_bytes_per_token", n->growing, "state_bytes_bounded", n->bounded,
+                     "forgets", n->stack->forgets, "parts", parts);
+}
+
+int describe_network(const heed_options *options, const char *path, const char *spec, int json)
+{
+    network n = {.engine = NULL};
+    heed_error error = {0};
+    int status = 0;
+    if (open_network(&n, options, path, spec, &error)) status = command_fail(&error);
+    else if (json) status = command_json(json_network(&n));
+    else print_text(&n);
+    free(n.parts);
+    stack_plan_free(&n.plan);
+    heed_stack_close(n.stack);
+    heed_weights_close(n.weights);
+    heed_engine_free(n.engine);
+    return status;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes.
+ *
+ * Invariant: standard output is the prompt and what follows it, byte for byte; everything else goes to standard error.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "command/clock.h"
+#include "command/command.h"
+#include "command/file.h"
+#include "command/model.h"
+#include "command/options.h"
+#include "inspect.h"
+#include "model/stack.h"
+
+static const char usage[] =
+    "usage: heed generate MODEL [OPTION ...]\n"
+    "\n"
+    "  MODEL             a safetensors file with a byte model\n"
+    "  --prompt TEXT     what comes first; nothing if not given\n"
+    "  --prompt-file F   the same from a file\n"
+    "  --tokens N        how many are made, 200 if not given\n"
+    "  --temperature X   0 takes the most likely byte; 0.8 if not given\n"
+    "  --seed N          another number, another text; 1 if not given\n"
+    "  --spec SPEC       the network, if not what the model itself says\n"
+    "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec and --seed\n"
+    OPTIONS_ENGINE
+    "\n"
+    "When the context of the model is full, it starts afresh with the last half of it, at position 0.\n"
+    "Draw n of a seed is the top 24 bits of the n-th output of splitmix64, divided by 2^24.\n";
+
+typedef struct job {
+    heed_options engine;
+    const char *model_path, *prompt, *prompt_path, *spec;
+    int64_t tokens, seed;
+    int random;
+    double temperature;
+
+    model model;
+    int32_t *text;       /* all tokens so far: bos, the prompt, what was made */
+    int64_t n, start, fed; /* of them: how many; where the session begins; how far it has come */
+    float *logits;       /* after the last one */
+} job;
+
+/* ---- options ---- */
+
+static int read_model(void *command, const char *value)
+{
+    job *j = command;
+    if (j->model_path) return options_usage("only one model can be used, not also " QUOTE, QUOTED(value));
+    j->model_path = value;
+    return 0;
+}
+
+static int read_tokens(void *command, const char *value)
+{
+    return options_int("--tokens", value, 0, (int64_t)1 << 31, &((job *)command)->tokens);
+}
+static int read_seed(void *command, const char *value)
+{
+    return options_int("--seed", value, 0, INT64_MAX, &((job *)command)->seed);
+}
+static int read_temperature(void *command, const char *value)
+{
+    return options_float("--temperature", value, 0, 1e6, &((job *)command)->temperature);
+}
+
+static const option options[] = {
+    {"", 1, .read = read_model},
+    {"--prompt", 1, .at = offsetof(job, prompt)},
+    {"--prompt-file", 1, .at = offsetof(job, prompt_path)},
+    {"--tokens", 1, .read = read_tokens},
+    {"--temperature", 1, .read = read_temperature},
+    {"--seed", 1, .read = read_seed},
+    {"--spec", 1, .at = offsetof(job, spec)},
+    {"--random-weights", 0, .at = offsetof(job, random)},
+    {0},
+};
+
+/* ---- the text ---- */
+
+/* bos and the prompt, with room for what will be made. */
+static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+{
+    int64_t bos = heed_stack_number(j->model.stack, "bos"), vocab = heed_stack_number(j->model.stack, "vocab");
+    if (bos < 0 && !length)
+        return error_set(error, HEED_E_ARGUMENT, "%s has no token to begin with (bos), so a prompt is needed",
+                         j->model_path ? j->model_path : "the spec");
+    if (length > SIZE_MAX / 8) return error_memory(error);
+    j->text = calloc(length + (size_t)j->tokens + 1, sizeof *j->text);
+    j->logits = calloc((size_t)vocab, sizeof *j->logits);
+    if (!j->text || !j->logits) return error_memory(error);
+    if (bos >= 0) j->text[j->n++] = (int32_t)bos;
+    for (size_t i = 0; i < length; i++) j->text[j->n++] = prompt[i];
+    return HEED_OK;
+}
+
+/* Brings the session to the end of the text. */
+static int32_t catch_up(job *j, heed_error *error)
+{
+    int64_t context = heed_stack_number(j->model.stack, "context");
+    int afresh = j->model.stack->forgets && j->fed > j->start;
+    if (context >= 0 && j->n - j->start > context) {
+        j->start = j->n - (context > 1 ? context / 2 : 1);
+        afresh = 1;
+    }
+    if (afresh) {
+        int32_t failed = heed_session_reset(j->model.session, error);
+        if (failed) return failed;
+        j->fed = j->start;
+    }
+    int32_t failed = heed_session_feed(j->model.session, j->text + j->fed, j->n - j->fed, j->logits, 1, error);
+    if (!failed) j->fed = j->n;
+    return failed;
+}
+
+static int32_t put(const void *bytes, size_t n, heed_error *error)
+{
+    if (fwrite(bytes, 1, n, stdout) == n && !fflush(stdout)) return HEED_OK;
+    return error_set(error, HEED_E_SYSTEM, "standard output: %s", strerror(errno));
+}
+
+/* Draws, prints and feeds until enough is made, or the model ends the text with bos, where that is no byte. */
+static int32_t make(job *j, heed_error *error)
+{
+    uint64_t chance = (uint64_t)j->seed;
+    int64_t bos = heed_stack_number(j->model.stack, "bos");
+    for (int64_t i = 0; i < j->tokens; i++) {
+        double draw = random_unit(&chance);
+        int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature, draw, &token, error);
+        if (failed) return failed;
+        if (token > UINT8_MAX && token == bos) break;
+        unsigned char byte = (unsigned char)token;
+        if (token <= UINT8_MAX && (failed = put(&byte, 1, error))) return failed;
+        j->text[j->n++] = token;
+        if (i + 1 < j->tokens && (failed = catch_up(j, error))) return failed;
+    }
+    return HEED_OK;
+}
+
+static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+{
+    int32_t failed = model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
+    if (!failed) failed = start_text(j, prompt, length, error);
+    if (!failed) failed = put(prompt, length, error);
+    double begin = clock_seconds();
+    if (!failed) failed = catch_up(j, error);
+    double middle = clock_seconds();
+    int64_t before = j->n, read = j->fed - j->start; /* of a prompt beyond the context only the end is read */
+    if (!failed) failed = make(j, error);
+    double end = clock_seconds();
+    if (isatty(STDOUT_FILENO)) putchar('\n');
+    if (failed) return failed;
+    fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u thread%s\n",
+            (long long)before, (double)read / (middle - begin), (long long)(j->n - before),
+            (double)(j->n - before) / (end - middle), j->model_path ? j->model_path : "random weights",
+            inspect_path(j->model.engine), heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+    return HEED_OK;
+}
+
+int command_generate(int argc, char **argv)
+{
+    job j = {.engine.size = sizeof j.engine, .tokens = 200, .seed = 1, .temperature = 0.8};
+    heed_error error = {0};
+    unsigned char *file = NULL;
+    size_t length = 0;
+    int status = options_parse(argc, argv, usage, options, &j, &j.engine);
+    if (status) return status;
+    if (j.random && j.model_path) return options_usage("a model and --random-weights exclude each other");
+    if (j.random && !j.spec) return options_usage("--random-weights needs the network, --spec");
+    if (!j.model_path && !j.random) return options_usage("a model is needed");
+    if (j.prompt && j.prompt_path) return options_usage("--prompt and --prompt-file exclude each other");
+    const unsigned char *prompt = (const unsigned char *)(j.prompt ? j.prompt : "");
+    if (j.prompt) length = strlen(j.prompt);
+    int32_t failed = j.prompt_path ? file_read(j.prompt_path, &file, &length, &error) : HEED_OK;
+    if (!failed) failed = run(&j, file ? file : prompt, length, &error);
+    model_close(&j.model);
+    free(j.text);
+    free(j.logits);
+    free(file);
+    return failed ? command_fail(&error) : 0;
+}

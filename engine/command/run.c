@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * run.c: heed run: one call of one op, tensors from and to .npy files.
+ *
+ * Invariant: outputs are written when all else has succeeded, each file is replaced whole, and if one can not be
+ * written the others are as before. No element is touched here.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "command/command.h"
+#include "command/options.h"
+#include "op/bind.h"
+#include "op/engine.h"
+#include "op/instance.h"
+#include "op/resolve.h"
+
+static const char usage[] =
+    "usage: heed run SPEC -i PORT=FILE.npy ... -o PORT=FILE.npy ... [OPTION ...]\n"
+    "\n"
+    "  SPEC              an op with its settings, such as 'attention/softmax(causal=true)'\n"
+    "  -i PORT=FILE.npy  an input or a weight\n"
+    "  -w PORT=FILE.npy  a weight\n"
+    "  -o PORT=FILE.npy  where an output goes\n"
+    OPTIONS_ENGINE
+    "\n"
+    "heed describe OP tells an op's ports and settings.\n";
+
+/* A tensor and its file. */
+typedef struct file {
+    char *port;
+    const char *path;
+    uint32_t role;       /* as asked for, HEED_INPUT also where a weight is meant */
+    heed_tensor tensor;
+    char *real, *kept;   /* of an output: what will be replaced, and its second name until all is written */
+    int existed;
+} file;
+
+typedef struct job {
+    heed_options options;
+    const char *spec;
+    file *files;          /* outputs are those of role HEED_OUTPUT */
+    uint32_t n_files;
+    heed_binding *in, *weights, *out;
+    uint32_t n_in, n_weights, n_out;
+    heed_tensor spare[PORT_MAX]; /* outputs that are computed, but nobody asked for */
+} job;
+
+/* ---- ports ---- */
+
+static const heed_port *find_port(const entry *e, const char *name)
+{
+    for (uint32_t i = 0; i < e->op.ports.count; i++)
+        if (!strcmp(entry_port(e, i)->name, name)) return entry_port(e, i);
+    return NULL;
+}
+
+static int fits(const file *f, const heed_port *p)
+{
+    return f->role == p->role || (f->role == HEED_INPUT && p->role == HEED_WEIGHT);
+}
+
+static int32_t no_port(const entry *e, const file *f, heed_error *error)
+{
+    const char *names[PORT_MAX];
+    char list[PORT_MAX * 24] = "";
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < e->op.ports.count; i++) {
+        const heed_port *p = entry_port(e, i);
+        if (!fits(f, p)) continue;
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", n ? ", " : "", p->name);
+        names[n++] = p->name;
+    }
+    static const char *const what[] = {"input or weight", "weight", "output"};
+    const char *near = error_nearest(f->port, names, n);
+    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named " QUOTE "; it has %s%s%s", e->op.id,
+                     what[f->role], QUOTED(f->port), n ? list : "none", near ? ", and the nearest is " : "",
+                     near ? near : "");
+}
+
+/* Sorts the files into bindings by their ports' roles. */
+static int32_t sort_files(job *j, const entry *e, heed_error *error)
+{
+    for (uint32_t i = 0; i < j->n_files; i++) {
+        file *f = &j->files[i];
+        const heed_port *p = find_port(e, f->port);
+        if (!p || !fits(f, p)) return no_port(e, f, error);
+        heed_binding b = {p->name, &f->tensor};
+        if (p->role == HEED_INPUT) j->in[j->n_in++] = b;
+        else if (p->role == HEED_WEIGHT) j->weights[j->n_weights++] = b;
+        else {
+            for (uint32_t o = 0; o < j->n_out; o++)
+                if (j->out[o].port == p->name)
+                    return error_set(error, HEED_E_ARGUMENT, "the output %s is asked for twice", p->name);
+            j->out[j->n_out++] = b;
+        }
+    }
+    return HEED_OK;
+}
+
+/* ---- reading ---- */
+
+static int32_t read_files(job *j, const entry *e, heed_error *error)
+{
+    for (uint32_t i = 0; i < j->n_files; i++) {
+        file *f = &j->files[i];
+        if (f->role == HEED_OUTPUT) continue;
+        int32_t failed = heed_npy_read(f->path, &f->tensor, error);
+        if (failed) return failed;
+        uint32_t taken = find_port(e, f->port)->dtypes;
+        if (f->tensor.dtype == HEED_F64 && !(taken & HEED_BIT(HEED_F64)) && taken & HEED_BIT(HEED_F32))
+            return error_set(error, HEED_E_SHAPE, "%s holds float64, which port %s does not take; in NumPy, "
+                             "a.astype('float32') converts it", f->path, f->port);
+    }
+    return HEED_OK;
+}
+
+/* ---- writing ---- */
+
+/* Refuses before the work what would be refused after it. */
+static int32_t check_output(const file *f, heed_error *error)
+{
+    struct stat s;
+    const char *slash = strrchr(f->path, '/');
+    char *folder = slash ? strndup(f->path, (size_t)(slash - f->path) + 1) : strdup(".");
+    if (!folder) return error_memory(error);
+    int exists = !stat(f->path, &s), failed = 0;
+    if (exists && S_ISDIR(s.st_mode)) failed = EISDIR;
+    else if (access(exists ? f->path : folder, W_OK)) failed = errno;
+    free(folder);
+    return failed ? error_set(error, HEED_E_SYSTEM, "%s: cannot be written: %s", f->path, strerror(failed)) : HEED_OK;
+}
+
+static int32_t check_outputs(const job *j, heed_error *error)
+{
+    for (uint32_t i = 0; i < j->n_files; i++) {
+        const file *f = &j->files[i];
+        if (f->role != HEED_OUTPUT) continue;
+        for (uint32_t before = 0; before < i; before++)
+            if (j->files[before].role == HEED_OUTPUT && !strcmp(j->files[before].path, f->path))
+                return error_set(error, HEED_E_ARGUMENT, "the outputs %s and %s go to the same file, %s",
+                                 j->files[before].port, f->port, f->path);
+        int32_t failed = check_output(f, error);
+        if (failed) return failed;
+    }
+    return HEED_OK;
+}
+
+/* Gives the file that is about to be replaced a second name. Where the file system has no links there is none, and a
+ * later failure can not put it back. */
+static void keep(file *f)
+{
+    struct stat s;
+    f->existed = !lstat(f->path, &s);
+    f->real = f->existed && !stat(f->path, &s) && S_ISREG(s.st_mode) ? realpath(f->path, NULL) : NULL;
+    if (!f->real || asprintf(&f->kept, "%s.heed-%ld.old", f->real, (long)getpid()) < 0) f->kept = NULL;
+    if (f->kept && link(f->real, f->kept)) {
+        free(f->kept);
+        f->kept = NULL;
+    }
+}
+
+static void put_back(const file *f)
+{
+    if (f->kept) (void)!rename(f->kept, f->real), unlink(f->kept); /* of two names of one file rename leaves both */
+    else if (!f->existed) unlink(f->path);
+}
+
+static int32_t write_files(job *j, heed_error *error)
+{
+    int32_t failed = HEED_OK;
+    uint32_t done = 0;
+    for (; done < j->n_files && !failed; done++) {
+        file *f = &j->files[done];
+        if (f->role != HEED_OUTPUT) continue;
+        if (j->n_out > 1) keep(f);
+        failed = heed_npy_write(f->path, &f->tensor, error);
+    }
+    for (uint32_t i = 0; i < done && j->n_out > 1; i++) {
+        file *f = &j->files[i];
+        if (f->role != HEED_OUTPUT) continue;
+        if (failed) put_back(f);
+        else if (f->kept) unlink(f->kept);
+    }
+    return failed;
+}
+
+/* ---- the run ---- */
+
+/* Memory for the outputs: those asked for, and those that the op computes in any case. */
+static int32_t make_outputs(job *j, const heed_instance *instance, heed_error *error)
+{
+    const entry *e = instance->entry;
+    for (uint32_t p = 0; p < e->op.ports.count; p++) {
+        const heed_port *port = entry_port(e, p);
+        if (port->role != HEED_OUTPUT) continue;
+        uint32_t o = 0;
+        while (o < j->n_out && strcmp(j->out[o].port, port->name)) o++;
+        if (o == j->n_out) {
+            if (port->flags & HEED_PORT_OPTIONAL) continue;
+            j->out[j->n_out++] = (heed_binding){port->name, &j->spare[p]};
+        }
+        int32_t failed = heed_infer(instance, j->in, j->n_in, port->name, j->out[o].tensor, error);
+        if (!failed) failed = heed_tensor_alloc(j->out[o].tensor, error);
+        if (failed) return failed;
+    }
+    return HEED_OK;
+}
+
+/* The instance, opened with all sizes that the files tell: position/alibi must know H, which no weight of its has. */
+static heed_instance *open_instance(job *j, heed_engine *engine, const resolved *op, heed_error *error)
+{
+    binding_set set;
+    bind_start(&set, op->entry, NULL);
+    if (bind_role(&set, HEED_INPUT, j->in, j->n_in, 1, error)) return NULL;
+    if (bind_role(&set, HEED_WEIGHT, j->weights, j->n_weights, 1, error)) return NULL;
+    heed_opening opening = {.size = sizeof opening, .n_weights = j->n_weights, .weights = j->weights, .axes = set.axis};
+    return instance_make(engine, op, &opening, error);
+}
+
+static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_error *error)
+{
+    const entry *e = op->entry;
+    if (!e->path->forward)
+        return error_set(error, HEED_E_UNSUPPORTED, "%s does nothing by itself; it is a setting of other ops",
+                         e->op.id);
+    int32_t failed = sort_files(j, e, error);
+    if (!failed) failed = check_outputs(j, error);
+    if (!failed) failed = read_files(j, e, error);
+    if (failed) return failed;
+    heed_instance *instance = open_instance(j, engine, op, error);
+    if (!instance) return error->code;
+    uint32_t asked = j->n_out;
+    failed = make_outputs(j, instance, error);
+    if (!failed) failed = heed_run(instance, j->in, j->n_in, j->out, j->n_out, NULL, error);
+    heed_instance_close(instance);
+    j->n_out = asked;
+    return failed ? failed : write_files(j, error);
+}
+
+static int32_t run_spec(job *j, heed_engine *engine, heed_error *error)
+{
+    resolved *op = resolve_text(&engine->registry, j->spec, error);
+    int32_t failed = op ? run_op(j, engine, op, error) : error->code;
+    resolve_free(op);
+    return failed;
+}
+
+/* ---- the command ---- */
+
+static int read_file(job *j, uint32_t role, const char *word)
+{
+    static const char *const names[] = {"-i", "-w", "-o"};
+    const char *equals = strchr(word, '=');
+    if (!equals || equals == word || !equals[1])
+        return options_usage("%s takes PORT=FILE.npy, not " QUOTE, names[role], QUOTED(word));
+    file *f = &j->files[j->n_files++];
+    *f = (file){.port = strndup(word, (size_t)(equals - word)), .path = equals + 1, .role = role};
+    return f->port ? 0 : command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
+}
+
+static int read_input(void *to, const char *value) { return read_file(to, HEED_INPUT, value); }
+static int read_weight(void *to, const char *value) { return read_file(to, HEED_WEIGHT, value); }
+static int read_output(void *to, const char *value) { return read_file(to, HEED_OUTPUT, value); }
+
+static int read_spec(void *to, const char *value)
+{
+    job *j = to;
+    if (j->spec) return options_usage("run takes one spec, not '%s' and '%s'", j->spec, value);
+    j->spec = value;
+    return 0;
+}
+
+static int run(job *j, int argc, char **argv)
+{
+    static const option options[] = {
+        {"-i", 1, .read = read_input}, {"-w", 1, .read = read_weight}, {"-o", 1, .read = read_output}, {"", 1, .read = read_spec}, {0},
+    };
+    heed_error error = {0};
+    int status = options_parse(argc, argv, usage, options, j, &j->options);
+    if (status) return status;
+    if (!j->spec) return options_usage("run needs the spec of an op");
+    uint32_t outputs = 0;
+    for (uint32_t i = 0; i < j->n_files; i++) outputs += j->files[i].role == HEED_OUTPUT;
+    if (!outputs) return options_usage("run needs an output: -o PORT=FILE.npy");
+    heed_engine *engine = heed_engine_new(&j->options, &error);
+    if (!engine || run_spec(j, engine, &error)) status = command_fail(&error);
+    heed_engine_free(engine);
+    return status;
+}
+
+int command_run(int argc, char **argv)
+{
+    size_t most = (size_t)argc; /* files, and bindings of one role */
+    job *j = calloc(1, sizeof *j);
+    heed_binding *bindings = calloc(3 * (most + PORT_MAX), sizeof *bindings);
+    file *files = calloc(most, sizeof *files);
+    int status = 1;
+    if (j && bindings && files) {
+        *j = (job){.options.size = sizeof j->options, .files = files, .in = bindings,
+                   .weights = bindings + most + PORT_MAX, .out = bindings + 2 * (most + PORT_MAX)};
+        status = run(j, argc, argv);
+        for (uint32_t p = 0; p < PORT_MAX; p++) free(j->spare[p].data);
+        for (uint32_t i = 0; i < j->n_files; i++) {
+            free(files[i].port);
+            free(files[i].tensor.data);
+            free(files[i].real);
+            free(files[i].kept);
+        }
+    } else {
+        fputs("heed: out of memory\n", stderr);
+    }
+    free(files);
+    free(bindings);
+    free(j);
+    return status;
+}

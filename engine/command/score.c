@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * score.c: heed score: how well a byte model predicts a file, in bits per byte.
+ *
+ * The model sees y = bos, x_0, x_1, ...; y_j predicts x_j. Windows of C tokens begin at 0, S, 2 S, ...; positions
+ * restart with each. Invariant: every byte of the file is counted once, by the first window that has it.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "command/clock.h"
+#include "command/command.h"
+#include "command/file.h"
+#include "command/model.h"
+#include "command/options.h"
+#include "inspect.h"
+#include "model/stack.h"
+
+#define PIECE 512 /* tokens whose logits are there at a time */
+
+static const char usage[] =
+    "usage: heed score MODEL FILE [OPTION ...]\n"
+    "\n"
+    "  MODEL             a safetensors file with a byte model\n"
+    "  FILE              what is to be predicted\n"
+    "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
+    "  --stride N        how far the next window moves; half the context if not given\n"
+    "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, threads}\n"
+    OPTIONS_ENGINE
+    "\n"
+    "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; tokens/s counts all\n"
+    "tokens that the model has read, in overlapping windows again.\n";
+
+typedef struct job {
+    heed_options engine;
+    const char *model_path, *file_path;
+    int64_t context, stride; /* 0: not given */
+    int json;
+
+    model model;
+    heed_instance *loss;
+    const unsigned char *bytes;
+    int64_t n;               /* of the bytes */
+    int64_t piece;           /* tokens that are fed at a time */
+    int32_t *tokens, *targets;
+    float *logits, *nll;     /* [piece, vocab] and [piece] */
+
+    double nats, seconds;
+    int64_t counted, fed;
+} job;
+
+/* ---- options ---- */
+
+static int read_word(void *command, const char *value)
+{
+    job *j = command;
+    if (j->file_path) return options_usage(QUOTE " is one word too many", QUOTED(value));
+    if (j->model_path) j->file_path = value;
+    else j->model_path = value;
+    return 0;
+}
+
+static int read_context(void *command, const char *value)
+{
+    return options_int("--context", value, 1, (int64_t)1 << 40, &((job *)command)->context);
+}
+static int read_stride(void *command, const char *value)
+{
+    return options_int("--stride", value, 1, (int64_t)1 << 40, &((job *)command)->stride);
+}
+
+static const option options[] = {
+    {"", 1, .read = read_word}, {"--context", 1, .read = read_context}, {"--stride", 1, .read = read_stride}, {"--json", 0, .at = offsetof(job, json)}, {0},
+};
+
+/* ---- the work ---- */
+
+/* Context and stride, from the options, the model and the file; and memory. */
+static int32_t prepare(job *j, heed_error *error)
+{
+    const heed_stack *stack = j->model.stack;
+    int64_t limit = heed_stack_number(stack, "context"), vocab = heed_stack_number(stack, "vocab");
+    if (!j->n)
+        return error_set(error, HEED_E_DATA, "%s: the file is empty, so there is nothing to predict", j->file_path);
+    if (heed_stack_number(stack, "bos") < 0)
+        return error_set(error, HEED_E_DATA,
+                         "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
+    if (limit >= 0 && j->context > limit)
+        return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld", (long long)j->context,
+                         j->model_path, (long long)limit);
+    if (!j->context) j->context = limit >= 0 ? limit : j->n;
+    if (!j->stride) j->stride = j->context > 1 ? j->context / 2 : 1;
+    if (j->stride > j->context)
+        return error_set(error, HEED_E_ARGUMENT, "--stride is %lld, which leaves out bytes with a context of %lld",
+                         (long long)j->stride, (long long)j->context);
+    int64_t window = j->context < j->n ? j->context : j->n;
+    j->piece = window < PIECE || stack->whole ? window : PIECE;
+    j->tokens = calloc((size_t)j->piece, sizeof *j->tokens);
+    j->targets = calloc((size_t)j->piece, sizeof *j->targets);
+    j->nll = calloc((size_t)j->piece, sizeof *j->nll);
+    j->logits = reallocarray(NULL, (size_t)j->piece, (size_t)vocab * sizeof *j->logits);
+    if (!j->tokens || !j->targets || !j->nll || !j->logits) return error_memory(error);
+    j->loss = heed_instance_open(j->model.engine, "loss/cross_entropy", NULL, error);
+    return j->loss ? HEED_OK : error->code;
+}
+
+/* Feeds y[from .. from + n) and counts the predictions of its last `rows` tokens. */
+static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *error)
+{
+    int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")},
+            bos = heed_stack_number(j->model.stack, "bos");
+    for (int64_t i = 0; i < n; i++) j->tokens[i] = from + i ? j->bytes[from + i - 1] : (int32_t)bos;
+    for (int64_t i = 0; i < rows; i++) j->targets[i] = j->bytes[from + n - rows + i];
+    int32_t failed = heed_session_feed(j->model.session, j->tokens, n, j->logits, rows, error);
+    j->fed += n;
+    if (failed || !rows) return failed;
+    heed_tensor logits = heed_tensor_of(j->logits, HEED_F32, 2, shape),
+                targets = heed_tensor_of(j->targets, HEED_I32, 1, shape),
+                nll = heed_tensor_of(j->nll, HEED_F32, 1, shape);
+    heed_binding in[] = {{"logits", &logits}, {"targets", &targets}}, out = {"nll", &nll};
+    failed = heed_run(j->loss, in, 2, &out, 1, NULL, error);
+    for (int64_t i = 0; i < rows && !failed; i++) j->nats += (double)j->nll[i];
+    j->counted += rows;
+    return failed;
+}
+
+static void show_progress(const job *j, double *shown)
+{
+    if (!isatty(STDERR_FILENO) || clock_seconds() - *shown < 0.1) return;
+    *shown = clock_seconds();
+    fprintf(stderr, "\r%3.0f %%", 100.0 * (double)j->counted / (double)j->n);
+}
+
+static int32_t score(job *j, heed_error *error)
+{
+    double begin = clock_seconds(), shown = begin;
+    int32_t failed = HEED_OK;
+    for (int64_t start = 0; j->counted < j->n && !failed; start += j->stride) {
+        int64_t end = j->n - start < j->context ? j->n : start + j->context, now;
+        failed = heed_session_reset(j->model.session, error);
+        for (int64_t at = start; at < end && !failed; at += now) {
+            now = end - at < j->piece ? end - at : j->piece;
+            int64_t old = j->counted - at; /* counted already: no logits are needed */
+            if (!j->model.stack->whole && old > 0 && now > old) now = old;
+            int64_t rows = at + now - (at > j->counted ? at : j->counted);
+            failed = feed(j, at, now, rows > 0 ? rows : 0, error);
+            show_progress(j, &shown);
+        }
+    }
+    j->seconds = clock_seconds() - begin;
+    if (shown > begin) fputs("\r     \r", stderr);
+    return failed;
+}
+
+static int print(const job *j)
+{
+    double bits = j->nats / log(2) / (double)j->n, rate = (double)j->fed / j->seconds;
+    uint32_t threads = heed_lanes(j->model.engine);
+    if (j->json)
+        return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte",
+                                  isfinite(bits) ? json_real(bits) : json_null(), "bytes", (json_int_t)j->n, "seconds",
+                                  j->seconds, "tokens_per_second", rate, "model", j->model_path, "path",
+                                  inspect_path(j->model.engine), "threads", (int)threads));
+    printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->n, rate);
+    return 0;
+}
+
+int command_score(int argc, char **argv)
+{
+    job j = {.engine.size = sizeof j.engine};
+    heed_error error = {0};
+    unsigned char *bytes = NULL;
+    size_t n = 0;
+    int status = options_parse(argc, argv, usage, options, &j, &j.engine);
+    if (status) return status;
+    if (!j.file_path) return options_usage("a model and a file are needed");
+    int32_t failed = file_read(j.file_path, &bytes, &n, &error);
+    j.bytes = bytes;
+    j.n = (int64_t)n;
+    if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
+    if (!failed) failed = prepare(&j, &error);
+    if (!failed) failed = score(&j, &error);
+    status = failed ? command_fail(&error) : print(&j);
+    heed_instance_close(j.loss);
+    model_close(&j.model);
+    free(j.tokens);
+    free(j.targets);
+    free(j.logits);
+    free(j.nll);
+    free(bytes);
+    return status;
+}

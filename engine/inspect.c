@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * inspect.c: the doors of inspect.h. Nothing is decided here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "inspect.h"
+#include "model/stack.h"
+#include "op/call.h"
+#include "op/engine.h"
+#include "op/instance.h"
+#include "op/sequence.h"
+#include "op/sequence_saved.h"
+#include "run/topology.h"
+
+/* ---- an engine ---- */
+
+const entry *inspect_op(const heed_engine *engine, uint32_t index)
+{
+    return index < engine->registry.count ? engine->registry.entries[index] : NULL;
+}
+
+const entry *inspect_find(const heed_engine *engine, const char *id)
+{
+    return registry_find(&engine->registry, id);
+}
+
+uint64_t inspect_features(const heed_engine *engine) { return engine->features; }
+const heed_host *inspect_host(const heed_engine *engine) { return engine->host; }
+
+const heed_host *inspect_change_host(heed_engine *engine, const heed_host *host)
+{
+    const heed_host *former = engine->host;
+    engine->host = host;
+    return former;
+}
+
+const char *inspect_path(const heed_engine *engine)
+{
+    const char *best = "scalar", *name;
+    const int named = !strcmp(engine->isa, "avx512_bf16") || !strcmp(engine->isa, "neon_bf16");
+    const uint64_t features = engine->features & ~(named ? 0 : CPU_INEXACT);
+    for (uint32_t i = 0; (name = cpu_path(features, i)); i++) best = name;
+    return best;
+}
+
+void inspect_pin_caller(heed_engine *engine) { pool_pin_caller(engine->pool); }
+
+const char *inspect_unpinned(const heed_engine *engine, char *buffer, size_t n)
+{
+    return pool_unpinned(engine->pool, buffer, n);
+}
+
+struct hwloc_topology *inspect_topology(heed_error *error) { return topology_open(NULL, error); }
+
+/* ---- an op with its settings, and an instance of it ---- */
+
+resolved *inspect_resolve(const heed_engine *engine, const char *spec, heed_error *error)
+{
+    return resolve_text(&engine->registry, spec, error);
+}
+
+heed_instance *inspect_open(heed_engine *engine, const resolved *op, const heed_opening *opening,
+                            heed_error *error)
+{
+    return instance_make(engine, op, opening, error);
+}
+
+const void *inspect_memory(const heed_instance *instance) { return instance->memory; }
+
+heed_open inspect_opening(const heed_instance *instance, const heed_tensor *const *weight,
+                          heed_sink *sink)
+{
+    return instance_opening(instance, weight, sink);
+}
+
+const heed_child *inspect_child(const heed_instance *instance, uint32_t param)
+{
+    return &instance->child[param];
+}
+
+int32_t inspect_state(const heed_instance *instance, const int64_t *axes, heed_state_size *size,
+                      heed_error *error)
+{
+    return sequence_measure(instance, axes, size, error);
+}
+
+uint64_t inspect_saved_head(void) { return sizeof(saved_sequence); }
+
+const heed_state *inspect_sequence(const heed_sequence *sequence)
+{
+    return sequence_view(sequence);
+}
+
+/* ---- one call ---- */
+
+heed_call *inspect_call(const heed_instance *instance, const heed_binding *in, uint32_t n_in,
+                        const heed_binding *out, uint32_t n_out, heed_error *error)
+{
+    prepared *p = malloc(sizeof *p);
+    if (!p) return error_memory(error), NULL;
+    int32_t failed = call_prepare(p, instance, in, n_in, 0, error);
+    if (!failed) failed = bind_role(&p->set, HEED_OUTPUT, out, n_out, 0, error);
+    if (!failed) return &p->call;
+    free(p);
+    return NULL;
+}
+
+void inspect_call_free(heed_call *call)
+{
+    if (call) free((char *)call - offsetof(prepared, call));
+}
+
+/* ---- a network ---- */
+
+static heed_tensor view_of(const stack_view *v, int64_t tokens)
+{
+    heed_tensor t = heed_tensor_of(NULL, v->dtype, v->rank, v->dim);
+    t.dim[1] = tokens;
+    t.stride[0] = tokens * t.stride[1];
+    t.bytes *= (uint64_t)tokens;
+    return t;
+}
+
+static void add_step(heed_cost *sum, const heed_stack *stack, const stack_step *step,
+                     int64_t tokens)
+{
+    heed_tensor tensor[PORT_MAX];
+    heed_binding in[PORT_MAX];
+    heed_cost cost = {.size = sizeof cost};
+    double touched = 0;
+    for (uint32_t i = 0; i <= step->n_in; i++) {
+        const stack_use *use = &stack->uses[step->first + i];
+        tensor[i] = view_of(&stack->views[use->view], tokens);
+        in[i] = (heed_binding){use->port, &tensor[i]};
+        touched += (double)tensor[i].bytes;
+    }
+    int told = !heed_estimate(step->instance, in, step->n_in, &cost, NULL);
+    sum->flops += told ? cost.flops : 0;
+    sum->executed += !told ? 0 : cost.executed > 0 ? cost.executed : cost.flops;
+    sum->bytes += told && cost.bytes > 0 ? cost.bytes : touched;
+}
+
+void inspect_stack_cost(const heed_stack *stack, int64_t tokens, heed_cost *cost)
+{
+    *cost = (heed_cost){.size = sizeof *cost};
+    for (uint32_t s = 0; s < stack->n_steps; s++) add_step(cost, stack, &stack->steps[s], tokens);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * source.c: weights that are there as the source of a network; who has asked for which.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "model/source.h"
+
+/* Weights keep their names sorted. */
+static heed_tensor *find(source *from, const char *name)
+{
+    source_weights *s = (source_weights *)from;
+    uint32_t low = 0, high = heed_weights_count(s->weights);
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        int order = strcmp(heed_weights_name(s->weights, mid), name);
+        if (!order) s->used[mid] = 1;
+        if (!order) break;
+        if (order < 0) low = mid + 1;
+        else high = mid;
+    }
+    return heed_weights_find(s->weights, name);
+}
+
+int32_t source_open(source_weights *s, const heed_weights *weights, heed_error *error)
+{
+    *s = (source_weights){.source = {.find = find}, .weights = weights};
+    s->used = calloc((size_t)heed_weights_count(weights) + 1, 1);
+    return s->used ? HEED_OK : error_memory(error);
+}
+
+void source_close(source_weights *s) { free(s->used); }
+
+const char **source_unused(const source_weights *s, uint32_t *count)
+{
+    uint32_t all = heed_weights_count(s->weights);
+    const char **names = malloc(sizeof *names * ((size_t)all + 1));
+    *count = 0;
+    for (uint32_t i = 0; names && i < all; i++)
+        if (!s->used[i]) names[(*count)++] = heed_weights_name(s->weights, i);
+    return names;
+}

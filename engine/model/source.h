@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * source.h: where the weights of a network come from: a file, or a seed. It is asked for one tensor
+ * after the other, by the names that this project has for them.
+ */
+#ifndef HEED_MODEL_SOURCE_H
+#define HEED_MODEL_SOURCE_H
+
+#include "op/entry.h"
+
+/* What a weight port of an op asks for. */
+typedef struct source_want {
+    const char *name;     /* "layers.3.q.weight" */
+    const entry *entry;
+    uint32_t port;
+    const int64_t *axis;  /* sizes that are known, -1: not */
+} source_want;
+
+typedef struct source source;
+struct source {
+    /* The tensor of that name, or NULL. It is used from now on. */
+    heed_tensor *(*find)(source *s, const char *name);
+    /* Makes one that was not found, into *made; NULL there: it goes without. The function NULL: a
+     * tensor that is not found is missing. */
+    int32_t (*make)(source *s, const source_want *want, heed_tensor **made, heed_error *error);
+};
+
+/* The tensors of a file, or of other weights that are there. */
+typedef struct source_weights {
+    source source;
+    const heed_weights *weights;
+    uint8_t *used; /* [their number] */
+} source_weights;
+
+/* Views of `weights`; to be closed. */
+HEED_LOCAL int32_t source_open(source_weights *s, const heed_weights *weights, heed_error *error);
+HEED_LOCAL void source_close(source_weights *s);
+/* The names that nothing has asked for, in order, malloc'ed; NULL: no memory. */
+HEED_LOCAL const char **source_unused(const source_weights *s, uint32_t *count);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Relative position representations, arXiv 1803.02155, equations 3 and 4
+ */
+static void OF(attention_shaw)(const oracle_call *c)
+{
+    const int64_t k = AXIS('R') / 2;
+    OF(relative)
+    (c, &(OF(relatives)){.a = OF(get)(c, "relative_keys"),
+                         .z = OF(get)(c, "relative_values"),
+                         .low = -k,
+                         .high = k,
+                         .memory = -1});
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * GELU, arXiv 1606.08415, section 2: x Phi(x), or its tanh form
+ */
+static void OF(feedforward_gelu)(const oracle_call *c)
+{
+    int64_t M = AXIS('M'), F = AXIS('F');
+    REAL *h = malloc(sizeof *h * (size_t)(c->rows * F + 1));
+    OF(product)(h, OF(get)(c, "x"), OF(get)(c, "up"), OF(get)(c, "up_bias"), c->rows, F, M);
+    int tanh_form = oracle_param(c, "approximate", 0) == 1;
+    for (int64_t i = 0; i < c->rows * F; i++) {
+        REAL x = h[i];
+        h[i] = tanh_form ? x / 2 *
+                               (1 + MATH(tanh)((REAL)0.79788456080286535588 *
+                                               (x + (REAL)0.044715 * x * x * x)))
+                         : x / 2 * (1 + MATH(erf)(x * (REAL)0.70710678118654752440));
+    }
+    OF(product)(OF(get)(c, "out"), h, OF(get)(c, "down"), OF(get)(c, "down_bias"), c->rows, M, F);
+    free(h);
+}
