@@ -20,6 +20,7 @@ kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/gemm.h
 kit_lineardir = $(kitdir)/linear
 kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
+  plugins/kit/linear/hooks.h \
   plugins/kit/linear/linear.h plugins/kit/linear/op.h plugins/kit/linear/run.h \
   plugins/kit/linear/tile.h plugins/kit/linear/type.h
 kit_reducedir = $(kitdir)/reduce
@@ -48,6 +49,7 @@ include plugins/attention/gau/plugin.mk
 include plugins/attention/lightweight_conv/plugin.mk
 include plugins/attention/linear/plugin.mk
 include plugins/attention/linformer/plugin.mk
+include plugins/attention/performer/plugin.mk
 include plugins/attention/retention/plugin.mk
 include plugins/attention/shaw/plugin.mk
 include plugins/attention/softmax/plugin.mk

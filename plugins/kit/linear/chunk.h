@@ -7,6 +7,10 @@
  * was before it begins a run; rows of one run see one another, and those of the first one see S. Everything is done
  * run by run, so nothing that was forgotten is multiplied by zero: it is not touched.
  */
+#ifndef KIT_HAS_LINEAR_CHUNK
+#define KIT_HAS_LINEAR_CHUNK
+#include <heed/kit/linear/features.h>
+#include <heed/kit/linear/tile.h>
 #ifndef HEED_KIT_LINEAR_CHUNK_ONCE
 #define HEED_KIT_LINEAR_CHUNK_ONCE
 
@@ -58,7 +62,8 @@ KIT_INLINE int kit_linear_forgets(const kit_linear *l, double log_decay)
 KIT_INLINE int64_t kit_linear_scratch(const kit_linear *l, kit_linear_work *w, float *at)
 {
     const int64_t C = KIT_LINEAR_CHUNK, P = KIT_LINEAR_PANEL, heads = l->heads;
-    const int64_t own = l->op->own > 4 * l->D16 + 32 ? l->op->own : 4 * l->D16 + 32;
+    const int64_t wanted = l->op->own + (l->op->own_rows ? C * l->D16 : 0);
+    const int64_t own = wanted > 4 * l->D16 + 32 ? wanted : 4 * l->D16 + 32;
     const int64_t size[] = {C * l->D16, kit_lanes(own), C * l->pitch, l->F16 * C, C * C, C * C, heads * C * l->pitch,
                             heads * C * C, heads * 2 * C, C * P, C * P, C * P, l->F * l->columns, l->F16};
     float **to[] = {&w->raw, &w->own, &w->k, &w->kt, &w->a, &w->decay, &w->q,
@@ -72,7 +77,21 @@ KIT_INLINE int64_t kit_linear_scratch(const kit_linear *l, kit_linear_work *w, f
 
 #undef LINEAR_ROWS_OF
 #define LINEAR_ROWS_OF(w, head_, t_, n_, query_)                                                                      \
-    {.b = (w)->b, .head = head_, .t = t_, .n = (int)(n_), .query = query_, .own = (w)->own}
+    {.b = (w)->b, .head = head_, .t = t_, .n = (int)(n_), .query = query_, .own = (w)->own, .ahead = &(w)->ahead}
+
+/* For LINEAR_FEATURES: rows of x, `width` long, times m packed rows w of the same length: panels of 32 of them, or of
+ * what is left in whole vectors, each [width][its rows]. */
+static __attribute__((unused)) void KIT(linear_product)(const kit_linear_rows *r, const float *x, int64_t pitch,
+                                                        int64_t width, const float *w, int64_t m, float *to,
+                                                        int64_t to_pitch)
+{
+    for (int64_t at = 0; at < m; at += KIT_LINEAR_PANEL) {
+        const int64_t left = kit_lanes(m) - at, line = left < KIT_LINEAR_PANEL ? left : KIT_LINEAR_PANEL;
+        const kit_linear_reading c = {.x = x, .pitch = pitch, .F = width, .s = w + at * width, .line = line, .columns = line,
+                                      .end = r->n, .ahead = r->ahead, .to = to + at, .to_pitch = to_pitch};
+        KIT(linear_all_reads)(&c);
+    }
+}
 
 /* Features of r->n rows of q or k from token r->t on. Rows of float32 are read where they are. */
 KIT_KERNEL void KIT(linear_make)(const kit_linear_work *w, kit_linear_rows *r, const heed_tensor *x, float *to)
@@ -130,6 +149,7 @@ KIT_KERNEL void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
     if (r.n > 0) KIT(linear_make)(w, &r, l->k, w->k + c->kept * l->pitch);
     for (int i = c->kept; i < n; i++) w->log_decay[i] = 0;
     if (decays && r.n > 0) LINEAR_DECAY(l, &r, w->k + c->kept * l->pitch, w->log_decay + c->kept);
+    for (int i = c->kept; decays && l->F % 16 && i < n; i++) KIT(linear_pad)(w->k + i * l->pitch, l->F);
     level = c->start;
     for (int i = 0; i < n; i++) {
         const int new_run = kit_linear_forgets(l, w->log_decay[i]);
@@ -366,3 +386,5 @@ static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
     if (c->s_next && l->op->normalise) KIT(linear_advance_z)(w, c);
     return c->keys ? w->level[c->keys - 1] : c->start;
 }
+
+#endif
