@@ -33,7 +33,8 @@ pkgconfig_DATA += plugins/heed-plugin.pc
 # What heed new begins with.
 templatesdir = $(pkgdatadir)/templates
 dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/README.md plugins/kit/templates/attention_flash.c \
-  plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
+  plugins/kit/templates/attention_linear.c \
+  plugins/kit/templates/attention_linear_oracle.c plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
   plugins/kit/templates/norm_oracle.c plugins/kit/templates/position.c plugins/kit/templates/position_oracle.c
 
 EXTRA_DIST += plugins/adopt

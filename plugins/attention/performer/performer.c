@@ -64,7 +64,7 @@ static int32_t init(void *memory, const heed_open *open)
         performer_draw(self->room, m, D, self->seed, self->redraw, self->norms,
                        (double *)(void *)((char *)self->room + kit_line((uint64_t)performer_floats(m, D) * sizeof(float))));
     for (int64_t r = 0; w && r < m; r++)
-        for (int64_t d = 0; d < D; d++) performer_pack(self->room, m, D, r, d, kit_linear_number(w, (int64_t[]){r, d}));
+        for (int64_t d = 0; d < D; d++) performer_pack(self->room, m, D, r, d, kit_linear_number(w, (int64_t[]){r, d}, 2));
     return HEED_OK;
 }
 

@@ -114,7 +114,7 @@ KIT_KERNEL void KIT(linear_make)(const kit_linear_work *w, kit_linear_rows *r, c
 static __attribute__((unused)) void KIT(linear_gate)(const kit_linear *l, const kit_linear_rows *r, double *to)
 {
     for (int i = 0; i < r->n; i++)
-        to[i] = (double)kit_linear_number(l->gate, (const int64_t[]){r->b, r->t + i, r->head});
+        to[i] = (double)kit_linear_number(l->gate, (const int64_t[]){r->b, r->t + i, r->head}, 3);
 }
 
 static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const kit_linear_rows *r, float *to)
@@ -122,7 +122,7 @@ static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const 
     float beta[KIT_LINEAR_CHUNK] = {0};
     const float eta = l->op->eta != 0.0f ? l->op->eta : 1.0f;
     for (int i = 0; l->beta && i < r->n; i++)
-        beta[i] = kit_linear_number(l->beta, (const int64_t[]){r->b, r->t + i, r->head});
+        beta[i] = kit_linear_number(l->beta, (const int64_t[]){r->b, r->t + i, r->head}, 3);
     for (int i = 0; i < r->n; i += 16) {
         vf x = v_load(beta + i);
         if (!l->beta) x = v_set(1.0f);

@@ -143,10 +143,10 @@ KIT_INLINE int64_t kit_linear_shift(const kit_linear *l, int64_t b)
                                                : 0;
 }
 
-/* One number of a tensor, as float32. */
-KIT_INLINE float kit_linear_number(const heed_tensor *t, const int64_t *index)
+/* One number of a tensor with so many axes, as float32. */
+KIT_INLINE float kit_linear_number(const heed_tensor *t, const int64_t *index, int axes)
 {
-    const char *at = kit_at(t, index, t->rank);
+    const char *at = kit_at(t, index, axes);
     return t->dtype == HEED_F32   ? *(const float *)at
            : t->dtype == HEED_F16 ? kit_from_f16(*(const uint16_t *)at)
                                   : kit_from_bf16(*(const uint16_t *)at);
