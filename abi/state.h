@@ -9,7 +9,10 @@
  * may compute anything, but it does not crash.
  *
  * An op with `page_tokens` = n keeps tokens [i n, (i+1) n) in page i. An op with page_tokens = 0 keeps everything in
- * page 0 (a recurrent state), which every call may write. An op that looks back no further than `recent` tokens, and at
+ * page 0 (a recurrent state), which every call may write. If it sets `recent` = n as well, page 0 has what is needed to
+ * go back to the last multiple of n but one, and to all lengths from there on: the engine may then make the length less
+ * between two calls, and what was remembered behind it counts no more. After a call that skipped tiles that is the last
+ * multiple of n. An op with pages that looks back no further than `recent` tokens, and at
  * the `first` ones, has a state that stops growing: after a call the engine takes back the pages that have neither, and
  * `page` has NULL in their places. An op finds what is wrong with a call before it writes to a page:
  * a call that fails leaves what was remembered as it was, also one whose host skipped tiles.
@@ -25,7 +28,8 @@ typedef struct heed_state_size {
     const char *format;  /* names the layout of a page: "kv/f32"; static storage; up to 71 printable characters */
     uint64_t page_bytes; /* 0: does not follow from the axes that are known */
     int64_t page_tokens;
-    int64_t recent;      /* tokens before the next one that a later call may look at; 0: all of them */
+    int64_t recent;      /* tokens before the next one that a later call may look at; 0: all of them. Of a recurrent
+                          * state: boundaries that it can go back to are at multiples; 0: there are none */
     int64_t first;       /* tokens at the beginning that stay besides */
     uint32_t flags;      /* HEED_STATE_* */
     uint32_t reserved;

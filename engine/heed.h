@@ -133,7 +133,8 @@ HEED_API int32_t heed_merge(heed_engine *engine, const heed_tensor *a, const hee
 HEED_API heed_sequence *heed_sequence_new(const heed_instance *instance, const int64_t *axes, heed_error *error);
 /* A second one with the same content, which shares its pages until one of them writes. [one] */
 HEED_API heed_sequence *heed_sequence_fork(heed_sequence *sequence, heed_error *error);
-/* Forgets all but the first `length` tokens; a recurrent state can only go to 0. [one] */
+/* Forgets all but the first `length` tokens. A recurrent state can go to 0, and as far back as it says: one in chunks
+ * of 32 tokens to the beginning of the last whole chunk. To go back further, fork it before. [one] */
 HEED_API int32_t heed_sequence_truncate(heed_sequence *sequence, int64_t length, heed_error *error);
 /* All that it remembers, as bytes for a file, a socket or another machine: writes them to the caller's `to`, which has
  * `room` bytes, and returns how many they are, or HEED_E_*. `to` NULL only counts. They hold no address and are the

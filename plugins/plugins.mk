@@ -20,6 +20,7 @@ kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/gemm.h
 kit_lineardir = $(kitdir)/linear
 kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
+  plugins/kit/linear/hooks.h \
   plugins/kit/linear/linear.h plugins/kit/linear/op.h plugins/kit/linear/run.h \
   plugins/kit/linear/tile.h plugins/kit/linear/type.h
 kit_reducedir = $(kitdir)/reduce
@@ -32,7 +33,8 @@ pkgconfig_DATA += plugins/heed-plugin.pc
 # What heed new begins with.
 templatesdir = $(pkgdatadir)/templates
 dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/README.md plugins/kit/templates/attention_flash.c \
-  plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
+  plugins/kit/templates/attention_linear.c \
+  plugins/kit/templates/attention_linear_oracle.c plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
   plugins/kit/templates/norm_oracle.c plugins/kit/templates/position.c plugins/kit/templates/position_oracle.c
 
 EXTRA_DIST += plugins/adopt
@@ -48,6 +50,7 @@ include plugins/attention/gau/plugin.mk
 include plugins/attention/lightweight_conv/plugin.mk
 include plugins/attention/linear/plugin.mk
 include plugins/attention/linformer/plugin.mk
+include plugins/attention/performer/plugin.mk
 include plugins/attention/retention/plugin.mk
 include plugins/attention/shaw/plugin.mk
 include plugins/attention/softmax/plugin.mk

@@ -22,13 +22,14 @@
 #endif
 
 static const char usage[] =
-    "usage: heed new KIND NAME [--on flash|plain]\n"
+    "usage: heed new KIND NAME [--on flash|linear|plain]\n"
     "Makes the folder NAME, with a plugin that works: the op KIND/NAME in C, its formula in float64 to hold it\n"
     "against, a Makefile and a README. Then: make -C NAME check; make -C NAME bench.\n"
     "\n"
     "  KIND        attention, norm or position\n"
     "  NAME        a letter, then letters, digits and _, all small\n"
     "  --on flash  an attention on the kit's tiled core, which brings masks, a cache and its speed (the default)\n"
+    "  --on linear an attention in linear time on the kit's chunked core, with a state of constant size\n"
     "  --on plain  plain loops over the kit's vectors\n";
 
 /* What there is to begin with: the first row of a kind is its default. */
@@ -37,6 +38,8 @@ static const struct template {
     const char *bench;                     /* what `make bench` measures */
 } templates[] = {
     {"attention", "flash", "attention_flash.c", "attention_oracle.c",
+     "'attention/$(name)(causal=true)' 'attention/softmax(causal=true)' --shape T=1024,H=4,D=64 --isa all --rounds 3"},
+    {"attention", "linear", "attention_linear.c", "attention_linear_oracle.c",
      "'attention/$(name)(causal=true)' 'attention/softmax(causal=true)' --shape T=1024,H=4,D=64 --isa all --rounds 3"},
     {"attention", "plain", "attention_plain.c", "attention_oracle.c",
      "'attention/$(name)(causal=true)' --shape T=256,H=4,D=64 --isa all --rounds 3"},
@@ -68,8 +71,8 @@ static int read_word(void *to, const char *value)
 
 static int read_on(void *to, const char *value)
 {
-    if (strcmp(value, "flash") && strcmp(value, "plain"))
-        return options_usage("--on takes flash or plain, not " QUOTE, QUOTED(value));
+    if (strcmp(value, "flash") && strcmp(value, "linear") && strcmp(value, "plain"))
+        return options_usage("--on takes flash, linear or plain, not " QUOTE, QUOTED(value));
     ((words *)to)->on = value;
     return 0;
 }

@@ -218,7 +218,7 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in, 
     if (!failed) failed = forward(&c, i, error);
     for (int64_t b = 0; b < tried; b++) /* after a failure the pages that were made for the new tokens go */
         if (!failed) sequence_advance(sequences[b], added);
-        else if (sequences[b]) heed_sequence_truncate(sequences[b], heed_sequence_length(sequences[b]), NULL);
+        else if (sequences[b]) sequence_undo(sequences[b], failed);
     if (states != few) arena_give(states);
     return failed;
 }

@@ -158,10 +158,21 @@ int64_t sequence_oldest(const heed_sequence *s, int64_t length)
     return s->size.page_tokens && s->size.recent && length > s->size.recent ? length - s->size.recent : 0;
 }
 
+int64_t sequence_floor(const heed_state_size *size, int64_t length)
+{
+    if (size->page_tokens) return 0;
+    if (!size->recent) return length;
+    const int64_t last = length / size->recent * size->recent;
+    return last > size->recent ? last - size->recent : 0;
+}
+
 void sequence_advance(heed_sequence *s, int64_t n)
 {
     const int64_t tokens = s->size.page_tokens;
     s->view.length += n;
+    const int64_t floor = sequence_floor(&s->size, s->view.length);
+    if (s->floor < floor) s->floor = floor;
+    if (!tokens) return;
     /* a page to spare: for who goes back some tokens */
     const int64_t last = sequence_oldest(s, s->view.length) - tokens;
     if (last <= 0) return;
@@ -175,6 +186,14 @@ void sequence_advance(heed_sequence *s, int64_t n)
     }
 }
 
+/* Tiles that were not skipped may have written over the boundary before the last one. */
+void sequence_undo(heed_sequence *s, int32_t failed)
+{
+    const int64_t recent = s->size.recent, last = recent ? s->view.length / recent * recent : 0;
+    if (!s->size.page_tokens && failed == HEED_E_CANCELLED && s->floor < last) s->floor = last;
+    heed_sequence_truncate(s, s->view.length, NULL);
+}
+
 heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
 {
     heed_sequence *twin = calloc(1, sizeof *twin);
@@ -183,7 +202,7 @@ heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
     memcpy(twin->axis, s->axis, sizeof twin->axis);
     twin->size = s->size;
     twin->view = s->view;
-    twin->gone = s->gone, twin->gone_to = s->gone_to;
+    twin->gone = s->gone, twin->gone_to = s->gone_to, twin->floor = s->floor;
     if (sequence_make_room(twin, s->count, error)) {
         heed_sequence_free(twin);
         return NULL;
@@ -203,10 +222,11 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
     if (length < 0 || length > s->view.length)
         return error_set(error, HEED_E_ARGUMENT, "a sequence of %lld tokens can not be truncated to %lld",
                          (long long)s->view.length, (long long)length);
-    if (!tokens && length != 0 && length != s->view.length)
+    if (!tokens && length && length < s->floor && length != s->view.length)
         return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s keeps a recurrent state, which can be truncated to 0 only, not to %lld", s->entry->op.id,
-                         (long long)length);
+                         "%s keeps a recurrent state, and one of %lld tokens can be truncated to %lld or more, or to 0, "
+                         "but not to %lld: fork the sequence at a place that is to be gone back to", s->entry->op.id,
+                         (long long)s->view.length, (long long)s->floor, (long long)length);
     if (tokens && s->gone < s->gone_to && length > s->gone * tokens && sequence_oldest(s, length) < s->gone_to * tokens)
         return error_set(error, HEED_E_UNSUPPORTED,
                          "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld",
@@ -216,6 +236,7 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
     if (s->gone_to > s->count) s->gone_to = s->count;
     s->view.pages = s->count;
     s->view.length = length;
+    if (!length) s->floor = 0;
     return HEED_OK;
 }
 

@@ -18,6 +18,8 @@ HEED_LOCAL const heed_state *sequence_view(const heed_sequence *s);
 /* Whether an op that remembers may be fed a text in parts, as far as it says so itself. */
 HEED_LOCAL int sequence_is_causal(const heed_instance *i);
 HEED_LOCAL void sequence_advance(heed_sequence *s, int64_t n);
+/* After a call that failed: the pages that were made for its tokens go. */
+HEED_LOCAL void sequence_undo(heed_sequence *s, int32_t failed);
 
 /* ---- for sequence.c and sequence_saved.c ---- */
 
@@ -35,6 +37,7 @@ struct heed_sequence {
     void **memory;  /* [room], what the op sees */
     uint32_t count, room;
     uint32_t gone, gone_to; /* pages [gone, gone_to) were dropped, and are NULL */
+    int64_t floor;          /* of a recurrent state: the least length but 0 that it can be cut to */
 };
 
 /* The sizes of a batch and of a call: no sequence depends on them. */
@@ -50,6 +53,8 @@ static inline uint64_t sequence_pages(const heed_state_size *size, int64_t lengt
 /* Appends a page to a sequence that has room for it; content NULL: zeros. */
 HEED_LOCAL int32_t sequence_append(heed_sequence *s, const void *content, heed_error *error);
 HEED_LOCAL int32_t sequence_make_room(heed_sequence *s, uint64_t count, heed_error *error);
+/* What a recurrent state of so many tokens can be cut to, if nothing was cut yet. */
+HEED_LOCAL int64_t sequence_floor(const heed_state_size *size, int64_t length);
 /* The first token that a call behind so many looks at, those at the beginning excepted. */
 HEED_LOCAL int64_t sequence_oldest(const heed_sequence *s, int64_t length);
 /* Whether what was made for sizes `axis` and `size` is right for those of an op now: `is_axis`, `is_size`. */

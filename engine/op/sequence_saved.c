@@ -41,16 +41,18 @@ int64_t heed_sequence_save(const heed_sequence *s, void *to, uint64_t room, heed
     saved_sequence head = {.frame = {.schema = kind.schema}, .version = s->size.version, .length = s->view.length,
                            .page_tokens = s->size.page_tokens, .page_bytes = s->size.page_bytes};
     const uint32_t count = (uint32_t)sequence_pages(&s->size, s->view.length);
+    const uint32_t absent = s->gone < s->gone_to ? s->gone_to - s->gone : 0;
     const char *id = s->entry->op.id;
     if (error) *error = (heed_error){0};
     if (s->gone < s->gone_to) head.gone = s->gone, head.gone_to = s->gone_to;
-    if (head.gone_to - head.gone > SAVED_GONE_MAX)
+    else if (!s->size.page_tokens && s->size.recent) head.gone_to = (uint32_t)(s->floor / s->size.recent);
+    if (absent > SAVED_GONE_MAX)
         return error_set(error, HEED_E_UNSUPPORTED, "%s: %u pages of the sequence are out of sight; at most %d may be",
-                         id, head.gone_to - head.gone, SAVED_GONE_MAX);
+                         id, absent, SAVED_GONE_MAX);
     if (!put_text(head.op, id) || !put_text(head.format, s->size.format))
         return error_set(error, HEED_E_UNSUPPORTED, "%s: the format of its pages is no text of 1 to %d ASCII letters",
                          id, SAVED_TEXT - 1);
-    head.frame.bytes = AROUND + (count - (head.gone_to - head.gone)) * head.page_bytes;
+    head.frame.bytes = AROUND + (count - absent) * head.page_bytes;
     memcpy(head.frame.magic, kind.magic, sizeof head.frame.magic);
     for (int a = 0; a < HEED_AXES; a++) head.axis[a] = strchr(SEQUENCE_FREE_AXES, 'A' + a) ? -1 : s->axis[a];
 
@@ -93,13 +95,20 @@ static int32_t check_pages(const heed_sequence *s, const saved_sequence *head, h
     const uint64_t count = sequence_pages(&s->size, head->length), tokens = (uint64_t)s->size.page_tokens;
     const uint64_t first = tokens ? ((uint64_t)s->size.first + tokens - 1) / tokens : 0,
                    last = tokens ? (uint64_t)sequence_oldest(s, head->length) / tokens : 0;
-    const int none = !head->gone && !head->gone_to;
+    const int64_t floor = tokens ? 0 : (int64_t)head->gone_to * s->size.recent;
+    const int none = (!head->gone && !head->gone_to) || !tokens;
+    if (!tokens && (head->gone || (!s->size.recent && head->gone_to) || floor > head->length ||
+                    (s->size.recent && floor < sequence_floor(&s->size, head->length))))
+        return error_set(error, HEED_E_DATA,
+                         "%s: the saved sequence of %lld tokens says that it can be cut to %lld; %lld or more is right",
+                         id, (long long)head->length, (long long)floor,
+                         (long long)sequence_floor(&s->size, head->length));
     if (!none && (head->gone >= head->gone_to || head->gone < first || head->gone_to > last))
         return error_set(error, HEED_E_DATA,
                          "%s: the saved sequence is without the pages from %u up to %u of its %llu; those from %llu up "
                          "to %llu are out of sight", id, head->gone, head->gone_to, (unsigned long long)count,
                          (unsigned long long)first, (unsigned long long)last);
-    const uint64_t gone = head->gone_to - head->gone;
+    const uint64_t gone = tokens ? head->gone_to - head->gone : 0;
     if (gone > SAVED_GONE_MAX || bytes % each || bytes / each != count - gone)
         return error_set(error, HEED_E_DATA,
                          "%s: the saved sequence has %llu bytes of pages, but %lld tokens without %llu pages are %llu "
@@ -113,14 +122,15 @@ static int32_t take_pages(heed_sequence *s, const saved_sequence *head, const ch
     const uint64_t count = sequence_pages(&s->size, head->length);
     int32_t failed = sequence_make_room(s, count, error);
     while (!failed && s->count < count) {
-        if (s->count >= head->gone && s->count < head->gone_to) {
+        if (s->size.page_tokens && s->count >= head->gone && s->count < head->gone_to) {
             s->pages[s->count] = NULL, s->memory[s->count++] = NULL;
             continue;
         }
         failed = sequence_append(s, from, error);
         from += head->page_bytes;
     }
-    s->gone = head->gone, s->gone_to = head->gone_to;
+    if (s->size.page_tokens) s->gone = head->gone, s->gone_to = head->gone_to;
+    else s->floor = s->size.recent ? (int64_t)head->gone_to * s->size.recent : head->length;
     s->view.length = head->length;
     for (int a = 0; a < HEED_AXES; a++)
         if (s->axis[a] < 0) s->axis[a] = head->axis[a];

@@ -15,7 +15,8 @@ typedef struct saved_sequence {
     saved_frame frame;
     char op[SAVED_TEXT], format[SAVED_TEXT]; /* printable ASCII */
     uint32_t version;                        /* of the format */
-    uint32_t gone, gone_to;                  /* pages [gone, gone_to) are not there */
+    uint32_t gone, gone_to;                  /* pages [gone, gone_to) are not there; of a recurrent state, which has
+                                              * one: it can be cut to gone_to times its `recent` */
     uint32_t reserved;
     int64_t length, page_tokens;
     uint64_t page_bytes;

@@ -14,8 +14,8 @@ static const heed_port ports[] = {
     LINEAR_PORTS,
     [BETA] = KIT_IN_OPTIONAL("beta", "B S G", "strength of each write, or its logit; strength 1 if absent"),
     [GATE] = KIT_IN_OPTIONAL("gate", "B S G", "log decay before each token, at most 0, or what it is made of; 0 if absent"),
-    [A_LOG] = KIT_WEIGHT_OPTIONAL("a_log", "G", HEED_INIT_ZEROS, "with gate=softplus: ln of the decay's factor"),
-    [DT_BIAS] = KIT_WEIGHT_OPTIONAL("dt_bias", "G", HEED_INIT_ZEROS, "with gate=softplus: added to the gate"),
+    [A_LOG] = KIT_WEIGHT_OPTIONAL("a_log", "G", HEED_INIT_NORMAL, "with gate=softplus: ln of the decay's factor"),
+    [DT_BIAS] = KIT_WEIGHT_OPTIONAL("dt_bias", "G", HEED_INIT_NORMAL, "with gate=softplus: added to the gate"),
 };
 
 enum { NORMALISE_QK, SCALE, BETA_IS, GATE_IS };

@@ -29,8 +29,8 @@ static void KIT(decay)(const kit_linear *l, const kit_linear_rows *r, double *to
     KIT(linear_gate)(l, r, to);
     if (!self->a_log) return;
     float e[KIT_LINEAR_CHUNK] = {0}, a[16];
-    const float bias = kit_linear_number(self->dt_bias, &r->head);
-    v_store(a, v_exp(v_set(kit_linear_number(self->a_log, &r->head))));
+    const float bias = kit_linear_number(self->dt_bias, &r->head, 1);
+    v_store(a, v_exp(v_set(kit_linear_number(self->a_log, &r->head, 1))));
     for (int i = 0; i < r->n; i++) to[i] += (double)bias, e[i] = (float)-fabs(to[i]);
     for (int i = 0; i < r->n; i += 16) v_store(e + i, v_exp(v_load(e + i)));
     for (int i = 0; i < r->n; i++) {

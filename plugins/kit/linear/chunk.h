@@ -7,6 +7,10 @@
  * was before it begins a run; rows of one run see one another, and those of the first one see S. Everything is done
  * run by run, so nothing that was forgotten is multiplied by zero: it is not touched.
  */
+#ifndef KIT_HAS_LINEAR_CHUNK
+#define KIT_HAS_LINEAR_CHUNK
+#include <heed/kit/linear/features.h>
+#include <heed/kit/linear/tile.h>
 #ifndef HEED_KIT_LINEAR_CHUNK_ONCE
 #define HEED_KIT_LINEAR_CHUNK_ONCE
 
@@ -31,6 +35,7 @@ typedef struct kit_linear_work {
     float *s, *z;                 /* S between chunks, [panels][F][line]; the normaliser's sums */
     float growth[KIT_LINEAR_CHUNK], strength[KIT_LINEAR_CHUNK];
     double level[KIT_LINEAR_CHUNK], log_decay[KIT_LINEAR_CHUNK];
+    kit_linear_ahead ahead;
     int run[KIT_LINEAR_CHUNK];    /* the row that begins each row's run; -1: row 0, and it does not see S */
 } kit_linear_work;
 
@@ -57,7 +62,8 @@ KIT_INLINE int kit_linear_forgets(const kit_linear *l, double log_decay)
 KIT_INLINE int64_t kit_linear_scratch(const kit_linear *l, kit_linear_work *w, float *at)
 {
     const int64_t C = KIT_LINEAR_CHUNK, P = KIT_LINEAR_PANEL, heads = l->heads;
-    const int64_t own = l->op->own > 4 * l->D16 + 32 ? l->op->own : 4 * l->D16 + 32;
+    const int64_t wanted = l->op->own + (l->op->own_rows ? C * l->D16 : 0);
+    const int64_t own = wanted > 4 * l->D16 + 32 ? wanted : 4 * l->D16 + 32;
     const int64_t size[] = {C * l->D16, kit_lanes(own), C * l->pitch, l->F16 * C, C * C, C * C, heads * C * l->pitch,
                             heads * C * C, heads * 2 * C, C * P, C * P, C * P, l->F * l->columns, l->F16};
     float **to[] = {&w->raw, &w->own, &w->k, &w->kt, &w->a, &w->decay, &w->q,
@@ -71,26 +77,44 @@ KIT_INLINE int64_t kit_linear_scratch(const kit_linear *l, kit_linear_work *w, f
 
 #undef LINEAR_ROWS_OF
 #define LINEAR_ROWS_OF(w, head_, t_, n_, query_)                                                                      \
-    {.b = (w)->b, .head = head_, .t = t_, .n = (int)(n_), .query = query_, .own = (w)->own}
+    {.b = (w)->b, .head = head_, .t = t_, .n = (int)(n_), .query = query_, .own = (w)->own, .ahead = &(w)->ahead}
 
-/* Features of n rows of q or k from token r->t on. */
-KIT_INLINE void KIT(linear_make)(const kit_linear_work *w, const kit_linear_rows *r, const heed_tensor *x, float *to)
+/* For LINEAR_FEATURES: rows of x, `width` long, times m packed rows w of the same length: panels of 32 of them, or of
+ * what is left in whole vectors, each [width][its rows]. */
+static __attribute__((unused)) void KIT(linear_product)(const kit_linear_rows *r, const float *x, int64_t pitch,
+                                                        int64_t width, const float *w, int64_t m, float *to,
+                                                        int64_t to_pitch)
+{
+    for (int64_t at = 0; at < m; at += KIT_LINEAR_PANEL) {
+        const int64_t left = kit_lanes(m) - at, line = left < KIT_LINEAR_PANEL ? left : KIT_LINEAR_PANEL;
+        const kit_linear_reading c = {.x = x, .pitch = pitch, .F = width, .s = w + at * width, .line = line, .columns = line,
+                                      .end = r->n, .ahead = r->ahead, .to = to + at, .to_pitch = to_pitch};
+        KIT(linear_all_reads)(&c);
+    }
+}
+
+/* Features of r->n rows of q or k from token r->t on. Rows of float32 are read where they are. */
+KIT_KERNEL void KIT(linear_make)(const kit_linear_work *w, kit_linear_rows *r, const heed_tensor *x, float *to)
 {
     const kit_linear *l = w->l;
-    for (int i = 0; i < r->n; i++) {
-        const char *from = kit_at(x, (const int64_t[]){r->b, r->t + i, r->head}, 3);
+    const int64_t at[] = {r->b, r->t, r->head}, step = x->stride[1] * kit_width(x->dtype);
+    const char *from = kit_at(x, at, 3);
+    const int direct = kit_is_plain(x) && l->D % 16 == 0;
+    r->x = direct ? (const float *)from : w->raw;
+    r->pitch = direct ? x->stride[1] : l->D16;
+    for (int i = 0; !direct && i < r->n; i++, from += step) {
         float *raw = w->raw + i * l->D16;
         kit_read_row(raw, from, x->dtype, x->stride[3], l->D);
         for (int64_t d = l->D; d < l->D16; d++) raw[d] = 0.0f;
     }
-    LINEAR_FEATURES(l, r, w->raw, to);
-    for (int i = 0; i < r->n; i++) KIT(linear_pad)(to + i * l->pitch, l->F);
+    LINEAR_FEATURES(l, r, to);
+    for (int i = 0; l->F % 16 && i < r->n; i++) KIT(linear_pad)(to + i * l->pitch, l->F);
 }
 
 static __attribute__((unused)) void KIT(linear_gate)(const kit_linear *l, const kit_linear_rows *r, double *to)
 {
     for (int i = 0; i < r->n; i++)
-        to[i] = (double)kit_linear_number(l->gate, (const int64_t[]){r->b, r->t + i, r->head});
+        to[i] = (double)kit_linear_number(l->gate, (const int64_t[]){r->b, r->t + i, r->head}, 3);
 }
 
 static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const kit_linear_rows *r, float *to)
@@ -98,7 +122,7 @@ static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const 
     float beta[KIT_LINEAR_CHUNK] = {0};
     const float eta = l->op->eta != 0.0f ? l->op->eta : 1.0f;
     for (int i = 0; l->beta && i < r->n; i++)
-        beta[i] = kit_linear_number(l->beta, (const int64_t[]){r->b, r->t + i, r->head});
+        beta[i] = kit_linear_number(l->beta, (const int64_t[]){r->b, r->t + i, r->head}, 3);
     for (int i = 0; i < r->n; i += 16) {
         vf x = v_load(beta + i);
         if (!l->beta) x = v_set(1.0f);
@@ -108,7 +132,7 @@ static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const 
 }
 
 /* The chunk's keys: features, levels and runs. */
-static void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
+KIT_KERNEL void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
 {
     const kit_linear *l = w->l;
     const int n = c->keys;
@@ -125,6 +149,7 @@ static void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
     if (r.n > 0) KIT(linear_make)(w, &r, l->k, w->k + c->kept * l->pitch);
     for (int i = c->kept; i < n; i++) w->log_decay[i] = 0;
     if (decays && r.n > 0) LINEAR_DECAY(l, &r, w->k + c->kept * l->pitch, w->log_decay + c->kept);
+    for (int i = c->kept; decays && l->F % 16 && i < n; i++) KIT(linear_pad)(w->k + i * l->pitch, l->F);
     level = c->start;
     for (int i = 0; i < n; i++) {
         const int new_run = kit_linear_forgets(l, w->log_decay[i]);
@@ -139,7 +164,7 @@ static void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
 }
 
 /* [F][32] from rows; lanes of rows that are not there are 0. */
-static void KIT(linear_transpose)(const kit_linear_work *w, int keys)
+KIT_KERNEL void KIT(linear_transpose)(const kit_linear_work *w, int keys)
 {
     const kit_linear *l = w->l;
     for (int j = 0; j < keys; j += 16)
@@ -154,7 +179,7 @@ static void KIT(linear_transpose)(const kit_linear_work *w, int keys)
 
 /* e^(level i - level j) for j up to i, and what is left of S, for new rows and the last one. Differences are made in
  * float64. */
-static void KIT(linear_decay)(kit_linear_work *w, const kit_linear_chunk *c)
+KIT_KERNEL void KIT(linear_decay)(kit_linear_work *w, const kit_linear_chunk *c)
 {
     for (int i = c->kept < c->keys ? c->kept : c->keys - 1; i < c->keys; i++) {
         float *row = w->decay + i * KIT_LINEAR_CHUNK;
@@ -208,48 +233,52 @@ KIT_INLINE void KIT(linear_factors)(const kit_linear_work *w, const kit_linear_c
 }
 
 /* Queries of a head in the chunk, and their weights of its rows. */
-static void KIT(linear_queries)(kit_linear_work *w, const kit_linear_chunk *c, int head)
+KIT_KERNEL void KIT(linear_queries)(kit_linear_work *w, const kit_linear_chunk *c, int head)
 {
     const kit_linear *l = w->l;
-    const kit_linear_rows r = LINEAR_ROWS_OF(w, w->g * l->heads + head, c->query + c->from, c->to - c->from, 1);
+    kit_linear_rows r = LINEAR_ROWS_OF(w, w->g * l->heads + head, c->query + c->from, c->to - c->from, 1);
     float *q = w->q + head * KIT_LINEAR_CHUNK * l->pitch, *p = w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK;
     KIT(linear_make)(w, &r, l->q, q + c->from * l->pitch);
     if (c->keys) {
-        KIT(linear_all_scores)(q, l->pitch, l->F, w->kt, p, c->from, c->to);
+        KIT(linear_all_scores)(q, l->pitch, l->F, w->kt, p, c->from, c->to, &w->ahead);
         if (kit_linear_decays(l)) KIT(linear_weigh)(w, p, c->from, c->to);
     }
     if (l->op->normalise) KIT(linear_factors)(w, c, head);
 }
 
 /* The values of a panel: channels [e, e + line) of the rows that are new, and what becomes of them. */
-static void KIT(linear_values)(const kit_linear_work *w, const kit_linear_chunk *c, int64_t e, kit_linear_reading *x)
+KIT_KERNEL void KIT(linear_values)(const kit_linear_work *w, const kit_linear_chunk *c, int64_t e, kit_linear_reading *x)
 {
     const kit_linear *l = w->l;
     const int strong = kit_linear_strong(l);
-    for (int i = c->kept; i < c->keys; i++) {
-        const char *from = kit_at(l->v, (const int64_t[]){w->b, c->token + i, w->g}, 3);
-        const int64_t step = l->v->stride[3] * kit_width(l->v->dtype);
+    const int64_t step = l->v->stride[1] * kit_width(l->v->dtype), across = 16 * l->v->stride[3] * kit_width(l->v->dtype);
+    const char *row = kit_at(l->v, (const int64_t[]){w->b, c->token + c->kept, w->g, e}, 4);
+    const int direct = kit_is_plain(l->v) && l->E - e >= x->line;
+    for (int i = c->kept; i < c->keys; i++, row += step) {
+        const vf strength = v_set(strong && !l->op->delta ? w->strength[i] : 1.0f);
+        float *u = x->u + i * x->line;
         for (int64_t m = 0; m < x->line; m += 16) {
             const int64_t left = l->E - e - m;
-            vf v = v_read(from + (e + m) * step, l->v->dtype, l->v->stride[3], left < 16 ? (int)left : 16);
-            if (strong && !l->op->delta) v = v_mul(v_set(w->strength[i]), v);
-            v_store(x->u + i * x->line + m, v);
+            if (direct) v_store(u + m, v_mul(strength, v_load((const float *)(const void *)row + m)));
+            else
+                v_store(u + m, v_mul(strength, v_read(row + m / 16 * across, l->v->dtype, l->v->stride[3],
+                                                      left < 16 ? (int)left : 16)));
         }
     }
     if (!l->op->delta) return;
     x->x = w->k, x->p = w->a, x->factor = strong ? w->strength : NULL, x->first = NULL;
     const float *s = x->s;
-    for (int row = c->kept, end; row < c->keys; row = end) { /* run by run */
-        const int run = w->run[row];
-        for (end = row + 1; end < c->keys && w->run[end] == run; end++) {}
-        x->s = run == 0 ? s : NULL, x->from = run < 0 ? 0 : run, x->row = row, x->end = end;
+    for (int first = c->kept, end; first < c->keys; first = end) { /* run by run */
+        const int run = w->run[first];
+        for (end = first + 1; end < c->keys && w->run[end] == run; end++) {}
+        x->s = run == 0 ? s : NULL, x->from = run < 0 ? 0 : run, x->row = first, x->end = end;
         KIT(linear_all_writes)(x);
     }
     x->s = s;
 }
 
 /* Outputs of a head in a panel. */
-static void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_chunk *c, int head, int64_t e,
+KIT_KERNEL void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_chunk *c, int head, int64_t e,
                                 kit_linear_reading *x)
 {
     const kit_linear *l = w->l;
@@ -281,7 +310,7 @@ static void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_chunk
 }
 
 /* S behind the chunk, in a panel. */
-static void KIT(linear_advance)(const kit_linear_work *w, const kit_linear_chunk *c, int64_t at,
+KIT_KERNEL void KIT(linear_advance)(const kit_linear_work *w, const kit_linear_chunk *c, int64_t at,
                                 const kit_linear_reading *x)
 {
     const kit_linear *l = w->l;
@@ -295,11 +324,11 @@ static void KIT(linear_advance)(const kit_linear_work *w, const kit_linear_chunk
         u = w->faded;
     }
     KIT(linear_all_updates)(w->k + from * l->pitch, l->pitch, l->F, u + from * x->line, x->line, c->keys - from,
-                            run == 0 ? x->s : NULL, decays ? w->growth[last] : 1.0f, c->s_next + at);
+                            run == 0 ? x->s : NULL, decays ? w->growth[last] : 1.0f, c->s_next + at, x->ahead);
 }
 
 /* The normaliser's sums behind it. */
-static void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear_chunk *c)
+KIT_KERNEL void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear_chunk *c)
 {
     const kit_linear *l = w->l;
     const int last = c->keys - 1, run = w->run[last], decays = kit_linear_decays(l);
@@ -313,10 +342,22 @@ static void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear_chu
     }
 }
 
+/* The lines of the next chunk over the tiles of this one, about. */
+KIT_INLINE void KIT(linear_plan_ahead)(kit_linear_work *w, const kit_linear_chunk *c)
+{
+    const kit_linear *l = w->l;
+    const int64_t C = KIT_LINEAR_CHUNK, lines = C * (l->D + w->columns) / 16 * (1 + l->heads);
+    const int64_t tiles = (w->columns / 16 + 1) / (VR_LANES == 8 ? 1 : 2) * (C * l->heads * l->F + l->F * C) / LINEAR_TALL;
+    w->ahead = (kit_linear_ahead){.l = l, .b = w->b, .g = w->g, .e = w->e, .columns = w->columns,
+                                  .token = c->token + KIT_LINEAR_CHUNK, .query = c->query + KIT_LINEAR_CHUNK,
+                                  .lines = (int)(lines / (tiles / LINEAR_LINKS + 1)) + 1};
+}
+
 /* The whole of it. Returns the level behind the last row. */
 static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
 {
     const kit_linear *l = w->l;
+    KIT(linear_plan_ahead)(w, c);
     if (c->keys) {
         KIT(linear_keys)(w, c);
         if (c->from < c->to || l->op->delta) KIT(linear_transpose)(w, c->keys);
@@ -324,14 +365,14 @@ static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
         const kit_linear_rows r = LINEAR_ROWS_OF(w, w->g, c->token + c->kept, c->keys - c->kept, 0);
         if (kit_linear_strong(l) && r.n > 0) LINEAR_STRENGTH(l, &r, w->strength + c->kept);
         if (l->op->delta) {
-            KIT(linear_all_scores)(w->k, l->pitch, l->F, w->kt, w->a, c->kept, c->keys);
+            KIT(linear_all_scores)(w->k, l->pitch, l->F, w->kt, w->a, c->kept, c->keys, &w->ahead);
             if (kit_linear_decays(l)) KIT(linear_weigh)(w, w->a, c->kept, c->keys);
         }
     }
     for (int i = 0; !l->op->normalise && i < KIT_LINEAR_CHUNK; i++) w->factor[i] = l->scale;
     if (c->from < c->to)
         for (int64_t head = 0; head < l->heads; head++) KIT(linear_queries)(w, c, (int)head);
-    kit_linear_reading x = {.pitch = l->pitch, .F = l->F, .before = l->op->before,
+    kit_linear_reading x = {.ahead = &w->ahead, .pitch = l->pitch, .F = l->F, .before = l->op->before,
                             .growth = c->keys && kit_linear_decays(l) ? w->growth : NULL};
     for (int64_t e = 0; e < w->columns; e += KIT_LINEAR_PANEL) {
         x.line = x.columns = w->columns - e < KIT_LINEAR_PANEL ? w->columns - e : KIT_LINEAR_PANEL;
@@ -345,3 +386,5 @@ static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
     if (c->s_next && l->op->normalise) KIT(linear_advance_z)(w, c);
     return c->keys ? w->level[c->keys - 1] : c->start;
 }
+
+#endif

@@ -8,6 +8,9 @@
  *
  * A NaN passes through all of them.
  */
+#ifndef KIT_HAS_LINEAR_FEATURES
+#define KIT_HAS_LINEAR_FEATURES
+#include <heed/kit/linear/hooks.h>
 
 /* e^x for x <= 0, within 2 ulp down to 2^-126; 0 below. */
 KIT_INLINE vf KIT(linear_exp)(vf x)
@@ -33,7 +36,7 @@ KIT_INLINE vf KIT(linear_exp)(vf x)
 KIT_INLINE vf KIT(linear_relu)(vf x) { return v_max(v_set(0.0f), x); }
 
 /* One row of features: `to` has room for whole vectors, x is zeros behind D. */
-KIT_INLINE void KIT(linear_row)(const kit_linear_op *op, const float *x, int64_t D, int64_t F, float *to, float *own)
+KIT_INLINE void KIT(linear_row)(const kit_linear_op *op, const float *x, int64_t D, float *to, float *own)
 {
     const int64_t twice = 2 * D;
     switch (op->map) {
@@ -65,7 +68,6 @@ KIT_INLINE void KIT(linear_row)(const kit_linear_op *op, const float *x, int64_t
                     v_store_n(to + (j - 1) * twice + i, y, m);
                 }
     }
-    (void)F;
 }
 
 /* Zeros behind the last feature, for sums over whole vectors. */
@@ -87,12 +89,14 @@ KIT_INLINE void KIT(linear_norm)(const kit_linear_op *op, float *to, int64_t F)
     for (int64_t d = 0; d < F; d += 16) v_store(to + d, v_mul(v_load(to + d), factor));
 }
 
-static __attribute__((unused)) void KIT(linear_map)(const kit_linear *l, const kit_linear_rows *r, const float *x,
-                                                    float *to)
+static __attribute__((unused)) void KIT(linear_map)(const kit_linear *l, const kit_linear_rows *r, float *to)
 {
-    for (int i = 0; i < r->n; i++, x += l->D16, to += l->pitch) {
-        KIT(linear_row)(l->op, x, l->D, l->F, to, r->own);
+    for (int i = 0; i < r->n; i++, to += l->pitch) {
+        KIT(linear_row)(l->op, r->x + i * r->pitch, l->D, to, r->own);
+        if (!l->op->unit && !l->op->sum_normalise) continue;
         KIT(linear_pad)(to, l->F);
-        if (l->op->unit || l->op->sum_normalise) KIT(linear_norm)(l->op, to, l->F);
+        KIT(linear_norm)(l->op, to, l->F);
     }
 }
+
+#endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * heed/kit/linear/linear.h: attention in linear time with a state of constant size, in chunks of 32 tokens. Include it in
- * a kernel file; a variant sets hooks before (see "hooks").
+ * a kernel file; a variant sets hooks before (linear/hooks.h).
  *
  *     S <- e^g S + k u^T      u = b v, or, by the delta rule, b (v - e^g S^T k)      o = S^T q
  *
@@ -30,29 +30,9 @@
  *
  * Error: that of float32 sums of length F, of 32, and of T / 32; exponentials within 2 ulp.
  *
- * Parts: type.h types and sizes; features.h; tile.h products in registers; chunk.h; run.h from chunks to a call; op.h.
+ * Parts: type.h types and sizes; hooks.h; features.h; tile.h products in registers; chunk.h; run.h from chunks to a call; op.h.
  */
-#include <heed/kit/linear/type.h>
-
-/* ---- hooks: a variant defines these before it includes this file ---- */
-
-/* Features of r->n rows: of row i from x + i * l->D16, float32 with zeros behind D, to to + i * l->pitch, which has room
- * for whole vectors. r->own is l->op->own floats with anything in them. */
-#ifndef LINEAR_FEATURES
-#define LINEAR_FEATURES(l, r, x, to) KIT(linear_map)(l, r, x, to)
-#endif
-
-/* Log decays of r->n tokens, float64, to to[i]; k is their features, which may be changed. It is asked where there is a
- * gate, and where l->op->decays. -inf: what was before is forgotten. */
-#ifndef LINEAR_DECAY
-#define LINEAR_DECAY(l, r, k, to) KIT(linear_gate)(l, r, to)
-#endif
-
-/* Strengths of r->n tokens, b; asked where there is a beta, and where l->op->eta is not 1. */
-#ifndef LINEAR_STRENGTH
-#define LINEAR_STRENGTH(l, r, to) KIT(linear_beta)(l, r, to)
-#endif
-
+#include <heed/kit/linear/hooks.h>
 #include <heed/kit/linear/features.h>
 #include <heed/kit/linear/tile.h>
 #include <heed/kit/linear/chunk.h>
@@ -65,3 +45,6 @@ static __attribute__((unused)) int32_t KIT(linear_forward)(kit_linear l)
     const int32_t failed = kit_linear_setup(&l);
     return failed ? failed : KIT(linear_run)(&l);
 }
+#undef LINEAR_FEATURES
+#undef LINEAR_DECAY
+#undef LINEAR_STRENGTH

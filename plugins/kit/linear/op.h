@@ -7,6 +7,9 @@
  *
  * An instance is a kit_linear_op, and behind it what the variant keeps, which hooks get as l->variant.
  */
+#ifndef KIT_HAS_LINEAR_OP
+#define KIT_HAS_LINEAR_OP
+#include <heed/kit/linear/run.h>
 #ifndef HEED_KIT_LINEAR_OP_ONCE
 #define HEED_KIT_LINEAR_OP_ONCE
 
@@ -81,4 +84,6 @@ static __attribute__((unused)) int32_t kit_linear_cost(kit_linear *l, heed_cost 
     c->algorithm = l->causal ? "chunks of 32 tokens, panels of 32 channels" : "one sum over all keys, then the queries";
     return HEED_OK;
 }
+#endif
+
 #endif

@@ -11,6 +11,9 @@
  *     read      o_i = read by q_i                          the same
  *     update    S[d] = e^G S[d] + sum_j k_j[d] u_j         rows d, lanes e, links j
  */
+#ifndef KIT_HAS_LINEAR_TILE
+#define KIT_HAS_LINEAR_TILE
+#include <heed/kit/linear/type.h>
 
 /* Tiles (rows, registers). Strips are so many registers wide, or half of it where 16 lanes are left. */
 #undef LINEAR_SHAPES
@@ -29,8 +32,26 @@
 #define LINEAR_WIDE(rows) 1
 #endif
 
+#undef LINEAR_TALL
+#undef LINEAR_LINKS
+#define LINEAR_LINKS 16 /* before lines are asked for again */
+#define LINEAR_TALL (VR_LANES == 8 ? 6 : 8) /* about */
+
 #ifndef HEED_KIT_LINEAR_TILE_ONCE
 #define HEED_KIT_LINEAR_TILE_ONCE
+/* What the next chunk reads and writes, asked for line by line between the tiles of this one: rows of a head lie far
+ * apart, and no machine guesses where the next one is. */
+typedef struct kit_linear_ahead {
+    const struct kit_linear *l;
+    int64_t b, g, e, columns;
+    int64_t token, query; /* of row 0 */
+    int stream;           /* the next: k, v, then q and out of each head */
+    int lines;            /* at a time */
+    int write;
+    int64_t rows, step, bytes; /* of this one, behind `row` */
+    const char *row, *at;
+} kit_linear_ahead;
+
 /* What a row of a panel of channels reads: S, if there is a past, and the values that rows above it wrote. */
 typedef struct kit_linear_reading {
     const float *x;      /* row i at x + i * pitch: its key or query */
@@ -45,37 +66,76 @@ typedef struct kit_linear_reading {
     int before;          /* not the own row */
     const float *factor; /* of the outputs, or the strengths of the values; NULL: 1 */
     const float *first;  /* ... and another before it; NULL: 1 */
+    kit_linear_ahead *ahead;
     float *to;           /* outputs: row i at to + (i - row) * to_pitch */
     int64_t to_pitch;
 } kit_linear_reading;
 #endif
 
+/* ---- what comes next ---- */
+
+/* The first row of the next stream; 0: there is none. */
+KIT_KERNEL int KIT(linear_next_stream)(kit_linear_ahead *a)
+{
+    const kit_linear *l = a->l;
+    const int i = a->stream++, of_values = i % 2;
+    if (i >= 2 + 2 * l->heads) return 0;
+    const heed_tensor *t = i == 0 ? l->k : i == 1 ? l->v : of_values ? l->out : l->q;
+    const int64_t token = i < 2 ? a->token : a->query, head = i < 2 ? a->g : a->g * l->heads + i / 2 - 1;
+    const int64_t e = of_values ? a->e : 0, left = t->dim[3] - e, n = of_values && a->columns < left ? a->columns : left;
+    a->rows = t->dim[1] - token < KIT_LINEAR_CHUNK ? t->dim[1] - token : KIT_LINEAR_CHUNK;
+    if (token < 0 || t->stride[3] != 1) a->rows = 0;
+    a->step = t->stride[1] * kit_width(t->dtype), a->bytes = n * kit_width(t->dtype);
+    a->write = i > 2 && of_values;
+    a->row = (const char *)t->data + a->b * t->stride[0] * kit_width(t->dtype) + token * a->step +
+             (head * t->stride[2] + e) * kit_width(t->dtype);
+    a->at = a->row;
+    return 1;
+}
+
+KIT_INLINE void KIT(linear_look_ahead)(kit_linear_ahead *a)
+{
+    for (int i = 0; i < a->lines; i++, a->at += 64) {
+        if (a->at >= a->row + a->bytes) a->rows--, a->row += a->step, a->at = a->row;
+        while (a->rows <= 0)
+            if (!KIT(linear_next_stream)(a)) return;
+        if (a->write) __builtin_prefetch(a->at, 1, 2);
+        else __builtin_prefetch(a->at, 0, 2);
+    }
+}
+
+/* ---- tiles ---- */
+
 /* a[r][w] goes on with x(r, i) * y(i, w), i in [0, n): x(r, i) is x[r * down + i * across], y a line of registers. */
 KIT_INLINE void KIT(linear_links)(const int rows, const int wide, vr *a, const float *x, int64_t down, int64_t across,
-                                  const float *y, int64_t line, int64_t n)
+                                  const float *y, int64_t line, int64_t n, kit_linear_ahead *ahead)
 {
     const float *from[8];
     KIT_UNROLL for (int r = 0; r < rows; r++) from[r] = x + r * down;
-    for (int64_t i = 0, at = 0; i < n; i++, at += across, y += line) {
-        vr b[4];
-        KIT_UNROLL for (int w = 0; w < wide; w++) {
-            b[w] = vr_load(y + w * VR_LANES);
-            if (rows > 1) b[w] = vr_pin(b[w]); /* or the compiler loads it again for each row */
-        }
-        KIT_UNROLL for (int r = 0; r < rows; r++) {
-            const vr s = vr_set(from[r][at]);
-            KIT_UNROLL for (int w = 0; w < wide; w++) a[r * wide + w] = vr_fma(s, b[w], a[r * wide + w]);
+    for (int64_t i = 0, at = 0, end; i < n; i = end) {
+        end = n - i < LINEAR_LINKS ? n : i + LINEAR_LINKS;
+        KIT(linear_look_ahead)(ahead);
+        for (int64_t j = i; j < end; j++, at += across, y += line) {
+            vr b[4];
+            KIT_UNROLL for (int w = 0; w < wide; w++) {
+                b[w] = vr_load(y + w * VR_LANES);
+                if (rows > 1) b[w] = vr_pin(b[w]); /* or the compiler loads it again for each row */
+            }
+            KIT_UNROLL for (int r = 0; r < rows; r++) {
+                const vr s = vr_set(from[r][at]);
+                KIT_UNROLL for (int w = 0; w < wide; w++) a[r * wide + w] = vr_fma(s, b[w], a[r * wide + w]);
+            }
         }
     }
 }
 
 /* p[rows][32], lanes [lane, ...), of the keys in kt [F][32]. */
 KIT_INLINE void KIT(linear_scores)(const int rows, const int wide, const float *x, int64_t pitch, int64_t F,
-                                   const float *kt, float *p)
+                                   const float *kt, float *p, kit_linear_ahead *ahead)
 {
     vr a[16];
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
-    KIT(linear_links)(rows, wide, a, x, pitch, 1, kt, KIT_LINEAR_CHUNK, F);
+    KIT(linear_links)(rows, wide, a, x, pitch, 1, kt, KIT_LINEAR_CHUNK, F, ahead);
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int w = 0; w < wide; w++)
             vr_store(p + r * KIT_LINEAR_CHUNK + w * VR_LANES, a[r * wide + w]);
@@ -86,14 +146,15 @@ KIT_INLINE void KIT(linear_past)(const int rows, const int wide, vr *a, const ki
                                  int64_t e)
 {
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
-    if (c->s) KIT(linear_links)(rows, wide, a, c->x + row * c->pitch, c->pitch, 1, c->s + e, c->line, c->F);
+    if (c->s) KIT(linear_links)(rows, wide, a, c->x + row * c->pitch, c->pitch, 1, c->s + e, c->line, c->F,
+                                c->ahead);
     if (c->s && c->growth)
         KIT_UNROLL for (int r = 0; r < rows; r++)
             KIT_UNROLL for (int w = 0; w < wide; w++)
                 a[r * wide + w] = vr_mul(a[r * wide + w], vr_set(c->growth[row + r]));
     if (c->p)
         KIT(linear_links)(rows, wide, a, c->p + row * KIT_LINEAR_CHUNK + c->from, KIT_LINEAR_CHUNK, 1,
-                          c->u + c->from * c->line + e, c->line, row - c->from);
+                          c->u + c->from * c->line + e, c->line, row - c->from, c->ahead);
 }
 
 /* Forward substitution: each row's value is final before the rows below it take it up. */
@@ -136,13 +197,14 @@ KIT_INLINE void KIT(linear_read)(const int rows, const int wide, const kit_linea
 
 /* to[d] = growth * s[d] + sum over rows j of k_j[d] u_j; s NULL: 0. `to` may be s. */
 KIT_INLINE void KIT(linear_update)(const int rows, const int wide, const float *k, int64_t pitch, const float *u,
-                                   int64_t line, int64_t n, const float *s, float growth, float *to)
+                                   int64_t line, int64_t n, const float *s, float growth, float *to,
+                                   kit_linear_ahead *ahead)
 {
     vr a[16];
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int w = 0; w < wide; w++)
             a[r * wide + w] = s ? vr_mul(vr_load(s + r * line + w * VR_LANES), vr_set(growth)) : vr_set(0.0f);
-    KIT(linear_links)(rows, wide, a, k, 1, pitch, u, line, n);
+    KIT(linear_links)(rows, wide, a, k, 1, pitch, u, line, n, ahead);
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int w = 0; w < wide; w++) vr_store(to + r * line + w * VR_LANES, a[r * wide + w]);
 }
@@ -172,11 +234,12 @@ KIT_INLINE int KIT(linear_wide)(int rows, int64_t lanes)
 
 /* Lanes of keys that lie behind the last row of a tile are left out, 16 at a time. */
 KIT_KERNEL void KIT(linear_all_scores)(const float *x, int64_t pitch, int64_t F, const float *kt, float *p,
-                                       int64_t row, int64_t end)
+                                       int64_t row, int64_t end, kit_linear_ahead *ahead)
 {
 #define LINEAR_CASE(R, W)                                                                                             \
     case R * 16 + W:                                                                                                  \
-        KIT(linear_scores)(R, W, x + row * pitch, pitch, F, kt + lane, p + row * KIT_LINEAR_CHUNK + lane);            \
+        KIT(linear_scores)(R, W, x + row * pitch, pitch, F, kt + lane, p + row * KIT_LINEAR_CHUNK + lane,         \
+                           ahead);                                                                                    \
         break;
     for (int tall; row < end; row += tall) {
         tall = KIT(linear_tall)(end - row);
@@ -216,12 +279,13 @@ KIT_KERNEL void KIT(linear_all_reads)(const kit_linear_reading *c)
 }
 
 KIT_KERNEL void KIT(linear_all_updates)(const float *k, int64_t pitch, int64_t F, const float *u, int64_t line,
-                                        int64_t n, const float *s, float growth, float *to)
+                                        int64_t n, const float *s, float growth, float *to,
+                                        kit_linear_ahead *ahead)
 {
 #define LINEAR_CASE(R, W)                                                                                             \
     case R * 16 + W:                                                                                                  \
         KIT(linear_update)(R, W, k + d, pitch, u + e, line, n, s ? s + d * line + e : NULL, growth,                   \
-                           to + d * line + e);                                                                        \
+                           to + d * line + e, ahead);                                                                 \
         break;
     for (int64_t d = 0, tall; d < F; d += tall) {
         tall = KIT(linear_tall)(F - d);
@@ -232,3 +296,5 @@ KIT_KERNEL void KIT(linear_all_updates)(const float *k, int64_t pitch, int64_t F
     }
 #undef LINEAR_CASE
 }
+
+#endif

@@ -5,6 +5,7 @@
  */
 #ifndef HEED_KIT_LINEAR_TYPE_H
 #define HEED_KIT_LINEAR_TYPE_H
+#include <heed/kit.h>
 
 enum {
     KIT_LINEAR_CHUNK = 32,   /* tokens of a chunk; bits depend on it, so it is part of the state's format */
@@ -26,6 +27,7 @@ enum { LINEAR_ELU, LINEAR_RELU, LINEAR_IDENTITY, LINEAR_DPFP };
 typedef struct kit_linear_op {
     int64_t features;  /* how many there are, F; 0: as many as the map makes of D channels */
     int64_t own;       /* floats of each lane that LINEAR_FEATURES wants besides */
+    int own_rows;      /* ... and room for a chunk's rows as they come, [32][D16], in front of them */
     int map;           /* LINEAR_ELU .. */
     int64_t nu;        /* of dpfp */
     int sum_normalise; /* features are divided by their sum + map_eps */
@@ -52,6 +54,7 @@ typedef struct kit_linear {
     const heed_tensor *q, *k, *v, *out;
     const heed_tensor *key_lengths; /* NULL: all keys are valid */
     const heed_tensor *beta, *gate; /* B S G; NULL: strength 1, no decay */
+    const float *table;             /* of the variant, for this call */
     /* ---- */
     int64_t B, T, S, H, G, D, E, F;
     int64_t heads;                  /* of queries that share a head of keys */
@@ -66,6 +69,7 @@ typedef struct kit_linear {
 } kit_linear;
 
 /* Rows of one head, as hooks see them. */
+struct kit_linear_ahead;
 typedef struct kit_linear_rows {
     int64_t b, head; /* of queries, or of keys */
     int64_t t;       /* token of row 0 in the call's tensors */
@@ -73,7 +77,10 @@ typedef struct kit_linear_rows {
     int query;
     int first;       /* there are no tokens before row 0 */
     double level;    /* the log decays up to row 0, summed; 0 if `first` */
-    float *own;
+    const float *x;  /* row i at x + i * pitch, float32, in whole vectors with zeros behind D */
+    int64_t pitch;
+    float *own;      /* l->op->own floats with anything in them */
+    struct kit_linear_ahead *ahead;
 } kit_linear_rows;
 
 /* ---- the record of a chunk: S at its first token, and its rows ---- */
@@ -136,10 +143,10 @@ KIT_INLINE int64_t kit_linear_shift(const kit_linear *l, int64_t b)
                                                : 0;
 }
 
-/* One number of a tensor, as float32. */
-KIT_INLINE float kit_linear_number(const heed_tensor *t, const int64_t *index)
+/* One number of a tensor with so many axes, as float32. */
+KIT_INLINE float kit_linear_number(const heed_tensor *t, const int64_t *index, int axes)
 {
-    const char *at = kit_at(t, index, t->rank);
+    const char *at = kit_at(t, index, axes);
     return t->dtype == HEED_F32   ? *(const float *)at
            : t->dtype == HEED_F16 ? kit_from_f16(*(const uint16_t *)at)
                                   : kit_from_bf16(*(const uint16_t *)at);
