@@ -17,7 +17,6 @@
 #include "command/shape.h"
 #include "inspect.h"
 
-#define KIT_INLINE static inline __attribute__((unused))
 #include <heed/kit/core/half.h>
 
 /* ---- numbers ---- */
