@@ -28,11 +28,11 @@
 #define HEED_INIT_ZEROS 1u
 #define HEED_INIT_ONES 2u
 
-/* Axes are single capital letters separated by blanks, "B T H D": the same letter is the same size in every port of a
- * call. "..." in front stands for any number of leading axes, the same in every port that has it. The letters mean the
- * same everywhere: B batch, T queries, S keys, H query heads, G key/value heads, D head width, E value width, M model
- * width, N output width, F hidden width, K buckets or taps, P distances, V vocabulary, C longest sequence, J rank, W heads of a
- * weight (H, or 1 for all). Every axis of an output occurs in an input, a weight or a param. */
+/* Axes are single capital letters separated by blanks, "B T H D": the same letter is the same size in
+ * every port of a call. "..." in front stands for any number of leading axes, the same in every port
+ * that has it. The letters mean the same everywhere, B a batch, T queries, S keys: axes.h has them all.
+ * A letter that is not there is an op's own, and named by the param that fixes it. Every axis of an
+ * output occurs in an input, a weight or a param. */
 typedef struct heed_port {
     uint32_t size;
     uint32_t role;   /* HEED_INPUT, HEED_WEIGHT, HEED_OUTPUT */

@@ -11,7 +11,8 @@ AM_TESTS_ENVIRONMENT = \
 # What the tests share: a call, its oracle and the sweep over paths, threads and layouts.
 check_LTLIBRARIES += tests/libharness.la
 tests_libharness_la_SOURCES = \
-  tests/lib/harness.c tests/lib/harness.h tests/lib/variant.c tests/lib/variant.h tests/lib/variant_call.c
+  tests/lib/fail.c tests/lib/harness.c tests/lib/harness.h tests/lib/variant.c \
+  tests/lib/variant.h tests/lib/variant_call.c
 tests_libharness_la_LIBADD = tests/libcall.la
 
 # A program is made of the one file of its name: what it is about stands in its head.
@@ -36,7 +37,8 @@ command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
   tests/command/test_surroundings.sh \
   tests/command/test_bench.sh tests/command/test_new.sh tests/rules/check_third_party.sh \
-  tests/rules/check_dist.sh tests/rules/check_docs.sh tests/rules/check_headers.sh
+  tests/rules/check_arrows.sh tests/rules/check_dist.sh tests/rules/check_docs.sh \
+  tests/rules/check_headers.sh
 
 # What a tested build does again as if on another CPU: every op, mask, variant and state, on fewer shapes. Not what takes
 # minutes where an emulator of x86 does: memory that runs out, and, where no instruction is wide, whole networks; nor what

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <heed/abi/axes.h>
+
 #include "base/error.h"
 #include "command/command.h"
 #include "command/describe.h"
@@ -57,14 +59,8 @@ static const struct {
 };
 #define MASKS (sizeof masks / sizeof *masks)
 
-static const char *const axis_names[HEED_AXES] = {
-    ['B' - 'A'] = "batch", ['T' - 'A'] = "queries", ['S' - 'A'] = "keys", ['H' - 'A'] = "query heads",
-    ['G' - 'A'] = "key/value heads", ['D' - 'A'] = "head width", ['E' - 'A'] = "value width",
-    ['M' - 'A'] = "model width", ['N' - 'A'] = "output width", ['F' - 'A'] = "hidden width",
-    ['K' - 'A'] = "buckets or taps", ['P' - 'A'] = "distances", ['V' - 'A'] = "vocabulary",
-    ['C' - 'A'] = "longest sequence", ['W' - 'A'] = "heads of the weights", ['Q' - 'A'] = "heads of the shares",
-    ['J' - 'A'] = "rank", ['A' - 'A'] = "positions of a run", ['U' - 'A'] = "runs",
-};
+#define NAME(letter, name, factor, axes, parts) [letter - 'A'] = name,
+static const char *const axis_names[HEED_AXES] = {HEED_AXES_TABLE(NAME)};
 
 static const heed_port *port_at(const heed_op *op, uint32_t i) { return (const heed_port *)op->ports.data + i; }
 static const heed_param *param_at(const heed_op *op, uint32_t i) { return (const heed_param *)op->params.data + i; }
@@ -156,14 +152,23 @@ static void print_params(const heed_op *op)
     }
 }
 
+/* What a letter stands for; an op's own is called like the param that fixes it. NULL: not told. */
+static const char *axis_name(const heed_op *op, char letter)
+{
+    const char *name = axis_names[letter - 'A'];
+    for (uint32_t i = 0; i < op->params.count && !name; i++)
+        if (param_at(op, i)->axis == (uint32_t)letter) name = param_at(op, i)->key;
+    return name;
+}
+
 /* What the letters in this op's axes stand for. */
 static void print_axes(const heed_op *op)
 {
     int seen[HEED_AXES] = {0}, any = 0;
     for (uint32_t i = 0; i < op->ports.count; i++)
         for (const char *a = port_at(op, i)->axes; *a; a++) {
-            if (*a < 'A' || *a > 'Z' || seen[*a - 'A']++ || !axis_names[*a - 'A']) continue;
-            printf("%s%c %s", any++ ? ", " : "\naxes\n  ", *a, axis_names[*a - 'A']);
+            if (*a < 'A' || *a > 'Z' || seen[*a - 'A']++ || !axis_name(op, *a)) continue;
+            printf("%s%c %s", any++ ? ", " : "\naxes\n  ", *a, axis_name(op, *a));
         }
     if (any) printf("\n");
 }

@@ -10,23 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <heed/abi/axes.h>
+
 #include "base/error.h"
 #include "command/operands.h"
 #include "command/options.h"
 #include "command/shape.h"
 
-/* What a size is if it is not given: `factor` times the sizes of other axes, '.' being the tokens of the text, by that
- * of `parts`, rounded up. Shapes are printed in this order too. */
+/* What a size is if it is not given: the rows of abi/axes.h. Shapes are printed in this order too. */
+#define STANDARD(axis, name, factor, axes, parts) {axis, factor, axes, parts},
 static const struct standard {
     char axis;
-    int64_t factor;
+    int64_t factor; /* 0: it has no standard size */
     const char *axes;
     char parts;
-} standards[] = {
-    {'B', 1, "", 0},  {'T', 2048, "", 0}, {'S', 1, "T", 0}, {'H', 8, "", 0}, {'G', 1, "H", 0},   {'D', 64, "", 0},
-    {'E', 1, "D", 0}, {'M', 1, "HD", 0},  {'N', 1, "M", 0}, {'F', 4, "M", 0}, {'V', 256, "", 0},
-    {'C', 1, ".", 0}, {'W', 1, "H", 0},   {'J', 16, "", 0}, {'A', 64, "", 0}, {'U', 1, ".", 'A'},
-};
+} standards[] = {HEED_AXES_TABLE(STANDARD)};
 #define STANDARDS (sizeof standards / sizeof *standards)
 #define UNKNOWN 64 /* an axis that only its plugin knows */
 
@@ -280,7 +278,7 @@ void shape_fill(call_shape *shape, const resolved *op)
         SHAPE_AXIS(shape, 'S') = stateful ? 1 : shape->decode;
     }
     for (size_t i = 0; i < STANDARDS; i++) {
-        if (SHAPE_AXIS(shape, standards[i].axis) >= 0) continue;
+        if (!standards[i].factor || SHAPE_AXIS(shape, standards[i].axis) >= 0) continue;
         const int64_t tokens = shape->decode ? shape->decode : SHAPE_AXIS(shape, 'T');
         int64_t size = standards[i].factor;
         for (const char *a = standards[i].axes; *a; a++) size *= *a == '.' ? tokens : SHAPE_AXIS(shape, *a);
@@ -343,7 +341,8 @@ void shape_print(operands *c)
     const call_shape *s = &c->shape;
     int rows = s->n_leading == 1 && s->leading[0] == SHAPE_AXIS(s, 'T'); /* leading axes are T rows */
     char letters[HEED_AXES + 1] = "";
-    for (size_t i = 0; i < STANDARDS; i++) letters[i] = standards[i].axis;
+    for (size_t i = 0; i < STANDARDS; i++)
+        if (standards[i].factor) letters[strlen(letters)] = standards[i].axis;
     for (char a = 'A'; a <= 'Z'; a++)
         if (!strchr(letters, a)) letters[strlen(letters)] = a;
     c->text[0] = 0;

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * harness.c: the calls of call.h in a cmocka program: what goes wrong there fails the test.
+ * harness.c: one case of an op on every path, at several thread counts and in each layout.
  */
 #include "harness.h"
-
-void harness_fail(const char *format, ...)
-{
-    char text[2048];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    fail_msg("%s", text);
-    abort(); /* fail_msg does not return, but does not say so */
-}
 
 /* `all` thread counts on each path, or one in turn. */
 static int sweep(const call_case *how, int all)

@@ -152,4 +152,11 @@ else echo '# skipped: docs/hacking.md: no gdb here, or a build with a sanitizer'
 if [ -n "${SANITIZERS-}" ]; then echo "SKIPPED docs/write-a-plugin.md: a sanitizer sees nothing more in it than in test_new.sh"
 elif command -v patch >/dev/null && command -v pkg-config >/dev/null; then walk docs/write-a-plugin.md; walk docs/queries-and-keys.md
 else echo "# skipped: docs/write-a-plugin.md needs patch and pkg-config"; fi
+# abi/ABI.md has the letters of axes as abi/axes.h has them.
+rows() { sed -n "s/^ *ROW('\(.\)', \"\([^\"]*\)\".*/\1 \2/p" "$SRC/abi/axes.h"; }
+told() { sed -n 's/^| `\([A-Z]\)` | \([^|]*\) | .* |$/\1 \2/p' "$SRC/abi/ABI.md"; }
+if [ -n "$(rows)" ] && [ "$(rows)" = "$(told)" ]; then echo "ok - abi/ABI.md has the axes of abi/axes.h"; else
+    bad=1
+    echo "not ok - abi/ABI.md has the axes of abi/axes.h"
+fi
 exit $bad
