@@ -38,7 +38,8 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/describe_network.c engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
-  engine/command/options.c engine/command/options.h engine/command/run.c engine/command/score.c \
+  engine/command/options.c engine/command/options.h engine/command/origin.c \
+  engine/command/origin.h engine/command/probe.c engine/command/probe.h engine/command/run.c engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
   engine/command/topo.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)

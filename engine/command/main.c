@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/options.h"
+#include "command/probe.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unversioned"
@@ -110,6 +111,7 @@ int main(int argc, char **argv)
     if (!strcmp(word, "-h") || !strcmp(word, "--help")) return print_help(stdout), 0;
     if (!strcmp(word, "-V") || !strcmp(word, "--version"))
         return printf("heed %s, plugin ABI %d.%d\n", PACKAGE_VERSION, HEED_ABI_MAJOR, HEED_ABI_MINOR), 0;
+    if (!strcmp(word, PROBE_WORD)) return probe_helper(argc, argv);
     if (word[0] == '-') return options_usage("unknown option " QUOTE, QUOTED(word));
     const struct command *c = find(word);
     return status = c ? c->run(argc - 1, argv + 1) : 2;

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/options.h"
+#include "command/origin.h"
 #include "op/bind.h"
 #include "op/engine.h"
 #include "op/instance.h"
@@ -289,7 +290,9 @@ static int run(job *j, int argc, char **argv)
     for (uint32_t i = 0; i < j->n_files; i++) outputs += j->files[i].role == HEED_OUTPUT;
     if (!outputs) return options_usage("run needs an output: -o PORT=FILE.npy");
     heed_engine *engine = heed_engine_new(&j->options, &error);
-    if (!engine || run_spec(j, engine, &error)) status = command_fail(&error);
+    int failed = !engine || run_spec(j, engine, &error);
+    origin_tell(engine);
+    if (failed) status = command_fail(&error);
     heed_engine_free(engine);
     return status;
 }

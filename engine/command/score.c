@@ -17,6 +17,7 @@
 #include "command/file.h"
 #include "command/model.h"
 #include "command/options.h"
+#include "command/origin.h"
 #include "inspect.h"
 #include "model/stack.h"
 
@@ -184,6 +185,7 @@ int command_score(int argc, char **argv)
     if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
     if (!failed) failed = prepare(&j, &error);
     if (!failed) failed = score(&j, &error);
+    origin_tell(j.model.engine);
     status = failed ? command_fail(&error) : print(&j);
     heed_instance_close(j.loss);
     model_close(&j.model);
