@@ -52,12 +52,15 @@ typedef struct heed_options {
                               Then `threads` must say how many lanes it has. */
 } heed_options;
 
-/* Loads the plugins; a refused one does not stop it (see heed_refusal). No thread starts before the first parallel
- * work. [any] */
+/* Finds the plugins. A file is loaded when an op is asked for that may be in it: KIND_NAME.so for kind/name, and any
+ * other name for whatever is not found so; one that `plugins` names by itself is loaded at once. Of two ops of one id
+ * that of the earlier folder counts, and in a folder that of the file named after it. A refused plugin stops nothing (see
+ * heed_refusal). No thread starts before the first parallel work. [any] */
 HEED_API heed_engine *heed_engine_new(const heed_options *options, heed_error *error);
 HEED_API void heed_engine_free(heed_engine *engine);
 
-/* Descriptors, as vetted and copied; they live as long as the engine. [any] */
+/* Descriptors, as vetted and copied; they live as long as the engine. The two counts load all plugins that are there.
+ * [any] */
 HEED_API uint32_t heed_op_count(const heed_engine *engine);
 HEED_API const heed_op *heed_op_at(const heed_engine *engine, uint32_t index);
 HEED_API const char *heed_op_plugin(const heed_engine *engine, uint32_t index); /* path of its .so */

@@ -348,7 +348,6 @@ static int32_t check_ops(const bench *b, const suite_choice *choice, heed_error 
 int32_t suite_open(bench *b, const suite_choice *choice, heed_error *error)
 {
     int32_t failed = check_ops(b, choice, error);
-    if (!failed) failed = registry_all(r, error);
     for (uint32_t set = SUITE_TINY; set <= choice->set && !failed; set++) {
         if (set != SUITE_TINY && set != choice->set) continue;
         const entry *e;

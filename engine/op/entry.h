@@ -28,7 +28,7 @@ typedef struct entry {
     port_axes axes[PORT_MAX];
     const heed_path *path; /* chosen under the engine's mask */
     uint64_t rank;         /* of ops with one id the lowest counts */
-    const char *over;      /* another plugin with such an op, whose place it has taken; or NULL */
+    const char *over;      /* a plugin that is named after the op, whose place it has taken; or NULL */
     _Atomic int used;      /* a spec has named it */
 } entry;
 

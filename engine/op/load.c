@@ -263,13 +263,12 @@ static int32_t load_some(heed_engine *engine, uint32_t folder, const char *id, i
     return code;
 }
 
-/* Notes of an op whose place it has taken, by the names of files that need not be loaded. */
-static void tell_place(heed_engine *engine, const char *id)
+/* Notes of ops that have taken the place of one in a file that is named after it, which need not be loaded. */
+static void tell_places(heed_engine *engine)
 {
-    char own[128];
-    const uint32_t itself = (uint32_t)registry_rank(&engine->registry, id);
+    char id[128];
     for (uint32_t i = 0; i < engine->files.count; i++)
-        if (i != itself && named_after(engine->files.file[i].path, own) && !strcmp(own, id))
+        if (named_after(engine->files.file[i].path, id) && (uint32_t)registry_rank(&engine->registry, id) != i)
             registry_note(&engine->registry, id, engine->files.file[i].path);
 }
 
@@ -290,7 +289,7 @@ static int32_t bring(void *source, const char *id, heed_error *error)
         }
     for (uint32_t i = 0; !found && !code && i < engine->files.count; i++)
         code = load_file(engine, &engine->files.file[i], error);
-    if (!code && id) tell_place(engine, id);
+    tell_places(engine);
     pthread_mutex_unlock(&r->lock);
     return code;
 }

@@ -35,12 +35,8 @@ static void put(registry *r, entry *e)
     int found;
     uint32_t at = position(r, e->op.id, &found);
     entry *other = found ? r->entries[at] : NULL;
-    if (other && other->rank <= e->rank) {
-        if (!other->over) other->over = e->plugin;
-        return;
-    }
-    if (other) e->over = other->plugin;
-    else memmove(r->entries + at + 1, r->entries + at, (r->count++ - at) * sizeof *r->entries);
+    if (other && other->rank <= e->rank) return;
+    if (!other) memmove(r->entries + at + 1, r->entries + at, (r->count++ - at) * sizeof *r->entries);
     r->entries[at] = e;
 }
 
@@ -73,7 +69,7 @@ void registry_note(registry *r, const char *id, const char *plugin)
 {
     int found;
     uint32_t at = position(r, id, &found);
-    if (found && !r->entries[at]->over && strcmp(r->entries[at]->plugin, plugin)) r->entries[at]->over = plugin;
+    if (found && !r->entries[at]->over) r->entries[at]->over = plugin;
 }
 
 int32_t registry_all(const registry *r, heed_error *error)

@@ -36,7 +36,7 @@ HEED_LOCAL int32_t registry_add_all(registry *r, entry *const *e, uint32_t n, he
 /* NULL if there is none; then `error` is set only if memory ran out. */
 HEED_LOCAL const entry *registry_find(const registry *r, const char *id);
 HEED_LOCAL uint64_t registry_rank(const registry *r, const char *id); /* of what is there; UINT64_MAX = nothing is */
-/* That another plugin has an op of this id, too; `plugin` lives as long as the registry. */
+/* That `plugin`, which lives as long as the registry, is named after this id, but the op is another one's. */
 HEED_LOCAL void registry_note(registry *r, const char *id, const char *plugin);
 HEED_LOCAL const entry *registry_seek(const registry *r, const char *id, heed_error *error);
 /* Before entries or refusals are gone through: all that there are. */

@@ -109,8 +109,8 @@ static void work_load(board *b, void *arg)
 static void work_end(board *b, void *arg)
 {
     const job *j = arg;
-    if (sigsetjmp(failed, 1)) {
-        board_find(b, 0, "", sentence);
+    if (FAIL_CAUGHT()) {
+        board_find(b, 0, "", fail_sentence);
         return;
     }
     load_all(j->o);
