@@ -6,7 +6,8 @@ noinst_LTLIBRARIES += engine/libcore.la
 engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/base/error.h \
   engine/base/grow.h engine/base/local.h engine/base/random.h engine/base/saved.c \
   engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
-engine_run = engine/run/arena.c engine/run/arena.h engine/run/pool.c engine/run/pool.h \
+engine_run = engine/run/arena.c engine/run/arena.h engine/run/host.c engine/run/host.h \
+  engine/run/pool.c engine/run/pool.h \
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h
 engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/safetensors.c engine/io/weights.c \
   engine/io/weights.h

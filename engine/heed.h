@@ -49,7 +49,9 @@ typedef struct heed_options {
     const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; or "avx512_bf16" and
                               "neon_bf16": these give other bits, never used unasked; NULL = HEED_ISA, else all */
     const heed_host *host; /* an application's own pool: its parallel_for is used, and no thread is made. NULL: ours.
-                              Then `threads` must say how many lanes it has. */
+                              Then `threads` must say how many lanes it has, from 1 on. Of its other functions any may
+                              be NULL. `cancelled` is asked before each op and each tile; once it says so, the call
+                              ends with HEED_E_CANCELLED, and sequences and sessions are as before it */
 } heed_options;
 
 /* Finds the plugins. A file is loaded when an op is asked for that may be in it: KIND_NAME.so for kind/name, and any

@@ -27,8 +27,9 @@ heed_engine *engine_make(const heed_options *options, const load_care *care, hee
     if (isa && *isa && cpu_mask(isa, &engine->features, error)) goto failed;
     snprintf(engine->isa, sizeof engine->isa, "%s", isa ? isa : ""); /* whole: it is a name that cpu_mask knows */
     if (o->host) {
-        engine->host = o->host;
-        engine->lanes = o->threads ? o->threads : 1;
+        if (host_make(&engine->own, o->host, o->threads, error)) goto failed;
+        engine->host = &engine->own.table;
+        engine->lanes = o->threads;
     } else {
         if (!(engine->pool = pool_new(o->threads, o->pinning, o->smt, error))) goto failed;
         engine->host = pool_host(engine->pool);

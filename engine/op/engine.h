@@ -7,6 +7,7 @@
 
 #include "op/load.h"
 #include "op/registry.h"
+#include "run/host.h"
 #include "run/pool.h"
 
 struct heed_engine {
@@ -18,6 +19,7 @@ struct heed_engine {
     const heed_host *host;
     pool *pool;        /* NULL with an application's own host */
     uint32_t lanes;    /* of an application's own host */
+    host own;          /* that host, as plugins see it */
     heed_instance *_Atomic merge; /* merge/attention, once it has been asked for */
 };
 
