@@ -9,8 +9,8 @@ engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/bas
 engine_run = engine/run/arena.c engine/run/arena.h engine/run/host.c engine/run/host.h \
   engine/run/pool.c engine/run/pool.h \
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h
-engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/safetensors.c engine/io/weights.c \
-  engine/io/weights.h
+engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
+  engine/io/replace.h engine/io/safetensors.c engine/io/weights.c engine/io/weights.h
 engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h engine/op/engine.c \
   engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
   engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \

@@ -105,6 +105,7 @@ int main(int argc, char **argv)
     fill_standard();
     atexit(close_output);
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* what firmware got wrong is not for standard error; no thread is there yet */
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is a sentence, not a death with files half written */
     signal(SIGPIPE, SIG_DFL); /* `heed list | head -1` ends without a word, also where the parent ignores it */
     if (argc < 2) return print_help(stderr), 2;
     const char *word = argv[1];
