@@ -27,6 +27,8 @@
 #include "command/options.h"
 #include "command/shape.h"
 #include "inspect.h"
+#include "command/origin.h"
+#include "command/probe.h"
 
 static const char usage[] =
     "usage: heed bench SPEC ... [--shape AXIS=N,...] ... [OPTION ...]\n"
@@ -294,10 +296,11 @@ static int run(const options *o, const call_shape *shapes)
     heed_error error = {0};
     bench b = {.pace = pace_of(o)};
     int32_t failed = check_outputs(&b, o, shapes, &error);
-    if (!failed && !(b.engine = heed_engine_new(&o->engine, &error))) failed = error.code;
+    if (!failed && !(b.engine = inspect_engine(&o->engine, o->suite ? probe_plugins() : NULL, &error))) failed = error.code;
     if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) inspect_pin_caller(b.engine);
     rounds_catch_signals();
     if (!failed) failed = measure_all(&b, o, shapes, &error);
+    origin_tell(b.engine);
     if (!failed) failed = write_outputs(&b, o, &error);
     open_free(&b);
     suite_free(&b);

@@ -49,15 +49,20 @@ typedef struct heed_options {
     const char *isa;       /* the highest path to use, "scalar", "avx2", "avx512", "neon"; or "avx512_bf16" and
                               "neon_bf16": these give other bits, never used unasked; NULL = HEED_ISA, else all */
     const heed_host *host; /* an application's own pool: its parallel_for is used, and no thread is made. NULL: ours.
-                              Then `threads` must say how many lanes it has. */
+                              Then `threads` must say how many lanes it has, from 1 on. Of its other functions any may
+                              be NULL. `cancelled` is asked before each op and each tile; once it says so, the call
+                              ends with HEED_E_CANCELLED, and sequences and sessions are as before it */
 } heed_options;
 
-/* Loads the plugins; a refused one does not stop it (see heed_refusal). No thread starts before the first parallel
- * work. [any] */
+/* Finds the plugins. A file is loaded when an op is asked for that may be in it: KIND_NAME.so for kind/name, and any
+ * other name for whatever is not found so; one that `plugins` names by itself is loaded at once. Of two ops of one id
+ * that of the earlier folder counts, and in a folder that of the file named after it. A refused plugin stops nothing (see
+ * heed_refusal). No thread starts before the first parallel work. [any] */
 HEED_API heed_engine *heed_engine_new(const heed_options *options, heed_error *error);
 HEED_API void heed_engine_free(heed_engine *engine);
 
-/* Descriptors, as vetted and copied; they live as long as the engine. [any] */
+/* Descriptors, as vetted and copied; they live as long as the engine. The two counts load all plugins that are there.
+ * [any] */
 HEED_API uint32_t heed_op_count(const heed_engine *engine);
 HEED_API const heed_op *heed_op_at(const heed_engine *engine, uint32_t index);
 HEED_API const char *heed_op_plugin(const heed_engine *engine, uint32_t index); /* path of its .so */

@@ -18,8 +18,14 @@
 
 /* ---- an engine ---- */
 
+heed_engine *inspect_engine(const heed_options *options, const load_care *care, heed_error *error)
+{
+    return engine_make(options, care, error);
+}
+
 const entry *inspect_op(const heed_engine *engine, uint32_t index)
 {
+    registry_all(&engine->registry, NULL);
     return index < engine->registry.count ? engine->registry.entries[index] : NULL;
 }
 

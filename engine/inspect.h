@@ -10,10 +10,14 @@
 #ifndef HEED_INSPECT_H
 #define HEED_INSPECT_H
 
+#include "op/load.h"
 #include "op/resolve.h"
 
 /* ---- an engine ---- */
 
+/* heed_engine_new, with care in what it loads; `care` outlives the engine. */
+HEED_LOCAL heed_engine *inspect_engine(const heed_options *options, const load_care *care,
+                                       heed_error *error);
 /* The op of that index, as heed_op_at counts; NULL behind the last. And the op of that id, or NULL. */
 HEED_LOCAL const entry *inspect_op(const heed_engine *engine, uint32_t index);
 HEED_LOCAL const entry *inspect_find(const heed_engine *engine, const char *id);

@@ -75,6 +75,7 @@ sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \
   tests/hostile/hole.c tests/hostile/id.c tests/hostile/id_long.c tests/hostile/input_changes.c \
   tests/hostile/instance_changes.c tests/hostile/lane_shows.c tests/hostile/lanes_show.c \
   tests/hostile/lengths_unread.c tests/hostile/licence.c tests/hostile/loading_crashes.c \
+  tests/hostile/loading_hangs.c tests/hostile/unloading_crashes.c \
   tests/hostile/mask_multiplies.c tests/hostile/mean.c tests/hostile/measure_changes.c \
   tests/hostile/memory_short.c tests/hostile/misaligned.c tests/hostile/name.c \
   tests/hostile/nan_spreads.c tests/hostile/neighbour_shows.c tests/hostile/no_entry.c \

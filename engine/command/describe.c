@@ -15,8 +15,10 @@
 #include "command/command.h"
 #include "command/describe.h"
 #include "command/options.h"
+#include "command/probe.h"
 #include "command/shape.h"
 #include "command/sizes.h"
+#include "op/engine.h"
 #include "op/spec.h"
 
 static const char usage[] =
@@ -371,7 +373,7 @@ static int describe_op(const request *r, const call_shape *shape)
     op_sizes sizes;
     json_t *object = NULL;
     int64_t index = -1;
-    heed_engine *engine = heed_engine_new(&r->options, &error);
+    heed_engine *engine = engine_make(&r->options, probe_plugins(), &error);
     int32_t failed = !engine ? error.code : r->shape ? sizes_of(engine, r->word, shape, &sizes, &error) : HEED_OK;
     if (!failed) index = find_op(engine, r->shape ? sizes.op : r->word, &error);
     if (index >= 0 && r->json) {

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * file.c: whole files, read and written.
- *
- * Invariant: a file that is written is whole or not there: it is made beside its place, and renamed.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +11,9 @@
 
 #include "base/error.h"
 #include "command/file.h"
+#include "io/replace.h"
+
+#define FILE_MOST (1 << 30) /* bytes of a file that is read whole */
 
 int32_t file_read(const char *path, unsigned char **bytes, size_t *n, heed_error *error)
 {
@@ -24,6 +24,10 @@ int32_t file_read(const char *path, unsigned char **bytes, size_t *n, heed_error
     if (!file) return error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
     do {
         if (length == room) { /* its size is not asked for: a pipe has none */
+            if (length >= FILE_MOST) {
+                failed = error_set(error, HEED_E_DATA, "%s: it has more than %d MiB, or no end", path, FILE_MOST >> 20);
+                break;
+            }
             unsigned char *larger = room <= SIZE_MAX / 4 ? realloc(all, room = room ? 2 * room : 1 << 16) : NULL;
             if (!larger) {
                 failed = error_memory(error);
@@ -63,44 +67,21 @@ int32_t file_check(const char *path, heed_error *error)
     return refused ? cannot(path, error) : HEED_OK;
 }
 
-/* Takes fd. */
-static int put(int fd, const void *bytes, size_t n)
+typedef struct text {
+    const void *bytes;
+    size_t n;
+} text;
+
+static int put(FILE *to, const void *arg)
 {
-    FILE *to = fdopen(fd, "w");
-    if (!to) return close(fd), 0;
-    errno = 0;
-    int bad = fwrite(bytes, 1, n, to) != n, cause = errno;
-    if (fclose(to)) return 0;
-    errno = cause;
-    return !bad;
+    const text *t = arg;
+    return fwrite(t->bytes, 1, t->n, to) == t->n;
 }
 
 int32_t file_write(const char *path, const void *bytes, size_t n, heed_error *error)
 {
-    struct stat s;
+    const text t = {bytes, n};
+    if (strcmp(path, "-")) return replace_file(path, put, &t, error);
     errno = 0;
-    if (!strcmp(path, "-"))
-        return fwrite(bytes, 1, n, stdout) == n ? HEED_OK : cannot("standard output", error);
-    int exists = !stat(path, &s), fd;
-    if (exists && !S_ISREG(s.st_mode)) { /* a pipe or device: nothing to rename over */
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        return fd >= 0 && put(fd, bytes, n) ? HEED_OK : cannot(path, error);
-    }
-    char *beside = NULL, *target = exists ? realpath(path, NULL) : strdup(path); /* a link stays */
-    if (!target || asprintf(&beside, "%s.heed-%ld.tmp", target, (long)getpid()) < 0) {
-        free(target);
-        return error_memory(error);
-    }
-    int32_t failed = HEED_OK;
-    unlink(beside); /* of a process that was killed and had this id */
-    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? s.st_mode & 0777 : 0666);
-    if (fd < 0) {
-        failed = cannot(path, error);
-    } else if (!put(fd, bytes, n) || rename(beside, target)) {
-        failed = cannot(path, error);
-        unlink(beside);
-    }
-    free(beside);
-    free(target);
-    return failed;
+    return put(stdout, &t) ? HEED_OK : cannot("standard output", error);
 }

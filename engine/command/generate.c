@@ -17,6 +17,7 @@
 #include "command/file.h"
 #include "command/model.h"
 #include "command/options.h"
+#include "command/origin.h"
 #include "inspect.h"
 #include "model/stack.h"
 
@@ -157,6 +158,7 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
     if (!failed) failed = make(j, error);
     double end = clock_seconds();
     if (isatty(STDOUT_FILENO)) putchar('\n');
+    origin_tell(j->model.engine);
     if (failed) return failed;
     fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u thread%s\n",
             (long long)before, (double)read / (middle - begin), (long long)(j->n - before),

@@ -9,6 +9,8 @@
 
 #include "command/command.h"
 #include "command/options.h"
+#include "command/probe.h"
+#include "op/engine.h"
 
 static const char usage[] =
     "usage: heed list [--isa PATH] [--json]\n"
@@ -117,7 +119,7 @@ int command_list(int argc, char **argv)
     heed_error error = {0};
     int status = options_parse(argc, argv, usage, options, &r, NULL);
     if (status) return status;
-    heed_engine *engine = heed_engine_new(&r.options, &error);
+    heed_engine *engine = engine_make(&r.options, probe_plugins(), &error);
     if (!engine) return command_fail(&error);
     if (!heed_op_count(engine) && !heed_refusal_count(engine))
         fprintf(stderr, "heed: warning: no plugin was found; HEED_PLUGINS names the folders to look in\n");

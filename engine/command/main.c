@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/options.h"
+#include "command/probe.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unversioned"
@@ -104,12 +105,14 @@ int main(int argc, char **argv)
     fill_standard();
     atexit(close_output);
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* what firmware got wrong is not for standard error; no thread is there yet */
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is a sentence, not a death with files half written */
     signal(SIGPIPE, SIG_DFL); /* `heed list | head -1` ends without a word, also where the parent ignores it */
     if (argc < 2) return print_help(stderr), 2;
     const char *word = argv[1];
     if (!strcmp(word, "-h") || !strcmp(word, "--help")) return print_help(stdout), 0;
     if (!strcmp(word, "-V") || !strcmp(word, "--version"))
         return printf("heed %s, plugin ABI %d.%d\n", PACKAGE_VERSION, HEED_ABI_MAJOR, HEED_ABI_MINOR), 0;
+    if (!strcmp(word, PROBE_WORD)) return probe_helper(argc, argv);
     if (word[0] == '-') return options_usage("unknown option " QUOTE, QUOTED(word));
     const struct command *c = find(word);
     return status = c ? c->run(argc - 1, argv + 1) : 2;

@@ -16,6 +16,7 @@
 #include "command/command.h"
 #include "command/file.h"
 #include "command/options.h"
+#include "op/engine.h"
 
 #ifndef HEED_DATADIR /* set by the build: where the templates are installed */
 #define HEED_DATADIR "/usr/local/share/heed"
@@ -115,10 +116,9 @@ static int32_t check_id(const words *w, heed_error *error)
     char id[128];
     int32_t code = HEED_OK;
     snprintf(id, sizeof id, "%s/%s", w->kind, w->name);
-    for (uint32_t i = 0; i < heed_op_count(engine) && !code; i++)
-        if (!strcmp(heed_op_at(engine, i)->id, id))
-            code = error_set(error, HEED_E_ARGUMENT, "there is an op %s already, in %s; give another name", id,
-                             heed_op_plugin(engine, i));
+    const entry *e = registry_find(&engine->registry, id);
+    if (e)
+        code = error_set(error, HEED_E_ARGUMENT, "there is an op %s already, in %s; give another name", id, e->plugin);
     heed_engine_free(engine);
     return code;
 }

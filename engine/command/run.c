@@ -15,6 +15,8 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/options.h"
+#include "command/origin.h"
+#include "io/npy.h"
 #include "op/bind.h"
 #include "op/engine.h"
 #include "op/instance.h"
@@ -37,8 +39,7 @@ typedef struct file {
     const char *path;
     uint32_t role;       /* as asked for, HEED_INPUT also where a weight is meant */
     heed_tensor tensor;
-    char *real, *kept;   /* of an output: what will be replaced, and its second name until all is written */
-    int existed;
+    replacement replacement; /* of an output */
 } file;
 
 typedef struct job {
@@ -151,42 +152,23 @@ static int32_t check_outputs(const job *j, heed_error *error)
     return HEED_OK;
 }
 
-/* Gives the file that is about to be replaced a second name. Where the file system has no links there is none, and a
- * later failure can not put it back. */
-static void keep(file *f)
-{
-    struct stat s;
-    f->existed = !lstat(f->path, &s);
-    f->real = f->existed && !stat(f->path, &s) && S_ISREG(s.st_mode) ? realpath(f->path, NULL) : NULL;
-    if (!f->real || asprintf(&f->kept, "%s.heed-%ld.old", f->real, (long)getpid()) < 0) f->kept = NULL;
-    if (f->kept && link(f->real, f->kept)) {
-        free(f->kept);
-        f->kept = NULL;
-    }
-}
-
-static void put_back(const file *f)
-{
-    if (f->kept) (void)!rename(f->kept, f->real), unlink(f->kept); /* of two names of one file rename leaves both */
-    else if (!f->existed) unlink(f->path);
-}
-
+/* All are written beside their places; then those go to theirs for which there is no way back, pipes and devices; then
+ * the others, which are only renamed. */
 static int32_t write_files(job *j, heed_error *error)
 {
     int32_t failed = HEED_OK;
-    uint32_t done = 0;
-    for (; done < j->n_files && !failed; done++) {
-        file *f = &j->files[done];
-        if (f->role != HEED_OUTPUT) continue;
-        if (j->n_out > 1) keep(f);
-        failed = heed_npy_write(f->path, &f->tensor, error);
+    uint32_t begun = 0;
+    for (; begun < j->n_files && !failed; begun++) {
+        file *f = &j->files[begun];
+        if (f->role == HEED_OUTPUT) failed = npy_begin(&f->replacement, f->path, &f->tensor, error);
     }
-    for (uint32_t i = 0; i < done && j->n_out > 1; i++) {
-        file *f = &j->files[i];
-        if (f->role != HEED_OUTPUT) continue;
-        if (failed) put_back(f);
-        else if (f->kept) unlink(f->kept);
-    }
+    for (int direct = 1; direct >= 0; direct--)
+        for (uint32_t i = 0; i < begun; i++) {
+            file *f = &j->files[i];
+            if (f->role != HEED_OUTPUT || f->replacement.direct != direct) continue;
+            int32_t code = replace_end(&f->replacement, failed != 0, failed ? NULL : error);
+            if (!failed) failed = code;
+        }
     return failed;
 }
 
@@ -289,7 +271,9 @@ static int run(job *j, int argc, char **argv)
     for (uint32_t i = 0; i < j->n_files; i++) outputs += j->files[i].role == HEED_OUTPUT;
     if (!outputs) return options_usage("run needs an output: -o PORT=FILE.npy");
     heed_engine *engine = heed_engine_new(&j->options, &error);
-    if (!engine || run_spec(j, engine, &error)) status = command_fail(&error);
+    int failed = !engine || run_spec(j, engine, &error);
+    origin_tell(engine);
+    if (failed) status = command_fail(&error);
     heed_engine_free(engine);
     return status;
 }
@@ -309,8 +293,6 @@ int command_run(int argc, char **argv)
         for (uint32_t i = 0; i < j->n_files; i++) {
             free(files[i].port);
             free(files[i].tensor.data);
-            free(files[i].real);
-            free(files[i].kept);
         }
     } else {
         fputs("heed: out of memory\n", stderr);

@@ -4,19 +4,23 @@
  *
  * The model sees y = bos, x_0, x_1, ...; y_j predicts x_j. Windows of C tokens begin at 0, S, 2 S, ...; positions
  * restart with each. Invariant: every byte of the file is counted once, by the first window that has it.
+ *
+ * No more of the file is there at a time than one window, so that it may be a pipe, or longer than memory.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "command/clock.h"
 #include "command/command.h"
-#include "command/file.h"
 #include "command/model.h"
 #include "command/options.h"
+#include "command/origin.h"
 #include "inspect.h"
 #include "model/stack.h"
 
@@ -43,8 +47,10 @@ typedef struct job {
 
     model model;
     heed_instance *loss;
-    const unsigned char *bytes;
-    int64_t n;               /* of the bytes */
+    FILE *file;
+    unsigned char *bytes;    /* of the file, those from `first` on, as many as `have`; there is room for `room` */
+    int64_t first, have, room;
+    int ended;               /* there are no more */
     int64_t piece;           /* tokens that are fed at a time */
     int32_t *tokens, *targets;
     float *logits, *nll;     /* [piece, vocab] and [piece] */
@@ -79,25 +85,54 @@ static const option options[] = {
 
 /* ---- the work ---- */
 
+#define WHOLE ((int64_t)1 << 30) /* bytes of a file that must be there whole, for want of a context */
+
+/* The bytes from `from` on, and `n` of them or all that there are. */
+static int32_t read_window(job *j, int64_t from, int64_t n, heed_error *error)
+{
+    memmove(j->bytes, j->bytes + (from - j->first), (size_t)(j->have - (from - j->first)));
+    j->have -= from - j->first;
+    j->first = from;
+    while (j->have < n && !j->ended) {
+        if (j->have == j->room) { /* its size is not asked for: a pipe has none */
+            int64_t room = j->room ? 2 * j->room : 1 << 16;
+            unsigned char *larger = realloc(j->bytes, (size_t)room);
+            if (!larger) return error_memory(error);
+            j->bytes = larger, j->room = room;
+        }
+        int64_t want = n < j->room ? n - j->have : j->room - j->have;
+        j->have += (int64_t)fread(j->bytes + j->have, 1, (size_t)want, j->file);
+        if (ferror(j->file)) return error_set(error, HEED_E_SYSTEM, "%s: %s", j->file_path, strerror(errno));
+        j->ended = feof(j->file);
+    }
+    return HEED_OK;
+}
+
 /* Context and stride, from the options, the model and the file; and memory. */
 static int32_t prepare(job *j, heed_error *error)
 {
     const heed_stack *stack = j->model.stack;
     int64_t limit = heed_stack_number(stack, "context"), vocab = heed_stack_number(stack, "vocab");
-    if (!j->n)
-        return error_set(error, HEED_E_DATA, "%s: the file is empty, so there is nothing to predict", j->file_path);
     if (heed_stack_number(stack, "bos") < 0)
         return error_set(error, HEED_E_DATA,
                          "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
     if (limit >= 0 && j->context > limit)
         return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld", (long long)j->context,
                          j->model_path, (long long)limit);
-    if (!j->context) j->context = limit >= 0 ? limit : j->n;
+    if (!j->context && limit >= 0) j->context = limit;
+    int32_t failed = read_window(j, 0, j->context ? j->context : WHOLE, error);
+    if (failed) return failed;
+    if (!j->have)
+        return error_set(error, HEED_E_DATA, "%s: the file is empty, so there is nothing to predict", j->file_path);
+    if (!j->context && !j->ended)
+        return error_set(error, HEED_E_DATA, "%s: it has %lld MiB or more, or no end, and %s has no context: --context N "
+                         "says how much is to be seen at a time", j->file_path, (long long)(WHOLE >> 20), j->model_path);
+    if (!j->context) j->context = j->have;
     if (!j->stride) j->stride = j->context > 1 ? j->context / 2 : 1;
     if (j->stride > j->context)
         return error_set(error, HEED_E_ARGUMENT, "--stride is %lld, which leaves out bytes with a context of %lld",
                          (long long)j->stride, (long long)j->context);
-    int64_t window = j->context < j->n ? j->context : j->n;
+    int64_t window = j->context < j->have ? j->context : j->have;
     j->piece = window < PIECE || stack->whole ? window : PIECE;
     j->tokens = calloc((size_t)j->piece, sizeof *j->tokens);
     j->targets = calloc((size_t)j->piece, sizeof *j->targets);
@@ -113,8 +148,8 @@ static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *e
 {
     int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")},
             bos = heed_stack_number(j->model.stack, "bos");
-    for (int64_t i = 0; i < n; i++) j->tokens[i] = from + i ? j->bytes[from + i - 1] : (int32_t)bos;
-    for (int64_t i = 0; i < rows; i++) j->targets[i] = j->bytes[from + n - rows + i];
+    for (int64_t i = 0; i < n; i++) j->tokens[i] = from + i ? j->bytes[from + i - 1 - j->first] : (int32_t)bos;
+    for (int64_t i = 0; i < rows; i++) j->targets[i] = j->bytes[from + n - rows + i - j->first];
     int32_t failed = heed_session_feed(j->model.session, j->tokens, n, j->logits, rows, error);
     j->fed += n;
     if (failed || !rows) return failed;
@@ -128,19 +163,26 @@ static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *e
     return failed;
 }
 
+/* Of a file; how much a pipe still has nobody knows. */
 static void show_progress(const job *j, double *shown)
 {
+    struct stat s;
     if (!isatty(STDERR_FILENO) || clock_seconds() - *shown < 0.1) return;
     *shown = clock_seconds();
-    fprintf(stderr, "\r%3.0f %%", 100.0 * (double)j->counted / (double)j->n);
+    if (!fstat(fileno(j->file), &s) && S_ISREG(s.st_mode) && s.st_size > 0)
+        fprintf(stderr, "\r%3.0f %%", 100.0 * (double)j->counted / (double)s.st_size);
+    else fprintf(stderr, "\r%.1f MB", 1e-6 * (double)j->counted);
 }
 
 static int32_t score(job *j, heed_error *error)
 {
     double begin = clock_seconds(), shown = begin;
     int32_t failed = HEED_OK;
-    for (int64_t start = 0; j->counted < j->n && !failed; start += j->stride) {
-        int64_t end = j->n - start < j->context ? j->n : start + j->context, now;
+    for (int64_t start = 0; !failed; start += j->stride) {
+        int64_t from = start ? start - 1 : 0, now; /* token `start` is the byte before */
+        failed = read_window(j, from, start - from + j->context, error);
+        int64_t all = j->first + j->have, end = all - start < j->context ? all : start + j->context;
+        if (failed || (j->ended && j->counted == all)) break;
         failed = heed_session_reset(j->model.session, error);
         for (int64_t at = start; at < end && !failed; at += now) {
             now = end - at < j->piece ? end - at : j->piece;
@@ -152,20 +194,20 @@ static int32_t score(job *j, heed_error *error)
         }
     }
     j->seconds = clock_seconds() - begin;
-    if (shown > begin) fputs("\r     \r", stderr);
+    if (shown > begin) fputs("\r            \r", stderr);
     return failed;
 }
 
 static int print(const job *j)
 {
-    double bits = j->nats / log(2) / (double)j->n, rate = (double)j->fed / j->seconds;
+    double bits = j->nats / log(2) / (double)j->counted, rate = (double)j->fed / j->seconds;
     uint32_t threads = heed_lanes(j->model.engine);
     if (j->json)
         return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte",
-                                  isfinite(bits) ? json_real(bits) : json_null(), "bytes", (json_int_t)j->n, "seconds",
+                                  isfinite(bits) ? json_real(bits) : json_null(), "bytes", (json_int_t)j->counted, "seconds",
                                   j->seconds, "tokens_per_second", rate, "model", j->model_path, "path",
                                   inspect_path(j->model.engine), "threads", (int)threads));
-    printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->n, rate);
+    printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->counted, rate);
     return 0;
 }
 
@@ -173,17 +215,16 @@ int command_score(int argc, char **argv)
 {
     job j = {.engine.size = sizeof j.engine};
     heed_error error = {0};
-    unsigned char *bytes = NULL;
-    size_t n = 0;
     int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
     if (!j.file_path) return options_usage("a model and a file are needed");
-    int32_t failed = file_read(j.file_path, &bytes, &n, &error);
-    j.bytes = bytes;
-    j.n = (int64_t)n;
+    int32_t failed = HEED_OK;
+    if (!(j.file = fopen(j.file_path, "rb")))
+        failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
     if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
     if (!failed) failed = prepare(&j, &error);
     if (!failed) failed = score(&j, &error);
+    origin_tell(j.model.engine);
     status = failed ? command_fail(&error) : print(&j);
     heed_instance_close(j.loss);
     model_close(&j.model);
@@ -191,6 +232,7 @@ int command_score(int argc, char **argv)
     free(j.targets);
     free(j.logits);
     free(j.nll);
-    free(bytes);
+    free(j.bytes);
+    if (j.file) fclose(j.file);
     return status;
 }

@@ -3,10 +3,11 @@
  * npy.c: tensors as NumPy's .npy files: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  *
  * Not for .npz, structured types, objects or pickles. A file is hostile until read: its header is one literal dict of
- * three known keys, sizes are checked for overflow and against the file before memory is taken for them. A write that
- * fails leaves what was under the name before: the new file is made beside it and renamed when it is whole.
+ * three known keys, sizes are checked for overflow and against the file before memory is taken for them.
  */
 #include "base/error.h"
+#include "io/npy.h"
+
 
 #include <errno.h>
 #include <fcntl.h>
@@ -377,81 +378,18 @@ static int put_data(FILE *to, const heed_tensor *t)
     }
 }
 
-/* Takes fd. `sync`: the bytes are on the disk when it returns. */
-static int put(int fd, const heed_tensor *t, int sync)
-{
-    FILE *to = fdopen(fd, "wb");
-    if (!to) {
-        close(fd);
-        return 0;
-    }
-    int good = put_header(to, t) && put_data(to, t) && !fflush(to) && (!sync || !fsync(fd));
-    int cause = errno;
-    if (fclose(to)) return 0;
-    errno = cause;
-    return good;
-}
+static int put(FILE *to, const void *tensor) { return put_header(to, tensor) && put_data(to, tensor); }
 
-static int32_t write_failed(const char *path, heed_error *error)
+int32_t npy_begin(replacement *r, const char *path, const heed_tensor *tensor, heed_error *error)
 {
-    return error_set(error, HEED_E_SYSTEM, "%s: cannot be written: %s", path, strerror(errno));
-}
-
-/* Opens a new file in target's folder, with a name that is free; *name is malloc'ed. -1 and errno. */
-static int open_beside(const char *target, mode_t mode, char **name)
-{
-    static _Atomic unsigned made;
-    const char *slash = strrchr(target, '/');
-    size_t room = strlen(target) + 64;
-    int fd = -1;
-    *name = malloc(room);
-    for (int tries = 0; *name && fd < 0 && tries < 100; tries++) {
-        snprintf(*name, room, "%.*s.heed-%ld-%u.tmp", slash ? (int)(slash + 1 - target) : 0, target, (long)getpid(),
-                 made++);
-        fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (fd < 0 && errno != EEXIST) break;
-    }
-    return fd;
-}
-
-/* Puts a whole new file in the place of `target`, which is a regular file or not there. */
-static int32_t replace(const char *path, const char *target, mode_t mode, int exists, const heed_tensor *t,
-                       heed_error *error)
-{
-    char *name = NULL;
-    int fd = open_beside(target, mode, &name), made = fd >= 0;
-    int32_t failed = HEED_OK;
-    if (!made) failed = write_failed(path, error);
-    else {
-        if (exists) (void)!fchmod(fd, mode); /* the old file's mode, whatever the umask; may fail, and is not vital */
-        if (!put(fd, t, exists) || rename(name, target)) { /* what is replaced goes only when the new is on the disk */
-            failed = write_failed(path, error);
-            unlink(name);
-        }
-    }
-    free(name);
-    return failed;
+    *r = (replacement){.path = path, .put = put, .arg = tensor, .fd = -1};
+    int32_t failed = check_extent(path, tensor, error);
+    return failed ? failed : replace_begin(r, error);
 }
 
 int32_t heed_npy_write(const char *path, const heed_tensor *tensor, heed_error *error)
 {
-    struct stat st;
-    int32_t failed = check_extent(path, tensor, error);
-    if (failed) return failed;
-    int standard = !strcmp(path, "/dev/stdout"), exists = !stat(path, &st);
-    if (exists && S_ISDIR(st.st_mode)) {
-        errno = EISDIR;
-        return write_failed(path, error);
-    }
-    if (standard || (exists && !S_ISREG(st.st_mode))) { /* a pipe or device: nothing to rename over */
-        /* by dup, standard output goes on where it stands, also if it is a socket or a file with text in it */
-        int fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_WRONLY | O_CLOEXEC);
-        return fd >= 0 && put(fd, tensor, 0) ? HEED_OK : write_failed(path, error);
-    }
-    char *target = exists ? realpath(path, NULL) : NULL; /* a link stays, what it points at is replaced */
-    if (exists && (!target || access(target, W_OK))) /* rename would replace a write-protected file as well */
-        failed = write_failed(path, error);
-    else failed = replace(path, target ? target : path, exists ? st.st_mode & 0777 : 0666, exists, tensor, error);
-    free(target);
-    return failed;
+    replacement r;
+    int32_t failed = npy_begin(&r, path, tensor, error), code = replace_end(&r, failed != 0, error);
+    return failed ? failed : code;
 }

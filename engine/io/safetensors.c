@@ -167,12 +167,18 @@ static int32_t check_overlap(const reader *r)
     if (w->count) qsort(w->items, w->count, sizeof *w->items, by_place);
     for (const weights_item *i = w->items; i < w->items + w->count; i++) {
         if (i->begin == i->end) continue;
+        if (i->begin > (last ? last->end : 0))
+            return bad_tensor(r, HEED_E_DATA, i->name, "begins %" PRId64 " bytes behind what is before it; the tensors "
+                              "must follow one another", i->begin - (last ? last->end : 0));
         if (last && i->begin < last->end) {
             char shown[SHOWN + 4];
             return bad_tensor(r, HEED_E_DATA, i->name, "overlaps tensor '%s'", show(shown, last->name));
         }
         last = i;
     }
+    if (r->room > (last ? last->end : 0))
+        return error_set(r->error, HEED_E_DATA, "%s: the last %" PRId64 " of its bytes belong to no tensor", r->path,
+                         r->room - (last ? last->end : 0));
     return HEED_OK;
 }
 

@@ -208,8 +208,9 @@ static int32_t build(stack_builder *b)
 static int32_t find_fixed(stack_builder *b)
 {
     for (uint32_t i = 0; i < STACK_OPS; i++) {
-        if (!registry_find(&b->engine->registry, fixed_ids[i]))
-            return error_set(b->error, HEED_E_UNSUPPORTED,
+        heed_error memory = {0};
+        if (!registry_seek(&b->engine->registry, fixed_ids[i], &memory))
+            return memory.code ? error_memory(b->error) : error_set(b->error, HEED_E_UNSUPPORTED,
                              "every stack needs the op %s, and no plugin that is loaded has it", fixed_ids[i]);
         b->fixed[i] = resolve_text(&b->engine->registry, fixed_ids[i], b->error);
         if (!b->fixed[i]) return b->error->code;

@@ -139,8 +139,13 @@ static int32_t unknown_port(const entry *e, uint32_t role, const char *name, hee
 int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data, heed_error *error)
 {
     const entry *e = set->entry;
+    if (n && !b)
+        return error_set(error, HEED_E_ARGUMENT, "%s: %u tensors are said to be bound, and the list of them is NULL",
+                         e->op.id, n);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t p = 0;
+        if (!b[i].port)
+            return error_set(error, HEED_E_ARGUMENT, "%s: the name of %s %u is NULL", e->op.id, role_names[role], i);
         while (p < e->op.ports.count && (entry_port(e, p)->role != role || strcmp(entry_port(e, p)->name, b[i].port)))
             p++;
         if (p == e->op.ports.count) return unknown_port(e, role, b[i].port, error);

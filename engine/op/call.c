@@ -155,6 +155,7 @@ static int32_t bind_outputs(prepared *c, const heed_instance *i, const heed_bind
 static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
 {
     heed_call_size size = {.size = sizeof size};
+    if (i->engine->host->cancelled(i->engine->host)) return call_failed(c, i, HEED_E_CANCELLED, error);
     int32_t failed = i->entry->op.measure_call ? i->entry->op.measure_call(i->memory, &c->call, &size) : HEED_OK;
     if (failed) return call_failed(c, i, failed, error);
     const uint64_t limit = (uint64_t)1 << 46;
@@ -230,9 +231,9 @@ int32_t heed_infer(const heed_instance *i, const heed_binding *in, uint32_t n_in
     int32_t failed = call_prepare(&c, i, in, n_in, 0, error);
     if (failed) return failed;
     for (uint32_t p = 0; p < i->entry->op.ports.count; p++)
-        if (entry_port(i->entry, p)->role == HEED_OUTPUT && strcmp(entry_port(i->entry, p)->name, port) == 0)
+        if (entry_port(i->entry, p)->role == HEED_OUTPUT && port && strcmp(entry_port(i->entry, p)->name, port) == 0)
             return bind_infer(&c.set, p, tensor, error);
-    return error_set(error, HEED_E_ARGUMENT, "%s has no output named \"%s\"", i->entry->op.id, port);
+    return error_set(error, HEED_E_ARGUMENT, "%s has no output named \"%s\"", i->entry->op.id, port ? port : "(NULL)");
 }
 
 int32_t heed_estimate(const heed_instance *i, const heed_binding *in, uint32_t n_in, heed_cost *cost, heed_error *error)

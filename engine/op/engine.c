@@ -14,39 +14,37 @@
 #include "op/registry.h"
 #include "run/pool.h"
 
-static void choose_paths(heed_engine *engine)
-{
-    for (uint32_t i = 0; i < engine->registry.count; i++) {
-        entry *e = engine->registry.entries[i];
-        e->path = registry_path(e, engine->features, engine->isa, 0);
-    }
-}
-
-heed_engine *heed_engine_new(const heed_options *options, heed_error *error)
+heed_engine *engine_make(const heed_options *options, const load_care *care, heed_error *error)
 {
     static const heed_options standard = {.size = sizeof standard};
     const heed_options *o = options ? options : &standard;
     if (error) *error = (heed_error){0};
     heed_engine *engine = calloc(1, sizeof *engine);
     if (!engine) { error_memory(error); return NULL; }
+    engine->care = care;
     engine->features = cpu_detect();
     const char *isa = o->isa ? o->isa : trust_environment("HEED_ISA");
     if (isa && *isa && cpu_mask(isa, &engine->features, error)) goto failed;
     snprintf(engine->isa, sizeof engine->isa, "%s", isa ? isa : ""); /* whole: it is a name that cpu_mask knows */
     if (o->host) {
-        engine->host = o->host;
-        engine->lanes = o->threads ? o->threads : 1;
+        if (host_make(&engine->own, o->host, o->threads, error)) goto failed;
+        engine->host = &engine->own.table;
+        engine->lanes = o->threads;
     } else {
         if (!(engine->pool = pool_new(o->threads, o->pinning, o->smt, error))) goto failed;
         engine->host = pool_host(engine->pool);
     }
     const char *folders = o->plugins ? o->plugins : trust_environment("HEED_PLUGINS");
-    if (load_folders(engine, folders && *folders ? folders : NULL, error)) goto failed;
-    choose_paths(engine);
+    if (load_find(engine, folders && *folders ? folders : NULL, error)) goto failed;
     return engine;
 failed:
     heed_engine_free(engine);
     return NULL;
+}
+
+heed_engine *heed_engine_new(const heed_options *options, heed_error *error)
+{
+    return engine_make(options, NULL, error);
 }
 
 void heed_engine_free(heed_engine *engine)
@@ -58,11 +56,20 @@ void heed_engine_free(heed_engine *engine)
     free(engine);
 }
 
-uint32_t heed_op_count(const heed_engine *engine) { return engine->registry.count; }
+/* What cannot be loaded for want of memory is missing then, and tried again the next time. */
+uint32_t heed_op_count(const heed_engine *engine)
+{
+    registry_all(&engine->registry, NULL);
+    return engine->registry.count;
+}
 const heed_op *heed_op_at(const heed_engine *engine, uint32_t i) { return &engine->registry.entries[i]->op; }
 const char *heed_op_plugin(const heed_engine *engine, uint32_t i) { return engine->registry.entries[i]->plugin; }
 const heed_path *heed_op_path(const heed_engine *engine, uint32_t i) { return engine->registry.entries[i]->path; }
-uint32_t heed_refusal_count(const heed_engine *engine) { return engine->registry.refusal_count; }
+uint32_t heed_refusal_count(const heed_engine *engine)
+{
+    registry_all(&engine->registry, NULL);
+    return engine->registry.refusal_count;
+}
 const char *heed_refusal(const heed_engine *engine, uint32_t i, const char **path)
 {
     if (path) *path = engine->registry.refusals[i].path;

@@ -27,6 +27,9 @@ typedef struct entry {
     const char *plugin;   /* path of the .so */
     port_axes axes[PORT_MAX];
     const heed_path *path; /* chosen under the engine's mask */
+    uint64_t rank;         /* of ops with one id the lowest counts */
+    const char *over;      /* a plugin that is named after the op, whose place it has taken; or NULL */
+    _Atomic int used;      /* a spec has named it */
 } entry;
 
 static inline const heed_port *entry_port(const entry *e, uint32_t i)

@@ -37,6 +37,7 @@ heed_open instance_opening(const heed_instance *i, const heed_tensor *const *wei
  * the op's own. */
 static int owner(const resolved *op, const char *port)
 {
+    if (!port) return -1; /* bind_role says so */
     size_t length = strcspn(port, ".");
     for (uint32_t p = 0; port[length] && p < op->entry->op.params.count; p++) {
         const char *key = entry_param(op->entry, p)->key;
@@ -49,7 +50,7 @@ static int owner(const resolved *op, const char *port)
 static uint32_t weights_of(const resolved *op, int who, const heed_opening *opening, heed_binding *to)
 {
     uint32_t n = 0;
-    for (uint32_t w = 0; opening && w < opening->n_weights; w++) {
+    for (uint32_t w = 0; opening && opening->weights && w < opening->n_weights; w++) {
         const char *port = opening->weights[w].port;
         if (owner(op, port) != who) continue;
         to[n++] = (heed_binding){who < 0 ? port : port + strcspn(port, ".") + 1, opening->weights[w].tensor};
@@ -146,6 +147,10 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
 heed_instance *heed_instance_open(heed_engine *engine, const char *text, const heed_opening *opening, heed_error *error)
 {
     if (error) *error = (heed_error){0};
+    if (!text) return error_set(error, HEED_E_ARGUMENT, "the spec of an op is NULL"), NULL;
+    if (opening && opening->n_weights && !opening->weights)
+        return error_set(error, HEED_E_ARGUMENT, "%u weights are said to be bound, and the list of them is NULL",
+                         opening->n_weights), NULL;
     resolved *op = resolve_text(&engine->registry, text, error);
     heed_instance *i = op ? instance_make(engine, op, opening, error) : NULL;
     resolve_free(op);

@@ -3,6 +3,9 @@
  * registry.c: all ops that the engine knows, sorted by id, the plugins that were refused, and the memory of the copies.
  * It judges nothing: vet.c does.
  *
+ * Not all need be there: a source may bring more when an op is looked for (load.c). Entries stay where they are; the
+ * array of them moves.
+ *
  * Invariants: ids are unique; every pointer of an entry but its functions leads into `blocks`.
  */
 #include "base/error.h"
@@ -26,24 +29,67 @@ static uint32_t position(const registry *r, const char *id, int *found)
     return low;
 }
 
-int32_t registry_add(registry *r, entry *e, heed_error *error)
+/* With room for one more. */
+static void put(registry *r, entry *e)
 {
     int found;
     uint32_t at = position(r, e->op.id, &found);
-    if (found) return error_set(error, HEED_E_DATA, "%s is already there, from %s", e->op.id, r->entries[at]->plugin);
-    if (!grow_room(&r->entries, r->count, sizeof *r->entries)) return error_memory(error);
-    memmove(r->entries + at + 1, r->entries + at, (r->count - at) * sizeof *r->entries);
+    entry *other = found ? r->entries[at] : NULL;
+    if (other && other->rank <= e->rank) return;
+    if (!other) memmove(r->entries + at + 1, r->entries + at, (r->count++ - at) * sizeof *r->entries);
     r->entries[at] = e;
-    r->count++;
+}
+
+int32_t registry_add_all(registry *r, entry *const *e, uint32_t n, heed_error *error)
+{
+    int found;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = position(r, e[i]->op.id, &found), twin = 0;
+        const char *other = found ? r->entries[at]->plugin : "";
+        while (twin < i && strcmp(e[twin]->op.id, e[i]->op.id)) twin++;
+        if (twin < i || !strcmp(other, e[i]->plugin))
+            return error_set(error, HEED_E_DATA, "%s is already there, from %s", e[i]->op.id, e[i]->plugin);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (!grow_room(&r->entries, r->count + i, sizeof *r->entries)) return error_memory(error);
+    for (uint32_t i = 0; i < n; i++) put(r, e[i]);
     return HEED_OK;
 }
 
-const entry *registry_find(const registry *r, const char *id)
+int32_t registry_add(registry *r, entry *e, heed_error *error) { return registry_add_all(r, &e, 1, error); }
+
+uint64_t registry_rank(const registry *r, const char *id)
 {
     int found;
     uint32_t at = position(r, id, &found);
-    return found ? r->entries[at] : NULL;
+    return found ? r->entries[at]->rank : UINT64_MAX;
 }
+
+void registry_note(registry *r, const char *id, const char *plugin)
+{
+    int found;
+    uint32_t at = position(r, id, &found);
+    if (found && !r->entries[at]->over) r->entries[at]->over = plugin;
+}
+
+int32_t registry_all(const registry *r, heed_error *error)
+{
+    return r->pending ? r->bring(r->source, NULL, error) : HEED_OK;
+}
+
+const entry *registry_seek(const registry *r, const char *id, heed_error *error)
+{
+    int found;
+    pthread_mutex_t *lock = r->pending ? (pthread_mutex_t *)&r->lock : NULL; /* a child of fork must not wait for it */
+    if (lock && r->bring(r->source, id, error)) return NULL;
+    if (lock) pthread_mutex_lock(lock);
+    uint32_t at = position(r, id, &found);
+    const entry *e = found ? r->entries[at] : NULL;
+    if (lock) pthread_mutex_unlock(lock);
+    return e;
+}
+
+const entry *registry_find(const registry *r, const char *id) { return registry_seek(r, id, NULL); }
 
 const heed_path *registry_path(const entry *e, uint64_t features, const char *isa, int fast)
 {
@@ -96,5 +142,6 @@ void registry_free(registry *r)
     free(r->blocks);
     free(r->refusals);
     free(r->entries);
-    *r = (registry){0};
+    if (r->drop) r->drop(r->source);
+    memset(r, 0, sizeof *r);
 }

@@ -176,6 +176,7 @@ static int is_of_kind(const char *id, const char *kind, size_t length)
 static const entry *unknown_op(const context *c, const spec_node *n, const char *kind, size_t length, const char *name)
 {
     const registry *r = c->registry;
+    registry_all(r, NULL);
     char kinds[NAMES_MAX][ID_MAX / 4], hint[320];
     names of_kind = {.count = 0}, all_kinds = {.count = 0};
     for (uint32_t i = 0; i < r->count; i++) {
@@ -202,6 +203,7 @@ static const entry *unknown_op(const context *c, const spec_node *n, const char 
 static const entry *no_kind(const context *c, const spec_node *n)
 {
     const registry *r = c->registry;
+    registry_all(r, NULL);
     names ids = {.count = 0}, short_names = {.count = 0};
     for (uint32_t i = 0; i < r->count && i < NAMES_MAX; i++) {
         ids.name[ids.count++] = r->entries[i]->op.id;
@@ -228,8 +230,12 @@ static const entry *find_op(const context *c, const spec_node *n, const char *ki
     size_t length = slash ? (size_t)(slash - n->word) : strlen(kind);
     const char *name = slash ? slash + 1 : n->word;
     int written = snprintf(id, sizeof id, "%.*s/%s", (int)length, kind, name);
-    const entry *e = written < (int)sizeof id ? registry_find(c->registry, id) : NULL;
-    return e ? e : unknown_op(c, n, kind, length, name);
+    heed_error memory = {0};
+    entry *e = written < (int)sizeof id ? (entry *)registry_seek(c->registry, id, &memory) : NULL;
+    if (memory.code) return *c->error = memory, NULL;
+    if (!e) return unknown_op(c, n, kind, length, name);
+    e->used = 1;
+    return e;
 }
 
 /* ---- values ---- */

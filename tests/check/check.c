@@ -20,6 +20,7 @@
 #include "command/command.h"
 #include "command/options.h"
 #include "check/fail.h"
+#include "command/probe.h"
 #include "inspect.h"
 
 
@@ -102,6 +103,19 @@ static void work_load(board *b, void *arg)
         if (real && !strcmp(e->plugin, real))
             snprintf(b->op[b->ops++], sizeof *b->op, "%s", e->op.id);
     free(real);
+}
+
+/* The end of a process that has loaded it, whose destructors run then: heed list ends so. */
+static void work_end(board *b, void *arg)
+{
+    const job *j = arg;
+    if (FAIL_CAUGHT()) {
+        board_find(b, 0, "", fail_sentence);
+        return;
+    }
+    load_all(j->o);
+    b->ended = 1;
+    exit(0);
 }
 
 static uint32_t findings_of(const board *b, uint32_t check)
@@ -322,10 +336,12 @@ static int check_plugin(const check_options *o)
     board *loaded = board_make();
     job j = {.o = o};
     if (!loaded) return command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
-    if (child_run(loaded, work_load, &j, seconds_each()) || loaded->findings) {
+    harness_care = probe_plugins(); /* all others are loaded beside it */
+    int loads = !child_run(loaded, work_load, &j, seconds_each()) && !loaded->findings;
+    if (!loads || child_run(loaded, work_end, &j, seconds_each()) || loaded->findings) {
         heed_error e = {HEED_E_DATA, ""};
-        snprintf(e.text, sizeof e.text, "%s%s", loaded->findings ? "" : "loading it crashes",
-                 loaded->finding[0].sentence);
+        snprintf(e.text, sizeof e.text, "%s%s", loads ? "a process that has loaded it does not end well: "
+                 : loaded->findings ? "" : "loading it crashes", loaded->finding[0].sentence);
         return command_fail(&e);
     }
     if (o->only) run_only(&r);

@@ -313,6 +313,19 @@ if [ -c /dev/full ]; then
     try 1 run attention/softmax $qkv -o lse=new.npy -o out=/dev/full && [ ! -e new.npy ]
     report 'run: the first output is taken back'
 fi
+ln -s made.npy dangling.npy
+try 0 run norm/rms -i x=x.npy -o out=dangling.npy && quiet && [ -L dangling.npy ] && holds made.npy 0.8485281 1.1313708
+report 'run: onto a link that leads nowhere yet'
+cp old kept.npy && ln kept.npy twin.npy
+try 0 run norm/rms -i x=x.npy -o out=kept.npy && quiet && cmp -s kept.npy twin.npy && holds twin.npy 0.8485281 1.1313708
+report 'run: onto one of two names of a file'
+rm -f dangling.npy made.npy twin.npy
+npy large.npy '<f4' '(65536, 2)' ''
+head -c 524288 /dev/zero >>large.npy
+cp old kept.npy
+(ulimit -f 16 && try 1 run norm/rms -i x=large.npy -o out=kept.npy) && says 'kept.npy: cannot be written: File too large' &&
+    untouched kept.npy
+report 'run: a file beyond the limit is a sentence'
 ! ls | grep -E 'heed.*(old|tmp)' >out; report 'run: nothing is left over'
 
 # ---- time ----

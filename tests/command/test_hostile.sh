@@ -78,5 +78,59 @@ stopped_silent|failure|says that all went well, but its host skipped tiles
 stopped_remembers|failure|a call that its host stops .* changed what was remembered
 refused_remembers|failure|a call that is refused, with one more of the axis D, changed what was remembered
 loading_crashes|loading|a segmentation fault
+loading_hangs|loading|does not end within
+unloading_crashes|loading|does not end well: a segmentation fault
 SINS
+
+# Beside a good one in a folder, those that kill or hold who loads them: they are listed as refused, and harm nobody who
+# needs the good one.
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$said" "$folder"' EXIT
+rms=$(for place in $(echo "$HEED_PLUGINS" | tr : ' '); do ls "$place"/norm_rms.so 2>/dev/null; done)
+cp "$HEED_HOSTILE/loading_crashes.so" "$HEED_HOSTILE/loading_hangs.so" $rms "$folder"
+cp "$HEED_HOSTILE/loading_crashes.so" "$folder/norm_layer.so"
+printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 8), }" >"$folder/x.npy"
+head -c 64 /dev/zero >>"$folder/x.npy"
+# lives WORDS COMMAND ...: it ends with status 0, and has said each of these lines.
+lives() {
+    words=$1
+    shift
+    HEED_PLUGINS=$folder "$HEED" "$@" >"$said" 2>&1
+    status=$?
+    missing=$(echo "$words" | while IFS= read -r line; do [ -z "$line" ] || grep -q "$line" "$said" || echo "$line"; done)
+    [ $status = 0 ] && [ -z "$missing" ] && { echo "ok - $1 beside plugins that kill who loads them"; return; }
+    echo "not ok - $1 beside plugins that kill who loads them: status $status; not said: $missing"
+    head -8 "$said" | sed 's/^/# /'
+    bad=1
+}
+lives '' run norm/rms -i x="$folder/x.npy" -o out="$folder/y.npy"
+lives '' bench norm/rms --shape x=8,M=64 --rounds 1 --threads 1
+lives '^norm/rms
+loading_crashes.so: loading it ends the process: Segm
+loading_hangs.so: loading it does not end within
+norm_layer.so: loading it ends the process: Segm' list
+rm "$folder/loading_hangs.so"
+lives '^norm/rms' describe norm/rms
+lives 'no findings' check "$folder/norm_rms.so" --cases 5
+
+# An op that takes the place of another one is told of by who uses it; the other op of its plugin is there too.
+rm "$folder/loading_crashes.so" "$folder/norm_layer.so"
+# took COMMAND ...: it says so.
+took() {
+    HEED_PLUGINS=$HEED_HOSTILE/taken.so:$folder "$HEED" "$@" 2>"$said" >&2
+    grep -q '^heed: norm/rms is that of .*/taken.so, in place of .*/norm_rms.so$' "$said" &&
+        { echo "ok - $1 says whose op it used"; return; }
+    echo "not ok - $1 says whose op it used"
+    head -8 "$said" | sed 's/^/# /'
+    bad=1
+}
+took run norm/rms -i x="$folder/x.npy" -o out="$folder/y.npy"
+took bench norm/rms --shape x=8,M=64 --rounds 1 --threads 1
+took score "${SRC:-.}/models/plays.safetensors" "${SRC:-.}/models/sample.txt"
+took generate "${SRC:-.}/models/plays.safetensors" --prompt a --tokens 2
+HEED_PLUGINS=$folder:$HEED_HOSTILE/taken.so "$HEED" run norm/rms -i x="$folder/x.npy" -o out="$folder/y.npy" 2>"$said"
+[ ! -s "$said" ] && HEED_PLUGINS=$folder:$HEED_HOSTILE/taken.so "$HEED" list 2>"$said" | grep -q '^norm/hostile ' &&
+    [ ! -s "$said" ] && echo 'ok - one that comes too late is passed over, its other op is not' ||
+    { echo 'not ok - one that comes too late'; head -8 "$said" | sed 's/^/# /'; bad=1; }
+
 exit $bad

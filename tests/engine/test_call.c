@@ -277,11 +277,151 @@ static void test_accuracy(void **state)
     heed_instance_close(plain);
 }
 
+/* ---- an application's own host ---- */
+
+/* One thread, which says that it has two lanes, or gives away a third; its result is not wanted any more after some
+ * questions. */
+static struct {
+    int asked, most, tiles;
+    uint32_t lane;
+} app;
+
+static int32_t app_for(const heed_host *host, int64_t tiles, heed_tile_fn fn, void *arg)
+{
+    assert_ptr_equal(host->self, &app);
+    for (int64_t i = 0; i < tiles; i++, app.tiles++) fn(arg, i, app.lane);
+    return HEED_OK;
+}
+static int32_t app_cancelled(const heed_host *host) { return assert_ptr_equal(host->self, &app), app.asked++ >= app.most; }
+
+static const heed_host app_host = {.size = sizeof app_host, .self = &app, .parallel_for = app_for,
+                                   .cancelled = app_cancelled};
+
+static heed_engine *app_engine(const heed_host *host, uint32_t threads, heed_error *e)
+{
+    heed_options o = {.size = sizeof o, .host = host, .threads = threads};
+    return heed_engine_new(&o, e);
+}
+
+static void test_host(void **state)
+{
+    (void)state;
+    static float x[4096 * 64], y[4096 * 64];
+    heed_error e;
+    heed_host bare = {.size = sizeof bare}, cut = app_host, plain = {.size = sizeof plain, .self = &app,
+                                                                     .parallel_for = app_for};
+    cut.size = offsetof(heed_host, parallel_for);
+    const heed_host *const wrong[] = {&bare, &cut};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        assert_null(app_engine(wrong[i], 2, &e));
+        assert_int_equal(e.code, HEED_E_ARGUMENT);
+        assert_non_null(strstr(e.text, "parallel_for"));
+    }
+    static const uint32_t counts[] = {0, 4097, UINT32_MAX};
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        assert_null(app_engine(&app_host, counts[i], &e));
+        assert_non_null(strstr(e.text, "`threads`"));
+    }
+
+    heed_tensor in = heed_tensor_of(x, HEED_F32, 2, (int64_t[]){4096, 64}), out = in;
+    heed_binding ib = {"x", &in}, ob = {"out", &out};
+    out.data = y;
+    for (int with = 0; with < 2; with++) {
+        heed_engine *engine = app_engine(with ? &app_host : &plain, 2, &e);
+        heed_instance *rms = engine ? heed_instance_open(engine, "norm/rms", NULL, &e) : NULL;
+        if (!rms) fail_msg("%s", e.text);
+        app.asked = app.tiles = 0, app.most = INT32_MAX, app.lane = 1;
+        assert_int_equal(heed_run(rms, &ib, 1, &ob, 1, NULL, &e), HEED_OK);
+        const int tiles = app.tiles;
+        assert_true(tiles > 1);
+        app.lane = 2; /* it has lanes 0 and 1 */
+        assert_int_equal(heed_run(rms, &ib, 1, &ob, 1, NULL, &e), HEED_E_ARGUMENT);
+        app.lane = 0;
+        for (int most = 0; with && most <= tiles; most++) { /* it is asked before the op, and before each tile */
+            app.asked = 0, app.most = most;
+            assert_int_equal(heed_run(rms, &ib, 1, &ob, 1, NULL, &e), HEED_E_CANCELLED);
+            assert_string_equal(e.text, "norm/rms: cancelled");
+            assert_true(app.asked > most);
+        }
+        app.asked = 0, app.most = tiles + 1;
+        assert_int_equal(heed_run(rms, &ib, 1, &ob, 1, NULL, &e), HEED_OK);
+        heed_instance_close(rms);
+        heed_engine_free(engine);
+    }
+}
+
+/* A whole network, stopped at any question: between its layers and in them. The session is as it was. */
+static void test_cancelled_session(void **state)
+{
+    (void)state;
+    static const int32_t tokens[] = {72, 101, 108, 108, 111};
+    static float right[1024], logits[1024];
+    char path[600];
+    heed_error e;
+    snprintf(path, sizeof path, "%s/models/plays.safetensors", getenv("SRC") ? getenv("SRC") : ".");
+    app.most = INT32_MAX, app.lane = 0;
+    heed_weights *w = heed_weights_open(path, NULL);
+    if (!w) skip();
+    heed_engine *engine = app_engine(&app_host, 1, &e);
+    heed_stack *stack = heed_stack_open(engine, NULL, w, &e);
+    heed_session *session = stack ? heed_session_new(stack, &e) : NULL;
+    if (!session) fail_msg("%s", e.text);
+    const size_t bytes = sizeof *logits * (size_t)heed_stack_number(stack, "vocab");
+    assert_true(bytes <= sizeof logits);
+    app.asked = 0;
+    assert_int_equal(heed_session_feed(session, tokens, 2, right, 1, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(session, tokens + 2, 3, right, 1, &e), HEED_OK);
+    const int all = app.asked;
+    assert_true(all > 20);
+    for (int most = 0; most < all; most += 1 + most / 8) {
+        heed_session_reset(session, &e);
+        app.most = INT32_MAX;
+        assert_int_equal(heed_session_feed(session, tokens, 2, logits, 1, &e), HEED_OK);
+        app.asked = 0, app.most = most;
+        int32_t code = heed_session_feed(session, tokens + 2, 3, logits, 1, &e);
+        if (code) assert_int_equal(code, HEED_E_CANCELLED);
+        app.most = INT32_MAX;
+        if (code) assert_int_equal(heed_session_feed(session, tokens + 2, 3, logits, 1, &e), HEED_OK);
+        assert_memory_equal(logits, right, bytes);
+    }
+    heed_session_free(session);
+    heed_stack_close(stack);
+    heed_weights_close(w);
+    heed_engine_free(engine);
+}
+
+/* Names that are not there get a sentence. */
+static void test_null(void **state)
+{
+    (void)state;
+    heed_error e;
+    heed_instance *i = open_op("attention/seen", NULL);
+    heed_tensor t = heed_tensor_of(memory, HEED_F32, 3, (int64_t[]){B, T, H});
+    heed_binding nameless[] = {{"q", &t}, {NULL, &t}}, whole[] = {{"q", &t}, {"k", &t}};
+    assert_int_equal(heed_run(i, nameless, 2, NULL, 0, NULL, &e), HEED_E_ARGUMENT);
+    assert_string_equal(e.text, "attention/seen: the name of input 1 is NULL");
+    assert_int_equal(heed_run(i, whole, 2, nameless + 1, 1, NULL, &e), HEED_E_ARGUMENT);
+    assert_string_equal(e.text, "attention/seen: the name of output 0 is NULL");
+    assert_int_equal(heed_run(i, NULL, 2, NULL, 0, NULL, &e), HEED_E_ARGUMENT);
+    assert_non_null(strstr(e.text, "the list of them is NULL"));
+    assert_int_equal(heed_infer(i, whole, 2, NULL, &t, &e), HEED_E_ARGUMENT);
+    assert_null(heed_instance_open(harness_engine(1), NULL, NULL, &e));
+    assert_non_null(strstr(e.text, "spec"));
+    heed_opening opening = {.size = sizeof opening, .n_weights = 1, .weights = nameless + 1};
+    assert_null(heed_instance_open(harness_engine(1), "norm/rms", &opening, &e));
+    assert_string_equal(e.text, "norm/rms: the name of weight 0 is NULL");
+    opening.weights = NULL;
+    assert_null(heed_instance_open(harness_engine(1), "norm/rms", &opening, &e));
+    assert_non_null(strstr(e.text, "the list of them is NULL"));
+    heed_instance_close(i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_repeats),     cmocka_unit_test(test_repeats_wrongly), cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_mask_inputs), cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_host),        cmocka_unit_test(test_cancelled_session), cmocka_unit_test(test_null),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

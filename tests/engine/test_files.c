@@ -6,7 +6,7 @@
  * something that can be walked from end to end, or refused with a sentence that names the file. All files are made in
  * one folder under TMPDIR, which is gone afterwards.
  */
-#include <heed/heed.h>
+#include "io/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -679,6 +679,76 @@ static void test_npy_replaces(void **state)
     free(b.data);
 }
 
+/* Links that lead nowhere yet, by a name of its own folder and by another link; and a file with two names. */
+static void test_npy_links(void **state)
+{
+    const int64_t shape[] = {1, 5};
+    heed_tensor a = filled(HEED_F32, shape), b;
+    struct stat st;
+    (void)state;
+    const char *one = in_folder("one.npy"), *two = in_folder("two.npy"), *target = in_folder("target.npy");
+    assert_int_equal(symlink("target.npy", one) || symlink(one, two), 0);
+    assert_int_equal(heed_npy_write(two, &a, NULL), HEED_OK);
+    assert_true(!lstat(one, &st) && S_ISLNK(st.st_mode) && !lstat(two, &st) && S_ISLNK(st.st_mode));
+    assert_true(!lstat(target, &st) && S_ISREG(st.st_mode));
+    assert_int_equal(heed_npy_read(two, &b, NULL), HEED_OK);
+    assert_same(&a, &b);
+    free(b.data);
+
+    const char *path = put_file("a.npy", "old", 3), *other = in_folder("other.npy");
+    heed_error e;
+    assert_int_equal(link(path, other), 0);
+    assert_int_equal(heed_npy_write(other, &a, NULL), HEED_OK);
+    assert_true(!lstat(path, &st) && st.st_nlink == 2);
+    assert_int_equal(heed_npy_read(path, &b, NULL), HEED_OK);
+    assert_same(&a, &b);
+    free(b.data);
+    assert_int_equal(files_in_folder(), 5);
+
+    const char *loop = in_folder("loop.npy"), *nowhere = in_folder("nowhere.npy");
+    assert_int_equal(symlink("loop.npy", loop) || symlink("none/x.npy", nowhere), 0);
+    assert_int_equal(heed_npy_write(loop, &a, &e), HEED_E_SYSTEM);
+    assert_int_equal(heed_npy_write(nowhere, &a, &e), HEED_E_SYSTEM);
+    assert_true(!lstat(nowhere, &st) && S_ISLNK(st.st_mode));
+    assert_int_equal(files_in_folder(), 7);
+    free(a.data);
+}
+
+/* Killed in the middle, by what no program can catch: nothing is left of it, where the file system has files without a
+ * name, and what was there is as it was. */
+static int killed(FILE *to, const void *arg)
+{
+    fputs(arg, to);
+    fflush(to);
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
+static void test_killed(void **state)
+{
+    (void)state;
+    char text[4] = "";
+    int fd = open(folder, O_WRONLY | O_TMPFILE, 0600), status;
+    if (fd < 0) skip();
+    close(fd);
+    const char *path = put_file("a.npy", "old", 3);
+    const char *const paths[] = {path, in_folder("new.npy")};
+    for (int i = 0; i < 2; i++) {
+        pid_t child = fork();
+        if (!child) {
+            replace_file(paths[i], killed, "half", NULL);
+            _exit(0);
+        }
+        waitpid(child, &status, 0);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+    assert_int_equal(files_in_folder(), 1);
+    FILE *old = fopen(path, "r");
+    assert_int_equal(fread(text, 1, 3, old), 3);
+    fclose(old);
+    assert_string_equal(text, "old");
+}
+
 /* ---- safetensors ---- */
 
 /* Length, header and data, where the length is `claimed` unless that is 0. */
@@ -790,6 +860,11 @@ static void test_weights_refused(void **state)
          HEED_E_DATA, "overlaps"},
         {"{\"a\":" INFO("\"U8\"", "[12]", "[0,12]") ",\"z\":" INFO("\"U8\"", "[0]", "[4,4]") ",\"b\":"
          INFO("\"U8\"", "[2]", "[8,10]") "}", HEED_E_DATA, "tensor 'b' overlaps tensor 'a'"},
+        {ONE("\"U8\"", "[8]", "[0,8]"), HEED_E_DATA, "the last 4 of its bytes belong to no tensor"},
+        {"{}", HEED_E_DATA, "the last 12 of its bytes belong to no tensor"},
+        {ONE("\"U8\"", "[8]", "[4,12]"), HEED_E_DATA, "tensor 'a' begins 4 bytes behind what is before it"},
+        {"{\"a\":" INFO("\"U8\"", "[4]", "[0,4]") ",\"b\":" INFO("\"U8\"", "[6]", "[6,12]") "}", HEED_E_DATA,
+         "tensor 'b' begins 2 bytes behind what is before it"},
         {"{\"a\":" INFO("\"U8\"", "[4]", "[0,4]") ",\"a\":" INFO("\"U8\"", "[4]", "[4,8]") "}",
          HEED_E_DATA, "duplicate"},
         {"{\"a\\u001b\":" INFO("\"U8\"", "[4]", "[0,4]") "}", HEED_E_DATA, "tensor 'a?' has control characters"},
@@ -917,6 +992,7 @@ int main(void)
         TEST(test_npy_round_trip), TEST(test_npy_strided), TEST(test_npy_as_numpy), TEST(test_npy_written_bytes),
         TEST(test_npy_refused), TEST(test_npy_not_one), TEST(test_npy_cut_short), TEST(test_npy_mutated),
         TEST(test_npy_pipe), TEST(test_npy_to_pipe), TEST(test_npy_write_fails), TEST(test_npy_replaces),
+        TEST(test_npy_links), TEST(test_killed),
         TEST(test_weights_read), TEST(test_weights_empty), TEST(test_weights_refused), TEST(test_weights_not_one),
         TEST(test_weights_cut_short), TEST(test_weights_mutated),
     };

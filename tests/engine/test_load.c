@@ -140,7 +140,6 @@ static const struct { const char *module, *keyword; } modules[] = {
     {"id", "kind/name"},
     {"id_long", "id is longer than 64"},
     {"duplicate", "norm/hostile is already there"},
-    {"taken", "norm/rms is already there, from /"},
     {"null_function", "init is missing"},
     {"null_path", "path 0 (scalar): it has no function"},
     {"null_table", "table of paths is missing"},
@@ -161,10 +160,8 @@ static void test_hostile_modules(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
-        const char *folder = new_folder(root, modules[i].module), *other = new_folder(folder, "a");
+        const char *folder = new_folder(root, modules[i].module);
         copy_file(module(modules[i].module), join(folder, "bad.so"), SIZE_MAX);
-        /* The one that takes an id comes too late only if the good one is found first. */
-        if (!strcmp(modules[i].module, "taken")) assert_int_equal(symlink(good, join(other, "good.so")), 0);
         refuse(folder, modules[i].module, modules[i].keyword);
     }
 }
@@ -217,6 +214,52 @@ static void test_broken_files(void **state)
     spill(join(folder, "bad.so"), "INPUT(libc.so.6)\n", 17); /* what a linker would take */
     refuse(folder, "text", "no ELF file");
     free(data);
+}
+
+/* The k-th program header of a type, in a file in memory. */
+static Elf64_Phdr *header(char *data, uint32_t type, int k)
+{
+    const Elf64_Ehdr *h = (const void *)data;
+    Elf64_Phdr *p = (void *)(data + h->e_phoff), *end = p + h->e_phnum;
+    while (p < end && (p->p_type != type || k--)) p++;
+    assert_true(p < end);
+    return p;
+}
+
+/* Segments that the dynamic linker would map over what belongs to others, or read where nothing is. */
+static void test_segments(void **state)
+{
+    static const struct { const char *what, *keyword; } cases[] = {
+        {"swapped", "begins before the one in front of it ends"},
+        {"overlapping", "begins before the one in front of it ends"},
+        {"unaligned", "is malformed"},
+        {"bad_alignment", "is malformed"},
+        {"far_away", "is malformed"},
+        {"no_dynamic", "do not hold its dynamic section"},
+        {"dynamic_elsewhere", "do not hold its dynamic section"},
+        {"no_segments", "do not hold its dynamic section"},
+    };
+    (void)state;
+    size_t n;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *data = slurp(good, &n);
+        Elf64_Phdr *first = header(data, PT_LOAD, 0), *second = header(data, PT_LOAD, 1), kept = *first;
+        Elf64_Phdr *dynamic = header(data, PT_DYNAMIC, 0);
+        switch (i) {
+        case 0: *first = *second, *second = kept; break;
+        case 1: second->p_vaddr = first->p_vaddr + (second->p_vaddr - first->p_vaddr) % 4096; break;
+        case 2: second->p_vaddr += 8; break;
+        case 3: second->p_align = 3; break;
+        case 4: header(data, PT_LOAD, 2)->p_vaddr += (uint64_t)1 << 50; break;
+        case 5: dynamic->p_type = PT_NULL; break;
+        case 6: dynamic->p_vaddr = (uint64_t)1 << 39; break;
+        case 7: for (Elf64_Phdr *p = first; p < first + 4; p++) p->p_type = PT_NULL; break;
+        }
+        const char *folder = new_folder(root, cases[i].what);
+        spill(join(folder, "bad.so"), data, n);
+        refuse(folder, cases[i].what, cases[i].keyword);
+        free(data);
+    }
 }
 
 /* Each makes folder/bad.so from a copy of the good one, in a way that another user could have had a hand in. */
@@ -396,11 +439,71 @@ static void test_folders(void **state)
 
     assert_int_equal(load_plugin(&engine, "plugins/rms.so", &error), HEED_E_ARGUMENT);
     assert_non_null(strstr(error.text, "plugins/rms.so is refused: the path is relative"));
-    assert_int_equal(load_plugin(&engine, good, &error), HEED_E_DATA); /* one call more: now it is a second one */
+    assert_int_equal(load_plugin(&engine, join(built, "rms.so"), &error), HEED_E_DATA); /* the same one again */
     assert_non_null(strstr(error.text, "norm/rms is already there"));
+    assert_int_equal(load_plugin(&engine, good, &error), HEED_OK); /* another with the same op, which comes too late */
+    assert_string_equal(registry_find(r, "norm/rms")->plugin, join(built, "rms.so"));
     assert_int_equal(r->refusal_count, 2);
     assert_int_equal(r->count, 3);
     registry_free(r);
+}
+
+/* What nobody asks for is not loaded: two of these would end the test. */
+static void test_lazy(void **state)
+{
+    (void)state;
+    heed_engine engine = {0};
+    registry *r = &engine.registry;
+    const char *folder = new_folder(root, "lazy"), *later = new_folder(root, "later");
+    copy_file(good, join(folder, "norm_rms.so"), SIZE_MAX);
+    copy_file(module("loading_crashes"), join(folder, "norm_hostile.so"), SIZE_MAX);
+    copy_file(module("loading_hangs"), join(folder, "a.so"), SIZE_MAX);
+    copy_file(module("loading_hangs"), join(later, "norm_rms.so"), SIZE_MAX);
+    assert_int_equal(load_find(&engine, join(folder, ""), NULL), HEED_OK);
+    assert_int_equal(load_find(&engine, join(later, ""), NULL), HEED_OK);
+    assert_int_equal(r->count, 0);
+    assert_string_equal(registry_find(r, "norm/rms")->plugin, join(folder, "norm_rms.so"));
+    assert_int_equal(r->count, 1);
+    assert_int_equal(r->pending, 3);
+    assert_int_equal(r->refusal_count, 0);
+    registry_free(r);
+}
+
+/* Of files with one op: those of an earlier folder, in it the one that is named after the op, then those named after
+ * none; last those named after another. It does not matter what has been asked for before. `taken` has norm/rms too. */
+static void test_places(void **state)
+{
+    static const struct { const char *good, *taken, *list, *from, *over; } cases[] = {
+        {"p0/norm_rms.so", "p0/a.so", "p0", "p0/norm_rms.so", NULL},
+        {"p1/z.so", "p1/norm_hostile9.so", "p1", "p1/z.so", NULL},
+        {"p2/norm_rms.so", "q2/a.so", "q2:p2", "q2/a.so", "p2/norm_rms.so"},
+        {"p3/norm_rms.so", "q3/norm_hostile9.so", "q3:p3", "p3/norm_rms.so", NULL},
+        {"p4/norm_rms.so", "q4/norm_hostile9.so", "q4/norm_hostile9.so:p4", "q4/norm_hostile9.so", "p4/norm_rms.so"},
+    };
+    static const char *const questions[] = {"norm/hostile2", "norm/rms", "norm/nothing"};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char list[8192] = "", name[16];
+        for (int k = 0; k < 2; k++) snprintf(name, sizeof name, "%c%zu", "pq"[k], i), new_folder(root, name);
+        copy_file(good, join(root, cases[i].good), SIZE_MAX);
+        copy_file(module("taken"), join(root, cases[i].taken), SIZE_MAX);
+        for (const char *p = cases[i].list; *p; p += strcspn(p, ":"), p += *p == ':')
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s/%.*s:", root, (int)strcspn(p, ":"), p);
+        list[strlen(list) - 1] = 0;
+        for (size_t first = 0; first < 3; first++) {
+            heed_engine engine = {0};
+            heed_error error = {0};
+            if (load_find(&engine, list, &error)) fail_msg("%s", error.text);
+            registry_find(&engine.registry, questions[first]);
+            const entry *e = registry_find(&engine.registry, "norm/rms");
+            assert_non_null(e);
+            assert_string_equal(e->plugin, join(root, cases[i].from));
+            if (cases[i].over) assert_string_equal(e->over, join(root, cases[i].over));
+            assert_non_null(registry_find(&engine.registry, "norm/hostile")); /* the loser keeps its other op */
+            assert_int_equal(engine.registry.refusal_count, 0);
+            registry_free(&engine.registry);
+        }
+    }
 }
 
 static void test_environment(void **state)
@@ -724,9 +827,10 @@ static void test_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile_modules), cmocka_unit_test(test_broken_files), cmocka_unit_test(test_trust),
+        cmocka_unit_test(test_hostile_modules), cmocka_unit_test(test_broken_files), cmocka_unit_test(test_segments), cmocka_unit_test(test_trust),
         cmocka_unit_test(test_sticky), cmocka_unit_test(test_trust_check), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_folders), cmocka_unit_test(test_place),
+        cmocka_unit_test(test_folders), cmocka_unit_test(test_place), cmocka_unit_test(test_lazy),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_environment), cmocka_unit_test(test_rounding), cmocka_unit_test(test_copies),
         cmocka_unit_test(test_descriptors), cmocka_unit_test(test_growth), cmocka_unit_test(test_inexact_path),
         cmocka_unit_test(test_registry),

@@ -15,6 +15,7 @@
 #define ENGINES 64
 static heed_engine *engines[ENGINES];
 const char *harness_plugin;
+const load_care *harness_care;
 const heed_table *harness_oracles;
 
 /* An engine; with harness_plugin that one comes first, so that of two ops of one id its own is kept. */
@@ -26,7 +27,7 @@ static heed_engine *make_engine(uint32_t threads)
     if (harness_plugin && asprintf(&plugins, "%s:%s", harness_plugin, folders ? folders : "") < 0)
         harness_fail("no memory");
     heed_options o = {.size = sizeof o, .threads = threads, .plugins = plugins};
-    heed_engine *engine = heed_engine_new(&o, &e);
+    heed_engine *engine = inspect_engine(&o, harness_care, &e);
     if (!engine) harness_fail("no engine: %s", e.text);
     for (uint32_t i = 0; harness_plugin && i < heed_refusal_count(engine); i++)
         if (why = heed_refusal(engine, i, &path), !strcmp(path, harness_plugin))

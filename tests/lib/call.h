@@ -23,6 +23,8 @@ void harness_fail(const char *format, ...) __attribute__((format(printf, 1, 2), 
 
 /* A plugin that is loaded before those of HEED_PLUGINS, or NULL. To be set before the first engine is made. */
 extern const char *harness_plugin;
+/* What heed check has found that must not be loaded; NULL in a test. */
+extern const struct load_care *harness_care;
 /* Oracles that are asked before the shipped ones (of heed_oracle), or NULL. */
 extern const heed_table *harness_oracles;
 
