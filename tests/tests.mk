@@ -21,7 +21,7 @@ AM_CFLAGS += $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 LDADD = tests/libharness.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 op_tests = tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_gau tests/ops/test_hashes \
   tests/ops/test_masks tests/ops/test_mixers tests/ops/test_mixture tests/ops/test_ops \
-  tests/ops/test_sample \
+  tests/ops/test_recurrent tests/ops/test_recurrent_equal tests/ops/test_sample \
   tests/ops/test_shaw tests/ops/test_span tests/ops/test_sparse tests/ops/test_synthesizer \
   tests/ops/test_t5 tests/ops/test_transformer_xl tests/ops/test_vectors tests/ops/test_window
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \

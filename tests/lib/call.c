@@ -151,6 +151,7 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
         if (strcmp(name, "span") == 0) value = fabs(value) - floor(fabs(value)); /* of attention/adaptive_span */
         if (!strcmp(name, "variance")) value = fabs(value) + 0.1;
         if (fraction) value = (double)(harness_random(seed) >> 40) * 0x1p-24;
+        if (fraction && !strcmp(port->axes, "B S G") && !strcmp(name, "gate")) value = -value; /* a log decay */
         tensor_put(t, i, masks && harness_random(seed) % 8 == 0 ? -INFINITY : value);
     }
     repeat(c, t, port);

@@ -2,7 +2,6 @@
  *
  * Gated attention unit, arXiv 2202.10447, section 3: squared ReLU, keys and queries of one base
  */
-static REAL OF(silu)(REAL x) { return x / (1 + MATH(exp)(-x)); }
 static void OF(attention_gau)(const oracle_call *c)
 {
     const REAL *base = OF(get)(c, "q"), *v = OF(get)(c, "v"), *gate = OF(get)(c, "gate");

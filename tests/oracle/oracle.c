@@ -9,8 +9,11 @@
 
 typedef heed_oracle_call oracle_call;
 
+#include "activation.h"
 #include "norms.h"
 #include "product.h"
+#include "recurrent.h"
+#include "convolution.h"
 #include "relative.h"
 #include "span.h"
 #include "synthesizer.h"

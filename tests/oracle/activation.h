@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * activation.h: functions of one number that several oracles have. A NaN stays one.
+ */
+static REAL OF(sigmoid)(REAL x) { return 1 / (1 + MATH(exp)(-x)); }
+static REAL OF(silu)(REAL x) { return x / (1 + MATH(exp)(-x)); }
+static REAL OF(relu)(REAL x) { return x > 0 || x != x ? x : 0; }
+static REAL OF(softplus)(REAL x)
+{
+    return x > 0 ? x + MATH(log1p)(MATH(exp)(-x)) : MATH(log1p)(MATH(exp)(x));
+}
