@@ -7,6 +7,11 @@
  * was before it begins a run; rows of one run see one another, and those of the first one see S. Everything is done
  * run by run, so nothing that was forgotten is multiplied by zero: it is not touched.
  */
+#ifndef KIT_HAS_LINEAR_CHUNK
+#define KIT_HAS_LINEAR_CHUNK
+#include <heed/kit/linear/features.h>
+#include <heed/kit/linear/tile.h>
+
 #ifndef HEED_KIT_LINEAR_CHUNK_ONCE
 #define HEED_KIT_LINEAR_CHUNK_ONCE
 
@@ -345,3 +350,4 @@ static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
     if (c->s_next && l->op->normalise) KIT(linear_advance_z)(w, c);
     return c->keys ? w->level[c->keys - 1] : c->start;
 }
+#endif

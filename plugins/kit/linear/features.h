@@ -8,6 +8,9 @@
  *
  * A NaN passes through all of them.
  */
+#ifndef KIT_HAS_LINEAR_FEATURES
+#define KIT_HAS_LINEAR_FEATURES
+#include <heed/kit/linear/hooks.h>
 
 /* e^x for x <= 0, within 2 ulp down to 2^-126; 0 below. */
 KIT_INLINE vf KIT(linear_exp)(vf x)
@@ -96,3 +99,4 @@ static __attribute__((unused)) void KIT(linear_map)(const kit_linear *l, const k
         if (l->op->unit || l->op->sum_normalise) KIT(linear_norm)(l->op, to, l->F);
     }
 }
+#endif

@@ -32,27 +32,9 @@
  *
  * Parts: type.h types and sizes; features.h; tile.h products in registers; chunk.h; run.h from chunks to a call; op.h.
  */
-#include <heed/kit/linear/type.h>
-
-/* ---- hooks: a variant defines these before it includes this file ---- */
-
-/* Features of r->n rows: of row i from x + i * l->D16, float32 with zeros behind D, to to + i * l->pitch, which has room
- * for whole vectors. r->own is l->op->own floats with anything in them. */
-#ifndef LINEAR_FEATURES
-#define LINEAR_FEATURES(l, r, x, to) KIT(linear_map)(l, r, x, to)
-#endif
-
-/* Log decays of r->n tokens, float64, to to[i]; k is their features, which may be changed. It is asked where there is a
- * gate, and where l->op->decays. -inf: what was before is forgotten. */
-#ifndef LINEAR_DECAY
-#define LINEAR_DECAY(l, r, k, to) KIT(linear_gate)(l, r, to)
-#endif
-
-/* Strengths of r->n tokens, b; asked where there is a beta, and where l->op->eta is not 1. */
-#ifndef LINEAR_STRENGTH
-#define LINEAR_STRENGTH(l, r, to) KIT(linear_beta)(l, r, to)
-#endif
-
+#ifndef KIT_HAS_LINEAR
+#define KIT_HAS_LINEAR
+#include <heed/kit/linear/hooks.h>
 #include <heed/kit/linear/features.h>
 #include <heed/kit/linear/tile.h>
 #include <heed/kit/linear/chunk.h>
@@ -65,3 +47,4 @@ static __attribute__((unused)) int32_t KIT(linear_forward)(kit_linear l)
     const int32_t failed = kit_linear_setup(&l);
     return failed ? failed : KIT(linear_run)(&l);
 }
+#endif

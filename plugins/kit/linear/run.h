@@ -9,6 +9,9 @@
  * A state has the records of two chunks: that of chunk c lies in slot c % 2. A call writes to them at once where that
  * leaves alone what the open chunk needs, and otherwise when all its tiles have ended.
  */
+#ifndef KIT_HAS_LINEAR_RUN
+#define KIT_HAS_LINEAR_RUN
+#include <heed/kit/linear/chunk.h>
 
 /* The tile's sizes and its scratch. */
 KIT_INLINE kit_linear_work KIT(linear_begin)(const kit_linear *l, int64_t row, int64_t split, uint32_t lane)
@@ -204,3 +207,4 @@ static __attribute__((unused)) int32_t KIT(linear_run)(kit_linear *l)
     if (!failed && l->T && l->blocks > 1) failed = host->parallel_for(host, tiles, KIT(linear_total), l);
     return failed ? failed : host->parallel_for(host, tiles * asks, KIT(linear_ask), l);
 }
+#endif

@@ -11,6 +11,9 @@
  *     read      o_i = read by q_i                          the same
  *     update    S[d] = e^G S[d] + sum_j k_j[d] u_j         rows d, lanes e, links j
  */
+#ifndef KIT_HAS_LINEAR_TILE
+#define KIT_HAS_LINEAR_TILE
+#include <heed/kit/linear/hooks.h>
 
 /* Tiles (rows, registers). Strips are so many registers wide, or half of it where 16 lanes are left. */
 #undef LINEAR_SHAPES
@@ -232,3 +235,4 @@ KIT_KERNEL void KIT(linear_all_updates)(const float *k, int64_t pitch, int64_t F
     }
 #undef LINEAR_CASE
 }
+#endif

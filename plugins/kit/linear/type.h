@@ -5,6 +5,7 @@
  */
 #ifndef HEED_KIT_LINEAR_TYPE_H
 #define HEED_KIT_LINEAR_TYPE_H
+#include <heed/kit.h>
 
 enum {
     KIT_LINEAR_CHUNK = 32,   /* tokens of a chunk; bits depend on it, so it is part of the state's format */
