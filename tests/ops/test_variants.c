@@ -32,6 +32,7 @@ static const struct variant {
     {"attention/sparse(stride=30, factor=local)", "", "", 1},
     {"attention/sparse(pattern=fixed, stride=32, columns=8)", "", "+sink_logits", 1},
     {"attention/sparse(pattern=fixed, stride=50, columns=7, sets=3, factor=columns)", "", "", 1},
+    {"attention/sparse(pattern=fixed, stride=30, columns=5, sets=2, factor=heads)", "", "", 1},
     {"attention/sparse(pattern=fixed, stride=24, position=alibi)", "", "+documents", 0},
     {"attention/adaptive_span(limit=40)", "", "", 1},
     {"attention/adaptive_span(limit=300, ramp=7, distance=code)", "", "", 1},
