@@ -17,7 +17,6 @@
 #include "bench/case/shape.h"
 #include "bench/case/tensors.h"
 
-#define KIT_INLINE static inline __attribute__((unused))
 #include <heed/kit/core/half.h>
 
 /* ---- numbers ---- */
