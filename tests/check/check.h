@@ -77,6 +77,7 @@ int subject_couples(const subject *s);
 
 /* The checks of other files. */
 void check_exact(subject *s);
+void check_stack(subject *s);
 void check_tiles(subject *s);
 void check_alone(subject *s);
 void check_nan(subject *s);
@@ -87,6 +88,7 @@ void check_history(subject *s);
 void check_saved(subject *s);
 void check_failure(subject *s);
 void check_score(subject *s);
+int has_stack(const subject *s);
 int has_row_alone(const subject *s);
 int has_causality(const subject *s);
 int has_mask(const subject *s);
