@@ -20,8 +20,8 @@ kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/gemm.h
 kit_lineardir = $(kitdir)/linear
 kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
-  plugins/kit/linear/hooks.h \
-  plugins/kit/linear/linear.h plugins/kit/linear/op.h plugins/kit/linear/run.h \
+  plugins/kit/linear/hooks.h plugins/kit/linear/linear.h plugins/kit/linear/op.h \
+  plugins/kit/linear/run.h \
   plugins/kit/linear/tile.h plugins/kit/linear/type.h
 kit_reducedir = $(kitdir)/reduce
 kit_reduce_HEADERS = plugins/kit/reduce/reduce.h

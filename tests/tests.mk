@@ -87,7 +87,7 @@ sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \
   tests/hostile/place_lost.c tests/hostile/ports_huge.c tests/hostile/recursion.c \
   tests/hostile/refused_remembers.c tests/hostile/remembers.c tests/hostile/rounding.c \
   tests/hostile/scratch_short.c tests/hostile/scratch_unclean.c tests/hostile/silent.c \
-  tests/hostile/size.c tests/hostile/size_zero.c tests/hostile/stopped_remembers.c \
+  tests/hostile/size.c tests/hostile/size_zero.c tests/hostile/stack_deep.c tests/hostile/stopped_remembers.c \
   tests/hostile/stopped_silent.c tests/hostile/stride.c tests/hostile/stride_huge.c \
   tests/hostile/stride_unread.c tests/hostile/taken.c tests/hostile/tiles_negative.c \
   tests/hostile/unresolved.c tests/hostile/workspace_short.c tests/hostile/wrong.c \

@@ -361,6 +361,24 @@ static int32_t read_engine_key(const context *c, const spec_arg *arg, resolved *
     return m->read(c, arg->value, &op->mask);
 }
 
+/* A mask key that changes nothing without another is a slip, and is refused. */
+static int32_t check_mask(const context *c, const spec_node *n, const resolved *op)
+{
+    static const struct { const char *key; uint32_t kind; const char *needs; uint32_t needed; const char *why; } all[] = {
+        {"prefix", HEED_MASK_PREFIX, "causal", HEED_MASK_CAUSAL, "it shows the first keys to queries in front of them"},
+        {"sinks", HEED_MASK_SINKS, "window", HEED_MASK_WINDOW, "it keeps the first keys that a window has left behind"},
+    };
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        if (!(op->mask.kinds & all[k].kind) || op->mask.kinds & all[k].needed) continue;
+        for (uint32_t i = 0; i < n->n_args; i++) {
+            const spec_arg *arg = &n->args[i];
+            if (arg->key && !strcmp(arg->key, all[k].key))
+                return FAIL(c, arg->key_at, "%s has no effect without %s: %s", arg->key, all[k].needs, all[k].why);
+        }
+    }
+    return HEED_OK;
+}
+
 static int32_t read_args(const context *c, const spec_node *n, resolved *op)
 {
     const entry *e = op->entry;
@@ -388,7 +406,7 @@ static int32_t read_args(const context *c, const spec_node *n, resolved *op)
         const char *doc = p->doc ? p->doc : "it has no default";
         return FAIL(c, n->at, "%s needs the key \"%s\": %s", e->op.id, p->key, doc);
     }
-    return HEED_OK;
+    return check_mask(c, n, op);
 }
 
 resolved *resolve(const registry *r, const spec *s, const spec_node *n, const char *kind, heed_error *error)

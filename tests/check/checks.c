@@ -45,6 +45,7 @@ const check checks[] = {
     {"repeats", "gives the same bits for inputs with stride 0", 3, NULL, check_repeats},
     {"in place", "gives the same bits where an output is the input whose memory it may be", 2, has_place, check_place},
     {"exact", "keeps to the bytes that it measured; its instance and inputs stay as they are", 1, NULL, check_exact},
+    {"stack", "takes no more of the stack than 16 KiB", 3, has_stack, check_stack},
     {"alone", "gives a row of the batch the bits that it gives it alone", 2, has_row_alone, check_alone},
     {"nan", "lets a NaN or Inf reach the rows that see it, and no other", 1, NULL, check_nan},
     {"causal", "gives no row anything of what comes after it, not a bit", 1, has_causality, check_causal},

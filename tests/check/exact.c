@@ -2,8 +2,11 @@
  *
  * exact.c: a call without the engine: the instance, the workspace and each lane's scratch have exactly the bytes that
  * the op measured, end at a page that can not be read, and hold garbage where the contract leaves their content open;
- * the instance and the inputs can not be written. Tiles run in an order and on lanes of our choice.
+ * the instance and the inputs can not be written. Tiles run in an order and on lanes of our choice. And one on a thread
+ * whose stack is painted, so that what is left of the paint tells how deep the call went.
  */
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,13 +78,14 @@ static const char *const order_names[] = {"in order", "reversed", "shuffled"};
 typedef struct odd_host {
     heed_host host;
     uint32_t lanes;
-    int order, inside;
+    int order, inside, elsewhere; /* elsewhere: on a thread, from which no finding can be told */
     uint64_t seed, numbers; /* a hash of the numbers of tiles that were asked for */
 } odd_host;
 
 static int32_t odd_parallel_for(const heed_host *host, int64_t tiles, heed_tile_fn fn, void *arg)
 {
     odd_host *o = host->self;
+    if (o->elsewhere && (o->inside || tiles < 0)) return HEED_E_ARGUMENT; /* `tiles` tells of it */
     if (o->inside) harness_fail("calls parallel_for from inside a tile");
     if (tiles < 0) harness_fail("asks for %lld tiles", (long long)tiles);
     o->numbers = o->numbers * 0x100000001b3u + (uint64_t)tiles;
@@ -228,8 +232,63 @@ static void measure_call(direct *d, int before)
     make_scratch(d, size.scratch, before);
 }
 
+/* ---- the stack ---- */
+
+enum { STACK_MOST = 16 << 10, STACK_ROOM = 512 << 10, PAINT = 0xb7 };
+
+typedef struct painted {
+    direct *d;
+    char *top; /* where the call began */
+    int32_t code;
+} painted;
+
+static void *forward_on_painted(void *arg)
+{
+    static char crash_stack[64 << 10];
+    painted *p = arg;
+    stack_t alternate = {.ss_sp = crash_stack, .ss_size = sizeof crash_stack};
+    sigaltstack(&alternate, NULL);
+    p->top = __builtin_frame_address(0);
+    uint64_t mode = cpu_float_plain();
+    p->code = heed_instance_path(p->d->instance)->forward(p->d->memory.data, p->d->call);
+    cpu_float_restore(mode);
+    return NULL;
+}
+
+/* The call on a thread with a stack of our own; one that takes more of it than the contract has is a finding. */
+static int32_t run_painted(direct *d, const char *path)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *map = mmap(NULL, page + STACK_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) harness_fail("no memory");
+    char *low = map + page;
+    painted p = {.d = d};
+    pthread_attr_t with;
+    pthread_t thread;
+    memset(low, PAINT, STACK_ROOM);
+    mprotect(map, page, PROT_NONE);
+    const int watch = child_watch("the stack of the call", low, STACK_ROOM, page);
+    pthread_attr_init(&with);
+    pthread_attr_setstack(&with, low, STACK_ROOM);
+    d->odd.elsewhere = 1;
+    const int failed = pthread_create(&thread, &with, forward_on_painted, &p);
+    if (!failed) pthread_join(thread, NULL);
+    pthread_attr_destroy(&with);
+    child_unwatch(watch);
+    size_t unused = 0;
+    while (unused < STACK_ROOM && (unsigned char)low[unused] == PAINT) unused++;
+    const ptrdiff_t depth = p.top - (low + unused);
+    munmap(map, page + STACK_ROOM);
+    if (failed) harness_fail("no thread");
+    if (depth > STACK_MOST)
+        harness_fail("takes %td bytes of the stack on %s; a call has %d", depth, path, STACK_MOST);
+    return p.code;
+}
+
+/* ---- runs ---- */
+
 /* Runs the call of `s` on a path; the outputs must be those of the first run. Returns a hash of the tiles' numbers. */
-static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int order, int before)
+static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int order, int before, int paint)
 {
     static direct d;
     memset(&d, 0, sizeof d);
@@ -245,7 +304,7 @@ static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int o
     make_call(&d);
     measure_call(&d, before);
     uint64_t mode = cpu_float_plain();
-    int32_t code = heed_instance_path(d.instance)->forward(d.memory.data, d.call);
+    int32_t code = paint ? run_painted(&d, path) : heed_instance_path(d.instance)->forward(d.memory.data, d.call);
     cpu_float_restore(mode);
     if (code) fail_in_op(&d, path, code);
     piece_lock(&d.memory, 0);
@@ -267,13 +326,25 @@ static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int o
 
 void check_exact(subject *s)
 {
-    for (int p = 0; p < s->n_paths; p++) run_directly(s, s->paths[p], 1 + (uint32_t)p, IN_ORDER, p % 2 ? 0x5a : 0xff);
+    for (int p = 0; p < s->n_paths; p++)
+        run_directly(s, s->paths[p], 1 + (uint32_t)p, IN_ORDER, p % 2 ? 0x5a : 0xff, 0);
+}
+
+/* A sanitizer, or a build that does not optimise, makes frames of another size. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || !defined __OPTIMIZE__
+int has_stack(const subject *s) { (void)s; return 0; }
+#else
+int has_stack(const subject *s) { (void)s; return 1; }
+#endif
+void check_stack(subject *s)
+{
+    for (int p = 0; p < s->n_paths; p++) run_directly(s, s->paths[p], 1, IN_ORDER, 0xff, 1);
 }
 
 void check_tiles(subject *s)
 {
     const char *path = s->paths[s->seed % (uint64_t)s->n_paths];
-    uint64_t one = run_directly(s, path, 1, REVERSED, 0xff);
-    uint64_t seven = run_directly(s, path, 7, SHUFFLED, 0x5a);
+    uint64_t one = run_directly(s, path, 1, REVERSED, 0xff, 0);
+    uint64_t seven = run_directly(s, path, 7, SHUFFLED, 0x5a, 0);
     if (one != seven) harness_fail("%s asks for other numbers of tiles with 7 lanes than with one", path);
 }

@@ -8,6 +8,8 @@
 #include "check/subject.h"
 
 void check_exact(subject *s);
+int has_stack(const subject *s);
+void check_stack(subject *s);
 void check_tiles(subject *s);
 
 #endif

@@ -26,6 +26,7 @@ while [ -z "${SANITIZERS-}" ] && read -r name check word; do
 done <<'LIST'
 scratch_short exact scratch
 lane_shows tiles other.bits
+stack_deep stack bytes.of.the.stack
 behind_output call beside
 hole call unwritten
 recursion tiles inside.a.tile

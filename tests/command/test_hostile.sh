@@ -41,6 +41,7 @@ rounding|nothing|
 changes|threads|its id is empty
 memory_short|exact|touches byte 64 of its instance, which has 64
 scratch_short|exact|of the scratch of a lane
+stack_deep|stack|bytes of the stack on .*; a call has 16384
 workspace_short|exact|byte 64 of the workspace, which has 64
 measure_changes|exact|measure_call does not say the same twice
 instance_changes|exact|writes to its instance, which it may only read

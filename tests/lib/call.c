@@ -212,12 +212,15 @@ static void fix_axes(call *c, const resolved *r)
     resolve_axes(r, c->oracle.axis, 0);
 }
 
-/* An oracle is told the id of the op inside and no more: what its settings and weights do, it can not know. */
-static int has_settings(const entry *e)
+/* An oracle is told the id of the op inside and no more: what its weights do, and settings that are given, it can not
+ * know. */
+static int has_settings(const resolved *inner)
 {
-    for (uint32_t i = 0; i < e->op.ports.count; i++)
-        if (entry_port(e, i)->role == HEED_WEIGHT) return 1;
-    return e->op.params.count > 0;
+    const entry *e = inner->entry;
+    int has = 0;
+    for (uint32_t i = 0; i < e->op.ports.count; i++) has |= entry_port(e, i)->role == HEED_WEIGHT;
+    for (uint32_t i = 0; i < e->op.params.count; i++) has |= inner->value[i].given != 0;
+    return has;
 }
 
 /* The op, params and mask as the engine resolved them are what the oracle is told; its formulas are its own. */
@@ -238,7 +241,7 @@ static void describe(call *c, const char *spec)
                                                                               : (double)r->value[i].i;
         if (!r->child[i]) continue;
         c->oracle.position = r->child[i]->entry->op.id;
-        c->untold |= has_settings(r->child[i]->entry);
+        c->untold |= has_settings(r->child[i]);
         add_inner(c, p->key, r->child[i]->entry);
     }
     c->oracle.ports = c->ports;

@@ -59,6 +59,10 @@ typedef struct crowd {
 
 static void add(crowd *c, const char *value)
 {
+    if (!strncmp(value, "causal", 6) && strstr(c->spec, "causal")) return;
+    if (!strncmp(value, "window", 6) && strstr(c->spec, "window")) return;
+    if (!strncmp(value, "prefix", 6) && !strstr(c->spec, "causal")) add(c, "causal=true"); /* none has an effect alone */
+    if (!strncmp(value, "sinks", 5) && !strstr(c->spec, "window")) add(c, "window=20");
     size_t n = strlen(c->spec), p = strlen(c->ports), more = c->spec[n - 1] == ')';
     if (*value == '+') snprintf(c->ports + p, sizeof c->ports - p, ",%s", value);
     else snprintf(c->spec + n - more, sizeof c->spec - n, "%s%s)", more ? ", " : "(", value);

@@ -4,6 +4,7 @@
  * sizes of several blocks, outputs that go around the caches. And a test of the test: the bound notices what is a
  * little wrong.
  */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,8 @@ static void test_batch_norm(void **state)
     heed_instance_close(i);
     outputs_free(first[0]), outputs_free(first[1]);
     call_free(&kept), call_free(&own);
+    assert_null(heed_instance_open(harness_engine(1), "norm/batch", NULL, &e)); /* it would change nothing but scale */
+    assert_non_null(strstr(e.text, "takes the weights mean and variance, which were kept while training, and neither"));
 }
 
 /* `out` or `sum` in the place of x gives the bits that it gives elsewhere; both at once are refused. */
@@ -288,6 +291,195 @@ static void test_softmax(void **state)
     }
 }
 
+/* ALiBi by distance in both directions is the bias of that formula, for a number of heads that is no power of two; and
+ * under a causal mask it is the one that counts from left to right, to the bit. */
+static void test_alibi_symmetric(void **state)
+{
+    enum { T = 70, H = 6 };
+    static const float slopes[H] = {0.25f, 0.0625f, 0.015625f, 0.00390625f, 0.5f, 0.125f};
+    call_case plain_how = {"attention/softmax", "B=1,T=70,S=70,H=6,G=3,D=16,E=20", "+bias", HEED_F32, 1, 9};
+    call_case how[] = {{"attention/softmax(position=alibi(symmetric=true))", plain_how.axes, "", HEED_F32, 1, 9},
+                       {"attention/softmax(position=alibi(symmetric=true), causal=true)", plain_how.axes, "", HEED_F32, 1, 9},
+                       {"attention/softmax(position=alibi, causal=true)", plain_how.axes, "", HEED_F32, 1, 9}};
+    heed_tensor biased[ORACLE_PORTS], first[3][ORACLE_PORTS];
+    const char *paths[8];
+    call plain, c[3];
+    (void)state;
+    call_make(&plain, &plain_how);
+    const heed_tensor *bias = &plain.plain[call_port(&plain, "bias")];
+    for (int64_t i = 0; i < heed_tensor_elements(bias); i++) {
+        const int64_t h = i / T / T, distance = llabs(i / T % T - i % T);
+        tensor_put(bias, i, -(double)slopes[h] * (double)distance);
+    }
+    call_run(&plain, NULL, 1, PLAIN, biased);
+    const int out = call_port(&plain, "out"), n_paths = harness_paths("attention/softmax", paths);
+    for (int k = 0; k < 3; k++) {
+        call_make(&c[k], &how[k]);
+        for (uint32_t p = 0; p < plain.op->ports.count; p++)
+            if (c[k].plain[p].data && plain.plain[p].data) tensor_copy(&c[k].plain[p], &plain.plain[p]);
+    }
+    for (int p = 0; p < n_paths; p++) {
+        for (int k = 0; k < 3; k++) call_run(&c[k], paths[p], 1, PLAIN, first[k]);
+        for (int64_t i = 0; i < heed_tensor_elements(&biased[out]); i++)
+            assert_true(fabs(tensor_get(&biased[out], i) - tensor_get(&first[0][out], i)) < 1e-5);
+        assert_true(outputs_equal(&c[1], first[1], first[2]));
+        for (int k = 0; k < 3; k++) outputs_free(first[k]);
+    }
+    outputs_free(biased);
+    for (int k = 0; k < 3; k++) call_free(&c[k]);
+    call_free(&plain);
+}
+
+/* ---- magnitudes ---- */
+
+/* Where inputs and the exact result are finite, so is ours, within the bound, whatever the magnitude: an input is
+ * multiplied with powers of ten. The bound is 4 times the naive loop's error on the same data, where that is finite, or
+ * in proportion to the outputs that at magnitude 1, whichever is more; and one unit. */
+static const struct magnitudes {
+    const char *spec, *axes, *without, *port;
+    int from, to;
+} magnitudes[] = {
+    {"norm/rms", "x=3,M=83", "residual", "x", -45, 38},
+    {"norm/rms(eps=0)", "x=3,M=83", "residual", "x", -45, 38},
+    {"norm/layer", "x=3,M=83", "residual", "x", -45, 38},
+    {"norm/layer(eps=0)", "x=3,M=1000", "residual", "x", -45, 38},
+    {"norm/batch(statistics=batch)", "x=9,M=70", "", "x", -45, 38},
+    {"norm/batch(statistics=batch, eps=0)", "x=130,M=70", "", "x", -45, 38},
+    {"attention/softmax", "B=1,T=50,S=130,H=2,G=1,D=16,E=20", "", "q", -45, 36},
+    {"attention/softmax", "B=1,T=5,S=130,H=2,G=1,D=16,E=20", "", "k", -45, 36},
+    {"attention/softmax", "B=1,T=50,S=130,H=2,G=1,D=16,E=20", "", "v", -45, 38},
+    {"attention/softmax(causal=true)", "B=1,T=5,S=130,H=2,G=2,D=16,E=20", "", "v", -45, 38},
+    {"attention/softmax", "B=1,T=50,S=130,H=2,G=1,D=16,E=20", "+bias", "bias", -45, 38},
+    {"attention/softmax(causal=true)", "B=1,T=3,S=130,H=2,G=1,D=16,E=20", "+bias", "bias", -45, 38},
+    {"attention/softmax", "B=1,T=50,S=130,H=2,G=1,D=16,E=20", "+sink_logits", "sink_logits", -45, 38},
+    {"attention/window(left=20)", "B=1,T=60,S=60,H=2,G=1,D=16,E=20", "", "v", -45, 38},
+    {"attention/sparse(stride=7)", "B=1,T=60,S=60,H=2,G=1,D=16,E=20", "", "v", -45, 37},
+    {"attention/synthesizer_random", "B=1,T=60,H=2,G=1,E=20,C=64", "+table", "table", -45, 38},
+    {"attention/synthesizer_dense", "B=1,T=60,H=2,G=1,D=16,E=20,C=64,W=2", "+offset", "offset", -45, 38},
+    {"merge/attention", "B=1,T=9,H=2,E=20", "", "a", -45, 38},
+    {"merge/attention", "B=1,T=9,H=2,E=20", "", "lse_a", -45, 38},
+    {"residual/add", "x=3,M=83", "", "x", -45, 38},
+    {"position/rope", "B=1,T=9,H=2,D=16", "", "x", -45, 38},
+    {"linear/projection", "x=3,M=65,N=9", "", "x", -45, 37},
+    {"feedforward/gelu", "x=3,M=33,F=47", "", "x", -45, 36},
+    {"feedforward/swiglu", "x=3,M=33,F=47", "", "x", -45, 17},
+    {"loss/cross_entropy", "x=3,V=83", "", "logits", -45, 37},
+};
+
+static void scale_input(call *c, const char *port, double by)
+{
+    heed_tensor *t = &c->plain[call_port(c, port)];
+    if (!t->data) fail_msg("%s: there is no %s", c->how->spec, port);
+    for (int64_t i = 0; i < heed_tensor_elements(t); i++)
+        tensor_put(t, i, fmax(-FLT_MAX, fmin(FLT_MAX, tensor_get(t, i) * by)));
+    call_update(c);
+}
+
+static double largest(const double *x, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(x[i]) && fabs(x[i]) <= FLT_MAX) most = fmax(most, fabs(x[i]));
+    return most;
+}
+
+/* The naive loop's error: the largest of the outputs of a port where it and the exact result are finite. */
+static double naive_error(const call *c, uint32_t p, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double error = fabs((double)c->f[p][i] - c->d[p][i]);
+        if (isfinite(error)) most = fmax(most, error);
+    }
+    return most;
+}
+
+static void judge_magnitude(call *c, const char *what, const double *relative, const heed_tensor *out, const char *path)
+{
+    for (uint32_t p = 0; p < c->op->ports.count; p++) {
+        const int64_t n = out[p].data ? heed_tensor_elements(&out[p]) : 0;
+        const double error = fmax(naive_error(c, p, n), relative[p] * largest(c->d[p], n));
+        for (int64_t i = 0; i < n; i++) {
+            const double x = c->d[p][i], y = tensor_get(&out[p], i);
+            if (!isfinite(x) || fabs(x) > FLT_MAX) continue;
+            const double ulp = (double)nextafterf((float)fabs(x), INFINITY) - (double)(float)fabs(x);
+            if (!(fabs(y - x) <= 4 * fmax(error, ulp / 2) + ulp))
+                fail_msg("%s on %s: %s[%lld] is %g, the formula gives %g; the bound is %g", what, path, c->port[p],
+                         (long long)i, y, x, 4 * error + ulp);
+        }
+    }
+}
+
+static int is_output(const call *c, uint32_t p)
+{
+    return ((const heed_port *)c->op->ports.data)[p].role == HEED_OUTPUT;
+}
+
+static void test_magnitudes(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT(magnitudes); k++) {
+        const struct magnitudes *m = &magnitudes[k];
+        double relative[ORACLE_PORTS] = {0};
+        for (int e = 0, turn = 0; e <= m->to; e = turn++ ? (turn == 2 ? m->from : e + (harness_quick() ? 9 : 3)) : e) {
+            call_case how = {m->spec, m->axes, m->without, HEED_F32, 1, k};
+            const char *paths[8];
+            char what[200];
+            call c;
+            call_make(&c, &how);
+            scale_input(&c, m->port, pow(10, e));
+            const heed_oracle *o = call_oracle(&c);
+            o->f64(&c.oracle), o->f32(&c.oracle);
+            for (uint32_t p = 0; turn == 0 && p < c.op->ports.count; p++) {
+                const int64_t n = c.plain[p].data ? heed_tensor_elements(&c.plain[p]) : 0;
+                const double most = n && is_output(&c, p) ? largest(c.d[p], n) : 0;
+                relative[p] = most > 0 ? naive_error(&c, p, n) / most : 0;
+            }
+            snprintf(what, sizeof what, "%s, %s of magnitude 1e%d", m->spec, m->port, e);
+            const int n = harness_paths(c.op->id, paths);
+            for (int p = 0; p < n; p++) {
+                heed_tensor out[ORACLE_PORTS];
+                call_run(&c, paths[p], 1, PLAIN, out);
+                judge_magnitude(&c, what, relative, out, paths[p]);
+                outputs_free(out);
+            }
+            call_free(&c);
+        }
+    }
+}
+
+/* What masks of other libraries hold: the smallest float for a key that is not to be seen, even for all keys of a row;
+ * and large ones that leave one key. */
+static void test_extreme_biases(void **state)
+{
+    static const struct { float odd, even, first; } rows[] = {
+        {-FLT_MAX, 0, 0},   {-FLT_MAX, -FLT_MAX, -FLT_MAX}, {-2.4e38f, -2.4e38f, -2.4e38f}, {0, 0, 2.4e38f},
+        {0, 0, FLT_MAX},    {-3e38f, -2.9e38f, -3.1e38f},   {1e38f, 1.1e38f, 1.2e38f},      {2.5e38f, 2.6e38f, 3.3e38f},
+        {-INFINITY, -FLT_MAX, -FLT_MAX},
+    };
+    (void)state;
+    for (size_t k = 0; k < 2 * COUNT(rows); k++) {
+        call_case how = {"attention/softmax", k % 2 ? "B=1,T=3,S=130,H=1,G=1,D=16,E=20" : "B=1,T=50,S=130,H=1,G=1,D=16,E=20",
+                         "+bias", HEED_F32, 1, k};
+        const char *paths[8];
+        call c;
+        call_make(&c, &how);
+        const heed_tensor *bias = &c.plain[call_port(&c, "bias")];
+        for (int64_t i = 0; i < heed_tensor_elements(bias); i++)
+            tensor_put(bias, i, i % 130 == 0 ? rows[k / 2].first : i % 2 ? rows[k / 2].odd : rows[k / 2].even);
+        call_update(&c);
+        const int n = harness_paths(c.op->id, paths);
+        for (int p = 0; p < n; p++) {
+            heed_tensor out[ORACLE_PORTS];
+            call_run(&c, paths[p], 1, PLAIN, out);
+            const double ratio = call_judge(&c, out);
+            if (!(ratio <= 1)) fail_msg("biases %zu on %s: %.3g of the bound", k / 2, paths[p], ratio);
+            outputs_free(out);
+        }
+        call_free(&c);
+    }
+}
+
 /* The bound must notice one key that is skipped, and a scale that is 1e-5 off. */
 static void test_of_the_test(void **state)
 {
@@ -369,6 +561,8 @@ int main(void)
         cmocka_unit_test(test_norm_in_place),
         cmocka_unit_test(test_streaming),
         cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_alibi_symmetric),
+        cmocka_unit_test(test_magnitudes), cmocka_unit_test(test_extreme_biases),
         cmocka_unit_test(test_of_the_test),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);

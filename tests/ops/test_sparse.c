@@ -20,6 +20,7 @@ static const variant_row rows[] = {
     {USUAL | COST, SPARSE "(stride=30, factor=local)"},
     {USUAL, SPARSE "(pattern=fixed, stride=32, columns=8)", "", "+sink_logits"},
     {USUAL | COST, SPARSE "(pattern=fixed, stride=50, columns=7, sets=3, factor=columns)"},
+    {USUAL | COST, SPARSE "(pattern=fixed, stride=30, columns=5, sets=2, factor=heads)"},
     {SHAPES | FAULTS, SPARSE "(pattern=fixed, stride=24, position=alibi)", "", "+documents"},
 
     {GOLDEN, SPARSE "(stride=4)", "", .fill = "q:1 k:2 v:3", .row = 3,

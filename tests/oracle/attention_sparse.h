@@ -11,7 +11,8 @@ static REAL OF(sparse_score)(const oracle_call *c, int64_t h, int64_t at, int64_
     const int64_t columns = (int64_t)oracle_param(c, "columns", (double)standard);
     const int fixed = oracle_param(c, "pattern", 0) == 1,
               factor = (int)oracle_param(c, "factor", 0);
-    const int64_t end = l - h % sets * columns; /* of the columns in a block */
+    const int64_t turn = oracle_param(c, "factor", 0) == 3 ? h / 2 : h; /* of the heads that have columns */
+    const int64_t end = l - turn % sets * columns;                      /* of the columns in a block */
     const int local = fixed ? j / l == at / l : at - j < l + (oracle_param(c, "inclusive", 1) != 0);
     const int column = fixed ? j % l >= end - columns && j % l < end : (at - j) % l == 0;
     const int first = factor == 0 || factor == 1 || (factor == 3 && h % 2 == 0);

@@ -6,8 +6,9 @@
  *     fixed     query i sees key j <= i if   j / stride = i / stride    or   j mod stride in [stride - columns, stride)
  *
  * The first set is `local`, the second `columns`; one op has both (merged), or one of them, or even heads have the
- * first and odd heads the second (heads). With sets=N head h takes the (h mod N)-th `columns` from the end of a block,
- * as the authors' code does. That code's local set has stride keys and not stride + 1 (inclusive=false), and its blocks
+ * first and odd heads the second (heads). With sets=N the heads that have columns take turns in N sets of them: head h
+ * takes the (h mod N)-th `columns` from the end of a block, as the authors' code does, or, with factor=heads, where only
+ * odd heads have columns, the (floor(h / 2) mod N)-th. That code's local set has stride keys and not stride + 1 (inclusive=false), and its blocks
  * of 32 make the patterns coarser: here they are those of the formulas.
  */
 #include "sparse_kernel.h"
@@ -21,7 +22,7 @@ static const heed_param params[] = {
     [STRIDE] = KIT_INT_REQUIRED("stride", 0, 1, 1 << 24, "the length of a block; near the root of the sequence's"),
     [COLUMNS] = KIT_INT_AUTO("columns", 0, 1, 1 << 24,
                              "fixed: last keys of a block, seen ever after; stride / 4 if not given"),
-    [SETS] = KIT_INT("sets", 1, 1, 1 << 20, "fixed: sets of columns that the heads take turns in"),
+    [SETS] = KIT_INT("sets", 1, 1, 1 << 20, "fixed: sets of columns that the heads which have columns take turns in"),
     [FACTOR] = KIT_CHOICE("factor", 0, "merged|local|columns|heads", "both sets, one, or heads in turn"),
     [INCLUSIVE] = KIT_BOOL("inclusive", 1,
                            "strided: stride + 1 local keys, as in the paper; false: stride, as in its code"),

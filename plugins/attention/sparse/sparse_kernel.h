@@ -29,11 +29,18 @@ KIT_INLINE void sparse_range(const sparse *s, int64_t h, int64_t at, kit_flash_l
     if (last < x->last) x->last = last;
 }
 
+/* Which set of columns is head h's: its turn among the heads that have columns, which with factor=heads are every second
+ * one. */
+KIT_INLINE int64_t sparse_set(const sparse *s, int64_t h)
+{
+    return (s->factor == SPARSE_HEADS ? h / 2 : h) % s->sets;
+}
+
 /* What a class of queries sees of far keys, or head h. */
 KIT_INLINE kit_flash_pick sparse_pick(const sparse *s, int64_t h, int64_t first_query, int64_t class)
 {
     const int64_t rest = (first_query + class) % s->stride;
-    if (s->fixed) return (kit_flash_pick){s->stride - s->columns * (1 + h % s->sets), s->columns, s->stride, 0, 1};
+    if (s->fixed) return (kit_flash_pick){s->stride - s->columns * (1 + sparse_set(s, h)), s->columns, s->stride, 0, 1};
     return (kit_flash_pick){rest < 0 ? rest + s->stride : rest, 1, s->stride, class, s->stride};
 }
 KIT_INLINE int64_t sparse_classes(const sparse *s, int64_t T) { return s->fixed ? 1 : s->stride < T ? s->stride : T; }

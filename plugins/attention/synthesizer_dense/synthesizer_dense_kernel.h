@@ -25,7 +25,7 @@ static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int6
         const int64_t at[2] = {b->dim[0] == 1 ? 0 : head, start + k};
         const int n = keys - k < 16 ? (int)(keys - k) : 16;
         float x[16];
-        v_store(x, v_mul(v_set(unit), v_read(kit_at(b, at, 2), b->dtype, b->stride[1], n)));
+        v_store(x, v_in_units(v_read(kit_at(b, at, 2), b->dtype, b->stride[1], n), unit));
         for (int64_t row = 0; rs != 1 && row < rows; row++)
             v_store(P + row * rs + k, v_add(v_load(P + row * rs + k), v_load(x)));
         for (int l = 0; rs == 1 && l < n; l++)

@@ -41,7 +41,7 @@ static void KIT(mix)(const kit_flash *f, const kit_flash_rows *r, const struct K
 {
     const mixture *self = f->variant;
     const float *share = self->share + (self->heads == 1 ? 0 : r->head[0]) * MEMBERS;
-    _Alignas(64) float part[KIT_FLASH_ROWS * KIT_FLASH_KEYS];
+    float *part = r->spare;
     heed_score_tile tile = KIT(flash_tile)(f, r, x, P, ks, rs, from, to, row, rows);
     const int64_t lines = rs == 1 ? tile.keys : tile.rows, width = kit_lanes(rs == 1 ? tile.rows : tile.keys);
     const int64_t pitch = rs == 1 ? ks : rs;

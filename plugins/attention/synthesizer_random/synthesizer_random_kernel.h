@@ -27,7 +27,7 @@ KIT_INLINE vf KIT(logits)(const heed_tensor *table, const heed_score_tile *t, in
     const int n = t->keys - key < 16 ? (int)(t->keys - key) : 16;
     const char *p = kit_at(table, at, 3);
     kit_prefetch(p + KIT_FLASH_KEYS * table->stride[2] * kit_width(table->dtype), 64);
-    return v_mul(v_set(t->unit), v_read(p, table->dtype, table->stride[2], n));
+    return v_in_units(v_read(p, table->dtype, table->stride[2], n), t->unit);
 }
 
 static void KIT(fill)(const void *instance, const heed_score_tile *t)

@@ -23,6 +23,10 @@
  * Error: (K + 1) 2^-24 sum |taps x|; taps of a softmax are within 4 ulp and the length of their
  * sum.
  */
+#ifndef KIT_HAS_CONV
+#define KIT_HAS_CONV
+#include <heed/kit.h>
+
 #ifndef HEED_KIT_CONV_ONCE
 #define HEED_KIT_CONV_ONCE
 
@@ -441,3 +445,4 @@ static __attribute__((unused)) int32_t KIT(conv_run)(kit_conv *c)
         c->call->state ? host->parallel_for(host, c->B * runs, KIT(conv_append), c) : HEED_OK;
     return failed ? failed : host->parallel_for(host, c->B * runs * groups, KIT(conv_tile), c);
 }
+#endif

@@ -154,4 +154,24 @@ KIT_INLINE vf v_log2(vf x)
     return v_fma(v_fma(v_mul(s, w), p, v_add(s, s)), v_set(0x1.715476p+0f), v_load(n));
 }
 
+/* x * unit, for what is added to scores: unit is below 1.97, as log2 e is. Up to 2^127 it is the product; beyond, where
+ * that would overflow though x is finite, it goes on along a straight line that ends at 1.97 2^127 for the largest float.
+ * So the order stays, and scores so far apart have the weights 1 and 0 in any case; and a sum of it and a score below
+ * 2^121 is finite. Infinities and NaNs stay. */
+KIT_INLINE float KIT(units_slope)(float unit) { return unit < 0.98f ? unit : 1.97f - unit; }
+KIT_INLINE vf v_in_units(vf x, float unit)
+{
+    const float slope = KIT(units_slope)(unit), rise = (unit - slope) * 0x1p127f;
+    const vf a = v_set(slope), c = v_set(rise), product = v_mul(v_set(unit), x);
+    return v_max(v_fma(a, x, v_set(-rise)), v_min(v_fma(a, x, c), product));
+}
+/* What was x where y = v_in_units(x, unit) is on that line, and `near` elsewhere. */
+KIT_INLINE vf v_out_of_units(vf y, float unit, vf near)
+{
+    const float slope = KIT(units_slope)(unit), rise = (unit - slope) * 0x1p127f;
+    const vf size = v_abs(y), far = v_min(v_set(FLT_MAX), v_div(v_sub(size, v_set(rise)), v_set(slope)));
+    const vf x = v_select(v_lt(y, v_set(0.0f)), v_sub(v_set(0.0f), far), far);
+    return v_select(v_and(v_lt(v_set(unit * 0x1p127f), size), v_eq(near, near)), x, near); /* a NaN stays */
+}
+
 #endif

@@ -63,6 +63,8 @@
 #define v_sincos KIT(v_sincos)
 #define v_log KIT(v_log)
 #define v_log2 KIT(v_log2)
+#define v_in_units KIT(v_in_units)   /* x * unit; of finite x it stays finite */
+#define v_out_of_units KIT(v_out_of_units)
 
 #define v_load_f16 KIT(v_load_f16)
 #define v_store_f16 KIT(v_store_f16)

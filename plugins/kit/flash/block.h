@@ -79,7 +79,8 @@ KIT_INLINE vf KIT(flash_weight)(vf x, vf max)
 KIT_INLINE void KIT(flash_raise)(kit_flash_rows *r)
 {
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
-        const vf before = v_load(r->max + i), max = v_max(before, v_load(r->block_max + i));
+        const vf before = v_load(r->max + i);
+        const vf max = v_max(before, v_add(v_load(r->block_max + i), v_load(r->lift + i)));
         v_store(r->alpha + i, FLASH_SQUARED_RELU ? v_set(1.0f) : v_exp2(v_sub(before, max)));
         v_store(r->max + i, max);
     }

@@ -288,7 +288,8 @@ static void KIT(flash_whole)(const kit_flash *f, kit_flash_rows *r, const KIT(fl
                                                P + k * KIT_FLASH_ROWS + row,
                                                kit_flash_beyond(&x->next_V, k, 0, row > 0));
         for (int j = row; j < row + FLASH_STRIP; j += VR_LANES) {
-            const vr before = vr_load(r->max + j), max = vr_max(before, vr_load(r->block_max + j));
+            const vr before = vr_load(r->max + j);
+            const vr max = vr_max(before, vr_add(vr_load(r->block_max + j), vr_load(r->lift + j)));
             vr alpha = vr_sub(before, max);
             if (FLASH_SQUARED_RELU) alpha = vr_set(1.0f);
             else vr_exp2_each(1, &alpha, &alpha);

@@ -45,14 +45,13 @@ static void KIT(flash_bias)(const kit_flash *f, const kit_flash_rows *r, float *
                             int keys)
 {
     const heed_tensor *t = f->bias;
-    const vf unit = v_set((float)KIT_LOG2E);
     for (int i = 0; i < r->rows; i += 16)
         for (int k = 0; k < keys; k += 16) {
             const int n = keys - k < 16 ? keys - k : 16;
             vf x[16];
             for (int l = 0; l < 16; l++) {
                 const int64_t at[4] = {r->batch, r->head[i + l], r->query[i + l], start + k};
-                x[l] = v_mul(unit, v_read(kit_at(t, at, 4), t->dtype, t->stride[3], n));
+                x[l] = v_in_units(v_read(kit_at(t, at, 4), t->dtype, t->stride[3], n), (float)KIT_LOG2E);
             }
             if (rs == 1) v_transpose(x);
             for (int l = 0; l < (rs == 1 ? n : r->rows - i < 16 ? r->rows - i : 16); l++) {
@@ -122,7 +121,7 @@ static void KIT(flash_rescore_run)(const kit_flash *f, const kit_flash_rows *r, 
 static void KIT(flash_rescore_picked)(const kit_flash *f, const kit_flash_rows *r, float *P, int ks, int rs,
                                       int64_t start, int keys)
 {
-    float run[KIT_FLASH_KEYS * KIT_FLASH_ROWS] __attribute__((aligned(64)));
+    float *run = r->spare;
     for (int k = 0, n; k < keys; k += n) {
         const int64_t place = kit_flash_place(&f->pick, start + k), left = f->pick.run - (start + k) % f->pick.run;
         n = left < keys - k ? (int)left : keys - k;

@@ -288,7 +288,7 @@ static void KIT(flash_resume)(const kit_flash *f, kit_flash_rows *r, int lanes)
         if (r->few && i < r->rows) kit_read_row(r->O + i * kit_lanes(f->E), from[i], HEED_F32, 1, f->E);
     }
     for (int i = 0; i < lanes; i += 16) {
-        const vf lse = v_mul(v_load(r->max + i), v_set((float)KIT_LOG2E)), any = v_add(v_set(1.0f), v_sub(lse, lse));
+        const vf lse = v_in_units(v_load(r->max + i), (float)KIT_LOG2E), any = v_add(v_set(1.0f), v_sub(lse, lse));
         const vm none = v_lt(lse, v_set(-FLT_MAX));
         v_store(r->max + i, v_select(v_ge(lse, v_set(-FLT_MAX)), lse, v_set(-FLT_MAX)));
         v_store(r->sum + i, v_select(none, v_set(0.0f), any)); /* NaN stays */
@@ -296,7 +296,7 @@ static void KIT(flash_resume)(const kit_flash *f, kit_flash_rows *r, int lanes)
     if (!r->few) KIT(flash_columns)(from, HEED_F32, 1, lanes, f->E, 1.0f, r->O);
 }
 
-/* Live keys, queries transposed, empty sums. r->rows, r->row0, r->batch, r->few, r->Q and r->O are set. */
+/* Live keys, queries transposed, empty sums. r->rows, r->row0, r->batch, r->few, r->lift, r->Q and r->O are set. */
 static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
 {
     const char *from[KIT_FLASH_ROWS];
@@ -319,7 +319,8 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
         if (i + 1 < r->rows && ++inner == f->group) inner = 0, t += f->pick.step ? f->pick.every : 1;
     }
     for (int i = 0; f->sink_logits && i < lanes; i += 16) {
-        const vf logit = v_mul(v_load(r->max + i), v_set((float)KIT_LOG2E)), max = v_max(logit, v_set(-FLT_MAX));
+        const vf logit = v_in_units(v_load(r->max + i), (float)KIT_LOG2E);
+        const vf max = v_max(v_add(logit, v_load(r->lift + i)), v_set(-FLT_MAX));
         v_store(r->max + i, max);
         v_store(r->sum + i, v_exp2(v_sub(logit, max)));
     }
@@ -327,6 +328,36 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
     if (f->before) KIT(flash_resume)(f, r, lanes);
     else memset(r->O, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
     if (q) KIT(flash_columns)(from, q->dtype, q->stride[3], lanes, D, (float)((double)f->scale * KIT_LOG2E), r->Q);
+}
+
+/* Whether the sum of weighted values of some row is not finite; those rows are lifted then. A weight is at most 1, so a
+ * sum of many values near FLT_MAX overflows where their mean does not. With a maximum that is 32 too large the weights
+ * are 2^-32 of what they were, exactly, and so is the sum that divides the outputs. What a NaN or an infinity made is
+ * so again. */
+static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
+{
+    const vf zero = v_set(0.0f), lifted = v_set(32.0f);
+    const int64_t ld = kit_lanes(f->E);
+    int any = 0;
+    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
+        float wrong[16] = {0};
+        vf total = zero; /* 0 times what is finite is 0, and all else is a NaN */
+        if (r->few) for (int l = 0; l < 16 && i + l < r->rows; l++) {
+            vf row = zero;
+            for (int64_t e = 0; e < f->E; e += 16) {
+                const int m = f->E - e < 16 ? (int)(f->E - e) : 16;
+                row = v_fma(v_read(r->O + (i + l) * ld + e, HEED_F32, 1, m), zero, row);
+            }
+            wrong[l] = v_sum(row);
+        }
+        else {
+            for (int64_t e = 0; e < f->E; e++) total = v_fma(v_load(r->O + e * KIT_FLASH_ROWS + i), zero, total);
+            v_store(wrong, total);
+        }
+        v_store(r->lift + i, v_select(v_eq(v_load(wrong), zero), zero, lifted));
+        for (int l = 0; l < 16 && i + l < r->rows; l++) any |= wrong[l] != 0.0f;
+    }
+    return any;
 }
 
 /* Sums divided out, rows written. */
@@ -342,7 +373,8 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
         v_store(inverse + i, v_select(empty, none, v_div(v_set(1.0f), sum)));
         if (!f->lse) continue;
         const vf ln = v_fma(v_load(r->max + i), v_set((float)KIT_LN2), v_log(sum));
-        v_store(lse + i, v_select(empty, v_set(-INFINITY), ln));
+        const vf natural = v_out_of_units(v_load(r->max + i), (float)KIT_LOG2E, ln);
+        v_store(lse + i, v_select(empty, v_set(-INFINITY), natural));
     }
     FLASH_FACTORS(f, r, inverse);
     for (int i = 0; i < r->rows; i++) {
@@ -373,38 +405,19 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
 
 /* ---- a task ---- */
 
-/* Tasks of a group of heads follow each other from late rows, which see most under a causal mask, to early ones; the
- * few rows behind the last tile are the first task. */
-static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
+/* The blocks of keys that the n tiles of a task see, each brought in once for all of them. */
+static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int n, int64_t b, int64_t g, float *P,
+                                   float *KR, float *VR, uint32_t *packed)
 {
-    const kit_flash *f = arg;
-    const int64_t D = f->D, E = f->E, b = task / f->tasks / f->G, g = task / f->tasks % f->G, turn = task % f->tasks;
-    const int few = f->few > 0 && turn == 0, bf16 = f->bf16 && !few;
-    const int64_t first = few ? f->rows / KIT_FLASH_ROWS : (f->tasks - 1 - turn) * f->per_task;
-    float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride), *KR = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
-    float *VR = KR + KIT_FLASH_KEYS * kit_flash_pitch(D), *room = VR + KIT_FLASH_KEYS * kit_flash_pitch(E);
-    uint32_t *packed = (uint32_t *)room;
-    room += bf16 ? kit_flash_block_pairs(D, E) : 0;
-    kit_flash_rows tile[KIT_FLASH_TILES];
-    int n = 0;
+    const int few = tile[0].few, bf16 = packed != NULL;
     int64_t begin = INT64_MAX, end = 0, sinks = 0;
-    for (; n < (few ? 1 : f->per_task) && (few || first + n < f->tiles); n++) {
-        kit_flash_rows *r = &tile[n];
-        r->row0 = (first + n) * KIT_FLASH_ROWS;
-        r->rows = (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
-        r->batch = b, r->few = few;
-        r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
-        r->own = room, room += kit_lanes(f->own);
-        if (FLASH_RELATIVES) r->kept = (kit_flash_keep *)(void *)room, r->kept->start = -1, room += FLASH_KEEP;
-        KIT(flash_begin)(f, r, g);
-        FLASH_BEGIN(f, r);
-        if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
-        for (int i = 0; i < r->groups; i++) {
-            if (r->any[i].first < begin) begin = r->any[i].first;
-            if (r->any[i].last > end) end = r->any[i].last;
-            if (r->any[i].sink_last > sinks) sinks = r->any[i].sink_last;
+    for (int t = 0; t < n; t++)
+        for (int i = 0; i < tile[t].groups; i++) {
+            const kit_flash_live *any = &tile[t].any[i];
+            if (any->first < begin) begin = any->first;
+            if (any->last > end) end = any->last;
+            if (any->sink_last > sinks) sinks = any->sink_last;
         }
-    }
     for (int64_t start = 0; start < end; start += KIT_FLASH_KEYS) {
         if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS)
             start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
@@ -421,6 +434,43 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
             if (bf16) KIT(flash_bf16)(f, &tile[i], &x, P);
             else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
         }
+    }
+}
+
+/* Tasks of a group of heads follow each other from late rows, which see most under a causal mask, to early ones; the
+ * few rows behind the last tile are the first task. */
+static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash *f = arg;
+    const int64_t D = f->D, E = f->E, b = task / f->tasks / f->G, g = task / f->tasks % f->G, turn = task % f->tasks;
+    const int few = f->few > 0 && turn == 0, bf16 = f->bf16 && !few;
+    const int64_t first = few ? f->rows / KIT_FLASH_ROWS : (f->tasks - 1 - turn) * f->per_task;
+    const int64_t left = f->tiles - first, n = few ? 1 : left < f->per_task ? left : f->per_task;
+    float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride), *KR = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
+    float *VR = KR + KIT_FLASH_KEYS * kit_flash_pitch(D), *room = VR + KIT_FLASH_KEYS * kit_flash_pitch(E);
+    uint32_t *packed = bf16 ? (uint32_t *)room : NULL;
+    room += bf16 ? kit_flash_block_pairs(D, E) : 0;
+    kit_flash_rows *tile = (kit_flash_rows *)(void *)room;
+    float *spare = (float *)(tile + n), *tiles_room = spare + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
+    for (int i = 0; i < n; i++) memset(tile[i].lift, 0, sizeof tile[i].lift);
+    for (int again = 0, overflows = 1; again < 2 && overflows; again++) {
+        room = tiles_room;
+        for (int i = 0; i < n; i++) {
+            kit_flash_rows *r = &tile[i];
+            r->row0 = (first + i) * KIT_FLASH_ROWS;
+            r->rows = (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
+            r->batch = b, r->few = few;
+            r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
+            r->own = room, room += kit_lanes(f->own);
+            r->spare = spare;
+            if (FLASH_RELATIVES) r->kept = (kit_flash_keep *)(void *)room, r->kept->start = -1, room += FLASH_KEEP;
+            KIT(flash_begin)(f, r, g);
+            FLASH_BEGIN(f, r);
+            if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
+        }
+        KIT(flash_task_blocks)(f, tile, (int)n, b, g, P, KR, VR, packed);
+        overflows = 0;
+        for (int i = 0; i < n && !again && !FLASH_SQUARED_RELU; i++) overflows |= KIT(flash_overflows)(f, &tile[i]);
     }
     for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);
 }

@@ -94,6 +94,7 @@ typedef struct kit_flash_keep { float S[KIT_FLASH_ROWS * KIT_FLASH_ROWS]; int64_
 typedef struct kit_flash_rows {
     float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];        /* running, over the blocks so far (maximum in log2 units) */
     float block_max[KIT_FLASH_ROWS], block_sum[KIT_FLASH_ROWS], alpha[KIT_FLASH_ROWS];
+    float lift[KIT_FLASH_ROWS]; /* 0; or 32, which makes weights 2^-32 of what they are (flash/task.h) */
     float low[KIT_FLASH_ROWS], high[KIT_FLASH_ROWS];       /* `live`, from the start of a block that is live in part */
     float sink_low[KIT_FLASH_ROWS], sink_high[KIT_FLASH_ROWS];
     kit_flash_live live[KIT_FLASH_ROWS];
@@ -103,6 +104,7 @@ typedef struct kit_flash_rows {
     int32_t head[KIT_FLASH_ROWS];
     float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
     float *own;         /* f->own floats, for hooks */
+    float *spare;       /* as many floats as a block has scores, for who needs another; of the task, not of the tile */
     kit_flash_keep *kept; /* of variants with FLASH_RELATIVE */
     uint32_t *pairs;    /* Q for flash/bf16.h */
     int64_t row0, batch;
@@ -143,13 +145,16 @@ KIT_INLINE int64_t kit_flash_block_pairs(int64_t D, int64_t E)
 }
 KIT_INLINE int64_t kit_flash_query_pairs(int64_t D) { return KIT_FLASH_ROWS / 2 * kit_lanes(D); }
 
-/* A lane's scratch: one block of weights, one of K and V packed, Q and O of a task; and K, V and Q in pairs. */
+/* A lane's scratch: a block of weights, one of K and V packed, the rows of a task, a spare block of scores, Q and O of
+ * the task; and K, V and Q in pairs. All of a task's memory is here and not on the stack, whose size nobody knows. */
 KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
 {
     return sizeof(float) *
-           (uint64_t)(KIT_FLASH_ROWS * KIT_FLASH_KEYS + KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E)) +
-                      kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) +
-                      kit_flash_block_pairs(D, E) + kit_flash_most(D, E) * kit_flash_query_pairs(D));
+               (uint64_t)(2 * KIT_FLASH_ROWS * KIT_FLASH_KEYS +
+                          KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E)) +
+                          kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) +
+                          kit_flash_block_pairs(D, E) + kit_flash_most(D, E) * kit_flash_query_pairs(D)) +
+           sizeof(kit_flash_rows) * (uint64_t)kit_flash_most(D, E);
 }
 
 /* What the variant's own floats of each tile add to it. */

@@ -12,6 +12,7 @@
 #include <heed/kit/linear/run.h>
 #ifndef HEED_KIT_LINEAR_OP_ONCE
 #define HEED_KIT_LINEAR_OP_ONCE
+#include <heed/kit/linear/run.h>
 
 #define LINEAR_PORTS                                                                                                  \
     [LINEAR_Q] = KIT_IN("q", "B T H D", "queries"),                                                                   \

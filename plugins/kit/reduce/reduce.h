@@ -13,11 +13,27 @@
 #ifndef HEED_KIT_REDUCE_ONCE
 #define HEED_KIT_REDUCE_ONCE
 #define kit_sums_about KIT(kit_sums_about)
+#define kit_sum KIT(kit_sum)
 
 typedef struct kit_sums { float first, second; } kit_sums; /* of d and of d^2 */
 
-/* What a norm knows of a row before it writes it. */
-typedef struct kit_moments { float centre, scale; } kit_moments;
+/* What a norm knows of a row before it writes it: an element becomes (power x - centre) scale. `power` is 1, or, where
+ * squares of the row would overflow or vanish, the power of two that brings its largest element near 1. */
+typedef struct kit_moments { float centre, scale, power; } kit_moments;
+
+/* Whether squares of a row have overflowed, or are so small that they have lost digits which eps does not hide. */
+KIT_INLINE int kit_sums_fail(kit_sums s, double eps)
+{
+    return !(s.second <= FLT_MAX) || (s.second < 0x1p-90f && eps < 0x1p-60);
+}
+
+/* The power of two that brings `most` near 1; 1 where that is 0 or not finite. */
+static __attribute__((unused)) float kit_power_of(float most)
+{
+    if (!(most > 0.0f && most <= FLT_MAX)) return 1.0f;
+    const int exponent = most < FLT_MIN ? 127 : 127 - (int)(kit_bits(most) >> 23);
+    return exponent < -126 ? FLT_MIN : kit_float((uint32_t)(exponent + 127) << 23);
+}
 
 /* A call over the rows of x [..., M], or of x + residual, split into tiles of about 16 Ki elements. Absent tensors are
  * NULL. A row is read once from memory, and each output is written once; out or sum may be x. */
@@ -43,26 +59,56 @@ static __attribute__((unused)) int32_t kit_rowwise_measure_call(const void *inst
 }
 #endif
 
-/* Sums of d = x - shift over a row. */
-KIT_INLINE kit_sums kit_sums_about(const float *x, int64_t n, float shift)
+/* The sum of a row: `first` of kit_sums_about(x, n, 0), to the bit. */
+KIT_INLINE float kit_sum(const float *x, int64_t n)
+{
+    vf sum = v_set(0.0f), d[4];
+    for (int64_t i = 0; i < n; i += 64) {
+        KIT_UNROLL for (int j = 0; j < 4; j++) {
+            const int64_t left = n - i - 16 * j;
+            d[j] = left >= 16 ? v_load(x + i + 16 * j) : left > 0 ? v_load_n(x + i + 16 * j, (int)left) : v_set(0.0f);
+        }
+        sum = v_add(sum, v_add(v_add(d[0], d[1]), v_add(d[2], d[3])));
+    }
+    return v_sum(sum);
+}
+
+/* That of the largest of |x|. */
+static __attribute__((unused)) float KIT(kit_power)(const float *x, int64_t n)
+{
+    vf most = v_set(0.0f);
+    for (int64_t i = 0; i < n; i += 16) most = v_max(v_abs(v_read(x + i, HEED_F32, 1, n - i < 16 ? (int)(n - i) : 16)), most);
+    return kit_power_of(v_hmax(most));
+}
+
+/* Sums of d = power x - shift over a row. */
+KIT_INLINE kit_sums KIT(kit_sums_of)(const int scaled, const float *x, int64_t n, float shift, float power)
 {
     static const float lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const vf c = v_set(shift), zero = v_set(0.0f);
+    const vf c = v_set(shift), zero = v_set(0.0f), p = v_set(power);
     vf first = zero, second[4] = {zero, zero, zero, zero}, d[4];
     for (int64_t i = 0; i < n; i += 64) {
         if (i + 64 <= n)
-            KIT_UNROLL for (int j = 0; j < 4; j++) d[j] = v_sub(v_load(x + i + 16 * j), c);
+            KIT_UNROLL for (int j = 0; j < 4; j++) {
+                const vf v = v_load(x + i + 16 * j);
+                d[j] = v_sub(scaled ? v_mul(v, p) : v, c);
+            }
         else
             KIT_UNROLL for (int j = 0; j < 4; j++) {
                 int64_t left = n - i - 16 * j;
                 int m = left < 0 ? 0 : left < 16 ? (int)left : 16;
                 vf v = v_load_n(x + (m ? i + 16 * j : 0), m);
-                d[j] = v_select(v_lt(v_load(lanes), v_set((float)m)), v_sub(v, c), zero);
+                d[j] = v_select(v_lt(v_load(lanes), v_set((float)m)), v_sub(scaled ? v_mul(v, p) : v, c), zero);
             }
         KIT_UNROLL for (int j = 0; j < 4; j++) second[j] = v_fma(d[j], d[j], second[j]);
         first = v_add(first, v_add(v_add(d[0], d[1]), v_add(d[2], d[3])));
     }
     return (kit_sums){v_sum(first), v_sum(v_add(v_add(second[0], second[1]), v_add(second[2], second[3])))};
+}
+
+KIT_INLINE kit_sums kit_sums_about(const float *x, int64_t n, float shift)
+{
+    return KIT(kit_sums_of)(0, x, n, shift, 1.0f);
 }
 
 /* The row after r, for [at, at + n) of which there is time now. */
@@ -114,7 +160,7 @@ static void KIT(kit_rowwise_tile)(void *arg, int64_t tile, uint32_t lane)
     int64_t end = (tile + 1) * w->rows_per_tile < w->rows ? (tile + 1) * w->rows_per_tile : w->rows, n = w->width;
     int sum_in_place = sum && kit_is_plain(sum) && !w->sum_streams, in_place = kit_is_plain(out) && !w->out_streams;
     const int direct = !residual && kit_is_plain(x), ahead = direct && !w->out_streams && w->measure;
-    kit_moments m = {0.0f, 1.0f};
+    kit_moments m = {0.0f, 1.0f, 1.0f};
     for (int64_t r = tile * w->rows_per_tile, first = r; r < end; r++) {
         const char *from = kit_row(x, r);
         char *to = kit_row(out, r), *sum_to = sum ? kit_row(sum, r) : NULL;

@@ -40,7 +40,10 @@ static void KIT(merge_row)(const heed_tensor *const *tensor, const heed_tensor *
         vf y = g ? v_read(g + i * merge_step(great), great->dtype, great->stride[3], n) : v_set(0.0f);
         if (l) {
             const vf x = v_read(l + i * merge_step(small), small->dtype, small->stride[3], n);
-            y = v_div(v_fma(v_set(e), x, y), v_set(s)); /* memory is slower than the division */
+            const vf sum = v_fma(v_set(e), x, y), half = v_set(0.5f); /* memory is slower than the division */
+            const vf halves = v_fma(v_set(e), v_mul(half, x), v_mul(half, y)); /* where the sum overflows */
+            const vm fits = v_lt(v_abs(sum), v_set(INFINITY));
+            y = v_div(v_select(fits, sum, halves), v_select(fits, v_set(s), v_set(0.5f * s)));
         }
         v_write(to + i * step, out->dtype, os, y, n);
     }

@@ -28,6 +28,10 @@ static const heed_param params[] = {
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     const int64_t M = HEED_AXIS(open->axis, 'M');
+    if (open->value[STATISTICS].i == 0 && !open->weight[MEAN] && !open->weight[VARIANCE])
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "statistics=running takes the weights mean and variance, which were kept while training, and "
+                        "neither is given; statistics=batch takes those of the call");
     int64_t known = 0; /* without a weight there is nothing to keep */
     for (int w = GAIN; w <= VARIANCE; w++)
         if (open->weight[w]) known = M;

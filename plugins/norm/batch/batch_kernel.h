@@ -22,18 +22,19 @@ typedef struct batch {
     float room[];
 } batch;
 
-/* A call: what is subtracted and multiplied, by channel, in the workspace. */
+/* A call: by channel, in the workspace, y = (power x - mean) factor. A power is 1, or a power of two for a channel whose
+ * squares would overflow or vanish. */
 typedef struct batch_call {
     const batch *self;
     const heed_tensor *x;
-    float *mean, *factor;
+    float *mean, *factor, *power;
 } batch_call;
-KIT_INLINE uint64_t batch_workspace(int64_t M) { return 2 * (uint64_t)kit_lanes(M) * sizeof(float); }
+KIT_INLINE uint64_t batch_workspace(int64_t M) { return 3 * (uint64_t)kit_lanes(M) * sizeof(float); }
 #endif
 
-/* Sums over the rows of channels [at, at + n), n <= 64, of x - shift and of its square. */
-static void KIT(column_sums)(const heed_tensor *x, int64_t at, int64_t n, const float *shift, float *first,
-                             float *second)
+/* Sums over the rows of channels [at, at + n), n <= 64, of power x - shift and of its square. */
+static void KIT(column_sums)(const heed_tensor *x, int64_t at, int64_t n, const float *power, const float *shift,
+                             float *first, float *second)
 {
     const int64_t step = x->stride[x->rank - 1], bytes = step * kit_width(x->dtype), rows = kit_rows(x);
     memset(first, 0, BATCH_STRIP * sizeof *first), memset(second, 0, BATCH_STRIP * sizeof *second);
@@ -44,7 +45,7 @@ static void KIT(column_sums)(const heed_tensor *x, int64_t at, int64_t n, const 
             const char *row = kit_row(x, i) + at * bytes;
             for (int j = 0; 16 * j < n; j++) {
                 const vf v = v_read(row + 16 * j * bytes, x->dtype, step, n - 16 * j < 16 ? (int)(n - 16 * j) : 16);
-                const vf d = v_sub(v, v_load(shift + 16 * j));
+                const vf d = v_sub(v_mul(v, v_load(power + 16 * j)), v_load(shift + 16 * j));
                 sum[j] = v_add(sum[j], d), squares[j] = v_fma(d, d, squares[j]);
             }
         }
@@ -55,6 +56,25 @@ static void KIT(column_sums)(const heed_tensor *x, int64_t at, int64_t n, const 
     }
 }
 
+/* The powers of two of channels whose sums have failed; returns whether there is one. */
+static int KIT(column_powers)(const heed_tensor *x, int64_t at, int64_t n, const float *second, double eps, float *power)
+{
+    const int64_t step = x->stride[x->rank - 1] * kit_width(x->dtype), rows = kit_rows(x);
+    int any = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!kit_sums_fail((kit_sums){0, second[i]}, eps)) continue;
+        float most = 0;
+        for (int64_t r = 0; r < rows; r++) {
+            float v;
+            kit_read_row(&v, kit_row(x, r) + (at + i) * step, x->dtype, 1, 1);
+            if (!(fabsf(v) <= most)) most = fabsf(v);
+        }
+        power[i] = kit_power_of(most);
+        any |= power[i] != 1.0f;
+    }
+    return any;
+}
+
 /* Mean and factor of 64 channels. */
 static void KIT(channels)(void *arg, int64_t tile, uint32_t lane)
 {
@@ -63,12 +83,15 @@ static void KIT(channels)(void *arg, int64_t tile, uint32_t lane)
     const int64_t M = c->x->dim[c->x->rank - 1], at = tile * BATCH_STRIP;
     const int64_t n = M - at < BATCH_STRIP ? M - at : BATCH_STRIP;
     const double share = 1 / (double)kit_rows(c->x);
-    float mean[BATCH_STRIP] = {0}, first[BATCH_STRIP] = {0}, second[BATCH_STRIP] = {0};
+    float mean[BATCH_STRIP], first[BATCH_STRIP] = {0}, second[BATCH_STRIP] = {0}, power[BATCH_STRIP];
     (void)lane;
-    if (self->of_call) {
-        KIT(column_sums)(c->x, at, n, mean, first, second);
+    for (int i = 0; i < BATCH_STRIP; i++) power[i] = 1.0f;
+    for (int again = 0; again < 2 && self->of_call; again++) {
+        memset(mean, 0, sizeof mean);
+        KIT(column_sums)(c->x, at, n, power, mean, first, second);
         for (int64_t i = 0; i < n; i++) mean[i] = (float)((double)first[i] * share);
-        KIT(column_sums)(c->x, at, n, mean, first, second);
+        KIT(column_sums)(c->x, at, n, power, mean, first, second);
+        if (again || !KIT(column_powers)(c->x, at, n, second, self->eps, power)) break;
     }
     for (int64_t i = 0; i < n; i++) {
         const float *const *w = self->weight;
@@ -76,7 +99,9 @@ static void KIT(channels)(void *arg, int64_t tile, uint32_t lane)
         const double kept = w[VARIANCE] ? (double)w[VARIANCE][at + i] : 1;
         const double variance = !self->of_call ? kept : square < 0 ? 0 : square;
         c->mean[at + i] = self->of_call ? (float)((double)mean[i] + rest) : w[MEAN] ? w[MEAN][at + i] : 0.0f;
-        c->factor[at + i] = (float)((w[GAIN] ? (double)w[GAIN][at + i] : 1) / sqrt(variance + self->eps));
+        const double eps = self->eps * (double)power[i] * (double)power[i];
+        c->power[at + i] = power[i];
+        c->factor[at + i] = (float)((w[GAIN] ? (double)w[GAIN][at + i] : 1) / sqrt(variance + eps));
     }
 }
 
@@ -87,7 +112,8 @@ static void KIT(apply)(const void *instance, kit_moments moments, float *y, cons
     (void)moments;
     for (int64_t i = 0; i < n; i += 16) {
         const int m = n - i < 16 ? (int)(n - i) : 16;
-        const vf d = v_sub(v_read(x + i, HEED_F32, 1, m), v_read(c->mean + at + i, HEED_F32, 1, m));
+        const vf v = v_mul(v_read(x + i, HEED_F32, 1, m), v_read(c->power + at + i, HEED_F32, 1, m));
+        const vf d = v_sub(v, v_read(c->mean + at + i, HEED_F32, 1, m));
         const vf f = v_read(c->factor + at + i, HEED_F32, 1, m);
         v_write(y + i, HEED_F32, 1, bias ? v_fma(d, f, v_read(bias + at + i, HEED_F32, 1, m)) : v_mul(d, f), m);
     }
@@ -97,7 +123,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const heed_tensor *x = call->tensor[X];
     const int64_t M = HEED_AXIS(call->axis, 'M');
-    batch_call c = {instance, x, call->workspace, (float *)call->workspace + kit_lanes(M)};
+    float *room = call->workspace;
+    batch_call c = {instance, x, room, room + kit_lanes(M), room + 2 * kit_lanes(M)};
     if (c.self->of_call && kit_rows(x) == 1)
         return kit_fail(call->sink, HEED_E_ARGUMENT,
                         "statistics=batch needs two tokens in a call at least, and this one has 1");

@@ -24,17 +24,23 @@ static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
 {
     const layer *self = instance;
     const double share = 1.0 / (double)n;
-    float mean = (float)((double)kit_sums_about(x, n, 0.0f).first * share);
+    float mean = (float)((double)kit_sum(x, n) * share), power = 1.0f;
     kit_sums rest = kit_sums_about(x, n, mean);
-    double shift = (double)rest.first * share, variance = (double)rest.second * share - shift * shift;
-    variance = variance < 0.0 ? 0.0 : variance; /* a NaN stays */
-    return (kit_moments){(float)((double)mean + shift), (float)(1.0 / sqrt(variance + self->eps))};
+    if (kit_sums_fail(rest, self->eps) && (power = KIT(kit_power)(x, n)) != 1.0f) {
+        mean = (float)((double)KIT(kit_sums_of)(1, x, n, 0.0f, power).first * share);
+        rest = KIT(kit_sums_of)(1, x, n, mean, power);
+    }
+    const double shift = (double)rest.first * share, square = (double)rest.second * share - shift * shift;
+    const double variance = square < 0.0 ? 0.0 : square; /* a NaN stays */
+    const double eps = self->eps * (double)power * (double)power;
+    return (kit_moments){(float)((double)mean + shift), (float)(1.0 / sqrt(variance + eps)), power};
 }
 
 /* One vector, or what is left of a row. */
-KIT_INLINE void KIT(scale)(const float *gain, const float *bias, vf centre, vf factor, float *y, const float *x, int m)
+KIT_INLINE void KIT(scale)(const float *gain, const float *bias, kit_moments row, float *y, const float *x, int m)
 {
-    vf v = v_mul(v_sub(v_read(x, HEED_F32, 1, m), centre), factor);
+    const vf d = v_sub(v_mul(v_read(x, HEED_F32, 1, m), v_set(row.power)), v_set(row.centre));
+    vf v = v_mul(d, v_set(row.scale));
     if (gain && bias) v = v_fma(v, v_read(gain, HEED_F32, 1, m), v_read(bias, HEED_F32, 1, m));
     else if (gain) v = v_mul(v, v_read(gain, HEED_F32, 1, m));
     else if (bias) v = v_add(v, v_read(bias, HEED_F32, 1, m));
@@ -46,11 +52,10 @@ static void KIT(apply)(const void *instance, kit_moments moments, float *y, cons
     const layer *self = instance;
     const float *gain = self->has_gain ? self->weight + at : NULL;
     const float *bias = self->has_bias ? self->weight + (gain ? self->width : 0) + at : NULL;
-    const vf centre = v_set(moments.centre), factor = v_set(moments.scale);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
-        KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, centre, factor, y + i, x + i, 16);
-    if (i < n) KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, centre, factor, y + i, x + i, (int)(n - i));
+        KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, moments, y + i, x + i, 16);
+    if (i < n) KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, moments, y + i, x + i, (int)(n - i));
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)

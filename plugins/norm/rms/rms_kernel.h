@@ -2,6 +2,7 @@
  *
  * norm/rms, the maths: two passes over a row that is in cache. The mean square is a tree sum (kit/reduce.h); the factor
  * 1 / sqrt(mean + eps) is made in float64 and rounded once a row; then one product an element, one more for the gain.
+ * A row whose squares overflow, or vanish beside no eps, is measured again, multiplied with a power of two first.
  *
  * Error: |y - exact| <= 4 ulp of y for rows up to 64 Ki; a naive float32 loop has more from 64 elements on.
  */
@@ -21,14 +22,17 @@ typedef struct rms {
 static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
 {
     const rms *self = instance;
-    double mean = (double)kit_sums_about(x, n, 0.0f).second * (1.0 / (double)n);
-    return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + self->eps))};
+    kit_sums sums = kit_sums_about(x, n, 0.0f);
+    const float power = kit_sums_fail(sums, self->eps) ? KIT(kit_power)(x, n) : 1.0f;
+    if (power != 1.0f) sums = KIT(kit_sums_of)(1, x, n, 0.0f, power);
+    const double mean = (double)sums.second * (1.0 / (double)n), eps = self->eps * (double)power * (double)power;
+    return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + eps)), power};
 }
 
 /* One vector, or what is left of a row. */
-KIT_INLINE void KIT(scale)(const float *gain, vf factor, float *y, const float *x, int m)
+KIT_INLINE void KIT(scale)(const float *gain, vf power, vf factor, float *y, const float *x, int m)
 {
-    vf v = v_mul(v_read(x, HEED_F32, 1, m), factor);
+    vf v = v_mul(v_mul(v_read(x, HEED_F32, 1, m), power), factor);
     if (gain) v = v_mul(v, v_read(gain, HEED_F32, 1, m));
     v_write(y, HEED_F32, 1, v, m);
 }
@@ -37,10 +41,10 @@ static void KIT(apply)(const void *instance, kit_moments moments, float *y, cons
 {
     const rms *self = instance;
     const float *gain = self->has_gain ? self->gain + at : NULL;
-    const vf factor = v_set(moments.scale);
+    const vf power = v_set(moments.power), factor = v_set(moments.scale);
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) KIT(scale)(gain ? gain + i : NULL, factor, y + i, x + i, 16);
-    if (i < n) KIT(scale)(gain ? gain + i : NULL, factor, y + i, x + i, (int)(n - i));
+    for (; i + 16 <= n; i += 16) KIT(scale)(gain ? gain + i : NULL, power, factor, y + i, x + i, 16);
+    if (i < n) KIT(scale)(gain ? gain + i : NULL, power, factor, y + i, x + i, (int)(n - i));
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)

@@ -2,11 +2,19 @@
  *
  * position/alibi: score(query i, key j) += slope[head] (j - i)                   ALiBi, arXiv 2108.12409, section 3
  *
- * For H = 2^n heads, slope[h] = 2^(-8 (h + 1) / H). Otherwise the slopes of c = 2^floor(log2 H) heads, then every
- * second one of 2 c heads, in order (the paper's code). Meant for causal attention: a key after its query gets a
- * positive term.
+ * With c = 2^floor(log2 H), slope[h] = 2^(-8 (h + 1) / c) for h < c; the other heads have every second slope of 2 c
+ * heads, in order (the paper's code). It is for causal attention: a key after its query gets a positive term, and one
+ * far ahead would have nearly all the weight. symmetric=true counts the distance in both directions, for encoders;
+ * under a causal mask both are the same.
  */
 #include "alibi_kernel.h"
+
+enum { SYMMETRIC };
+static const heed_param params[] = {
+    [SYMMETRIC] = KIT_BOOL("symmetric", 0,
+                           "true: a key after its query is as far as one before it, for encoders; false: such a key "
+                           "is rewarded, which a causal mask leaves out"),
+};
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
@@ -22,6 +30,7 @@ static int32_t init(void *memory, const heed_open *open)
 {
     alibi *self = memory;
     self->heads = HEED_AXIS(open->axis, 'H');
+    self->symmetric = open->value[SYMMETRIC].i;
     int64_t c = 1;
     while (2 * c <= self->heads) c *= 2;
     for (int64_t h = 0; h < self->heads; h++) {
@@ -40,8 +49,10 @@ static const heed_op ops[] = {{
     .id = "position/alibi",
     .version = "1.0",
     .summary = "attention with linear biases: a penalty that grows with the distance, a slope per head",
-    .formula = "score[i, j] += slope[h] * (j - i), slope[h] = 2^(-8 (h + 1) / H)",
+    .formula = "score[i, j] += slope[h] * (j - i), or with symmetric -slope[h] * |j - i|; c = 2^floor(log2 H),\n"
+               "slope[h] = 2^(-8 (h + 1) / c) for h < c, and 2^(-4 (2 (h - c) + 1) / c) for the others",
     .reference = "arXiv 2108.12409, section 3",
+    .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),
     .measure = measure,
     .init = init,

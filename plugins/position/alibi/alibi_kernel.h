@@ -7,12 +7,14 @@
 #ifdef KIT_FIRST
 typedef struct alibi {
     int64_t heads;
+    int symmetric;
     float slope[];
 } alibi;
 #endif
 
 #undef SCORE_TERM
-#define SCORE_TERM(slope, distance, s) v_fma(slope, distance, s)
+#define SCORE_TERM(symmetric, slope, distance, s)                                                                     \
+    v_fma(slope, symmetric ? v_sub(v_set(0.0f), v_abs(distance)) : distance, s)
 #include <heed/kit/score/score.h>
 
 static void KIT(tile)(const void *instance, const heed_score_tile *t)
@@ -30,7 +32,7 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
     }
     for (int64_t r = 0; r < kit_lanes(t->rows); r++)
         slope[r] = self->slope[t->head[r < t->rows ? r : t->rows - 1]] * t->unit;
-    KIT(score_walk)(slope, t);
+    if (self->symmetric) KIT(score_walk)(1, slope, t); else KIT(score_walk)(0, slope, t);
 }
 
 static const void *KIT(extension)(const char *id)

@@ -24,7 +24,6 @@ KIT_INLINE const float *t5_stretch(const t5 *self, int64_t h, int64_t d)
 static void KIT(tile)(const void *instance, const heed_score_tile *t)
 {
     const t5 *self = instance;
-    const vf unit = v_set(t->unit);
     for (int64_t row = 0; row < t->rows; row += 16)
         for (int64_t k = 0; k < t->keys; k += 16) {
             const int together = t->row_stride == 1;
@@ -32,7 +31,7 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
             vf x[16];
             for (int l = 0; l < 16; l++) {
                 const int64_t r = row + l < t->rows ? row + l : t->rows - 1;
-                x[l] = v_mul(unit, v_load(t5_stretch(self, t->head[r], t->first_key + k - t->position[r])));
+                x[l] = v_in_units(v_load(t5_stretch(self, t->head[r], t->first_key + k - t->position[r])), t->unit);
             }
             if (together) v_transpose(x);
             for (int l = 0; l < 16 && l < n; l++) {
