@@ -34,7 +34,7 @@ static void OF(gated_delta_read)(OF(memory) *m, int64_t t, const REAL *q, REAL *
 {
     (void)t;
     OF(gated_delta_features)(m, q);
-    OF(recall)(m, (REAL)oracle_param(m->c, "scale", 1 / sqrt((double)m->D)), y);
+    OF(recall)(m, (REAL)oracle_param(m->c, "scale", 1 / sqrt((double)(m->D ? m->D : 1))), y);
 }
 
 static void OF(attention_gated_delta)(const oracle_call *c)

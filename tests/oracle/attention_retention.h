@@ -18,7 +18,7 @@ static void OF(retention_read)(OF(memory) *m, int64_t t, const REAL *q, REAL *y)
 {
     (void)t;
     memcpy(m->f, q, (size_t)m->F * sizeof *q);
-    OF(recall)(m, (REAL)oracle_param(m->c, "scale", 1 / sqrt((double)m->D)), y);
+    OF(recall)(m, (REAL)oracle_param(m->c, "scale", 1 / sqrt((double)(m->D ? m->D : 1))), y);
 }
 
 static void OF(attention_retention)(const oracle_call *c)

@@ -17,7 +17,7 @@ typedef struct OF(memory) {
 
 /* Takes key j of the call in. */
 typedef void OF(write)(OF(memory) *m, int64_t j, const REAL *key, const REAL *value);
-/* What query t, a row q, gets from it: [E], zeros at first. */
+/* What query t, a row q, gets from it: [E], zeros at first, and where no key was seen. */
 typedef void OF(read)(OF(memory) *m, int64_t t, const REAL *q, REAL *y);
 
 /* A query at position p reads behind the writes of the keys up to p, or, `before`, of those below
@@ -48,7 +48,7 @@ static void OF(recur)(const oracle_call *c, int64_t features, int before, const 
                 write(&m, seen, k + j * m.D, v + j * m.E);
             }
             memset(out + row * m.E, 0, (size_t)m.E * sizeof *out);
-            read(&m, t, q + row * m.D, out + row * m.E);
+            if (seen) read(&m, t, q + row * m.D, out + row * m.E);
         }
     }
     free(room);
