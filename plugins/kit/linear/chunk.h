@@ -216,10 +216,10 @@ KIT_INLINE void KIT(linear_factors)(const kit_linear_work *w, const kit_linear_c
     for (int i = c->from; i < c->to; i++) {
         const float *q = w->q + (head * KIT_LINEAR_CHUNK + i) * l->pitch;
         const float *p = w->p + (head * KIT_LINEAR_CHUNK + i) * KIT_LINEAR_CHUNK;
-        const int run = c->keys ? w->run[i] : 0;
+        const int run = c->keys ? w->run[i] : 0, past = c->past && run == 0;
         vf sum = v_set(0.0f);
-        for (int64_t d = 0; c->past && run == 0 && d < l->F; d += 16) sum = v_fma(v_load(q + d), v_load(c->z + d), sum);
-        if (c->keys && decays) sum = v_mul(sum, v_set(w->growth[i]));
+        for (int64_t d = 0; past && d < l->F; d += 16) sum = v_fma(v_load(q + d), v_load(c->z + d), sum);
+        if (past && c->keys && decays) sum = v_mul(sum, v_set(w->growth[i]));
         for (int j = run < 0 ? 0 : run / 16 * 16; c->keys && j <= i; j += 16) {
             const vf at = v_add(v_load(lanes), v_set((float)j));
             const vm seen = v_and(v_ge(at, v_set((float)run)), v_lt(at, v_set((float)(l->op->before ? i : i + 1))));
@@ -331,11 +331,11 @@ KIT_KERNEL void KIT(linear_advance)(const kit_linear_work *w, const kit_linear_c
 KIT_KERNEL void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear_chunk *c)
 {
     const kit_linear *l = w->l;
-    const int last = c->keys - 1, run = w->run[last], decays = kit_linear_decays(l);
+    const int last = c->keys - 1, run = w->run[last], past = c->past && run == 0, decays = kit_linear_decays(l);
     const float *fade = w->decay + last * KIT_LINEAR_CHUNK;
     for (int64_t d = 0; d < l->F; d += 16) {
-        vf z = c->past && run == 0 ? v_load(c->z + d) : v_set(0.0f);
-        if (decays) z = v_mul(z, v_set(w->growth[last]));
+        vf z = past ? v_load(c->z + d) : v_set(0.0f);
+        if (past && decays) z = v_mul(z, v_set(w->growth[last]));
         for (int j = run < 0 ? 0 : run; j < c->keys; j++)
             z = v_fma(v_set(decays ? fade[j] : 1.0f), v_load(w->k + j * l->pitch + d), z);
         v_store(c->z_next + d, z);

@@ -118,6 +118,7 @@ KIT_INLINE void KIT(linear_links)(const int rows, const int wide, vr *a, const f
         for (int64_t j = i; j < end; j++, at += across, y += line) {
             vr b[4];
             KIT_UNROLL for (int w = 0; w < wide; w++) {
+                if (rows == 1) __builtin_prefetch(y + 48 * line + w * VR_LANES, 0, 2); /* a token alone waits for S */
                 b[w] = vr_load(y + w * VR_LANES);
                 if (rows > 1) b[w] = vr_pin(b[w]); /* or the compiler loads it again for each row */
             }
