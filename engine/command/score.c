@@ -116,6 +116,11 @@ static int32_t prepare(job *j, heed_error *error)
     if (heed_stack_number(stack, "bos") < 0)
         return error_set(error, HEED_E_DATA,
                          "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
+    if (stack->ahead || stack->prefix)
+        return error_set(error, HEED_E_DATA,
+                         "%s is no language model: tokens of %s%s see those behind them, and with them what is to be "
+                         "predicted", j->model_path, stack->ahead ? stack->ahead : "the prefix",
+                         stack->ahead ? ", which is not causal," : "");
     if (limit >= 0 && j->context > limit)
         return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld", (long long)j->context,
                          j->model_path, (long long)limit);
