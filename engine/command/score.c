@@ -183,11 +183,11 @@ static int32_t score(job *j, heed_error *error)
 {
     double begin = clock_seconds(), shown = begin;
     int32_t failed = HEED_OK;
-    for (int64_t start = 0; !failed; start += j->stride) {
+    for (int64_t start = 0; !failed && !(j->ended && j->counted == j->first + j->have); start += j->stride) {
         int64_t from = start ? start - 1 : 0, now; /* token `start` is the byte before */
         failed = read_window(j, from, start - from + j->context, error);
         int64_t all = j->first + j->have, end = all - start < j->context ? all : start + j->context;
-        if (failed || (j->ended && j->counted == all)) break;
+        if (failed || j->counted == all) break; /* it ended with the window before */
         failed = heed_session_reset(j->model.session, error);
         for (int64_t at = start; at < end && !failed; at += now) {
             now = end - at < j->piece ? end - at : j->piece;
