@@ -94,6 +94,10 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
     if (bos < 0 && !length)
         return error_set(error, HEED_E_ARGUMENT, "%s has no token to begin with (bos), so a prompt is needed",
                          j->model_path ? j->model_path : "the spec");
+    if (j->model.stack->ahead)
+        return error_set(error, HEED_E_DATA,
+                         "%s is no language model: tokens of %s, which is not causal, see those behind them, and there "
+                         "are none yet", j->model_path ? j->model_path : "the spec", j->model.stack->ahead);
     if (length > SIZE_MAX / 8) return error_memory(error);
     j->text = calloc(length + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = calloc((size_t)vocab, sizeof *j->logits);

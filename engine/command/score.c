@@ -116,6 +116,11 @@ static int32_t prepare(job *j, heed_error *error)
     if (heed_stack_number(stack, "bos") < 0)
         return error_set(error, HEED_E_DATA,
                          "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
+    if (stack->ahead || stack->prefix)
+        return error_set(error, HEED_E_DATA,
+                         "%s is no language model: tokens of %s%s see those behind them, and with them what is to be "
+                         "predicted", j->model_path, stack->ahead ? stack->ahead : "the prefix",
+                         stack->ahead ? ", which is not causal," : "");
     if (limit >= 0 && j->context > limit)
         return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld", (long long)j->context,
                          j->model_path, (long long)limit);
@@ -178,11 +183,11 @@ static int32_t score(job *j, heed_error *error)
 {
     double begin = clock_seconds(), shown = begin;
     int32_t failed = HEED_OK;
-    for (int64_t start = 0; !failed; start += j->stride) {
+    for (int64_t start = 0; !failed && !(j->ended && j->counted == j->first + j->have); start += j->stride) {
         int64_t from = start ? start - 1 : 0, now; /* token `start` is the byte before */
         failed = read_window(j, from, start - from + j->context, error);
         int64_t all = j->first + j->have, end = all - start < j->context ? all : start + j->context;
-        if (failed || (j->ended && j->counted == all)) break;
+        if (failed || j->counted == all) break; /* it ended with the window before */
         failed = heed_session_reset(j->model.session, error);
         for (int64_t at = start; at < end && !failed; at += now) {
             now = end - at < j->piece ? end - at : j->piece;

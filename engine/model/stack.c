@@ -87,8 +87,11 @@ static int32_t remember(stack_builder *b, const heed_instance *i, int32_t *memor
     *memory = -1;
     if (b->dry) return HEED_OK;
     if (!i->entry->op.measure_state) b->stack->forgets = i->entry->op.id;
-    int looks_ahead = !(i->mask.kinds & HEED_MASK_CAUSAL) || i->mask.kinds & HEED_MASK_PREFIX;
-    if (!i->entry->op.measure_state || (looks_ahead && !sequence_is_causal(i))) b->stack->whole = 1;
+    int causal = sequence_is_causal(i), ahead = !causal && !(i->mask.kinds & HEED_MASK_CAUSAL);
+    int64_t prefix = !causal && i->mask.kinds & HEED_MASK_PREFIX ? i->mask.prefix : 0;
+    if (ahead) b->stack->ahead = heed_instance_spec(i);
+    if (prefix > b->stack->prefix) b->stack->prefix = prefix;
+    if (!i->entry->op.measure_state || ahead || prefix) b->stack->whole = 1;
     if (!i->entry->op.measure_state) return HEED_OK;
     const heed_instance **slot = grow_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
     if (!slot) return error_memory(b->error);

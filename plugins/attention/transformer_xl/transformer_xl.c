@@ -49,6 +49,8 @@ static int64_t distances(const heed_open *open)
 static int64_t head_room(int64_t D, int64_t M) { return 2 * kit_lanes(D) + kit_lanes(M); }
 static int64_t encoding_room(int64_t M) { return 2 * kit_lanes(M / 2) + kit_lanes(M); }
 #define AT_HAND 64
+/* Floats of the table, which is made when the op is opened, however short the calls are: 256 MiB. */
+#define TABLE_MOST ((int64_t)1 << 26)
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
@@ -62,10 +64,11 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
         return kit_fail(open->sink, HEED_E_SHAPE,
                         "relative_weight has %lld columns (axis M), but sines and cosines come in pairs", (long long)M);
     if (H > 1 << 16 || D > 1 << 16 || M > 1 << 24 ||
-        (floats = H * (head_room(D, M) + kit_flash_table_floats(distances(open), D))) > (int64_t)1 << 36)
+        (floats = H * (head_room(D, M) + kit_flash_table_floats(distances(open), D))) > TABLE_MOST)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                        "encodings of %lld distances for %lld heads of %lld channels are too many",
-                        (long long)distances(open), (long long)H, (long long)D);
+                        "encodings of %lld distances for %lld heads of %lld channels are too many, more than %d MiB; "
+                        "a smaller memory has fewer, and clamp=N has N + 1, the last for all that are farther",
+                        (long long)distances(open), (long long)H, (long long)D, (int)(TABLE_MOST >> 18));
     floats += AT_HAND * encoding_room(M) + 2 * kit_lanes(M / 2);
     return kit_flash_measure(open, sizeof(xl) + sizeof(float) * (uint64_t)floats, bytes);
 }
