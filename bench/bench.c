@@ -2,7 +2,8 @@
  *
  * bench.c: heed bench: its options, and the order of the work.
  *
- * Invariant: nothing is printed on standard output, and no file is touched, before all has been measured.
+ * Invariant: nothing is printed on standard output, and no file is touched, before all has been
+ * measured.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,33 +37,47 @@ static const char usage[] =
     "Measures each op on each shape, and puts its speed beside the peaks of this machine.\n"
     "\n"
     "  SPEC            an op with its settings, such as 'attention/softmax(causal=true)'\n"
-    "  --shape SIZES   sizes of axes, such as B=1,H=8,T=2048,D=64. Those left out: B=1, T=2048, S=T, H=8, G=H, D=64,\n"
-    "                  E=D, M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" are T rows, or\n"
-    "                  those of x=3x5. decode=N is --decode for this shape alone. L=N gives attention its\n"
-    "                  key_lengths, documents=N its documents, N of one length. with=residual+sum binds optional\n"
-    "                  ports. values=span:0.1+0.5 are a weight's numbers, in turn. pitch=BYTES from row to row of an\n"
+    "  --shape SIZES   sizes of axes, such as B=1,H=8,T=2048,D=64. Those left out: B=1, T=2048, "
+    "S=T, H=8, G=H, D=64,\n"
+    "                  E=D, M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" "
+    "are T rows, or\n"
+    "                  those of x=3x5. decode=N is --decode for this shape alone. L=N gives "
+    "attention its\n"
+    "                  key_lengths, documents=N its documents, N of one length. with=residual+sum "
+    "binds optional\n"
+    "                  ports. values=span:0.1+0.5 are a weight's numbers, in turn. pitch=BYTES "
+    "from row to row of an\n"
     "                  input; shift=BYTES that addresses are off 64\n"
-    "  --decode N      an op that remembers: one call appends the N-th key, and one query (T=1) sees all of them;\n"
+    "  --decode N      an op that remembers: one call appends the N-th key, and one query (T=1) "
+    "sees all of them;\n"
     "                  any other op: T=1, S=N\n"
     "  --dtype TYPE    of inputs and weights: f32 (the default), f16 or bf16; outputs are f32\n"
-    "  --isa PATH      a path of the op, such as avx2; all = each that it has here; default: the fastest\n"
+    "  --isa PATH      a path of the op, such as avx2; all = each that it has here; default: the "
+    "fastest\n"
     "  --threads N     threads; 0, the default, is one a core; of --suite the default is 1\n"
     "  --pin HOW       compact (the default), scatter or none: where the threads go\n"
     "  --rounds N      how often all is measured, 7 by default; with --explain 3\n"
-    "  --json FILE     the record heed.bench/1, besides the table; - prints it in the table's place\n"
-    "  --plot FILE     time against the one size that differs between the shapes, T=512, T=1024 ..., as an SVG\n"
-    "                  with the exponents of growth; by the program gnuplot; - prints it in the table's place\n"
-    "  --explain       no case is run: the algorithm that each op chooses, and the time that the peaks predict\n"
+    "  --json FILE     the record heed.bench/1, besides the table; - prints it in the table's "
+    "place\n"
+    "  --plot FILE     time against the one size that differs between the shapes, T=512, T=1024 "
+    "..., as an SVG\n"
+    "                  with the exponents of growth; by the program gnuplot; - prints it in the "
+    "table's place\n"
+    "  --explain       no case is run: the algorithm that each op chooses, and the time that the "
+    "peaks predict\n"
     "  --peaks-only    no cases\n"
     "  --overhead      what the engine adds to the smallest call\n"
     "\n"
-    "  --suite         every op that there is (or these ids alone) and a network, each on shapes that suit it, on all\n"
-    "                  paths: first run once on a small shape, for the hash, which all machines must have alike\n"
+    "  --suite         every op that there is (or these ids alone) and a network, each on shapes "
+    "that suit it, on all\n"
+    "                  paths: first run once on a small shape, for the hash, which all machines "
+    "must have alike\n"
     "  --tiny          no more than that: nothing is timed\n"
     "  --quick         then timed on middling shapes, in less than 3 minutes; the default\n"
     "  --full          then timed on large shapes\n"
     "  --model FILE    the network; models/plays.safetensors if it is there\n"
-    "  --count FILE    under an emulator, with specs or with --tiny: executed instructions of one thread, by the "
+    "  --count FILE    under an emulator, with specs or with --tiny: executed instructions of one "
+    "thread, by the "
     "counter\n"
     "                  that bench/machines/run sets up\n"
     "\n"
@@ -158,27 +173,41 @@ static int read_decode(void *to, const char *value)
 
 static int read_set(options *o, int set)
 {
-    if (o->set >= 0 && o->set != set) return options_usage("--tiny, --quick and --full: only one of them");
+    if (o->set >= 0 && o->set != set)
+        return options_usage("--tiny, --quick and --full: only one of them");
     o->set = set;
     return 0;
 }
 static int read_tiny(void *to, const char *value) { return (void)value, read_set(to, SUITE_TINY); }
-static int read_quick(void *to, const char *value) { return (void)value, read_set(to, SUITE_QUICK); }
+static int read_quick(void *to, const char *value)
+{
+    return (void)value, read_set(to, SUITE_QUICK);
+}
 static int read_full(void *to, const char *value) { return (void)value, read_set(to, SUITE_FULL); }
 
 /* What does not go together, and what follows. */
 static int check_suite(options *o)
 {
-    const char *alone = o->set >= 0 ? "--tiny, --quick and --full go" : o->model ? "--model goes" : NULL;
-    if (o->count && o->engine.threads != 1) return options_usage("--count counts one thread, and --threads says otherwise");
+    const char *alone = o->set >= 0 ? "--tiny, --quick and --full go"
+                        : o->model  ? "--model goes"
+                                    : NULL;
+    if (o->count && o->engine.threads != 1)
+        return options_usage("--count counts one thread, and --threads says otherwise");
     if (!o->suite) return alone ? options_usage("%s with --suite", alone) : 0;
-    const char *other = o->n_shapes ? "--shape" : o->decode ? "--decode" : o->dtype != HEED_F32 ? "--dtype"
-                        : o->explain ? "--explain" : o->plot ? "--plot" : o->peaks_only ? "--peaks-only"
-                        : o->overhead ? "--overhead" : NULL;
+    const char *other = o->n_shapes            ? "--shape"
+                        : o->decode            ? "--decode"
+                        : o->dtype != HEED_F32 ? "--dtype"
+                        : o->explain           ? "--explain"
+                        : o->plot              ? "--plot"
+                        : o->peaks_only        ? "--peaks-only"
+                        : o->overhead          ? "--overhead"
+                                               : NULL;
     if (other) return options_usage("--suite chooses what is run, and does not go with %s", other);
-    if (o->count && o->set > SUITE_TINY) return options_usage("--count goes with --tiny: an emulator is too slow for more");
+    if (o->count && o->set > SUITE_TINY)
+        return options_usage("--count goes with --tiny: an emulator is too slow for more");
     if (o->set < 0) o->set = o->count ? SUITE_TINY : SUITE_QUICK;
-    if (o->set == SUITE_TINY && o->rounds) return options_usage("--tiny takes no time, and so no --rounds");
+    if (o->set == SUITE_TINY && o->rounds)
+        return options_usage("--tiny takes no time, and so no --rounds");
     if (!o->isa) o->isa = "all";
     return 0;
 }
@@ -190,7 +219,8 @@ static int read_options(options *o, int argc, char **argv)
         {"--shape", 1, .read = read_shape},
         {"--decode", 1, .read = read_decode},
         {"--dtype", 1, .read = read_dtype},
-        {"--isa", 1, .at = offsetof(options, isa)}, /* a path for the cases, not for the engine: the scalar one is needed too */
+        /* a path for the cases, not for the engine: the scalar one is needed too */
+        {"--isa", 1, .at = offsetof(options, isa)},
         {"--rounds", 1, .read = read_rounds},
         {"--json", 1, .at = offsetof(options, json)},
         {"--plot", 1, .at = offsetof(options, plot)},
@@ -212,7 +242,8 @@ static int read_options(options *o, int argc, char **argv)
     if (status || o->suite) return status;
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
         return options_usage("--explain takes specs and shapes, and measures nothing of them");
-    if (o->count && (o->explain || o->peaks_only || o->overhead || o->plot || o->rounds || !o->n_specs))
+    if (o->count &&
+        (o->explain || o->peaks_only || o->overhead || o->plot || o->rounds || !o->n_specs))
         return options_usage("--count runs specs or --suite --tiny, and takes no time");
     if (o->plot && (o->explain || o->peaks_only || !o->n_specs))
         return options_usage("--plot shows the times of specs, and so needs specs that are run");
@@ -220,13 +251,15 @@ static int read_options(options *o, int argc, char **argv)
         return options_usage("--plot and --json: only one of them goes to standard output");
     if (!o->rounds) o->rounds = o->explain ? 3 : 7;
     if (o->peaks_only && o->n_specs) return options_usage("--peaks-only takes no spec");
-    if (!o->peaks_only && !o->overhead && !o->n_specs) return options_usage("bench needs the spec of an op");
+    if (!o->peaks_only && !o->overhead && !o->n_specs)
+        return options_usage("bench needs the spec of an op");
     return 0;
 }
 
 static bench_pace pace_of(const options *o)
 {
-    bench_pace p = o->suite ? suite_pace((uint32_t)o->set) : (bench_pace){.runs = 5, .seconds = 0.2, .longest = 2.0};
+    bench_pace p = o->suite ? suite_pace((uint32_t)o->set)
+                            : (bench_pace){.runs = 5, .seconds = 0.2, .longest = 2.0};
     if (o->rounds) p.rounds = (uint32_t)o->rounds;
     return p;
 }
@@ -234,11 +267,17 @@ static bench_pace pace_of(const options *o)
 static int32_t open_suite(bench *b, const options *o, heed_error *error)
 {
     const char *emulator = count_emulator();
-    suite_choice choice = {.set = (uint32_t)o->set, .ops = o->specs, .n_ops = o->n_specs, .isa = o->isa,
-                           .model = o->model, .engine = &o->engine};
+    suite_choice choice = {.set = (uint32_t)o->set,
+                           .ops = o->specs,
+                           .n_ops = o->n_specs,
+                           .isa = o->isa,
+                           .model = o->model,
+                           .engine = &o->engine};
     if (emulator && o->set != SUITE_TINY)
-        return error_set(error, HEED_E_UNSUPPORTED, "this runs under %s, where time tells nothing: --suite --tiny, "
-                         "which bench/machines/run has count instructions", emulator);
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "this runs under %s, where time tells nothing: --suite --tiny, "
+                         "which bench/machines/run has count instructions",
+                         emulator);
     if (o->count && !(b->counter = count_open(o->count, error))) return error->code;
     b->suite = suite_name(choice.set);
     return suite_open(b, &choice, error);
@@ -265,7 +304,8 @@ static int32_t measure_all(bench *b, const options *o, const call_shape *shapes,
 }
 
 /* All that can be refused before anything is measured; b->varies. */
-static int32_t check_outputs(bench *b, const options *o, const call_shape *shapes, heed_error *error)
+static int32_t check_outputs(bench *b, const options *o, const call_shape *shapes,
+                             heed_error *error)
 {
     char *none;
     int32_t failed = o->json ? file_check(o->json, error) : HEED_OK;
@@ -296,7 +336,9 @@ static int run(const options *o, const call_shape *shapes)
     heed_error error = {0};
     bench b = {.pace = pace_of(o)};
     int32_t failed = check_outputs(&b, o, shapes, &error);
-    if (!failed && !(b.engine = inspect_engine(&o->engine, o->suite ? probe_plugins() : NULL, &error))) failed = error.code;
+    if (!failed &&
+        !(b.engine = inspect_engine(&o->engine, o->suite ? probe_plugins() : NULL, &error)))
+        failed = error.code;
     if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) inspect_pin_caller(b.engine);
     rounds_catch_signals();
     if (!failed) failed = measure_all(&b, o, shapes, &error);

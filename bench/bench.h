@@ -10,7 +10,8 @@
 #include "bench/case/case.h"
 
 typedef struct bench_overhead {
-    double engine_ns, kernel_ns; /* one call through heed_run, and through the path's function pointer */
+    /* one call through heed_run, and through the path's function pointer */
+    double engine_ns, kernel_ns;
 } bench_overhead;
 
 /* How long a case is measured. */
@@ -18,7 +19,8 @@ typedef struct bench_pace {
     uint32_t rounds;
     int runs;                /* at least, in a round */
     double seconds, longest; /* and so long at least; but no new run after the longest */
-    double all;              /* seconds that the cases share, each `seconds` to four times as long; 0: no more */
+    /* seconds that the cases share, each `seconds` to four times as long; 0: no more */
+    double all;
 } bench_pace;
 
 /* What the suite could not do. */
@@ -36,7 +38,8 @@ typedef struct bench {
     bench_case *cases;
     uint32_t n_calls, n_cases;
     bench_overhead *overhead; /* NULL = not measured */
-    char varies[16];          /* the size that differs between the shapes, "T"; "" = none, or more than one */
+    /* the size that differs between the shapes, "T"; "" = none, or more than one */
+    char varies[16];
     const char *suite;        /* "tiny", "quick", "full"; NULL = the cases were named */
     const bench_counter *counter; /* NULL = time is taken */
     bench_refusal *refused;

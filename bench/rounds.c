@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * rounds.c: the rounds of a measurement. In each the machine's peaks are taken, then every case. A number is the
- * median over the rounds of the round's best, which a neighbour who comes and goes moves little, and a case is put
- * beside the peaks of its own round.
+ * rounds.c: the rounds of a measurement. In each the machine's peaks are taken, then every case. A
+ * number is the median over the rounds of the round's best, which a neighbour who comes and goes
+ * moves little, and a case is put beside the peaks of its own round.
  */
 #include <math.h>
 #include <signal.h>
@@ -51,7 +51,8 @@ void rounds_catch_signals(void)
 
 int32_t rounds_interrupted(heed_error *error)
 {
-    return interrupted ? error_set(error, HEED_E_CANCELLED, "interrupted; nothing was written") : HEED_OK;
+    return interrupted ? error_set(error, HEED_E_CANCELLED, "interrupted; nothing was written")
+                       : HEED_OK;
 }
 
 void rounds_progress(const char *doing, uint32_t at, uint32_t of)
@@ -64,18 +65,20 @@ void rounds_progress(const char *doing, uint32_t at, uint32_t of)
 
 /* ---- one case in one round ---- */
 
-/* Seconds of one call and, if it is asked for, whether other processes had the processor meanwhile. A best of many
- * short runs does not show that, but where every run is longer than a time slice they all have it in them, and lie as
- * close together as on an idle machine. With one lane all work is the calling thread's, so its CPU time must equal the
- * clock. Several lanes wait for one another, so there it goes by how often the kernel took a processor away: some times
- * a second on an idle machine, once a time slice (3 to 10 ms) on a crowded one. */
+/* Seconds of one call and, if it is asked for, whether other processes had the processor meanwhile.
+ * A best of many short runs does not show that, but where every run is longer than a time slice
+ * they all have it in them, and lie as close together as on an idle machine. With one lane all work
+ * is the calling thread's, so its CPU time must equal the clock. Several lanes wait for one
+ * another, so there it goes by how often the kernel took a processor away: some times a second on
+ * an idle machine, once a time slice (3 to 10 ms) on a crowded one. */
 #define CROWDED_SHARE 0.97   /* of the clock */
 #define CROWDED_SWITCHES 50. /* a second */
 
 static double cpu_seconds(void)
 {
     struct timespec t;
-    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? NAN : (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? NAN
+                                                      : (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static double switches(void)
@@ -84,8 +87,8 @@ static double switches(void)
     return getrusage(RUSAGE_SELF, &used) ? NAN : (double)used.ru_nivcsw;
 }
 
-static int32_t time_batch(const bench_case *c, int64_t runs, uint32_t lanes, double *seconds, int *crowded,
-                          heed_error *error)
+static int32_t time_batch(const bench_case *c, int64_t runs, uint32_t lanes, double *seconds,
+                          int *crowded, heed_error *error)
 {
     int32_t failed = HEED_OK;
     double cpu = cpu_seconds(), taken = switches(), start = clock_seconds();
@@ -110,12 +113,15 @@ static int32_t choose_batch(bench_case *c, heed_error *error)
     return failed;
 }
 
-static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, uint32_t lanes, heed_error *error)
+static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, uint32_t lanes,
+                            heed_error *error)
 {
     double best = INFINITY, seconds, start = clock_seconds(), spent = 0;
     int crowded;
     int32_t failed = c->batch ? HEED_OK : choose_batch(c, error);
-    for (int runs = 0; !failed && (runs < p->runs || spent < p->seconds) && (!runs || spent < p->longest); runs++) {
+    for (int runs = 0;
+         !failed && (runs < p->runs || spent < p->seconds) && (!runs || spent < p->longest);
+         runs++) {
         failed = time_batch(c, c->batch, lanes, &seconds, &crowded, error);
         if (seconds < best) {
             best = seconds;
@@ -131,7 +137,8 @@ static int32_t measure_case(bench_case *c, uint32_t round, const bench_pace *p, 
 static void share(bench_pace *p, uint32_t n_cases)
 {
     if (!(p->all > 0)) return;
-    p->seconds = fmin(4 * p->seconds, fmax(p->seconds, p->all / p->rounds / (n_cases ? n_cases : 1)));
+    p->seconds =
+        fmin(4 * p->seconds, fmax(p->seconds, p->all / p->rounds / (n_cases ? n_cases : 1)));
     p->longest = 2 * p->seconds;
 }
 
@@ -147,9 +154,11 @@ int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error)
         for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
             bench_case *c = &b->cases[i];
             rounds_progress("round", r + 1, b->pace.rounds);
-            if (c->memory) c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->cost.bytes,
-                                                       c->cost.copies);
-            failed = c->seconds ? measure_case(c, r, &b->pace, heed_lanes(b->engine), error) : rounds_interrupted(error);
+            if (c->memory)
+                c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->cost.bytes,
+                                            c->cost.copies);
+            failed = c->seconds ? measure_case(c, r, &b->pace, heed_lanes(b->engine), error)
+                                : rounds_interrupted(error);
         }
     }
     rounds_progress(NULL, 0, 0);

@@ -207,7 +207,8 @@ HEED_API int64_t heed_stack_number(const heed_stack *stack, const char *key);
 /* One sequence that runs through the stack: all layers' states. [one] */
 HEED_API heed_session *heed_session_new(heed_stack *stack, heed_error *error);
 HEED_API void heed_session_free(heed_session *session);
-/* Appends n tokens. logits [rows, vocab] of the last `rows` of them (float32, caller's memory). [one] */
+/* Appends n tokens. logits [rows, vocab] of the last `rows` of them (float32, caller's memory). Tokens that see those
+ * behind them, for want of a causal mask or in a prefix, are fed at once: a second feed is refused. [one] */
 HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
                                    heed_error *error);
 /* Draws the next token from logits [vocab]: temperature 0 = the most likely one. `draw` in [0,1). [one] */

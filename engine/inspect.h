@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * inspect.h: the engine as who measures it (bench/), checks a plugin (tests/check/) or says how large
- * an op is (command/sizes.c) needs it, beyond heed.h: ops and their settings before they are opened,
- * and one call as a path gets it. It is all that they see of the inside.
+ * inspect.h: the engine as who measures it (bench/), checks a plugin (tests/check/) or says how
+ * large an op is (command/sizes.c) needs it, beyond heed.h: ops and their settings before they are
+ * opened, and one call as a path gets it. It is all that they see of the inside.
  *
  * It is in libcore and not exported from libheed; unlike heed.h it may change with any commit. What
  * it returns belongs to the engine or the instance, unless it says otherwise.
@@ -18,12 +18,14 @@
 /* heed_engine_new, with care in what it loads; `care` outlives the engine. */
 HEED_LOCAL heed_engine *inspect_engine(const heed_options *options, const load_care *care,
                                        heed_error *error);
-/* The op of that index, as heed_op_at counts; NULL behind the last. And the op of that id, or NULL. */
+/* The op of that index, as heed_op_at counts; NULL behind the last. And the op of that id, or
+ * NULL. */
 HEED_LOCAL const entry *inspect_op(const heed_engine *engine, uint32_t index);
 HEED_LOCAL const entry *inspect_find(const heed_engine *engine, const char *id);
 /* A set of HEED_CPU_*: what its paths may use. */
 HEED_LOCAL uint64_t inspect_features(const heed_engine *engine);
-/* The highest path that it may use here, "avx512": one that gives other bits only if it was named. */
+/* The highest path that it may use here, "avx512": one that gives other bits only if it was
+ * named. */
 HEED_LOCAL const char *inspect_path(const heed_engine *engine);
 HEED_LOCAL const heed_host *inspect_host(const heed_engine *engine);
 /* Gives it another host, for calls from now on; returns the former one. No call may be running. */

@@ -35,7 +35,7 @@ plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
   tests/rules/check_machines.sh
 command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
-  tests/command/test_surroundings.sh \
+  tests/command/test_memory.sh tests/command/test_surroundings.sh \
   tests/command/test_bench.sh tests/command/test_new.sh tests/rules/check_third_party.sh \
   tests/rules/check_arrows.sh tests/rules/check_dist.sh tests/rules/check_docs.sh \
   tests/rules/check_headers.sh
@@ -51,7 +51,7 @@ emulated_networks = tests/stack/test_stack tests/stack/test_model
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
-check_DATA += $(sinners)
+check_DATA += $(sinners) tests/command/short_memory.so
 TESTS += $(test_programs) $(plugin_scripts) $(command_scripts)
 if NATIVE
 TESTS += $(test_scripts)
@@ -98,4 +98,5 @@ SUFFIXES = .so
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -shared -fPIC $< -o $@ -lm
 $(sinners): tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h $(abi_HEADERS)
 EXTRA_DIST += $(sins) tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h
-CLEANFILES += $(sinners)
+EXTRA_DIST += tests/command/short_memory.c
+CLEANFILES += $(sinners) tests/command/short_memory.so

@@ -16,13 +16,22 @@ const char *bench_case_spec(const bench_case *c)
 {
     return c->network ? network_spec(c->network) : heed_instance_spec(c->instance);
 }
-const char *bench_case_shape(const bench_case *c) { return c->network ? network_shape(c->network) : c->call->text; }
-const char *bench_case_dtype(const bench_case *c) { return heed_dtype_name(c->network ? HEED_F32 : c->call->dtype); }
+const char *bench_case_shape(const bench_case *c)
+{
+    return c->network ? network_shape(c->network) : c->call->text;
+}
+const char *bench_case_dtype(const bench_case *c)
+{
+    return heed_dtype_name(c->network ? HEED_F32 : c->call->dtype);
+}
 const heed_path *bench_case_path(const bench_case *c)
 {
     return c->network ? network_path(c->network) : heed_instance_path(c->instance);
 }
-int bench_case_decodes(const bench_case *c) { return c->network ? network_steps(c->network) : c->call->stateful; }
+int bench_case_decodes(const bench_case *c)
+{
+    return c->network ? network_steps(c->network) : c->call->stateful;
+}
 
 /* ---- a run ---- */
 
@@ -36,8 +45,8 @@ int32_t bench_case_run(const bench_case *c, heed_error *error)
     return failed;
 }
 
-/* Brings the sequences to one key less than a call is to see. Where an op has axis S, chunks of keys come with one
- * query: what the queries give is not wanted. */
+/* Brings the sequences to one key less than a call is to see. Where an op has axis S, chunks of
+ * keys come with one query: what the queries give is not wanted. */
 static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *error)
 {
     const operands *call = c->call;
@@ -45,14 +54,17 @@ static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *err
     int own_keys = 0;
     if (!(c->sequences = calloc((size_t)batch, sizeof *c->sequences))) return error_memory(error);
     for (int64_t b = 0; b < batch; b++)
-        if (!(c->sequences[b] = heed_sequence_new(c->instance, call->shape.axis, error))) return error->code;
-    for (uint32_t p = 0; p < call->entry->op.ports.count; p++) own_keys |= entry_has_axis(call->entry, p, 'S');
+        if (!(c->sequences[b] = heed_sequence_new(c->instance, call->shape.axis, error)))
+            return error->code;
+    for (uint32_t p = 0; p < call->entry->op.ports.count; p++)
+        own_keys |= entry_has_axis(call->entry, p, 'S');
     operands chunk = {.entry = NULL};
     int32_t failed = HEED_OK;
     for (int64_t n; left > 0 && !failed; left -= n) {
         n = left < BENCH_CHUNK ? left : BENCH_CHUNK;
         if (chunk.entry && SHAPE_AXIS(&chunk.shape, 'S') == n) {
-            failed = heed_run(c->instance, chunk.in, chunk.n_in, chunk.out, chunk.n_out, c->sequences, error);
+            failed = heed_run(c->instance, chunk.in, chunk.n_in, chunk.out, chunk.n_out,
+                              c->sequences, error);
             continue;
         }
         call_shape shape = call->shape;
@@ -61,7 +73,9 @@ static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *err
         SHAPE_AXIS(&shape, 'S') = n;
         operands_free(&chunk);
         failed = operands_make(&chunk, op, &shape, call->dtype, 1, error);
-        if (!failed) failed = heed_run(c->instance, chunk.in, chunk.n_in, chunk.out, chunk.n_out, c->sequences, error);
+        if (!failed)
+            failed = heed_run(c->instance, chunk.in, chunk.n_in, chunk.out, chunk.n_out,
+                              c->sequences, error);
     }
     operands_free(&chunk);
     return failed;
@@ -75,14 +89,16 @@ static int32_t open_instance(bench_case *c, heed_engine *engine, const resolved 
     return c->instance ? HEED_OK : error->code;
 }
 
-int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op, const operands *call,
-                         const char *isa, heed_error *error)
+int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op,
+                         const operands *call, const char *isa, heed_error *error)
 {
     int32_t failed = open_instance(c, engine, op, call, isa, error);
     if (!failed && call->stateful) failed = fill_sequences(c, op, error);
     if (failed || !call->stateful) return failed;
-    /* A recurrent state can not be put back. It need not be: a call costs the same, however many came before. */
-    failed = heed_run(c->instance, call->in, call->n_in, call->out, call->n_out, c->sequences, error);
+    /* A recurrent state can not be put back. It need not be: a call costs the same, however many
+     * came before. */
+    failed =
+        heed_run(c->instance, call->in, call->n_in, call->out, call->n_out, c->sequences, error);
     c->truncates = !failed;
     for (int64_t b = 0; c->truncates && b < SHAPE_AXIS(&call->shape, 'B'); b++) {
         int32_t refused = heed_sequence_truncate(c->sequences[b], call->shape.decode - 1, error);
@@ -94,7 +110,8 @@ int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op,
 
 void bench_case_close(bench_case *c)
 {
-    for (int64_t b = 0; c->sequences && b < SHAPE_AXIS(&c->call->shape, 'B'); b++) heed_sequence_free(c->sequences[b]);
+    for (int64_t b = 0; c->sequences && b < SHAPE_AXIS(&c->call->shape, 'B'); b++)
+        heed_sequence_free(c->sequences[b]);
     network_close(c->network);
     free(c->sequences);
     free(c->seconds);
@@ -104,8 +121,8 @@ void bench_case_close(bench_case *c)
     *c = (bench_case){.call = NULL};
 }
 
-int32_t bench_case_plan(bench_case *c, heed_engine *engine, const resolved *op, const operands *call, const char *isa,
-                        heed_error *error)
+int32_t bench_case_plan(bench_case *c, heed_engine *engine, const resolved *op,
+                        const operands *call, const char *isa, heed_error *error)
 {
     int32_t failed = open_instance(c, engine, op, call, isa, error);
     return failed ? failed : cost_of_call(&c->cost, c->instance, c->call, c->sequences, error);

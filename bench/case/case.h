@@ -20,14 +20,17 @@ typedef struct bench_case {
     heed_sequence **sequences;    /* [B], filled; or NULL */
     int truncates;                /* and are put back after each call */
     call_cost cost;
-    double footprint;             /* bytes, if a call goes through the same ones several times; 0 = all of cost.bytes */
+    /* bytes, if a call goes through the same ones several times; 0 = all of cost.bytes */
+    double footprint;
     uint64_t hash;                /* of the outputs */
     double max_error;             /* against the scalar path */
     char judged[SHAPE_TEXT];      /* the shape on which it was compared */
     int64_t batch;                /* calls that are timed together */
     int ran;                      /* hash and max_error are known */
-    double *seconds, *memory;     /* [rounds] of one call; GB/s that memory can do for it. NULL = neither */
-    double *crowded;              /* [rounds] 1: other processes had the processor while that call was timed */
+    /* [rounds] of one call; GB/s that memory can do for it. NULL = neither */
+    double *seconds, *memory;
+    /* [rounds] 1: other processes had the processor while that call was timed */
+    double *crowded;
     double instructions;          /* of one call; 0 = not counted */
 } bench_case;
 
@@ -39,11 +42,11 @@ const heed_path *bench_case_path(const bench_case *c);
 int bench_case_decodes(const bench_case *c);
 
 /* Opens and asks for the cost; nothing is run. The call may be one that is not whole. */
-int32_t bench_case_plan(bench_case *c, heed_engine *engine, const resolved *op, const operands *call, const char *isa,
-                        heed_error *error);
+int32_t bench_case_plan(bench_case *c, heed_engine *engine, const resolved *op,
+                        const operands *call, const char *isa, heed_error *error);
 /* Opened and ready to run, and no more. */
-int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op, const operands *call,
-                         const char *isa, heed_error *error);
+int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op,
+                         const operands *call, const char *isa, heed_error *error);
 int32_t bench_case_run(const bench_case *c, heed_error *error);
 void bench_case_close(bench_case *c);
 

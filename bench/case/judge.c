@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * judge.c: a case against the scalar path, so that nobody times nonsense. Truth itself is the tests' affair.
+ * judge.c: a case against the scalar path, so that nobody times nonsense. Truth itself is the
+ * tests' affair.
  */
 #include <math.h>
 #include <stdio.h>
@@ -27,7 +28,8 @@ uint64_t judge_hash(const operands *c)
     return hash;
 }
 
-/* The largest difference of two calls' outputs; infinite where one has a NaN and the other has not. */
+/* The largest difference of two calls' outputs; infinite where one has a NaN and the other has
+ * not. */
 static double difference(const operands *a, const operands *b)
 {
     double largest = 0;
@@ -35,7 +37,8 @@ static double difference(const operands *a, const operands *b)
         if (!is_output(a, p)) continue;
         int64_t n = heed_tensor_elements(&a->tensor[p]);
         for (int64_t i = 0; i < n; i++) {
-            double x = operands_element(&a->tensor[p], i), y = operands_element(&b->tensor[p], i), d = fabs(x - y);
+            double x = operands_element(&a->tensor[p], i), y = operands_element(&b->tensor[p], i),
+                   d = fabs(x - y);
             if (x == y || (isnan(x) && isnan(y))) continue;
             largest = isnan(d) ? INFINITY : fmax(largest, d);
         }
@@ -92,8 +95,8 @@ static int32_t reduce(operands *shapes, const bench_case *c, heed_error *error)
 }
 
 /* One run on a path, on tensors of its own. */
-static int32_t run_once(operands *call, heed_engine *engine, const resolved *op, const call_shape *shape,
-                        uint32_t dtype, const char *isa, heed_error *error)
+static int32_t run_once(operands *call, heed_engine *engine, const resolved *op,
+                        const call_shape *shape, uint32_t dtype, const char *isa, heed_error *error)
 {
     bench_case c = {.call = NULL};
     int32_t failed = operands_make(call, op, shape, dtype, 1, error);
@@ -103,8 +106,8 @@ static int32_t run_once(operands *call, heed_engine *engine, const resolved *op,
     return failed;
 }
 
-static int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa, const bench_case *before,
-              heed_error *error)
+static int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa,
+                     const bench_case *before, heed_error *error)
 {
     const operands *full = c->call;
     operands shapes, ours = {.entry = NULL}, plain = {.entry = NULL};
@@ -126,8 +129,8 @@ static int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, con
     return failed;
 }
 
-int32_t judge_open(bench_case *c, heed_engine *engine, const resolved *op, const operands *call, const char *isa,
-                        const bench_case *plain, heed_error *error)
+int32_t judge_open(bench_case *c, heed_engine *engine, const resolved *op, const operands *call,
+                   const char *isa, const bench_case *plain, heed_error *error)
 {
     int32_t failed = bench_case_start(c, engine, op, call, isa, error);
     if (!failed) failed = bench_case_run(c, error);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * network.c: a network as a case: a stack from the spec in a safetensors file, which reads a text at once, or a token
- * at a time from an empty sequence on. Its path is that of an engine of its own, since all ops of a stack take one.
+ * network.c: a network as a case: a stack from the spec in a safetensors file, which reads a text
+ * at once, or a token at a time from an empty sequence on. Its path is that of an engine of its
+ * own, since all ops of a stack take one.
  *
  * Invariant: every run begins with an empty sequence and gives the same logits.
  */
@@ -42,8 +43,8 @@ int32_t network_run(const bench_network *n, heed_error *error)
 
 /* ---- opening ---- */
 
-/* The sum over the ops. A run that reads token by token sees no older keys here: what an attention adds
- * is small beside the weights. */
+/* The sum over the ops. A run that reads token by token sees no older keys here: what an attention
+ * adds is small beside the weights. */
 static void add_cost(bench_case *c, const bench_network *n)
 {
     heed_cost cost;
@@ -63,12 +64,13 @@ static int32_t prepare(bench_network *n, heed_error *error)
     n->logits = reallocarray(NULL, (size_t)n->rows, (size_t)vocab * sizeof *n->logits);
     if (!n->token || !n->logits) return error_memory(error);
     uint64_t state = 1;
-    for (int64_t t = 0; t < n->tokens; t++) n->token[t] = (int32_t)(random_unit(&state) * (double)vocab);
+    for (int64_t t = 0; t < n->tokens; t++)
+        n->token[t] = (int32_t)(random_unit(&state) * (double)vocab);
     return HEED_OK;
 }
 
-int32_t network_open(bench_case *c, const heed_options *options, const char *isa, const char *file, int64_t tokens,
-                     int steps, heed_error *error)
+int32_t network_open(bench_case *c, const heed_options *options, const char *isa, const char *file,
+                     int64_t tokens, int steps, heed_error *error)
 {
     heed_options own = *options;
     own.isa = isa;
@@ -85,8 +87,9 @@ int32_t network_open(bench_case *c, const heed_options *options, const char *isa
     if (!failed) failed = network_run(n, error);
     if (failed) return failed;
     c->ran = 1;
-    c->hash = random_hash(RANDOM_HASH, n->logits, (uint64_t)n->rows * sizeof *n->logits *
-                                                          (uint64_t)heed_stack_number(n->model.stack, "vocab"));
+    c->hash = random_hash(RANDOM_HASH, n->logits,
+                          (uint64_t)n->rows * sizeof *n->logits *
+                              (uint64_t)heed_stack_number(n->model.stack, "vocab"));
     snprintf(c->judged, sizeof c->judged, "%s", n->shape);
     add_cost(c, n);
     return HEED_OK;

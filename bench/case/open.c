@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * open.c: the list of cases: a spec on a shape becomes one case a path, opened, run once and judged.
+ * open.c: the list of cases: a spec on a shape becomes one case a path, opened, run once and
+ * judged.
  *
  * Invariant: every case of the list is open; one that fails on the way is taken off again.
  */
@@ -45,20 +46,22 @@ int32_t open_rounds(const bench *b, bench_case *c, int timed, heed_error *error)
 }
 
 /* The paths to measure. One that the op lacks stands for the best below it. */
-static uint32_t choose_paths(const char *isa, const heed_engine *engine, const entry *e, const char *paths[PATHS_MAX])
+static uint32_t choose_paths(const char *isa, const heed_engine *engine, const entry *e,
+                             const char *paths[PATHS_MAX])
 {
     uint32_t n = 0;
     paths[n++] = isa;
     if (!isa || strcmp(isa, "all")) return n;
     n = 0;
     for (uint32_t p = 0; p < e->op.paths.count && n < PATHS_MAX; p++)
-        if (!(entry_path(e, p)->needs & ~inspect_features(engine))) paths[n++] = entry_path(e, p)->name;
+        if (!(entry_path(e, p)->needs & ~inspect_features(engine)))
+            paths[n++] = entry_path(e, p)->name;
     return n;
 }
 
 /* One path; `first`: the number of the first case of this call. */
-static int32_t open_path(bench *b, const resolved *op, const operands *call, const char *isa, int want,
-                         uint32_t first, heed_error *error)
+static int32_t open_path(bench *b, const resolved *op, const operands *call, const char *isa,
+                         int want, uint32_t first, heed_error *error)
 {
     bench_case *c = open_case(b, error);
     if (!c) return HEED_E_MEMORY;
@@ -74,13 +77,14 @@ static int32_t open_path(bench *b, const resolved *op, const operands *call, con
     return failed;
 }
 
-int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32_t dtype, const char *isa, int want,
-                   const char **failed_path, heed_error *error)
+int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32_t dtype,
+                   const char *isa, int want, const char **failed_path, heed_error *error)
 {
     const char *paths[PATHS_MAX];
     uint32_t n_paths = choose_paths(isa, b->engine, op->entry, paths), first = b->n_cases;
     operands *call = new_call(b, error);
-    int32_t failed = call ? operands_make(call, op, shape, dtype, want != OPEN_PLAN, error) : HEED_E_MEMORY;
+    int32_t failed =
+        call ? operands_make(call, op, shape, dtype, want != OPEN_PLAN, error) : HEED_E_MEMORY;
     for (uint32_t p = 0; p < n_paths && !failed; p++) {
         rounds_progress("case", b->n_cases + 1, 0);
         failed = open_path(b, op, call, paths[p], want, first, error);

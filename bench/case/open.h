@@ -7,12 +7,14 @@
 
 #include "bench/bench.h"
 
-enum { OPEN_PLAN, OPEN_RUN, OPEN_TIME }; /* only asked for its cost; run once; run once and timed later */
+/* only asked for its cost; run once; run once and timed later */
+enum { OPEN_PLAN, OPEN_RUN, OPEN_TIME };
 
-/* Adds an op on one shape, on the path `isa`: "all" = each that it has here, NULL = the engine's choice. Those before
- * one that fails stay; *failed_path becomes the name of that one, if it is not NULL. */
-int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32_t dtype, const char *isa, int want,
-                   const char **failed_path, heed_error *error);
+/* Adds an op on one shape, on the path `isa`: "all" = each that it has here, NULL = the engine's
+ * choice. Those before one that fails stay; *failed_path becomes the name of that one, if it is not
+ * NULL. */
+int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32_t dtype,
+                   const char *isa, int want, const char **failed_path, heed_error *error);
 /* Room for one more case, the last one; and back. */
 bench_case *open_case(bench *b, heed_error *error);
 void open_drop(bench *b);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * suite.c: the cases of heed bench --suite: every op of the registry, whoever wrote it. No op is named: its settings
- * follow from the masks that it honours, its shape from the letters of its ports.
+ * suite.c: the cases of heed bench --suite: every op of the registry, whoever wrote it. No op is
+ * named: its settings follow from the masks that it honours, its shape from the letters of its
+ * ports.
  *
- * Every set has the small shapes of SUITE_TINY, run once for their hashes, which all machines must give alike, the
- * emulated ones too; "quick" and "full" add the shapes that are timed. Invariant: what an op refuses is noted with its
- * sentence, and ends nothing.
+ * Every set has the small shapes of SUITE_TINY, run once for their hashes, which all machines must
+ * give alike, the emulated ones too; "quick" and "full" add the shapes that are timed. Invariant:
+ * what an op refuses is noted with its sentence, and ends nothing.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,17 +37,20 @@ static const struct set {
     [SUITE_FULL] = {"full", {.rounds = 7, .runs = 3, .seconds = 0.1, .all = 600}},
 };
 
-/* The shape of an op, by the first row whose letters its ports all have; '.' are leading axes. The tiny ones end amid a
- * vector and amid a tile. */
+/* The shape of an op, by the first row whose letters its ports all have; '.' are leading axes. The
+ * tiny ones end amid a vector and amid a tile. */
 static const struct form {
     const char *letters, *shape[SUITE_SETS];
 } forms[] = {
     {"TSD", {"B=2,T=50,H=4,G=2,D=20", "T=256,H=2,D=64", "T=1024,H=8,D=64"}}, /* attention */
-    {"TGE", {"B=2,T=50,H=4,G=2,D=20", "T=256,H=2,D=64", "T=1024,H=8,D=64"}},  /* attention that keys do not decide */
+    /* attention that keys do not decide */
+    {"TGE", {"B=2,T=50,H=4,G=2,D=20", "T=256,H=2,D=64", "T=1024,H=8,D=64"}},
     {"TD", {"B=2,T=9,H=3,D=20", "T=128,H=8,D=64", "T=4096,H=8,D=64"}},       /* a head at a time */
     {"TE", {"B=2,T=9,H=3,E=20", "T=64,H=8,E=64", "T=4096,H=8,E=64"}},
-    {"BTM", {"B=2,T=50,H=4,D=12,M=48", "T=256,H=2,D=64,M=128", "T=1024,H=8,D=64,M=512"}}, /* a text at a time */
-    {".MN", {"x=37,M=36,N=40", "x=128,M=256,N=512", "x=1024,M=1024,N=1024"}}, /* a token at a time */
+    /* a text at a time */
+    {"BTM", {"B=2,T=50,H=4,D=12,M=48", "T=256,H=2,D=64,M=128", "T=1024,H=8,D=64,M=512"}},
+    /* a token at a time */
+    {".MN", {"x=37,M=36,N=40", "x=128,M=256,N=512", "x=1024,M=1024,N=1024"}},
     {".MF", {"x=37,M=36,F=100", "x=64,M=128,F=512", "x=512,M=1024,F=4096"}},
     {".MV", {"x=37,M=36,V=50", "x=128,M=512,V=512", "x=4096,M=1024,V=32000"}},
     {".M", {"x=37,M=100", "x=64,M=1024", "x=8192,M=1024"}},
@@ -56,7 +60,8 @@ static const struct form {
 };
 
 /* And of an op that remembers, one token behind others. */
-static const char *const decoding[SUITE_SETS] = {"B=2,H=4,G=2,D=20,M=48,decode=33", "H=4,D=64,M=256,decode=512",
+static const char *const decoding[SUITE_SETS] = {"B=2,H=4,G=2,D=20,M=48,decode=33",
+                                                 "H=4,D=64,M=256,decode=512",
                                                  "H=16,D=128,M=2048,decode=4096"};
 
 /* Settings, for an op that honours the masks. */
@@ -71,7 +76,8 @@ static const struct setting {
 };
 #define SETTINGS (sizeof settings / sizeof *settings)
 
-/* Sizes of axes that only their plugin knows, to be tried in turn: even, odd, as many as tokens, as heads, one. */
+/* Sizes of axes that only their plugin knows, to be tried in turn: even, odd, as many as tokens, as
+ * heads, one. */
 static const char own_sizes[] = "eoth1";
 #define OWN_AXES 3 /* of one op */
 
@@ -84,7 +90,8 @@ bench_pace suite_pace(uint32_t set) { return sets[set].pace; }
 
 /* ---- notes ---- */
 
-static int32_t note(bench *b, heed_error *error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int32_t note(bench *b, heed_error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The sentence in `error` is one about this, and is taken away. */
 static int32_t note(bench *b, heed_error *error, const char *format, ...)
 {
@@ -114,7 +121,8 @@ void suite_free(bench *b)
 
 /* ---- specs ---- */
 
-static const char plainest[] = "attention/softmax"; /* where an op is wanted that takes others, or that others take */
+/* where an op is wanted that takes others, or that others take */
+static const char plainest[] = "attention/softmax";
 
 typedef struct text {
     char bytes[512];
@@ -137,7 +145,8 @@ static int is_kind(const entry *e, const char *kind)
     return !strncmp(e->op.id, kind, n) && e->op.id[n] == '/';
 }
 
-/* A value for a param that must be given: in the middle of what is usual. An op: the plainest, or its kind's first. */
+/* A value for a param that must be given: in the middle of what is usual. An op: the plainest, or
+ * its kind's first. */
 static void put_value(text *t, const heed_engine *engine, const heed_param *p)
 {
     const entry *plain = inspect_find(engine, plainest);
@@ -166,7 +175,8 @@ static const heed_param *takes(const entry *e, const entry *child)
     return NULL;
 }
 
-/* The op that does something by itself and takes `child` as a setting: the plainest, or the first. */
+/* The op that does something by itself and takes `child` as a setting: the plainest, or the
+ * first. */
 static const entry *host_of(const heed_engine *engine, const entry *child)
 {
     const entry *e, *plain = inspect_find(engine, plainest);
@@ -177,7 +187,8 @@ static const entry *host_of(const heed_engine *engine, const entry *child)
 }
 
 /* An op with a setting, what it must be given, and an op inside. */
-static void write_spec(text *t, const heed_engine *engine, const entry *e, const char *setting, const entry *child)
+static void write_spec(text *t, const heed_engine *engine, const entry *e, const char *setting,
+                       const entry *child)
 {
     *t = (text){.n = 0};
     put(t, "%s", e->op.id);
@@ -215,10 +226,11 @@ static const char *shape_of(const entry *e, uint32_t set)
     return f->shape[set];
 }
 
-/* One of a number of attempts: sizes of the axes that the suite knows nothing of; optional weights, queries and keys,
- * which some ops need; keys for every head, where an op takes no groups. `with` keeps names of ports; 0 = there is no
- * such attempt. */
-static int attempt(const resolved *op, const char *shape_text, uint32_t number, call_shape *out, char with[256])
+/* One of a number of attempts: sizes of the axes that the suite knows nothing of; optional weights,
+ * queries and keys, which some ops need; keys for every head, where an op takes no groups. `with`
+ * keeps names of ports; 0 = there is no such attempt. */
+static int attempt(const resolved *op, const char *shape_text, uint32_t number, call_shape *out,
+                   char with[256])
 {
     const entry *e = op->entry;
     call_shape shape;
@@ -229,20 +241,24 @@ static int attempt(const resolved *op, const char *shape_text, uint32_t number, 
     shape_fill(&shape, op); /* what the op's params fix is known */
     for (char letter = 'A'; letter <= 'Z' && n_own < OWN_AXES; letter++)
         if (shape_guesses(&shape, e, letter)) own[n_own++] = letter, combinations *= kinds;
-    uint32_t grouped = SHAPE_AXIS(&shape, 'G') != SHAPE_AXIS(&shape, 'H'), choice = number / combinations % 4;
+    uint32_t grouped = SHAPE_AXIS(&shape, 'G') != SHAPE_AXIS(&shape, 'H'),
+             choice = number / combinations % 4;
     if (number >= combinations * 4 * (grouped + 1)) return 0;
     *with = 0;
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
         size_t n = strlen(with);
-        int weight = port->role == HEED_WEIGHT, qk = !strcmp(port->name, "q") || !strcmp(port->name, "k");
+        int weight = port->role == HEED_WEIGHT,
+            qk = !strcmp(port->name, "q") || !strcmp(port->name, "k");
         if (!(port->flags & HEED_PORT_OPTIONAL) || shape_takes(&shape, port)) continue;
-        if ((weight && choice & 1) || (qk && choice & 2)) snprintf(with + n, 256 - n, "%s%s", n ? "+" : "", port->name);
+        if ((weight && choice & 1) || (qk && choice & 2))
+            snprintf(with + n, 256 - n, "%s%s", n ? "+" : "", port->name);
     }
     if (choice && !*with) choice = 0; /* the same as before, and refused again */
     uint32_t rest = number % combinations;
     for (uint32_t i = 0; i < n_own; i++, rest /= kinds) {
-        int64_t tokens = shape.decode > SHAPE_AXIS(&shape, 'T') ? shape.decode : SHAPE_AXIS(&shape, 'T');
+        int64_t tokens =
+            shape.decode > SHAPE_AXIS(&shape, 'T') ? shape.decode : SHAPE_AXIS(&shape, 'T');
         char kind = own_sizes[rest % kinds];
         SHAPE_AXIS(out, own[i]) = kind == 'e' ? 16 : kind == 'o' ? 9 : kind == 't' ? tokens
                                   : kind == 'h' ? SHAPE_AXIS(&shape, 'H') : 1;
@@ -252,11 +268,15 @@ static int attempt(const resolved *op, const char *shape_text, uint32_t number, 
     return 1;
 }
 
-static int is_fatal(int32_t failed) { return failed == HEED_E_CANCELLED || failed == HEED_E_MEMORY; }
+static int is_fatal(int32_t failed)
+{
+    return failed == HEED_E_CANCELLED || failed == HEED_E_MEMORY;
+}
 
-/* The first attempt that one path takes is the case. If none is, the sentence of the first one tells. */
-static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_text, const char *shape_text,
-                        uint32_t set, heed_error *error)
+/* The first attempt that one path takes is the case. If none is, the sentence of the first one
+ * tells. */
+static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_text,
+                        const char *shape_text, uint32_t set, heed_error *error)
 {
     call_shape shape;
     char with[256];
@@ -267,7 +287,8 @@ static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_t
     resolved *op = inspect_resolve(b->engine, spec_text, error);
     int32_t failed = op ? HEED_OK : error->code;
     if (!op) first = *error;
-    for (uint32_t n = 0; op && b->n_cases == before && attempt(op, shape_text, n, &shape, with); n++) {
+    for (uint32_t n = 0; op && b->n_cases == before && attempt(op, shape_text, n, &shape, with);
+         n++) {
         failed = open_shape(b, op, &shape, HEED_F32, choice->isa, want, &path, error);
         if (!failed || is_fatal(failed)) break;
         if (!n) first = *error, first_path = path;
@@ -279,7 +300,8 @@ static int32_t open_one(bench *b, const suite_choice *choice, const char *spec_t
 }
 
 /* One op in one set: with each setting, as a whole text and as the next token. */
-static int32_t open_op(bench *b, const suite_choice *choice, const entry *op, uint32_t set, heed_error *error)
+static int32_t open_op(bench *b, const suite_choice *choice, const entry *op, uint32_t set,
+                       heed_error *error)
 {
     const heed_engine *engine = b->engine;
     const entry *e = op, *child = NULL;
@@ -294,7 +316,8 @@ static int32_t open_op(bench *b, const suite_choice *choice, const entry *op, ui
     }
     for (size_t s = 0; s < SETTINGS && !failed; s++) {
         text t;
-        if (settings[s].masks & ~e->op.masks || (child && settings[s].masks != HEED_MASK_CAUSAL)) continue;
+        if (settings[s].masks & ~e->op.masks || (child && settings[s].masks != HEED_MASK_CAUSAL))
+            continue;
         write_spec(&t, engine, e, settings[s].text[set != SUITE_TINY], child);
         failed = open_one(b, choice, t.bytes, shape_of(e, set), set, error);
         int alone = !(e->op.masks & HEED_MASK_CAUSAL); /* it knows no mask, but may remember */
@@ -304,17 +327,23 @@ static int32_t open_op(bench *b, const suite_choice *choice, const entry *op, ui
     return failed;
 }
 
-static int32_t open_network(bench *b, const suite_choice *choice, uint32_t set, int steps, heed_error *error)
+static int32_t open_network(bench *b, const suite_choice *choice, uint32_t set, int steps,
+                            heed_error *error)
 {
     const char *file = choice->model ? choice->model : usual_model, *isa = choice->isa, *path;
     int all = isa && !strcmp(isa, "all");
     int32_t failed = HEED_OK;
-    for (uint32_t p = 0; !failed && (path = all ? cpu_path(inspect_features(b->engine) & ~CPU_INEXACT, p)
-                                               : p ? NULL : isa ? isa : inspect_path(b->engine)); p++) {
+    for (uint32_t p = 0;
+         !failed && (path = all   ? cpu_path(inspect_features(b->engine) & ~CPU_INEXACT, p)
+                            : p   ? NULL
+                            : isa ? isa
+                                  : inspect_path(b->engine));
+         p++) {
         bench_case *c = open_case(b, error);
         if (!c) return HEED_E_MEMORY;
         rounds_progress("case", b->n_cases, 0);
-        failed = network_open(c, choice->engine, path, file, network_tokens[set][steps], steps, error);
+        failed =
+            network_open(c, choice->engine, path, file, network_tokens[set][steps], steps, error);
         if (!failed && set != SUITE_TINY) failed = open_rounds(b, c, 1, error);
         if (!failed && b->counter) failed = count_measure(c, b->counter, error);
         if (!failed) failed = rounds_interrupted(error);
@@ -337,8 +366,10 @@ static int32_t check_ops(const bench *b, const suite_choice *choice, heed_error 
     for (uint32_t i = 0; i < choice->n_ops; i++) {
         if (inspect_find(b->engine, choice->ops[i])) continue;
         resolved *op = inspect_resolve(b->engine, choice->ops[i], error);
-        int32_t failed = op ? error_set(error, HEED_E_ARGUMENT, "--suite takes ids of ops, such as %s, not " QUOTE,
-                                        op->entry->op.id, QUOTED(choice->ops[i])) : error->code;
+        int32_t failed = op ? error_set(error, HEED_E_ARGUMENT,
+                                        "--suite takes ids of ops, such as %s, not " QUOTE,
+                                        op->entry->op.id, QUOTED(choice->ops[i]))
+                            : error->code;
         resolve_free(op);
         return failed;
     }

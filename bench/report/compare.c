@@ -18,20 +18,30 @@
 
 static const char usage[] =
     "usage: heed compare A.json [B.json ...]\n"
-    "Puts records side by side: of heed bench --json, from any machines, and of bench/peers/run --json.\n"
+    "Puts records side by side: of heed bench --json, from any machines, and of bench/peers/run "
+    "--json.\n"
     "\n"
-    "A case is a spec, shape and dtype; its rows are the paths, threads and files. \"to A\" is a row's time over that\n"
-    "of the first file with the same path and threads (of its fastest path, where it has not that one: then this is\n"
-    "named); \"equal\" where the two differ by less than their spread. A peer is put beside heed in its own file.\n"
-    "Instructions that an emulator counted stand in the column of the time, and are put beside other counts only.\n"
-    "The head says of each file which paths were timed on hardware, which were counted under qemu, which neither.\n"
+    "A case is a spec, shape and dtype; its rows are the paths, threads and files. \"to A\" is a "
+    "row's time over that\n"
+    "of the first file with the same path and threads (of its fastest path, where it has not that "
+    "one: then this is\n"
+    "named); \"equal\" where the two differ by less than their spread. A peer is put beside heed "
+    "in its own file.\n"
+    "Instructions that an emulator counted stand in the column of the time, and are put beside "
+    "other counts only.\n"
+    "The head says of each file which paths were timed on hardware, which were counted under qemu, "
+    "which neither.\n"
     "\n"
-    "Results must have the same bits on every path and machine, unless a path is inexact by name. A row that has not\n"
+    "Results must have the same bits on every path and machine, unless a path is inexact by name. "
+    "A row that has not\n"
     "is marked, and the exit status is 1. Cases that not all files have are counted at the end.\n";
 
 /* ---- order: cases as they first come, in them threads, paths, files ---- */
 
-static int by_index(const record_row *a, const record_row *b) { return (a->index > b->index) - (a->index < b->index); }
+static int by_index(const record_row *a, const record_row *b)
+{
+    return (a->index > b->index) - (a->index < b->index);
+}
 
 static int by_case(const record_row *a, const record_row *b)
 {
@@ -73,8 +83,14 @@ static void arrange(record_set *all)
 
 static char letter(const record_row *r) { return (char)('A' + r->file); }
 
-static const char *text_of(const json_t *j, const char *key) { return json_string_value(json_object_get(j, key)); }
-static double number_of(const json_t *j, const char *key) { return json_number_value(json_object_get(j, key)); }
+static const char *text_of(const json_t *j, const char *key)
+{
+    return json_string_value(json_object_get(j, key));
+}
+static double number_of(const json_t *j, const char *key)
+{
+    return json_number_value(json_object_get(j, key));
+}
 
 /* What a row tells; counts and times are never put beside each other. */
 static int is_counted(const record_row *r) { return !isnan(r->instructions); }
@@ -86,7 +102,8 @@ static void print_machine(const record_set *all, uint32_t file, int width)
     const json_t *best = json_object_get(all->records[file], "peaks");
     const char *key, *comma = "peaks ";
     json_t *one;
-    const char *emulator = text_of(machine, "emulator"), *suite = text_of(all->records[file], "suite");
+    const char *emulator = text_of(machine, "emulator"),
+               *suite = text_of(all->records[file], "suite");
     printf("%c  %-*s  %s, %.0f cores; heed %s, %s; %s", (char)('A' + file), width, all->paths[file],
            text_of(machine, "cpu"), number_of(machine, "cores"), text_of(machine, "heed_version"),
            text_of(machine, "compiler"), text_of(machine, "date"));
@@ -99,10 +116,12 @@ static void print_machine(const record_set *all, uint32_t file, int width)
         printf("%s%s %.1f", comma, key, json_number_value(one));
         comma = ", ";
     }
-    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s\n", number_of(best, "read_gbps"), number_of(best, "copy_gbps"));
+    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s\n", number_of(best, "read_gbps"),
+           number_of(best, "copy_gbps"));
 }
 
-/* What is known of each path of a file: a time of real hardware, a count of an emulator, or neither. */
+/* What is known of each path of a file: a time of real hardware, a count of an emulator, or
+ * neither. */
 static void print_paths(const record_set *all, uint32_t file, int width)
 {
     enum { TIMED, COUNTED, NEITHER, KINDS };
@@ -136,15 +155,17 @@ static void print_paths(const record_set *all, uint32_t file, int width)
     if (*after) printf("\n");
 }
 
-/* What a row's time is put beside: a peer's owner; else in the first file the row of the same path, or the fastest.
- * Rows of the first file itself: nothing. */
+/* What a row's time is put beside: a peer's owner; else in the first file the row of the same path,
+ * or the fastest. Rows of the first file itself: nothing. */
 static const record_row *base_of(const record_row *r, const record_row *group, uint32_t n)
 {
     const record_row *fastest = NULL;
     for (uint32_t i = 0; i < n; i++) {
         const record_row *g = &group[i];
         if (is_peer(r) && g->index == r->owner) return g;
-        if (is_peer(r) || is_peer(g) || !r->file || g->file || g->threads != r->threads || isnan(amount(g))) continue;
+        if (is_peer(r) || is_peer(g) || !r->file || g->file || g->threads != r->threads ||
+            isnan(amount(g)))
+            continue;
         if (is_counted(r) != is_counted(g)) continue;
         if (!strcmp(g->path, r->path)) return g;
         if (!fastest || amount(g) < amount(fastest)) fastest = g;
@@ -156,11 +177,13 @@ static void print_ratio(const record_row *r, const record_row *base)
 {
     char text[32] = "", note[64] = "";
     if (base && !isnan(amount(r)) && !isnan(amount(base))) {
-        double ratio = amount(r) / amount(base), spread = fmax(r->spread, base->spread); /* fmax leaves out a NAN */
+        /* fmax leaves out a NAN */
+        double ratio = amount(r) / amount(base), spread = fmax(r->spread, base->spread);
         const char *other = strcmp(base->path, r->path) ? base->path : "";
         const char *equal = fabs(ratio - 1) <= spread ? "equal" : "";
         snprintf(text, sizeof text, "%.2f", ratio);
-        snprintf(note, sizeof note, "%s%.32s%s%s", *other ? "of " : "", other, *other && *equal ? ", " : "", equal);
+        snprintf(note, sizeof note, "%s%.32s%s%s", *other ? "of " : "", other,
+                 *other && *equal ? ", " : "", equal);
     }
     printf("  %6s %-16s", text, note);
 }
@@ -186,12 +209,14 @@ static int is_silent(const record_row *r) { return isnan(amount(r)) && !*r->limi
 static void print_row(const record_row *r, const record_row *group, uint32_t n, int path_width)
 {
     char time[32], share[32] = "", spread[32] = "";
-    if (!isnan(r->fraction)) snprintf(share, sizeof share, "%.0f %% of %.8s", 100 * r->fraction, r->limit);
+    if (!isnan(r->fraction))
+        snprintf(share, sizeof share, "%.0f %% of %.8s", 100 * r->fraction, r->limit);
     if (!isnan(r->spread)) snprintf(spread, sizeof spread, "%.0f %%", 100 * r->spread);
     if (is_counted(r)) row_count(r->instructions, time, sizeof time - 6), strcat(time, " instr");
     else if (isnan(r->seconds)) strcpy(time, "-");
     else row_time(r->seconds, time, sizeof time);
-    printf("  %-4c  %-*s  %7lld  %14s", letter(r), path_width, r->path, (long long)r->threads, time);
+    printf("  %-4c  %-*s  %7lld  %14s", letter(r), path_width, r->path, (long long)r->threads,
+           time);
     print_ratio(r, base_of(r, group, n));
     printf("  %-13s  %6s", share, spread);
     if (r->noisy) printf("  noisy");
@@ -207,8 +232,8 @@ static uint32_t print_cases(const record_set *all)
     for (uint32_t i = 0; i < all->n_rows; i++)
         if ((int)strlen(all->rows[i].path) > width) width = (int)strlen(all->rows[i].path);
     if (all->n_rows)
-        printf("\n  %-4s  %-*s  %7s  %14s  %6s %-16s  %-13s  %6s\n", "file", width, "path", "threads", "time", "to A",
-               "", "share of peak", "spread");
+        printf("\n  %-4s  %-*s  %7s  %14s  %6s %-16s  %-13s  %6s\n", "file", width, "path",
+               "threads", "time", "to A", "", "share of peak", "spread");
     for (uint32_t i = 0, n; i < all->n_rows; i += n) {
         const record_row *group = &all->rows[i];
         for (n = 1; i + n < all->n_rows && group[n].group == group->group; n++) {}
@@ -229,12 +254,14 @@ static void print_hashes(const record_set *all, uint32_t differ)
 {
     uint32_t cases = 0;
     for (uint32_t i = 0, n, hashes; i < all->n_rows; i += n) {
-        for (n = hashes = 0; i + n < all->n_rows && all->rows[i + n].group == all->rows[i].group; n++)
+        for (n = hashes = 0; i + n < all->n_rows && all->rows[i + n].group == all->rows[i].group;
+             n++)
             hashes += all->rows[i + n].hash != NULL;
         cases += hashes > 1;
     }
-    if (cases && !differ) printf("\n%u case%s gave the same bits on every path and in every file\n", cases,
-                                 cases == 1 ? "" : "s");
+    if (cases && !differ)
+        printf("\n%u case%s gave the same bits on every path and in every file\n", cases,
+               cases == 1 ? "" : "s");
 }
 
 /* Cases that are in some files and not in others: how many of which. */
@@ -244,13 +271,15 @@ static void print_absent(const record_set *all)
     for (uint32_t i = 0, n; i < all->n_rows; i += n) {
         const record_row *group = &all->rows[i];
         uint32_t has[RECORD_FILES] = {0};
-        for (n = 0; i + n < all->n_rows && group[n].group == group->group; n++) has[group[n].file] = 1;
+        for (n = 0; i + n < all->n_rows && group[n].group == group->group; n++)
+            has[group[n].file] = 1;
         for (uint32_t f = 0; f < all->files; f++) absent[f] += !has[f];
     }
     const char *before = "\n";
     for (uint32_t f = 0; f < all->files; f++) {
         if (!absent[f]) continue;
-        printf("%s%c lacks %u case%s that others have\n", before, (char)('A' + f), absent[f], &"s"[absent[f] == 1]);
+        printf("%s%c lacks %u case%s that others have\n", before, (char)('A' + f), absent[f],
+               &"s"[absent[f] == 1]);
         before = "";
     }
 }
@@ -269,8 +298,8 @@ static int print(const record_set *all)
     print_absent(all);
     if (!differ) return 0;
     heed_error e;
-    error_set(&e, HEED_E_DATA, "%u row%s marked: the same spec, shape and dtype gave other bits", differ,
-              differ == 1 ? " is" : "s are");
+    error_set(&e, HEED_E_DATA, "%u row%s marked: the same spec, shape and dtype gave other bits",
+              differ, differ == 1 ? " is" : "s are");
     return command_fail(&e);
 }
 
@@ -279,7 +308,8 @@ static int print(const record_set *all)
 static int read_path(void *to, const char *value)
 {
     record_set *all = to;
-    if (all->files == RECORD_FILES) return options_usage("compare takes at most %d files", RECORD_FILES);
+    if (all->files == RECORD_FILES)
+        return options_usage("compare takes at most %d files", RECORD_FILES);
     all->paths[all->files++] = value;
     return 0;
 }
@@ -290,7 +320,8 @@ int command_compare(int argc, char **argv)
     heed_error error = {0};
     record_set all = {.error = &error};
     int status = options_parse(argc, argv, usage, table, &all, NULL);
-    if (!status && !all.files) status = options_usage("compare needs a record, as heed bench --json writes it");
+    if (!status && !all.files)
+        status = options_usage("compare needs a record, as heed bench --json writes it");
     if (status) return status;
     int32_t failed = HEED_OK;
     for (uint32_t f = 0; f < all.files && !failed; f++) failed = record_read(&all, f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * growth.c: how the time of a spec on a path grows with the one size that differs between the shapes: the exponent p of
- * time = c * size^p, by least squares of the logarithms.
+ * growth.c: how the time of a spec on a path grows with the one size that differs between the
+ * shapes: the exponent p of time = c * size^p, by least squares of the logarithms.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 
 int growth_same(const bench_case *a, const bench_case *b)
 {
-    return !strcmp(bench_case_spec(a), bench_case_spec(b)) && bench_case_path(a) == bench_case_path(b);
+    return !strcmp(bench_case_spec(a), bench_case_spec(b)) &&
+           bench_case_path(a) == bench_case_path(b);
 }
 
 int growth_first(const bench *b, uint32_t i)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * plot.c: heed bench --plot: time against the size that differs between the shapes, as an SVG. gnuplot draws it, if
- * this machine has it: a program that is run, not a library that heed is linked with.
+ * plot.c: heed bench --plot: time against the size that differs between the shapes, as an SVG.
+ * gnuplot draws it, if this machine has it: a program that is run, not a library that heed is
+ * linked with.
  *
- * Invariant: no shell takes part, gnuplot reads no file of the user's and writes none: commands and numbers go to its
- * standard input, the picture comes from its standard output. Texts are quoted, whatever is in them.
+ * Invariant: no shell takes part, gnuplot reads no file of the user's and writes none: commands and
+ * numbers go to its standard input, the picture comes from its standard output. Texts are quoted,
+ * whatever is in them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +37,8 @@ extern char **environ;
 /* ---- running gnuplot ---- */
 
 /* Between open files; *status as waitpid tells it. What gnuplot says goes to `said`. */
-static int32_t run(const char *option, FILE *commands, FILE *picture, FILE *said, int *status, heed_error *error)
+static int32_t run(const char *option, FILE *commands, FILE *picture, FILE *said, int *status,
+                   heed_error *error)
 {
     char name[] = "gnuplot", words[2][16] = {"", "-"}, *argv[] = {name, words[0], words[1], NULL};
     posix_spawn_file_actions_t files;
@@ -49,9 +52,11 @@ static int32_t run(const char *option, FILE *commands, FILE *picture, FILE *said
     failed = failed ? ENOMEM : posix_spawnp(&child, name, &files, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&files);
     if (failed == ENOENT)
-        return error_set(error, HEED_E_UNSUPPORTED, "--plot needs the program gnuplot, which is not here; Debian and "
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "--plot needs the program gnuplot, which is not here; Debian and "
                          "Ubuntu have it in the package gnuplot-nox");
-    if (failed) return error_set(error, HEED_E_SYSTEM, "gnuplot cannot be run: %s", strerror(failed));
+    if (failed)
+        return error_set(error, HEED_E_SYSTEM, "gnuplot cannot be run: %s", strerror(failed));
     while (waitpid(child, status, 0) < 0)
         if (errno != EINTR) return error_set(error, HEED_E_SYSTEM, "gnuplot: %s", strerror(errno));
     return HEED_OK;
@@ -79,7 +84,8 @@ static int32_t complain(FILE *said, heed_error *error)
         if (*at == '\n') line = at + 1;
         else if ((unsigned char)*at < ' ') *at = ' ';
     }
-    error_set(error, HEED_E_SYSTEM, "gnuplot has made no picture%s%.200s", n ? ": " : "", n ? line : "");
+    error_set(error, HEED_E_SYSTEM, "gnuplot has made no picture%s%.200s", n ? ": " : "",
+              n ? line : "");
     free(text);
     return HEED_E_SYSTEM;
 }
@@ -105,8 +111,9 @@ static void write_title(FILE *to, const bench *b, const char *shape)
         if (key == strlen(b->varies) && !memcmp(at, b->varies, key)) continue;
         snprintf(rest + n, sizeof rest - n, "%.*s, ", (int)item, at);
     }
-    snprintf(text, sizeof text, "%s%s, %u thread%s, %s", rest, bench_case_dtype(b->cases), heed_lanes(b->engine),
-             &"s"[heed_lanes(b->engine) == 1], machine_cpu(brand, sizeof brand));
+    snprintf(text, sizeof text, "%s%s, %u thread%s, %s", rest, bench_case_dtype(b->cases),
+             heed_lanes(b->engine), &"s"[heed_lanes(b->engine) == 1],
+             machine_cpu(brand, sizeof brand));
     fputs("set title ", to);
     quote(to, text);
     fputc('\n', to);
@@ -117,11 +124,14 @@ static void write_commands(FILE *to, const bench *b, const char *shape)
     uint32_t lines = 0;
     double low = growth_size(b, b->cases), high = low;
     for (uint32_t i = 0; i < b->n_cases; i++) lines += growth_first(b, i) != 0;
-    fprintf(to, "set encoding utf8\nset terminal svg size %d,%u noenhanced font 'sans-serif,13' ", WIDTH,
-            HEIGHT + LEGEND_LINE * lines);
-    fputs("background rgb 'white'\nset key noenhanced outside below left Left reverse maxcols 1\nset grid\n"
-          "set logscale xy\nset linetype 5 linecolor rgb '#a08c00'\n" /* its own yellow is too faint on white */
-          "set format y '%.0s %cs'\nset ylabel 'time of one call'\nset xlabel ", to);
+    fprintf(to, "set encoding utf8\nset terminal svg size %d,%u noenhanced font 'sans-serif,13' ",
+            WIDTH, HEIGHT + LEGEND_LINE * lines);
+    fputs("background rgb 'white'\nset key noenhanced outside below left Left reverse maxcols "
+          "1\nset grid\n"
+          /* its own yellow is too faint on white */
+          "set logscale xy\nset linetype 5 linecolor rgb '#a08c00'\n"
+          "set format y '%.0s %cs'\nset ylabel 'time of one call'\nset xlabel ",
+          to);
     quote(to, b->varies);
     fputs(" offset 0, 0.7\nset xtics (", to);
     for (uint32_t i = 0; i < b->n_cases; i++) {
@@ -137,17 +147,18 @@ static void write_commands(FILE *to, const bench *b, const char *shape)
         fprintf(to, "$line%u << END\n", line++);
         for (uint32_t k = i; k < b->n_cases; k++)
             if (growth_same(&b->cases[k], &b->cases[i]))
-                fprintf(to, "%.0f %.6e\n", growth_size(b, &b->cases[k]), row_sum_up(b, &b->cases[k]).seconds);
+                fprintf(to, "%.0f %.6e\n", growth_size(b, &b->cases[k]),
+                        row_sum_up(b, &b->cases[k]).seconds);
         fputs("END\n", to);
     }
     for (uint32_t i = 0, line = 0; i < b->n_cases; i++) {
         char text[SHAPE_TEXT];
         if (!growth_first(b, i)) continue;
-        snprintf(text, sizeof text, "%s^%.2f  %s, %s", b->varies, growth_exponent(b, i), bench_case_spec(&b->cases[i]),
-                 bench_case_path(&b->cases[i])->name);
+        snprintf(text, sizeof text, "%s^%.2f  %s, %s", b->varies, growth_exponent(b, i),
+                 bench_case_spec(&b->cases[i]), bench_case_path(&b->cases[i])->name);
         fprintf(to, "%s$line%u smooth unique with linespoints ", line ? ", \\\n" : "plot ", line);
-        fprintf(to, "linetype %u dashtype %u pointtype %u title ", line % COLOURS + 1, line / COLOURS + 1,
-                line % 13 + 1);
+        fprintf(to, "linetype %u dashtype %u pointtype %u title ", line % COLOURS + 1,
+                line / COLOURS + 1, line % 13 + 1);
         quote(to, text);
         line++;
     }
@@ -156,7 +167,8 @@ static void write_commands(FILE *to, const bench *b, const char *shape)
 
 /* ---- the picture ---- */
 
-static int32_t draw(const char *option, FILE *commands, FILE *picture, FILE *said, heed_error *error)
+static int32_t draw(const char *option, FILE *commands, FILE *picture, FILE *said,
+                    heed_error *error)
 {
     int status = 0;
     if (fflush(commands) || fseek(commands, 0, SEEK_SET))
@@ -169,7 +181,8 @@ int32_t plot_make(const bench *b, const char *shape, char **svg, size_t *n, heed
 {
     FILE *commands = tmpfile(), *picture = tmpfile(), *said = tmpfile();
     int32_t failed = commands && picture && said
-                         ? HEED_OK : error_set(error, HEED_E_SYSTEM, "a temporary file: %s", strerror(errno));
+                         ? HEED_OK
+                         : error_set(error, HEED_E_SYSTEM, "a temporary file: %s", strerror(errno));
     *svg = NULL;
     if (!failed && b) write_commands(commands, b, shape);
     if (!failed) failed = draw(b ? "-d" : "-V", commands, picture, said, error);

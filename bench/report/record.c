@@ -2,8 +2,9 @@
  *
  * record.c: records of heed bench and of bench/peers/run, read for heed compare.
  *
- * They come from other machines and are not believed: every value is checked before it is used, and a text with a byte
- * that a terminal would obey is refused. Invariant: what has been read needs no further check.
+ * They come from other machines and are not believed: every value is checked before it is used, and
+ * a text with a byte that a terminal would obey is refused. Invariant: what has been read needs no
+ * further check.
  */
 #include <errno.h>
 #include <math.h>
@@ -30,7 +31,8 @@ typedef struct place {
     char at[64]; /* "cases[3]", "" = the whole record */
 } place;
 
-static int32_t refuse(const place *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int32_t refuse(const place *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static int32_t refuse(const place *p, const char *format, ...)
 {
     char text[512];
@@ -65,7 +67,8 @@ static const char *value_name(const json_t *j)
     }
 }
 
-/* Nothing that moves a cursor: neither ASCII's control characters nor U+0080 to U+009f. jansson has checked UTF-8. */
+/* Nothing that moves a cursor: neither ASCII's control characters nor U+0080 to U+009f. jansson has
+ * checked UTF-8. */
 static int is_plain(const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
@@ -82,22 +85,26 @@ static int fits(const json_t *j, int kinds)
 }
 
 /* The value of a key, of one of the kinds. 0, or the error after *out was left as it is. */
-static int32_t get(const place *p, const json_t *object, const char *key, int kinds, const json_t **out)
+static int32_t get(const place *p, const json_t *object, const char *key, int kinds,
+                   const json_t **out)
 {
     const json_t *j = json_object_get(object, key);
     const char *dot = *p->at ? "." : "";
     if (kinds & ABSENT && (!j || json_is_null(j))) return *out = NULL, HEED_OK;
     if (!j) return refuse(p, "%s has no %s", *p->at ? p->at : "the record", key);
     if (!fits(j, kinds) && json_is_number(j) && kinds & (NUMBER | COUNT))
-        return refuse(p, "%s%s%s is %g, not %s", p->at, dot, key, json_number_value(j), kind_name(kinds));
-    if (!fits(j, kinds)) return refuse(p, "%s%s%s is %s, not %s", p->at, dot, key, value_name(j), kind_name(kinds));
+        return refuse(p, "%s%s%s is %g, not %s", p->at, dot, key, json_number_value(j),
+                      kind_name(kinds));
+    if (!fits(j, kinds))
+        return refuse(p, "%s%s%s is %s, not %s", p->at, dot, key, value_name(j), kind_name(kinds));
     if (json_is_string(j) && !is_plain(json_string_value(j)))
         return refuse(p, "%s%s%s has a control character in it", p->at, dot, key);
     *out = j;
     return HEED_OK;
 }
 
-static int32_t get_text(const place *p, const json_t *object, const char *key, int absent, const char **out)
+static int32_t get_text(const place *p, const json_t *object, const char *key, int absent,
+                        const char **out)
 {
     const json_t *j = NULL;
     int32_t failed = get(p, object, key, TEXT | absent, &j);
@@ -105,7 +112,8 @@ static int32_t get_text(const place *p, const json_t *object, const char *key, i
     return failed;
 }
 
-static int32_t get_number(const place *p, const json_t *object, const char *key, int absent, double *out)
+static int32_t get_number(const place *p, const json_t *object, const char *key, int absent,
+                          double *out)
 {
     const json_t *j = NULL;
     int32_t failed = get(p, object, key, NUMBER | absent, &j);
@@ -136,8 +144,11 @@ static int32_t read_times(const place *p, const json_t *j, record_row *r)
     if (!failed) failed = get_number(p, j, "fraction", ABSENT, &r->fraction);
     if (!failed && !isnan(r->seconds) && !isnan(r->instructions))
         return refuse(p, "%s has median_s and instructions: it is either timed or counted", p->at);
-    if (!failed && r->instructions == 0) return refuse(p, "%s.instructions is 0, and no call has none", p->at);
-    return !failed && r->seconds == 0 ? refuse(p, "%s.median_s is 0, and no call takes no time", p->at) : failed;
+    if (!failed && r->instructions == 0)
+        return refuse(p, "%s.instructions is 0, and no call has none", p->at);
+    return !failed && r->seconds == 0
+               ? refuse(p, "%s.median_s is 0, and no call takes no time", p->at)
+               : failed;
 }
 
 static int32_t read_peer(place *p, const json_t *j, uint32_t owner)
@@ -145,8 +156,14 @@ static int32_t read_peer(place *p, const json_t *j, uint32_t owner)
     record_row *r = new_row(p->all, p->all->rows[owner].file);
     if (!r) return HEED_E_MEMORY;
     const record_row *heed = &p->all->rows[owner];
-    *r = (record_row){.file = heed->file, .index = r->index, .owner = owner, .spec = heed->spec, .shape = heed->shape,
-               .dtype = heed->dtype, .threads = heed->threads, .limit = heed->limit};
+    *r = (record_row){.file = heed->file,
+                      .index = r->index,
+                      .owner = owner,
+                      .spec = heed->spec,
+                      .shape = heed->shape,
+                      .dtype = heed->dtype,
+                      .threads = heed->threads,
+                      .limit = heed->limit};
     if (!json_is_object(j)) return refuse(p, "%s is %s, not an object", p->at, value_name(j));
     int32_t failed = get_text(p, j, "name", 0, &r->path);
     return failed ? failed : read_times(p, j, r);
@@ -229,7 +246,8 @@ static int32_t read_bytes(const place *p, char **bytes, size_t *n)
     int bad = ferror(f), cause = errno;
     fclose(f);
     if (bad) return error_set(p->all->error, HEED_E_SYSTEM, "%s: %s", p->file, strerror(cause));
-    if (*n > BYTES_MAX) return refuse(p, "is larger than %zu MiB, which no record is", BYTES_MAX >> 20);
+    if (*n > BYTES_MAX)
+        return refuse(p, "is larger than %zu MiB, which no record is", BYTES_MAX >> 20);
     return *n ? HEED_OK : refuse(p, "is empty");
 }
 

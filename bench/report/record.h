@@ -15,7 +15,8 @@
 typedef struct record_row {
     uint32_t file, index;     /* index: in the order read */
     uint32_t group;           /* index of the first row with the same spec, shape and dtype */
-    uint32_t owner;           /* of a peer: heed's row that it was measured beside; else its own index */
+    /* of a peer: heed's row that it was measured beside; else its own index */
+    uint32_t owner;
     const char *spec, *shape, *dtype, *path;
     int64_t threads;
     double seconds, spread, fraction, instructions;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * report.c: what was measured, as a table for people and as a record of the schema "heed.bench/1" for programs.
+ * report.c: what was measured, as a table for people and as a record of the schema "heed.bench/1"
+ * for programs.
  */
 #include <limits.h>
 #include <math.h>
@@ -24,7 +25,8 @@
 static double peak(const bench *b, size_t at)
 {
     double v[b->pace.rounds];
-    for (uint32_t r = 0; r < b->pace.rounds; r++) memcpy(&v[r], (const char *)&b->peaks[r] + at, sizeof *v);
+    for (uint32_t r = 0; r < b->pace.rounds; r++)
+        memcpy(&v[r], (const char *)&b->peaks[r] + at, sizeof *v);
     return bench_median(v, b->pace.rounds);
 }
 
@@ -41,8 +43,8 @@ static void print_peaks(const bench *b)
         double p = peak(b, PEAK(fma) + i * sizeof(double));
         if (p > 0) printf("%s%s %.1f", comma, peaks_path(i), p), comma = ", ";
     }
-    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s (of %llu MiB)\n", peak(b, PEAK(read)), peak(b, PEAK(copy)),
-           (unsigned long long)b->buffer >> 20);
+    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s (of %llu MiB)\n", peak(b, PEAK(read)),
+           peak(b, PEAK(copy)), (unsigned long long)b->buffer >> 20);
 }
 
 void report_head(const bench *b)
@@ -51,7 +53,8 @@ void report_head(const bench *b)
     printf("%s", machine_cpu(brand, sizeof brand));
     if (b->suite) printf(", suite \"%s\"", b->suite);
     if (b->counter) printf(", instructions of one call by %s", count_emulator());
-    else if (!b->suite || b->peaks) printf(", %u round%s", b->pace.rounds, &"s"[b->pace.rounds == 1]);
+    else if (!b->suite || b->peaks)
+        printf(", %u round%s", b->pace.rounds, &"s"[b->pace.rounds == 1]);
     printf("\n");
     if (b->peaks) print_peaks(b);
 }
@@ -62,7 +65,8 @@ static void print_spec(const bench_case *c, int width)
 {
     const char *spec = bench_case_spec(c);
     int cut = c->network && strlen(spec) > SPEC_SHOWN;
-    printf("%-*.*s%s", cut ? SPEC_SHOWN - 3 : width, cut ? SPEC_SHOWN - 3 : INT_MAX, spec, cut ? "..." : "");
+    printf("%-*.*s%s", cut ? SPEC_SHOWN - 3 : width, cut ? SPEC_SHOWN - 3 : INT_MAX, spec,
+           cut ? "..." : "");
     if (cut && width > SPEC_SHOWN) printf("%*s", width - SPEC_SHOWN, "");
 }
 
@@ -79,14 +83,15 @@ static void print_case(const bench *b, const bench_case *c, const int *width)
         printf("%8s  ", row_time(r.seconds, time, sizeof time));
         if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
         else printf("%8.1f GB/s   ", r.gbps);
-        printf("  %4.0f %% of %-4s  %4.0f %%%s", 100 * r.fraction, r.limit, 100 * r.spread, r.noisy ? "  noisy" : "");
+        printf("  %4.0f %% of %-4s  %4.0f %%%s", 100 * r.fraction, r.limit, 100 * r.spread,
+               r.noisy ? "  noisy" : "");
         if (r.crowded) printf("  crowded");
     } else {
         printf("%12s", row_count(c->instructions, time, sizeof time));
     }
     if (c->max_error > 0)
-        printf("  %s the scalar path by %.2g", path->flags & HEED_PATH_INEXACT ? "inexact, off" : "differs from",
-               c->max_error);
+        printf("  %s the scalar path by %.2g",
+               path->flags & HEED_PATH_INEXACT ? "inexact, off" : "differs from", c->max_error);
     printf("\n");
 }
 
@@ -100,13 +105,15 @@ void report_widths(const bench *b, int width[3])
 {
     width[0] = (int)strlen("spec"), width[1] = (int)strlen("shape"), width[2] = (int)strlen("path");
     for (uint32_t i = 0; i < b->n_cases; i++) {
-        width[0] = wider(width[0], bench_case_spec(&b->cases[i]), b->cases[i].network ? SPEC_SHOWN : INT_MAX);
+        width[0] = wider(width[0], bench_case_spec(&b->cases[i]),
+                         b->cases[i].network ? SPEC_SHOWN : INT_MAX);
         width[1] = wider(width[1], bench_case_shape(&b->cases[i]), INT_MAX);
         width[2] = wider(width[2], bench_case_path(&b->cases[i])->name, INT_MAX);
     }
 }
 
-/* The same op on the same shape gives one hash on all exact paths: how many do, and which do not. */
+/* The same op on the same shape gives one hash on all exact paths: how many do, and which do
+ * not. */
 static void print_hashes(const bench *b)
 {
     uint32_t shapes = 0, agree = 0;
@@ -118,11 +125,13 @@ static void print_hashes(const bench *b)
             differ += b->cases[i + n].hash != first->hash &&
                       !(bench_case_path(&b->cases[i + n])->flags & HEED_PATH_INEXACT);
         agree += !differ;
-        if (differ) printf("%s  %s: other bits than %s on %u other path%s\n", bench_case_spec(first),
-                           bench_case_shape(first), bench_case_path(first)->name, differ, &"s"[differ == 1]);
+        if (differ)
+            printf("%s  %s: other bits than %s on %u other path%s\n", bench_case_spec(first),
+                   bench_case_shape(first), bench_case_path(first)->name, differ,
+                   &"s"[differ == 1]);
     }
-    printf("\n%u cases; %u of %u specs and shapes gave the same bits on all of their exact paths\n", b->n_cases, agree,
-           shapes);
+    printf("\n%u cases; %u of %u specs and shapes gave the same bits on all of their exact paths\n",
+           b->n_cases, agree, shapes);
 }
 
 static void print_suite(const bench *b)
@@ -134,9 +143,13 @@ static void print_suite(const bench *b)
         noisy += r.noisy != 0;
         crowded += r.crowded != 0;
     }
-    if (noisy) printf("%u are noisy: their rounds lie more than %.0f %% apart\n", noisy, 100 * ROW_NOISE);
-    if (crowded) printf("%u are crowded: other processes had the processor while they were timed\n", crowded);
-    for (uint32_t i = 0; i < b->n_refused; i++) printf("not run: %s: %s\n", b->refused[i].what, b->refused[i].why);
+    if (noisy)
+        printf("%u are noisy: their rounds lie more than %.0f %% apart\n", noisy, 100 * ROW_NOISE);
+    if (crowded)
+        printf("%u are crowded: other processes had the processor while they were timed\n",
+               crowded);
+    for (uint32_t i = 0; i < b->n_refused; i++)
+        printf("not run: %s: %s\n", b->refused[i].what, b->refused[i].why);
 }
 
 void report_table(const bench *b)
@@ -145,13 +158,16 @@ void report_table(const bench *b)
     report_head(b);
     if (b->overhead) {
         double e = b->overhead->engine_ns, k = b->overhead->kernel_ns;
-        printf("overhead of a call: %.0f ns (norm/rms on 16 numbers: %.0f ns through the engine, %.0f ns without)\n",
+        printf("overhead of a call: %.0f ns (norm/rms on 16 numbers: %.0f ns through the engine, "
+               "%.0f ns without)\n",
                e - k, e, k);
     }
     report_widths(b, width);
     if (b->n_cases && (b->peaks || b->counter))
-        printf("\n%-*s  %-*s  %-*s  %7s  ", width[0], "spec", width[1], "shape", width[2], "path", "threads");
-    if (b->n_cases && b->peaks) printf("%8s  %16s  %-14s  %6s\n", "time", "rate   ", "share of peak", "spread");
+        printf("\n%-*s  %-*s  %-*s  %7s  ", width[0], "spec", width[1], "shape", width[2], "path",
+               "threads");
+    if (b->n_cases && b->peaks)
+        printf("%8s  %16s  %-14s  %6s\n", "time", "rate   ", "share of peak", "spread");
     if (b->n_cases && b->counter) printf("%12s\n", "instructions");
     for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], width);
     growth_table(b, width);
@@ -172,11 +188,13 @@ static json_t *json_peaks(const bench *b)
         double p = peak(b, PEAK(fma) + i * sizeof(double));
         if (p > 0) json_object_set_new(fma, peaks_path(i), number(p));
     }
-    return json_pack("{s:o, s:o, s:o, s:I}", "fma_gflops", fma, "read_gbps", number(peak(b, PEAK(read))),
-                     "copy_gbps", number(peak(b, PEAK(copy))), "buffer_bytes", (json_int_t)b->buffer);
+    return json_pack("{s:o, s:o, s:o, s:I}", "fma_gflops", fma, "read_gbps",
+                     number(peak(b, PEAK(read))), "copy_gbps", number(peak(b, PEAK(copy))),
+                     "buffer_bytes", (json_int_t)b->buffer);
 }
 
-/* An exact path must give the scalar path's bits: its bound is 0. An inexact one has none that is known here. */
+/* An exact path must give the scalar path's bits: its bound is 0. An inexact one has none that is
+ * known here. */
 static json_t *json_case(const bench *b, const bench_case *c)
 {
     char hash[17];
@@ -184,23 +202,24 @@ static json_t *json_case(const bench *b, const bench_case *c)
     const heed_path *path = bench_case_path(c);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)c->hash);
     json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "spec", bench_case_spec(c), "version",
-                          c->network ? machine_version() : c->call->entry->op.version, "path", path->name,
-                          "threads", (int)heed_lanes(b->engine), "shape", bench_case_shape(c),
-                          "dtype", bench_case_dtype(c));
-    json_t *measured = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
-                                 "spread", number(r.spread), "noisy", c->seconds ? json_boolean(r.noisy) : json_null(),
-                                 "crowded", c->seconds ? json_boolean(r.crowded) : json_null(),
-                                 "instructions", number(c->instructions > 0 ? c->instructions : NAN),
-                                 "gflops", number(r.gflops), "gbps", number(r.gbps), "limit", r.limit,
-                                 "peak", number(r.peak), "fraction", number(r.fraction));
-    json_t *more = json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "algorithm", c->cost.algorithm,
-                             "flops", number(c->cost.flops > 0 ? c->cost.flops : NAN),
-                             "executed_flops", number(c->cost.executed > 0 ? c->cost.executed : NAN),
-                             "bytes", number(c->cost.bytes), "predicted_s", number(r.predicted),
-                             "max_error", number(c->ran ? c->max_error : NAN),
-                             "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0),
-                             "hash", c->ran ? hash : NULL, "judged_shape", c->ran ? c->judged : NULL);
-    int failed = !j || json_object_update(j, measured) || json_object_update(j, more); /* NULL fails */
+                          c->network ? machine_version() : c->call->entry->op.version, "path",
+                          path->name, "threads", (int)heed_lanes(b->engine), "shape",
+                          bench_case_shape(c), "dtype", bench_case_dtype(c));
+    json_t *measured = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "median_s", number(r.seconds),
+        "spread", number(r.spread), "noisy", c->seconds ? json_boolean(r.noisy) : json_null(),
+        "crowded", c->seconds ? json_boolean(r.crowded) : json_null(), "instructions",
+        number(c->instructions > 0 ? c->instructions : NAN), "gflops", number(r.gflops), "gbps",
+        number(r.gbps), "limit", r.limit, "peak", number(r.peak), "fraction", number(r.fraction));
+    json_t *more = json_pack(
+        "{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "algorithm", c->cost.algorithm, "flops",
+        number(c->cost.flops > 0 ? c->cost.flops : NAN), "executed_flops",
+        number(c->cost.executed > 0 ? c->cost.executed : NAN), "bytes", number(c->cost.bytes),
+        "predicted_s", number(r.predicted), "max_error", number(c->ran ? c->max_error : NAN),
+        "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0), "hash", c->ran ? hash : NULL,
+        "judged_shape", c->ran ? c->judged : NULL);
+    /* NULL fails */
+    int failed = !j || json_object_update(j, measured) || json_object_update(j, more);
     json_decref(measured);
     json_decref(more);
     if (failed) json_decref(j);
@@ -210,8 +229,8 @@ static json_t *json_case(const bench *b, const bench_case *c)
 static json_t *json_overhead(const bench_overhead *o)
 {
     if (!o) return json_null();
-    return json_pack("{s:o, s:o, s:o}", "engine_ns", number(o->engine_ns), "kernel_ns", number(o->kernel_ns),
-                     "difference_ns", number(o->engine_ns - o->kernel_ns));
+    return json_pack("{s:o, s:o, s:o}", "engine_ns", number(o->engine_ns), "kernel_ns",
+                     number(o->kernel_ns), "difference_ns", number(o->engine_ns - o->kernel_ns));
 }
 
 static json_t *json_refused(const bench *b)
@@ -219,7 +238,8 @@ static json_t *json_refused(const bench *b)
     if (!b->suite) return json_null();
     json_t *all = json_array();
     for (uint32_t i = 0; i < b->n_refused; i++)
-        json_array_append_new(all, json_pack("{s:s, s:s}", "case", b->refused[i].what, "reason", b->refused[i].why));
+        json_array_append_new(
+            all, json_pack("{s:s, s:s}", "case", b->refused[i].what, "reason", b->refused[i].why));
     return all;
 }
 
@@ -232,10 +252,11 @@ static json_t *json_bench(const bench *b)
             json_decref(cases);
             return NULL;
         }
-    return json_pack("{s:s, s:s?, s:s, s:o, s:i, s:o, s:o, s:o, s:o}", "schema", "heed.bench/1", "suite", b->suite,
-                     "unit", b->counter ? "instructions" : "seconds", "machine", machine_json(b),
-                     "rounds", (int)b->pace.rounds, "peaks", json_peaks(b), "overhead", json_overhead(b->overhead),
-                     "cases", cases, "refused", json_refused(b));
+    return json_pack("{s:s, s:s?, s:s, s:o, s:i, s:o, s:o, s:o, s:o}", "schema", "heed.bench/1",
+                     "suite", b->suite, "unit", b->counter ? "instructions" : "seconds", "machine",
+                     machine_json(b), "rounds", (int)b->pace.rounds, "peaks", json_peaks(b),
+                     "overhead", json_overhead(b->overhead), "cases", cases, "refused",
+                     json_refused(b));
 }
 
 int32_t report_write(const bench *b, const char *path, heed_error *error)

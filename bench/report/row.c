@@ -19,7 +19,8 @@ static void sum_up_times(const bench *b, const bench_case *c, uint32_t path, rep
 {
     double time[b->pace.rounds], ratio[b->pace.rounds], low = INFINITY, high = 0;
     for (uint32_t r = 0; r < b->pace.rounds; r++) {
-        double least = row->limit == limits[FMA] ? c->cost.flops / b->peaks[r].fma[path] : c->cost.bytes / c->memory[r];
+        double least = row->limit == limits[FMA] ? c->cost.flops / b->peaks[r].fma[path]
+                                                 : c->cost.bytes / c->memory[r];
         time[r] = c->seconds[r];
         ratio[r] = least * 1e-9 / time[r];
         low = fmin(low, time[r]);
@@ -37,7 +38,13 @@ static void sum_up_times(const bench *b, const bench_case *c, uint32_t path, rep
 
 report_row row_sum_up(const bench *b, const bench_case *c)
 {
-    report_row row = {.c = c, .seconds = NAN, .spread = NAN, .gflops = NAN, .gbps = NAN, .peak = NAN, .fraction = NAN,
+    report_row row = {.c = c,
+                      .seconds = NAN,
+                      .spread = NAN,
+                      .gflops = NAN,
+                      .gbps = NAN,
+                      .peak = NAN,
+                      .fraction = NAN,
                       .predicted = NAN};
     if (!c->memory) return row;
     double memory[b->pace.rounds], fma[b->pace.rounds];
@@ -46,8 +53,10 @@ report_row row_sum_up(const bench *b, const bench_case *c)
         memory[r] = c->memory[r];
         fma[r] = b->peaks[r].fma[path];
     }
-    double memory_peak = bench_median(memory, b->pace.rounds), fma_peak = bench_median(fma, b->pace.rounds);
-    double done = fmax(c->cost.executed, c->cost.flops), products = c->cost.flops / fma_peak, moves = c->cost.bytes / memory_peak;
+    double memory_peak = bench_median(memory, b->pace.rounds),
+           fma_peak = bench_median(fma, b->pace.rounds);
+    double done = fmax(c->cost.executed, c->cost.flops), products = c->cost.flops / fma_peak,
+           moves = c->cost.bytes / memory_peak;
 
     /* what would take longest, were all at its peak */
     int limit = !bench_case_decodes(c) && products > moves ? FMA : c->cost.copies ? COPY : READ;

@@ -15,7 +15,8 @@ typedef struct report_row {
     double predicted;      /* seconds of one call, were it at the peak */
     const char *limit;     /* "fma", "read", "copy"; NULL: it is held against nothing */
     int noisy;
-    int crowded;           /* other processes had the processor in most rounds: it is no time of this machine */
+    /* other processes had the processor in most rounds: it is no time of this machine */
+    int crowded;
 } report_row;
 
 #define ROW_NOISE 0.05 /* the spread from which on a case is noisy */

@@ -22,8 +22,8 @@
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden"))); /* of this module */
 
-/* The file of the module that this code is in; free() it. A program's name as the loader tells it is
- * whatever its caller says. */
+/* The file of the module that this code is in; free() it. A program's name as the loader tells it
+ * is whatever its caller says. */
 static char *this_file(void)
 {
     const uintptr_t here = (uintptr_t)&__ehdr_start;

@@ -8,8 +8,8 @@
 #include "base/local.h"
 
 /* A folder of the installation, as the build named it: where it is now. The installation may have
- * been moved as a whole: then the folder stands to this library or program as it did. NULL: there is
- * no memory; else free it. */
+ * been moved as a whole: then the folder stands to this library or program as it did. NULL: there
+ * is no memory; else free it. */
 HEED_LOCAL char *place_of(const char *folder);
 
 /* The same with the file of this library or program, and the folders that the build put libraries

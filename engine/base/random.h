@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * random.h: numbers of chance that are the same on every machine: whole-number arithmetic alone, and
- * no function of the C library. A state starts as its seed.
+ * random.h: numbers of chance that are the same on every machine: whole-number arithmetic alone,
+ * and no function of the C library. A state starts as its seed.
  */
 #ifndef HEED_BASE_RANDOM_H
 #define HEED_BASE_RANDOM_H
@@ -23,7 +23,8 @@ static inline double random_unit(uint64_t *state)
     return (double)(random_next(state) >> 40) * 0x1p-24;
 }
 
-/* Mean 0, variance 1, nearly normal: the sum of twelve uniform numbers of 16 bits, which is exact. */
+/* Mean 0, variance 1, nearly normal: the sum of twelve uniform numbers of 16 bits, which is
+ * exact. */
 static inline float random_normal(uint64_t *state)
 {
     int64_t sum = -6 * 0xffff;
@@ -34,7 +35,8 @@ static inline float random_normal(uint64_t *state)
     return (float)sum * 0x1p-16f;
 }
 
-/* FNV-1a, 64 bits: goes on with `hash` over n bytes. A new one begins with RANDOM_HASH, or a seed. */
+/* FNV-1a, 64 bits: goes on with `hash` over n bytes. A new one begins with RANDOM_HASH, or a
+ * seed. */
 #define RANDOM_HASH 0xcbf29ce484222325u
 static inline uint64_t random_hash(uint64_t hash, const void *bytes, uint64_t n)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * command.h: the commands, wherever they are written, and how they end. argv[0] is the command's own
- * name; what they return is the exit status: 0; 1 for bad input or a failure, 2 for wrong usage, both
- * after one sentence on standard error.
+ * command.h: the commands, wherever they are written, and how they end. argv[0] is the command's
+ * own name; what they return is the exit status: 0; 1 for bad input or a failure, 2 for wrong
+ * usage, both after one sentence on standard error.
  */
 #ifndef HEED_COMMAND_COMMAND_H
 #define HEED_COMMAND_COMMAND_H

@@ -16,8 +16,8 @@ typedef struct call_cost {
     int copies;            /* writes much of the bytes */
 } call_cost;
 
-/* By the op's heed.cost/1; without it, all tensors are touched once, and the states read once. `sequences`, one a batch row, hold
- * what a stateful call has seen; NULL: as if they did. */
+/* By the op's heed.cost/1; without it, all tensors are touched once, and the states read once.
+ * `sequences`, one a batch row, hold what a stateful call has seen; NULL: as if they did. */
 int32_t cost_of_call(call_cost *cost, const heed_instance *instance, const operands *call,
                      heed_sequence *const *sequences, heed_error *error);
 
@@ -25,7 +25,8 @@ int32_t cost_of_call(call_cost *cost, const heed_instance *instance, const opera
 typedef struct direct_call {
     heed_call *call;
     const heed_state **states;
-    heed_state planned; /* a state of the asked length without pages, where there are no sequences */
+    /* a state of the asked length without pages, where there are no sequences */
+    heed_state planned;
     void *memory;
 } direct_call;
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * describe.c: heed describe: all that an op's descriptor says, and with --shape how large it is. Nothing is run.
+ * describe.c: heed describe: all that an op's descriptor says, and with --shape how large it is.
+ * Nothing is run.
  *
- * Everything is printed from the plugin's tables, so a plugin that nobody here has seen is described as well as ours.
- * A network is described by describe_network.c.
+ * Everything is printed from the plugin's tables, so a plugin that nobody here has seen is
+ * described as well as ours. A network is described by describe_network.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,11 +29,16 @@ static const char usage[] =
     "       heed describe --spec SPEC [--isa PATH] [--json]\n"
     "\n"
     "  OP             an op's id, attention/softmax, or its name alone if only one kind has it\n"
-    "  SPEC --shape   an op with its settings, and sizes of axes as bench has them: besides, its parameters, the\n"
-    "                 bytes that it remembers of a token, how many keys a query reaches, and what a call costs\n"
-    "  MODEL          a file of safetensors: the parts of the network, with their parameters and what they remember\n"
-    "  --spec SPEC    the network, if not what the model itself says; without a model, one that has learned nothing\n"
-    "  --isa PATH     as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon or neon_bf16\n"
+    "  SPEC --shape   an op with its settings, and sizes of axes as bench has them: besides, its "
+    "parameters, the\n"
+    "                 bytes that it remembers of a token, how many keys a query reaches, and what "
+    "a call costs\n"
+    "  MODEL          a file of safetensors: the parts of the network, with their parameters and "
+    "what they remember\n"
+    "  --spec SPEC    the network, if not what the model itself says; without a model, one that "
+    "has learned nothing\n"
+    "  --isa PATH     as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon "
+    "or neon_bf16\n"
     "  --json         an object\n";
 
 /* ---- what the numbers of a descriptor are called ---- */
@@ -64,12 +70,27 @@ static const struct {
 #define NAME(letter, name, factor, axes, parts) [letter - 'A'] = name,
 static const char *const axis_names[HEED_AXES] = {HEED_AXES_TABLE(NAME)};
 
-static const heed_port *port_at(const heed_op *op, uint32_t i) { return (const heed_port *)op->ports.data + i; }
-static const heed_param *param_at(const heed_op *op, uint32_t i) { return (const heed_param *)op->params.data + i; }
-static const heed_path *path_at(const heed_op *op, uint32_t i) { return (const heed_path *)op->paths.data + i; }
+static const heed_port *port_at(const heed_op *op, uint32_t i)
+{
+    return (const heed_port *)op->ports.data + i;
+}
+static const heed_param *param_at(const heed_op *op, uint32_t i)
+{
+    return (const heed_param *)op->params.data + i;
+}
+static const heed_path *path_at(const heed_op *op, uint32_t i)
+{
+    return (const heed_path *)op->paths.data + i;
+}
 
-static int has_default(const heed_param *p) { return !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED)); }
-static int is_number(const heed_param *p) { return p->type == HEED_PARAM_INT || p->type == HEED_PARAM_FLOAT; }
+static int has_default(const heed_param *p)
+{
+    return !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED));
+}
+static int is_number(const heed_param *p)
+{
+    return p->type == HEED_PARAM_INT || p->type == HEED_PARAM_FLOAT;
+}
 
 /* The index-th word of "a|b|c", with its length. */
 static const char *choice(const char *words, int64_t index, int *length)
@@ -90,13 +111,16 @@ static void type_text(const heed_param *p, char *text, size_t n)
     spec_number(low, p->min);
     spec_number(high, p->max);
     spec_number(standard, p->standard);
-#define ADD(...) (at += (size_t)snprintf(text + at, at < n ? n - at : 0, __VA_ARGS__), at = at < n ? at : n)
-    if (is_number(p)) ADD("%s from %s to %s", p->type == HEED_PARAM_INT ? "integer" : "number", low, high);
+#define ADD(...)                                                                                   \
+    (at += (size_t)snprintf(text + at, at < n ? n - at : 0, __VA_ARGS__), at = at < n ? at : n)
+    if (is_number(p))
+        ADD("%s from %s to %s", p->type == HEED_PARAM_INT ? "integer" : "number", low, high);
     else if (p->type == HEED_PARAM_BOOL) ADD("true|false");
     else if (p->type == HEED_PARAM_CHOICE) ADD("%s", p->choices);
     else ADD("an op of kind %s", p->choices);
     if (p->flags & HEED_PARAM_REQUIRED) ADD(", required");
-    else if (!has_default(p)) ADD(p->type == HEED_PARAM_OP ? ", none if not given" : ", automatic if not given");
+    else if (!has_default(p))
+        ADD(p->type == HEED_PARAM_OP ? ", none if not given" : ", automatic if not given");
     else if (is_number(p)) ADD(", default %s", standard);
     else if (p->type == HEED_PARAM_BOOL) ADD(", default %s", p->standard != 0 ? "true" : "false");
     else {
@@ -105,7 +129,8 @@ static void type_text(const heed_param *p, char *text, size_t n)
     }
     if (p->axis) ADD(", sets axis %c", (int)p->axis);
     if (p->flags & HEED_PARAM_RUNTIME) ADD(", may change per call");
-    if (p->flags & HEED_PARAM_COUPLES) ADD(", couples the rows of a batch if it is not the default");
+    if (p->flags & HEED_PARAM_COUPLES)
+        ADD(", couples the rows of a batch if it is not the default");
 #undef ADD
 }
 
@@ -114,7 +139,8 @@ static void dtypes_text(uint32_t set, char *text, size_t n)
     text[0] = 0;
     for (uint32_t d = 0; d < HEED_DTYPES; d++)
         if (set & HEED_BIT(d))
-            snprintf(text + strlen(text), n - strlen(text), "%s%s", text[0] ? " " : "", heed_dtype_name(d));
+            snprintf(text + strlen(text), n - strlen(text), "%s%s", text[0] ? " " : "",
+                     heed_dtype_name(d));
 }
 
 static void print_ports(const heed_op *op)
@@ -134,8 +160,11 @@ static void print_ports(const heed_op *op)
             printf("  %-*s  %-*s  %-12s  %s%s%s%s%s\n", name, p->name, axes, p->axes, dtypes,
                    p->flags & HEED_PORT_OPTIONAL ? "optional; " : "",
                    p->flags & HEED_PORT_REPEATS ? "axes of size 1 repeat; " : "",
-                   p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first such input; " : "",
-                   role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK ? "one for all layers, or a layer's own; " : "",
+                   p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first such input; "
+                                                 : "",
+                   role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK
+                       ? "one for all layers, or a layer's own; "
+                       : "",
                    p->doc);
         }
 }
@@ -198,7 +227,8 @@ static void print_text(const heed_engine *engine, uint32_t index)
     printf("\n");
     for (uint32_t i = 0; i < op->paths.count; i++)
         if (path_at(op, i)->flags & HEED_PATH_INEXACT)
-            printf("  inexact    %s gives other bits: it runs where --isa names it, or with accuracy=fast\n",
+            printf("  inexact    %s gives other bits: it runs where --isa names it, or with "
+                   "accuracy=fast\n",
                    path_at(op, i)->name);
     if (acts[op->acts]) printf("  acts       %s\n", acts[op->acts]);
     for (size_t i = 0, any = 0; i < MASKS; i++)
@@ -214,12 +244,15 @@ static void print_text(const heed_engine *engine, uint32_t index)
 static void print_sizes(const op_sizes *s)
 {
     printf("\nsizes for %s\n  parameters  %lld\n", s->shape, (long long)s->parameters);
-    if (s->state_fixed > 0) printf("  state       %.15g bytes, however long the sequence\n", s->state_fixed);
+    if (s->state_fixed > 0)
+        printf("  state       %.15g bytes, however long the sequence\n", s->state_fixed);
     else if (s->state > 0 && s->keeps >= 0)
-        printf("  state       %.6g bytes a token, of the last %lld at most\n", s->state, (long long)s->keeps);
+        printf("  state       %.6g bytes a token, of the last %lld at most\n", s->state,
+               (long long)s->keeps);
     else if (s->state > 0) printf("  state       %.6g bytes a token\n", s->state);
     if (s->cost.flops < 0) return;
-    if (s->cost.reach > 0) printf("  reach       %.15g key%s of one query\n", s->cost.reach, &"s"[s->cost.reach == 1]);
+    if (s->cost.reach > 0)
+        printf("  reach       %.15g key%s of one query\n", s->cost.reach, &"s"[s->cost.reach == 1]);
     printf("  one call    %.6g flops, ", s->cost.flops);
     if (s->cost.executed > 0) printf("%.6g executed, ", s->cost.executed);
     printf("%.6g bytes\n", s->cost.bytes);
@@ -239,12 +272,14 @@ static json_t *json_port(const heed_port *p)
     json_t *dtypes = json_array();
     for (uint32_t d = 0; d < HEED_DTYPES; d++)
         if (p->dtypes & HEED_BIT(d)) json_array_append_new(dtypes, json_string(heed_dtype_name(d)));
-    json_t *port = json_pack("{s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:s}", "name", p->name, "role", roles[p->role],
-                             "axes", p->axes, "dtypes", dtypes, "optional", (int)(p->flags & HEED_PORT_OPTIONAL),
-                             "in_place", (int)(p->flags & HEED_PORT_IN_PLACE), "repeats",
+    json_t *port = json_pack("{s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:s}", "name", p->name, "role",
+                             roles[p->role], "axes", p->axes, "dtypes", dtypes, "optional",
+                             (int)(p->flags & HEED_PORT_OPTIONAL), "in_place",
+                             (int)(p->flags & HEED_PORT_IN_PLACE), "repeats",
                              (int)(p->flags & HEED_PORT_REPEATS), "doc", p->doc);
     if (p->role == HEED_WEIGHT) {
-        json_object_set_new(port, "scope", json_string(p->scope == HEED_SCOPE_STACK ? "stack" : "layer"));
+        json_object_set_new(port, "scope",
+                            json_string(p->scope == HEED_SCOPE_STACK ? "stack" : "layer"));
         json_object_set_new(port, "init", json_string(inits[p->init]));
     }
     return port;
@@ -269,20 +304,21 @@ static json_t *json_param(const heed_param *p)
         at = strchr(at, '|');
         at = at ? at + 1 : NULL;
     }
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:b, s:b, s:s?, s:s}", "key", p->key, "type", types[p->type],
-                     "min", is_number(p) ? json_number(p->min) : json_null(),
-                     "max", is_number(p) ? json_number(p->max) : json_null(), "default", json_default(p), "choices",
-                     choices, "kind", p->type == HEED_PARAM_OP ? p->choices : NULL,
-                     "required", (int)(p->flags & HEED_PARAM_REQUIRED), "runtime",
-                     (int)(p->flags & HEED_PARAM_RUNTIME), "axis", p->axis ? axis : NULL, "doc", p->doc);
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:b, s:b, s:s?, s:s}", "key", p->key, "type",
+        types[p->type], "min", is_number(p) ? json_number(p->min) : json_null(), "max",
+        is_number(p) ? json_number(p->max) : json_null(), "default", json_default(p), "choices",
+        choices, "kind", p->type == HEED_PARAM_OP ? p->choices : NULL, "required",
+        (int)(p->flags & HEED_PARAM_REQUIRED), "runtime", (int)(p->flags & HEED_PARAM_RUNTIME),
+        "axis", p->axis ? axis : NULL, "doc", p->doc);
 }
 
 static json_t *json_op(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
     const heed_path *chosen = heed_op_path(engine, index);
-    json_t *paths = json_array(), *inexact = json_array(), *kinds = json_array(), *ports = json_array(),
-           *params = json_array();
+    json_t *paths = json_array(), *inexact = json_array(), *kinds = json_array(),
+           *ports = json_array(), *params = json_array();
     for (uint32_t i = 0; i < op->paths.count; i++) {
         const heed_path *p = path_at(op, i);
         json_array_append_new(paths, json_string(p->name));
@@ -290,24 +326,29 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
     }
     for (size_t i = 0; i < MASKS; i++)
         if (op->masks & masks[i].kind) json_array_append_new(kinds, json_string(masks[i].name));
-    for (uint32_t i = 0; i < op->ports.count; i++) json_array_append_new(ports, json_port(port_at(op, i)));
-    for (uint32_t i = 0; i < op->params.count; i++) json_array_append_new(params, json_param(param_at(op, i)));
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "id", op->id,
-                     "version", op->version, "plugin", heed_op_plugin(engine, index), "paths", paths,
-                     "inexact", inexact, "chosen", chosen ? chosen->name : NULL, "summary", op->summary,
-                     "formula", op->formula, "reference", op->reference, "acts", acts_words[op->acts],
-                     "masks", kinds, "state", op->measure_state != NULL, "ports", ports, "params", params);
+    for (uint32_t i = 0; i < op->ports.count; i++)
+        json_array_append_new(ports, json_port(port_at(op, i)));
+    for (uint32_t i = 0; i < op->params.count; i++)
+        json_array_append_new(params, json_param(param_at(op, i)));
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}",
+                     "id", op->id, "version", op->version, "plugin", heed_op_plugin(engine, index),
+                     "paths", paths, "inexact", inexact, "chosen", chosen ? chosen->name : NULL,
+                     "summary", op->summary, "formula", op->formula, "reference", op->reference,
+                     "acts", acts_words[op->acts], "masks", kinds, "state",
+                     op->measure_state != NULL, "ports", ports, "params", params);
 }
 
 static json_t *json_told(double x) { return x >= 0 ? json_number(x) : json_null(); }
 
 static json_t *json_sizes(const op_sizes *s)
 {
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shape", s->shape, "parameters",
-                     (json_int_t)s->parameters, "state_bytes_per_token", json_number(s->state), "state_tokens",
-                     json_told((double)s->keeps), "state_bytes_fixed", json_number(s->state_fixed), "receptive_field",
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shape", s->shape,
+                     "parameters", (json_int_t)s->parameters, "state_bytes_per_token",
+                     json_number(s->state), "state_tokens", json_told((double)s->keeps),
+                     "state_bytes_fixed", json_number(s->state_fixed), "receptive_field",
                      json_told(s->cost.reach), "flops", json_told(s->cost.flops), "executed_flops",
-                     json_told(s->cost.executed > 0 ? s->cost.executed : -1), "bytes", json_told(s->cost.bytes));
+                     json_told(s->cost.executed > 0 ? s->cost.executed : -1), "bytes",
+                     json_told(s->cost.bytes));
 }
 
 /* ---- which op ---- */
@@ -334,13 +375,16 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
     free(names);
     if (hits == 1) return found;
     if (hits)
-        error_set(error, HEED_E_ARGUMENT, "more than one op is called " QUOTE ": %s", QUOTED(word), list);
+        error_set(error, HEED_E_ARGUMENT, "more than one op is called " QUOTE ": %s", QUOTED(word),
+                  list);
     else if (strchr(word, '('))
-        error_set(error, HEED_E_ARGUMENT, "describe takes the id of an op without its settings, not " QUOTE
-                  "; with --shape it takes them", QUOTED(word));
+        error_set(error, HEED_E_ARGUMENT,
+                  "describe takes the id of an op without its settings, not " QUOTE
+                  "; with --shape it takes them",
+                  QUOTED(word));
     else
-        error_set(error, HEED_E_ARGUMENT, "no op is called " QUOTE "%s%s; heed list names them", QUOTED(word),
-                  near ? ", the nearest is " : "", near ? near : "");
+        error_set(error, HEED_E_ARGUMENT, "no op is called " QUOTE "%s%s; heed list names them",
+                  QUOTED(word), near ? ", the nearest is " : "", near ? near : "");
     return -1;
 }
 
@@ -355,7 +399,8 @@ typedef struct request {
 static int read_word(void *to, const char *value)
 {
     request *r = to;
-    if (r->word) return options_usage("describe takes one op or model, not %s and %s", r->word, value);
+    if (r->word)
+        return options_usage("describe takes one op or model, not %s and %s", r->word, value);
     r->word = value;
     return 0;
 }
@@ -374,13 +419,17 @@ static int describe_op(const request *r, const call_shape *shape)
     json_t *object = NULL;
     int64_t index = -1;
     heed_engine *engine = engine_make(&r->options, probe_plugins(), &error);
-    int32_t failed = !engine ? error.code : r->shape ? sizes_of(engine, r->word, shape, &sizes, &error) : HEED_OK;
+    int32_t failed = !engine    ? error.code
+                     : r->shape ? sizes_of(engine, r->word, shape, &sizes, &error)
+                                : HEED_OK;
     if (!failed) index = find_op(engine, r->shape ? sizes.op : r->word, &error);
     if (index >= 0 && r->json) {
         object = json_op(engine, (uint32_t)index);
         if (r->shape) json_object_set_new(object, "sizes", json_sizes(&sizes));
     }
-    int status = index < 0 ? command_fail(&error) : r->json ? command_json(object) : (print_text(engine, (uint32_t)index), 0);
+    int status = index < 0 ? command_fail(&error)
+                 : r->json ? command_json(object)
+                           : (print_text(engine, (uint32_t)index), 0);
     if (!status && !r->json && r->shape) print_sizes(&sizes);
     heed_engine_free(engine);
     return status;
@@ -399,7 +448,8 @@ int command_describe(int argc, char **argv)
     if (status) return status;
     int network = r.spec || (r.word && is_model(r.word));
     if (!r.word && !r.spec) return options_usage("describe needs an op or a model");
-    if (network && r.shape) return options_usage("--shape goes with the spec of an op, not with a network");
+    if (network && r.shape)
+        return options_usage("--shape goes with the spec of an op, not with a network");
     if (network) return describe_network(&r.options, r.word, r.spec, r.json);
     if (r.shape && (status = shape_read(r.shape, &shape))) return status;
     return describe_op(&r, &shape);

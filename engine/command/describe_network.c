@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * describe_network.c: heed describe MODEL: what a network is made of: the parameters of each part, and what it
- * remembers of every token. It is opened, and not run.
+ * describe_network.c: heed describe MODEL: what a network is made of: the parameters of each part,
+ * and what it remembers of every token. It is opened, and not run.
  *
  * Invariant: every tensor of the weights counts in one part, so that the parts add up to the whole.
  */
@@ -18,9 +18,11 @@
 #include "op/instance.h"
 #include "op/sequence.h"
 
-/* What layers have, in order; tensors of other names, q.weight or o.weight, are the attention's projections. */
+/* What layers have, in order; tensors of other names, q.weight or o.weight, are the attention's
+ * projections. */
 enum { ATTENTION_NORM, ATTENTION, FEEDFORWARD_NORM, FEEDFORWARD, IN_LAYER };
-static const char *const in_layer[IN_LAYER] = {"attention_norm", "attention", "feedforward_norm", "feedforward"};
+static const char *const in_layer[IN_LAYER] = {"attention_norm", "attention", "feedforward_norm",
+                                               "feedforward"};
 
 typedef struct part {
     int64_t layer;         /* -1: it is in none */
@@ -72,11 +74,14 @@ static int32_t list_parts(network *n, heed_error *error)
     }
     TRY(add(n, -1, "stack", "tensors that all layers share", error));
     if (!n->plan.choice[STACK_RESIDUAL]) TRY(add(n, -1, "final_norm", norm, error));
-    return add(n, -1, "output", n->plan.choice[STACK_TIED] ? "linear/projection, tied to embed" : "linear/projection",
+    return add(n, -1, "output",
+               n->plan.choice[STACK_TIED] ? "linear/projection, tied to embed"
+                                          : "linear/projection",
                error);
 }
 
-/* "layers.3.q.weight" is the attention's of layer 3, "embed.table" that of embed. NULL: nobody's. */
+/* "layers.3.q.weight" is the attention's of layer 3, "embed.table" that of embed. NULL:
+ * nobody's. */
 static part *owner(network *n, const char *tensor)
 {
     uint32_t first = 0, last = n->n_parts;
@@ -88,7 +93,8 @@ static part *owner(network *n, const char *tensor)
     }
     for (uint32_t i = first; i < last; i++)
         if (strlen(n->parts[i].name) == strcspn(tensor, ".") &&
-            !memcmp(n->parts[i].name, tensor, strlen(n->parts[i].name)) && (first || n->parts[i].layer < 0))
+            !memcmp(n->parts[i].name, tensor, strlen(n->parts[i].name)) &&
+            (first || n->parts[i].layer < 0))
             return &n->parts[i];
     return first ? &n->parts[first + ATTENTION] : NULL;
 }
@@ -123,8 +129,8 @@ static int32_t measure_states(network *n, heed_error *error)
     return HEED_OK;
 }
 
-static int32_t open_network(network *n, const heed_options *options, const char *path, const char *spec,
-                            heed_error *error)
+static int32_t open_network(network *n, const heed_options *options, const char *path,
+                            const char *spec, heed_error *error)
 {
     if (path && !(n->weights = heed_weights_open(path, error))) return error->code;
     if (!(n->engine = heed_engine_new(options, error))) return error->code;
@@ -140,15 +146,16 @@ static int32_t open_network(network *n, const heed_options *options, const char 
 
 static int equal(const part *a, const part *b)
 {
-    return !strcmp(a->op, b->op) && a->parameters == b->parameters && a->state == b->state && a->keeps == b->keeps &&
-           a->fixed == b->fixed;
+    return !strcmp(a->op, b->op) && a->parameters == b->parameters && a->state == b->state &&
+           a->keeps == b->keeps && a->fixed == b->fixed;
 }
 
 /* The last of the layers from this one on that are all alike. */
 static int64_t same_layers(const network *n, uint32_t at)
 {
     int64_t last = n->parts[at].layer;
-    for (uint32_t i = at + IN_LAYER; i + IN_LAYER <= n->n_parts && n->parts[i].layer == last + 1; i += IN_LAYER) {
+    for (uint32_t i = at + IN_LAYER; i + IN_LAYER <= n->n_parts && n->parts[i].layer == last + 1;
+         i += IN_LAYER) {
         for (uint32_t k = 0; k < IN_LAYER; k++)
             if (!equal(&n->parts[at + k], &n->parts[i + k])) return last;
         last++;
@@ -159,13 +166,15 @@ static int64_t same_layers(const network *n, uint32_t at)
 static void print_part(const part *p, int64_t last, int width)
 {
     char layers[48] = "", state[64] = "-";
-    if (p->layer >= 0) snprintf(layers, sizeof layers, last > p->layer ? "%lld-%lld" : "%lld", (long long)p->layer,
-                                (long long)last);
+    if (p->layer >= 0)
+        snprintf(layers, sizeof layers, last > p->layer ? "%lld-%lld" : "%lld", (long long)p->layer,
+                 (long long)last);
     if (p->fixed > 0) snprintf(state, sizeof state, "%.0f in all", p->fixed);
     else if (p->state > 0 && p->keeps >= 0)
         snprintf(state, sizeof state, "%.6g, of %lld tokens", p->state, (long long)p->keeps);
     else if (p->state > 0) snprintf(state, sizeof state, "%.6g", p->state);
-    printf("%-7s  %-16s  %-*s  %12lld  %s\n", layers, p->name, width, p->op, (long long)p->parameters, state);
+    printf("%-7s  %-16s  %-*s  %12lld  %s\n", layers, p->name, width, p->op,
+           (long long)p->parameters, state);
 }
 
 static void print_text(const network *n)
@@ -173,8 +182,8 @@ static void print_text(const network *n)
     int width = 2;
     for (uint32_t i = 0; i < n->n_parts; i++)
         width = (int)strlen(n->parts[i].op) > width ? (int)strlen(n->parts[i].op) : width;
-    printf("%s\n\n%-7s  %-16s  %-*s  %12s  %s\n", heed_stack_spec(n->stack), "layers", "part", width, "op",
-           "parameters", "state bytes a token");
+    printf("%s\n\n%-7s  %-16s  %-*s  %12s  %s\n", heed_stack_spec(n->stack), "layers", "part",
+           width, "op", "parameters", "state bytes a token");
     for (uint32_t i = 0; i < n->n_parts;) {
         int64_t last = n->parts[i].layer < 0 ? -1 : same_layers(n, i), first = n->parts[i].layer;
         uint32_t rows = first < 0 ? 1 : IN_LAYER;
@@ -184,10 +193,12 @@ static void print_text(const network *n)
         i += first < 0 ? 1 : (uint32_t)(last - first + 1) * IN_LAYER;
     }
     printf("\n%lld parameters; ", (long long)n->parameters);
-    if (n->stack->forgets) printf("%s remembers nothing: a text is read at once\n", n->stack->forgets);
+    if (n->stack->forgets)
+        printf("%s remembers nothing: a text is read at once\n", n->stack->forgets);
     else if (n->bounded > 0 && n->growing > 0)
-        printf("a sequence takes %.6g bytes a token, and %.15g bytes at most of what stops growing\n", n->growing,
-               n->bounded);
+        printf(
+            "a sequence takes %.6g bytes a token, and %.15g bytes at most of what stops growing\n",
+            n->growing, n->bounded);
     else if (n->bounded > 0) printf("a sequence takes %.15g bytes at most\n", n->bounded);
     else printf("a sequence takes %.6g bytes a token\n", n->growing);
 }
@@ -198,18 +209,19 @@ static json_t *json_part(const part *p)
 {
     json_t *layer = p->layer >= 0 ? json_integer(p->layer) : json_null();
     json_t *keeps = p->keeps >= 0 ? json_integer(p->keeps) : json_null();
-    return json_pack("{s:o, s:s, s:s, s:I, s:f, s:o, s:f}", "layer", layer, "part", p->name, "op", p->op, "parameters",
-                     (json_int_t)p->parameters, "state_bytes_per_token", p->state, "state_tokens", keeps,
-                     "state_bytes_fixed", p->fixed);
+    return json_pack("{s:o, s:s, s:s, s:I, s:f, s:o, s:f}", "layer", layer, "part", p->name, "op",
+                     p->op, "parameters", (json_int_t)p->parameters, "state_bytes_per_token",
+                     p->state, "state_tokens", keeps, "state_bytes_fixed", p->fixed);
 }
 
 static json_t *json_network(const network *n)
 {
     json_t *parts = json_array();
     for (uint32_t i = 0; i < n->n_parts; i++) json_array_append_new(parts, json_part(&n->parts[i]));
-    return json_pack("{s:s, s:I, s:f, s:f, s:s?, s:o}", "spec", heed_stack_spec(n->stack), "parameters",
-                     (json_int_t)n->parameters, "state_bytes_per_token", n->growing, "state_bytes_bounded", n->bounded,
-                     "forgets", n->stack->forgets, "parts", parts);
+    return json_pack("{s:s, s:I, s:f, s:f, s:s?, s:o}", "spec", heed_stack_spec(n->stack),
+                     "parameters", (json_int_t)n->parameters, "state_bytes_per_token", n->growing,
+                     "state_bytes_bounded", n->bounded, "forgets", n->stack->forgets, "parts",
+                     parts);
 }
 
 int describe_network(const heed_options *options, const char *path, const char *spec, int json)

@@ -25,10 +25,12 @@ int32_t file_read(const char *path, unsigned char **bytes, size_t *n, heed_error
     do {
         if (length == room) { /* its size is not asked for: a pipe has none */
             if (length >= FILE_MOST) {
-                failed = error_set(error, HEED_E_DATA, "%s: it has more than %d MiB, or no end", path, FILE_MOST >> 20);
+                failed = error_set(error, HEED_E_DATA, "%s: it has more than %d MiB, or no end",
+                                   path, FILE_MOST >> 20);
                 break;
             }
-            unsigned char *larger = room <= SIZE_MAX / 4 ? realloc(all, room = room ? 2 * room : 1 << 16) : NULL;
+            unsigned char *larger =
+                room <= SIZE_MAX / 4 ? realloc(all, room = room ? 2 * room : 1 << 16) : NULL;
             if (!larger) {
                 failed = error_memory(error);
                 break;
@@ -62,7 +64,8 @@ int32_t file_check(const char *path, heed_error *error)
     if (exists && S_ISDIR(s.st_mode)) return errno = EISDIR, cannot(path, error);
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
     if (!folder) return error_memory(error);
-    int refused = (exists && access(path, W_OK)) || ((!exists || S_ISREG(s.st_mode)) && access(folder, W_OK | X_OK));
+    int refused = (exists && access(path, W_OK)) ||
+                  ((!exists || S_ISREG(s.st_mode)) && access(folder, W_OK | X_OK));
     free(folder);
     return refused ? cannot(path, error) : HEED_OK;
 }

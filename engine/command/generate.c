@@ -2,7 +2,8 @@
  *
  * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes.
  *
- * Invariant: standard output is the prompt and what follows it, byte for byte; everything else goes to standard error.
+ * Invariant: standard output is the prompt and what follows it, byte for byte; everything else goes
+ * to standard error.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,10 +32,10 @@ static const char usage[] =
     "  --temperature X   0 takes the most likely byte; 0.8 if not given\n"
     "  --seed N          another number, another text; 1 if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
-    "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec and --seed\n"
-    OPTIONS_ENGINE
-    "\n"
-    "When the context of the model is full, it starts afresh with the last half of it, at position 0.\n"
+    "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec "
+    "and --seed\n" OPTIONS_ENGINE "\n"
+    "When the context of the model is full, it starts afresh with the last half of it, at position "
+    "0.\n"
     "Draw n of a seed is the top 24 bits of the n-th output of splitmix64, divided by 2^24.\n";
 
 typedef struct job {
@@ -55,7 +56,8 @@ typedef struct job {
 static int read_model(void *command, const char *value)
 {
     job *j = command;
-    if (j->model_path) return options_usage("only one model can be used, not also " QUOTE, QUOTED(value));
+    if (j->model_path)
+        return options_usage("only one model can be used, not also " QUOTE, QUOTED(value));
     j->model_path = value;
     return 0;
 }
@@ -90,10 +92,16 @@ static const option options[] = {
 /* bos and the prompt, with room for what will be made. */
 static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    int64_t bos = heed_stack_number(j->model.stack, "bos"), vocab = heed_stack_number(j->model.stack, "vocab");
+    int64_t bos = heed_stack_number(j->model.stack, "bos"),
+            vocab = heed_stack_number(j->model.stack, "vocab");
     if (bos < 0 && !length)
-        return error_set(error, HEED_E_ARGUMENT, "%s has no token to begin with (bos), so a prompt is needed",
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s has no token to begin with (bos), so a prompt is needed",
                          j->model_path ? j->model_path : "the spec");
+    if (j->model.stack->ahead)
+        return error_set(error, HEED_E_DATA,
+                         "%s is no language model: tokens of %s, which is not causal, see those behind them, and there "
+                         "are none yet", j->model_path ? j->model_path : "the spec", j->model.stack->ahead);
     if (length > SIZE_MAX / 8) return error_memory(error);
     j->text = calloc(length + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = calloc((size_t)vocab, sizeof *j->logits);
@@ -117,7 +125,8 @@ static int32_t catch_up(job *j, heed_error *error)
         if (failed) return failed;
         j->fed = j->start;
     }
-    int32_t failed = heed_session_feed(j->model.session, j->text + j->fed, j->n - j->fed, j->logits, 1, error);
+    int32_t failed =
+        heed_session_feed(j->model.session, j->text + j->fed, j->n - j->fed, j->logits, 1, error);
     if (!failed) j->fed = j->n;
     return failed;
 }
@@ -128,14 +137,16 @@ static int32_t put(const void *bytes, size_t n, heed_error *error)
     return error_set(error, HEED_E_SYSTEM, "standard output: %s", strerror(errno));
 }
 
-/* Draws, prints and feeds until enough is made, or the model ends the text with bos, where that is no byte. */
+/* Draws, prints and feeds until enough is made, or the model ends the text with bos, where that is
+ * no byte. */
 static int32_t make(job *j, heed_error *error)
 {
     uint64_t chance = (uint64_t)j->seed;
     int64_t bos = heed_stack_number(j->model.stack, "bos");
     for (int64_t i = 0; i < j->tokens; i++) {
         double draw = random_unit(&chance);
-        int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature, draw, &token, error);
+        int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature,
+                                                    draw, &token, error);
         if (failed) return failed;
         if (token > UINT8_MAX && token == bos) break;
         unsigned char byte = (unsigned char)token;
@@ -148,22 +159,27 @@ static int32_t make(job *j, heed_error *error)
 
 static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    int32_t failed = model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
+    int32_t failed =
+        model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
     if (!failed) failed = start_text(j, prompt, length, error);
     if (!failed) failed = put(prompt, length, error);
     double begin = clock_seconds();
     if (!failed) failed = catch_up(j, error);
     double middle = clock_seconds();
-    int64_t before = j->n, read = j->fed - j->start; /* of a prompt beyond the context only the end is read */
+    /* of a prompt beyond the context only the end is read */
+    int64_t before = j->n, read = j->fed - j->start;
     if (!failed) failed = make(j, error);
     double end = clock_seconds();
     if (isatty(STDOUT_FILENO)) putchar('\n');
     origin_tell(j->model.engine);
     if (failed) return failed;
-    fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u thread%s\n",
+    fprintf(stderr,
+            "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u "
+            "thread%s\n",
             (long long)before, (double)read / (middle - begin), (long long)(j->n - before),
-            (double)(j->n - before) / (end - middle), j->model_path ? j->model_path : "random weights",
-            inspect_path(j->model.engine), heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+            (double)(j->n - before) / (end - middle),
+            j->model_path ? j->model_path : "random weights", inspect_path(j->model.engine),
+            heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
     return HEED_OK;
 }
 
@@ -175,10 +191,12 @@ int command_generate(int argc, char **argv)
     size_t length = 0;
     int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
-    if (j.random && j.model_path) return options_usage("a model and --random-weights exclude each other");
+    if (j.random && j.model_path)
+        return options_usage("a model and --random-weights exclude each other");
     if (j.random && !j.spec) return options_usage("--random-weights needs the network, --spec");
     if (!j.model_path && !j.random) return options_usage("a model is needed");
-    if (j.prompt && j.prompt_path) return options_usage("--prompt and --prompt-file exclude each other");
+    if (j.prompt && j.prompt_path)
+        return options_usage("--prompt and --prompt-file exclude each other");
     const unsigned char *prompt = (const unsigned char *)(j.prompt ? j.prompt : "");
     if (j.prompt) length = strlen(j.prompt);
     int32_t failed = j.prompt_path ? file_read(j.prompt_path, &file, &length, &error) : HEED_OK;

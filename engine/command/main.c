@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * main.c: the command heed: finds the command that is asked for, runs it, and sees to it that its output arrived.
+ * main.c: the command heed: finds the command that is asked for, runs it, and sees to it that its
+ * output arrived.
  *
- * What a command does is in <name>.c. Invariant: exit status 0 means that all of the output was written; 1 is bad
- * input or a failure, 2 is wrong usage, and both come with one sentence on standard error.
+ * What a command does is in <name>.c. Invariant: exit status 0 means that all of the output was
+ * written; 1 is bad input or a failure, 2 is wrong usage, and both come with one sentence on
+ * standard error.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -34,7 +36,8 @@ static const struct command {
     const char *line;
 } commands[] = {
     {"list", command_list, "the ops, their plugins and paths, and the plugins refused with why"},
-    {"describe", command_describe, "the params, tensors, masks and formula of one op, or the parts of a model"},
+    {"describe", command_describe,
+     "the params, tensors, masks and formula of one op, or the parts of a model"},
     {"run", command_run, "one op on tensors in .npy files"},
     {"generate", command_generate, "text from a model"},
     {"score", command_score, "how well a model predicts a file, in bits per byte"},
@@ -51,7 +54,8 @@ static void print_help(FILE *to)
 {
     fputs("usage: heed COMMAND [ARGUMENT ...]\n"
           "Transformer attention on CPUs, by operators that are plugins.\n\n", to);
-    for (uint32_t i = 0; i < COMMANDS; i++) fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].line);
+    for (uint32_t i = 0; i < COMMANDS; i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].line);
     fputs("\nheed COMMAND -h shows how a command is used, heed --version the version.\n", to);
 }
 
@@ -80,8 +84,8 @@ static int command_help(int argc, char **argv)
 
 static int status; /* of the command, once it has ended */
 
-/* At exit, however it comes: output that can not be written is a failure like any other. A command that has failed has
- * told why. */
+/* At exit, however it comes: output that can not be written is a failure like any other. A command
+ * that has failed has told why. */
 static void close_output(void)
 {
     int failed = ferror(stdout);
@@ -91,7 +95,8 @@ static void close_output(void)
     _exit(status ? status : 1);
 }
 
-/* A file that is opened while 0, 1 or 2 is free would become standard output. What is put there instead refuses. */
+/* A file that is opened while 0, 1 or 2 is free would become standard output. What is put there
+ * instead refuses. */
 static void fill_standard(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
@@ -104,14 +109,19 @@ int main(int argc, char **argv)
 {
     fill_standard();
     atexit(close_output);
-    setenv("HWLOC_HIDE_ERRORS", "2", 0); /* what firmware got wrong is not for standard error; no thread is there yet */
-    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is a sentence, not a death with files half written */
-    signal(SIGPIPE, SIG_DFL); /* `heed list | head -1` ends without a word, also where the parent ignores it */
+    /* what firmware got wrong is not for standard error; no thread is there yet */
+    setenv("HWLOC_HIDE_ERRORS", "2", 0);
+    /* a file beyond the limit is a sentence, not a death with files half written */
+    signal(SIGXFSZ, SIG_IGN);
+    /* `heed list | head -1` ends without a word, also where the parent ignores it */
+    signal(SIGPIPE, SIG_DFL);
     if (argc < 2) return print_help(stderr), 2;
     const char *word = argv[1];
     if (!strcmp(word, "-h") || !strcmp(word, "--help")) return print_help(stdout), 0;
     if (!strcmp(word, "-V") || !strcmp(word, "--version"))
-        return printf("heed %s, plugin ABI %d.%d\n", PACKAGE_VERSION, HEED_ABI_MAJOR, HEED_ABI_MINOR), 0;
+        return printf("heed %s, plugin ABI %d.%d\n", PACKAGE_VERSION, HEED_ABI_MAJOR,
+                      HEED_ABI_MINOR),
+               0;
     if (!strcmp(word, PROBE_WORD)) return probe_helper(argc, argv);
     if (word[0] == '-') return options_usage("unknown option " QUOTE, QUOTED(word));
     const struct command *c = find(word);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * new.c: heed new, the folder of a new plugin: an op that works, its oracle, a Makefile, a README. What they say is
- * in plugins/kit/templates/, where @NAME@ and a few words more stand for what differs.
+ * new.c: heed new, the folder of a new plugin: an op that works, its oracle, a Makefile, a README.
+ * What they say is in plugins/kit/templates/, where @NAME@ and a few words more stand for what
+ * differs.
  *
- * Invariant: the folder appears whole, by one rename, or not at all; nothing that was there before is touched.
+ * Invariant: the folder appears whole, by one rename, or not at all; nothing that was there before
+ * is touched.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,27 +26,34 @@
 
 static const char usage[] =
     "usage: heed new KIND NAME [--on flash|linear|plain]\n"
-    "Makes the folder NAME, with a plugin that works: the op KIND/NAME in C, its formula in float64 to hold it\n"
+    "Makes the folder NAME, with a plugin that works: the op KIND/NAME in C, its formula in "
+    "float64 to hold it\n"
     "against, a Makefile and a README. Then: make -C NAME check; make -C NAME bench.\n"
     "\n"
     "  KIND        attention, norm or position\n"
     "  NAME        a letter, then letters, digits and _, all small\n"
-    "  --on flash  an attention on the kit's tiled core, which brings masks, a cache and its speed (the default)\n"
-    "  --on linear an attention in linear time on the kit's chunked core, with a state of constant size\n"
+    "  --on flash  an attention on the kit's tiled core, which brings masks, a cache and its speed "
+    "(the default)\n"
+    "  --on linear an attention in linear time on the kit's chunked core, with a state of constant "
+    "size\n"
     "  --on plain  plain loops over the kit's vectors\n";
 
 /* What there is to begin with: the first row of a kind is its default. */
 static const struct template {
     const char *kind, *on, *file, *oracle; /* files in the templates' folder */
     const char *bench;                     /* what `make bench` measures */
-} templates[] = {
+}
+templates[] = {
     {"attention", "flash", "attention_flash.c", "attention_oracle.c",
-     "'attention/$(name)(causal=true)' 'attention/softmax(causal=true)' --shape T=1024,H=4,D=64 --isa all --rounds 3"},
+     "'attention/$(name)(causal=true)' 'attention/softmax(causal=true)' --shape T=1024,H=4,D=64 "
+     "--isa all --rounds 3"},
     {"attention", "linear", "attention_linear.c", "attention_linear_oracle.c",
-     "'attention/$(name)(causal=true)' 'attention/softmax(causal=true)' --shape T=1024,H=4,D=64 --isa all --rounds 3"},
+     "'attention/$(name)(causal=true)' 'attention/softmax(causal=true)' --shape T=1024,H=4,D=64 "
+     "--isa all --rounds 3"},
     {"attention", "plain", "attention_plain.c", "attention_oracle.c",
      "'attention/$(name)(causal=true)' --shape T=256,H=4,D=64 --isa all --rounds 3"},
-    {"norm", "plain", "norm.c", "norm_oracle.c", "norm/$(name) norm/rms --shape x=1024,M=1024 --isa all --rounds 3"},
+    {"norm", "plain", "norm.c", "norm_oracle.c",
+     "norm/$(name) norm/rms --shape x=1024,M=1024 --isa all --rounds 3"},
     {"position", "plain", "position.c", "position_oracle.c",
      "position/$(name) --shape T=1024,M=1024,P=1024 --isa all --rounds 3"},
 };
@@ -89,10 +98,12 @@ static const struct template *choose(const words *w, heed_error *error)
         known = 1;
     }
     const char *near = error_nearest(w->kind, kinds, TEMPLATES);
-    if (known) error_set(error, HEED_E_ARGUMENT, "there is no template of %s on %s", w->kind, w->on);
+    if (known)
+        error_set(error, HEED_E_ARGUMENT, "there is no template of %s on %s", w->kind, w->on);
     else
         error_set(error, HEED_E_ARGUMENT,
-                  "there is no template of the kind " QUOTE "%s%s; there are attention, norm and position",
+                  "there is no template of the kind " QUOTE
+                  "%s%s; there are attention, norm and position",
                   QUOTED(w->kind), near ? ", the nearest is " : "", near ? near : "");
     return NULL;
 }
@@ -102,9 +113,11 @@ static int32_t check_name(const char *name, heed_error *error)
     const size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
     if (*name < 'a' || *name > 'z' || name[n])
         return error_set(error, HEED_E_ARGUMENT,
-                         "the name " QUOTE " is not a small letter, then small letters, digits and _",
+                         "the name " QUOTE
+                         " is not a small letter, then small letters, digits and _",
                          QUOTED(name));
-    if (n > 40) return error_set(error, HEED_E_ARGUMENT, "the name has %zu letters; up to 40 are taken", n);
+    if (n > 40)
+        return error_set(error, HEED_E_ARGUMENT, "the name has %zu letters; up to 40 are taken", n);
     return HEED_OK;
 }
 
@@ -118,14 +131,16 @@ static int32_t check_id(const words *w, heed_error *error)
     snprintf(id, sizeof id, "%s/%s", w->kind, w->name);
     const entry *e = registry_find(&engine->registry, id);
     if (e)
-        code = error_set(error, HEED_E_ARGUMENT, "there is an op %s already, in %s; give another name", id, e->plugin);
+        code = error_set(error, HEED_E_ARGUMENT,
+                         "there is an op %s already, in %s; give another name", id, e->plugin);
     heed_engine_free(engine);
     return code;
 }
 
 /* ---- where this command is ---- */
 
-/* The folder above the one that the command is in: a build tree, or where heed is installed. free() it. */
+/* The folder above the one that the command is in: a build tree, or where heed is installed. free()
+ * it. */
 static char *top_folder(void)
 {
     char *exe = realpath("/proc/self/exe", NULL);
@@ -139,15 +154,20 @@ static char *top_folder(void)
 static int exists(const char *folder, const char *name)
 {
     char path[4096];
-    return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && access(path, R_OK) == 0;
+    return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path &&
+           access(path, R_OK) == 0;
 }
 
-static int is_build_tree(const char *top) { return exists(top, "plugins/heed-plugin-uninstalled.pc"); }
+static int is_build_tree(const char *top)
+{
+    return exists(top, "plugins/heed-plugin-uninstalled.pc");
+}
 
 /* ---- the files ---- */
 
 /* The text of a template, with its words replaced. free(*text). */
-static int32_t fill(const char *folder, const char *file, const replacement *with, char **text, heed_error *error)
+static int32_t fill(const char *folder, const char *file, const replacement *with, char **text,
+                    heed_error *error)
 {
     char path[4096];
     unsigned char *bytes;
@@ -162,7 +182,8 @@ static int32_t fill(const char *folder, const char *file, const replacement *wit
     }
     for (size_t i = 0; i < n;) {
         const replacement *r = with;
-        while (r->word && (n - i < strlen(r->word) || memcmp(bytes + i, r->word, strlen(r->word)))) r++;
+        while (r->word && (n - i < strlen(r->word) || memcmp(bytes + i, r->word, strlen(r->word))))
+            r++;
         if (r->word) fputs(r->text, to), i += strlen(r->word);
         else fputc(bytes[i++], to);
     }
@@ -175,15 +196,17 @@ static int32_t write_file(const char *path, const char *text, heed_error *error)
     FILE *to = fopen(path, "wx");
     if (!to) return error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
     int failed = fputs(text, to) < 0;
-    if (fclose(to) || failed) return error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
+    if (fclose(to) || failed)
+        return error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
     return HEED_OK;
 }
 
 /* All files into a folder of another name, which then gets its own. */
-static int32_t make_folder(const char *from, const char *name, const char *const files[4], const replacement *with,
-                           heed_error *error)
+static int32_t make_folder(const char *from, const char *name, const char *const files[4],
+                           const replacement *with, heed_error *error)
 {
-    static const char *const called[4] = {"%s/%s.c", "%s/%s_oracle.c", "%s/Makefile", "%s/README.md"};
+    static const char *const called[4] = {"%s/%s.c", "%s/%s_oracle.c", "%s/Makefile",
+                                          "%s/README.md"};
     char draft[64], path[4][128];
     struct stat s;
     int made = 0;
@@ -192,7 +215,8 @@ static int32_t make_folder(const char *from, const char *name, const char *const
         return error_set(error, HEED_E_ARGUMENT, "%s is there already; nothing was changed", name);
     snprintf(draft, sizeof draft, ".%s.XXXXXX", name);
     if (!mkdtemp(draft))
-        return error_set(error, HEED_E_SYSTEM, "the folder %s cannot be made here: %s", name, strerror(errno));
+        return error_set(error, HEED_E_SYSTEM, "the folder %s cannot be made here: %s", name,
+                         strerror(errno));
     for (; made < 4 && !code; made++) {
         char *text = NULL;
         snprintf(path[made], sizeof path[made], called[made], draft, name);
@@ -203,25 +227,29 @@ static int32_t make_folder(const char *from, const char *name, const char *const
     const mode_t mask = umask(0);
     umask(mask);
     if (!code && (chmod(draft, 0777 & ~mask) || rename(draft, name)))
-        code = error_set(error, HEED_E_SYSTEM, "the folder %s cannot be made here: %s", name, strerror(errno));
+        code = error_set(error, HEED_E_SYSTEM, "the folder %s cannot be made here: %s", name,
+                         strerror(errno));
     if (!code) return HEED_OK;
     while (made-- > 0) unlink(path[made]);
     rmdir(draft);
     return code;
 }
 
-static int32_t make_plugin(const words *w, const struct template *t, const char *top, heed_error *error)
+static int32_t make_plugin(const words *w, const struct template *t, const char *top,
+                           heed_error *error)
 {
     char from[4096], heed[4096] = "heed", pkg_config[4096] = "pkg-config";
     const int build = is_build_tree(top);
-    snprintf(from, sizeof from, "%s/%s", top, build ? "include/heed/kit/templates" : "share/heed/templates");
+    snprintf(from, sizeof from, "%s/%s", top,
+             build ? "include/heed/kit/templates" : "share/heed/templates");
     if (!exists(from, t->file)) snprintf(from, sizeof from, "%s/templates", HEED_DATADIR);
     if (build) {
         snprintf(heed, sizeof heed, "%s/heed", top);
         snprintf(pkg_config, sizeof pkg_config, "PKG_CONFIG_PATH=%s/plugins pkg-config", top);
     }
-    const replacement with[] = {{"@BENCH@", t->bench}, {"@KIND@", w->kind},           {"@NAME@", w->name},
-                                {"@HEED@", heed},      {"@PKG_CONFIG@", pkg_config}, {0}};
+    const replacement with[] = {{"@BENCH@", t->bench},        {"@KIND@", w->kind},
+                                {"@NAME@", w->name},          {"@HEED@", heed},
+                                {"@PKG_CONFIG@", pkg_config}, {0}};
     const char *const files[4] = {t->file, t->oracle, "Makefile", "README.md"};
     return make_folder(from, w->name, files, with, error);
 }
@@ -233,7 +261,8 @@ int command_new(int argc, char **argv)
     heed_error error = {0};
     int failed = options_parse(argc, argv, usage, options, &w, NULL);
     if (failed) return failed;
-    if (!w.name) return options_usage("new takes a kind and a name, such as: heed new attention mine");
+    if (!w.name)
+        return options_usage("new takes a kind and a name, such as: heed new attention mine");
     const struct template *t = choose(&w, &error);
     if (!t || check_name(w.name, &error) || check_id(&w, &error)) return command_fail(&error);
     char *top = top_folder();
@@ -241,7 +270,9 @@ int command_new(int argc, char **argv)
     failed = !top || make_plugin(&w, t, top, &error);
     free(top);
     if (failed) return command_fail(&error);
-    printf("%s/\n  %s.c         the op %s/%s\n  %s_oracle.c  its formula in float64\n  Makefile, README.md\n"
-           "next: make -C %s check; make -C %s bench\n", w.name, w.name, w.kind, w.name, w.name, w.name, w.name);
+    printf("%s/\n  %s.c         the op %s/%s\n  %s_oracle.c  its formula in float64\n  Makefile, "
+           "README.md\n"
+           "next: make -C %s check; make -C %s bench\n",
+           w.name, w.name, w.kind, w.name, w.name, w.name, w.name);
     return 0;
 }

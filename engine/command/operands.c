@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * operands.c: the tensors of an op for one shape, also of an op that nobody here has seen: all follows from its ports
- * and from the sizes given.
+ * operands.c: the tensors of an op for one shape, also of an op that nobody here has seen: all
+ * follows from its ports and from the sizes given.
  *
- * Invariant: numbers depend on the port's name and their index alone, wherever they lie, and no function of the C
- * library takes part, so that they are the same on every machine.
+ * Invariant: numbers depend on the port's name and their index alone, wherever they lie, and no
+ * function of the C library takes part, so that they are the same on every machine.
  */
 #include <math.h>
 #include <stdio.h>
@@ -43,7 +43,8 @@ static int64_t index_at(const call_shape *s, const char *port, int64_t i, uint64
     int64_t keys = SHAPE_AXIS(s, 'S'), queries = SHAPE_AXIS(s, 'T');
     if (!strcmp(port, "key_lengths")) return s->key_lengths < keys ? s->key_lengths : keys;
     if (!strcmp(port, "documents")) return i % keys * s->documents / keys;
-    if (!strcmp(port, "query_documents")) return i % queries * (s->documents ? s->documents : 1) / queries;
+    if (!strcmp(port, "query_documents"))
+        return i % queries * (s->documents ? s->documents : 1) / queries;
     if (!strcmp(port, "positions")) return i % queries;
     return (int64_t)(random_next(state) % (uint64_t)SHAPE_AXIS(s, 'V'));
 }
@@ -60,17 +61,19 @@ static int token_axis(const operands *c, uint32_t port)
     return leading && rank > leading ? leading - 1 : -1;
 }
 
-/* With pitch= the rows of an input are apart; the outer axes follow, so that rows have one distance. */
+/* With pitch= the rows of an input are apart; the outer axes follow, so that rows have one
+ * distance. */
 static int pitched(const operands *c, uint32_t port)
 {
-    return c->shape.pitch && entry_port(c->entry, port)->role == HEED_INPUT && !is_index(&c->tensor[port]) &&
-           token_axis(c, port) >= 0;
+    return c->shape.pitch && entry_port(c->entry, port)->role == HEED_INPUT &&
+           !is_index(&c->tensor[port]) && token_axis(c, port) >= 0;
 }
 
 static int64_t row_length(const operands *c, uint32_t port)
 {
     int64_t n = 1;
-    for (int a = token_axis(c, port) + 1; a < c->tensor[port].rank; a++) n *= c->tensor[port].dim[a];
+    for (int a = token_axis(c, port) + 1; a < c->tensor[port].rank; a++)
+        n *= c->tensor[port].dim[a];
     return n;
 }
 
@@ -97,37 +100,45 @@ static int32_t check_layout(const operands *c, heed_error *error)
         const char *op = c->entry->op.id, *name = entry_port(c->entry, p)->name;
         int64_t width = heed_dtype_bytes(c->tensor[p].dtype), pitch = c->shape.pitch;
         if (c->shape.shift % width)
-            return error_set(error, HEED_E_ARGUMENT, "%s: shift=%lld is no multiple of an element of %s, %lld bytes",
-                             op, (long long)c->shape.shift, name, (long long)width);
+            return error_set(error, HEED_E_ARGUMENT,
+                             "%s: shift=%lld is no multiple of an element of %s, %lld bytes", op,
+                             (long long)c->shape.shift, name, (long long)width);
         if (!pitched(c, p)) continue;
         any = 1;
         if (pitch % width || pitch / width < row_length(c, p))
             return error_set(error, HEED_E_ARGUMENT,
-                             "%s: pitch=%lld is no whole number of elements that holds a row of %s, %lld of %lld bytes",
-                             op, (long long)pitch, name, (long long)row_length(c, p), (long long)width);
+                             "%s: pitch=%lld is no whole number of elements that holds a row of "
+                             "%s, %lld of %lld bytes",
+                             op, (long long)pitch, name, (long long)row_length(c, p),
+                             (long long)width);
     }
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++) {
         if (c->tensor[p].rank < 0 || !shape_gives(&c->shape, entry_port(c->entry, p))) continue;
         int64_t n = heed_tensor_elements(&c->tensor[p]), given = shape_values(&c->shape);
         if (n % given)
-            return error_set(error, HEED_E_ARGUMENT, "%s: values= has %lld numbers, and %s has %lld, which is no "
-                             "multiple of that", c->entry->op.id, (long long)given, entry_port(c->entry, p)->name,
+            return error_set(error, HEED_E_ARGUMENT,
+                             "%s: values= has %lld numbers, and %s has %lld, which is no "
+                             "multiple of that",
+                             c->entry->op.id, (long long)given, entry_port(c->entry, p)->name,
                              (long long)n);
     }
     if (c->shape.pitch && !any)
-        return error_set(error, HEED_E_ARGUMENT, "%s has no input with rows for pitch=", c->entry->op.id);
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s has no input with rows for pitch=", c->entry->op.id);
     return HEED_OK;
 }
 
 /* ---- filling ---- */
 
-/* Floats: what the shape gives; else normal, for a weight over the root of its last axis; "draw", "span": uniform in
- * [0, 1). */
+/* Floats: what the shape gives; else normal, for a weight over the root of its last axis; "draw",
+ * "span": uniform in [0, 1). */
 static void fill(const operands *c, uint32_t port)
 {
     const heed_tensor *t = &c->tensor[port];
     const heed_port *p = entry_port(c->entry, port);
-    int64_t n = heed_tensor_elements(t), row = pitched(c, port) ? row_length(c, port) : n > 0 ? n : 1;
+    int64_t n = heed_tensor_elements(t), row = pitched(c, port) ? row_length(c, port)
+                                               : n > 0          ? n
+                                                                : 1;
     int64_t apart = pitched(c, port) ? c->shape.pitch / heed_dtype_bytes(t->dtype) : row;
     int uniform = !strcmp(p->name, "draw") || !strcmp(p->name, "span");
     int given = shape_gives(&c->shape, p);
@@ -161,7 +172,8 @@ static void fill_inner(heed_tensor *t, const char *name)
 {
     uint64_t state = random_hash(RANDOM_HASH, name, strlen(name));
     float scale = t->rank && t->dim[t->rank - 1] > 0 ? 1 / sqrtf((float)t->dim[t->rank - 1]) : 1;
-    for (int64_t i = 0; i < heed_tensor_elements(t); i++) ((float *)t->data)[i] = scale * random_normal(&state);
+    for (int64_t i = 0; i < heed_tensor_elements(t); i++)
+        ((float *)t->data)[i] = scale * random_normal(&state);
 }
 
 /* Those that an op inside must have, float32, in sizes that its own settings and the shape tell. */
@@ -238,24 +250,27 @@ static int32_t make_tensor(operands *c, uint32_t port, int needed, heed_error *e
     return HEED_OK;
 }
 
-int32_t operands_make(operands *c, const resolved *op, const call_shape *shape, uint32_t dtype, int whole,
-                        heed_error *error)
+int32_t operands_make(operands *c, const resolved *op, const call_shape *shape, uint32_t dtype,
+                      int whole, heed_error *error)
 {
     const heed_op *o = &op->entry->op;
     *c = (operands){.entry = op->entry, .shape = *shape, .dtype = dtype};
     if (op->entry->path && !op->entry->path->forward)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s does nothing by itself; it is a setting of another op", o->id);
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s does nothing by itself; it is a setting of another op", o->id);
     int32_t failed = shape_check(shape, op->entry, error);
     if (failed) return failed;
     shape_fill(&c->shape, op);
     c->stateful = c->shape.decode && o->measure_state;
     for (uint32_t p = 0; p < o->params.count && !failed; p++)
-        if (op->child[p]) failed = make_inner(c, entry_param(op->entry, p)->key, op->child[p], error);
+        if (op->child[p])
+            failed = make_inner(c, entry_param(op->entry, p)->key, op->child[p], error);
     if (failed) return failed;
     operands_shapes(c);
     failed = check_layout(c, error);
     for (uint32_t p = 0; p < o->ports.count && !failed; p++) {
-        int needed = whole || entry_port(op->entry, p)->role == HEED_WEIGHT || is_index(&c->tensor[p]);
+        int needed =
+            whole || entry_port(op->entry, p)->role == HEED_WEIGHT || is_index(&c->tensor[p]);
         if (c->tensor[p].rank >= 0) failed = make_tensor(c, p, needed, error);
     }
     return failed;

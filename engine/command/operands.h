@@ -23,16 +23,16 @@ typedef struct operands {
     char text[SHAPE_TEXT];        /* of the shape: reads back as the same one */
 } operands;
 
-/* Sizes that were left open follow from those given and from the op's params. With `whole` 0 only weights and indices
- * get memory: enough to open the op and to ask what a call costs. */
-int32_t operands_make(operands *c, const resolved *op, const call_shape *shape, uint32_t dtype, int whole,
-                        heed_error *error);
+/* Sizes that were left open follow from those given and from the op's params. With `whole` 0 only
+ * weights and indices get memory: enough to open the op and to ask what a call costs. */
+int32_t operands_make(operands *c, const resolved *op, const call_shape *shape, uint32_t dtype,
+                      int whole, heed_error *error);
 void operands_free(operands *c);
 /* The shapes of all tensors anew, without memory. */
 void operands_shapes(operands *c);
 
-/* The op, on a path (NULL: the best) and with these weights. T, B and S may differ from call to call,
- * so the instance is not told. */
+/* The op, on a path (NULL: the best) and with these weights. T, B and S may differ from call to
+ * call, so the instance is not told. */
 heed_instance *operands_open(const operands *c, heed_engine *engine, const resolved *op,
                              const char *isa, heed_error *error);
 double operands_element(const heed_tensor *t, int64_t i);             /* of a dense tensor */

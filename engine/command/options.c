@@ -46,8 +46,10 @@ static int read_pin(void *engine, const char *value)
     return options_usage("--pin takes compact, scatter or none, not " QUOTE, QUOTED(value));
 }
 
-static const option engine_options[] = {
-    {"--isa", 1, .at = offsetof(heed_options, isa)}, {"--threads", 1, .read = read_threads}, {"--pin", 1, .read = read_pin}, {0}};
+static const option engine_options[] = {{"--isa", 1, .at = offsetof(heed_options, isa)},
+                                        {"--threads", 1, .read = read_threads},
+                                        {"--pin", 1, .read = read_pin},
+                                        {0}};
 
 /* The row whose name is the first `length` bytes of the word. */
 static const option *find(const option *options, const char *word, size_t length)
@@ -67,8 +69,8 @@ static int unknown(const option *own, const option *shared, const char *word)
     for (const option *o = shared; o && o->name && n < 64; o++) names[n++] = o->name;
     snprintf(given, sizeof given, "%.*s", (int)strcspn(word, "="), word);
     const char *near = error_nearest(given, names, n);
-    return options_usage("unknown option " QUOTE "%s%s", QUOTED(given), near ? ", the nearest is " : "",
-                     near ? near : "");
+    return options_usage("unknown option " QUOTE "%s%s", QUOTED(given),
+                         near ? ", the nearest is " : "", near ? near : "");
 }
 
 /* Hands the value to the row's function, or leaves it where the row says. */
@@ -81,7 +83,8 @@ static int take(const option *o, void *command, const char *value)
     return 0;
 }
 
-int options_parse(int argc, char **argv, const char *usage, const option *options, void *command, heed_options *engine)
+int options_parse(int argc, char **argv, const char *usage, const option *options, void *command,
+                  heed_options *engine)
 {
     const option *shared = engine ? engine_options : NULL, *plain = find(options, "", 0);
     int only_words = 0, failed = 0;
@@ -102,13 +105,17 @@ int options_parse(int argc, char **argv, const char *usage, const option *option
             exit(0);
         }
         size_t length = !strncmp(word, "--", 2) ? strcspn(word, "=") : strlen(word);
-        const option *o = find(options, word, length), *s = !o && shared ? find(shared, word, length) : NULL;
+        const option *o = find(options, word, length),
+                     *s = !o && shared ? find(shared, word, length) : NULL;
         const char *value = word[length] ? word + length + 1 : NULL;
         if (s) o = s;
         if (!o) failed = unknown(options, shared, word);
         else if (!o->has_value && value) failed = options_usage("%s takes no value", o->name);
-        else if (o->has_value && !value && i + 1 == argc) failed = options_usage("%s needs a value", o->name);
-        else failed = take(o, s ? (void *)engine : command, o->has_value && !value ? argv[++i] : value);
+        else if (o->has_value && !value && i + 1 == argc)
+            failed = options_usage("%s needs a value", o->name);
+        else
+            failed =
+                take(o, s ? (void *)engine : command, o->has_value && !value ? argv[++i] : value);
     }
     return failed;
 }
@@ -121,10 +128,10 @@ int options_int(const char *option, const char *value, int64_t min, int64_t max,
     size_t sign = *value == '-' || *value == '+';
     if (value[sign] < '0' || value[sign] > '9' || *end || errno || n < min || n > max) {
         if (max == INT64_MAX)
-            return options_usage("%s takes a whole number from %lld on, not " QUOTE, option, (long long)min,
-                             QUOTED(value));
-        return options_usage("%s takes a whole number from %lld to %lld, not " QUOTE, option, (long long)min,
-                         (long long)max, QUOTED(value));
+            return options_usage("%s takes a whole number from %lld on, not " QUOTE, option,
+                                 (long long)min, QUOTED(value));
+        return options_usage("%s takes a whole number from %lld to %lld, not " QUOTE, option,
+                             (long long)min, (long long)max, QUOTED(value));
     }
     *out = n;
     return 0;
@@ -135,8 +142,10 @@ int options_float(const char *option, const char *value, double min, double max,
     char *end; /* the commands never call setlocale: the point is the decimal sign */
     size_t sign = *value == '-' || *value == '+';
     double f = strtod(value, &end);
-    if (!strchr(".0123456789", value[sign]) || !value[sign] || *end || !isfinite(f) || f < min || f > max)
-        return options_usage("%s takes a number from %g to %g, not " QUOTE, option, min, max, QUOTED(value));
+    if (!strchr(".0123456789", value[sign]) || !value[sign] || *end || !isfinite(f) || f < min ||
+        f > max)
+        return options_usage("%s takes a number from %g to %g, not " QUOTE, option, min, max,
+                             QUOTED(value));
     *out = f;
     return 0;
 }

@@ -2,7 +2,8 @@
  *
  * options.h: the command line of a command, read by a table; and how wrong usage is told.
  *
- * Invariant: a function that returns an int returns 0, or 2 after it has told why on standard error.
+ * Invariant: a function that returns an int returns 0, or 2 after it has told why on standard
+ * error.
  */
 #ifndef HEED_COMMAND_OPTIONS_H
 #define HEED_COMMAND_OPTIONS_H
@@ -12,24 +13,26 @@
 #include "base/local.h"
 
 /* What --isa, --threads and --pin say. */
-#define OPTIONS_ENGINE                                                                                              \
-    "  --isa PATH        use no more than scalar, avx2, avx512 or neon, which give the same bits; or avx512_bf16\n"    \
-    "                    or neon_bf16, which do not; HEED_ISA says the same\n"                                         \
-    "  --threads N       threads; 0, the default, is one a core\n"                                                    \
+#define OPTIONS_ENGINE                                                                             \
+    "  --isa PATH        use no more than scalar, avx2, avx512 or neon, which give the same "      \
+    "bits; or avx512_bf16\n"                                                                       \
+    "                    or neon_bf16, which do not; HEED_ISA says the same\n"                     \
+    "  --threads N       threads; 0, the default, is one a core\n"                                 \
     "  --pin HOW         compact (the default), scatter or none: where the threads go\n"
 
 /* One word of the command line. A table of them ends with a row of zeros. */
 typedef struct option {
     const char *name; /* "-o", "--json"; "": a word that is no option */
     int has_value;    /* --option VALUE or --option=VALUE; always for "" */
-    /* Returns 0, or what options_usage returned; value NULL without has_value. NULL: the value is kept
-     * in the command's `const char *` at `at`, or its `int` there becomes 1 without has_value. */
+    /* Returns 0, or what options_usage returned; value NULL without has_value. NULL: the value is
+     * kept in the command's `const char *` at `at`, or its `int` there becomes 1 without
+     * has_value. */
     int (*read)(void *command, const char *value);
     size_t at;
 } option;
 
-/* Reads all words; "-h" and "--help" print `usage` and exit. --isa, --threads and --pin are read into
- * `engine` if it is not NULL. Behind "--" no word is an option. */
+/* Reads all words; "-h" and "--help" print `usage` and exit. --isa, --threads and --pin are read
+ * into `engine` if it is not NULL. Behind "--" no word is an option. */
 int options_parse(int argc, char **argv, const char *usage, const option *options, void *command,
                   heed_options *engine);
 /* A number on the command line; `option` names it in the sentence. */

@@ -14,6 +14,7 @@ void origin_tell(const heed_engine *engine)
     for (uint32_t i = 0; engine && i < engine->registry.count; i++) {
         const entry *e = engine->registry.entries[i];
         if (e->used && e->over)
-            fprintf(stderr, "heed: %s is that of %s, in place of %s\n", e->op.id, e->plugin, e->over);
+            fprintf(stderr, "heed: %s is that of %s, in place of %s\n", e->op.id, e->plugin,
+                    e->over);
     }
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * probe.c: which plugins kill who loads them. A command that must load all of them, whatever they are, has a helper
- * load them first: this same program, which says what it is about to load. A plugin in which the helper ends, or stays,
- * is then refused, and the next helper goes on behind it.
+ * probe.c: which plugins kill who loads them. A command that must load all of them, whatever they
+ * are, has a helper load them first: this same program, which says what it is about to load. A
+ * plugin in which the helper ends, or stays, is then refused, and the next helper goes on behind
+ * it.
  *
- * Not by fork alone: what a plugin does to the process that loads it must not be done to the command's. Where no helper
- * can be had, nothing is refused.
+ * Not by fork alone: what a plugin does to the process that loads it must not be done to the
+ * command's. Where no helper can be had, nothing is refused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +65,8 @@ int probe_helper(int argc, char **argv)
 
 static int start(pid_t *child, int *from)
 {
-    char name[] = "heed", word[] = PROBE_WORD, **words = calloc(n_refused + (size_t)3, sizeof *words);
+    char name[] = "heed", word[] = PROBE_WORD,
+         **words = calloc(n_refused + (size_t)3, sizeof *words);
     posix_spawn_file_actions_t actions;
     int ends[2], failed = !words || pipe2(ends, O_CLOEXEC);
     if (failed) return free(words), 1;
@@ -85,7 +87,8 @@ static int start(pid_t *child, int *from)
     return failed;
 }
 
-/* Reads until the helper has ended or hangs; `path` is what it was loading then, "" = nothing. Whether it hangs. */
+/* Reads until the helper has ended or hangs; `path` is what it was loading then, "" = nothing.
+ * Whether it hangs. */
 static int listen_to(int from, char path[4200])
 {
     struct pollfd end = {.fd = from, .events = POLLIN};
@@ -109,7 +112,8 @@ static int listen_to(int from, char path[4200])
 
 static int refuse(const char *path, const char *reason)
 {
-    refusal *more = reallocarray(refused, n_refused + (size_t)1, sizeof *more), new = {strdup(path), strdup(reason)};
+    refusal *more = reallocarray(refused, n_refused + (size_t)1, sizeof *more),
+            new = {strdup(path), strdup(reason)};
     if (more) refused = more;
     if (!more || !new.path || !new.reason) return free(new.path), free(new.reason), 1;
     refused[n_refused++] = new;
@@ -129,10 +133,14 @@ const load_care *probe_plugins(void)
         close(from);
         while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
         if (!path[0]) break;
-        if (hangs) snprintf(reason, sizeof reason, "loading it does not end within %d seconds", SECONDS);
+        if (hangs)
+            snprintf(reason, sizeof reason, "loading it does not end within %d seconds", SECONDS);
         else if (WIFSIGNALED(status))
-            snprintf(reason, sizeof reason, "loading it ends the process: %s", strsignal(WTERMSIG(status)));
-        else snprintf(reason, sizeof reason, "loading it ends the process, with the status %d", WEXITSTATUS(status));
+            snprintf(reason, sizeof reason, "loading it ends the process: %s",
+                     strsignal(WTERMSIG(status)));
+        else
+            snprintf(reason, sizeof reason, "loading it ends the process, with the status %d",
+                     WEXITSTATUS(status));
         if (refuse(path, reason)) break;
     }
     care = (load_care){.refused = refused, .n_refused = n_refused};

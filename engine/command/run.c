@@ -2,8 +2,8 @@
  *
  * run.c: heed run: one call of one op, tensors from and to .npy files.
  *
- * Invariant: outputs are written when all else has succeeded, each file is replaced whole, and if one can not be
- * written the others are as before. No element is touched here.
+ * Invariant: outputs are written when all else has succeeded, each file is replaced whole, and if
+ * one can not be written the others are as before. No element is touched here.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -79,9 +79,9 @@ static int32_t no_port(const entry *e, const file *f, heed_error *error)
     }
     static const char *const what[] = {"input or weight", "weight", "output"};
     const char *near = error_nearest(f->port, names, n);
-    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named " QUOTE "; it has %s%s%s", e->op.id,
-                     what[f->role], QUOTED(f->port), n ? list : "none", near ? ", and the nearest is " : "",
-                     near ? near : "");
+    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named " QUOTE "; it has %s%s%s",
+                     e->op.id, what[f->role], QUOTED(f->port), n ? list : "none",
+                     near ? ", and the nearest is " : "", near ? near : "");
 }
 
 /* Sorts the files into bindings by their ports' roles. */
@@ -97,7 +97,8 @@ static int32_t sort_files(job *j, const entry *e, heed_error *error)
         else {
             for (uint32_t o = 0; o < j->n_out; o++)
                 if (j->out[o].port == p->name)
-                    return error_set(error, HEED_E_ARGUMENT, "the output %s is asked for twice", p->name);
+                    return error_set(error, HEED_E_ARGUMENT, "the output %s is asked for twice",
+                                     p->name);
             j->out[j->n_out++] = b;
         }
     }
@@ -114,9 +115,12 @@ static int32_t read_files(job *j, const entry *e, heed_error *error)
         int32_t failed = heed_npy_read(f->path, &f->tensor, error);
         if (failed) return failed;
         uint32_t taken = find_port(e, f->port)->dtypes;
-        if (f->tensor.dtype == HEED_F64 && !(taken & HEED_BIT(HEED_F64)) && taken & HEED_BIT(HEED_F32))
-            return error_set(error, HEED_E_SHAPE, "%s holds float64, which port %s does not take; in NumPy, "
-                             "a.astype('float32') converts it", f->path, f->port);
+        if (f->tensor.dtype == HEED_F64 && !(taken & HEED_BIT(HEED_F64)) &&
+            taken & HEED_BIT(HEED_F32))
+            return error_set(error, HEED_E_SHAPE,
+                             "%s holds float64, which port %s does not take; in NumPy, "
+                             "a.astype('float32') converts it",
+                             f->path, f->port);
     }
     return HEED_OK;
 }
@@ -134,7 +138,9 @@ static int32_t check_output(const file *f, heed_error *error)
     if (exists && S_ISDIR(s.st_mode)) failed = EISDIR;
     else if (access(exists ? f->path : folder, W_OK)) failed = errno;
     free(folder);
-    return failed ? error_set(error, HEED_E_SYSTEM, "%s: cannot be written: %s", f->path, strerror(failed)) : HEED_OK;
+    return failed ? error_set(error, HEED_E_SYSTEM, "%s: cannot be written: %s", f->path,
+                              strerror(failed))
+                  : HEED_OK;
 }
 
 static int32_t check_outputs(const job *j, heed_error *error)
@@ -144,7 +150,8 @@ static int32_t check_outputs(const job *j, heed_error *error)
         if (f->role != HEED_OUTPUT) continue;
         for (uint32_t before = 0; before < i; before++)
             if (j->files[before].role == HEED_OUTPUT && !strcmp(j->files[before].path, f->path))
-                return error_set(error, HEED_E_ARGUMENT, "the outputs %s and %s go to the same file, %s",
+                return error_set(error, HEED_E_ARGUMENT,
+                                 "the outputs %s and %s go to the same file, %s",
                                  j->files[before].port, f->port, f->path);
         int32_t failed = check_output(f, error);
         if (failed) return failed;
@@ -152,8 +159,8 @@ static int32_t check_outputs(const job *j, heed_error *error)
     return HEED_OK;
 }
 
-/* All are written beside their places; then those go to theirs for which there is no way back, pipes and devices; then
- * the others, which are only renamed. */
+/* All are written beside their places; then those go to theirs for which there is no way back,
+ * pipes and devices; then the others, which are only renamed. */
 static int32_t write_files(job *j, heed_error *error)
 {
     int32_t failed = HEED_OK;
@@ -194,14 +201,17 @@ static int32_t make_outputs(job *j, const heed_instance *instance, heed_error *e
     return HEED_OK;
 }
 
-/* The instance, opened with all sizes that the files tell: position/alibi must know H, which no weight of its has. */
-static heed_instance *open_instance(job *j, heed_engine *engine, const resolved *op, heed_error *error)
+/* The instance, opened with all sizes that the files tell: position/alibi must know H, which no
+ * weight of its has. */
+static heed_instance *open_instance(job *j, heed_engine *engine, const resolved *op,
+                                    heed_error *error)
 {
     binding_set set;
     bind_start(&set, op->entry, NULL);
     if (bind_role(&set, HEED_INPUT, j->in, j->n_in, 1, error)) return NULL;
     if (bind_role(&set, HEED_WEIGHT, j->weights, j->n_weights, 1, error)) return NULL;
-    heed_opening opening = {.size = sizeof opening, .n_weights = j->n_weights, .weights = j->weights, .axes = set.axis};
+    heed_opening opening = {
+        .size = sizeof opening, .n_weights = j->n_weights, .weights = j->weights, .axes = set.axis};
     return instance_make(engine, op, &opening, error);
 }
 
@@ -209,8 +219,8 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
 {
     const entry *e = op->entry;
     if (!e->path->forward)
-        return error_set(error, HEED_E_UNSUPPORTED, "%s does nothing by itself; it is a setting of other ops",
-                         e->op.id);
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s does nothing by itself; it is a setting of other ops", e->op.id);
     int32_t failed = sort_files(j, e, error);
     if (!failed) failed = check_outputs(j, error);
     if (!failed) failed = read_files(j, e, error);
@@ -261,7 +271,11 @@ static int read_spec(void *to, const char *value)
 static int run(job *j, int argc, char **argv)
 {
     static const option options[] = {
-        {"-i", 1, .read = read_input}, {"-w", 1, .read = read_weight}, {"-o", 1, .read = read_output}, {"", 1, .read = read_spec}, {0},
+        {"-i", 1, .read = read_input},
+        {"-w", 1, .read = read_weight},
+        {"-o", 1, .read = read_output},
+        {"", 1, .read = read_spec},
+        {0},
     };
     heed_error error = {0};
     int status = options_parse(argc, argv, usage, options, j, &j->options);

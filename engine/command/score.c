@@ -2,10 +2,12 @@
  *
  * score.c: heed score: how well a byte model predicts a file, in bits per byte.
  *
- * The model sees y = bos, x_0, x_1, ...; y_j predicts x_j. Windows of C tokens begin at 0, S, 2 S, ...; positions
- * restart with each. Invariant: every byte of the file is counted once, by the first window that has it.
+ * The model sees y = bos, x_0, x_1, ...; y_j predicts x_j. Windows of C tokens begin at 0, S, 2 S,
+ * ...; positions restart with each. Invariant: every byte of the file is counted once, by the first
+ * window that has it.
  *
- * No more of the file is there at a time than one window, so that it may be a pipe, or longer than memory.
+ * No more of the file is there at a time than one window, so that it may be a pipe, or longer than
+ * memory.
  */
 #include <errno.h>
 #include <math.h>
@@ -33,10 +35,10 @@ static const char usage[] =
     "  FILE              what is to be predicted\n"
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
-    "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, threads}\n"
-    OPTIONS_ENGINE
-    "\n"
-    "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; tokens/s counts all\n"
+    "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
+    "threads}\n" OPTIONS_ENGINE "\n"
+    "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; "
+    "tokens/s counts all\n"
     "tokens that the model has read, in overlapping windows again.\n";
 
 typedef struct job {
@@ -48,7 +50,8 @@ typedef struct job {
     model model;
     heed_instance *loss;
     FILE *file;
-    unsigned char *bytes;    /* of the file, those from `first` on, as many as `have`; there is room for `room` */
+    /* of the file, those from `first` on, as many as `have`; there is room for `room` */
+    unsigned char *bytes;
     int64_t first, have, room;
     int ended;               /* there are no more */
     int64_t piece;           /* tokens that are fed at a time */
@@ -80,12 +83,17 @@ static int read_stride(void *command, const char *value)
 }
 
 static const option options[] = {
-    {"", 1, .read = read_word}, {"--context", 1, .read = read_context}, {"--stride", 1, .read = read_stride}, {"--json", 0, .at = offsetof(job, json)}, {0},
+    {"", 1, .read = read_word},
+    {"--context", 1, .read = read_context},
+    {"--stride", 1, .read = read_stride},
+    {"--json", 0, .at = offsetof(job, json)},
+    {0},
 };
 
 /* ---- the work ---- */
 
-#define WHOLE ((int64_t)1 << 30) /* bytes of a file that must be there whole, for want of a context */
+/* bytes of a file that must be there whole, for want of a context */
+#define WHOLE ((int64_t)1 << 30)
 
 /* The bytes from `from` on, and `n` of them or all that there are. */
 static int32_t read_window(job *j, int64_t from, int64_t n, heed_error *error)
@@ -102,7 +110,8 @@ static int32_t read_window(job *j, int64_t from, int64_t n, heed_error *error)
         }
         int64_t want = n < j->room ? n - j->have : j->room - j->have;
         j->have += (int64_t)fread(j->bytes + j->have, 1, (size_t)want, j->file);
-        if (ferror(j->file)) return error_set(error, HEED_E_SYSTEM, "%s: %s", j->file_path, strerror(errno));
+        if (ferror(j->file))
+            return error_set(error, HEED_E_SYSTEM, "%s: %s", j->file_path, strerror(errno));
         j->ended = feof(j->file);
     }
     return HEED_OK;
@@ -116,21 +125,31 @@ static int32_t prepare(job *j, heed_error *error)
     if (heed_stack_number(stack, "bos") < 0)
         return error_set(error, HEED_E_DATA,
                          "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
+    if (stack->ahead || stack->prefix)
+        return error_set(error, HEED_E_DATA,
+                         "%s is no language model: tokens of %s%s see those behind them, and with them what is to be "
+                         "predicted", j->model_path, stack->ahead ? stack->ahead : "the prefix",
+                         stack->ahead ? ", which is not causal," : "");
     if (limit >= 0 && j->context > limit)
-        return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld", (long long)j->context,
-                         j->model_path, (long long)limit);
+        return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but %s was made for %lld",
+                         (long long)j->context, j->model_path, (long long)limit);
     if (!j->context && limit >= 0) j->context = limit;
     int32_t failed = read_window(j, 0, j->context ? j->context : WHOLE, error);
     if (failed) return failed;
     if (!j->have)
-        return error_set(error, HEED_E_DATA, "%s: the file is empty, so there is nothing to predict", j->file_path);
+        return error_set(error, HEED_E_DATA,
+                         "%s: the file is empty, so there is nothing to predict", j->file_path);
     if (!j->context && !j->ended)
-        return error_set(error, HEED_E_DATA, "%s: it has %lld MiB or more, or no end, and %s has no context: --context N "
-                         "says how much is to be seen at a time", j->file_path, (long long)(WHOLE >> 20), j->model_path);
+        return error_set(
+            error, HEED_E_DATA,
+            "%s: it has %lld MiB or more, or no end, and %s has no context: --context N "
+            "says how much is to be seen at a time",
+            j->file_path, (long long)(WHOLE >> 20), j->model_path);
     if (!j->context) j->context = j->have;
     if (!j->stride) j->stride = j->context > 1 ? j->context / 2 : 1;
     if (j->stride > j->context)
-        return error_set(error, HEED_E_ARGUMENT, "--stride is %lld, which leaves out bytes with a context of %lld",
+        return error_set(error, HEED_E_ARGUMENT,
+                         "--stride is %lld, which leaves out bytes with a context of %lld",
                          (long long)j->stride, (long long)j->context);
     int64_t window = j->context < j->have ? j->context : j->have;
     j->piece = window < PIECE || stack->whole ? window : PIECE;
@@ -148,7 +167,8 @@ static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *e
 {
     int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")},
             bos = heed_stack_number(j->model.stack, "bos");
-    for (int64_t i = 0; i < n; i++) j->tokens[i] = from + i ? j->bytes[from + i - 1 - j->first] : (int32_t)bos;
+    for (int64_t i = 0; i < n; i++)
+        j->tokens[i] = from + i ? j->bytes[from + i - 1 - j->first] : (int32_t)bos;
     for (int64_t i = 0; i < rows; i++) j->targets[i] = j->bytes[from + n - rows + i - j->first];
     int32_t failed = heed_session_feed(j->model.session, j->tokens, n, j->logits, rows, error);
     j->fed += n;
@@ -178,11 +198,11 @@ static int32_t score(job *j, heed_error *error)
 {
     double begin = clock_seconds(), shown = begin;
     int32_t failed = HEED_OK;
-    for (int64_t start = 0; !failed; start += j->stride) {
+    for (int64_t start = 0; !failed && !(j->ended && j->counted == j->first + j->have); start += j->stride) {
         int64_t from = start ? start - 1 : 0, now; /* token `start` is the byte before */
         failed = read_window(j, from, start - from + j->context, error);
         int64_t all = j->first + j->have, end = all - start < j->context ? all : start + j->context;
-        if (failed || (j->ended && j->counted == all)) break;
+        if (failed || j->counted == all) break; /* it ended with the window before */
         failed = heed_session_reset(j->model.session, error);
         for (int64_t at = start; at < end && !failed; at += now) {
             now = end - at < j->piece ? end - at : j->piece;
@@ -204,9 +224,10 @@ static int print(const job *j)
     uint32_t threads = heed_lanes(j->model.engine);
     if (j->json)
         return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte",
-                                  isfinite(bits) ? json_real(bits) : json_null(), "bytes", (json_int_t)j->counted, "seconds",
-                                  j->seconds, "tokens_per_second", rate, "model", j->model_path, "path",
-                                  inspect_path(j->model.engine), "threads", (int)threads));
+                                      isfinite(bits) ? json_real(bits) : json_null(), "bytes",
+                                      (json_int_t)j->counted, "seconds", j->seconds,
+                                      "tokens_per_second", rate, "model", j->model_path, "path",
+                                      inspect_path(j->model.engine), "threads", (int)threads));
     printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->counted, rate);
     return 0;
 }

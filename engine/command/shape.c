@@ -2,7 +2,8 @@
  *
  * shape.c: the words of --shape: read, completed, checked against an op's ports, printed.
  *
- * Invariant: what is printed reads back as the same shape, and names all that the tensors depend on.
+ * Invariant: what is printed reads back as the same shape, and names all that the tensors depend
+ * on.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -17,7 +18,8 @@
 #include "command/options.h"
 #include "command/shape.h"
 
-/* What a size is if it is not given: the rows of abi/axes.h. Shapes are printed in this order too. */
+/* What a size is if it is not given: the rows of abi/axes.h. Shapes are printed in this order
+ * too. */
 #define STANDARD(axis, name, factor, axes, parts) {axis, factor, axes, parts},
 static const struct standard {
     char axis;
@@ -46,10 +48,15 @@ static const struct word {
 static const struct usual {
     uint32_t role;
     const char *port;
-} usual[] = {
-    {HEED_WEIGHT, "gain"}, {HEED_WEIGHT, "bias"}, {HEED_WEIGHT, "relative_values"}, {HEED_INPUT, "draw"}};
+} usual[] = {{HEED_WEIGHT, "gain"},
+             {HEED_WEIGHT, "bias"},
+             {HEED_WEIGHT, "relative_values"},
+             {HEED_INPUT, "draw"}};
 
-static int64_t *word_size(call_shape *shape, size_t w) { return (int64_t *)(void *)((char *)shape + words[w].at); }
+static int64_t *word_size(call_shape *shape, size_t w)
+{
+    return (int64_t *)(void *)((char *)shape + words[w].at);
+}
 static int64_t word_value(const call_shape *shape, size_t w)
 {
     return *(const int64_t *)(const void *)((const char *)shape + words[w].at);
@@ -60,7 +67,8 @@ static int64_t word_value(const call_shape *shape, size_t w)
 static int read_size(const char *at, const char **end, int64_t *size)
 {
     int64_t n = 0;
-    for (*end = at; **end >= '0' && **end <= '9' && n < (int64_t)1 << 31; (*end)++) n = 10 * n + (**end - '0');
+    for (*end = at; **end >= '0' && **end <= '9' && n < (int64_t)1 << 31; (*end)++)
+        n = 10 * n + (**end - '0');
     *size = n;
     return *end > at && n > 0 && n < (int64_t)1 << 31;
 }
@@ -97,38 +105,48 @@ int shape_read(const char *text, call_shape *shape)
     for (int a = 0; a < HEED_AXES; a++) shape->axis[a] = -1;
     for (const char *at = text, *end;; at = end + 1) {
         size_t length = strcspn(at, "=");
-        int leading = is_key(at, length, "x"), with = is_key(at, length, "with"), values = is_key(at, length, "values");
+        int leading = is_key(at, length, "x"), with = is_key(at, length, "with"),
+            values = is_key(at, length, "values");
         int64_t *size = number_of(shape, at, length);
         if (!at[length] || !(size || leading || with || values)) break;
-        if (leading ? shape->n_leading > 0 : with ? !!shape->with : values ? !!shape->values : *size > 0)
+        if (leading  ? shape->n_leading > 0
+            : with   ? !!shape->with
+            : values ? !!shape->values
+                     : *size > 0)
             return options_usage("--shape " QUOTE " has %.*s twice", QUOTED(text), (int)length, at);
         const char *value = at + length + 1;
         if (with) {
             shape->with = value;
             end = value + strcspn(value, ",");
-            if (end == value) return options_usage("--shape: with= takes names of ports, such as with=residual+sum");
+            if (end == value)
+                return options_usage(
+                    "--shape: with= takes names of ports, such as with=residual+sum");
         } else if (values) {
             shape->values = value;
             if (!(end = read_values(value)))
-                return options_usage("--shape: values= takes a weight and its numbers, such as values=span:0.1+0.5, not "
-                                 QUOTE, QUOTED(value));
+                return options_usage("--shape: values= takes a weight and its numbers, such as "
+                                     "values=span:0.1+0.5, not " QUOTE,
+                                     QUOTED(value));
         } else if (!read_size(value, &end, leading ? &shape->leading[shape->n_leading++] : size)) {
             break;
         }
         while (leading && *end == 'x' && shape->n_leading < HEED_MAX_RANK - 1)
             if (!read_size(end + 1, &end, &shape->leading[shape->n_leading++]))
-                return options_usage("--shape takes x=3x5, sizes from 1 on, not " QUOTE, QUOTED(text));
+                return options_usage("--shape takes x=3x5, sizes from 1 on, not " QUOTE,
+                                     QUOTED(text));
         if (!*end) return 0;
         if (*end != ',') break;
     }
-    return options_usage("--shape takes sizes from 1 on, such as B=1,H=8,T=2048,D=64, not " QUOTE, QUOTED(text));
+    return options_usage("--shape takes sizes from 1 on, such as B=1,H=8,T=2048,D=64, not " QUOTE,
+                         QUOTED(text));
 }
 
 /* ---- numbers of a weight ---- */
 
 int shape_gives(const call_shape *shape, const heed_port *port)
 {
-    return shape->values && port->role == HEED_WEIGHT && is_key(shape->values, strcspn(shape->values, ":"), port->name);
+    return shape->values && port->role == HEED_WEIGHT &&
+           is_key(shape->values, strcspn(shape->values, ":"), port->name);
 }
 
 double shape_value(const call_shape *shape, const char **at)
@@ -153,8 +171,10 @@ int32_t shape_given(const call_shape *shape, operands *const *calls, uint32_t n,
         for (uint32_t p = 0; p < calls[i]->entry->op.ports.count; p++)
             if (shape_gives(shape, entry_port(calls[i]->entry, p))) return HEED_OK;
     if (!shape->values) return HEED_OK;
-    return error_set(error, HEED_E_ARGUMENT, "no op here has a weight \"%.*s\", whose numbers --shape gives by values=",
-                     (int)strcspn(shape->values, ":") < 48 ? (int)strcspn(shape->values, ":") : 48, shape->values);
+    return error_set(error, HEED_E_ARGUMENT,
+                     "no op here has a weight \"%.*s\", whose numbers --shape gives by values=",
+                     (int)strcspn(shape->values, ":") < 48 ? (int)strcspn(shape->values, ":") : 48,
+                     shape->values);
 }
 
 /* ---- what differs ---- */
@@ -192,19 +212,26 @@ int32_t shape_varies(const call_shape *shapes, uint32_t n, char key[16], heed_er
         }
         if (!differs) continue;
         if (*key)
-            return error_set(error, HEED_E_ARGUMENT, "both %s and %s differ between the shapes, and a plot has room "
-                             "for one", key, at);
-        if (absent) return error_set(error, HEED_E_ARGUMENT, "%s must be said in every --shape, or in none", at);
+            return error_set(error, HEED_E_ARGUMENT,
+                             "both %s and %s differ between the shapes, and a plot has room "
+                             "for one",
+                             key, at);
+        if (absent)
+            return error_set(error, HEED_E_ARGUMENT, "%s must be said in every --shape, or in none",
+                             at);
         snprintf(key, 16, "%s", at);
     }
     for (uint32_t i = 1; i < n; i++)
-        if (shapes[i].n_leading != shapes[0].n_leading || !same_text(shapes[i].with, shapes[0].with) ||
+        if (shapes[i].n_leading != shapes[0].n_leading ||
+            !same_text(shapes[i].with, shapes[0].with) ||
             !same_text(shapes[i].values, shapes[0].values) ||
             memcmp(shapes[i].leading, shapes[0].leading, sizeof shapes[0].leading))
-            return error_set(error, HEED_E_ARGUMENT, "x=, with= and values= must be the same in every --shape of a "
+            return error_set(error, HEED_E_ARGUMENT,
+                             "x=, with= and values= must be the same in every --shape of a "
                              "plot");
     if (*key) return HEED_OK;
-    return error_set(error, HEED_E_ARGUMENT, "a plot needs two sizes or more, such as --shape T=512 --shape T=1024");
+    return error_set(error, HEED_E_ARGUMENT,
+                     "a plot needs two sizes or more, such as --shape T=512 --shape T=1024");
 }
 
 /* ---- ports ---- */
@@ -216,8 +243,8 @@ static size_t next_name(const char **at, const char *after)
     if (after) *at = after + 1;
     return *at ? strcspn(*at, "+,") : 0;
 }
-#define EACH_NAME(shape, name, length)                                                                                \
-    const char *name = (shape)->with;                                                                                 \
+#define EACH_NAME(shape, name, length)                                                             \
+    const char *name = (shape)->with;                                                              \
     for (size_t length = next_name(&name, NULL); length; length = next_name(&name, name + length))
 
 static int asked(const call_shape *shape, const char *port)
@@ -241,7 +268,8 @@ int shape_takes(const call_shape *shape, const heed_port *p)
     return !(p->flags & HEED_PORT_OPTIONAL) || is_usual(p) || asked(shape, p->name);
 }
 
-static int32_t check_port(const entry *e, const char *key, const char *name, size_t length, heed_error *error)
+static int32_t check_port(const entry *e, const char *key, const char *name, size_t length,
+                          heed_error *error)
 {
     char list[256] = "";
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
@@ -252,8 +280,8 @@ static int32_t check_port(const entry *e, const char *key, const char *name, siz
         snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", port->name);
     }
     return error_set(error, HEED_E_ARGUMENT,
-                     "%s has no optional port \"%.*s\", which --shape asks for by %s=; it has %s", e->op.id,
-                     (int)(length < 48 ? length : 48), name, key, *list ? list : "none");
+                     "%s has no optional port \"%.*s\", which --shape asks for by %s=; it has %s",
+                     e->op.id, (int)(length < 48 ? length : 48), name, key, *list ? list : "none");
 }
 
 int32_t shape_check(const call_shape *shape, const entry *e, heed_error *error)
@@ -281,14 +309,16 @@ void shape_fill(call_shape *shape, const resolved *op)
         if (!standards[i].factor || SHAPE_AXIS(shape, standards[i].axis) >= 0) continue;
         const int64_t tokens = shape->decode ? shape->decode : SHAPE_AXIS(shape, 'T');
         int64_t size = standards[i].factor;
-        for (const char *a = standards[i].axes; *a; a++) size *= *a == '.' ? tokens : SHAPE_AXIS(shape, *a);
+        for (const char *a = standards[i].axes; *a; a++)
+            size *= *a == '.' ? tokens : SHAPE_AXIS(shape, *a);
         if (standards[i].parts) size = (size - 1) / SHAPE_AXIS(shape, standards[i].parts) + 1;
         SHAPE_AXIS(shape, standards[i].axis) = size;
     }
     for (int a = 0; a < HEED_AXES; a++)
         if (shape->axis[a] < 0) shape->axis[a] = UNKNOWN, shape->guessed |= 1u << a;
     if (!shape->n_leading) shape->leading[shape->n_leading++] = SHAPE_AXIS(shape, 'T');
-    if (asked(shape, "key_lengths") && !shape->key_lengths) shape->key_lengths = SHAPE_AXIS(shape, 'S');
+    if (asked(shape, "key_lengths") && !shape->key_lengths)
+        shape->key_lengths = SHAPE_AXIS(shape, 'S');
     if (asked(shape, "documents") && !shape->documents) shape->documents = 1;
 }
 
@@ -306,7 +336,8 @@ static int uses(const operands *c, char axis)
 {
     int used = 0;
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++)
-        if (c->tensor[p].rank >= 0) used |= axis == '.' ? c->entry->axes[p].leading : entry_has_axis(c->entry, p, axis);
+        if (c->tensor[p].rank >= 0)
+            used |= axis == '.' ? c->entry->axes[p].leading : entry_has_axis(c->entry, p, axis);
     return used;
 }
 
@@ -316,7 +347,8 @@ static void put(operands *c, const char *format, ...)
     size_t n = strlen(c->text);
     va_list list;
     va_start(list, format);
-    vsnprintf(c->text + n, sizeof c->text - n, format + (n == 0), list); /* the first of them without its comma */
+    /* the first of them without its comma */
+    vsnprintf(c->text + n, sizeof c->text - n, format + (n == 0), list);
     va_end(list);
 }
 
@@ -327,8 +359,11 @@ static void print_with(operands *c)
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++) {
         const heed_port *port = entry_port(c->entry, p);
         int own_key = 0;
-        for (size_t w = 0; w < WORDS; w++) own_key |= words[w].port && !strcmp(words[w].port, port->name);
-        if (c->tensor[p].rank < 0 || !(port->flags & HEED_PORT_OPTIONAL) || is_usual(port) || own_key) continue;
+        for (size_t w = 0; w < WORDS; w++)
+            own_key |= words[w].port && !strcmp(words[w].port, port->name);
+        if (c->tensor[p].rank < 0 || !(port->flags & HEED_PORT_OPTIONAL) || is_usual(port) ||
+            own_key)
+            continue;
         put(c, "%s%s", before, port->name);
         before = "+";
     }
@@ -339,7 +374,8 @@ void shape_print(operands *c)
 {
     static const char follow[][2] = {{'S', 'T'}, {'G', 'H'}, {'E', 'D'}};
     const call_shape *s = &c->shape;
-    int rows = s->n_leading == 1 && s->leading[0] == SHAPE_AXIS(s, 'T'); /* leading axes are T rows */
+    /* leading axes are T rows */
+    int rows = s->n_leading == 1 && s->leading[0] == SHAPE_AXIS(s, 'T');
     char letters[HEED_AXES + 1] = "";
     for (size_t i = 0; i < STANDARDS; i++)
         if (standards[i].factor) letters[strlen(letters)] = standards[i].axis;

@@ -16,10 +16,12 @@ typedef struct call_shape {
     int64_t key_lengths;            /* L: the input key_lengths holds it everywhere */
     int64_t documents;              /* the keys are this many documents of one length */
     int64_t decode;                 /* keys that the one query of a call sees */
-    int64_t pitch;                  /* bytes from an input's row to the next, a row being all that one token has */
+    /* bytes from an input's row to the next, a row being all that one token has */
+    int64_t pitch;
     int64_t shift;                  /* bytes that the address of a tensor is off 64 */
     const char *with;               /* optional ports, "bias+sum", up to a comma or the end */
-    const char *values;             /* numbers of a weight, "span:0.1+0.5", in turn, up to a comma or the end */
+    /* numbers of a weight, "span:0.1+0.5", in turn, up to a comma or the end */
+    const char *values;
 } call_shape;
 
 #define SHAPE_AXIS(shape, letter) ((shape)->axis[(letter) - 'A'])
@@ -27,12 +29,13 @@ typedef struct call_shape {
 
 struct operands;
 
-/* Reads "B=1,H=8,T=2048,D=64"; the text is kept by pointer. 0, or 2 after the sentence was printed. */
+/* Reads "B=1,H=8,T=2048,D=64"; the text is kept by pointer. 0, or 2 after the sentence was
+ * printed. */
 int shape_read(const char *text, call_shape *shape);
 /* Sizes that params fix, where none is given, then those that follow from others. */
 void shape_fill(call_shape *shape, const resolved *op);
-/* Whether a filled shape only guesses the size of an axis of the op: its letter means something to its plugin alone,
- * and no param fixes it. */
+/* Whether a filled shape only guesses the size of an axis of the op: its letter means something to
+ * its plugin alone, and no param fixes it. */
 int shape_guesses(const call_shape *shape, const entry *e, char axis);
 /* Whether a port gets a tensor. */
 int shape_takes(const call_shape *shape, const heed_port *port);
@@ -43,11 +46,13 @@ int32_t shape_varies(const call_shape *shapes, uint32_t n, char key[16], heed_er
 int64_t shape_number(const call_shape *shape, const char *key);
 /* Whether the shape gives the numbers of that weight. */
 int shape_gives(const call_shape *shape, const heed_port *port);
-/* They, from the first or from where the last call stopped; NULL in *at starts. Behind the last comes the first. */
+/* They, from the first or from where the last call stopped; NULL in *at starts. Behind the last
+ * comes the first. */
 double shape_value(const call_shape *shape, const char **at);
 int64_t shape_values(const call_shape *shape); /* how many */
 /* Refuses numbers for a weight that none of these calls has. */
-int32_t shape_given(const call_shape *shape, struct operands *const *calls, uint32_t n, heed_error *error);
+int32_t shape_given(const call_shape *shape, struct operands *const *calls, uint32_t n,
+                    heed_error *error);
 /* Writes call->text: what matters to the op, in the words of --shape. */
 void shape_print(struct operands *call);
 

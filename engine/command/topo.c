@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * topo.c: heed topo, the machine as the engine sees it and where its workers would run. It decides nothing: what it
- * prints comes from cpu.c and topology.c, and the plan is the one that a pool with the same options makes.
+ * topo.c: heed topo, the machine as the engine sees it and where its workers would run. It decides
+ * nothing: what it prints comes from cpu.c and topology.c, and the plan is the one that a pool with
+ * the same options makes.
  */
 #include "base/cpu.h"
 #include "base/error.h"
@@ -15,17 +16,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-    "usage: heed topo [OPTION]...\n"
-    "Shows cores, caches and NUMA nodes that this process may use, and on which core each worker would run.\n"
-    "\n"
-    "  --threads N         workers; 0, the standard, is one a core, or what a quota of CPU time allows\n"
-    "  --pin POLICY        compact: neighbours share caches (standard); scatter: over packages, NUMA nodes and\n"
-    "                      caches; none\n"
-    "  --smt               a worker a hardware thread, not a core\n"
-    "  --synthetic STRING  plan for another machine, in hwloc's words: \"pack:2 [numa] l3:8 core:8 pu:2\"\n"
-    "  --json              the same as JSON\n"
-    "  -h, --help          this text\n";
+static const char usage[] = "usage: heed topo [OPTION]...\n"
+                            "Shows cores, caches and NUMA nodes that this process may use, and on "
+                            "which core each worker would run.\n"
+                            "\n"
+                            "  --threads N         workers; 0, the standard, is one a core, or "
+                            "what a quota of CPU time allows\n"
+                            "  --pin POLICY        compact: neighbours share caches (standard); "
+                            "scatter: over packages, NUMA nodes and\n"
+                            "                      caches; none\n"
+                            "  --smt               a worker a hardware thread, not a core\n"
+                            "  --synthetic STRING  plan for another machine, in hwloc's words: "
+                            "\"pack:2 [numa] l3:8 core:8 pu:2\"\n"
+                            "  --json              the same as JSON\n"
+                            "  -h, --help          this text\n";
 
 static const char *const policies[] = {
     [HEED_PIN_COMPACT] = "compact",
@@ -106,7 +110,8 @@ typedef struct cache {
 
 static int same(const cache *a, const cache *b)
 {
-    return a->level == b->level && a->type == b->type && a->bytes == b->bytes && a->cores == b->cores;
+    return a->level == b->level && a->type == b->type && a->bytes == b->bytes &&
+           a->cores == b->cores;
 }
 
 static uint32_t find_caches(hwloc_topology_t t, cache *out)
@@ -117,8 +122,11 @@ static uint32_t find_caches(hwloc_topology_t t, cache *out)
         for (hwloc_obj_t o = NULL; (o = hwloc_get_next_obj_by_depth(t, depth, o));) {
             int cores = hwloc_get_nbobjs_inside_cpuset_by_type(t, o->cpuset, HWLOC_OBJ_CORE);
             hwloc_obj_cache_type_t type = o->attr->cache.type;
-            char letter = type == HWLOC_OBJ_CACHE_DATA ? 'd' : type == HWLOC_OBJ_CACHE_INSTRUCTION ? 'i' : ' ';
-            cache c = {o->attr->cache.depth, letter, o->attr->cache.size, 1, cores > 0 ? (uint32_t)cores : 1};
+            char letter = type == HWLOC_OBJ_CACHE_DATA          ? 'd'
+                          : type == HWLOC_OBJ_CACHE_INSTRUCTION ? 'i'
+                                                                : ' ';
+            cache c = {o->attr->cache.depth, letter, o->attr->cache.size, 1,
+                       cores > 0 ? (uint32_t)cores : 1};
             uint32_t i = 0;
             while (i < n && !same(&out[i], &c)) i++;
             if (i < n) out[i].count++;
@@ -139,14 +147,17 @@ static void print_machine(hwloc_topology_t t, const options *o)
     } else {
         const char *name;
         uint64_t features = cpu_detect();
-        for (uint32_t i = 0; (name = cpu_path(features, i)); i++) put(&line, "%s%s", i ? ", " : "", name);
+        for (uint32_t i = 0; (name = cpu_path(features, i)); i++)
+            put(&line, "%s%s", i ? ", " : "", name);
         printf("machine   %s\npaths     %s\n", cpu_brand(brand, sizeof brand), line.s);
     }
     if (!t) return; /* the plan says why */
     static const struct {
         hwloc_obj_type_t type;
         const char *name;
-    } things[] = {{HWLOC_OBJ_PACKAGE, "package"}, {HWLOC_OBJ_NUMANODE, "NUMA node"}, {HWLOC_OBJ_CORE, "core"},
+    } things[] = {{HWLOC_OBJ_PACKAGE, "package"},
+                  {HWLOC_OBJ_NUMANODE, "NUMA node"},
+                  {HWLOC_OBJ_CORE, "core"},
                   {HWLOC_OBJ_PU, "hardware thread"}};
     for (size_t i = 0; i < sizeof things / sizeof *things; i++) {
         int n = number(t, things[i].type);
@@ -159,20 +170,21 @@ static void print_machine(hwloc_topology_t t, const options *o)
         const cache *c = &caches[i];
         line = (text){.n = 0};
         put_bytes(&line, c->bytes);
-        printf("%-9s %u x L%u%.*s, %s", i + 1 == n ? "caches" : "", c->count, c->level, c->type != ' ', &c->type,
-               line.s);
+        printf("%-9s %u x L%u%.*s, %s", i + 1 == n ? "caches" : "", c->count, c->level,
+               c->type != ' ', &c->type, line.s);
         if (c->cores == 1) printf(", one core's\n");
         else printf(", shared by %u cores\n", c->cores);
     }
-    for (hwloc_obj_t node = NULL; (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));) {
+    for (hwloc_obj_t node = NULL;
+         (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));) {
         char *cpus = cpu_list(node->cpuset);
         line = (text){.n = 0};
         if (node->attr->numanode.local_memory) { /* a synthetic machine tells none */
             put_bytes(&line, node->attr->numanode.local_memory);
             put(&line, ", ");
         }
-        printf("%-9s node %u: %sCPUs %s\n", node->logical_index ? "" : "memory", node->logical_index, line.s,
-               cpus ? cpus : "?");
+        printf("%-9s node %u: %sCPUs %s\n", node->logical_index ? "" : "memory",
+               node->logical_index, line.s, cpus ? cpus : "?");
         free(cpus);
     }
 }
@@ -180,9 +192,10 @@ static void print_machine(hwloc_topology_t t, const options *o)
 /* A row for each package and NUMA node: its workers, and their cores in the same order. */
 static void print_plan(const topology_plan *plan, const char *unpinned, int known)
 {
-    const char *slot = plan->smt || !known ? "hardware thread" : "core"; /* hwloc alone knows what a core has */
-    printf("plan      %u worker%s on %u %s%s", plan->workers, &"s"[plan->workers == 1], plan->slots, slot,
-           &"s"[plan->slots == 1]);
+    /* hwloc alone knows what a core has */
+    const char *slot = plan->smt || !known ? "hardware thread" : "core";
+    printf("plan      %u worker%s on %u %s%s", plan->workers, &"s"[plan->workers == 1],
+           plan -> slots, slot, &"s"[plan->slots == 1]);
     if (plan->pinning != HEED_PIN_NONE) printf(", %s", policies[plan->pinning]);
     if (plan->quota > 0) printf(", a quota of %.3g CPU%s", plan->quota, &"s"[plan->quota == 1]);
     if (unpinned) printf(", %s", unpinned);
@@ -190,7 +203,8 @@ static void print_plan(const topology_plan *plan, const char *unpinned, int know
     printf("\n");
     if (!plan->place[0].cpus) return;
 
-    int32_t *worker = calloc(plan->workers, sizeof *worker), *core = calloc(plan->workers, sizeof *core);
+    int32_t *worker = calloc(plan->workers, sizeof *worker),
+            *core = calloc(plan->workers, sizeof *core);
     char *printed = calloc(plan->workers, 1);
     hwloc_bitmap_t cpus = hwloc_bitmap_alloc();
     for (uint32_t i = 0; worker && core && printed && cpus && i < plan->workers; i++) {
@@ -210,9 +224,11 @@ static void print_plan(const topology_plan *plan, const char *unpinned, int know
         put_runs(&workers, worker, n);
         put_runs(&cores, core, n);
         char *list = cpu_list(cpus);
-        const char *gap = workers.n + cores.n + strlen(list ? list : "") < 64 ? " " : "\n            ";
-        printf("          package %d, node %d: worker%s %s%son core%s %s%s(CPUs %s)\n", first->package, first->node,
-               &"s"[n == 1], workers.s, gap, &"s"[n == 1], cores.s, gap, list ? list : "?");
+        const char *gap =
+            workers.n + cores.n + strlen(list ? list : "") < 64 ? " " : "\n            ";
+        printf("          package %d, node %d: worker%s %s%son core%s %s%s(CPUs %s)\n",
+               first->package, first->node, &"s"[n == 1], workers.s, gap, &"s"[n == 1], cores.s,
+               gap, list ? list : "?");
         free(list);
     }
     free(worker), free(core), free(printed), hwloc_bitmap_free(cpus);
@@ -235,41 +251,47 @@ static json_t *json_number(int32_t n)
 }
 
 /* jansson passes a failed allocation on: NULL at the end, if anything failed. */
-static json_t *json_topo(hwloc_topology_t t, const options *o, const topology_plan *plan, const char *unpinned)
+static json_t *json_topo(hwloc_topology_t t, const options *o, const topology_plan *plan,
+                         const char *unpinned)
 {
-    json_t *paths = json_array(), *nodes = json_array(), *caches = json_array(), *places = json_array();
+    json_t *paths = json_array(), *nodes = json_array(), *caches = json_array(),
+           *places = json_array();
     char brand[128];
     const char *name;
     uint64_t features = o->synthetic ? 0 : cpu_detect();
     for (uint32_t i = 0; !o->synthetic && (name = cpu_path(features, i)); i++)
         json_array_append_new(paths, json_string(name));
-    for (hwloc_obj_t node = NULL; t && (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));) {
+    for (hwloc_obj_t node = NULL;
+         t && (node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node));) {
         json_int_t bytes = (json_int_t)node->attr->numanode.local_memory;
-        json_array_append_new(nodes, json_pack("{s:i, s:I, s:o}", "node", (int)node->logical_index, "bytes", bytes,
-                                               "cpus", json_cpus(node->cpuset)));
+        json_array_append_new(nodes, json_pack("{s:i, s:I, s:o}", "node", (int)node->logical_index,
+                                               "bytes", bytes, "cpus", json_cpus(node->cpuset)));
     }
     cache found[CACHES];
     for (uint32_t i = t ? find_caches(t, found) : 0; i-- > 0;) {
         const cache *c = &found[i];
         const char *type = c->type == 'd' ? "data" : c->type == 'i' ? "instruction" : "unified";
-        json_array_append_new(caches, json_pack("{s:i, s:s, s:I, s:i, s:i}", "level", (int)c->level, "type", type,
-                                                "bytes", (json_int_t)c->bytes, "count", (int)c->count, "cores",
-                                                (int)c->cores));
+        json_array_append_new(caches, json_pack("{s:i, s:s, s:I, s:i, s:i}", "level", (int)c->level,
+                                                "type", type, "bytes", (json_int_t)c->bytes,
+                                                "count", (int)c->count, "cores", (int)c->cores));
     }
     for (uint32_t i = 0; i < plan->workers; i++) {
         const topology_place *p = &plan->place[i];
-        json_array_append_new(places, json_pack("{s:i, s:o, s:o, s:o, s:o}", "worker", (int)i, "core",
-                                                json_number(p->core), "package", json_number(p->package), "node",
-                                                json_number(p->node), "cpus", json_cpus(p->cpus)));
+        json_array_append_new(places,
+                              json_pack("{s:i, s:o, s:o, s:o, s:o}", "worker", (int)i, "core",
+                                        json_number(p->core), "package", json_number(p->package),
+                                        "node", json_number(p->node), "cpus", json_cpus(p->cpus)));
     }
     json_t *quota = plan->quota > 0 ? json_real(plan->quota) : json_null();
-    json_t *j = json_pack("{s:i, s:i, s:b, s:s, s:b, s:i, s:o, s:s?, s:o}", "workers", (int)plan->workers, "slots",
-                          (int)plan->slots, "smt", (int)plan->smt, "pinning", policies[plan->pinning], "oversubscribed",
-                          plan->crowd > 1, "workers_per_slot", (int)plan->crowd, "quota", quota, "unpinned", unpinned,
-                          "places", places);
+    json_t *j =
+        json_pack("{s:i, s:i, s:b, s:s, s:b, s:i, s:o, s:s?, s:o}", "workers", (int)plan->workers,
+                  "slots", (int)plan->slots, "smt", (int)plan->smt, "pinning",
+                  policies[plan->pinning], "oversubscribed", plan->crowd > 1, "workers_per_slot",
+                  (int)plan->crowd, "quota", quota, "unpinned", unpinned, "places", places);
     return json_pack("{s:s?, s:s?, s:o, s:i, s:i, s:i, s:o, s:o, s:o}", "cpu",
-                     o->synthetic ? NULL : cpu_brand(brand, sizeof brand), "synthetic", o->synthetic, "paths", paths,
-                     "packages", number(t, HWLOC_OBJ_PACKAGE), "cores", number(t, HWLOC_OBJ_CORE), "hardware_threads",
+                     o->synthetic ? NULL : cpu_brand(brand, sizeof brand), "synthetic",
+                     o->synthetic, "paths", paths, "packages", number(t, HWLOC_OBJ_PACKAGE),
+                     "cores", number(t, HWLOC_OBJ_CORE), "hardware_threads",
                      number(t, HWLOC_OBJ_PU), "nodes", nodes, "caches", caches, "plan", j);
 }
 
@@ -294,21 +316,29 @@ static int parse(int argc, char **argv, options *o)
         switch (c) {
         case 't':
             o->threads = (uint32_t)strtoul(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end || strlen(optarg) > 4 || o->threads > POOL_LANES_MAX)
-                return fprintf(stderr, "heed: --threads takes a number from 0 to %d, not '%s'\n", POOL_LANES_MAX,
-                               optarg);
+            if (*optarg < '0' || *optarg > '9' || *end || strlen(optarg) > 4 ||
+                o->threads > POOL_LANES_MAX)
+                return fprintf(stderr, "heed: --threads takes a number from 0 to %d, not '%s'\n",
+                               POOL_LANES_MAX, optarg);
             break;
         case 'p':
-            for (o->pinning = 0; o->pinning <= HEED_PIN_NONE && strcmp(optarg, policies[o->pinning]);) o->pinning++;
+            for (o->pinning = 0;
+                 o->pinning <= HEED_PIN_NONE && strcmp(optarg, policies[o->pinning]);)
+                o->pinning++;
             if (o->pinning > HEED_PIN_NONE)
-                return fprintf(stderr, "heed: --pin takes compact, scatter or none, not '%s'\n", optarg);
+                return fprintf(stderr, "heed: --pin takes compact, scatter or none, not '%s'\n",
+                               optarg);
             break;
         case 's': o->smt = 1; break;
         case 'm': o->synthetic = optarg; break;
         case 'j': o->json = 1; break;
         case 'h': fputs(usage, stdout); exit(fflush(stdout) ? 1 : 0);
-        case ':': return fprintf(stderr, "heed: %s needs a value; -h shows the usage\n", argv[optind - 1]);
-        default: return fprintf(stderr, "heed: unknown option %s; -h shows the usage\n", argv[optind - 1]);
+        case ':':
+            return fprintf(stderr, "heed: %s needs a value; -h shows the usage\n",
+                           argv[optind - 1]);
+        default:
+            return fprintf(stderr, "heed: unknown option %s; -h shows the usage\n",
+                           argv[optind - 1]);
         }
     }
     if (optind == argc) return 0;
@@ -326,7 +356,10 @@ int command_topo(int argc, char **argv)
     if (plan) {
         char why[sizeof unread.text + 16];
         int failed = t ? topology_try(t, plan) : 0;
-        snprintf(why, sizeof why, "not pinned: %s", !t ? unread.text : failed ? strerror(failed) : "not asked for");
+        snprintf(why, sizeof why, "not pinned: %s",
+                 !t       ? unread.text
+                 : failed ? strerror(failed)
+                          : "not asked for");
         const char *unpinned = !t || failed || o.pinning == HEED_PIN_NONE ? why : NULL;
         if (o.json) {
             json_t *j = json_topo(t, &o, plan, unpinned);

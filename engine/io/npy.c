@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * npy.c: tensors as NumPy's .npy files: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+ * npy.c: tensors as NumPy's .npy files:
+ * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  *
- * Not for .npz, structured types, objects or pickles. A file is hostile until read: its header is one literal dict of
- * three known keys, sizes are checked for overflow and against the file before memory is taken for them.
+ * Not for .npz, structured types, objects or pickles. A file is hostile until read: its header is
+ * one literal dict of three known keys, sizes are checked for overflow and against the file before
+ * memory is taken for them.
  */
 #include "base/error.h"
 #include "io/npy.h"
@@ -18,7 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "native order is read and written as little-endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "native order is read and written as little-endian");
 
 #define HEADER_MAX 65536 /* bytes of a header that is read; those of plain arrays have 118 */
 #define CHUNK (1u << 20) /* memory taken at first for data from a pipe, whose size nobody knows */
@@ -44,7 +47,8 @@ static const char *shape_text(char text[SHAPE_TEXT], const heed_tensor *t)
 /* ---- the header's dict ---- */
 
 enum { DESCR, FORTRAN, SHAPE, KEYS };
-static const char *const keys[KEYS] = {[DESCR] = "descr", [FORTRAN] = "fortran_order", [SHAPE] = "shape"};
+static const char *const keys[KEYS] = {
+    [DESCR] = "descr", [FORTRAN] = "fortran_order", [SHAPE] = "shape"};
 
 typedef struct header {
     uint32_t dtype;
@@ -61,13 +65,14 @@ typedef struct cursor {
 
 static int32_t expected(const cursor *c, const char *what)
 {
-    return error_set(c->error, HEED_E_DATA, "%s: byte %d of the .npy header's dict should be %s", c->path,
-                     (int)(c->at - c->start), what);
+    return error_set(c->error, HEED_E_DATA, "%s: byte %d of the .npy header's dict should be %s",
+                     c->path, (int)(c->at - c->start), what);
 }
 
 static void skip_blanks(cursor *c)
 {
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\t' || *c->at == '\r')) c->at++;
+    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\t' || *c->at == '\r'))
+        c->at++;
 }
 
 /* Moves past `word` and the blanks before it; 0 if it is not there. */
@@ -101,19 +106,24 @@ static int32_t read_descr(cursor *c, header *h)
 {
     char text[32];
     if (take(c, "["))
-        return error_set(c->error, HEED_E_UNSUPPORTED, "%s: arrays of structured types are not read", c->path);
+        return error_set(c->error, HEED_E_UNSUPPORTED,
+                         "%s: arrays of structured types are not read", c->path);
     if (!take_text(c, text, sizeof text)) return expected(c, "a dtype in quotes, such as '<f4'");
     const char *type = text + (*text && strchr("<=|>", *text));
     for (h->dtype = 0; h->dtype < HEED_DTYPES; h->dtype++)
         if (!strcmp(type, types[h->dtype])) break;
     if (*text == '>' && h->dtype < HEED_DTYPES)
-        return error_set(c->error, HEED_E_UNSUPPORTED, "%s: dtype '%s' is big-endian; little-endian files are read",
-                         c->path, text);
-    /* '|' says that there is no byte order: of one byte that holds, and NumPy says it of V2 as well */
-    if (h->dtype == HEED_DTYPES || (*text == '|' && heed_dtype_bytes(h->dtype) > 1 && h->dtype != HEED_BF16))
         return error_set(c->error, HEED_E_UNSUPPORTED,
-                         "%s: dtype '%s' is not read; <f4, <f2, <f8, <i4, <i8, |i1, |u1 and <V2 (bf16) are", c->path,
+                         "%s: dtype '%s' is big-endian; little-endian files are read", c->path,
                          text);
+    /* '|' says that there is no byte order: of one byte that holds, and NumPy says it of V2 as
+     * well */
+    if (h->dtype == HEED_DTYPES ||
+        (*text == '|' && heed_dtype_bytes(h->dtype) > 1 && h->dtype != HEED_BF16))
+        return error_set(
+            c->error, HEED_E_UNSUPPORTED,
+            "%s: dtype '%s' is not read; <f4, <f2, <f8, <i4, <i8, |i1, |u1 and <V2 (bf16) are",
+            c->path, text);
     return HEED_OK;
 }
 
@@ -128,14 +138,18 @@ static int32_t read_shape(cursor *c, header *h)
     if (!take(c, "(")) return expected(c, "'(', which starts the shape");
     for (h->rank = 0; !take(c, ")"); h->rank++) {
         int64_t dim = 0;
-        if (take(c, "-")) return error_set(c->error, HEED_E_DATA, "%s: the shape has a negative size", c->path);
-        if (c->at == c->end || *c->at < '0' || *c->at > '9') return expected(c, "a size of the shape, or ')'");
+        if (take(c, "-"))
+            return error_set(c->error, HEED_E_DATA, "%s: the shape has a negative size", c->path);
+        if (c->at == c->end || *c->at < '0' || *c->at > '9')
+            return expected(c, "a size of the shape, or ')'");
         if (h->rank == HEED_MAX_RANK)
-            return error_set(c->error, HEED_E_UNSUPPORTED, "%s: the shape has more than %d axes", c->path,
-                             HEED_MAX_RANK);
+            return error_set(c->error, HEED_E_UNSUPPORTED, "%s: the shape has more than %d axes",
+                             c->path, HEED_MAX_RANK);
         for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++)
-            if (__builtin_mul_overflow(dim, 10, &dim) || __builtin_add_overflow(dim, *c->at - '0', &dim))
-                return error_set(c->error, HEED_E_DATA, "%s: a size of the shape does not fit 64 bits", c->path);
+            if (__builtin_mul_overflow(dim, 10, &dim) ||
+                __builtin_add_overflow(dim, *c->at - '0', &dim))
+                return error_set(c->error, HEED_E_DATA,
+                                 "%s: a size of the shape does not fit 64 bits", c->path);
         h->dim[h->rank] = dim;
         if (c->at < c->end && *c->at == 'L') c->at++; /* Python 2 wrote its long integers so */
         if (!take(c, ",")) { /* (3) is a number in Python, (3,) a shape */
@@ -161,9 +175,11 @@ static int32_t read_dict(cursor *c, header *h)
         if (!take_text(c, key, sizeof key)) return expected(c, "a key in quotes, or '}'");
         for (k = 0; k < KEYS && strcmp(key, keys[k]); k++) {}
         if (k == KEYS)
-            return error_set(c->error, HEED_E_DATA, "%s: the .npy header has an unknown key '%s'", c->path, key);
+            return error_set(c->error, HEED_E_DATA, "%s: the .npy header has an unknown key '%s'",
+                             c->path, key);
         if (seen >> k & 1)
-            return error_set(c->error, HEED_E_DATA, "%s: the .npy header has '%s' twice", c->path, key);
+            return error_set(c->error, HEED_E_DATA, "%s: the .npy header has '%s' twice", c->path,
+                             key);
         seen |= 1u << k;
         if (!take(c, ":")) return expected(c, "':'");
         int32_t failed = readers[k](c, h);
@@ -174,7 +190,8 @@ static int32_t read_dict(cursor *c, header *h)
     }
     for (k = 0; k < KEYS; k++)
         if (!(seen >> k & 1))
-            return error_set(c->error, HEED_E_DATA, "%s: the .npy header has no '%s'", c->path, keys[k]);
+            return error_set(c->error, HEED_E_DATA, "%s: the .npy header has no '%s'", c->path,
+                             keys[k]);
     skip_blanks(c);
     return c->at == c->end ? HEED_OK : expected(c, "the last");
 }
@@ -201,7 +218,8 @@ static int64_t read_some(source *s, void *to, uint64_t want)
 {
     uint64_t got = 0;
     while (got < want) {
-        ssize_t n = read(s->fd, (char *)to + got, want - got < CHUNK ? (size_t)(want - got) : CHUNK);
+        ssize_t n =
+            read(s->fd, (char *)to + got, want - got < CHUNK ? (size_t)(want - got) : CHUNK);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
             error_set(s->error, HEED_E_SYSTEM, "%s: cannot be read: %s", s->path, strerror(errno));
@@ -216,8 +234,10 @@ static int64_t read_some(source *s, void *to, uint64_t want)
 
 static int32_t cut_short(const source *s, const char *what, uint64_t want, uint64_t got)
 {
-    return error_set(s->error, HEED_E_DATA, "%s: the file is cut short: %s should have %" PRIu64 " bytes, and %" PRIu64
-                     " are there", s->path, what, want, got);
+    return error_set(s->error, HEED_E_DATA,
+                     "%s: the file is cut short: %s should have %" PRIu64 " bytes, and %" PRIu64
+                     " are there",
+                     s->path, what, want, got);
 }
 
 static int32_t read_whole(source *s, const char *what, void *to, uint64_t want)
@@ -233,17 +253,22 @@ static int32_t read_header(source *s, header *h)
     int64_t got = read_some(s, start, sizeof start);
     if (got < 0) return HEED_E_SYSTEM;
     if (memcmp(start, magic, got < (int64_t)sizeof magic ? (size_t)got : sizeof magic))
-        return error_set(s->error, HEED_E_DATA, "%s: not a .npy file: it does not start with \\x93NUMPY", s->path);
-    if (got < (int64_t)sizeof start) return cut_short(s, "magic and version", sizeof start, (uint64_t)got);
+        return error_set(s->error, HEED_E_DATA,
+                         "%s: not a .npy file: it does not start with \\x93NUMPY", s->path);
+    if (got < (int64_t)sizeof start)
+        return cut_short(s, "magic and version", sizeof start, (uint64_t)got);
     if (start[6] < 1 || start[6] > 3 || start[7] != 0)
-        return error_set(s->error, HEED_E_UNSUPPORTED, "%s: .npy format %u.%u is not read; 1.0, 2.0 and 3.0 are",
-                         s->path, start[6], start[7]);
+        return error_set(s->error, HEED_E_UNSUPPORTED,
+                         "%s: .npy format %u.%u is not read; 1.0, 2.0 and 3.0 are", s->path,
+                         start[6], start[7]);
     int32_t failed = read_whole(s, "the header's length", length, start[6] == 1 ? 2 : 4);
     if (failed) return failed;
-    uint32_t n = length[0] | (uint32_t)length[1] << 8 | (uint32_t)length[2] << 16 | (uint32_t)length[3] << 24;
+    uint32_t n = length[0] | (uint32_t)length[1] << 8 | (uint32_t)length[2] << 16 |
+                 (uint32_t)length[3] << 24;
     if (s->sized && n > left(s)) return cut_short(s, "the header", n, left(s));
     if (n > HEADER_MAX)
-        return error_set(s->error, HEED_E_DATA, "%s: a .npy header of %" PRIu32 " bytes is longer than the %d allowed",
+        return error_set(s->error, HEED_E_DATA,
+                         "%s: a .npy header of %" PRIu32 " bytes is longer than the %d allowed",
                          s->path, n, HEADER_MAX);
     char *text = malloc(n + 1);
     if (!text) return error_memory(s->error);
@@ -254,11 +279,13 @@ static int32_t read_header(source *s, header *h)
     return failed;
 }
 
-/* Reads t->bytes into new memory. That of a pipe grows with what really arrives, whatever its header says. */
+/* Reads t->bytes into new memory. That of a pipe grows with what really arrives, whatever its
+ * header says. */
 static int32_t read_data(source *s, heed_tensor *t)
 {
     char what[SHAPE_TEXT + 32], shape[SHAPE_TEXT];
-    snprintf(what, sizeof what, "%s data of shape %s", heed_dtype_name(t->dtype), shape_text(shape, t));
+    snprintf(what, sizeof what, "%s data of shape %s", heed_dtype_name(t->dtype),
+             shape_text(shape, t));
     if (s->sized && t->bytes > left(s)) return cut_short(s, what, t->bytes, left(s));
     uint64_t have = 0, room = s->sized || t->bytes < CHUNK ? t->bytes : CHUNK;
     char *data = NULL;
@@ -290,12 +317,14 @@ static int32_t read_tensor(source *s, heed_tensor *tensor)
     heed_tensor t = heed_tensor_of(NULL, h.dtype, h.rank, h.dim);
     if (heed_tensor_elements(&t) < 0) {
         char shape[SHAPE_TEXT];
-        return error_set(s->error, HEED_E_DATA, "%s: no memory can hold the shape %s", s->path, shape_text(shape, &t));
+        return error_set(s->error, HEED_E_DATA, "%s: no memory can hold the shape %s", s->path,
+                         shape_text(shape, &t));
     }
     failed = read_data(s, &t);
     if (failed) return failed;
     int64_t stride = 1;
-    for (int32_t i = 0; h.fortran && i < h.rank; i++) { /* the first axis is fastest: strides say so, nothing moves */
+    /* the first axis is fastest: strides say so, nothing moves */
+    for (int32_t i = 0; h.fortran && i < h.rank; i++) {
         t.stride[i] = stride;
         stride *= h.dim[i] ? h.dim[i] : 1;
     }
@@ -308,10 +337,13 @@ int32_t heed_npy_read(const char *path, heed_tensor *tensor, heed_error *error)
     source s = {.path = path, .error = error};
     struct stat st;
     s.fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (s.fd < 0) return error_set(error, HEED_E_SYSTEM, "%s: cannot be opened: %s", path, strerror(errno));
+    if (s.fd < 0)
+        return error_set(error, HEED_E_SYSTEM, "%s: cannot be opened: %s", path, strerror(errno));
     int32_t failed;
-    if (fstat(s.fd, &st)) failed = error_set(error, HEED_E_SYSTEM, "%s: cannot be read: %s", path, strerror(errno));
-    else if (S_ISDIR(st.st_mode)) failed = error_set(error, HEED_E_DATA, "%s: a folder, not a .npy file", path);
+    if (fstat(s.fd, &st))
+        failed = error_set(error, HEED_E_SYSTEM, "%s: cannot be read: %s", path, strerror(errno));
+    else if (S_ISDIR(st.st_mode))
+        failed = error_set(error, HEED_E_DATA, "%s: a folder, not a .npy file", path);
     else {
         s.sized = S_ISREG(st.st_mode);
         s.size = (uint64_t)st.st_size;
@@ -328,17 +360,22 @@ static int32_t check_extent(const char *path, const heed_tensor *t, heed_error *
 {
     int64_t elements = heed_tensor_elements(t), last = 0, way;
     if (elements < 0)
-        return error_set(error, HEED_E_SHAPE, "%s: the tensor to write has no valid shape or dtype", path);
+        return error_set(error, HEED_E_SHAPE, "%s: the tensor to write has no valid shape or dtype",
+                         path);
     if (elements == 0) return HEED_OK;
-    if (!t->data) return error_set(error, HEED_E_ARGUMENT, "%s: the tensor to write has no data", path);
+    if (!t->data)
+        return error_set(error, HEED_E_ARGUMENT, "%s: the tensor to write has no data", path);
     for (int32_t i = 0; i < t->rank; i++)
         if (t->stride[i] < 0 || __builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &way) ||
             __builtin_add_overflow(last, way, &last))
-            return error_set(error, HEED_E_SHAPE, "%s: axis %d of the tensor to write has stride %" PRId64, path,
-                             (int)i, t->stride[i]);
+            return error_set(error, HEED_E_SHAPE,
+                             "%s: axis %d of the tensor to write has stride %" PRId64, path, (int)i,
+                             t->stride[i]);
     if ((uint64_t)last >= t->bytes / heed_dtype_bytes(t->dtype))
-        return error_set(error, HEED_E_SHAPE, "%s: the tensor to write reaches element %" PRId64 " and has %" PRIu64
-                         " bytes", path, last, t->bytes);
+        return error_set(error, HEED_E_SHAPE,
+                         "%s: the tensor to write reaches element %" PRId64 " and has %" PRIu64
+                         " bytes",
+                         path, last, t->bytes);
     return HEED_OK;
 }
 
@@ -346,11 +383,13 @@ static int32_t check_extent(const char *path, const heed_tensor *t, heed_error *
 static int put_header(FILE *to, const heed_tensor *t)
 {
     char dict[SHAPE_TEXT + 128], shape[SHAPE_TEXT];
-    int n = snprintf(dict, sizeof dict, "{'descr': '%c%s', 'fortran_order': False, 'shape': %s, }",
-                     heed_dtype_bytes(t->dtype) > 1 ? '<' : '|', types[t->dtype], shape_text(shape, t));
+    int n =
+        snprintf(dict, sizeof dict, "{'descr': '%c%s', 'fortran_order': False, 'shape': %s, }",
+                 heed_dtype_bytes(t->dtype) > 1 ? '<' : '|', types[t->dtype], shape_text(shape, t));
     int length = (10 + n + 1 + 63) / 64 * 64 - 10;
     unsigned char start[4] = {1, 0, (unsigned char)length, (unsigned char)(length >> 8)};
-    return fwrite(magic, 1, sizeof magic, to) == sizeof magic && fwrite(start, 1, sizeof start, to) == sizeof start &&
+    return fwrite(magic, 1, sizeof magic, to) == sizeof magic &&
+           fwrite(start, 1, sizeof start, to) == sizeof start &&
            fprintf(to, "%s%*s\n", dict, length - n - 1, "") == length;
 }
 
@@ -378,7 +417,10 @@ static int put_data(FILE *to, const heed_tensor *t)
     }
 }
 
-static int put(FILE *to, const void *tensor) { return put_header(to, tensor) && put_data(to, tensor); }
+static int put(FILE *to, const void *tensor)
+{
+    return put_header(to, tensor) && put_data(to, tensor);
+}
 
 int32_t npy_begin(replacement *r, const char *path, const heed_tensor *tensor, heed_error *error)
 {

@@ -7,7 +7,9 @@
 
 #include "io/replace.h"
 
-/* replace_begin of a tensor's file; replace_end must follow in any case. `path` and `tensor` live until then. */
-HEED_LOCAL int32_t npy_begin(replacement *r, const char *path, const heed_tensor *tensor, heed_error *error);
+/* replace_begin of a tensor's file; replace_end must follow in any case. `path` and `tensor` live
+ * until then. */
+HEED_LOCAL int32_t npy_begin(replacement *r, const char *path, const heed_tensor *tensor,
+                             heed_error *error);
 
 #endif

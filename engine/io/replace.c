@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * replace.c: a file that is written whole or not at all. The new one is made beside its place and renamed when it is
- * whole; until then it has no name, where the file system can do that, so that nothing is left of it if the process is
- * killed.
+ * replace.c: a file that is written whole or not at all. The new one is made beside its place and
+ * renamed when it is whole; until then it has no name, where the file system can do that, so that
+ * nothing is left of it if the process is killed.
  *
- * A file that has several names is not renamed over, which would leave the others with what was there before: it is
- * written in its place, after the whole of it could be written beside it. Only that a crash of the machine in between
- * may cut it short.
+ * A file that has several names is not renamed over, which would leave the others with what was
+ * there before: it is written in its place, after the whole of it could be written beside it. Only
+ * that a crash of the machine in between may cut it short.
  */
 #include "base/error.h"
 #include "io/replace.h"
@@ -35,7 +35,8 @@ static int put_to(int fd, const replacement *w, int sync)
     return good;
 }
 
-/* The name that a file will have: that at the end of the links, also where there is nothing yet. NULL and errno. */
+/* The name that a file will have: that at the end of the links, also where there is nothing yet.
+ * NULL and errno. */
 static char *end_of_links(const char *path)
 {
     char *real = realpath(path, NULL), *at = real ? NULL : strdup(path), link[PATH_MAX];
@@ -61,7 +62,8 @@ static char *name_beside(const char *target)
     static _Atomic unsigned made;
     char *name;
     const char *slash = strrchr(target, '/');
-    int n = asprintf(&name, "%.*s.heed-%ld-%u.tmp", slash ? (int)(slash + 1 - target) : 0, target, (long)getpid(), made++);
+    int n = asprintf(&name, "%.*s.heed-%ld-%u.tmp", slash ? (int)(slash + 1 - target) : 0, target,
+                     (long)getpid(), made++);
     return n < 0 ? errno = ENOMEM, NULL : name;
 }
 
@@ -82,7 +84,8 @@ static int open_beside(const char *target, mode_t mode, char **name)
     return fd;
 }
 
-/* Gives the open file a name that nobody has: a file without one can not be renamed over another. */
+/* Gives the open file a name that nobody has: a file without one can not be renamed over
+ * another. */
 static char *give_name(int fd, const char *target)
 {
     char self[64], *name = NULL;
@@ -98,18 +101,21 @@ static char *give_name(int fd, const char *target)
     return errno = cause, NULL;
 }
 
-/* The whole of it, beside its place. What is replaced goes only when that is on the disk. 0 and errno if not. */
+/* The whole of it, beside its place. What is replaced goes only when that is on the disk. 0 and
+ * errno if not. */
 static int make_beside(replacement *r)
 {
     const mode_t mode = r->exists ? r->old.st_mode & 0777 : 0666;
     if ((r->fd = open_beside(r->target, mode, &r->name)) < 0) return 0;
-    if (r->exists) (void)!fchmod(r->fd, mode); /* the old mode, whatever the umask; may fail, and is not vital */
+    /* the old mode, whatever the umask; may fail, and is not vital */
+    if (r->exists) (void)!fchmod(r->fd, mode);
     return put_to(fcntl(r->fd, F_DUPFD_CLOEXEC, 3), r, r->exists);
 }
 
 static int32_t tell(const replacement *r, heed_error *error)
 {
-    return error_set(error, HEED_E_SYSTEM, "%s: cannot be written: %s", r->path, strerror(errno ? errno : EIO));
+    return error_set(error, HEED_E_SYSTEM, "%s: cannot be written: %s", r->path,
+                     strerror(errno ? errno : EIO));
 }
 
 static int is_standard(const replacement *r) { return !strcmp(r->path, "/dev/stdout"); }
@@ -125,7 +131,8 @@ int32_t replace_begin(replacement *r, heed_error *error)
     if (r->exists && S_ISDIR(r->old.st_mode)) errno = EISDIR;
     else if (is_standard(r) || (r->exists && !S_ISREG(r->old.st_mode))) return HEED_OK;
     else if ((r->target = end_of_links(r->path)) &&
-             (!r->exists || !access(r->target, W_OK)) && /* rename would replace a write-protected file as well */
+             /* rename would replace a write-protected file as well */
+             (!r->exists || !access(r->target, W_OK)) &&
              make_beside(r))
         return HEED_OK;
     return tell(r, error);
@@ -134,7 +141,8 @@ int32_t replace_begin(replacement *r, heed_error *error)
 /* 0 and errno if it can not be done. */
 static int put_in_place(replacement *r)
 {
-    if (is_standard(r)) /* by dup it goes on where it stands, also if it is a socket or a file with text in it */
+    /* by dup it goes on where it stands, also if it is a socket or a file with text in it */
+    if (is_standard(r))
         return put_to(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), r, 0);
     if (r->direct) return put_to(open(r->path, O_WRONLY | O_TRUNC | O_CLOEXEC), r, r->fd >= 0);
     if (!r->name && !(r->name = give_name(r->fd, r->target))) return 0;
@@ -157,7 +165,8 @@ int32_t replace_end(replacement *r, int keep, heed_error *error)
     return failed;
 }
 
-int32_t replace_file(const char *path, int (*put)(FILE *to, const void *arg), const void *arg, heed_error *error)
+int32_t replace_file(const char *path, int (*put)(FILE *to, const void *arg), const void *arg,
+                     heed_error *error)
 {
     replacement r = {.path = path, .put = put, .arg = arg};
     int32_t failed = replace_begin(&r, error);

@@ -23,14 +23,15 @@ typedef struct replacement {
     int fd;              /* of the new file, or -1 */
 } replacement;
 
-/* Writes the new file beside its place: all that can fail is tried. A link stays, and what it points at is written, if
- * need be made; "/dev/stdout" is standard output as it stands. Not yet done for a pipe or a device. In any case
- * replace_end must follow. `path`, `put` and `arg` are set. */
+/* Writes the new file beside its place: all that can fail is tried. A link stays, and what it
+ * points at is written, if need be made; "/dev/stdout" is standard output as it stands. Not yet
+ * done for a pipe or a device. In any case replace_end must follow. `path`, `put` and `arg` are
+ * set. */
 HEED_LOCAL int32_t replace_begin(replacement *r, heed_error *error);
 /* Puts the new file in its place; with `keep` what was there stays, and the new one goes. */
 HEED_LOCAL int32_t replace_end(replacement *r, int keep, heed_error *error);
 /* Both. If it fails, what was under the name is as it was. */
-HEED_LOCAL int32_t replace_file(const char *path, int (*put)(FILE *to, const void *arg), const void *arg,
-                                heed_error *error);
+HEED_LOCAL int32_t replace_file(const char *path, int (*put)(FILE *to, const void *arg),
+                                const void *arg, heed_error *error);
 
 #endif

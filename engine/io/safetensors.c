@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * safetensors.c: named tensors from a safetensors file: https://huggingface.co/docs/safetensors, "Format"
+ * safetensors.c: named tensors from a safetensors file: https://huggingface.co/docs/safetensors,
+ * "Format"
  *
- *     8 bytes: n, little-endian | n bytes: JSON {name: {dtype, shape, data_offsets: [begin, end]}} | data
+ *     8 bytes: n, little-endian | n bytes: JSON {name: {dtype, shape, data_offsets: [begin, end]}}
+ * | data
  *
- * Not for writing, nor for files in shards. The file is mapped read-only and private, and its tensors are views of it.
- * It is hostile until opened: after that every tensor lies within the file, has as many bytes as its shape says,
- * overlaps no other and is aligned to its element. Who cuts the file short while it is mapped gets SIGBUS, as with any
- * mapped file.
+ * Not for writing, nor for files in shards. The file is mapped read-only and private, and its
+ * tensors are views of it. It is hostile until opened: after that every tensor lies within the
+ * file, has as many bytes as its shape says, overlaps no other and is aligned to its element. Who
+ * cuts the file short while it is mapped gets SIGBUS, as with any mapped file.
  */
 #include "base/error.h"
 #include "base/saved.h"
@@ -40,7 +42,8 @@ typedef struct reader {
     heed_error *error;
 } reader;
 
-/* Bytes of the control character (C0, DEL, C1) that the UTF-8 at p starts with; 0 if it is another one. */
+/* Bytes of the control character (C0, DEL, C1) that the UTF-8 at p starts with; 0 if it is another
+ * one. */
 static size_t control(const char *p)
 {
     const unsigned char *u = (const unsigned char *)p;
@@ -52,7 +55,8 @@ static size_t control(const char *p)
 static const char *show(char to[SHOWN + 4], const char *text)
 {
     size_t n = strlen(text), keep = n > SHOWN ? SHOWN : n;
-    while (keep < n && keep > 0 && ((unsigned char)text[keep] & 0xC0) == 0x80) keep--; /* not inside a character */
+    /* not inside a character */
+    while (keep < n && keep > 0 && ((unsigned char)text[keep] & 0xC0) == 0x80) keep--;
     memcpy(to, text, keep);
     strcpy(to + keep, keep < n ? "..." : "");
     for (char *p = to; *p; p++) memset(p, '?', control(p));
@@ -80,9 +84,10 @@ static int32_t read_dtype(const reader *r, const char *name, const json_t *info,
     if (!type) return bad_tensor(r, HEED_E_DATA, name, "has no dtype");
     for (*dtype = 0; *dtype < HEED_DTYPES; ++*dtype)
         if (!strcmp(type, types[*dtype])) return HEED_OK;
-    return bad_tensor(r, HEED_E_UNSUPPORTED, name,
-                      "has dtype '%s', which is not read; F32, F16, BF16, F64, I8, U8, I32 and I64 are",
-                      show(shown, type));
+    return bad_tensor(
+        r, HEED_E_UNSUPPORTED, name,
+        "has dtype '%s', which is not read; F32, F16, BF16, F64, I8, U8, I32 and I64 are",
+        show(shown, type));
 }
 
 /* An array of at most `max` integers that are not negative; how many, or -1. */
@@ -103,23 +108,31 @@ static int32_t read_item(const reader *r, const char *name, const json_t *info, 
     int64_t dim[HEED_MAX_RANK], at[2];
     uint32_t dtype;
     for (const char *p = name; *p; p++)
-        if (control(p)) return bad_tensor(r, HEED_E_DATA, name, "has control characters in its name");
+        if (control(p))
+            return bad_tensor(r, HEED_E_DATA, name, "has control characters in its name");
     if (!json_is_object(info))
         return bad_tensor(r, HEED_E_DATA, name, "is no object with dtype, shape and data_offsets");
     int32_t failed = read_dtype(r, name, info, &dtype);
     if (failed) return failed;
     int rank = read_sizes(json_object_get(info, "shape"), dim, HEED_MAX_RANK);
-    if (rank < 0) return bad_tensor(r, HEED_E_DATA, name, "has no shape, a list of up to %d sizes", HEED_MAX_RANK);
+    if (rank < 0)
+        return bad_tensor(r, HEED_E_DATA, name, "has no shape, a list of up to %d sizes",
+                          HEED_MAX_RANK);
     if (read_sizes(json_object_get(info, "data_offsets"), at, 2) != 2)
-        return bad_tensor(r, HEED_E_DATA, name, "has no data_offsets, the two numbers begin and end");
-    *to = (weights_item){.name = name, .tensor = heed_tensor_of(NULL, dtype, rank, dim), .begin = at[0], .end = at[1]};
+        return bad_tensor(r, HEED_E_DATA, name,
+                          "has no data_offsets, the two numbers begin and end");
+    *to = (weights_item){.name = name,
+                         .tensor = heed_tensor_of(NULL, dtype, rank, dim),
+                         .begin = at[0],
+                         .end = at[1]};
     if (heed_tensor_elements(&to->tensor) < 0)
         return bad_tensor(r, HEED_E_DATA, name, "has a shape that no memory can hold");
     if (at[0] > at[1] || at[1] > r->room)
         return bad_tensor(r, HEED_E_DATA, name, "has data_offsets %" PRId64 " and %" PRId64
                           ", and the file has %" PRId64 " bytes of data", at[0], at[1], r->room);
     if (to->tensor.bytes != (uint64_t)(at[1] - at[0]))
-        return bad_tensor(r, HEED_E_DATA, name, "has a shape of %" PRIu64 " bytes, and data_offsets for %" PRId64,
+        return bad_tensor(r, HEED_E_DATA, name,
+                          "has a shape of %" PRIu64 " bytes, and data_offsets for %" PRId64,
                           to->tensor.bytes, at[1] - at[0]);
     return HEED_OK;
 }
@@ -148,8 +161,8 @@ static int32_t check_metadata(const reader *r, json_t *metadata)
     json_object_foreach(metadata, key, value)
         if (!json_is_string(value)) {
             char shown[SHOWN + 4];
-            return error_set(r->error, HEED_E_DATA, "%s: __metadata__ entry '%s' is no string", r->path,
-                             show(shown, key));
+            return error_set(r->error, HEED_E_DATA, "%s: __metadata__ entry '%s' is no string",
+                             r->path, show(shown, key));
         }
     return HEED_OK;
 }
@@ -157,7 +170,8 @@ static int32_t check_metadata(const reader *r, json_t *metadata)
 static int by_place(const void *a, const void *b)
 {
     const weights_item *x = a, *y = b;
-    return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
+    return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1)
+                                : (x->end > y->end) - (x->end < y->end);
 }
 
 static int32_t check_overlap(const reader *r)
@@ -168,16 +182,20 @@ static int32_t check_overlap(const reader *r)
     for (const weights_item *i = w->items; i < w->items + w->count; i++) {
         if (i->begin == i->end) continue;
         if (i->begin > (last ? last->end : 0))
-            return bad_tensor(r, HEED_E_DATA, i->name, "begins %" PRId64 " bytes behind what is before it; the tensors "
-                              "must follow one another", i->begin - (last ? last->end : 0));
+            return bad_tensor(r, HEED_E_DATA, i->name,
+                              "begins %" PRId64 " bytes behind what is before it; the tensors "
+                              "must follow one another",
+                              i->begin - (last ? last->end : 0));
         if (last && i->begin < last->end) {
             char shown[SHOWN + 4];
-            return bad_tensor(r, HEED_E_DATA, i->name, "overlaps tensor '%s'", show(shown, last->name));
+            return bad_tensor(r, HEED_E_DATA, i->name, "overlaps tensor '%s'",
+                              show(shown, last->name));
         }
         last = i;
     }
     if (r->room > (last ? last->end : 0))
-        return error_set(r->error, HEED_E_DATA, "%s: the last %" PRId64 " of its bytes belong to no tensor", r->path,
+        return error_set(r->error, HEED_E_DATA,
+                         "%s: the last %" PRId64 " of its bytes belong to no tensor", r->path,
                          r->room - (last ? last->end : 0));
     return HEED_OK;
 }
@@ -198,7 +216,8 @@ static int32_t read_items(const reader *r)
         if (failed) return failed;
         w->count++;
     }
-    failed = check_overlap(r); /* before anything is copied: the copies are then no larger than the file */
+    /* before anything is copied: the copies are then no larger than the file */
+    failed = check_overlap(r);
     for (uint32_t i = 0; !failed && i < w->count; i++) failed = place_item(r, &w->items[i]);
     if (failed) return failed;
     if (w->count) qsort(w->items, w->count, sizeof *w->items, weights_by_name);
@@ -210,28 +229,37 @@ static int32_t read_file(reader *r)
     heed_weights *w = r->w;
     uint64_t length = 0;
     if (w->size < 8)
-        return error_set(r->error, HEED_E_DATA, "%s: cut short, or not a safetensors file: the header's length takes "
-                         "8 bytes, and %zu are there", r->path, w->size);
+        return error_set(r->error, HEED_E_DATA,
+                         "%s: cut short, or not a safetensors file: the header's length takes "
+                         "8 bytes, and %zu are there",
+                         r->path, w->size);
     for (int i = 7; i >= 0; i--) length = length << 8 | w->map[i];
     if (length > w->size - 8)
-        return error_set(r->error, HEED_E_DATA, "%s: cut short, or not a safetensors file: the header should have "
-                         "%" PRIu64 " bytes, and %zu are there", r->path, length, w->size - 8);
+        return error_set(r->error, HEED_E_DATA,
+                         "%s: cut short, or not a safetensors file: the header should have "
+                         "%" PRIu64 " bytes, and %zu are there",
+                         r->path, length, w->size - 8);
     if (length > HEADER_MAX)
-        return error_set(r->error, HEED_E_DATA, "%s: a header of %" PRIu64 " bytes is longer than the %d allowed",
-                         r->path, length, HEADER_MAX);
+        return error_set(r->error, HEED_E_DATA,
+                         "%s: a header of %" PRIu64 " bytes is longer than the %d allowed", r->path,
+                         length, HEADER_MAX);
     r->data = 8 + (int64_t)length;
     r->room = (int64_t)w->size - r->data;
     json_error_t wrong;
-    w->header = json_loadb((const char *)w->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &wrong);
-    if (!w->header && (!wrong.text[0] || json_error_code(&wrong) == json_error_out_of_memory)) /* "": no memory */
+    w->header =
+        json_loadb((const char *)w->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &wrong);
+    /* "": no memory */
+    if (!w->header && (!wrong.text[0] || json_error_code(&wrong) == json_error_out_of_memory))
         return error_memory(r->error);
     if (!w->header) {
         char shown[SHOWN + 4];
-        return error_set(r->error, HEED_E_DATA, "%s: damaged, or not a safetensors file: JSON header, byte %d: %s",
+        return error_set(r->error, HEED_E_DATA,
+                         "%s: damaged, or not a safetensors file: JSON header, byte %d: %s",
                          r->path, wrong.position, show(shown, wrong.text));
     }
     if (!json_is_object(w->header))
-        return error_set(r->error, HEED_E_DATA, "%s: not a safetensors file: its JSON header is no object", r->path);
+        return error_set(r->error, HEED_E_DATA,
+                         "%s: not a safetensors file: its JSON header is no object", r->path);
     return read_items(r);
 }
 
@@ -240,9 +268,11 @@ static int32_t map_file(const reader *r)
 {
     struct stat st;
     int32_t failed = HEED_OK;
-    int fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a pipe is refused below, not waited for */
+    /* NONBLOCK: a pipe is refused below, not waited for */
+    int fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st))
-        failed = error_set(r->error, HEED_E_SYSTEM, "%s: cannot be opened: %s", r->path, strerror(errno));
+        failed = error_set(r->error, HEED_E_SYSTEM, "%s: cannot be opened: %s", r->path,
+                           strerror(errno));
     else if (!S_ISREG(st.st_mode))
         failed = error_set(r->error, HEED_E_DATA, "%s: %s, not a safetensors file", r->path,
                            S_ISDIR(st.st_mode) ? "a folder" : "a pipe or device");
@@ -253,7 +283,8 @@ static int32_t map_file(const reader *r)
     else {
         void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map == MAP_FAILED)
-            failed = error_set(r->error, HEED_E_SYSTEM, "%s: cannot be mapped: %s", r->path, strerror(errno));
+            failed = error_set(r->error, HEED_E_SYSTEM, "%s: cannot be mapped: %s", r->path,
+                               strerror(errno));
         else {
             r->w->map = map;
             r->w->size = (size_t)st.st_size;

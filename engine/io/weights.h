@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * weights.h: named tensors, from inside: for safetensors.c, which reads them from a file, and for who
- * makes some that are in none.
+ * weights.h: named tensors, from inside: for safetensors.c, which reads them from a file, and for
+ * who makes some that are in none.
  */
 #ifndef HEED_IO_WEIGHTS_H
 #define HEED_IO_WEIGHTS_H

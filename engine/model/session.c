@@ -148,6 +148,14 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
         return error_set(error, HEED_E_UNSUPPORTED,
                          "%s remembers nothing between calls: reset the session and feed the whole sequence again",
                          stack->forgets);
+    if (n && start && stack->ahead)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s is not causal: its tokens see those behind them, so a text is not fed in parts; reset the "
+                         "session and feed the whole of it", stack->ahead);
+    if (n && start && start < stack->prefix)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "the first %lld tokens see one another (prefix), so they are fed at once, not %lld of them",
+                         (long long)stack->prefix, (long long)start);
     for (int64_t done = 0; done < n; done += now) {
         now = stack->whole || n - done < CHUNK ? n - done : CHUNK;
         keep = done + now - (n - rows);

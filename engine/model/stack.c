@@ -5,10 +5,11 @@
  *     pre   x = x + o(attention(norm x));  x = x + feedforward(norm x);  logits = output(norm x)
  *     post  x = norm(x + o(attention x));  x = norm(x + feedforward x);  logits = output x
  *
- * It runs nothing (session.c does) and knows no op of attention, norm, position or feed-forward by name: what is made
- * for an attention follows from its ports. Invariant: the network is put together twice by the same code. The first
- * round is dry: it asks for every tensor and opens nothing, so that a missing or an unused one is known before any work
- * is done. The spec and the weights are hostile.
+ * It runs nothing (session.c does) and knows no op of attention, norm, position or feed-forward by
+ * name: what is made for an attention follows from its ports. Invariant: the network is put
+ * together twice by the same code. The first round is dry: it asks for every tensor and opens
+ * nothing, so that a missing or an unused one is known before any work is done. The spec and the
+ * weights are hostile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,9 @@
 #include "op/spec.h"
 
 /* What the stack uses by name. */
-static const char *const fixed_ids[STACK_OPS] = {
-    [STACK_OP_EMBED] = "embed/table", [STACK_OP_PROJECTION] = "linear/projection", [STACK_OP_ADD] = "residual/add"};
+static const char *const fixed_ids[STACK_OPS] = {[STACK_OP_EMBED] = "embed/table",
+                                                 [STACK_OP_PROJECTION] = "linear/projection",
+                                                 [STACK_OP_ADD] = "residual/add"};
 
 /* Inputs of an attention that are made from the layer's input, and the buffers they go to. */
 static const char *const projected[STACK_PROJECTED] = {
@@ -40,14 +42,16 @@ static const char *const projected[STACK_PROJECTED] = {
 /* ---- one layer ---- */
 
 /* The view for an input of an attention, or *bound = 0 if it is left out. */
-static int32_t attention_input(stack_builder *b, const char *prefix, const stack_part *t, uint32_t item, uint32_t port,
-                               const int64_t *axis, uint32_t from, uint32_t *view, int *bound)
+static int32_t attention_input(stack_builder *b, const char *prefix, const stack_part *t,
+                               uint32_t item, uint32_t port, const int64_t *axis, uint32_t from,
+                               uint32_t *view, int *bound)
 {
     const entry *e = t->op[item]->entry;
     const heed_port *p = entry_port(e, port);
     const port_axes *a = &e->axes[port];
     int optional = p->flags & HEED_PORT_OPTIONAL;
-    int over_time = !a->leading && a->count >= 2 && a->letter[0] == 'B' && (a->letter[1] == 'T' || a->letter[1] == 'S');
+    int over_time = !a->leading && a->count >= 2 && a->letter[0] == 'B' &&
+                    (a->letter[1] == 'T' || a->letter[1] == 'S');
     int64_t dim[HEED_MAX_RANK], outputs = 1;
     uint32_t which = 0, buffer;
     char name[96];
@@ -66,8 +70,8 @@ static int32_t attention_input(stack_builder *b, const char *prefix, const stack
             dim[i - 2] = axis[a->letter[i] - 'A'];
             if (dim[i - 2] < 0 || __builtin_mul_overflow(outputs, dim[i - 2], &outputs))
                 return spec_error(b->plan.s, t->node[item]->at, b->error,
-                                  "%s has the input %s (%s), and the size of %c is not known", e->op.id, p->name,
-                                  p->axes, a->letter[i]);
+                                  "%s has the input %s (%s), and the size of %c is not known",
+                                  e->op.id, p->name, p->axes, a->letter[i]);
         }
         buffer = STACK_PROJECTIONS + which;
         snprintf(name, sizeof name, "%s%s.", prefix, p->name);
@@ -78,8 +82,9 @@ static int32_t attention_input(stack_builder *b, const char *prefix, const stack
     }
     *bound = 0;
     if (optional) return HEED_OK;
-    return spec_error(b->plan.s, t->node[item]->at, b->error, "%s needs the input %s (%s), which a stack can not make",
-                      e->op.id, p->name, p->axes);
+    return spec_error(b->plan.s, t->node[item]->at, b->error,
+                      "%s needs the input %s (%s), which a stack can not make", e->op.id, p->name,
+                      p->axes);
 }
 
 static int32_t remember(stack_builder *b, const heed_instance *i, int32_t *memory)
@@ -87,10 +92,14 @@ static int32_t remember(stack_builder *b, const heed_instance *i, int32_t *memor
     *memory = -1;
     if (b->dry) return HEED_OK;
     if (!i->entry->op.measure_state) b->stack->forgets = i->entry->op.id;
-    int looks_ahead = !(i->mask.kinds & HEED_MASK_CAUSAL) || i->mask.kinds & HEED_MASK_PREFIX;
-    if (!i->entry->op.measure_state || (looks_ahead && !sequence_is_causal(i))) b->stack->whole = 1;
+    int causal = sequence_is_causal(i), ahead = !causal && !(i->mask.kinds & HEED_MASK_CAUSAL);
+    int64_t prefix = !causal && i->mask.kinds & HEED_MASK_PREFIX ? i->mask.prefix : 0;
+    if (ahead) b->stack->ahead = heed_instance_spec(i);
+    if (prefix > b->stack->prefix) b->stack->prefix = prefix;
+    if (!i->entry->op.measure_state || ahead || prefix) b->stack->whole = 1;
     if (!i->entry->op.measure_state) return HEED_OK;
-    const heed_instance **slot = grow_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
+    const heed_instance **slot =
+        grow_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
     if (!slot) return error_memory(b->error);
     *slot = i;
     *memory = (int32_t)b->stack->n_memories - 1;
@@ -116,7 +125,8 @@ static int32_t build_attention(stack_builder *b, const char *prefix, int64_t lay
     HEED_AXIS(axis, 'G') = number[STACK_KV_HEADS];
     HEED_AXIS(axis, 'D') = HEED_AXIS(axis, 'E') = number[STACK_HEAD_WIDTH];
     HEED_AXIS(axis, 'V') = number[STACK_VOCAB];
-    if (b->source->make) HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
+    if (b->source->make)
+        HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
     snprintf(name, sizeof name, "%sattention.", prefix);
     TRY(stack_weights_open(b, t->op[item], name, axis, &i));
     TRY(remember(b, i, &memory));
@@ -128,16 +138,19 @@ static int32_t build_attention(stack_builder *b, const char *prefix, int64_t lay
         n += bound != 0;
     }
     const heed_port *port = stack_step_port(e, "out", HEED_OUTPUT);
-    if (!port) return spec_error(b->plan.s, t->node[item]->at, b->error, "%s has no output named out", e->op.id);
+    if (!port)
+        return spec_error(b->plan.s, t->node[item]->at, b->error, "%s has no output named out",
+                          e->op.id);
     const port_axes *a = &e->axes[port - entry_port(e, 0)];
     for (int k = 2; k < a->count; k++) {
         dim[k - 2] = axis[a->letter[k] - 'A'];
         if (dim[k - 2] < 0 || __builtin_mul_overflow(outputs, dim[k - 2], &outputs))
             return spec_error(b->plan.s, t->node[item]->at, b->error,
-                              "%s has the output out (%s), and the size of %c is not known", e->op.id,
-                              port->axes, a->letter[k]);
+                              "%s has the output out (%s), and the size of %c is not known",
+                              e->op.id, port->axes, a->letter[k]);
     }
-    int mixed = !(a->count == 3 && a->letter[2] == 'M'); /* "B T M" is the sum over the heads already */
+    /* "B T M" is the sum over the heads already */
+    int mixed = !(a->count == 3 && a->letter[2] == 'M');
     if (a->leading || a->count < 3 || a->letter[0] != 'B' || a->letter[1] != 'T')
         return spec_error(b->plan.s, t->node[item]->at, b->error,
                           "%s has the output out (%s), which is no row for each token", e->op.id,
@@ -145,13 +158,16 @@ static int32_t build_attention(stack_builder *b, const char *prefix, int64_t lay
     TRY(stack_step_view(b, mixed ? STACK_MIXED : STACK_Y, 0, a->count - 2, dim, &to));
     TRY(stack_step_add(b, i, in, n, to, memory));
     snprintf(name, sizeof name, "%so.", prefix);
-    return mixed ? stack_step_project(b, name, 0, STACK_MIXED, outputs, STACK_Y, number[STACK_WIDTH]) : HEED_OK;
+    return mixed
+               ? stack_step_project(b, name, 0, STACK_MIXED, outputs, STACK_Y, number[STACK_WIDTH])
+               : HEED_OK;
 }
 
 /* x and h are the buffers of those roles; with residual=post they swap after every norm. */
 static int32_t build_layer(stack_builder *b, int64_t layer, uint32_t *x, uint32_t *h)
 {
-    const stack_part *norm = &b->plan.parts[STACK_PART_NORM], *feedforward = &b->plan.parts[STACK_PART_FEEDFORWARD];
+    const stack_part *norm = &b->plan.parts[STACK_PART_NORM],
+                     *feedforward = &b->plan.parts[STACK_PART_FEEDFORWARD];
     int post = b->plan.choice[STACK_RESIDUAL];
     char prefix[32], name[64];
     snprintf(prefix, sizeof prefix, "layers.%lld.", (long long)layer);
@@ -162,7 +178,8 @@ static int32_t build_layer(stack_builder *b, int64_t layer, uint32_t *x, uint32_
         if (half) {
             char ff[64];
             snprintf(ff, sizeof ff, "%sfeedforward.", prefix);
-            TRY(stack_step_map(b, feedforward->op[feedforward->of_layer[layer]], ff, 0, from, STACK_Y));
+            TRY(stack_step_map(b, feedforward->op[feedforward->of_layer[layer]], ff, 0, from,
+                               STACK_Y));
         } else {
             TRY(build_attention(b, prefix, layer, from));
         }
@@ -196,7 +213,8 @@ static int32_t build(stack_builder *b)
         TRY(stack_position_add(b, &x, STACK_H, 1, &width));
         h = x == STACK_X ? STACK_H : STACK_X;
     }
-    for (int64_t layer = 0; layer < s->number[STACK_LAYERS]; layer++) TRY(build_layer(b, layer, &x, &h));
+    for (int64_t layer = 0; layer < s->number[STACK_LAYERS]; layer++)
+        TRY(build_layer(b, layer, &x, &h));
     s->tail = s->n_steps;
     if (!b->plan.choice[STACK_RESIDUAL]) {
         TRY(stack_step_map(b, b->plan.parts[STACK_PART_NORM].op[0], "final_norm.", 1, x, h));
@@ -210,8 +228,12 @@ static int32_t find_fixed(stack_builder *b)
     for (uint32_t i = 0; i < STACK_OPS; i++) {
         heed_error memory = {0};
         if (!registry_seek(&b->engine->registry, fixed_ids[i], &memory))
-            return memory.code ? error_memory(b->error) : error_set(b->error, HEED_E_UNSUPPORTED,
-                             "every stack needs the op %s, and no plugin that is loaded has it", fixed_ids[i]);
+            return memory.code
+                       ? error_memory(b->error)
+                       : error_set(
+                             b->error, HEED_E_UNSUPPORTED,
+                             "every stack needs the op %s, and no plugin that is loaded has it",
+                             fixed_ids[i]);
         b->fixed[i] = resolve_text(&b->engine->registry, fixed_ids[i], b->error);
         if (!b->fixed[i]) return b->error->code;
     }

@@ -67,6 +67,8 @@ struct heed_stack {
     const heed_instance **memories; /* those that remember, in the order of the layers */
     uint32_t n_memories;
     const char *forgets; /* the id of an attention that remembers nothing: a sequence is then fed at once */
+    const char *ahead;   /* the spec of an attention whose tokens see those that come after, or NULL */
+    int64_t prefix;      /* so many tokens see one another, and must be fed at once */
     int whole;           /* a feed may not be cut: an attention forgets, or sees what comes after */
     const heed_weights *weights;
     _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */

@@ -22,7 +22,8 @@ typedef struct stack_builder {
     stack_plan plan;
     resolved *fixed[STACK_OPS];
     heed_instance *add, *position; /* shared by all layers */
-    uint32_t acts;                 /* where the position op does; HEED_ACTS_NOWHERE: there is none */
+    /* where the position op does; HEED_ACTS_NOWHERE: there is none */
+    uint32_t acts;
     int dry;
     char **absent;                 /* names that were asked for and are not there */
     uint32_t n_absent;
@@ -30,8 +31,8 @@ typedef struct stack_builder {
     heed_error why;
 } stack_builder;
 
-/* Reads the spec and goes through the dry round. The builder has engine, source, stack and error; to be
- * ended by stack_builder_free also after a failure. */
+/* Reads the spec and goes through the dry round. The builder has engine, source, stack and error;
+ * to be ended by stack_builder_free also after a failure. */
 HEED_LOCAL int32_t stack_builder_read(stack_builder *b, const char *text);
 HEED_LOCAL void stack_builder_free(stack_builder *b);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * stack_plan.c: the text of a stack spec to numbers, choices and ops, and back to its canonical text.
+ * stack_plan.c: the text of a stack spec to numbers, choices and ops, and back to its canonical
+ * text.
  *
- * It knows the keys and that an op is of the kind that a key takes, but no weights and nothing of how the ops go
- * together. Invariant: what is printed reads back as the same plan. The text is hostile.
+ * It knows the keys and that an op is of the kind that a key takes, but no weights and nothing of
+ * how the ops go together. Invariant: what is printed reads back as the same plan. The text is
+ * hostile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,15 +33,43 @@ static const struct key {
     {"width", NUMBER, STACK_WIDTH, 1, 1, 1 << 24, {0}, "the width of a layer"},
     {"layers", NUMBER, STACK_LAYERS, 1, 1, 10000, {0}, "how many there are"},
     {"heads", NUMBER, STACK_HEADS, 1, 1, 1 << 20, {0}, "of queries"},
-    {"kv_heads", NUMBER, STACK_KV_HEADS, 0, 1, 1 << 20, {0}, "of keys and values; as many as heads if not given"},
+    {"kv_heads",
+     NUMBER,
+     STACK_KV_HEADS,
+     0,
+     1,
+     1 << 20,
+     {0},
+     "of keys and values; as many as heads if not given"},
     {"head_width", NUMBER, STACK_HEAD_WIDTH, 0, 1, 1 << 20, {0}, "width / heads if not given"},
-    {"context", NUMBER, STACK_CONTEXT, 0, 0, (int64_t)1 << 40, {0}, "the longest sequence; 0 = unlimited"},
+    {"context",
+     NUMBER,
+     STACK_CONTEXT,
+     0,
+     0,
+     (int64_t)1 << 40,
+     {0},
+     "the longest sequence; 0 = unlimited"},
     {"residual", CHOICE, STACK_RESIDUAL, 0, 0, 0, {"pre", "post"}, "where the norms are"},
     {"norm", OP, STACK_PART_NORM, 1, 0, 0, {0}, "an op of kind norm"},
     {"attention", OPS, STACK_PART_ATTENTION, 1, 0, 0, {0}, "an op of kind attention, or a list"},
     {"position", OP, STACK_PART_POSITION, 0, 0, 0, {0}, "an op of kind position, or none"},
-    {"feedforward", OPS, STACK_PART_FEEDFORWARD, 1, 0, 0, {0}, "an op of kind feedforward, or a list"},
-    {"tied", CHOICE, STACK_TIED, 0, 0, 0, {"false", "true"}, "true: the output's weights are embed.table"},
+    {"feedforward",
+     OPS,
+     STACK_PART_FEEDFORWARD,
+     1,
+     0,
+     0,
+     {0},
+     "an op of kind feedforward, or a list"},
+    {"tied",
+     CHOICE,
+     STACK_TIED,
+     0,
+     0,
+     0,
+     {"false", "true"},
+     "true: the output's weights are embed.table"},
     {"bos", NUMBER, STACK_BOS, 0, 0, INT32_MAX, {0}, "the token that a sequence begins with"},
 };
 #define KEYS (sizeof keys / sizeof *keys)
@@ -59,8 +89,8 @@ static int32_t unknown_key(const stack_plan *p, const spec_arg *arg, heed_error 
     const char *names[KEYS];
     for (size_t k = 0; k < KEYS; k++) names[k] = keys[k].name;
     const char *near = error_nearest(arg->key, names, KEYS);
-    return spec_error(p->s, arg->key_at, error, "unknown key " QUOTE " of a stack%s%s", QUOTED(arg->key),
-                      near ? "; nearest is " : "", near ? near : "");
+    return spec_error(p->s, arg->key_at, error, "unknown key " QUOTE " of a stack%s%s",
+                      QUOTED(arg->key), near ? "; nearest is " : "", near ? near : "");
 }
 
 static int is_bare(const spec_node *n, const char *word)
@@ -71,7 +101,8 @@ static int is_bare(const spec_node *n, const char *word)
 static int32_t read_plain(stack_plan *p, const struct key *k, const spec_node *n, heed_error *error)
 {
     char right[64];
-    if (k->type == NUMBER) return spec_int(p->s, n, k->name, k->min, k->max, &p->number[k->slot], error);
+    if (k->type == NUMBER)
+        return spec_int(p->s, n, k->name, k->min, k->max, &p->number[k->slot], error);
     for (int i = 0; i < 2; i++) {
         if (!is_bare(n, k->choice[i])) continue;
         p->choice[k->slot] = i;
@@ -89,11 +120,13 @@ static int32_t read_keys(stack_plan *p, heed_error *error)
         size_t k = 0;
         while (k < KEYS && strcmp(keys[k].name, arg->key)) k++;
         if (k == KEYS) return unknown_key(p, arg, error);
-        if (keys[k].type == NUMBER || keys[k].type == CHOICE) TRY(read_plain(p, &keys[k], arg->value, error));
+        if (keys[k].type == NUMBER || keys[k].type == CHOICE)
+            TRY(read_plain(p, &keys[k], arg->value, error));
     }
     for (size_t k = 0; k < KEYS; k++)
         if (keys[k].required && !given(p, keys[k].name))
-            return spec_error(p->s, 0, error, "the key %s is missing: %s", keys[k].name, keys[k].doc);
+            return spec_error(p->s, 0, error, "the key %s is missing: %s", keys[k].name,
+                              keys[k].doc);
     return HEED_OK;
 }
 
@@ -104,10 +137,12 @@ static int32_t fill_numbers(stack_plan *p, heed_error *error)
     if (n[STACK_KV_HEADS] < 0) n[STACK_KV_HEADS] = n[STACK_HEADS];
     if (n[STACK_CONTEXT] == 0) n[STACK_CONTEXT] = -1;
     if (n[STACK_BOS] >= n[STACK_VOCAB])
-        return spec_error(p->s, given(p, "bos")->at, error, "bos is %lld, but tokens are below vocab, %lld",
-                          (long long)n[STACK_BOS], (long long)n[STACK_VOCAB]);
+        return spec_error(p->s, given(p, "bos")->at, error,
+                          "bos is %lld, but tokens are below vocab, %lld", (long long)n[STACK_BOS],
+                          (long long)n[STACK_VOCAB]);
     if (n[STACK_HEADS] % n[STACK_KV_HEADS])
-        return spec_error(p->s, given(p, "kv_heads")->at, error, "kv_heads is %lld, which does not divide heads, %lld",
+        return spec_error(p->s, given(p, "kv_heads")->at, error,
+                          "kv_heads is %lld, which does not divide heads, %lld",
                           (long long)n[STACK_KV_HEADS], (long long)n[STACK_HEADS]);
     if (n[STACK_HEAD_WIDTH] >= 0) return HEED_OK;
     if (n[STACK_WIDTH] % n[STACK_HEADS])
@@ -118,8 +153,8 @@ static int32_t fill_numbers(stack_plan *p, heed_error *error)
     return HEED_OK;
 }
 
-static int32_t read_op(const registry *r, stack_plan *p, stack_part *to, const char *kind, const spec_node *n,
-                       heed_error *error)
+static int32_t read_op(const registry *r, stack_plan *p, stack_part *to, const char *kind,
+                       const spec_node *n, heed_error *error)
 {
     uint32_t i = to->count;
     to->op[i] = resolve(r, p->s, n, kind, error);
@@ -135,7 +170,8 @@ static int32_t read_op(const registry *r, stack_plan *p, stack_part *to, const c
     return HEED_OK;
 }
 
-static int32_t read_part(const registry *r, stack_plan *p, const struct key *k, const spec_node *n, heed_error *error)
+static int32_t read_part(const registry *r, stack_plan *p, const struct key *k, const spec_node *n,
+                         heed_error *error)
 {
     stack_part *to = &p->parts[k->slot];
     int list = n->type == SPEC_LIST;
@@ -147,12 +183,14 @@ static int32_t read_part(const registry *r, stack_plan *p, const struct key *k, 
     to->text = calloc(items, sizeof *to->text);
     to->node = calloc(items, sizeof *to->node);
     if (!to->op || !to->text || !to->node) return error_memory(error);
-    if (k->type == OPS && !(to->of_layer = calloc((size_t)layers, sizeof *to->of_layer))) return error_memory(error);
+    if (k->type == OPS && !(to->of_layer = calloc((size_t)layers, sizeof *to->of_layer)))
+        return error_memory(error);
     for (uint32_t i = 0; i < items; i++) {
         const spec_node *item = list ? n->items[i] : n;
         TRY(read_op(r, p, to, k->name, item, error));
         if (list && item->repeat > layers - length)
-            return spec_error(p->s, item->at, error, "%s lists more ops than there are layers, %lld", k->name,
+            return spec_error(p->s, item->at, error,
+                              "%s lists more ops than there are layers, %lld", k->name,
                               (long long)layers);
         for (int64_t j = 0; list && j < item->repeat; j++) to->of_layer[length++] = i;
     }
@@ -167,7 +205,8 @@ int32_t stack_plan_read(stack_plan *p, const registry *r, const char *text, heed
     TRY(fill_numbers(p, error));
     for (size_t k = 0; k < KEYS; k++) {
         const spec_node *n = given(p, keys[k].name);
-        if (n && (keys[k].type == OP || keys[k].type == OPS)) TRY(read_part(r, p, &keys[k], n, error));
+        if (n && (keys[k].type == OP || keys[k].type == OPS))
+            TRY(read_part(r, p, &keys[k], n, error));
     }
     return HEED_OK;
 }
@@ -230,7 +269,10 @@ char *stack_plan_print(const stack_plan *p)
     for (size_t i = 0; i < KEYS; i++) {
         const struct key *k = &keys[i];
         const stack_part *t = &p->parts[k->type == OP || k->type == OPS ? k->slot : 0];
-        if (k->type == NUMBER ? is_derived(p, k) : k->type == CHOICE ? !p->choice[k->slot] : !t->count) continue;
+        if (k->type == NUMBER   ? is_derived(p, k)
+            : k->type == CHOICE ? !p->choice[k->slot]
+                                : !t->count)
+            continue;
         fprintf(out, "%s%s=", between, k->name);
         if (k->type == NUMBER) fprintf(out, "%lld", (long long)p->number[k->slot]);
         else if (k->type == CHOICE) fputs(k->choice[p->choice[k->slot]], out);

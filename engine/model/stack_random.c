@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * stack_random.c: the weights of a network that has learned nothing: what its ops ask for, made as their ports say.
+ * stack_random.c: the weights of a network that has learned nothing: what its ops ask for, made as
+ * their ports say.
  *
- * Invariant: a tensor follows from its name, its shape and the seed alone, and no function of the C library takes part,
- * so that it is the same on every machine, and in every network that has it.
+ * Invariant: a tensor follows from its name, its shape and the seed alone, and no function of the C
+ * library takes part, so that it is the same on every machine, and in every network that has it.
  */
 #include <math.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 
 static void fill(heed_tensor *t, uint32_t init, uint64_t state)
 {
-    const float deviation = sqrtf(1.0f / (float)(t->rank && t->dim[t->rank - 1] > 0 ? t->dim[t->rank - 1] : 1));
+    const float deviation =
+        sqrtf(1.0f / (float)(t->rank && t->dim[t->rank - 1] > 0 ? t->dim[t->rank - 1] : 1));
     for (int64_t i = 0; i < heed_tensor_elements(t); i++)
         ((float *)t->data)[i] = init == HEED_INIT_ZEROS  ? 0.0f
                                 : init == HEED_INIT_ONES ? 1.0f

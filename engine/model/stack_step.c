@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * stack_step.c: steps of a stack, one op on views of buffers each, and the few forms that most of them have.
+ * stack_step.c: steps of a stack, one op on views of buffers each, and the few forms that most of
+ * them have.
  *
- * Which op and which buffers is for stack.c and stack_position.c. Invariant: the op of a step that was added takes its
- * inputs' views and gives its output's, for any number of tokens.
+ * Which op and which buffers is for stack.c and stack_position.c. Invariant: the op of a step that
+ * was added takes its inputs' views and gives its output's, for any number of tokens.
  */
 #include <string.h>
 
@@ -16,12 +17,17 @@
 #include "op/registry.h"
 #include "op/resolve.h"
 
-int32_t stack_step_view(stack_builder *b, uint32_t buffer, uint32_t tail, int32_t rank, const int64_t *dim,
-                        uint32_t *out)
+int32_t stack_step_view(stack_builder *b, uint32_t buffer, uint32_t tail, int32_t rank,
+                        const int64_t *dim, uint32_t *out)
 {
     heed_stack *s = b->stack;
-    stack_view v = {.buffer = buffer, .tail = tail, .rank = rank + 2, .dim = {1, 1},
-                    .dtype = buffer == STACK_TOKENS ? HEED_I32 : buffer == STACK_POSITIONS ? HEED_I64 : HEED_F32};
+    stack_view v = {.buffer = buffer,
+                    .tail = tail,
+                    .rank = rank + 2,
+                    .dim = {1, 1},
+                    .dtype = buffer == STACK_TOKENS      ? HEED_I32
+                             : buffer == STACK_POSITIONS ? HEED_I64
+                                                         : HEED_F32};
     for (int i = 0; i < rank; i++) v.dim[i + 2] = dim[i];
     for (*out = 0; *out < s->n_views; ++*out)
         if (!memcmp(&s->views[*out], &v, sizeof v)) return HEED_OK;
@@ -31,7 +37,8 @@ int32_t stack_step_view(stack_builder *b, uint32_t buffer, uint32_t tail, int32_
     return HEED_OK;
 }
 
-int32_t stack_step_rows(stack_builder *b, uint32_t buffer, uint32_t tail, int64_t width, uint32_t *out)
+int32_t stack_step_rows(stack_builder *b, uint32_t buffer, uint32_t tail, int64_t width,
+                        uint32_t *out)
 {
     return stack_step_view(b, buffer, tail, 1, &width, out);
 }
@@ -42,9 +49,10 @@ static heed_tensor tensor_of(const stack_builder *b, uint32_t view)
     return heed_tensor_of(NULL, v->dtype, v->rank, v->dim);
 }
 
-/* That the inputs fit, and that the output is what its view says: for one token, and so for any number. */
-static int32_t check_step(const stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n,
-                          stack_use out)
+/* That the inputs fit, and that the output is what its view says: for one token, and so for any
+ * number. */
+static int32_t check_step(const stack_builder *b, const heed_instance *i, const stack_use *in,
+                          uint32_t n, stack_use out)
 {
     heed_tensor tensor[PORT_MAX], given, right = tensor_of(b, out.view);
     heed_binding bound[PORT_MAX];
@@ -55,25 +63,30 @@ static int32_t check_step(const stack_builder *b, const heed_instance *i, const 
     }
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
-        if (port->role == HEED_OUTPUT && !(port->flags & HEED_PORT_OPTIONAL) && strcmp(port->name, out.port))
-            return error_set(b->error, HEED_E_UNSUPPORTED, "%s can not be in a stack: nothing takes its output %s",
-                             e->op.id, port->name);
+        if (port->role == HEED_OUTPUT && !(port->flags & HEED_PORT_OPTIONAL) &&
+            strcmp(port->name, out.port))
+            return error_set(b->error, HEED_E_UNSUPPORTED,
+                             "%s can not be in a stack: nothing takes its output %s", e->op.id,
+                             port->name);
     }
     TRY(heed_infer(i, bound, n, out.port, &given, b->error));
-    if (given.rank != right.rank || memcmp(given.dim, right.dim, sizeof *given.dim * (size_t)given.rank)) {
-        port_axes all = {.count = (int8_t)right.rank, .letter = {'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'}};
+    if (given.rank != right.rank ||
+        memcmp(given.dim, right.dim, sizeof *given.dim * (size_t)given.rank)) {
+        port_axes all = {.count = (int8_t)right.rank,
+                         .letter = {'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'}};
         char is[24 * HEED_MAX_RANK + 8], needed[24 * HEED_MAX_RANK + 8];
         stack_weights_shape(needed, sizeof needed, &all, right.dim);
         all.count = (int8_t)given.rank;
         stack_weights_shape(is, sizeof is, &all, given.dim);
-        return error_set(b->error, HEED_E_SHAPE, "%s: its output %s is %s for a token, but the stack needs %s",
-                         e->op.id, out.port, is, needed);
+        return error_set(b->error, HEED_E_SHAPE,
+                         "%s: its output %s is %s for a token, but the stack needs %s", e->op.id,
+                         out.port, is, needed);
     }
     return HEED_OK;
 }
 
-int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n, uint32_t to,
-                       int32_t memory)
+int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n,
+                       uint32_t to, int32_t memory)
 {
     heed_stack *s = b->stack;
     stack_use out = {"out", to};
@@ -95,8 +108,8 @@ void stack_step_axes(int64_t *axis)
     for (int a = 0; a < HEED_AXES; a++) axis[a] = -1;
 }
 
-int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix, uint32_t tail, uint32_t from,
-                       uint32_t to)
+int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix, uint32_t tail,
+                       uint32_t from, uint32_t to)
 {
     int64_t axis[HEED_AXES], width = b->stack->number[STACK_WIDTH];
     heed_instance *i;
@@ -109,8 +122,8 @@ int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix,
     return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
 }
 
-int32_t stack_step_project(stack_builder *b, const char *prefix, uint32_t tail, uint32_t from, int64_t inputs,
-                           uint32_t to, int64_t outputs)
+int32_t stack_step_project(stack_builder *b, const char *prefix, uint32_t tail, uint32_t from,
+                           int64_t inputs, uint32_t to, int64_t outputs)
 {
     int64_t axis[HEED_AXES];
     heed_instance *i;
@@ -135,6 +148,7 @@ int32_t stack_step_sum(stack_builder *b, uint32_t x, uint32_t y)
 const heed_port *stack_step_port(const entry *e, const char *name, uint32_t role)
 {
     for (uint32_t p = 0; p < e->op.ports.count; p++)
-        if (entry_port(e, p)->role == role && !strcmp(entry_port(e, p)->name, name)) return entry_port(e, p);
+        if (entry_port(e, p)->role == role && !strcmp(entry_port(e, p)->name, name))
+            return entry_port(e, p);
     return NULL;
 }

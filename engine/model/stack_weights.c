@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * stack_weights.c: tensors of the source to the ports of a stack's ops, by name: port "gain" of the op whose
- * prefix is "final_norm." is the tensor "final_norm.gain".
+ * stack_weights.c: tensors of the source to the ports of a stack's ops, by name: port "gain" of the
+ * op whose prefix is "final_norm." is the tensor "final_norm.gain".
  *
- * It does not check shapes: opening an instance does (bind.c). Invariant: an op asks for the same names in both rounds,
- * so what the dry one found missing or unused is so. The names in the file are hostile.
+ * It does not check shapes: opening an instance does (bind.c). Invariant: an op asks for the same
+ * names in both rounds, so what the dry one found missing or unused is so. The names in the file
+ * are hostile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,9 @@ void stack_weights_shape(char *out, size_t size, const port_axes *axes, const in
     size_t n = (size_t)snprintf(out, size, "[");
     for (int i = 0; i < axes->count; i++) {
         int64_t known = axis[axes->letter[i] - 'A'];
-        n += (size_t)(known >= 0 ? snprintf(out + n, size - n, "%s%lld", i ? ", " : "", (long long)known)
-                                 : snprintf(out + n, size - n, "%s%c", i ? ", " : "", axes->letter[i]));
+        n += (size_t)(known >= 0
+                          ? snprintf(out + n, size - n, "%s%lld", i ? ", " : "", (long long)known)
+                          : snprintf(out + n, size - n, "%s%c", i ? ", " : "", axes->letter[i]));
     }
     snprintf(out + n, size - n, "]");
 }
@@ -50,8 +52,8 @@ static int32_t note_absent(stack_builder *b, const source_want *want)
     return HEED_OK;
 }
 
-/* The name that is nearest to `name`, or NULL. What both begin with, up to a dot, does not count: else any two tensors
- * of a layer would be near. */
+/* The name that is nearest to `name`, or NULL. What both begin with, up to a dot, does not count:
+ * else any two tensors of a layer would be near. */
 static const char *nearest_name(const char *name, const char *const *names, uint32_t count)
 {
     const char *few[16];
@@ -99,8 +101,8 @@ typedef struct location {
     int64_t *axis; /* sizes that are known */
 } location;
 
-/* The tensor of a port: "<prefix><port>", or "stack.<port>" where layers share it and this one has none
- * of its own. NULL: no memory. */
+/* The tensor of a port: "<prefix><port>", or "stack.<port>" where layers share it and this one has
+ * none of its own. NULL: no memory. */
 static char *tensor_name(const stack_builder *b, const char *prefix, const heed_port *w)
 {
     char *own, *shared;
@@ -117,12 +119,14 @@ static int32_t bind(stack_builder *b, const location *where, const heed_port *w,
     heed_binding *bound = grow_append(&list->at, &list->count, sizeof *bound);
     char **port = bound ? grow_append(&list->name, &list->names, sizeof *port) : NULL;
     if (!port) return error_memory(b->error);
-    if (asprintf(port, "%s%s", where->inside, w->name) < 0) return *port = NULL, error_memory(b->error);
+    if (asprintf(port, "%s%s", where->inside, w->name) < 0)
+        return *port = NULL, error_memory(b->error);
     *bound = (heed_binding){*port, t};
     return HEED_OK;
 }
 
-/* Found, or made; noted if it is neither. Sizes that an op's own weights tell are known from now on. */
+/* Found, or made; noted if it is neither. Sizes that an op's own weights tell are known from now
+ * on. */
 static int32_t collect_port(stack_builder *b, const entry *e, uint32_t p, const location *where,
                             weight_list *list)
 {
@@ -137,7 +141,8 @@ static int32_t collect_port(stack_builder *b, const entry *e, uint32_t p, const 
     if (!t && b->source->make) failed = b->source->make(b->source, &want, &t, b->error);
     if (!failed) failed = t ? bind(b, where, w, t, list) : note_absent(b, &want);
     free(name);
-    if (failed || !t || *where->inside || t->rank != a->count) return failed; /* binding refuses it */
+    /* binding refuses it */
+    if (failed || !t || *where->inside || t->rank != a->count) return failed;
     for (int i = 0; i < a->count; i++) {
         int64_t *size = &where->axis[a->letter[i] - 'A'];
         if (*size < 0) *size = t->dim[i];
@@ -148,13 +153,14 @@ static int32_t collect_port(stack_builder *b, const entry *e, uint32_t p, const 
 static int32_t collect(stack_builder *b, const resolved *op, const location *where,
                        weight_list *list);
 
-/* Of the op that is a param: port "table" of the op "position" is tensor "<prefix>position.table", but
- * "position.table" if the stack put it there. */
+/* Of the op that is a param: port "table" of the op "position" is tensor "<prefix>position.table",
+ * but "position.table" if the stack put it there. */
 static int32_t collect_child(stack_builder *b, const resolved *op, uint32_t p,
                              const location *where, weight_list *list)
 {
     const heed_param *param = entry_param(op->entry, p);
-    int ours = b->acts == HEED_ACTS_SCORES && !*where->inside && !strcmp(param->choices, "position");
+    int ours =
+        b->acts == HEED_ACTS_SCORES && !*where->inside && !strcmp(param->choices, "position");
     char *name = NULL, *inner = NULL;
     int64_t known[HEED_AXES];
     if (asprintf(&inner, "%s%s.", where->inside, param->key) < 0) inner = NULL;
@@ -163,7 +169,8 @@ static int32_t collect_child(stack_builder *b, const resolved *op, uint32_t p,
     memcpy(known, where->axis, sizeof known);
     resolve_axes(op->child[p], known, 1);
     location there = {name, inner, known};
-    int32_t failed = name && inner ? collect(b, op->child[p], &there, list) : error_memory(b->error);
+    int32_t failed =
+        name && inner ? collect(b, op->child[p], &there, list) : error_memory(b->error);
     free(name);
     free(inner);
     return failed;
@@ -181,18 +188,22 @@ static int32_t collect(stack_builder *b, const resolved *op, const location *whe
     return HEED_OK;
 }
 
-int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *prefix, int64_t *axis, heed_instance **out)
+int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *prefix, int64_t *axis,
+                           heed_instance **out)
 {
     weight_list list = {0};
     *out = NULL;
     resolve_axes(op, axis, 1);
     int32_t failed = collect(b, op, &(location){prefix, "", axis}, &list);
     if (!failed && !b->dry) {
-        heed_opening opening = {.size = sizeof opening, .n_weights = list.count, .weights = list.at, .axes = axis};
-        heed_instance **slot = grow_append(&b->stack->instances, &b->stack->n_instances, sizeof *slot);
+        heed_opening opening = {
+            .size = sizeof opening, .n_weights = list.count, .weights = list.at, .axes = axis};
+        heed_instance **slot =
+            grow_append(&b->stack->instances, &b->stack->n_instances, sizeof *slot);
         if (!slot) failed = error_memory(b->error);
         else if (!(*slot = instance_make(b->engine, op, &opening, b->error)))
-            failed = error_set(b->error, b->error->code, "%.*s: %s", (int)strlen(prefix) - 1, prefix, b->error->text);
+            failed = error_set(b->error, b->error->code, "%.*s: %s", (int)strlen(prefix) - 1,
+                               prefix, b->error->text);
         else memcpy(axis, (*slot)->axis, sizeof (*slot)->axis);
         if (!failed) *out = *slot;
     }

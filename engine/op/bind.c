@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * bind.c: tensors to ports, axes to sizes. Whatever passes here is safe for an op to touch: right dtype and rank, sizes
- * that agree over all ports, strides that stay inside the valid bytes.
+ * bind.c: tensors to ports, axes to sizes. Whatever passes here is safe for an op to touch: right
+ * dtype and rank, sizes that agree over all ports, strides that stay inside the valid bytes.
  *
- * A port that repeats (HEED_PORT_REPEATS) is the exception to "the same letter is the same size": an axis of size 1
- * fixes nothing, and once all inputs are bound the op gets a view of the tensor with the call's size and stride 0
- * there.
+ * A port that repeats (HEED_PORT_REPEATS) is the exception to "the same letter is the same size":
+ * an axis of size 1 fixes nothing, and once all inputs are bound the op gets a view of the tensor
+ * with the call's size and stride 0 there.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,38 +24,47 @@ void bind_start(binding_set *set, const entry *e, const int64_t *known)
     for (int i = 0; i < HEED_AXES; i++) set->axis[i] = known ? known[i] : -1;
 }
 
-static int32_t fail(const binding_set *set, heed_error *error, const heed_port *port, const char *sentence)
+static int32_t fail(const binding_set *set, heed_error *error, const heed_port *port,
+                    const char *sentence)
 {
-    return error_set(error, HEED_E_SHAPE, "%s: port %s: %s", set->entry->op.id, port->name, sentence);
+    return error_set(error, HEED_E_SHAPE, "%s: port %s: %s", set->entry->op.id, port->name,
+                     sentence);
 }
 
-static int32_t fail_axis(const binding_set *set, heed_error *error, const heed_port *port, char letter, int64_t size)
+static int32_t fail_axis(const binding_set *set, heed_error *error, const heed_port *port,
+                         char letter, int64_t size)
 {
     const char *from = set->axis_port[letter - 'A'];
-    return error_set(error, HEED_E_SHAPE, "%s: port %s: axis %c is %lld, but %s%s %lld%s", set->entry->op.id,
-                     port->name, letter, (long long)size, from ? "in port " : "it is known to be", from ? from : "",
-                     (long long)set->axis[letter - 'A'], port->flags & HEED_PORT_REPEATS ? "; 1 fits any size" : "");
+    return error_set(error, HEED_E_SHAPE, "%s: port %s: axis %c is %lld, but %s%s %lld%s",
+                     set->entry->op.id, port->name, letter, (long long)size,
+                     from ? "in port " : "it is known to be", from ? from : "",
+                     (long long)set->axis[letter - 'A'],
+                     port->flags & HEED_PORT_REPEATS ? "; 1 fits any size" : "");
 }
 
 /* Sizes non-negative, strides non-negative, the last element inside the valid bytes. */
-static int32_t check_memory(const binding_set *set, const heed_port *port, const heed_tensor *t, int with_data,
-                            heed_error *error)
+static int32_t check_memory(const binding_set *set, const heed_port *port, const heed_tensor *t,
+                            int with_data, heed_error *error)
 {
     const int64_t most =
-        (int64_t)1 << 48; /* elements, each 0 taken as 1: then no size that an op forms of axes overflows */
+        /* elements, each 0 taken as 1: then no size that an op forms of axes overflows */
+        (int64_t)1 << 48;
     int64_t last = 0, empty = 0, span = 1;
     for (int i = 0; i < t->rank; i++) {
         if (t->dim[i] < 0) return fail(set, error, port, "a size is negative");
-        if (t->stride[i] < 0) return fail(set, error, port, "a stride is negative; strides are 0 or more");
+        if (t->stride[i] < 0)
+            return fail(set, error, port, "a stride is negative; strides are 0 or more");
         if (port->role == HEED_OUTPUT && t->stride[i] == 0 && t->dim[i] > 1)
             return fail(set, error, port, "an output can not repeat (stride 0)");
         empty |= t->dim[i] == 0;
         if (__builtin_mul_overflow(span, t->dim[i] ? t->dim[i] : 1, &span) || span > most)
-            return fail(set, error, port, "is too large: its sizes, 0 taken as 1, multiply to more than 2^48");
+            return fail(set, error, port,
+                        "is too large: its sizes, 0 taken as 1, multiply to more than 2^48");
     }
     for (int i = 0; i < t->rank && !empty; i++) {
         int64_t reach;
-        if (__builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &reach) || __builtin_add_overflow(last, reach, &last))
+        if (__builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &reach) ||
+            __builtin_add_overflow(last, reach, &last))
             return fail(set, error, port, "sizes times strides overflow");
     }
     if (!with_data || empty) return HEED_OK;
@@ -64,9 +73,12 @@ static int32_t check_memory(const binding_set *set, const heed_port *port, const
     if (__builtin_mul_overflow((uint64_t)last + 1, width, &need))
         return fail(set, error, port, "sizes times strides overflow");
     if (need > t->bytes)
-        return error_set(error, HEED_E_SHAPE, "%s: port %s: its sizes and strides reach %llu bytes, but %llu are valid",
-                         set->entry->op.id, port->name, (unsigned long long)need, (unsigned long long)t->bytes);
-    if ((uintptr_t)t->data % width) return fail(set, error, port, "its address is no multiple of its element's size");
+        return error_set(error, HEED_E_SHAPE,
+                         "%s: port %s: its sizes and strides reach %llu bytes, but %llu are valid",
+                         set->entry->op.id, port->name, (unsigned long long)need,
+                         (unsigned long long)t->bytes);
+    if ((uintptr_t)t->data % width)
+        return fail(set, error, port, "its address is no multiple of its element's size");
     return HEED_OK;
 }
 
@@ -76,14 +88,17 @@ static int32_t bind_axes(binding_set *set, uint32_t index, const heed_tensor *t,
     const port_axes *a = &set->entry->axes[index];
     int leading = t->rank - a->count;
     if (t->rank < 0 || t->rank > HEED_MAX_RANK || leading < 0 || (leading > 0 && !a->leading))
-        return error_set(error, HEED_E_SHAPE, "%s: port %s: the tensor has %d axes, but the port has %s",
-                         set->entry->op.id, port->name, t->rank, port->axes[0] ? port->axes : "none");
+        return error_set(
+            error, HEED_E_SHAPE, "%s: port %s: the tensor has %d axes, but the port has %s",
+            set->entry->op.id, port->name, t->rank, port->axes[0] ? port->axes : "none");
     if (a->leading) {
         if (set->n_leading < 0) {
             set->n_leading = leading;
             memcpy(set->leading, t->dim, sizeof *t->dim * (size_t)leading);
-        } else if (set->n_leading != leading || memcmp(set->leading, t->dim, sizeof *t->dim * (size_t)leading)) {
-            return fail(set, error, port, "its leading axes (...) differ from those of another port");
+        } else if (set->n_leading != leading ||
+                   memcmp(set->leading, t->dim, sizeof *t->dim * (size_t)leading)) {
+            return fail(set, error, port,
+                        "its leading axes (...) differ from those of another port");
         }
     }
     for (int i = 0; i < a->count; i++) {
@@ -99,8 +114,9 @@ static int32_t bind_axes(binding_set *set, uint32_t index, const heed_tensor *t,
     return HEED_OK;
 }
 
-/* Inputs that repeat, seen by the op as long as the call's axes are: vet.c has made sure that inputs without which
- * there is no call know them all. An axis that is not known yet (weights are bound later, by a command) stays 1. */
+/* Inputs that repeat, seen by the op as long as the call's axes are: vet.c has made sure that
+ * inputs without which there is no call know them all. An axis that is not known yet (weights are
+ * bound later, by a command) stays 1. */
 static int32_t bind_repeats(binding_set *set, int with_data, heed_error *error)
 {
     for (uint32_t p = 0, n = 0; p < set->entry->op.ports.count; p++) {
@@ -129,24 +145,30 @@ static int32_t unknown_port(const entry *e, uint32_t role, const char *name, hee
         if (entry_port(e, i)->role == role) {
             names[count++] = entry_port(e, i)->name;
             size_t used = strlen(list);
-            snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", entry_port(e, i)->name);
+            snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
+                     entry_port(e, i)->name);
         }
     const char *near = error_nearest(name, names, count);
-    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named \"%s\"; it has %s%s%s%s", e->op.id, role_names[role],
-                     name, list[0] ? list : "none", near ? " (nearest: " : "", near ? near : "", near ? ")" : "");
+    return error_set(error, HEED_E_ARGUMENT, "%s has no %s named \"%s\"; it has %s%s%s%s", e->op.id,
+                     role_names[role], name, list[0] ? list : "none", near ? " (nearest: " : "",
+                     near ? near : "", near ? ")" : "");
 }
 
-int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data, heed_error *error)
+int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data,
+                  heed_error *error)
 {
     const entry *e = set->entry;
     if (n && !b)
-        return error_set(error, HEED_E_ARGUMENT, "%s: %u tensors are said to be bound, and the list of them is NULL",
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s: %u tensors are said to be bound, and the list of them is NULL",
                          e->op.id, n);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t p = 0;
         if (!b[i].port)
-            return error_set(error, HEED_E_ARGUMENT, "%s: the name of %s %u is NULL", e->op.id, role_names[role], i);
-        while (p < e->op.ports.count && (entry_port(e, p)->role != role || strcmp(entry_port(e, p)->name, b[i].port)))
+            return error_set(error, HEED_E_ARGUMENT, "%s: the name of %s %u is NULL", e->op.id,
+                             role_names[role], i);
+        while (p < e->op.ports.count &&
+               (entry_port(e, p)->role != role || strcmp(entry_port(e, p)->name, b[i].port)))
             p++;
         if (p == e->op.ports.count) return unknown_port(e, role, b[i].port, error);
         const heed_port *port = entry_port(e, p);
@@ -157,21 +179,23 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
             char list[64] = "";
             for (uint32_t d = 0; d < HEED_DTYPES; d++)
                 if (port->dtypes & HEED_BIT(d))
-                    snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "",
-                             heed_dtype_name(d));
-            return error_set(error, HEED_E_SHAPE, "%s: port %s: dtype %s is not taken here; it takes %s", e->op.id,
+                    snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
+                             list[0] ? ", " : "", heed_dtype_name(d));
+            return error_set(error, HEED_E_SHAPE,
+                             "%s: port %s: dtype %s is not taken here; it takes %s", e->op.id,
                              port->name, heed_dtype_name(t->dtype), list);
         }
         int32_t failed = bind_axes(set, p, t, error);
-        if (!failed && !(port->flags & HEED_PORT_REPEATS)) failed = check_memory(set, port, t, with_data, error);
+        if (!failed && !(port->flags & HEED_PORT_REPEATS))
+            failed = check_memory(set, port, t, with_data, error);
         if (failed) return failed;
         set->tensor[p] = t;
     }
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
         if (port->role == role && !set->tensor[p] && !(port->flags & HEED_PORT_OPTIONAL))
-            return error_set(error, HEED_E_ARGUMENT, "%s: the %s %s (%s: %s) is missing", e->op.id, role_names[role],
-                             port->name, port->axes, port->doc);
+            return error_set(error, HEED_E_ARGUMENT, "%s: the %s %s (%s: %s) is missing", e->op.id,
+                             role_names[role], port->name, port->axes, port->doc);
     }
     return role == HEED_INPUT ? bind_repeats(set, with_data, error) : HEED_OK;
 }
@@ -182,13 +206,14 @@ int32_t bind_infer(const binding_set *set, uint32_t index, heed_tensor *tensor, 
     const port_axes *a = &set->entry->axes[index];
     int leading = a->leading && set->n_leading > 0 ? set->n_leading : 0, rank = 0;
     int64_t dim[HEED_MAX_RANK];
-    if (leading + a->count > HEED_MAX_RANK) return fail(set, error, port, "would have too many axes");
+    if (leading + a->count > HEED_MAX_RANK)
+        return fail(set, error, port, "would have too many axes");
     for (int i = 0; i < leading; i++) dim[rank++] = set->leading[i];
     for (int i = 0; i < a->count; i++) {
         int64_t size = set->axis[a->letter[i] - 'A'];
         if (size < 0)
-            return error_set(error, HEED_E_SHAPE, "%s: port %s: the size of axis %c is not known", set->entry->op.id,
-                             port->name, a->letter[i]);
+            return error_set(error, HEED_E_SHAPE, "%s: port %s: the size of axis %c is not known",
+                             set->entry->op.id, port->name, a->letter[i]);
         dim[rank++] = size;
     }
     *tensor = heed_tensor_of(NULL, (uint32_t)__builtin_ctz(port->dtypes), rank, dim);

@@ -16,7 +16,8 @@ typedef struct prepared {
     char text[sizeof ((heed_error *)0)->text];
 } prepared;
 
-/* Binds the inputs and completes the mask; there is no workspace yet. `with_data` 0: shapes alone. */
+/* Binds the inputs and completes the mask; there is no workspace yet. `with_data` 0: shapes
+ * alone. */
 HEED_LOCAL int32_t call_prepare(prepared *c, const heed_instance *i, const heed_binding *in,
                                 uint32_t n_in, int with_data, heed_error *error);
 /* The sentence of an op that answered `code`; returns the code. */

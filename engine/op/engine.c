@@ -25,7 +25,8 @@ heed_engine *engine_make(const heed_options *options, const load_care *care, hee
     engine->features = cpu_detect();
     const char *isa = o->isa ? o->isa : trust_environment("HEED_ISA");
     if (isa && *isa && cpu_mask(isa, &engine->features, error)) goto failed;
-    snprintf(engine->isa, sizeof engine->isa, "%s", isa ? isa : ""); /* whole: it is a name that cpu_mask knows */
+    /* whole: it is a name that cpu_mask knows */
+    snprintf(engine->isa, sizeof engine->isa, "%s", isa ? isa : "");
     if (o->host) {
         if (host_make(&engine->own, o->host, o->threads, error)) goto failed;
         engine->host = &engine->own.table;
@@ -62,9 +63,18 @@ uint32_t heed_op_count(const heed_engine *engine)
     registry_all(&engine->registry, NULL);
     return engine->registry.count;
 }
-const heed_op *heed_op_at(const heed_engine *engine, uint32_t i) { return &engine->registry.entries[i]->op; }
-const char *heed_op_plugin(const heed_engine *engine, uint32_t i) { return engine->registry.entries[i]->plugin; }
-const heed_path *heed_op_path(const heed_engine *engine, uint32_t i) { return engine->registry.entries[i]->path; }
+const heed_op *heed_op_at(const heed_engine *engine, uint32_t i)
+{
+    return &engine->registry.entries[i]->op;
+}
+const char *heed_op_plugin(const heed_engine *engine, uint32_t i)
+{
+    return engine->registry.entries[i]->plugin;
+}
+const heed_path *heed_op_path(const heed_engine *engine, uint32_t i)
+{
+    return engine->registry.entries[i]->path;
+}
 uint32_t heed_refusal_count(const heed_engine *engine)
 {
     registry_all(&engine->registry, NULL);
@@ -75,5 +85,9 @@ const char *heed_refusal(const heed_engine *engine, uint32_t i, const char **pat
     if (path) *path = engine->registry.refusals[i].path;
     return engine->registry.refusals[i].reason;
 }
-/* Asked at the first call, not when the engine is made: counting cores reads the topology, which takes a while. */
-uint32_t heed_lanes(const heed_engine *engine) { return engine->pool ? pool_lanes(engine->pool) : engine->lanes; }
+/* Asked at the first call, not when the engine is made: counting cores reads the topology, which
+ * takes a while. */
+uint32_t heed_lanes(const heed_engine *engine)
+{
+    return engine->pool ? pool_lanes(engine->pool) : engine->lanes;
+}

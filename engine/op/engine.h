@@ -24,6 +24,7 @@ struct heed_engine {
 };
 
 /* heed_engine_new, with care in what it loads; `care` must outlive the engine. */
-HEED_LOCAL heed_engine *engine_make(const heed_options *options, const load_care *care, heed_error *error);
+HEED_LOCAL heed_engine *engine_make(const heed_options *options, const load_care *care,
+                                    heed_error *error);
 
 #endif

@@ -28,7 +28,8 @@ typedef struct entry {
     port_axes axes[PORT_MAX];
     const heed_path *path; /* chosen under the engine's mask */
     uint64_t rank;         /* of ops with one id the lowest counts */
-    const char *over;      /* a plugin that is named after the op, whose place it has taken; or NULL */
+    /* a plugin that is named after the op, whose place it has taken; or NULL */
+    const char *over;
     _Atomic int used;      /* a spec has named it */
 } entry;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * instance.c: an op with its params and weights fixed. Children are opened first, with the same axes; memory is
- * measured, then built, then never changed.
+ * instance.c: an op with its params and weights fixed. Children are opened first, with the same
+ * axes; memory is measured, then built, then never changed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@
 #include "op/registry.h"
 #include "op/resolve.h"
 
-static const heed_path *choose_path(const heed_engine *engine, const resolved *op, const char *isa, heed_error *error)
+static const heed_path *choose_path(const heed_engine *engine, const resolved *op, const char *isa,
+                                    heed_error *error)
 {
     uint64_t features = engine->features;
     if (!isa && !op->fast) return op->entry->path;
@@ -22,7 +23,8 @@ static const heed_path *choose_path(const heed_engine *engine, const resolved *o
     return registry_path(op->entry, features, isa ? isa : engine->isa, (int)op->fast);
 }
 
-heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink)
+heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight,
+                           heed_sink *sink)
 {
     return (heed_open){.size = sizeof(heed_open),
                        .value = i->value,
@@ -33,8 +35,8 @@ heed_open instance_opening(const heed_instance *i, const heed_tensor *const *wei
                        .sink = sink};
 }
 
-/* The op inside that a weight is for, by its param: "position.table" is port "table" of the op that is `position`. -1 =
- * the op's own. */
+/* The op inside that a weight is for, by its param: "position.table" is port "table" of the op that
+ * is `position`. -1 = the op's own. */
 static int owner(const resolved *op, const char *port)
 {
     if (!port) return -1; /* bind_role says so */
@@ -47,25 +49,28 @@ static int owner(const resolved *op, const char *port)
 }
 
 /* The bindings of one owner, under the names that it knows. */
-static uint32_t weights_of(const resolved *op, int who, const heed_opening *opening, heed_binding *to)
+static uint32_t weights_of(const resolved *op, int who, const heed_opening *opening,
+                           heed_binding *to)
 {
     uint32_t n = 0;
     for (uint32_t w = 0; opening && opening->weights && w < opening->n_weights; w++) {
         const char *port = opening->weights[w].port;
         if (owner(op, port) != who) continue;
-        to[n++] = (heed_binding){who < 0 ? port : port + strcspn(port, ".") + 1, opening->weights[w].tensor};
+        to[n++] = (heed_binding){who < 0 ? port : port + strcspn(port, ".") + 1,
+                                 opening->weights[w].tensor};
     }
     return n;
 }
 
 /* `weights` has room for all of the opening's. */
-static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening, heed_binding *weights,
-                     heed_error *error)
+static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening,
+                     heed_binding *weights, heed_error *error)
 {
     const entry *e = op->entry;
     binding_set set;
     bind_start(&set, e, i->axis);
-    int32_t failed = bind_role(&set, HEED_WEIGHT, weights, weights_of(op, -1, opening, weights), 1, error);
+    int32_t failed =
+        bind_role(&set, HEED_WEIGHT, weights, weights_of(op, -1, opening, weights), 1, error);
     if (failed) return failed;
     memcpy(i->axis, set.axis, sizeof i->axis);
 
@@ -97,7 +102,8 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
     bytes = (bytes + 127) & ~(uint64_t)63;
     if (!(i->memory = aligned_alloc(64, bytes))) return error_memory(error);
     memset(i->memory, 0, bytes);
-    uint64_t mode = cpu_float_plain(); /* an instance's numbers do not depend on the application's mode either */
+    /* an instance's numbers do not depend on the application's mode either */
+    uint64_t mode = cpu_float_plain();
     failed = e->op.init(i->memory, &open);
     cpu_float_restore(mode);
     if (failed) {
@@ -109,7 +115,8 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
     return HEED_OK;
 }
 
-heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening, heed_error *error)
+heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening,
+                             heed_error *error)
 {
     const entry *e = op->entry;
     const heed_path *path = choose_path(engine, op, opening ? opening->isa : NULL, error);
@@ -132,7 +139,8 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
     }
     memcpy(i->value, op->value, sizeof *i->value * e->op.params.count);
     for (uint32_t p = 0; p < e->op.params.count; p++) i->child[p].size = sizeof *i->child;
-    for (int a = 0; a < HEED_AXES; a++) i->axis[a] = opening && opening->axes ? opening->axes[a] : -1;
+    for (int a = 0; a < HEED_AXES; a++)
+        i->axis[a] = opening && opening->axes ? opening->axes[a] : -1;
     resolve_axes(op, i->axis, 1);
     heed_binding *weights = calloc(opening ? (size_t)opening->n_weights + 1 : 1, sizeof *weights);
     int32_t failed = weights ? build(i, op, opening, weights, error) : error_memory(error);
@@ -144,13 +152,16 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
     return i;
 }
 
-heed_instance *heed_instance_open(heed_engine *engine, const char *text, const heed_opening *opening, heed_error *error)
+heed_instance *heed_instance_open(heed_engine *engine, const char *text,
+                                  const heed_opening *opening, heed_error *error)
 {
     if (error) *error = (heed_error){0};
     if (!text) return error_set(error, HEED_E_ARGUMENT, "the spec of an op is NULL"), NULL;
     if (opening && opening->n_weights && !opening->weights)
-        return error_set(error, HEED_E_ARGUMENT, "%u weights are said to be bound, and the list of them is NULL",
-                         opening->n_weights), NULL;
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%u weights are said to be bound, and the list of them is NULL",
+                         opening->n_weights),
+               NULL;
     resolved *op = resolve_text(&engine->registry, text, error);
     heed_instance *i = op ? instance_make(engine, op, opening, error) : NULL;
     resolve_free(op);
@@ -162,7 +173,8 @@ void heed_instance_close(heed_instance *i)
     if (!i) return;
     if (i->memory && i->entry->op.fini) i->entry->op.fini(i->memory);
     free(i->memory);
-    for (uint32_t p = 0; i->children && p < i->entry->op.params.count; p++) heed_instance_close(i->children[p]);
+    for (uint32_t p = 0; i->children && p < i->entry->op.params.count; p++)
+        heed_instance_close(i->children[p]);
     free(i->children);
     free(i->child);
     free(i->value);

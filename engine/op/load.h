@@ -23,8 +23,8 @@ typedef struct load_files {
     uint32_t count, folders;
 } load_files;
 
-/* For a command that loads what may crash: it is told what is about to be loaded (NULL = that has ended), and some are
- * refused unseen. */
+/* For a command that loads what may crash: it is told what is about to be loaded (NULL = that has
+ * ended), and some are refused unseen. */
 typedef struct load_care {
     void (*about)(void *arg, const char *path);
     void *arg;
@@ -34,9 +34,10 @@ typedef struct load_care {
 
 /* Loads all ops of a plugin or none; a refusal is recorded too. `path` is absolute. */
 HEED_LOCAL int32_t load_plugin(heed_engine *engine, const char *path, heed_error *error);
-/* Finds every *.so of the folders (separated by ':') and of their subfolders, in order of names. NULL = the installed
- * ones, which may be absent. They are loaded when registry_find looks for an op that may be in them; one that is an entry
- * by itself is loaded at once. Refused plugins are no error; a folder that was asked for and cannot be read is one. */
+/* Finds every *.so of the folders (separated by ':') and of their subfolders, in order of names.
+ * NULL = the installed ones, which may be absent. They are loaded when registry_find looks for an
+ * op that may be in them; one that is an entry by itself is loaded at once. Refused plugins are no
+ * error; a folder that was asked for and cannot be read is one. */
 HEED_LOCAL int32_t load_find(heed_engine *engine, const char *folders, heed_error *error);
 /* Finds and loads all of them. */
 HEED_LOCAL int32_t load_folders(heed_engine *engine, const char *folders, heed_error *error);

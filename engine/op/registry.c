@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * registry.c: all ops that the engine knows, sorted by id, the plugins that were refused, and the memory of the copies.
- * It judges nothing: vet.c does.
+ * registry.c: all ops that the engine knows, sorted by id, the plugins that were refused, and the
+ * memory of the copies. It judges nothing: vet.c does.
  *
- * Not all need be there: a source may bring more when an op is looked for (load.c). Entries stay where they are; the
- * array of them moves.
+ * Not all need be there: a source may bring more when an op is looked for (load.c). Entries stay
+ * where they are; the array of them moves.
  *
  * Invariants: ids are unique; every pointer of an entry but its functions leads into `blocks`.
  */
@@ -36,7 +36,8 @@ static void put(registry *r, entry *e)
     uint32_t at = position(r, e->op.id, &found);
     entry *other = found ? r->entries[at] : NULL;
     if (other && other->rank <= e->rank) return;
-    if (!other) memmove(r->entries + at + 1, r->entries + at, (r->count++ - at) * sizeof *r->entries);
+    if (!other)
+        memmove(r->entries + at + 1, r->entries + at, (r->count++ - at) * sizeof *r->entries);
     r->entries[at] = e;
 }
 
@@ -48,7 +49,8 @@ int32_t registry_add_all(registry *r, entry *const *e, uint32_t n, heed_error *e
         const char *other = found ? r->entries[at]->plugin : "";
         while (twin < i && strcmp(e[twin]->op.id, e[i]->op.id)) twin++;
         if (twin < i || !strcmp(other, e[i]->plugin))
-            return error_set(error, HEED_E_DATA, "%s is already there, from %s", e[i]->op.id, e[i]->plugin);
+            return error_set(error, HEED_E_DATA, "%s is already there, from %s", e[i]->op.id,
+                             e[i]->plugin);
     }
     for (uint32_t i = 0; i < n; i++)
         if (!grow_room(&r->entries, r->count + i, sizeof *r->entries)) return error_memory(error);
@@ -56,7 +58,10 @@ int32_t registry_add_all(registry *r, entry *const *e, uint32_t n, heed_error *e
     return HEED_OK;
 }
 
-int32_t registry_add(registry *r, entry *e, heed_error *error) { return registry_add_all(r, &e, 1, error); }
+int32_t registry_add(registry *r, entry *e, heed_error *error)
+{
+    return registry_add_all(r, &e, 1, error);
+}
 
 uint64_t registry_rank(const registry *r, const char *id)
 {
@@ -80,7 +85,8 @@ int32_t registry_all(const registry *r, heed_error *error)
 const entry *registry_seek(const registry *r, const char *id, heed_error *error)
 {
     int found;
-    pthread_mutex_t *lock = r->pending ? (pthread_mutex_t *)&r->lock : NULL; /* a child of fork must not wait for it */
+    /* a child of fork must not wait for it */
+    pthread_mutex_t *lock = r->pending ? (pthread_mutex_t *)&r->lock : NULL;
     if (lock && r->bring(r->source, id, error)) return NULL;
     if (lock) pthread_mutex_lock(lock);
     uint32_t at = position(r, id, &found);
@@ -96,7 +102,8 @@ const heed_path *registry_path(const entry *e, uint64_t features, const char *is
     const heed_path *best = NULL;
     for (uint32_t i = 0; i < e->op.paths.count; i++) {
         const heed_path *p = entry_path(e, i);
-        int other_bits = (p->flags & HEED_PATH_INEXACT) != 0, asked_for = fast || (isa && !strcmp(isa, p->name));
+        int other_bits = (p->flags & HEED_PATH_INEXACT) != 0,
+            asked_for = fast || (isa && !strcmp(isa, p->name));
         if (!(p->needs & ~features) && (!other_bits || asked_for)) best = p;
     }
     return best;

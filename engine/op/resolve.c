@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * resolve.c: a spec's tree to an op: which entry, the value of each param, the mask, the accuracy, the ops inside; and
- * back to text.
+ * resolve.c: a spec's tree to an op: which entry, the value of each param, the mask, the accuracy,
+ * the ops inside; and back to text.
  *
- * It opens nothing and looks at no tensor. What params an op has comes from its table, what the mask keys mean from the
- * table below. Invariant: two specs with the same canonical text resolve to the same thing, bit for bit: `given` is 1
- * only where the text must say the value, that is where it is not the default or where there is none.
+ * It opens nothing and looks at no tensor. What params an op has comes from its table, what the
+ * mask keys mean from the table below. Invariant: two specs with the same canonical text resolve to
+ * the same thing, bit for bit: `given` is 1 only where the text must say the value, that is where
+ * it is not the default or where there is none.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,10 +42,12 @@ static void print_sinks(FILE *out, const heed_mask *mask);
 static const struct mask_key {
     const char *key;
     uint32_t kind;
-    int32_t (*read)(const context *c, const spec_node *n, heed_mask *mask); /* sets no kind if it masks nothing */
+    /* sets no kind if it masks nothing */
+    int32_t (*read)(const context *c, const spec_node *n, heed_mask *mask);
     void (*print)(FILE *out, const heed_mask *mask);
 } mask_keys[] = {
-    {"causal", HEED_MASK_CAUSAL, read_causal, print_causal}, /* true | false | top_left | bottom_right | offset:N */
+    /* true | false | top_left | bottom_right | offset:N */
+    {"causal", HEED_MASK_CAUSAL, read_causal, print_causal},
     {"window", HEED_MASK_WINDOW, read_window, print_window}, /* LEFT | LEFT:RIGHT */
     {"prefix", HEED_MASK_PREFIX, read_prefix, print_prefix}, /* N */
     {"sinks", HEED_MASK_SINKS, read_sinks, print_sinks},     /* N */
@@ -53,11 +56,14 @@ static const struct mask_key {
 
 static int is_bare(const spec_node *n) { return n->type == SPEC_WORD && !n->has_args; }
 
-static int is_word(const spec_node *n, const char *word) { return is_bare(n) && !strcmp(n->word, word); }
+static int is_word(const spec_node *n, const char *word)
+{
+    return is_bare(n) && !strcmp(n->word, word);
+}
 
 /* An integer that is a part of the node's word: `length` bytes from `first` on. */
-static int32_t read_part(const context *c, const spec_node *n, size_t first, size_t length, const char *what,
-                         int64_t min, int64_t *out)
+static int32_t read_part(const context *c, const spec_node *n, size_t first, size_t length,
+                         const char *what, int64_t min, int64_t *out)
 {
     char digits[64]; /* longer ones are cut, and out of range all the same */
     snprintf(digits, sizeof digits, "%.*s", (int)length, n->word + first);
@@ -75,7 +81,8 @@ static int32_t read_causal(const context *c, const spec_node *n, heed_mask *mask
     if (is_word(n, "bottom_right")) return HEED_OK;
     mask->align = HEED_ALIGN_OFFSET;
     if (is_bare(n) && !strncmp(n->word, "offset:", 7)) {
-        return read_part(c, n, 7, strlen(n->word + 7), "the offset of causal", -EXTENT_MAX, &mask->offset);
+        return read_part(c, n, 7, strlen(n->word + 7), "the offset of causal", -EXTENT_MAX,
+                         &mask->offset);
     }
     return spec_takes(c->s, n, "causal", "true, false, bottom_right or offset:N", c->error);
 }
@@ -93,7 +100,9 @@ static int32_t read_window(const context *c, const spec_node *n, heed_mask *mask
     if (!colon) return spec_int(c->s, n, "window", 0, EXTENT_MAX, &mask->left, c->error);
     size_t left = (size_t)(colon - n->word);
     int32_t code = read_part(c, n, 0, left, "the left of window", 0, &mask->left);
-    return code ? code : read_part(c, n, left + 1, strlen(colon + 1), "the right of window", 0, &mask->right);
+    return code ? code
+                : read_part(c, n, left + 1, strlen(colon + 1), "the right of window", 0,
+                            &mask->right);
 }
 
 static void print_window(FILE *out, const heed_mask *mask)
@@ -109,7 +118,10 @@ static int32_t read_prefix(const context *c, const spec_node *n, heed_mask *mask
     return code;
 }
 
-static void print_prefix(FILE *out, const heed_mask *mask) { fprintf(out, "%lld", (long long)mask->prefix); }
+static void print_prefix(FILE *out, const heed_mask *mask)
+{
+    fprintf(out, "%lld", (long long)mask->prefix);
+}
 
 static int32_t read_sinks(const context *c, const spec_node *n, heed_mask *mask)
 {
@@ -118,16 +130,21 @@ static int32_t read_sinks(const context *c, const spec_node *n, heed_mask *mask)
     return code;
 }
 
-static void print_sinks(FILE *out, const heed_mask *mask) { fprintf(out, "%lld", (long long)mask->sinks); }
+static void print_sinks(FILE *out, const heed_mask *mask)
+{
+    fprintf(out, "%lld", (long long)mask->sinks);
+}
 
 /* ---- accuracy: the engine's own too, for every op ---- */
 
-/* exact: a path whose bits all paths share. fast: the highest path that runs here, also one that gives other bits;
- * where the op or the machine has none, that is an exact one. */
+/* exact: a path whose bits all paths share. fast: the highest path that runs here, also one that
+ * gives other bits; where the op or the machine has none, that is an exact one. */
 static int32_t read_accuracy(const context *c, const spec_node *n, resolved *op)
 {
     op->fast = is_word(n, "fast");
-    return op->fast || is_word(n, "exact") ? HEED_OK : spec_takes(c->s, n, "accuracy", "exact or fast", c->error);
+    return op->fast || is_word(n, "exact")
+               ? HEED_OK
+               : spec_takes(c->s, n, "accuracy", "exact or fast", c->error);
 }
 
 /* ---- names, for errors ---- */
@@ -173,7 +190,8 @@ static int is_of_kind(const char *id, const char *kind, size_t length)
     return kind_length(id) == length && !strncmp(id, kind, length) && id[length] == '/';
 }
 
-static const entry *unknown_op(const context *c, const spec_node *n, const char *kind, size_t length, const char *name)
+static const entry *unknown_op(const context *c, const spec_node *n, const char *kind,
+                               size_t length, const char *name)
 {
     const registry *r = c->registry;
     registry_all(r, NULL);
@@ -192,9 +210,11 @@ static const entry *unknown_op(const context *c, const spec_node *n, const char 
         FAIL(c, n->at, "no %.*s op is called " QUOTE "%s", (int)length, kind, QUOTED(name), hint);
     } else {
         char cut[ID_MAX / 4];
-        snprintf(cut, sizeof cut, "%.*s", (int)(length < sizeof cut ? length : sizeof cut - 1), kind);
+        snprintf(cut, sizeof cut, "%.*s", (int)(length < sizeof cut ? length : sizeof cut - 1),
+                 kind);
         suggest(hint, sizeof hint, &all_kinds, cut, "there are");
-        FAIL(c, n->at, "no op is of kind \"%s\"%s", cut, all_kinds.count ? hint : ": no plugin is loaded");
+        FAIL(c, n->at, "no op is of kind \"%s\"%s", cut,
+             all_kinds.count ? hint : ": no plugin is loaded");
     }
     return NULL;
 }
@@ -207,12 +227,14 @@ static const entry *no_kind(const context *c, const spec_node *n)
     names ids = {.count = 0}, short_names = {.count = 0};
     for (uint32_t i = 0; i < r->count && i < NAMES_MAX; i++) {
         ids.name[ids.count++] = r->entries[i]->op.id;
-        short_names.name[short_names.count++] = r->entries[i]->op.id + kind_length(r->entries[i]->op.id) + 1;
+        short_names.name[short_names.count++] =
+            r->entries[i]->op.id + kind_length(r->entries[i]->op.id) + 1;
     }
     const char *nearest = error_nearest(n->word, short_names.name, short_names.count);
     for (uint32_t i = 0; i < ids.count; i++) {
         if (nearest != short_names.name[i]) continue;
-        FAIL(c, n->at, QUOTE " needs its kind in front; nearest is \"%s\"", QUOTED(n->word), ids.name[i]);
+        FAIL(c, n->at, QUOTE " needs its kind in front; nearest is \"%s\"", QUOTED(n->word),
+             ids.name[i]);
         return NULL;
     }
     FAIL(c, n->at, QUOTE " is no op's id; write kind/name", QUOTED(n->word));
@@ -262,49 +284,63 @@ static int32_t read_choice(const context *c, const spec_node *n, const heed_para
         return HEED_OK;
     }
     right[0] = 0;
-    for (int64_t i = 0; (word = choice(p->choices, i, &length)) && at + length + 8 < sizeof right; i++) {
+    for (int64_t i = 0; (word = choice(p->choices, i, &length)) && at + length + 8 < sizeof right;
+         i++) {
         const char *between = !i ? "" : word[length] ? ", " : " or ";
         at += (size_t)snprintf(right + at, sizeof right - at, "%s%.*s", between, (int)length, word);
     }
     return spec_takes(c->s, n, p->key, right, c->error);
 }
 
-static int64_t to_int(double f) { return f >= 0x1p63 ? INT64_MAX : f < -0x1p63 ? INT64_MIN : (int64_t)f; }
+static int64_t to_int(double f)
+{
+    return f >= 0x1p63 ? INT64_MAX : f < -0x1p63 ? INT64_MIN : (int64_t)f;
+}
 
-static int32_t read_child(const context *c, const spec_node *n, const heed_param *p, resolved **child)
+static int32_t read_child(const context *c, const spec_node *n, const heed_param *p,
+                          resolved **child)
 {
     if (n->type != SPEC_WORD) return spec_takes(c->s, n, p->key, "an op", c->error);
     *child = resolve(c->registry, c->s, n, p->choices, c->error);
     if (!*child) return c->error->code;
     const char *id = (*child)->entry->op.id;
     if ((*child)->mask.kinds)
-        return FAIL(c, n->at, "%s is inside of another op, whose mask it has: mask keys stand there", id);
+        return FAIL(c, n->at,
+                    "%s is inside of another op, whose mask it has: mask keys stand there", id);
     if (p->choices && !is_of_kind(id, p->choices, strlen(p->choices))) {
         return FAIL(c, n->at, "%s takes an op of kind %s, not %s", p->key, p->choices, id);
     }
     return HEED_OK;
 }
 
-static int32_t read_value(const context *c, const spec_node *n, const heed_param *p, heed_value *v, resolved **child)
+static int32_t read_value(const context *c, const spec_node *n, const heed_param *p, heed_value *v,
+                          resolved **child)
 {
     int32_t code = HEED_OK;
     switch (p->type) {
-    case HEED_PARAM_INT: code = spec_int(c->s, n, p->key, to_int(p->min), to_int(p->max), &v->i, c->error); break;
-    case HEED_PARAM_FLOAT: code = spec_float(c->s, n, p->key, p->min, p->max, &v->f, c->error); break;
+    case HEED_PARAM_INT:
+        code = spec_int(c->s, n, p->key, to_int(p->min), to_int(p->max), &v->i, c->error);
+        break;
+    case HEED_PARAM_FLOAT:
+        code = spec_float(c->s, n, p->key, p->min, p->max, &v->f, c->error);
+        break;
     case HEED_PARAM_BOOL: code = spec_bool(c->s, n, p->key, &v->i, c->error); break;
     case HEED_PARAM_CHOICE: code = read_choice(c, n, p, &v->i); break;
     default: code = read_child(c, n, p, child); break;
     }
     if (code) return code;
     if (p->type != HEED_PARAM_FLOAT) v->f = (double)v->i;
-    int has_default = !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED)) && p->type != HEED_PARAM_OP;
-    v->given = !has_default || v->f != p->standard || (p->type != HEED_PARAM_FLOAT && v->i != to_int(p->standard));
+    int has_default =
+        !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED)) && p->type != HEED_PARAM_OP;
+    v->given = !has_default || v->f != p->standard ||
+               (p->type != HEED_PARAM_FLOAT && v->i != to_int(p->standard));
     return HEED_OK;
 }
 
 /* ---- arguments ---- */
 
-/* The param that an argument is for: by its key, or the n-th OP param for the n-th one without a key. -1 = none. */
+/* The param that an argument is for: by its key, or the n-th OP param for the n-th one without a
+ * key. -1 = none. */
 static int find_param(const entry *e, const char *key, uint32_t position)
 {
     for (uint32_t i = 0; i < e->op.params.count; i++) {
@@ -347,7 +383,8 @@ static int32_t needs_key(const context *c, const spec_arg *arg, const entry *e, 
     char hint[320];
     keys_of(e, &keys);
     suggest(hint, sizeof hint, &keys, "", "keys are");
-    if (position) return FAIL(c, arg->key_at, "%s takes only %u without a key%s", e->op.id, position, hint);
+    if (position)
+        return FAIL(c, arg->key_at, "%s takes only %u without a key%s", e->op.id, position, hint);
     return FAIL(c, arg->key_at, "%s takes nothing without a key%s", e->op.id, hint);
 }
 
@@ -357,23 +394,33 @@ static int32_t read_engine_key(const context *c, const spec_arg *arg, resolved *
     const struct mask_key *m = find_mask_key(arg->key);
     if (!strcmp(arg->key, "accuracy")) return read_accuracy(c, arg->value, op);
     if (!m) return unknown_key(c, arg, e);
-    if (!(e->op.masks & m->kind)) return FAIL(c, arg->key_at, "%s does not honour the mask %s", e->op.id, m->key);
+    if (!(e->op.masks & m->kind))
+        return FAIL(c, arg->key_at, "%s does not honour the mask %s", e->op.id, m->key);
     return m->read(c, arg->value, &op->mask);
 }
 
 /* A mask key that changes nothing without another is a slip, and is refused. */
 static int32_t check_mask(const context *c, const spec_node *n, const resolved *op)
 {
-    static const struct { const char *key; uint32_t kind; const char *needs; uint32_t needed; const char *why; } all[] = {
-        {"prefix", HEED_MASK_PREFIX, "causal", HEED_MASK_CAUSAL, "it shows the first keys to queries in front of them"},
-        {"sinks", HEED_MASK_SINKS, "window", HEED_MASK_WINDOW, "it keeps the first keys that a window has left behind"},
+    static const struct {
+        const char *key;
+        uint32_t kind;
+        const char *needs;
+        uint32_t needed;
+        const char *why;
+    } all[] = {
+        {"prefix", HEED_MASK_PREFIX, "causal", HEED_MASK_CAUSAL,
+         "it shows the first keys to queries in front of them"},
+        {"sinks", HEED_MASK_SINKS, "window", HEED_MASK_WINDOW,
+         "it keeps the first keys that a window has left behind"},
     };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (!(op->mask.kinds & all[k].kind) || op->mask.kinds & all[k].needed) continue;
         for (uint32_t i = 0; i < n->n_args; i++) {
             const spec_arg *arg = &n->args[i];
             if (arg->key && !strcmp(arg->key, all[k].key))
-                return FAIL(c, arg->key_at, "%s has no effect without %s: %s", arg->key, all[k].needs, all[k].why);
+                return FAIL(c, arg->key_at, "%s has no effect without %s: %s", arg->key,
+                            all[k].needs, all[k].why);
         }
     }
     return HEED_OK;
@@ -409,7 +456,8 @@ static int32_t read_args(const context *c, const spec_node *n, resolved *op)
     return check_mask(c, n, op);
 }
 
-resolved *resolve(const registry *r, const spec *s, const spec_node *n, const char *kind, heed_error *error)
+resolved *resolve(const registry *r, const spec *s, const spec_node *n, const char *kind,
+                  heed_error *error)
 {
     heed_error own; /* read_child needs the code even where the caller wants no sentence */
     context c = {.registry = r, .s = s, .error = error ? error : &own};
@@ -431,7 +479,8 @@ resolved *resolve(const registry *r, const spec *s, const spec_node *n, const ch
     }
     for (uint32_t i = 0; i < params; i++) {
         const heed_param *p = entry_param(e, i);
-        op->value[i] = (heed_value){.size = sizeof *op->value, .f = p->standard, .i = to_int(p->standard)};
+        op->value[i] =
+            (heed_value){.size = sizeof *op->value, .f = p->standard, .i = to_int(p->standard)};
     }
     if (read_args(&c, n, op)) {
         resolve_free(op);
@@ -443,7 +492,8 @@ resolved *resolve(const registry *r, const spec *s, const spec_node *n, const ch
 void resolve_free(resolved *op)
 {
     if (!op) return;
-    for (uint32_t i = 0; op->child && i < op->entry->op.params.count; i++) resolve_free(op->child[i]);
+    for (uint32_t i = 0; op->child && i < op->entry->op.params.count; i++)
+        resolve_free(op->child[i]);
     free(op->child);
     free(op->value);
     free(op);

@@ -20,9 +20,9 @@ struct resolved {
     uint32_t fast;       /* from its key accuracy: a path that gives other bits may be chosen */
 };
 
-/* `kind` ("attention") completes a name without one; NULL: the id must be whole. NULL and a sentence
- * with a caret under the place for an unknown op, key or word, a wrong type, a value out of range, a
- * mask kind that the op does not honour. */
+/* `kind` ("attention") completes a name without one; NULL: the id must be whole. NULL and a
+ * sentence with a caret under the place for an unknown op, key or word, a wrong type, a value out
+ * of range, a mask kind that the op does not honour. */
 HEED_LOCAL resolved *resolve(const struct registry *r, const struct spec *s,
                              const struct spec_node *n, const char *kind, heed_error *error);
 /* The same from the text of one op's spec. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * sequence.c: pages of what ops remember. Pages are counted, so that forks share them; a page that a call may write is
- * made private first. Of an op that looks back only so far, pages out of sight are dropped. The engine never looks into
- * a page.
+ * sequence.c: pages of what ops remember. Pages are counted, so that forks share them; a page that
+ * a call may write is made private first. Of an op that looks back only so far, pages out of sight
+ * are dropped. The engine never looks into a page.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -35,19 +35,21 @@ static void page_drop(page *p)
     free(p);
 }
 
-int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state_size *size, heed_error *error)
+int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state_size *size,
+                         heed_error *error)
 {
     const heed_op *op = &i->entry->op;
-    if (!op->measure_state) return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls", op->id);
+    if (!op->measure_state)
+        return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls", op->id);
     *size = (heed_state_size){.size = sizeof *size};
     int32_t failed = op->measure_state(i->memory, axes, size);
-    if (!failed &&
-        (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 || size->page_tokens < 0 || size->recent < 0 ||
-         size->first < 0 || !size->format))
+    if (!failed && (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 ||
+                    size->page_tokens < 0 || size->recent < 0 || size->first < 0 || !size->format))
         failed = HEED_E_SHAPE;
-    return failed
-               ? error_set(error, failed, "%s: the state's size does not follow from the axes that are known", op->id)
-               : HEED_OK;
+    return failed ? error_set(error, failed,
+                              "%s: the state's size does not follow from the axes that are known",
+                              op->id)
+                  : HEED_OK;
 }
 
 int sequence_is_causal(const heed_instance *i)
@@ -95,39 +97,50 @@ int32_t sequence_append(heed_sequence *s, const void *content, heed_error *error
 }
 
 /* Pages of as many bytes may be laid out otherwise, so the axes count too. */
-int32_t sequence_check_sizes(const char *id, const int64_t *axis, const heed_state_size *size, const int64_t *is_axis,
-                             const heed_state_size *is_size, heed_error *error)
+int32_t sequence_check_sizes(const char *id, const int64_t *axis, const heed_state_size *size,
+                             const int64_t *is_axis, const heed_state_size *is_size,
+                             heed_error *error)
 {
     for (int a = 0; a < HEED_AXES; a++) {
-        if (strchr(SEQUENCE_FREE_AXES, 'A' + a) || axis[a] < 0 || is_axis[a] < 0 || axis[a] == is_axis[a]) continue;
-        return error_set(error, HEED_E_ARGUMENT,
-                         "%s: the sequence was made for other sizes: axis %c is %lld, but in the sequence %lld", id,
-                         'A' + a, (long long)is_axis[a], (long long)axis[a]);
+        if (strchr(SEQUENCE_FREE_AXES, 'A' + a) || axis[a] < 0 || is_axis[a] < 0 ||
+            axis[a] == is_axis[a])
+            continue;
+        return error_set(
+            error, HEED_E_ARGUMENT,
+            "%s: the sequence was made for other sizes: axis %c is %lld, but in the sequence %lld",
+            id, 'A' + a, (long long)is_axis[a], (long long)axis[a]);
     }
-    if (is_size->page_bytes == size->page_bytes && is_size->page_tokens == size->page_tokens) return HEED_OK;
+    if (is_size->page_bytes == size->page_bytes && is_size->page_tokens == size->page_tokens)
+        return HEED_OK;
     return error_set(error, HEED_E_ARGUMENT,
-                     "%s: the sequence was made for other sizes: its pages have %llu bytes for %lld tokens, not %llu "
-                     "for %lld", id, (unsigned long long)size->page_bytes, (long long)size->page_tokens,
+                     "%s: the sequence was made for other sizes: its pages have %llu bytes for "
+                     "%lld tokens, not %llu "
+                     "for %lld",
+                     id, (unsigned long long)size->page_bytes, (long long)size->page_tokens,
                      (unsigned long long)is_size->page_bytes, (long long)is_size->page_tokens);
 }
 
-/* A sequence belongs to one op of one engine, to its sizes, and to whoever looks back no further. */
+/* A sequence belongs to one op of one engine, to its sizes, and to whoever looks back no
+ * further. */
 static int32_t check_same(const heed_sequence *s, const heed_instance *i, const int64_t *axis,
                           const heed_state_size *size, heed_error *error)
 {
     const char *id = i->entry->op.id;
     if (s->entry != i->entry)
-        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s%s", id, s->entry->op.id,
-                         strcmp(id, s->entry->op.id) ? "" : " in another engine");
+        return error_set(error, HEED_E_ARGUMENT, "%s: the sequence was made for %s%s", id,
+                         s->entry->op.id, strcmp(id, s->entry->op.id) ? "" : " in another engine");
     int32_t failed = sequence_check_sizes(id, s->axis, &s->size, axis, size, error);
     if (failed || !s->size.recent) return failed;
-    if (size->recent && size->recent <= s->size.recent && size->first <= s->size.first) return HEED_OK;
-    return error_set(error, HEED_E_ARGUMENT,
-                     "%s: the sequence keeps the first %lld and last %lld tokens, less than this call looks at", id,
-                     (long long)s->size.first, (long long)s->size.recent);
+    if (size->recent && size->recent <= s->size.recent && size->first <= s->size.first)
+        return HEED_OK;
+    return error_set(
+        error, HEED_E_ARGUMENT,
+        "%s: the sequence keeps the first %lld and last %lld tokens, less than this call looks at",
+        id, (long long)s->size.first, (long long)s->size.recent);
 }
 
-int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n, heed_error *error)
+int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n,
+                         heed_error *error)
 {
     heed_state_size size;
     int32_t failed = sequence_measure(i, axis, &size, error);
@@ -136,7 +149,8 @@ int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t
     if (__builtin_add_overflow(s->view.length, n, &total)) return error_memory(error);
     uint64_t count = tokens ? sequence_pages(&size, total) : 1;
     if ((failed = sequence_make_room(s, count, error))) return failed;
-    for (uint64_t p = tokens ? (uint64_t)(s->view.length / tokens) : 0; p < s->count && p < count; p++) {
+    for (uint64_t p = tokens ? (uint64_t)(s->view.length / tokens) : 0; p < s->count && p < count;
+         p++) {
         if (atomic_load(&s->pages[p]->users) == 1) continue;
         page *own = page_new(size.page_bytes, s->pages[p]->memory);
         if (!own) return error_memory(error);
@@ -155,7 +169,9 @@ const heed_state *sequence_view(const heed_sequence *s) { return &s->view; }
 
 int64_t sequence_oldest(const heed_sequence *s, int64_t length)
 {
-    return s->size.page_tokens && s->size.recent && length > s->size.recent ? length - s->size.recent : 0;
+    return s->size.page_tokens && s->size.recent && length > s->size.recent
+               ? length - s->size.recent
+               : 0;
 }
 
 int64_t sequence_floor(const heed_state_size *size, int64_t length)
@@ -220,17 +236,23 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
 {
     int64_t tokens = s->size.page_tokens;
     if (length < 0 || length > s->view.length)
-        return error_set(error, HEED_E_ARGUMENT, "a sequence of %lld tokens can not be truncated to %lld",
+        return error_set(error, HEED_E_ARGUMENT,
+                         "a sequence of %lld tokens can not be truncated to %lld",
                          (long long)s->view.length, (long long)length);
     if (!tokens && length && length < s->floor && length != s->view.length)
         return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s keeps a recurrent state, and one of %lld tokens can be truncated to %lld or more, or to 0, "
-                         "but not to %lld: fork the sequence at a place that is to be gone back to", s->entry->op.id,
-                         (long long)s->view.length, (long long)s->floor, (long long)length);
-    if (tokens && s->gone < s->gone_to && length > s->gone * tokens && sequence_oldest(s, length) < s->gone_to * tokens)
-        return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld",
-                         s->entry->op.id, (long long)s->size.recent, (long long)s->view.length, (long long)length);
+                         "%s keeps a recurrent state, and one of %lld tokens can be truncated to "
+                         "%lld or more, or to 0, "
+                         "but not to %lld: fork the sequence at a place that is to be gone back to",
+                         s->entry->op.id, (long long)s->view.length, (long long)s->floor,
+                         (long long)length);
+    if (tokens && s->gone < s->gone_to && length > s->gone * tokens &&
+        sequence_oldest(s, length) < s->gone_to * tokens)
+        return error_set(
+            error, HEED_E_UNSUPPORTED,
+            "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld",
+            s->entry->op.id, (long long)s->size.recent, (long long)s->view.length,
+            (long long)length);
     uint32_t keep = (uint32_t)sequence_pages(&s->size, length);
     while (s->count > keep) page_drop(s->pages[--s->count]);
     if (s->gone_to > s->count) s->gone_to = s->count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * sequence.h: what a call needs of a sequence; and a sequence from inside, for the two files that make one: sequence.c,
- * and sequence_saved.c from bytes.
+ * sequence.h: what a call needs of a sequence; and a sequence from inside, for the two files that
+ * make one: sequence.c, and sequence_saved.c from bytes.
  */
 #ifndef HEED_OP_SEQUENCE_H
 #define HEED_OP_SEQUENCE_H
@@ -9,11 +9,12 @@
 #include "op/instance.h"
 
 /* What an instance remembers of a sequence, for the sizes of axes that are known. */
-HEED_LOCAL int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state_size *size,
-                                    heed_error *error);
-/* Makes the pages that a call with n new tokens may write, and fills the view. The sequence's length stays. */
-HEED_LOCAL int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis, int64_t n,
-                                    heed_error *error);
+HEED_LOCAL int32_t sequence_measure(const heed_instance *i, const int64_t *axes,
+                                    heed_state_size *size, heed_error *error);
+/* Makes the pages that a call with n new tokens may write, and fills the view. The sequence's
+ * length stays. */
+HEED_LOCAL int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t *axis,
+                                    int64_t n, heed_error *error);
 HEED_LOCAL const heed_state *sequence_view(const heed_sequence *s);
 /* Whether an op that remembers may be fed a text in parts, as far as it says so itself. */
 HEED_LOCAL int sequence_is_causal(const heed_instance *i);
@@ -57,8 +58,10 @@ HEED_LOCAL int32_t sequence_make_room(heed_sequence *s, uint64_t count, heed_err
 HEED_LOCAL int64_t sequence_floor(const heed_state_size *size, int64_t length);
 /* The first token that a call behind so many looks at, those at the beginning excepted. */
 HEED_LOCAL int64_t sequence_oldest(const heed_sequence *s, int64_t length);
-/* Whether what was made for sizes `axis` and `size` is right for those of an op now: `is_axis`, `is_size`. */
-HEED_LOCAL int32_t sequence_check_sizes(const char *id, const int64_t *axis, const heed_state_size *size,
-                                        const int64_t *is_axis, const heed_state_size *is_size, heed_error *error);
+/* Whether what was made for sizes `axis` and `size` is right for those of an op now: `is_axis`,
+ * `is_size`. */
+HEED_LOCAL int32_t sequence_check_sizes(const char *id, const int64_t *axis,
+                                        const heed_state_size *size, const int64_t *is_axis,
+                                        const heed_state_size *is_size, heed_error *error);
 
 #endif

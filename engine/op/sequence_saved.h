@@ -15,13 +15,14 @@ typedef struct saved_sequence {
     saved_frame frame;
     char op[SAVED_TEXT], format[SAVED_TEXT]; /* printable ASCII */
     uint32_t version;                        /* of the format */
-    uint32_t gone, gone_to;                  /* pages [gone, gone_to) are not there; of a recurrent state, which has
-                                              * one: it can be cut to gone_to times its `recent` */
+    uint32_t gone, gone_to; /* pages [gone, gone_to) are not there; of a recurrent state, which has
+                             * one: it can be cut to gone_to times its `recent` */
     uint32_t reserved;
     int64_t length, page_tokens;
     uint64_t page_bytes;
     int64_t axis[HEED_AXES];                 /* -1: not known, or no sequence depends on it */
 } saved_sequence;
-_Static_assert(sizeof(saved_sequence) == 24 + 2 * SAVED_TEXT + 16 + 24 + 8 * HEED_AXES, "there is no padding to save");
+_Static_assert(sizeof(saved_sequence) == 24 + 2 * SAVED_TEXT + 16 + 24 + 8 * HEED_AXES,
+               "there is no padding to save");
 
 #endif

@@ -2,16 +2,15 @@
  *
  * spec.c: a config string to a tree, a tree to text, and errors that point at a place of the text.
  *
- *     op     = word [ "(" [ arg { "," arg } ] ")" ]          attention/softmax(position=alibi, causal=true)
- *     arg    = word "=" value | op
- *     value  = op | "[" item { "," item } "]"
- *     item   = op [ "x" digits ]                             a x5
- *     stack  = word "=" value { ";" word "=" value } [ ";" ]
- *     word   = { letter | digit | one of _ . / : + - }
+ *     op     = word [ "(" [ arg { "," arg } ] ")" ]          attention/softmax(position=alibi,
+ * causal=true) arg    = word "=" value | op value  = op | "[" item { "," item } "]" item   = op [
+ * "x" digits ]                             a x5 stack  = word "=" value { ";" word "=" value } [
+ * ";" ] word   = { letter | digit | one of _ . / : + - }
  *
- * It knows no op and no key: what the words mean is for resolve.c and stack_plan.c. The text is hostile. Invariants:
- * time and memory are linear in the text, recursion is at most SPEC_DEPTH deep, and every part of the tree is reachable
- * from the spec as soon as it is allocated, so a failure anywhere is cleaned up by spec_free alone.
+ * It knows no op and no key: what the words mean is for resolve.c and stack_plan.c. The text is
+ * hostile. Invariants: time and memory are linear in the text, recursion is at most SPEC_DEPTH
+ * deep, and every part of the tree is reachable from the spec as soon as it is allocated, so a
+ * failure anywhere is cleaned up by spec_free alone.
  */
 #include <errno.h>
 #include <locale.h>
@@ -26,10 +25,12 @@
 #include "op/spec.h"
 
 #define TEXT_MAX (1u << 24) /* bytes of a spec: counts fit 32 bits */
-#define ARGS_MAX 128u       /* of one op: every key is compared with those before it, and no op has more */
+/* of one op: every key is compared with those before it, and no op has more */
+#define ARGS_MAX 128u
 #define REPEAT_MAX 10000
 
-/* An error shows so many columns of the line before its place, and from it on: then all fits into heed_error.text. */
+/* An error shows so many columns of the line before its place, and from it on: then all fits into
+ * heed_error.text. */
 #define SHOWN_BEFORE 60
 #define SHOWN_AFTER 40
 #define SENTENCE 640
@@ -47,10 +48,12 @@ typedef struct parser {
 
 static int is_plain(char c) { return c >= 32 && c < 127; }
 
-/* Columns that a byte takes in the line shown: what is not ASCII becomes \xNN, a tab or CR one blank. */
+/* Columns that a byte takes in the line shown: what is not ASCII becomes \xNN, a tab or CR one
+ * blank. */
 static int columns(char c) { return is_plain(c) || c == '\t' || c == '\r' ? 1 : 4; }
 
-/* "  the line" and "  caret" for the place, at most 2 * (2 + 3 + SHOWN_BEFORE + SHOWN_AFTER + 3) + 6 characters. */
+/* "  the line" and "  caret" for the place, at most 2 * (2 + 3 + SHOWN_BEFORE + SHOWN_AFTER + 3) +
+ * 6 characters. */
 static void show_place(char *out, size_t size, const char *text, size_t at)
 {
     char line[SHOWN_BEFORE + SHOWN_AFTER + 8];
@@ -66,7 +69,8 @@ static void show_place(char *out, size_t size, const char *text, size_t at)
             n += (size_t)snprintf(line + n, sizeof line - n, "...");
             break;
         }
-        if (columns(text[i]) == 4) n += (size_t)snprintf(line + n, sizeof line - n, "\\x%02X", (unsigned char)text[i]);
+        if (columns(text[i]) == 4)
+            n += (size_t)snprintf(line + n, sizeof line - n, "\\x%02X", (unsigned char)text[i]);
         else line[n++] = is_plain(text[i]) ? text[i] : ' ';
     }
     line[n] = 0;
@@ -90,7 +94,8 @@ int32_t spec_error(const spec *s, size_t at, heed_error *error, const char *form
     }
     show_place(place, sizeof place, s->text, at);
     size_t column = at - start + 1;
-    return error_set(error, HEED_E_ARGUMENT, "spec, line %zu, column %zu: %s\n%s", line, column, sentence, place);
+    return error_set(error, HEED_E_ARGUMENT, "spec, line %zu, column %zu: %s\n%s", line, column,
+                     sentence, place);
 }
 
 /* ---- tokens ---- */
@@ -99,7 +104,8 @@ static int is_digit(char c) { return c >= '0' && c <= '9'; }
 
 static int is_word(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || (c && strchr("_./:+-", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
+           (c && strchr("_./:+-", c));
 }
 
 /* Skips blanks and comments; returns the byte that comes next, 0 at the end. */
@@ -129,10 +135,13 @@ static int32_t expected(parser *p, const char *what)
     int length = (int)word_length(p);
     const char *found = p->s->text + p->at, *cut = length > 48 ? "..." : "";
     if (!c) return FAIL(p, p->behind, "expected %s, but the spec ends", what);
-    if (length) return FAIL(p, p->at, "expected %s, not \"%.*s%s\"", what, length > 48 ? 48 : length, found, cut);
+    if (length)
+        return FAIL(p, p->at, "expected %s, not \"%.*s%s\"", what, length > 48 ? 48 : length, found,
+                    cut);
     if (is_plain(c)) return FAIL(p, p->at, "expected %s, not '%c'", what, c);
-    return FAIL(p, p->at, "expected %s, not the byte \\x%02X; only comments may have more than plain ASCII", what,
-                (unsigned char)c);
+    return FAIL(p, p->at,
+                "expected %s, not the byte \\x%02X; only comments may have more than plain ASCII",
+                what, (unsigned char)c);
 }
 
 static int32_t read_word(parser *p, const char *what, char **word)
@@ -197,11 +206,12 @@ static int32_t read_repeat(parser *p, spec_node *n)
 {
     const char *text = p->s->text + p->at;
     size_t length = word_length(p);
-    if (length < 2 || text[0] != 'x' || strspn(text + 1, "0123456789") != length - 1) return HEED_OK;
+    if (length < 2 || text[0] != 'x' || strspn(text + 1, "0123456789") != length - 1)
+        return HEED_OK;
     int64_t count = strtoll(text + 1, NULL, 10); /* too large becomes INT64_MAX */
     if (count < 1 || count > REPEAT_MAX) {
-        return FAIL(p, p->at, "the repeat count is %.*s, but must be from 1 to %d", length > 25 ? 24 : (int)length - 1,
-                    text + 1, REPEAT_MAX);
+        return FAIL(p, p->at, "the repeat count is %.*s, but must be from 1 to %d",
+                    length > 25 ? 24 : (int)length - 1, text + 1, REPEAT_MAX);
     }
     n->repeat = count;
     p->behind = p->at += length;
@@ -248,7 +258,9 @@ static int32_t read_arg(parser *p, int positional, spec_arg **args, uint32_t *n_
     arg->key_at = at;
 
     if ((code = read_word(p, positional ? "a key or an op" : "a key", &arg->key))) return code;
-    if (next(p) != '=') return positional ? read_op(p, &arg->key, at, &arg->value) : expected(p, "'=' behind the key");
+    if (next(p) != '=')
+        return positional ? read_op(p, &arg->key, at, &arg->value)
+                          : expected(p, "'=' behind the key");
     take(p);
     for (const spec_arg *a = *args; a < arg; a++) {
         if (!a->key || strcmp(a->key, arg->key)) continue;
@@ -300,7 +312,9 @@ spec *spec_parse(const char *text, int stack, heed_error *error)
     size_t length = text ? strlen(text) : 0;
     if (!text || length > TEXT_MAX) {
         if (!text) error_set(error, HEED_E_ARGUMENT, "no spec is given");
-        else error_set(error, HEED_E_ARGUMENT, "the spec has %zu bytes, but at most %u are read", length, TEXT_MAX);
+        else
+            error_set(error, HEED_E_ARGUMENT, "the spec has %zu bytes, but at most %u are read",
+                      length, TEXT_MAX);
         return NULL;
     }
     spec *s = calloc(1, sizeof *s);
@@ -350,7 +364,8 @@ void spec_free(spec *s)
 
 /* ---- values ---- */
 
-/* [sign] digits [. digits] [e [sign] digits]; strtod alone would take "inf", "nan" and hexadecimal too. */
+/* [sign] digits [. digits] [e [sign] digits]; strtod alone would take "inf", "nan" and hexadecimal
+ * too. */
 static int is_number(const char *w)
 {
     w += *w == '+' || *w == '-';
@@ -367,11 +382,13 @@ static int is_number(const char *w)
     return !*w;
 }
 
-/* strtod with the point as decimal sign, whatever setlocale was told. -0 becomes 0: they are written the same way. */
+/* strtod with the point as decimal sign, whatever setlocale was told. -0 becomes 0: they are
+ * written the same way. */
 static double read_number(const char *word)
 {
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c) return strtod(word, NULL) + 0.0; /* glibc and musl have this locale without an allocation */
+    /* glibc and musl have this locale without an allocation */
+    if (!c) return strtod(word, NULL) + 0.0;
     double f = strtod_l(word, NULL, c) + 0.0;
     freelocale(c);
     return f;
@@ -386,33 +403,37 @@ void spec_number(char text[32], double f)
         snprintf(plain, sizeof plain, "%.*g", digits, f);
         for (const char *c = plain; *c; c++) {
             if (is_word(*c)) text[n++] = *c;
-            else if (text[n - 1] != '.') text[n++] = '.'; /* the locale's decimal sign, of one byte or more */
+            /* the locale's decimal sign, of one byte or more */
+            else if (text[n - 1] != '.') text[n++] = '.';
         }
         text[n] = 0;
         if (read_number(text) == f) break;
     }
 }
 
-int32_t spec_takes(const spec *s, const spec_node *n, const char *what, const char *right, heed_error *error)
+int32_t spec_takes(const spec *s, const spec_node *n, const char *what, const char *right,
+                   heed_error *error)
 {
-    if (n->type == SPEC_LIST) return spec_error(s, n->at, error, "%s takes %s, not a list", what, right);
-    if (n->has_args) return spec_error(s, n->at, error, "%s takes %s, not an op with arguments", what, right);
+    if (n->type == SPEC_LIST)
+        return spec_error(s, n->at, error, "%s takes %s, not a list", what, right);
+    if (n->has_args)
+        return spec_error(s, n->at, error, "%s takes %s, not an op with arguments", what, right);
     return spec_error(s, n->at, error, "%s takes %s, not " QUOTE, what, right, QUOTED(n->word));
 }
 
 /* The sentence for a value out of range; an end without limit is NULL. */
-static int32_t out_of_range(const spec *s, const spec_node *n, const char *what, const char *min, const char *max,
-                            heed_error *error)
+static int32_t out_of_range(const spec *s, const spec_node *n, const char *what, const char *min,
+                            const char *max, heed_error *error)
 {
     const char *ends = min && max ? "from" : min ? "at least" : "at most", *first = min ? min : max;
-    return spec_error(s, n->at, error, "%s is %.48s, but must be %s %s%s%s", what, n->word, ends, first,
-                      min && max ? " to " : "", min && max ? max : "");
+    return spec_error(s, n->at, error, "%s is %.48s, but must be %s %s%s%s", what, n->word, ends,
+                      first, min && max ? " to " : "", min && max ? max : "");
 }
 
 static int is_bare(const spec_node *n) { return n->type == SPEC_WORD && !n->has_args; }
 
-int32_t spec_int(const spec *s, const spec_node *n, const char *what, int64_t min, int64_t max, int64_t *out,
-                 heed_error *error)
+int32_t spec_int(const spec *s, const spec_node *n, const char *what, int64_t min, int64_t max,
+                 int64_t *out, heed_error *error)
 {
     if (!is_bare(n) || !is_number(n->word)) return spec_takes(s, n, what, "a whole number", error);
     int64_t i;
@@ -427,7 +448,8 @@ int32_t spec_int(const spec *s, const spec_node *n, const char *what, int64_t mi
         fits = f >= -0x1p63 && f < 0x1p63;
         i = fits ? (int64_t)f : f < 0 ? INT64_MIN : INT64_MAX;
         if (fits && (double)i != f) {
-            return spec_error(s, n->at, error, "%s is %.48s, but must be a whole number", what, n->word);
+            return spec_error(s, n->at, error, "%s is %.48s, but must be a whole number", what,
+                              n->word);
         }
     }
     if (!fits || i < min || i > max) {
@@ -441,12 +463,14 @@ int32_t spec_int(const spec *s, const spec_node *n, const char *what, int64_t mi
     return HEED_OK;
 }
 
-int32_t spec_float(const spec *s, const spec_node *n, const char *what, double min, double max, double *out,
-                   heed_error *error)
+int32_t spec_float(const spec *s, const spec_node *n, const char *what, double min, double max,
+                   double *out, heed_error *error)
 {
     if (!is_bare(n) || !is_number(n->word)) return spec_takes(s, n, what, "a number", error);
     double f = read_number(n->word);
-    if (!isfinite(f)) return spec_error(s, n->at, error, "%s is %.48s, but must be a finite number", what, n->word);
+    if (!isfinite(f))
+        return spec_error(s, n->at, error, "%s is %.48s, but must be a finite number", what,
+                          n->word);
     if (f < min || f > max) {
         char low[32], high[32];
         spec_number(low, min);
@@ -458,10 +482,12 @@ int32_t spec_float(const spec *s, const spec_node *n, const char *what, double m
     return HEED_OK;
 }
 
-int32_t spec_bool(const spec *s, const spec_node *n, const char *what, int64_t *out, heed_error *error)
+int32_t spec_bool(const spec *s, const spec_node *n, const char *what, int64_t *out,
+                  heed_error *error)
 {
     int yes = is_bare(n) && !strcmp(n->word, "true");
-    if (!yes && !(is_bare(n) && !strcmp(n->word, "false"))) return spec_takes(s, n, what, "true or false", error);
+    if (!yes && !(is_bare(n) && !strcmp(n->word, "false")))
+        return spec_takes(s, n, what, "true or false", error);
     *out = yes;
     return HEED_OK;
 }

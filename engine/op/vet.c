@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * vet.c: descriptors of a plugin, copied and then checked field by field. Plugins are trusted for intent, not for
- * correctness: whatever passes here, the rest of the engine takes for granted. What the functions do is not judged.
+ * vet.c: descriptors of a plugin, copied and then checked field by field. Plugins are trusted for
+ * intent, not for correctness: whatever passes here, the rest of the engine takes for granted. What
+ * the functions do is not judged.
  *
- * Invariant: what is checked is the copy, and but for the functions no pointer of it leads back into the plugin. Fields
- * that a newer plugin appended are dropped; fields that a shorter struct lacks are 0.
+ * Invariant: what is checked is the copy, and but for the functions no pointer of it leads back
+ * into the plugin. Fields that a newer plugin appended are dropped; fields that a shorter struct
+ * lacks are 0.
  */
 #include "base/error.h"
 #include "op/registry.h"
@@ -26,17 +28,21 @@ typedef struct table_rule {
     uint32_t min, max, known, full;
 } table_rule;
 
-#define KNOWN(type, last) ((uint32_t)(offsetof(type, last) + sizeof(((type *)0)->last))), (uint32_t)sizeof(type)
+#define KNOWN(type, last)                                                                          \
+    ((uint32_t)(offsetof(type, last) + sizeof(((type *)0)->last))), (uint32_t)sizeof(type)
 static const table_rule
     op_rule = {"ops", 1, OP_MAX, KNOWN(heed_op, get_extension)},
     port_rule = {"ports", 0, PORT_MAX, KNOWN(heed_port, doc)},
     param_rule = {"params", 0, PARAM_MAX, KNOWN(heed_param, doc)},
     path_rule = {"paths", 1, PATH_MAX_COUNT, KNOWN(heed_path, get_extension)};
 
-/* Code points that are no text in a line: controls, overrides of the writing direction, surrogates, non-characters. */
-static const struct { uint32_t first, last; } unprintable[] = {
-    {0x00, 0x1f}, {0x7f, 0x9f}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069},
-    {0xd800, 0xdfff}, {0xfdd0, 0xfdef}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xfffe, 0xffff}, {0x110000, UINT32_MAX},
+/* Code points that are no text in a line: controls, overrides of the writing direction, surrogates,
+ * non-characters. */
+static const struct { uint32_t first, last;
+} unprintable[] = {
+    {0x00, 0x1f},     {0x7f, 0x9f},     {0x200e, 0x200f},       {0x2028, 0x202e},
+    {0x2066, 0x2069}, {0xd800, 0xdfff}, {0xfdd0, 0xfdef},       {0xfeff, 0xfeff},
+    {0xfff9, 0xfffb}, {0xfffe, 0xffff}, {0x110000, UINT32_MAX},
 };
 
 #define FAIL(...) return error_set(error, HEED_E_DATA, __VA_ARGS__)
@@ -49,7 +55,11 @@ static uint32_t code_point(const unsigned char **at)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     uint32_t c = *(*at)++;
-    int more = c < 0x80 ? 0 : (c & 0xe0) == 0xc0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : (c & 0xf8) == 0xf0 ? 3 : -1;
+    int more = c < 0x80             ? 0
+               : (c & 0xe0) == 0xc0 ? 1
+               : (c & 0xf0) == 0xe0 ? 2
+               : (c & 0xf8) == 0xf0 ? 3
+                                    : -1;
     if (more < 0) return UINT32_MAX;
     if (more) c &= 0x3fu >> more;
     for (int i = 0; i < more; i++, (*at)++) {
@@ -72,7 +82,10 @@ static int is_printable(const char *text, int newlines)
 }
 
 /* Length of the [a-z0-9_]+ at the front. */
-static size_t word_length(const char *text) { return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_"); }
+static size_t word_length(const char *text)
+{
+    return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+}
 static int is_word(const char *text) { return *text && !text[word_length(text)]; }
 
 static int is_id(const char *text)
@@ -81,8 +94,8 @@ static int is_id(const char *text)
     return kind && text[kind] == '/' && is_word(text + kind + 1);
 }
 
-static int32_t copy_text(registry *r, const char **text, uint32_t min, uint32_t max, const char *what,
-                         heed_error *error)
+static int32_t copy_text(registry *r, const char **text, uint32_t min, uint32_t max,
+                         const char *what, heed_error *error)
 {
     size_t n = *text ? strnlen(*text, (size_t)max + 1) : 0;
     if (!*text && min) FAIL("its %s is missing (NULL)", what);
@@ -130,22 +143,29 @@ static int32_t check_table(const heed_table *t, const table_rule *rule, heed_err
 {
     const char *what = rule->what;
     if (t->count < rule->min || t->count > rule->max)
-        FAIL("its table of %s has a count of %u; %u to %u are allowed", what, t->count, rule->min, rule->max);
+        FAIL("its table of %s has a count of %u; %u to %u are allowed", what, t->count, rule->min,
+             rule->max);
     if (!t->count) return HEED_OK;
     if (!t->data) FAIL("its table of %s is missing (NULL)", what);
     if (t->stride < rule->known || t->stride > STRIDE_MAX)
-        FAIL("its table of %s has a stride of %u; %u to %u are allowed", what, t->stride, rule->known, STRIDE_MAX);
-    if ((t->stride | (uintptr_t)t->data) % _Alignof(uint64_t)) FAIL("its table of %s is misaligned", what);
+        FAIL("its table of %s has a stride of %u; %u to %u are allowed", what, t->stride,
+             rule->known, STRIDE_MAX);
+    if ((t->stride | (uintptr_t)t->data) % _Alignof(uint64_t))
+        FAIL("its table of %s is misaligned", what);
     for (uint32_t i = 0; i < t->count; i++) {
         uint32_t size = element_size(t, i);
         if (size < rule->known || size > t->stride)
-            FAIL("its table of %s has a size of %u in element %u; %u to %u, the stride, are allowed", what, size, i,
-                 rule->known, t->stride);
+            FAIL(
+                "its table of %s has a size of %u in element %u; %u to %u, the stride, are allowed",
+                what, size, i, rule->known, t->stride);
     }
     return HEED_OK;
 }
 
-int32_t vet_ops(const heed_table *ops, heed_error *error) { return check_table(ops, &op_rule, error); }
+int32_t vet_ops(const heed_table *ops, heed_error *error)
+{
+    return check_table(ops, &op_rule, error);
+}
 
 /* As much of a struct as both sides know. */
 static void copy_struct(void *to, const void *from, uint32_t size, uint32_t full)
@@ -177,8 +197,11 @@ static int32_t parse_axes(const char *text, port_axes *axes, heed_error *error)
         size_t n = strcspn(at, " ");
         if (n == 3 && !memcmp(at, "...", 3) && !axes->leading && !axes->count) axes->leading = 1;
         else if (n != 1 || *at < 'A' || *at > 'Z')
-            FAIL("its axes \"%s\" are not single capital letters, with \"...\" in front or not at all", text);
-        else if (axes->count == HEED_MAX_RANK) FAIL("its axes \"%s\" are more than %d", text, HEED_MAX_RANK);
+            FAIL("its axes \"%s\" are not single capital letters, with \"...\" in front or not at "
+                 "all",
+                 text);
+        else if (axes->count == HEED_MAX_RANK)
+            FAIL("its axes \"%s\" are more than %d", text, HEED_MAX_RANK);
         else axes->letter[axes->count++] = *at;
         at += n;
     }
@@ -193,9 +216,12 @@ static int32_t check_port(registry *r, heed_port *p, port_axes *axes, heed_error
     if (p->role > HEED_OUTPUT) FAIL("its role %u is unknown", p->role);
     if (p->flags & ~(HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE | HEED_PORT_REPEATS))
         FAIL("its flags 0x%x are unknown", p->flags);
-    if ((p->flags & HEED_PORT_IN_PLACE) && p->role != HEED_OUTPUT) FAIL("its flag IN_PLACE is for outputs only");
-    if ((p->flags & HEED_PORT_REPEATS) && p->role != HEED_INPUT) FAIL("its flag REPEATS is for inputs only");
-    if (!p->dtypes || p->dtypes >= HEED_BIT(HEED_DTYPES)) FAIL("its dtypes 0x%x are none or unknown", p->dtypes);
+    if ((p->flags & HEED_PORT_IN_PLACE) && p->role != HEED_OUTPUT)
+        FAIL("its flag IN_PLACE is for outputs only");
+    if ((p->flags & HEED_PORT_REPEATS) && p->role != HEED_INPUT)
+        FAIL("its flag REPEATS is for inputs only");
+    if (!p->dtypes || p->dtypes >= HEED_BIT(HEED_DTYPES))
+        FAIL("its dtypes 0x%x are none or unknown", p->dtypes);
     if (p->scope > HEED_SCOPE_STACK) FAIL("its scope %u is unknown", p->scope);
     if (p->init > HEED_INIT_ONES) FAIL("its init %u is unknown", p->init);
     return parse_axes(p->axes, axes, error);
@@ -223,11 +249,14 @@ static int32_t check_outputs(const entry *e, heed_error *error)
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const heed_port *p = entry_port(e, i);
         if (p->role != HEED_OUTPUT) continue;
-        if ((p->flags & HEED_PORT_IN_PLACE) && !inputs) FAIL("port %s is IN_PLACE, but there is no input", p->name);
-        if (e->axes[i].leading && !leading) FAIL("port %s has the axes \"...\", which no input has", p->name);
+        if ((p->flags & HEED_PORT_IN_PLACE) && !inputs)
+            FAIL("port %s is IN_PLACE, but there is no input", p->name);
+        if (e->axes[i].leading && !leading)
+            FAIL("port %s has the axes \"...\", which no input has", p->name);
         for (int a = 0; a < e->axes[i].count; a++)
             if (!(known & 1u << (e->axes[i].letter[a] - 'A')))
-                FAIL("port %s has the axis %c, which no input, weight or param has", p->name, e->axes[i].letter[a]);
+                FAIL("port %s has the axis %c, which no input, weight or param has", p->name,
+                     e->axes[i].letter[a]);
     }
     return HEED_OK;
 }
@@ -248,8 +277,8 @@ static int32_t check_repeats(const entry *e, heed_error *error)
         if (e->axes[i].leading) FAIL("port %s is REPEATS, but has the axes \"...\"", p->name);
         for (int a = 0; a < e->axes[i].count; a++)
             if (!(known & 1u << (e->axes[i].letter[a] - 'A')))
-                FAIL("port %s is REPEATS, but no input that is always there has its axis %c", p->name,
-                     e->axes[i].letter[a]);
+                FAIL("port %s is REPEATS, but no input that is always there has its axis %c",
+                     p->name, e->axes[i].letter[a]);
     }
     return HEED_OK;
 }
@@ -273,12 +302,15 @@ static uint32_t count_choices(const char *text)
 
 static int32_t check_number(const heed_param *p, int has_standard, heed_error *error)
 {
-    if (!isfinite(p->min) || !isfinite(p->max) || p->min > p->max) FAIL("its range %g to %g is none", p->min, p->max);
+    if (!isfinite(p->min) || !isfinite(p->max) || p->min > p->max)
+        FAIL("its range %g to %g is none", p->min, p->max);
     if (has_standard && !(p->standard >= p->min && p->standard <= p->max))
         FAIL("its default %g is outside its range %g to %g", p->standard, p->min, p->max);
     if (p->type == HEED_PARAM_FLOAT) return HEED_OK;
-    if (p->min < -INT_LIMIT || p->max > INT_LIMIT) FAIL("its range %g to %g is beyond 2^62", p->min, p->max);
-    if (p->min != floor(p->min) || p->max != floor(p->max) || (has_standard && p->standard != floor(p->standard)))
+    if (p->min < -INT_LIMIT || p->max > INT_LIMIT)
+        FAIL("its range %g to %g is beyond 2^62", p->min, p->max);
+    if (p->min != floor(p->min) || p->max != floor(p->max) ||
+        (has_standard && p->standard != floor(p->standard)))
         FAIL("its range or default is not of whole numbers");
     return HEED_OK;
 }
@@ -288,11 +320,13 @@ static int32_t check_param(registry *r, heed_param *p, heed_error *error)
     int has_standard = !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED));
     TRY(vet_word(r, &p->key, "key", error));
     TRY(vet_text(r, &p->doc, TEXT_MAX, "doc", error));
-    if (p->flags & ~(HEED_PARAM_AUTO | HEED_PARAM_REQUIRED | HEED_PARAM_RUNTIME | HEED_PARAM_COUPLES))
+    if (p->flags &
+        ~(HEED_PARAM_AUTO | HEED_PARAM_REQUIRED | HEED_PARAM_RUNTIME | HEED_PARAM_COUPLES))
         FAIL("its flags 0x%x are unknown", p->flags);
     if ((p->flags & HEED_PARAM_AUTO) && (p->flags & HEED_PARAM_REQUIRED))
         FAIL("its flags AUTO and REQUIRED exclude each other");
-    if (p->axis && (p->axis < 'A' || p->axis > 'Z')) FAIL("its axis %u is no capital letter", p->axis);
+    if (p->axis && (p->axis < 'A' || p->axis > 'Z'))
+        FAIL("its axis %u is no capital letter", p->axis);
     if (p->axis && (p->type != HEED_PARAM_INT || p->min < 0))
         FAIL("its axis %c needs the type INT and a range from 0 on", p->axis);
     if (!has_standard) p->standard = 0;
@@ -331,7 +365,8 @@ static int32_t check_path(registry *r, heed_path *p, heed_error *error)
 {
     TRY(vet_word(r, &p->name, "name", error));
     if (p->flags & ~HEED_PATH_INEXACT) FAIL("its flags 0x%x are unknown", p->flags);
-    if (!p->forward && !p->get_extension) FAIL("it has no function: forward or get_extension must be set");
+    if (!p->forward && !p->get_extension)
+        FAIL("it has no function: forward or get_extension must be set");
     return HEED_OK;
 }
 
@@ -339,12 +374,16 @@ static int32_t check_paths(const entry *e, heed_error *error)
 {
     uint32_t n = e->op.paths.count, forward = 0, outputs = 0;
     if (entry_path(e, 0)->needs)
-        FAIL("path %s, the first, does not run everywhere (needs is not 0)", entry_path(e, 0)->name);
+        FAIL("path %s, the first, does not run everywhere (needs is not 0)",
+             entry_path(e, 0)->name);
     if (entry_path(e, 0)->flags & HEED_PATH_INEXACT)
-        FAIL("path %s, the first, is INEXACT: it is what the others are held against", entry_path(e, 0)->name);
+        FAIL("path %s, the first, is INEXACT: it is what the others are held against",
+             entry_path(e, 0)->name);
     for (uint32_t i = 0; i < n; i++) forward += entry_path(e, i)->forward != NULL;
-    if (forward && forward != n) FAIL("only %u of its %u paths have the function forward", forward, n);
-    for (uint32_t i = 0; i < e->op.ports.count; i++) outputs += entry_port(e, i)->role == HEED_OUTPUT;
+    if (forward && forward != n)
+        FAIL("only %u of its %u paths have the function forward", forward, n);
+    for (uint32_t i = 0; i < e->op.ports.count; i++)
+        outputs += entry_port(e, i)->role == HEED_OUTPUT;
     if (forward && !outputs) FAIL("its paths have the function forward, but no port is an output");
     return HEED_OK;
 }
@@ -352,22 +391,24 @@ static int32_t check_paths(const entry *e, heed_error *error)
 /* ---- the operator ---- */
 
 /* An element's sentence, with its place in front: "port 2 (out): its axes ...". */
-static int32_t at_element(heed_error *error, const char *what, uint32_t i, const char *name, const heed_error *why)
+static int32_t at_element(heed_error *error, const char *what, uint32_t i, const char *name,
+                          const heed_error *why)
 {
     int known = name && strnlen(name, WORD_MAX + 1) <= WORD_MAX && is_word(name);
     return error_set(error, why->code, "%s %u (%s): %s", what, i, known ? name : "?", why->text);
 }
 
 /* Each element of the three tables in turn; `name` of each must differ from the ones before. */
-#define CHECK_EACH(what, type, table, name, call)                                                                     \
-    do {                                                                                                              \
-        type *t = (type *)(e->op.table.data);                                                                         \
-        for (uint32_t i = 0; i < e->op.table.count; i++) {                                                            \
-            heed_error why = {0};                                                                                     \
-            if (call) return at_element(error, what, i, t[i].name, &why);                                             \
-            for (uint32_t j = 0; j < i; j++)                                                                          \
-                if (!strcmp(t[j].name, t[i].name)) FAIL("%ss %u and %u are both named %s", what, j, i, t[i].name);    \
-        }                                                                                                             \
+#define CHECK_EACH(what, type, table, name, call)                                                  \
+    do {                                                                                           \
+        type *t = (type *)(e->op.table.data);                                                      \
+        for (uint32_t i = 0; i < e->op.table.count; i++) {                                         \
+            heed_error why = {0};                                                                  \
+            if (call) return at_element(error, what, i, t[i].name, &why);                          \
+            for (uint32_t j = 0; j < i; j++)                                                       \
+                if (!strcmp(t[j].name, t[i].name))                                                 \
+                    FAIL("%ss %u and %u are both named %s", what, j, i, t[i].name);                \
+        }                                                                                          \
     } while (0)
 
 static int32_t check_op(registry *r, entry *e, heed_error *error)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * host.c: between an application's own host and the plugins: what a table need not have is made up, what no plugin could
- * live with is stopped here, and its `cancelled` is asked before every tile, so that no op has to.
+ * host.c: between an application's own host and the plugins: what a table need not have is made up,
+ * what no plugin could live with is stopped here, and its `cancelled` is asked before every tile,
+ * so that no op has to.
  */
 #include <stdatomic.h>
 
@@ -21,7 +22,8 @@ static void tile(void *arg, int64_t i, uint32_t lane)
     job *j = arg;
     if (lane >= j->host->lanes) atomic_store_explicit(&j->strayed, 1, memory_order_relaxed);
     else if (atomic_load_explicit(&j->cancelled, memory_order_relaxed)) return;
-    else if (j->host->table.cancelled(&j->host->table)) atomic_store_explicit(&j->cancelled, 1, memory_order_relaxed);
+    else if (j->host->table.cancelled(&j->host->table))
+        atomic_store_explicit(&j->cancelled, 1, memory_order_relaxed);
     else j->fn(j->arg, i, lane);
 }
 
@@ -57,12 +59,15 @@ static const void *extension(const heed_host *table, const char *id)
 int32_t host_make(host *h, const heed_host *own, uint32_t lanes, heed_error *error)
 {
     if (!HEED_HAS(own, parallel_for) || !own->parallel_for)
-        return error_set(error, HEED_E_ARGUMENT,
-                         "the host has no parallel_for; its table needs that function, and its own size");
+        return error_set(
+            error, HEED_E_ARGUMENT,
+            "the host has no parallel_for; its table needs that function, and its own size");
     if (!lanes || lanes > POOL_LANES_MAX)
         return error_set(error, HEED_E_ARGUMENT,
-                         "with a host of its own an application must say in `threads` how many lanes that has, from 1 to "
-                         "%d, not %u", POOL_LANES_MAX, lanes);
+                         "with a host of its own an application must say in `threads` how many "
+                         "lanes that has, from 1 to "
+                         "%d, not %u",
+                         POOL_LANES_MAX, lanes);
     *h = (host){{sizeof h->table, 0, h, parallel_for, log_line, cancelled, extension}, own, lanes};
     return HEED_OK;
 }

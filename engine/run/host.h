@@ -13,8 +13,8 @@ typedef struct host {
     uint32_t lanes;
 } host;
 
-/* HEED_E_ARGUMENT if it has no parallel_for, or `lanes` is not from 1 to what heed runs. `own` must outlive it; what else
- * it lacks is made up. */
+/* HEED_E_ARGUMENT if it has no parallel_for, or `lanes` is not from 1 to what heed runs. `own` must
+ * outlive it; what else it lacks is made up. */
 HEED_LOCAL int32_t host_make(host *h, const heed_host *own, uint32_t lanes, heed_error *error);
 
 #endif

@@ -42,7 +42,9 @@ static uint32_t cpus_of_process(int *first)
     return 1;
 }
 
-/* Whether the kernel tells its CPUs: without, as in a chroot that has no /sys, hwloc writes so on standard error. */
+/* Whether the kernel tells its CPUs: without, as in a chroot that has no /sys, hwloc writes so on standard error. What it
+ * writes of firmware that contradicts itself only its variable HWLOC_HIDE_ERRORS=2 can silence: the command sets that,
+ * before it has threads; a library must not. */
 static int machine_shows(void)
 {
     static const char *const files[] = {"core_cpus", "thread_siblings"}; /* since Linux 5.3, and before */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/next.h: ends one path's copy of a kernel file; defines KIT_AGAIN while there is another path to compile.
+ * heed/kit/next.h: ends one path's copy of a kernel file; defines KIT_AGAIN while there is another
+ * path to compile.
  */
 #if (defined KIT_AVX2 || defined KIT_AVX512)
 #if defined __clang__
@@ -27,8 +28,8 @@
 #undef KIT_DID_LAST
 #endif
 
-/* The next copy includes all this again. The words of the vector have copies for all paths in the end, which another
- * kernel file of the same plugin goes on to use. */
+/* The next copy includes all this again. The words of the vector have copies for all paths in the
+ * end, which another kernel file of the same plugin goes on to use. */
 #if !defined KIT_AGAIN && !defined KIT_CORE_COMPLETE
 #define KIT_CORE_COMPLETE
 #endif
@@ -41,6 +42,7 @@
 #undef KIT_HAS_SLEEF
 #undef KIT_HAS_REDUCE
 #undef KIT_HAS_GEMM
+#undef KIT_HAS_CONV
 #undef KIT_HAS_LINEAR_HOOKS
 #undef KIT_HAS_LINEAR_FEATURES
 #undef KIT_HAS_LINEAR_TILE
@@ -61,9 +63,3 @@
 #undef KIT_HAS_FLASH_OP
 #undef KIT_HAS_FLASH_SPAN
 #undef KIT_HAS_LINEAR
-#undef KIT_HAS_LINEAR_HOOKS
-#undef KIT_HAS_LINEAR_FEATURES
-#undef KIT_HAS_LINEAR_TILE
-#undef KIT_HAS_LINEAR_CHUNK
-#undef KIT_HAS_LINEAR_RUN
-#undef KIT_HAS_CONV

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * cases.c: from an op's tables to calls. Which params, masks, ports and axes there are, the descriptor says; how large
- * they get follows from the number of the case, so that a sweep is the same everywhere.
+ * cases.c: from an op's tables to calls. Which params, masks, ports and axes there are, the
+ * descriptor says; how large they get follows from the number of the case, so that a sweep is the
+ * same everywhere.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -33,12 +34,16 @@ static const struct {
     {HEED_MASK_WINDOW | HEED_MASK_SINKS, "window=2:1,sinks=3"},
     {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_SINKS, "causal=true,window=5,sinks=2"},
     {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX, "causal=true,window=8,prefix=20"},
-    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_SINKS, "causal=bottom_right,window=33,sinks=1"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_SINKS,
+     "causal=bottom_right,window=33,sinks=1"},
     {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX | HEED_MASK_SINKS,
      "causal=offset:2,window=7,prefix=9,sinks=1"},
 };
 
-static uint32_t pick(uint64_t *seed, uint32_t n) { return n ? (uint32_t)(harness_random(seed) >> 33) % n : 0; }
+static uint32_t pick(uint64_t *seed, uint32_t n)
+{
+    return n ? (uint32_t)(harness_random(seed) >> 33) % n : 0;
+}
 
 /* ---- what stands in the brackets ---- */
 
@@ -57,7 +62,10 @@ static void add(words *w, const char *format, ...)
     va_end(list);
 }
 
-static double within(double x, const heed_param *p) { return x < p->min ? p->min : x > p->max ? p->max : x; }
+static double within(double x, const heed_param *p)
+{
+    return x < p->min ? p->min : x > p->max ? p->max : x;
+}
 
 /* A number for a param: neither end of its range, if that is possible. */
 static double ordinary(const heed_param *p)
@@ -76,14 +84,17 @@ static void add_numbers(words *w, const heed_param *p)
     const double tries[] = {p->min, p->max, 2 * now, now / 2, ordinary(p), whole ? 2 : 0.1};
     for (uint32_t i = 0; i < COUNT(tries); i++) {
         double x = whole ? floor(tries[i]) : tries[i];
-        if (isnan(x) || x == now || x != within(x, p) || (x != 0 && fabs(x) < least) || fabs(x) > most) continue;
+        if (isnan(x) || x == now || x != within(x, p) || (x != 0 && fabs(x) < least) ||
+            fabs(x) > most)
+            continue;
         add(w, "%s=%.9g", p->key, x);
     }
 }
 
 static void add_choices(words *w, const heed_param *p)
 {
-    for (const char *word = p->choices; word; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
+    for (const char *word = p->choices; word;
+         word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
         add(w, "%s=%.*s", p->key, (int)strcspn(word, "|"), word);
 }
 
@@ -109,7 +120,8 @@ static void add_params(words *w, const heed_engine *engine, const entry *e)
     for (uint32_t i = 0; i < e->op.params.count; i++) {
         const heed_param *p = entry_param(e, i);
         if (p->flags & HEED_PARAM_REQUIRED) continue;
-        if (p->type == HEED_PARAM_BOOL) add(w, "%s=%s", p->key, p->standard != 0 ? "false" : "true");
+        if (p->type == HEED_PARAM_BOOL)
+            add(w, "%s=%s", p->key, p->standard != 0 ? "false" : "true");
         else if (p->type == HEED_PARAM_CHOICE) add_choices(w, p);
         else if (p->type == HEED_PARAM_OP) add_ops(w, p, engine);
         else add_numbers(w, p);
@@ -121,7 +133,9 @@ static void add_masks(words *w, const entry *e, int text)
 {
     for (uint32_t i = 0; i < COUNT(masks); i++) {
         if (masks[i].kinds & ~e->op.masks) continue;
-        if (text && (masks[i].kinds & HEED_MASK_PREFIX || strncmp(masks[i].text, "causal=true", 11))) continue;
+        if (text &&
+            (masks[i].kinds & HEED_MASK_PREFIX || strncmp(masks[i].text, "causal=true", 11)))
+            continue;
         add(w, "%s", masks[i].text);
     }
 }
@@ -130,7 +144,9 @@ static void add_masks(words *w, const entry *e, int text)
 static int is_simple(const entry *e)
 {
     for (uint32_t i = 0; i < e->op.ports.count; i++)
-        if (entry_port(e, i)->role == HEED_WEIGHT && !(entry_port(e, i)->flags & HEED_PORT_OPTIONAL)) return 0;
+        if (entry_port(e, i)->role == HEED_WEIGHT &&
+            !(entry_port(e, i)->flags & HEED_PORT_OPTIONAL))
+            return 0;
     return !has_required(e);
 }
 
@@ -142,7 +158,8 @@ static void add_simple(words *w, const heed_param *p, const heed_engine *engine)
     for (uint32_t i = 0; (e = inspect_op(engine, i)); i++) {
         if (strncmp(e->op.id, p->choices, kind) || e->op.id[kind] != '/' || !is_simple(e)) continue;
         const heed_path *path = entry_path(e, 0);
-        if (path->get_extension && path->get_extension(HEED_SCORE_ID)) add(w, "%s=%s", p->key, e->op.id + kind + 1);
+        if (path->get_extension && path->get_extension(HEED_SCORE_ID))
+            add(w, "%s=%s", p->key, e->op.id + kind + 1);
     }
 }
 
@@ -159,7 +176,8 @@ static void required(const entry *e, const heed_engine *engine, char *text, size
         else if (p->type == HEED_PARAM_CHOICE) add_choices(&w, p);
         else if (p->type == HEED_PARAM_OP) add_simple(&w, p, engine), add_ops(&w, p, engine);
         else add(&w, "%s=%.9g", p->key, ordinary(p));
-        if (w.n) snprintf(text + strlen(text), n - strlen(text), "%s%s", *text ? "," : "", w.text[0]);
+        if (w.n)
+            snprintf(text + strlen(text), n - strlen(text), "%s%s", *text ? "," : "", w.text[0]);
     }
 }
 
@@ -177,7 +195,8 @@ static int lacks_op(const entry *e, const heed_engine *engine)
     return lacks;
 }
 
-/* An attention that takes this op as a param, and has to be told nothing else: a score op is called through it. */
+/* An attention that takes this op as a param, and has to be told nothing else: a score op is called
+ * through it. */
 static const entry *around(const heed_engine *engine, const entry *e, const heed_param **param)
 {
     const size_t kind = strcspn(e->op.id, "/");
@@ -197,11 +216,12 @@ static void put(char *spec, size_t n, const char *word)
     if (*word) snprintf(spec + strlen(spec), n - strlen(spec), "%s%s", *spec ? "," : "", word);
 }
 
-enum { PLAIN_CASE, VARIED_CASE, TEXT_CASE }; /* as it is; with params and masks; as a text that may come in parts */
+/* as it is; with params and masks; as a text that may come in parts */
+enum { PLAIN_CASE, VARIED_CASE, TEXT_CASE };
 
 /* "id(words)", with what is required and, but for a plain case, one or two words more. */
-static void bracket(const heed_engine *engine, const entry *e, const char *inner, int kind, int use_masks, uint64_t *seed,
-                    char *spec, size_t n)
+static void bracket(const heed_engine *engine, const entry *e, const char *inner, int kind,
+                    int use_masks, uint64_t *seed, char *spec, size_t n)
 {
     words params = {.n = 0}, kinds = {.n = 0};
     char in[200];
@@ -214,7 +234,8 @@ static void bracket(const heed_engine *engine, const entry *e, const char *inner
         size_t key = strcspn(word, "=") + 1;
         if (strncmp(word, inner, key)) put(in, sizeof in, word);
     }
-    if (kind && kinds.n && (kind == TEXT_CASE || pick(seed, 5))) put(in, sizeof in, kinds.text[pick(seed, kinds.n)]);
+    if (kind && kinds.n && (kind == TEXT_CASE || pick(seed, 5)))
+        put(in, sizeof in, kinds.text[pick(seed, kinds.n)]);
     snprintf(spec, n, *in ? "%s(%s)" : "%s", e->op.id, in);
 }
 
@@ -225,27 +246,30 @@ static int is_fixed(const entry *e, char letter)
 {
     for (uint32_t i = 0; i < e->op.params.count; i++) {
         const heed_param *p = entry_param(e, i);
-        if (p->axis == (uint32_t)letter && !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED))) return 1;
+        if (p->axis == (uint32_t)letter && !(p->flags & (HEED_PARAM_AUTO | HEED_PARAM_REQUIRED)))
+            return 1;
     }
     return 0;
 }
 
-/* The letters of all ports, in order of appearance; 'x' for "...". Without those that a param fixes. */
+/* The letters of all ports, in order of appearance; 'x' for "...". Without those that a param
+ * fixes. */
 static void letters(const entry *e, char *to)
 {
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const char *axes = entry_port(e, i)->axes;
         for (; *axes; axes++) {
             char letter = *axes == '.' ? 'x' : *axes;
-            if (letter != ' ' && !strchr(to, letter) && !is_fixed(e, letter)) to[strlen(to)] = letter;
+            if (letter != ' ' && !strchr(to, letter) && !is_fixed(e, letter))
+                to[strlen(to)] = letter;
         }
     }
 }
 
 static int is_attention(const entry *e) { return !strncmp(e->op.id, "attention/", 10); }
 
-/* Elements that all axes would have together, one axis of 0 taken as 1: what the oracle's loops go through. An
- * attention without an axis of keys has T of them. */
+/* Elements that all axes would have together, one axis of 0 taken as 1: what the oracle's loops go
+ * through. An attention without an axis of keys has T of them. */
 static double volume(const entry *e, const int64_t size[128], const char *all)
 {
     double v = is_attention(e) && !strchr(all, 'S') && size['T'] > 0 ? (double)size['T'] : 1;
@@ -255,24 +279,29 @@ static double volume(const entry *e, const int64_t size[128], const char *all)
     return v;
 }
 
-static void choose_sizes(const entry *e, uint32_t n, int together, uint64_t *seed, const char *all, int64_t size[128])
+static void choose_sizes(const entry *e, uint32_t n, int together, uint64_t *seed, const char *all,
+                         int64_t size[128])
 {
     const double most = harness_quick() ? 1 << 15 : 1 << 18;
     uint32_t turn = 0;
     for (const char *l = all; *l; l++, turn++) {
-        uint32_t which = n < COUNT(hurt) ? (n * (turn % 2 ? 5 : 1) + 3 * turn) % COUNT(hurt) : pick(seed, COUNT(hurt));
+        uint32_t which = n < COUNT(hurt) ? (n * (turn % 2 ? 5 : 1) + 3 * turn) % COUNT(hurt)
+                                         : pick(seed, COUNT(hurt));
         size[(int)*l] = hurt[which];
     }
     static const int few[] = {1, 2, 3, 1, 5}, groups[] = {1, 2, 4, 1, 8};
     size['B'] = n % 29 == 28 ? 0 : 1 + (int64_t)pick(seed, 3);
     size['G'] = few[pick(seed, COUNT(few))];
-    size['H'] = strchr(all, 'G') ? size['G'] * groups[pick(seed, COUNT(groups))] : few[pick(seed, COUNT(few))];
+    size['H'] = strchr(all, 'G') ? size['G'] * groups[pick(seed, COUNT(groups))]
+                                 : few[pick(seed, COUNT(few))];
     if (together) size['S'] = size['T'];
-    for (uint32_t i = 0; i < e->op.params.count; i++) { /* a size that a param is given, within its range */
+    /* a size that a param is given, within its range */
+    for (uint32_t i = 0; i < e->op.params.count; i++) {
         const heed_param *p = entry_param(e, i);
         if (p->axis && size[p->axis] < p->min) size[p->axis] = (int64_t)p->min;
     }
-    for (uint32_t i = 0; i < e->op.ports.count; i++) /* an index into an empty vocabulary there is not */
+    /* an index into an empty vocabulary there is not */
+    for (uint32_t i = 0; i < e->op.ports.count; i++)
         if (strchr(all, 'V') && size['V'] == 0) size['V'] = 1;
     while (volume(e, size, all) > most) {
         char largest = *all;
@@ -283,7 +312,8 @@ static void choose_sizes(const entry *e, uint32_t n, int together, uint64_t *see
     }
 }
 
-static void print_axes(const char *all, const int64_t size[128], uint64_t *seed, char *text, size_t n)
+static void print_axes(const char *all, const int64_t size[128], uint64_t *seed, char *text,
+                       size_t n)
 {
     static const char *const shapes[] = {"%lld", "1x%lld", "%lldx1x2", "2x%lld", "%lld"};
     text[0] = 0;
@@ -308,7 +338,8 @@ static void put_sizes(char *spec, size_t n, const int64_t size[128])
 
 /* ---- ports ---- */
 
-/* Of an optional port: whether it is out unless it is named with a plus (call.h). Others are there unless named. */
+/* Of an optional port: whether it is out unless it is named with a plus (call.h). Others are there
+ * unless named. */
 static int shapes_scores(const entry *e, const heed_port *p)
 {
     return is_attention(e) && p->role != HEED_OUTPUT && strcmp(p->name, "key_lengths");
@@ -317,7 +348,8 @@ static int shapes_scores(const entry *e, const heed_port *p)
 static void put_port(const entry *e, const heed_port *p, const char *repeats, char *text, size_t n)
 {
     const size_t used = strlen(text);
-    snprintf(text + used, n - used, "%s%s%s%s", used ? "," : "", shapes_scores(e, p) ? "+" : "", p->name, repeats);
+    snprintf(text + used, n - used, "%s%s%s%s", used ? "," : "", shapes_scores(e, p) ? "+" : "",
+             p->name, repeats);
 }
 
 /* Each optional port, in half of the cases. */
@@ -335,7 +367,8 @@ static void choose_ports(const entry *e, uint64_t *seed, int kind, char *text, s
         if (!strcmp(p->name, "documents")) documents = yes;
         if (!strcmp(p->name, "query_documents") && !documents) yes = 0;
         if (!yes) continue;
-        put_port(e, p, shapes && p->flags & HEED_PORT_REPEATS && pick(seed, 2) ? ":BH" : "", text, n);
+        put_port(e, p, shapes && p->flags & HEED_PORT_REPEATS && pick(seed, 2) ? ":BH" : "", text,
+                 n);
     }
 }
 
@@ -469,13 +502,17 @@ int case_change(const entry *e, const check_case *c, uint32_t n, check_case *to)
         if (how.even && !strchr("BGHx", *p)) size += size % 2;
         if (used + word + 8 > sizeof to->axes) return 0;
         char *end = to->axes + used;
-        if (size == before) snprintf(end, sizeof to->axes - used, "%s%.*s", used ? "," : "", (int)word, p);
+        if (size == before)
+            snprintf(end, sizeof to->axes - used, "%s%.*s", used ? "," : "", (int)word, p);
         else snprintf(end, sizeof to->axes - used, "%s%c=%lld", used ? "," : "", *p, size);
     }
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const heed_port *p = entry_port(e, i);
-        const int asked = p->role == HEED_WEIGHT ? how.weights : how.inputs && strchr("qk", *p->name) && !p->name[1];
-        if (asked && p->flags & HEED_PORT_OPTIONAL && shapes_scores(e, p) && !is_named(to->ports, p->name))
+        const int asked = p->role == HEED_WEIGHT
+                              ? how.weights
+                              : how.inputs && strchr("qk", *p->name) && !p->name[1];
+        if (asked && p->flags & HEED_PORT_OPTIONAL && shapes_scores(e, p) &&
+            !is_named(to->ports, p->name))
             put_port(e, p, "", to->ports, sizeof to->ports);
     }
     return strcmp(to->axes, c->axes) || strcmp(to->ports, c->ports) ? 1 : -1;
@@ -485,8 +522,9 @@ int case_change(const entry *e, const check_case *c, uint32_t n, check_case *to)
 
 void case_print(const check_case *c, char *text, size_t n)
 {
-    snprintf(text, n, "%s %s ports=%s dtype=%s size=%g seed=%llu", c->spec, *c->axes ? c->axes : "-", c->ports,
-             heed_dtype_name(c->dtype), (double)c->size, (unsigned long long)c->seed);
+    snprintf(text, n, "%s %s ports=%s dtype=%s size=%g seed=%llu", c->spec,
+             *c->axes ? c->axes : "-", c->ports, heed_dtype_name(c->dtype), (double)c->size,
+             (unsigned long long)c->seed);
 }
 
 /* Copies one word, and steps over it and the blanks behind it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * check.c: heed check: loads a plugin in a child process, sweeps its ops, and tells what was verified and what was
- * found.
+ * check.c: heed check: loads a plugin in a child process, sweeps its ops, and tells what was
+ * verified and what was found.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -50,28 +50,36 @@ static int32_t load_oracle(const char *path, heed_table *to, heed_error *error)
 {
     char *real = realpath(path, NULL);
     int fd = real ? open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    if (fd < 0) return free(real), error_set(error, HEED_E_SYSTEM, "oracle %s: %s", path, strerror(errno));
+    if (fd < 0)
+        return free(real), error_set(error, HEED_E_SYSTEM, "oracle %s: %s", path, strerror(errno));
     heed_error why = {0};
     int32_t code = trust_check(fd, real, &why);
     close(fd);
     void *module = code ? NULL : dlopen(real, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     free(real);
     if (code) return error_set(error, code, "oracle %s is refused: %s", path, why.text);
-    if (!module) return error_set(error, HEED_E_DATA, "oracle %s: the dynamic linker says: %s", path, dlerror());
+    if (!module)
+        return error_set(error, HEED_E_DATA, "oracle %s: the dynamic linker says: %s", path,
+                         dlerror());
     heed_oracle_fn *entry = (heed_oracle_fn *)dlsym(module, HEED_ORACLE_ENTRY_NAME);
-    if (!entry) return error_set(error, HEED_E_DATA, "oracle %s has no symbol %s", path, HEED_ORACLE_ENTRY_NAME);
-    heed_offer offer = {.size = sizeof offer, .abi_min = HEED_ABI_VERSION, .abi_max = HEED_ABI_VERSION};
+    if (!entry)
+        return error_set(error, HEED_E_DATA, "oracle %s has no symbol %s", path,
+                         HEED_ORACLE_ENTRY_NAME);
+    heed_offer offer = {
+        .size = sizeof offer, .abi_min = HEED_ABI_VERSION, .abi_max = HEED_ABI_VERSION};
     heed_oracle_reply reply = {.size = sizeof reply};
     if (entry(&offer, &reply) || reply.abi != HEED_ABI_VERSION)
-        return error_set(error, HEED_E_ABI, "oracle %s does not speak the ABI version %d.%d", path, HEED_ABI_MAJOR,
-                         HEED_ABI_MINOR);
+        return error_set(error, HEED_E_ABI, "oracle %s does not speak the ABI version %d.%d", path,
+                         HEED_ABI_MAJOR, HEED_ABI_MINOR);
     if (!reply.oracles.data || !reply.oracles.count || reply.oracles.count > 4096 ||
         reply.oracles.stride < sizeof(heed_oracle) || reply.oracles.stride % 8)
         return error_set(error, HEED_E_DATA, "oracle %s: its table of oracles is malformed", path);
     for (uint32_t i = 0; i < reply.oracles.count; i++) {
-        const heed_oracle *o = (const void *)((const char *)reply.oracles.data + (size_t)i * reply.oracles.stride);
+        const heed_oracle *o =
+            (const void *)((const char *)reply.oracles.data + (size_t)i * reply.oracles.stride);
         if (o->size < sizeof *o || !o->id || !o->f64 || !o->f32)
-            return error_set(error, HEED_E_DATA, "oracle %s: row %u of its table is malformed", path, i);
+            return error_set(error, HEED_E_DATA, "oracle %s: row %u of its table is malformed",
+                             path, i);
     }
     *to = reply.oracles;
     return HEED_OK;
@@ -139,8 +147,8 @@ static void one_check(board *b, subject *s, uint32_t at, uint32_t k)
     checks[k].run(s);
 }
 
-/* The case, or one near it that the op takes; what helped last is tried first. If none is, the sentence is of the case
- * itself. */
+/* The case, or one near it that the op takes; what helped last is tried first. If none is, the
+ * sentence is of the case itself. */
 static int make_changed(board *b, subject *s, check_case *how, heed_error *refusal)
 {
     static uint32_t usual = UINT32_MAX, helped, in_vain;
@@ -177,11 +185,13 @@ static void one_case(board *b, check_case *how, uint32_t at, uint32_t from, int 
     if (!from) b->cases++;
     if (!runs) {
         if (!from) b->refused++;
-        snprintf(b->refusal, sizeof b->refusal, "%.*s", (int)strcspn(refusal.text, "\n"), refusal.text);
+        snprintf(b->refusal, sizeof b->refusal, "%.*s", (int)strcspn(refusal.text, "\n"),
+                 refusal.text);
         return;
     }
     for (uint32_t k = from; k < check_count; k++) {
-        const int turn = at % checks[k].every == k % checks[k].every && findings_of(b, k) < FINDINGS_EACH;
+        const int turn =
+            at % checks[k].every == k % checks[k].every && findings_of(b, k) < FINDINGS_EACH;
         if (only ? k != from : !turn) continue;
         one_check(b, &s, at, k);
     }
@@ -208,7 +218,8 @@ static void work_sweep(board *b, void *arg)
         check_case how;
         if (!case_make(harness_engine(1), e, n, &how)) {
             snprintf(b->note, sizeof b->note,
-                     "it works with other ops only, and none of those is here; HEED_PLUGINS names their folders");
+                     "it works with other ops only, and none of those is here; HEED_PLUGINS names "
+                     "their folders");
             return;
         }
         one_case(b, &how, n, n == j->from ? j->check : 0, 0);
@@ -240,8 +251,9 @@ typedef struct report {
 /* The line that repeats a finding. */
 static void repeat_line(const report *r, const finding *f, char *text, size_t n)
 {
-    snprintf(text, n, "heed check %s%s%s --only '%s %s'", r->o->plugin, r->o->oracle ? " --oracle " : "",
-             r->o->oracle ? r->o->oracle : "", checks[f->check].name, f->line);
+    snprintf(text, n, "heed check %s%s%s --only '%s %s'", r->o->plugin,
+             r->o->oracle ? " --oracle " : "", r->o->oracle ? r->o->oracle : "",
+             checks[f->check].name, f->line);
 }
 
 static void tell_finding(report *r, const char *op, const finding *f, json_t *list)
@@ -250,9 +262,11 @@ static void tell_finding(report *r, const char *op, const finding *f, json_t *li
     repeat_line(r, f, line, sizeof line);
     r->findings++;
     if (list)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", checks[f->check].name, "finding",
-                                              f->sentence, "case", f->line, "repeat", *f->line ? line : ""));
-    else if (*f->line) printf("not ok - %s %s: %s: %s\n", op, checks[f->check].name, f->sentence, line);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check",
+                                              checks[f->check].name, "finding", f->sentence, "case",
+                                              f->line, "repeat", *f->line ? line : ""));
+    else if (*f->line)
+        printf("not ok - %s %s: %s: %s\n", op, checks[f->check].name, f->sentence, line);
     else printf("not ok - %s %s: %s\n", op, checks[f->check].name, f->sentence);
 }
 
@@ -265,18 +279,22 @@ static void tell_op(report *r, const char *op, const board *b, double seconds)
         for (uint32_t i = 0; i < b->findings; i++)
             if (b->finding[i].check == k) tell_finding(r, op, &b->finding[i], list);
         if (looked) json_object_set_new(looked, checks[k].name, json_integer(runs));
-        else if (!bad && runs) printf("ok - %s %s: %s (%u)\n", op, checks[k].name, checks[k].says, runs);
+        else if (!bad && runs)
+            printf("ok - %s %s: %s (%u)\n", op, checks[k].name, checks[k].says, runs);
     }
     if (r->json) {
-        json_array_append_new(r->ops, json_pack("{s:s, s:i, s:i, s:f, s:o, s:o}", "id", op, "cases", (int)b->cases,
-                                                "refused", (int)b->refused, "seconds", seconds, "looked", looked,
-                                                "findings", list));
+        json_array_append_new(r->ops,
+                              json_pack("{s:s, s:i, s:i, s:f, s:o, s:o}", "id", op, "cases",
+                                        (int)b->cases, "refused", (int)b->refused, "seconds",
+                                        seconds, "looked", looked, "findings", list));
         return;
     }
     if (*b->note) printf("# %s: %s\n", op, b->note);
     if (b->refused)
-        printf("# %s: it refused %u of %u cases, the last with: %s\n", op, b->refused, b->cases, b->refusal);
-    if (!b->runs[1] && b->cases > b->refused) printf("# %s: no oracle, so nothing is said of its error\n", op);
+        printf("# %s: it refused %u of %u cases, the last with: %s\n", op, b->refused, b->cases,
+               b->refusal);
+    if (!b->runs[1] && b->cases > b->refused)
+        printf("# %s: no oracle, so nothing is said of its error\n", op);
     printf("# %s: %u cases in %.1f s\n", op, b->cases, seconds);
     fflush(stdout);
 }
@@ -329,10 +347,12 @@ static void run_only(report *r)
     tell_op(r, op, b, clock_seconds() - start);
 }
 
-/* Checks one plugin and reports to standard output. 0; 1: there are findings, or it is no plugin. */
+/* Checks one plugin and reports to standard output. 0; 1: there are findings, or it is no
+ * plugin. */
 static int check_plugin(const check_options *o)
 {
-    report r = {.o = o, .json = o->json ? json_object() : NULL, .ops = o->json ? json_array() : NULL};
+    report r = {
+        .o = o, .json = o->json ? json_object() : NULL, .ops = o->json ? json_array() : NULL};
     board *loaded = board_make();
     job j = {.o = o};
     if (!loaded) return command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
@@ -340,8 +360,11 @@ static int check_plugin(const check_options *o)
     int loads = !child_run(loaded, work_load, &j, seconds_each()) && !loaded->findings;
     if (!loads || child_run(loaded, work_end, &j, seconds_each()) || loaded->findings) {
         heed_error e = {HEED_E_DATA, ""};
-        snprintf(e.text, sizeof e.text, "%s%s", loads ? "a process that has loaded it does not end well: "
-                 : loaded->findings ? "" : "loading it crashes", loaded->finding[0].sentence);
+        snprintf(e.text, sizeof e.text, "%s%s",
+                 loads              ? "a process that has loaded it does not end well: "
+                 : loaded->findings ? ""
+                                    : "loading it crashes",
+                 loaded->finding[0].sentence);
         return command_fail(&e);
     }
     if (o->only) run_only(&r);
@@ -383,23 +406,29 @@ static int read_only(void *command, const char *value)
 
 int command_check(int argc, char **argv)
 {
-    static const option options[] = {
-        {"", 1, .read = read_plugin}, {"--oracle", 1, .at = offsetof(check_options, oracle)}, {"--only", 1, .read = read_only},
-        {"--cases", 1, .read = read_cases}, {"--json", 0, .at = offsetof(check_options, json)}, {0}};
+    static const option options[] = {{"", 1, .read = read_plugin},
+                                     {"--oracle", 1, .at = offsetof(check_options, oracle)},
+                                     {"--only", 1, .read = read_only},
+                                     {"--cases", 1, .read = read_cases},
+                                     {"--json", 0, .at = offsetof(check_options, json)},
+                                     {0}};
     check_options o = {.cases = CASES};
     char usage[6000];
-    int used = snprintf(usage, sizeof usage,
-                        "usage: heed check PLUGIN.so [--oracle ORACLE.so] [--cases N] [--only LINE] [--json]\n"
-                        "Whether a plugin keeps its contract, from its own tables: each op is called with many\n"
-                        "shapes, masks, params and dtypes, in child processes, so that a crash is a finding too.\n"
-                        "A finding is one line, with the command that repeats it; the exit status is then 1.\n\n"
-                        "  --oracle FILE     formulas of its ops (heed/oracle.h); those of the shipped ops are known\n"
-                        "  --cases N         calls of each op; %d if not given\n"
-                        "  --only LINE       one check of one case, as a finding has it\n"
-                        "  --json            the report as JSON\n\nWhat is verified, of each op that",
-                        CASES);
+    int used = snprintf(
+        usage, sizeof usage,
+        "usage: heed check PLUGIN.so [--oracle ORACLE.so] [--cases N] [--only LINE] [--json]\n"
+        "Whether a plugin keeps its contract, from its own tables: each op is called with many\n"
+        "shapes, masks, params and dtypes, in child processes, so that a crash is a finding too.\n"
+        "A finding is one line, with the command that repeats it; the exit status is then 1.\n\n"
+        "  --oracle FILE     formulas of its ops (heed/oracle.h); those of the shipped ops are "
+        "known\n"
+        "  --cases N         calls of each op; %d if not given\n"
+        "  --only LINE       one check of one case, as a finding has it\n"
+        "  --json            the report as JSON\n\nWhat is verified, of each op that",
+        CASES);
     for (uint32_t k = 0; k < check_count; k++)
-        used += snprintf(usage + used, sizeof usage - (size_t)used, "\n  %-10s %s", checks[k].name, checks[k].says);
+        used += snprintf(usage + used, sizeof usage - (size_t)used, "\n  %-10s %s", checks[k].name,
+                         checks[k].says);
     snprintf(usage + used, sizeof usage - (size_t)used, "\n");
     int status = options_parse(argc, argv, usage, options, &o, NULL);
     if (status) return status;

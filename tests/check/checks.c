@@ -32,32 +32,45 @@ static void check_cost(subject *s);
 static int has_place(const subject *s);
 
 const check checks[] = {
-    {"call", "opens and runs, or refuses with a sentence; writes its outputs in whole and nothing else", 1, NULL,
-     check_call},
-    {"bound", "stays within 4 times the error of the oracle's float32 loop, plus one unit in the last place", 1,
-     has_oracle, check_bound},
+    {"call",
+     "opens and runs, or refuses with a sentence; writes its outputs in whole and nothing else", 1,
+     NULL, check_call},
+    {"bound",
+     "stays within 4 times the error of the oracle's float32 loop, plus one unit in the last place",
+     1, has_oracle, check_bound},
     {"paths", "gives the same bits on every path", 1, has_paths, check_paths},
     {"threads", "gives the same bits with 1, 2, 3 and 7 threads", 3, NULL, check_threads},
-    {"tiles", "gives the same bits when tiles run in any order on any lane; their number is the shapes'", 2, NULL,
-     check_tiles},
-    {"layouts", "gives the same bits for misaligned and strided tensors, and stays inside of them", 1, NULL,
-     check_layouts},
+    {"tiles",
+     "gives the same bits when tiles run in any order on any lane; their number is the shapes'", 2,
+     NULL, check_tiles},
+    {"layouts", "gives the same bits for misaligned and strided tensors, and stays inside of them",
+     1, NULL, check_layouts},
     {"repeats", "gives the same bits for inputs with stride 0", 3, NULL, check_repeats},
-    {"in place", "gives the same bits where an output is the input whose memory it may be", 2, has_place, check_place},
-    {"exact", "keeps to the bytes that it measured; its instance and inputs stay as they are", 1, NULL, check_exact},
+    {"in place", "gives the same bits where an output is the input whose memory it may be", 2,
+     has_place, check_place},
+    {"exact", "keeps to the bytes that it measured; its instance and inputs stay as they are", 1,
+     NULL, check_exact},
     {"stack", "takes no more of the stack than 16 KiB", 3, has_stack, check_stack},
-    {"alone", "gives a row of the batch the bits that it gives it alone", 2, has_row_alone, check_alone},
+    {"alone", "gives a row of the batch the bits that it gives it alone", 2, has_row_alone,
+     check_alone},
     {"nan", "lets a NaN or Inf reach the rows that see it, and no other", 1, NULL, check_nan},
-    {"causal", "gives no row anything of what comes after it, not a bit", 1, has_causality, check_causal},
-    {"masked", "gives rows that see no key zeros and a log-sum-exp of -inf", 1, has_mask, check_masked},
-    {"forms", "agrees with itself on a whole text, chunks of it, and token by token", 1, has_forms, check_forms},
-    {"history", "remembers the same in a fork, whose pages are copies, and after a cut", 1, has_state, check_history},
-    {"saved", "goes on from saved bytes, on any path, as if it had not stopped; any bytes may be in them", 2, has_state,
-     check_saved},
-    {"failure", "says so where its host stops it; what was remembered before a call that fails stays", 2, NULL,
+    {"causal", "gives no row anything of what comes after it, not a bit", 1, has_causality,
+     check_causal},
+    {"masked", "gives rows that see no key zeros and a log-sum-exp of -inf", 1, has_mask,
+     check_masked},
+    {"forms", "agrees with itself on a whole text, chunks of it, and token by token", 1, has_forms,
+     check_forms},
+    {"history", "remembers the same in a fork, whose pages are copies, and after a cut", 1,
+     has_state, check_history},
+    {"saved",
+     "goes on from saved bytes, on any path, as if it had not stopped; any bytes may be in them", 2,
+     has_state, check_saved},
+    {"failure",
+     "says so where its host stops it; what was remembered before a call that fails stays", 2, NULL,
      check_failure},
-    {"score", "changes tiles of scores alike on every path, whole and in parts, within their padding", 4, has_score,
-     check_score},
+    {"score",
+     "changes tiles of scores alike on every path, whole and in parts, within their padding", 4,
+     has_score, check_score},
     {"cost", "tells finite costs that are not negative", 4, has_cost, check_cost},
 };
 const uint32_t check_count = sizeof checks / sizeof *checks;
@@ -74,8 +87,10 @@ static void same(subject *s, heed_tensor out[ORACLE_PORTS], const char *format, 
     vsnprintf(how, sizeof how, format, list);
     va_end(list);
     for (uint32_t p = 0; p < s->c.op->ports.count; p++)
-        if (s->first[p].data && subject_port(s, p)->role == HEED_OUTPUT && !tensors_equal(&s->first[p], &out[p]))
-            harness_fail("%s has other bits %s than %s with one thread", subject_port(s, p)->name, how, s->paths[0]);
+        if (s->first[p].data && subject_port(s, p)->role == HEED_OUTPUT &&
+            !tensors_equal(&s->first[p], &out[p]))
+            harness_fail("%s has other bits %s than %s with one thread", subject_port(s, p)->name,
+                         how, s->paths[0]);
     outputs_free(out);
 }
 
@@ -124,7 +139,8 @@ static void check_layouts(subject *s)
 }
 
 /* An output of one path on tensors where they lie; out[port] is contiguous, to be freed. */
-static void run_on(subject *s, const char *path, heed_tensor by_port[ORACLE_PORTS], heed_tensor out[ORACLE_PORTS])
+static void run_on(subject *s, const char *path, heed_tensor by_port[ORACLE_PORTS],
+                   heed_tensor out[ORACLE_PORTS])
 {
     heed_error e;
     heed_instance *i = call_try(&s->c, path, 1, by_port, &e);
@@ -136,15 +152,19 @@ static void run_on(subject *s, const char *path, heed_tensor by_port[ORACLE_PORT
     heed_instance_close(i);
 }
 
-/* Each input in turn has the same numbers all along one of its axes, once written out and once with stride 0. */
+/* Each input in turn has the same numbers all along one of its axes, once written out and once with
+ * stride 0. */
 static void check_repeats(subject *s)
 {
     uint64_t seed = s->seed;
     for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
         heed_tensor *t = &s->c.plain[p];
-        if (subject_port(s, p)->role != HEED_INPUT || !t->data || !t->rank || !heed_tensor_elements(t)) continue;
+        if (subject_port(s, p)->role != HEED_INPUT || !t->data || !t->rank ||
+            !heed_tensor_elements(t))
+            continue;
         int axis = (int)(harness_random(&seed) % (uint64_t)t->rank);
-        heed_tensor kept = *t, full[ORACLE_PORTS], once[ORACLE_PORTS], a[ORACLE_PORTS], b[ORACLE_PORTS];
+        heed_tensor kept = *t, full[ORACLE_PORTS], once[ORACLE_PORTS], a[ORACLE_PORTS],
+                    b[ORACLE_PORTS];
         if (heed_tensor_alloc(&kept, NULL)) harness_fail("no memory");
         tensor_copy(&kept, t);
         heed_tensor one = tensor_slice(t, axis, 0, 1);
@@ -159,8 +179,9 @@ static void check_repeats(subject *s)
         run_on(s, path, full, a);
         run_on(s, path, once, b);
         if (!outputs_equal(&s->c, a, b))
-            harness_fail("%s: other bits where axis %d of %s has stride 0 than where its numbers are written out", path,
-                         axis, subject_port(s, p)->name);
+            harness_fail("%s: other bits where axis %d of %s has stride 0 than where its numbers "
+                         "are written out",
+                         path, axis, subject_port(s, p)->name);
         outputs_free(a);
         outputs_free(b);
         tensor_copy(t, &kept);
@@ -175,7 +196,8 @@ static int place_of(const subject *s, uint32_t output)
     for (uint32_t p = 0; p < s->c.op->ports.count; p++)
         if (subject_port(s, p)->role == HEED_INPUT &&
             !memcmp(&s->entry->axes[p], &s->entry->axes[output], sizeof *s->entry->axes))
-            return s->c.plain[p].data && s->c.plain[p].dtype == s->first[output].dtype ? (int)p : -1;
+            return s->c.plain[p].data && s->c.plain[p].dtype == s->first[output].dtype ? (int)p
+                                                                                       : -1;
     return -1;
 }
 
@@ -217,10 +239,14 @@ static void check_cost(subject *s)
     heed_instance *i = call_open(&s->c, NULL, 1);
     call_once(&s->c, s->c.plain, once);
     heed_cost c;
-    if (heed_estimate(i, in, call_bindings(&s->c, HEED_INPUT, once, in), &c, &e)) harness_fail("%s", e.text);
-    const struct { const char *name; double value; } told[] = {
-        {"flops", c.flops}, {"bytes", c.bytes}, {"state_bytes", c.state_bytes}, {"receptive_field", c.receptive_field},
-        {"executed", c.executed}};
+    if (heed_estimate(i, in, call_bindings(&s->c, HEED_INPUT, once, in), &c, &e))
+        harness_fail("%s", e.text);
+    const struct { const char *name; double value;
+    } told[] = {{"flops", c.flops},
+                {"bytes", c.bytes},
+                {"state_bytes", c.state_bytes},
+                {"receptive_field", c.receptive_field},
+                {"executed", c.executed}};
     for (size_t k = 0; k < sizeof told / sizeof *told; k++)
         if (!isfinite(told[k].value) || told[k].value < 0)
             harness_fail("heed.cost/1 tells %s = %g", told[k].name, told[k].value);

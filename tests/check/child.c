@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * child.c: plugin code runs in a child, which writes what it finds to memory that it shares with its parent. A crash, a
- * hang or a touch of memory that is watched is a finding for the case that was running; the parent goes on behind it.
+ * child.c: plugin code runs in a child, which writes what it finds to memory that it shares with
+ * its parent. A crash, a hang or a touch of memory that is watched is a finding for the case that
+ * was running; the parent goes on behind it.
  */
 #include <poll.h>
 #include <signal.h>
@@ -85,10 +86,11 @@ static void on_crash(int number, siginfo_t *info, void *context)
         const struct watched *w = &watched[i];
         if (!w->name || at < w->from - w->guard || at >= w->from + w->bytes + w->guard) continue;
         if (at >= w->from + w->bytes)
-            snprintf(text, sizeof text, "touches byte %zu of %s, which has %zu", (size_t)(at - w->from), w->name,
-                     w->bytes);
+            snprintf(text, sizeof text, "touches byte %zu of %s, which has %zu",
+                     (size_t)(at - w->from), w->name, w->bytes);
         else if (at < w->from)
-            snprintf(text, sizeof text, "touches %s %zu bytes in front of it", w->name, (size_t)(w->from - at));
+            snprintf(text, sizeof text, "touches %s %zu bytes in front of it", w->name,
+                     (size_t)(w->from - at));
         else snprintf(text, sizeof text, "writes to %s, which it may only read", w->name);
         break;
     }
@@ -112,7 +114,8 @@ static void catch_signals(void)
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&alternate, NULL);
     struct sigaction crash = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) sigaction(crashes[i], &crash, NULL);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        sigaction(crashes[i], &crash, NULL);
     signal(SIGALRM, on_alarm);
 }
 
@@ -126,7 +129,8 @@ void child_doing(board *b, uint32_t at, uint32_t check, const char *line)
 
 /* ---- the parent ---- */
 
-/* Until the child's end of the pipe is closed. A child that has its alarm switched off and does not go on is killed. */
+/* Until the child's end of the pipe is closed. A child that has its alarm switched off and does not
+ * go on is killed. */
 static int wait_for(board *b, int fd, pid_t child, unsigned seconds)
 {
     struct pollfd end = {.fd = fd, .events = POLLIN};
@@ -169,7 +173,8 @@ int child_run(board *b, void (*work)(board *b, void *arg), void *arg, unsigned s
     if (b->ended && WIFEXITED(status) && !WEXITSTATUS(status)) return 0;
     char text[100];
     if (hung) snprintf(text, sizeof text, "does not end within %u seconds", seconds);
-    else if (WIFSIGNALED(status)) snprintf(text, sizeof text, "ends the process: %s", strsignal(WTERMSIG(status)));
+    else if (WIFSIGNALED(status))
+        snprintf(text, sizeof text, "ends the process: %s", strsignal(WTERMSIG(status)));
     else snprintf(text, sizeof text, "ends the process, with the status %d", WEXITSTATUS(status));
     if (b->findings == before) board_find(b, b->check, b->line, text);
     return hung || (WIFEXITED(status) && WEXITSTATUS(status) == HUNG) ? 2 : 1;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * exact.c: a call without the engine: the instance, the workspace and each lane's scratch have exactly the bytes that
- * the op measured, end at a page that can not be read, and hold garbage where the contract leaves their content open;
- * the instance and the inputs can not be written. Tiles run in an order and on lanes of our choice. And one on a thread
- * whose stack is painted, so that what is left of the paint tells how deep the call went.
+ * exact.c: a call without the engine: the instance, the workspace and each lane's scratch have
+ * exactly the bytes that the op measured, end at a page that can not be read, and hold garbage
+ * where the contract leaves their content open; the instance and the inputs can not be written.
+ * Tiles run in an order and on lanes of our choice. And one on a thread whose stack is painted, so
+ * that what is left of the paint tells how deep the call went.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -28,8 +29,8 @@ typedef struct piece {
     int watch;
 } piece;
 
-/* `bytes` at an address that is a multiple of `align`, as near to the end as that allows; between them and the end, and
- * in front, stand canaries. */
+/* `bytes` at an address that is a multiple of `align`, as near to the end as that allows; between
+ * them and the end, and in front, stand canaries. */
 static piece piece_make(const char *name, size_t bytes, size_t align, int content)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (bytes + page - 1) / page * page;
@@ -62,13 +63,17 @@ static void piece_end(piece *p)
     child_unwatch(p->watch);
     for (char *at = p->map + page; at < p->map + p->map_bytes - page; at++)
         if ((at < p->data || at >= p->data + p->bytes) && *(unsigned char *)at != CANARY)
-            harness_fail("writes to byte %td of %s, which has %zu", at - p->data, p->name, p->bytes);
+            harness_fail("writes to byte %td of %s, which has %zu", at - p->data, p->name,
+                         p->bytes);
     munmap(p->map, p->map_bytes);
     p->map = NULL;
 }
 
 /* A piece knows its name only where it stays: the watch keeps a pointer to it. */
-static void piece_watch(piece *p) { p->watch = child_watch(p->name, p->data, p->bytes, (size_t)sysconf(_SC_PAGESIZE)); }
+static void piece_watch(piece *p)
+{
+    p->watch = child_watch(p->name, p->data, p->bytes, (size_t)sysconf(_SC_PAGESIZE));
+}
 
 /* ---- a host that runs tiles as it likes ---- */
 
@@ -105,9 +110,16 @@ static int32_t odd_parallel_for(const heed_host *host, int64_t tiles, heed_tile_
     return HEED_OK;
 }
 
-static void odd_log(const heed_host *host, uint32_t level, const char *text) { (void)host, (void)level, (void)text; }
+static void odd_log(const heed_host *host, uint32_t level, const char *text)
+{
+    (void)host, (void)level, (void)text;
+}
 static int32_t odd_cancelled(const heed_host *host) { (void)host; return 0; }
-static const void *odd_extension(const heed_host *host, const char *id) { (void)host, (void)id; return NULL; }
+static const void *odd_extension(const heed_host *host, const char *id)
+{
+    (void)host, (void)id;
+    return NULL;
+}
 
 /* ---- the call ---- */
 
@@ -134,10 +146,12 @@ static void make_tensors(direct *d, int before)
     for (uint32_t p = 0; p < c->op->ports.count; p++) {
         const heed_tensor *t = &c->plain[p];
         const int output = subject_port(d->s, p)->role == HEED_OUTPUT;
-        const size_t width = heed_dtype_bytes(t->dtype), bytes = (size_t)heed_tensor_elements(t) * width;
+        const size_t width = heed_dtype_bytes(t->dtype),
+                     bytes = (size_t)heed_tensor_elements(t) * width;
         if (!t->data) continue;
         char name[96];
-        snprintf(name, sizeof name, "the %s %s", output ? "output" : "input", subject_port(d->s, p)->name);
+        snprintf(name, sizeof name, "the %s %s", output ? "output" : "input",
+                 subject_port(d->s, p)->name);
         d->tensor[p] = piece_make(name, bytes, width, before);
         d->views[p] = *t;
         d->views[p].data = d->tensor[p].data;
@@ -145,7 +159,8 @@ static void make_tensors(direct *d, int before)
         if (!output) memcpy(d->tensor[p].data, t->data, bytes), piece_lock(&d->tensor[p], 1);
         piece_watch(&d->tensor[p]);
     }
-    for (uint32_t p = c->op->ports.count; p < c->ports; p++) d->views[p] = c->plain[p]; /* the engine opens inner ops */
+    /* the engine opens inner ops */
+    for (uint32_t p = c->op->ports.count; p < c->ports; p++) d->views[p] = c->plain[p];
 }
 
 static void make_instance(direct *d)
@@ -181,12 +196,14 @@ static void make_call(direct *d)
     d->call->sink = &d->sink;
 }
 
-/* One stretch for all lanes, as the contract has it, with a page that can not be touched behind each lane's bytes. */
+/* One stretch for all lanes, as the contract has it, with a page that can not be touched behind
+ * each lane's bytes. */
 static void make_scratch(direct *d, uint64_t bytes, int before)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (bytes + page - 1) / page * page;
     const size_t stride = inside + page;
-    char *all = mmap(NULL, stride * d->odd.lanes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *all = mmap(NULL, stride * d->odd.lanes + page, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED) harness_fail("no memory");
     const size_t first = page + ((inside - bytes) & ~(size_t)63);
     for (uint32_t lane = 0; lane < d->odd.lanes; lane++) {
@@ -196,7 +213,8 @@ static void make_scratch(direct *d, uint64_t bytes, int before)
         snprintf(p->name, sizeof p->name, "the scratch of a lane");
         memset(p->map + page, CANARY, inside);
         memset(p->data, before, bytes);
-        if (!getenv("HEED_TEST_GUARD")) mprotect(p->map, page, PROT_NONE), mprotect(p->map + stride, page, PROT_NONE);
+        if (!getenv("HEED_TEST_GUARD"))
+            mprotect(p->map, page, PROT_NONE), mprotect(p->map + stride, page, PROT_NONE);
         piece_watch(p);
     }
     d->call->scratch = all + first;
@@ -211,7 +229,8 @@ static void end_scratch(direct *d)
         child_unwatch(p->watch);
         for (char *at = p->map + page; at < p->map + p->map_bytes - page; at++)
             if ((at < p->data || at >= p->data + p->bytes) && *(unsigned char *)at != CANARY)
-                harness_fail("writes to byte %td of %s, which has %zu", at - p->data, p->name, p->bytes);
+                harness_fail("writes to byte %td of %s, which has %zu", at - p->data, p->name,
+                             p->bytes);
     }
     munmap(d->scratch[0].map, (d->scratch[0].map_bytes - page) * d->odd.lanes + page);
 }
@@ -255,11 +274,13 @@ static void *forward_on_painted(void *arg)
     return NULL;
 }
 
-/* The call on a thread with a stack of our own; one that takes more of it than the contract has is a finding. */
+/* The call on a thread with a stack of our own; one that takes more of it than the contract has is
+ * a finding. */
 static int32_t run_painted(direct *d, const char *path)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *map = mmap(NULL, page + STACK_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *map =
+        mmap(NULL, page + STACK_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) harness_fail("no memory");
     char *low = map + page;
     painted p = {.d = d};
@@ -287,15 +308,21 @@ static int32_t run_painted(direct *d, const char *path)
 
 /* ---- runs ---- */
 
-/* Runs the call of `s` on a path; the outputs must be those of the first run. Returns a hash of the tiles' numbers. */
-static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int order, int before, int paint)
+/* Runs the call of `s` on a path; the outputs must be those of the first run. Returns a hash of the
+ * tiles' numbers. */
+static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int order, int before,
+                             int paint)
 {
     static direct d;
     memset(&d, 0, sizeof d);
     d.s = s;
     d.odd = (odd_host){.lanes = lanes, .order = order, .seed = s->seed};
-    d.odd.host = (heed_host){.size = sizeof d.odd.host, .self = &d.odd, .parallel_for = odd_parallel_for,
-                             .log = odd_log, .cancelled = odd_cancelled, .get_extension = odd_extension};
+    d.odd.host = (heed_host){.size = sizeof d.odd.host,
+                             .self = &d.odd,
+                             .parallel_for = odd_parallel_for,
+                             .log = odd_log,
+                             .cancelled = odd_cancelled,
+                             .get_extension = odd_extension};
     d.sink = (heed_sink){sizeof d.sink, sizeof d.text, d.text};
     make_tensors(&d, before);
     heed_error e;
@@ -304,13 +331,15 @@ static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int o
     make_call(&d);
     measure_call(&d, before);
     uint64_t mode = cpu_float_plain();
-    int32_t code = paint ? run_painted(&d, path) : heed_instance_path(d.instance)->forward(d.memory.data, d.call);
+    int32_t code = paint ? run_painted(&d, path)
+                         : heed_instance_path(d.instance)->forward(d.memory.data, d.call);
     cpu_float_restore(mode);
     if (code) fail_in_op(&d, path, code);
     piece_lock(&d.memory, 0);
     if (s->entry->op.fini) s->entry->op.fini(d.memory.data);
     for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
-        if (subject_port(s, p)->role == HEED_OUTPUT && d.views[p].data && !tensors_equal(&s->first[p], &d.views[p]))
+        if (subject_port(s, p)->role == HEED_OUTPUT && d.views[p].data &&
+            !tensors_equal(&s->first[p], &d.views[p]))
             harness_fail("%s on %s has other bits with %u lanes, tiles %s, memory full of %02x",
                          subject_port(s, p)->name, path, lanes, order_names[order], before);
         piece_lock(&d.tensor[p], 0);
@@ -346,5 +375,6 @@ void check_tiles(subject *s)
     const char *path = s->paths[s->seed % (uint64_t)s->n_paths];
     uint64_t one = run_directly(s, path, 1, REVERSED, 0xff, 0);
     uint64_t seven = run_directly(s, path, 7, SHUFFLED, 0x5a, 0);
-    if (one != seven) harness_fail("%s asks for other numbers of tiles with 7 lanes than with one", path);
+    if (one != seven)
+        harness_fail("%s asks for other numbers of tiles with 7 lanes than with one", path);
 }

@@ -10,8 +10,8 @@
 extern sigjmp_buf fail_place;
 extern char fail_sentence[2048];
 
-/* 0; and 1, for as long as the calling function runs, when a harness_fail comes back here. Its sentence
- * is in fail_sentence. */
+/* 0; and 1, for as long as the calling function runs, when a harness_fail comes back here. Its
+ * sentence is in fail_sentence. */
 #define FAIL_CAUGHT() sigsetjmp(fail_place, 1)
 
 #endif

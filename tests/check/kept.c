@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * kept.c: what an op remembers, as bytes and behind calls that fail. Saved and loaded it must go on with the same bits;
- * a host that stops a call, and sizes that the op refuses, must leave it as it was.
+ * kept.c: what an op remembers, as bytes and behind calls that fail. Saved and loaded it must go on
+ * with the same bits; a host that stops a call, and sizes that the op refuses, must leave it as it
+ * was.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,7 +14,10 @@
 #include "inspect.h"
 
 static int64_t batch(const subject *s) { return s->c.oracle.axis['B' - 'A']; }
-static const char *path_of(const subject *s, uint64_t n) { return s->paths[(s->seed + n) % (uint64_t)s->n_paths]; }
+static const char *path_of(const subject *s, uint64_t n)
+{
+    return s->paths[(s->seed + n) % (uint64_t)s->n_paths];
+}
 
 /* ---- saved ---- */
 
@@ -38,14 +42,15 @@ static void load(text *t, const blob *saved, int64_t length)
     heed_error e;
     for (int64_t b = 0; b < batch(t->s); b++) {
         heed_sequence_free(t->sequence[b]);
-        t->sequence[b] = heed_sequence_load(t->instance, t->axes, saved[b].data, saved[b].bytes, &e);
+        t->sequence[b] =
+            heed_sequence_load(t->instance, t->axes, saved[b].data, saved[b].bytes, &e);
         if (!t->sequence[b]) harness_fail("%s", e.text);
     }
     t->at = length;
 }
 
-/* Half of the text on one path, and again on another, while the first still is: the bytes are the same. They go on
- * there with the bits of the first. */
+/* Half of the text on one path, and again on another, while the first still is: the bytes are the
+ * same. They go on there with the bits of the first. */
 void check_saved(subject *s)
 {
     const int64_t half = text_length(s) / 2, rest = text_length(s) - half;
@@ -62,8 +67,10 @@ void check_saved(subject *s)
         saved[b] = save(t.sequence[b]);
         blob again = save(other.sequence[b]);
         if (again.bytes != saved[b].bytes || memcmp(again.data, saved[b].data, again.bytes))
-            harness_fail("remembers other bytes in a second sequence of the same tokens, on %s and on %s: an address, "
-                         "or what was never written", from, to);
+            harness_fail("remembers other bytes in a second sequence of the same tokens, on %s and "
+                         "on %s: an address, "
+                         "or what was never written",
+                         from, to);
         free(again.data);
     }
     text_feed(&t, rest);
@@ -94,7 +101,8 @@ typedef struct stopping_host {
     int inside, stopped;
 } stopping_host;
 
-static int32_t stopping_parallel_for(const heed_host *host, int64_t tiles, heed_tile_fn fn, void *arg)
+static int32_t stopping_parallel_for(const heed_host *host, int64_t tiles, heed_tile_fn fn,
+                                     void *arg)
 {
     stopping_host *h = host->self;
     const int stops = !h->inside && tiles > 0 && h->before-- <= 0, outer = !h->inside;
@@ -105,38 +113,55 @@ static int32_t stopping_parallel_for(const heed_host *host, int64_t tiles, heed_
     return stops ? HEED_E_CANCELLED : HEED_OK;
 }
 
-static void stopping_log(const heed_host *h, uint32_t level, const char *text) { (void)h, (void)level, (void)text; }
-static int32_t stopping_cancelled(const heed_host *host) { return ((const stopping_host *)host->self)->stopped; }
-static const void *stopping_extension(const heed_host *host, const char *id) { (void)host, (void)id; return NULL; }
+static void stopping_log(const heed_host *h, uint32_t level, const char *text)
+{
+    (void)h, (void)level, (void)text;
+}
+static int32_t stopping_cancelled(const heed_host *host)
+{
+    return ((const stopping_host *)host->self)->stopped;
+}
+static const void *stopping_extension(const heed_host *host, const char *id)
+{
+    (void)host, (void)id;
+    return NULL;
+}
 
-/* The call on tensors by port, stopped in the parallel_for behind so many. 0: there are not so many. */
-static int stop(subject *s, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS], heed_sequence *const *sequences,
-                int64_t before)
+/* The call on tensors by port, stopped in the parallel_for behind so many. 0: there are not so
+ * many. */
+static int stop(subject *s, const heed_instance *i, heed_tensor by_port[ORACLE_PORTS],
+                heed_sequence *const *sequences, int64_t before)
 {
     heed_error e;
     stopping_host h = {.before = before};
-    h.host = (heed_host){.size = sizeof h.host, .self = &h, .parallel_for = stopping_parallel_for, .log = stopping_log,
-                         .cancelled = stopping_cancelled, .get_extension = stopping_extension};
+    h.host = (heed_host){.size = sizeof h.host,
+                         .self = &h,
+                         .parallel_for = stopping_parallel_for,
+                         .log = stopping_log,
+                         .cancelled = stopping_cancelled,
+                         .get_extension = stopping_extension};
     heed_engine *engine = harness_engine(1); /* whose instance it is */
     const heed_host *own = inspect_change_host(engine, &h.host);
     int32_t code = call_with(&s->c, i, by_port, sequences, &e);
     inspect_change_host(engine, own);
     if (h.stopped && !code)
-        harness_fail("%s: says that all went well, but its host skipped tiles of its parallel_for %lld",
-                     heed_instance_path(i)->name, (long long)before);
+        harness_fail(
+            "%s: says that all went well, but its host skipped tiles of its parallel_for %lld",
+            heed_instance_path(i)->name, (long long)before);
     return h.stopped;
 }
 
 /* ---- calls that fail half-way through a text ---- */
 
-/* The tensors of the next tokens of a text; `letter`, if there is one, is an axis that gets longer by one: tensors of
- * their own then, to be freed by more_free. */
+/* The tensors of the next tokens of a text; `letter`, if there is one, is an axis that gets longer
+ * by one: tensors of their own then, to be freed by more_free. */
 static void next_tensors(const text *t, int64_t n, int letter, heed_tensor by_port[ORACLE_PORTS])
 {
     memset(by_port, 0, sizeof *by_port * ORACLE_PORTS);
     for (uint32_t p = 0; p < t->s->c.op->ports.count; p++) {
         const heed_tensor *all = t->out[p].data ? &t->out[p] : &t->s->c.plain[p];
-        const int tokens = text_axis(t->s, p), longer = letter ? subject_axis(t->s, p, (char)letter) : -1;
+        const int tokens = text_axis(t->s, p),
+                  longer = letter ? subject_axis(t->s, p, (char)letter) : -1;
         if (!all->data) continue;
         by_port[p] = tokens < 0 ? *all : tensor_slice(all, tokens, t->at, n);
         if (!letter || subject_port(t->s, p)->role == HEED_WEIGHT) continue;
@@ -164,14 +189,15 @@ static void must_remember(text *t, const heed_tensor *right, const char *format,
     vsnprintf(what, sizeof what, format, list);
     va_end(list);
     for (int64_t b = 0; b < batch(t->s); b++)
-        if (heed_sequence_length(t->sequence[b]) != t->at) harness_fail("%s: the length changed", what);
+        if (heed_sequence_length(t->sequence[b]) != t->at)
+            harness_fail("%s: the length changed", what);
     text_feed(t, text_length(t->s) - t->at);
     if (!outputs_equal(&t->s->c, right, t->out))
         harness_fail("%s changed what was remembered: the next call has other bits", what);
 }
 
-/* An instance and sequences that do not know a size beforehand, so that the op, not the engine, has to refuse another.
- * 0: it can not be without, or its pages are others then. */
+/* An instance and sequences that do not know a size beforehand, so that the op, not the engine, has
+ * to refuse another. 0: it can not be without, or its pages are others then. */
 static int open_without(text *t, subject *s, const char *path, int letter)
 {
     heed_error e;
@@ -185,7 +211,8 @@ static int open_without(text *t, subject *s, const char *path, int letter)
     opening.n_weights = call_bindings(&s->c, HEED_WEIGHT, s->c.plain, weights);
     heed_instance *i = heed_instance_open(harness_engine(1), s->how.spec, &opening, &e);
     const heed_op *op = &s->entry->op;
-    if (!i || op->measure_state(inspect_memory(i), all, &with) || op->measure_state(inspect_memory(i), axes, &without) ||
+    if (!i || op->measure_state(inspect_memory(i), all, &with) ||
+        op->measure_state(inspect_memory(i), axes, &without) ||
         memcmp(&with, &without, sizeof with))
         return heed_instance_close(i), 0;
     memset(t, 0, sizeof *t);
@@ -197,7 +224,8 @@ static int open_without(text *t, subject *s, const char *path, int letter)
     return 1;
 }
 
-/* Sizes that the state does not depend on get longer by one, in turn. Which of them an op refuses is its own affair. */
+/* Sizes that the state does not depend on get longer by one, in turn. Which of them an op refuses
+ * is its own affair. */
 static void refuse_sizes(subject *s, const char *path, int64_t half, const heed_tensor *right)
 {
     for (int letter = 'A'; letter <= 'Z'; letter++) {
@@ -210,7 +238,9 @@ static void refuse_sizes(subject *s, const char *path, int64_t half, const heed_
         next_tensors(&t, text_length(s) - half, letter, by_port);
         const int32_t code = call_with(&s->c, t.instance, by_port, t.sequence, &e);
         more_free(&t, by_port);
-        if (code) must_remember(&t, right, "a call that is refused, with one more of the axis %c,", letter);
+        if (code)
+            must_remember(&t, right, "a call that is refused, with one more of the axis %c,",
+                          letter);
         text_close(&t);
     }
 }
@@ -242,7 +272,9 @@ void check_failure(subject *s)
         text_feed(&t, half);
         next_tensors(&t, rest, 0, by_port);
         stopped = stop(s, t.instance, by_port, t.sequence, before);
-        if (stopped) must_remember(&t, right, "a call that its host stops in its parallel_for %lld", (long long)before);
+        if (stopped)
+            must_remember(&t, right, "a call that its host stops in its parallel_for %lld",
+                          (long long)before);
         text_close(&t);
     }
     refuse_sizes(s, path, half, right);

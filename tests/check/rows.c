@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * rows.c: who sees whom. A row of the batch alone, NaNs and infinities, what comes later, and rows that see nothing.
+ * rows.c: who sees whom. A row of the batch alone, NaNs and infinities, what comes later, and rows
+ * that see nothing.
  *
- * Which output may depend on which input follows from letters and names that the contract fixes (ABI.md, Ports) and
- * from the mask; for what does not follow from them nothing is asked.
+ * Which output may depend on which input follows from letters and names that the contract fixes
+ * (ABI.md, Ports) and from the mask; for what does not follow from them nothing is asked.
  */
 #include <heed/oracle.h> /* the mask's formula, in its first reading */
 #include <math.h>
@@ -25,7 +26,8 @@ static int port_named(const subject *s, const char *name)
 }
 
 /* 0: the op refuses these numbers, which is its right if it says so. */
-static int run(subject *s, const char *path, heed_tensor by_port[ORACLE_PORTS], heed_tensor out[ORACLE_PORTS])
+static int run(subject *s, const char *path, heed_tensor by_port[ORACLE_PORTS],
+               heed_tensor out[ORACLE_PORTS])
 {
     heed_error e;
     heed_instance *i = call_try(&s->c, path, 1, by_port, &e);
@@ -82,14 +84,15 @@ void check_alone(subject *s)
             by_port[p] = out[p];
         }
         heed_instance *i = call_open(&s->c, path, 1);
-        if (call_with(&s->c, i, by_port, NULL, &e)) harness_fail("row %lld alone: %s", (long long)rows[k], e.text);
+        if (call_with(&s->c, i, by_port, NULL, &e))
+            harness_fail("row %lld alone: %s", (long long)rows[k], e.text);
         heed_instance_close(i);
         for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
             if (!out[p].data) continue;
             heed_tensor among = tensor_slice(&s->first[p], subject_axis(s, p, letter), rows[k], 1);
             if (!tensors_equal(&out[p], &among))
-                harness_fail("%s: %s of row %lld of %lld has other bits alone", path, subject_port(s, p)->name,
-                             (long long)rows[k], (long long)n);
+                harness_fail("%s: %s of row %lld of %lld has other bits alone", path,
+                             subject_port(s, p)->name, (long long)rows[k], (long long)n);
         }
         outputs_free(out);
     }
@@ -109,7 +112,8 @@ static int64_t index_of(const subject *s, uint32_t port, int64_t element, char l
 static int64_t valid_keys(const subject *s, int64_t b)
 {
     int lengths = port_named(s, "key_lengths");
-    const int64_t *axis = s->c.oracle.axis, keys = axis['S' - 'A'] < 0 ? axis['T' - 'A'] : axis['S' - 'A'];
+    const int64_t *axis = s->c.oracle.axis,
+                  keys = axis['S' - 'A'] < 0 ? axis['T' - 'A'] : axis['S' - 'A'];
     return lengths < 0 ? keys : (int64_t)s->c.d[lengths][b];
 }
 
@@ -117,24 +121,28 @@ static int sees(const subject *s, int64_t b, int64_t t, int64_t j)
 {
     int documents = port_named(s, "documents"), asked = port_named(s, "query_documents");
     int64_t valid = valid_keys(s, b);
-    return live_f64(&s->c.oracle, documents < 0 ? NULL : s->c.d[documents], asked < 0 ? NULL : s->c.d[asked], b, t,
-                    oracle_position(&s->c.oracle, valid, t), valid, j);
+    return live_f64(&s->c.oracle, documents < 0 ? NULL : s->c.d[documents],
+                    asked < 0 ? NULL : s->c.d[asked], b, t, oracle_position(&s->c.oracle, valid, t),
+                    valid, j);
 }
 
 static int both(int64_t a, int64_t b) { return a >= 0 && b >= 0; }
 
-/* Whether an output element may depend on an input element, as far as the contract says; 1 where it says nothing. */
+/* Whether an output element may depend on an input element, as far as the contract says; 1 where it
+ * says nothing. */
 static int may_reach(const subject *s, uint32_t in, int64_t i, uint32_t out, int64_t o)
 {
     const char *name = subject_port(s, in)->name;
-    const int is_q = !strcmp(name, "q") && port_named(s, "k") >= 0; /* alone, it may be what keys are made of too */
+    /* alone, it may be what keys are made of too */
+    const int is_q = !strcmp(name, "q") && port_named(s, "k") >= 0;
     const int is_key = !strcmp(name, "k") || !strcmp(name, "v");
     static const char batch[] = "xB";
     for (const char *l = batch; *l && !subject_couples(s); l++) {
         int64_t from = index_of(s, in, i, *l), to = index_of(s, out, o, *l);
         if (both(from, to) && from != to) return 0;
     }
-    int64_t t = index_of(s, out, o, 'T'), h = index_of(s, out, o, 'H'), b = index_of(s, out, o, 'B');
+    int64_t t = index_of(s, out, o, 'T'), h = index_of(s, out, o, 'H'),
+            b = index_of(s, out, o, 'B');
     if (is_q && both(index_of(s, in, i, 'T'), t) && index_of(s, in, i, 'T') != t) return 0;
     if (is_q && both(index_of(s, in, i, 'H'), h) && index_of(s, in, i, 'H') != h) return 0;
     if (!is_key) return 1;
@@ -144,8 +152,10 @@ static int may_reach(const subject *s, uint32_t in, int64_t i, uint32_t out, int
     return !both(j, t) || b < 0 || sees(s, b, t, j);
 }
 
-/* Outputs that can not see the element keep their bits; where there is an oracle, exactly its NaNs are NaN. */
-static void compare_reach(subject *s, const char *path, uint32_t in, int64_t i, double value, const heed_tensor *out)
+/* Outputs that can not see the element keep their bits; where there is an oracle, exactly its NaNs
+ * are NaN. */
+static void compare_reach(subject *s, const char *path, uint32_t in, int64_t i, double value,
+                          const heed_tensor *out)
 {
     const heed_oracle *oracle = call_oracle(&s->c);
     if (oracle && isnan(value)) oracle->f64(&s->c.oracle);
@@ -155,10 +165,12 @@ static void compare_reach(subject *s, const char *path, uint32_t in, int64_t i, 
         for (int64_t o = 0; o < heed_tensor_elements(&out[p]); o++) {
             double is = tensor_get(&out[p], o), was = tensor_get(&s->first[p], o);
             if (is != was && !(isnan(is) && isnan(was)) && !may_reach(s, in, i, p, o))
-                harness_fail("%s: %g in element %lld of %s changes element %lld of %s, which does not see it", path,
-                             value, (long long)i, from, (long long)o, name);
+                harness_fail("%s: %g in element %lld of %s changes element %lld of %s, which does "
+                             "not see it",
+                             path, value, (long long)i, from, (long long)o, name);
             if (oracle && isnan(value) && isnan(s->c.d[p][o]) != isnan(is))
-                harness_fail("%s: a NaN in element %lld of %s gives %g in element %lld of %s; the formula gives %g",
+                harness_fail("%s: a NaN in element %lld of %s gives %g in element %lld of %s; the "
+                             "formula gives %g",
                              path, (long long)i, from, is, (long long)o, name, s->c.d[p][o]);
         }
     }
@@ -172,9 +184,12 @@ void check_nan(subject *s)
     call_once(&s->c, s->c.plain, once);
     for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
         heed_tensor *t = &s->c.plain[p];
-        if (subject_port(s, p)->role == HEED_OUTPUT || !t->data || !is_float(t) || !heed_tensor_elements(t)) continue;
+        if (subject_port(s, p)->role == HEED_OUTPUT || !t->data || !is_float(t) ||
+            !heed_tensor_elements(t))
+            continue;
         if (memcmp(once[p].dim, t->dim, sizeof t->dim)) continue; /* one number stands for many */
-        const int64_t n = heed_tensor_elements(t), ends[] = {0, n - 1, (int64_t)(harness_random(&seed) % (uint64_t)n)};
+        const int64_t n = heed_tensor_elements(t),
+                      ends[] = {0, n - 1, (int64_t)(harness_random(&seed) % (uint64_t)n)};
         const int64_t i = ends[harness_random(&seed) % 3];
         const float value = values[harness_random(&seed) % (harness_random(&seed) % 2 ? 2 : 4)];
         const double former = tensor_get(t, i);
@@ -201,11 +216,13 @@ int has_causality(const subject *s)
     const heed_mask *m = &s->c.mask;
     if (port_named(s, "out") < 0 || s->c.oracle.axis['T' - 'A'] < 2 || subject_couples(s)) return 0;
     if (subject_axis(s, (uint32_t)port_named(s, "out"), 'T') < 0) return 0;
-    if (m->kinds & HEED_MASK_CAUSAL) return m->align == HEED_ALIGN_TOP_LEFT && !(m->kinds & HEED_MASK_PREFIX);
+    if (m->kinds & HEED_MASK_CAUSAL)
+        return m->align == HEED_ALIGN_TOP_LEFT && !(m->kinds & HEED_MASK_PREFIX);
     return s->entry->op.measure_state && !(s->entry->op.masks & HEED_MASK_CAUSAL);
 }
 
-/* Everything from position j on is other numbers, in every second case NaNs: outputs before it keep their bits. */
+/* Everything from position j on is other numbers, in every second case NaNs: outputs before it keep
+ * their bits. */
 void check_causal(subject *s)
 {
     const int64_t T = s->c.oracle.axis['T' - 'A'];
@@ -215,7 +232,9 @@ void check_causal(subject *s)
         heed_tensor by_port[ORACLE_PORTS], out[ORACLE_PORTS], own[ORACLE_PORTS] = {0};
         memcpy(by_port, s->c.plain, sizeof by_port);
         for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
-            if (subject_port(s, p)->role != HEED_INPUT || !by_port[p].data || !is_float(&by_port[p])) continue;
+            if (subject_port(s, p)->role != HEED_INPUT || !by_port[p].data ||
+                !is_float(&by_port[p]))
+                continue;
             own[p] = by_port[p];
             if (heed_tensor_alloc(&own[p], NULL)) harness_fail("no memory");
             tensor_copy(&own[p], &by_port[p]);
@@ -230,10 +249,11 @@ void check_causal(subject *s)
         for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
             int axis = subject_axis(s, p, 'T');
             if (subject_port(s, p)->role != HEED_OUTPUT || !out[p].data || axis < 0) continue;
-            heed_tensor is = tensor_slice(&out[p], axis, 0, j), was = tensor_slice(&s->first[p], axis, 0, j);
+            heed_tensor is = tensor_slice(&out[p], axis, 0, j),
+                        was = tensor_slice(&s->first[p], axis, 0, j);
             if (!tensors_equal(&is, &was))
-                harness_fail("%s: what stands from position %lld on changes %s before it", path, (long long)j,
-                             subject_port(s, p)->name);
+                harness_fail("%s: what stands from position %lld on changes %s before it", path,
+                             (long long)j, subject_port(s, p)->name);
         }
         outputs_free(out);
         outputs_free(own);
@@ -245,13 +265,14 @@ void check_causal(subject *s)
 int has_mask(const subject *s)
 {
     int q = port_named(s, "q"), k = port_named(s, "k"), out = port_named(s, "out");
-    return q >= 0 && k >= 0 && out >= 0 && s->entry->op.masks && subject_axis(s, (uint32_t)out, 'B') >= 0 &&
-           subject_axis(s, (uint32_t)out, 'T') >= 0;
+    return q >= 0 && k >= 0 && out >= 0 && s->entry->op.masks &&
+           subject_axis(s, (uint32_t)out, 'B') >= 0 && subject_axis(s, (uint32_t)out, 'T') >= 0;
 }
 
 void check_masked(subject *s)
 {
-    const int lse = port_named(s, "lse"), out = port_named(s, "out"), sink = port_named(s, "sink_logits");
+    const int lse = port_named(s, "lse"), out = port_named(s, "out"),
+              sink = port_named(s, "sink_logits");
     const int64_t S = oracle_keys(&s->c.oracle);
     for (int port = 0; port < 2; port++) {
         const int p = port ? lse : out;
@@ -268,8 +289,9 @@ void check_masked(subject *s)
             if (any) continue;
             double y = tensor_get(t, i), right = port ? -INFINITY : 0;
             if (y != right)
-                harness_fail("row %lld of sequence %lld sees no key, but %s is %g there, not %g", (long long)at,
-                             (long long)b, subject_port(s, (uint32_t)p)->name, y, right);
+                harness_fail("row %lld of sequence %lld sees no key, but %s is %g there, not %g",
+                             (long long)at, (long long)b, subject_port(s, (uint32_t)p)->name, y,
+                             right);
         }
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * score.c: heed.score/1 by itself: one tile, with the rows or the keys together in memory, on every path, and in parts.
+ * score.c: heed.score/1 by itself: one tile, with the rows or the keys together in memory, on every
+ * path, and in parts.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,9 @@ static const heed_score *score_of(const heed_instance *i, const void **instance)
 {
     for (uint32_t p = 0; p < heed_instance_op(i)->params.count; p++) {
         const heed_child *child = inspect_child(i, p);
-        if (!child->instance || !child->path->get_extension || !child->path->get_extension(HEED_SCORE_ID)) continue;
+        if (!child->instance || !child->path->get_extension ||
+            !child->path->get_extension(HEED_SCORE_ID))
+            continue;
         *instance = child->instance;
         return child->path->get_extension(HEED_SCORE_ID);
     }
@@ -55,9 +58,10 @@ static void make_rows(rows *r, const subject *s, uint64_t *seed)
     for (int i = 0; i < KEYS_MAX * ROWS_MAX; i++) r->start[i] = harness_normal(seed);
 }
 
-/* Scores [keys][rows] of the tile into `to`, from memory that ends where the tile's padding ends; in parts of 16 rows
- * and keys if `parts` is set. */
-static void run_tile(const subject *s, const char *path, const rows *r, int rows_together, int parts, float *to)
+/* Scores [keys][rows] of the tile into `to`, from memory that ends where the tile's padding ends;
+ * in parts of 16 rows and keys if `parts` is set. */
+static void run_tile(const subject *s, const char *path, const rows *r, int rows_together,
+                     int parts, float *to)
 {
     const void *instance = NULL;
     heed_instance *i = call_open(&s->c, path, 1);
@@ -70,20 +74,29 @@ static void run_tile(const subject *s, const char *path, const rows *r, int rows
     const int64_t ks = rows_together ? inner : 1, rs = rows_together ? 1 : inner;
     memset(tile, 0, sizeof *tile * (size_t)(dim[0] * inner));
     for (int64_t k = 0; k < r->keys; k++)
-        for (int64_t row = 0; row < r->rows; row++) tile[k * ks + row * rs] = r->start[k * ROWS_MAX + row];
-    const int64_t key_cut = parts && r->keys > 16 ? 16 : r->keys, row_cut = parts && r->rows > 16 ? 16 : r->rows;
+        for (int64_t row = 0; row < r->rows; row++)
+            tile[k * ks + row * rs] = r->start[k * ROWS_MAX + row];
+    const int64_t key_cut = parts && r->keys > 16 ? 16 : r->keys,
+                  row_cut = parts && r->rows > 16 ? 16 : r->rows;
     for (int64_t k = 0; k < r->keys; k += key_cut)
         for (int64_t row = 0; row < r->rows; row += row_cut) {
-            heed_score_tile t = {.size = sizeof t, .s = tile + k * ks + row * rs, .key_stride = ks, .row_stride = rs,
+            heed_score_tile t = {.size = sizeof t,
+                                 .s = tile + k * ks + row * rs,
+                                 .key_stride = ks,
+                                 .row_stride = rs,
                                  .keys = r->keys - k < key_cut ? r->keys - k : key_cut,
                                  .rows = r->rows - row < row_cut ? r->rows - row : row_cut,
-                                 .first_key = r->first_key + k, .position = r->position + row,
-                                 .head = r->head + row, .query = r->query + row,
-                                 .query_stride = ROWS_MAX + 16, .unit = 1.44269504f};
+                                 .first_key = r->first_key + k,
+                                 .position = r->position + row,
+                                 .head = r->head + row,
+                                 .query = r->query + row,
+                                 .query_stride = ROWS_MAX + 16,
+                                 .unit = 1.44269504f};
             score->tile(instance, &t);
         }
     for (int64_t k = 0; k < r->keys; k++)
-        for (int64_t row = 0; row < r->rows; row++) to[k * ROWS_MAX + row] = tile[k * ks + row * rs];
+        for (int64_t row = 0; row < r->rows; row++)
+            to[k * ROWS_MAX + row] = tile[k * ks + row * rs];
     if (placed_stray(&at) >= 0) harness_fail("%s writes beside the tile", path);
     unplace(&at);
     heed_instance_close(i);
@@ -101,10 +114,12 @@ void check_score(subject *s)
             run_tile(s, s->paths[p], &r, way & 1, way >> 1, other);
             for (int64_t k = 0; k < r.keys; k++)
                 for (int64_t row = 0; row < r.rows; row++)
-                    if (memcmp(&first[k * ROWS_MAX + row], &other[k * ROWS_MAX + row], sizeof *first))
-                        harness_fail("%s, %s together in memory, %s: key %lld of row %lld is %.9g, not %.9g",
-                                     s->paths[p], way & 1 ? "rows" : "keys", way >> 1 ? "in parts" : "whole",
-                                     (long long)k, (long long)row, (double)other[k * ROWS_MAX + row],
-                                     (double)first[k * ROWS_MAX + row]);
+                    if (memcmp(&first[k * ROWS_MAX + row], &other[k * ROWS_MAX + row],
+                               sizeof *first))
+                        harness_fail(
+                            "%s, %s together in memory, %s: key %lld of row %lld is %.9g, not %.9g",
+                            s->paths[p], way & 1 ? "rows" : "keys", way >> 1 ? "in parts" : "whole",
+                            (long long)k, (long long)row, (double)other[k * ROWS_MAX + row],
+                            (double)first[k * ROWS_MAX + row]);
         }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * state.c: what an op remembers. A text in one call, in chunks and token by token must agree; a fork, whose pages are
- * copies as soon as they are written, and a cut must lead to the same bits.
+ * state.c: what an op remembers. A text in one call, in chunks and token by token must agree; a
+ * fork, whose pages are copies as soon as they are written, and a cut must lead to the same bits.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -30,18 +30,22 @@ static int has_foreign_input(const subject *s)
 
 int has_state(const subject *s)
 {
-    const int64_t *axis = s->c.oracle.axis, T = axis['T' - 'A'], S = axis['S' - 'A'], B = axis['B' - 'A'];
+    const int64_t *axis = s->c.oracle.axis, T = axis['T' - 'A'], S = axis['S' - 'A'],
+                  B = axis['B' - 'A'];
     if (axis['D' - 'A'] == 0 || axis['E' - 'A'] == 0) return 0; /* a page of no bytes is none */
-    return s->entry->op.measure_state && !has_foreign_input(s) && B > 0 && B <= BATCH_MAX && T > 1 && (S < 0 || S == T);
+    return s->entry->op.measure_state && !has_foreign_input(s) && B > 0 && B <= BATCH_MAX &&
+           T > 1 && (S < 0 || S == T);
 }
 
-/* A text in parts sees what it sees as a whole if it sees nothing later: the mask says so, or the op can not else. */
+/* A text in parts sees what it sees as a whole if it sees nothing later: the mask says so, or the
+ * op can not else. */
 int has_forms(const subject *s)
 {
     const heed_mask *m = mask_of(s);
     if (!has_state(s) || subject_couples(s)) return 0;
     if (!(s->entry->op.masks & HEED_MASK_CAUSAL)) return 1;
-    return m->kinds & HEED_MASK_CAUSAL && m->align == HEED_ALIGN_TOP_LEFT && !(m->kinds & HEED_MASK_PREFIX);
+    return m->kinds & HEED_MASK_CAUSAL && m->align == HEED_ALIGN_TOP_LEFT &&
+           !(m->kinds & HEED_MASK_PREFIX);
 }
 
 void text_axes(const subject *s, int64_t axes[HEED_AXES])
@@ -58,7 +62,8 @@ void text_open(text *t, subject *s, const char *path, uint32_t threads)
     outputs_make(&s->c, t->out);
     text_axes(s, t->axes);
     for (int64_t b = 0; b < s->c.oracle.axis['B' - 'A']; b++)
-        if (!(t->sequence[b] = heed_sequence_new(t->instance, t->axes, &e))) harness_fail("%s", e.text);
+        if (!(t->sequence[b] = heed_sequence_new(t->instance, t->axes, &e)))
+            harness_fail("%s", e.text);
 }
 
 void text_feed(text *t, int64_t n)
@@ -135,7 +140,8 @@ void check_forms(subject *s)
             text_open(&other, s, s->paths[p], p == 1 ? 3 : 1);
             feed_all(&other, form, s->seed);
             if (!outputs_equal(&s->c, first.out, other.out))
-                harness_fail("%s: other bits on %s than on %s", form_names[form], s->paths[p], s->paths[0]);
+                harness_fail("%s: other bits on %s than on %s", form_names[form], s->paths[p],
+                             s->paths[0]);
             text_close(&other);
         }
         text_close(&first);
@@ -153,11 +159,12 @@ void text_keep(const text *t, heed_tensor to[ORACLE_PORTS])
 
 void text_must_equal(const text *t, const heed_tensor *right, const char *what)
 {
-    if (!outputs_equal(&t->s->c, right, t->out)) harness_fail("%s: other bits than in the sequence itself", what);
+    if (!outputs_equal(&t->s->c, right, t->out))
+        harness_fail("%s: other bits than in the sequence itself", what);
 }
 
-/* Some of the text, a fork, the rest; the rest in the fork; and again after a cut. A recurrent state can only be cut to
- * nothing. */
+/* Some of the text, a fork, the rest; the rest in the fork; and again after a cut. A recurrent
+ * state can only be cut to nothing. */
 void check_history(subject *s)
 {
     heed_error e;
@@ -173,7 +180,8 @@ void check_history(subject *s)
     text_feed(&t, text_length(s) - half);
     text_keep(&t, right);
 
-    for (uint32_t b = 0; b < B; b++) { /* swap: the fork goes on, the original waits with all its tokens */
+    /* swap: the fork goes on, the original waits with all its tokens */
+    for (uint32_t b = 0; b < B; b++) {
         heed_sequence *kept = t.sequence[b];
         t.sequence[b] = fork[b], fork[b] = kept;
     }
@@ -182,7 +190,8 @@ void check_history(subject *s)
     text_must_equal(&t, right, "a fork");
 
     heed_state_size size = {.size = sizeof size};
-    if (s->entry->op.measure_state(inspect_memory(t.instance), s->c.oracle.axis, &size)) harness_fail("measure_state fails");
+    if (s->entry->op.measure_state(inspect_memory(t.instance), s->c.oracle.axis, &size))
+        harness_fail("measure_state fails");
     const int64_t cut = size.page_tokens ? half : 0;
     for (uint32_t b = 0; b < B; b++)
         if (heed_sequence_truncate(fork[b], cut, &e)) harness_fail("%s", e.text);

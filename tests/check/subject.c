@@ -16,7 +16,8 @@ int subject_axis(const subject *s, uint32_t port, char letter)
     return -1;
 }
 
-/* Rows of the batch may depend on one another: a param says that it does so, and is not at its default. */
+/* Rows of the batch may depend on one another: a param says that it does so, and is not at its
+ * default. */
 int subject_couples(const subject *s)
 {
     for (uint32_t i = 0; i < s->entry->op.params.count; i++) {

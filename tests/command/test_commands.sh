@@ -146,6 +146,25 @@ for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(lim
     try 0 "$@" --seed 3 && cp out text && try 0 "$@" --seed 3 && cmp -s out text && try 0 "$@" --seed 4 && ! cmp -s out text
     report "generate --random-weights: $attention"
 done
+for attention in softmax 'softmax(window=4:4)' '[softmax(causal=true), softmax]'; do
+    try 1 generate --random-weights --spec "$small; attention=$attention" --prompt abc &&
+        says 'no language model: tokens of attention/softmax'
+    report "generate: not causal: $attention"
+done
+# The same number of a file and of a pipe, whatever its length is to context and stride: at an end, on both sides of it.
+for bytes in 1 9 10 11 19 20 21 50; do
+    head -c $bytes "$SRC/models/sample.txt" >part
+    try 0 score "$SRC/models/plays.safetensors" part --context 20 --stride 10 && quiet && cp out whole &&
+        grep -q "($bytes bytes" out && try 0 score "$SRC/models/plays.safetensors" /dev/stdin --context 20 --stride 10 <part &&
+        [ "$(cut -d' ' -f1 out)" = "$(cut -d' ' -f1 whole)" ]
+    report "score: $bytes bytes, 20 at a time"
+done
+head -c 100 "$SRC/models/sample.txt" >part
+try 0 score "$SRC/models/plays.safetensors" part && quiet && prints '(100 bytes'; report 'score: less than the context'
+LC_ALL=C sed 's/causal=true/softcap=0.0/' "$SRC/models/plays.safetensors" >other.safetensors
+try 1 score other.safetensors "$SRC/models/sample.txt" && says 'no language model: tokens of attention/softmax'
+report 'score: not causal'
+rm other.safetensors
 try 2 generate --random-weights && says 'needs the network, --spec'; report 'generate --random-weights: of what'
 try 2 generate model --random-weights --spec "$small; attention=softmax" && says 'exclude each other'
 report 'generate: a model or random weights'

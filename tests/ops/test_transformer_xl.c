@@ -164,8 +164,35 @@ static void test_memory(void **state)
     call_free(&c);
 }
 
+/* The table of all distances is made when the op is opened: one that takes long and much memory is refused, and `clamp`
+ * is the way out, which the sentence names. */
+static void test_table(void **state)
+{
+    enum { H = 4, D = 32, M = 8 };
+    static const struct { const char *spec; int opens; } cases[] = {
+        {"attention/transformer_xl(memory=4096)", 1},
+        {"attention/transformer_xl(memory=1048576)", 0},
+        {"attention/transformer_xl(memory=1048576, clamp=1000)", 1},
+        {"attention/transformer_xl(memory=1048576, same_length=true)", 0},
+    };
+    static float w[H * D * M], u[H * D];
+    heed_tensor wt = heed_tensor_of(w, HEED_F32, 3, (int64_t[]){H, D, M});
+    heed_tensor ut = heed_tensor_of(u, HEED_F32, 2, (int64_t[]){H, D});
+    heed_binding weights[] = {{"relative_weight", &wt}, {"content_bias", &ut}, {"position_bias", &ut}};
+    heed_opening opening = {.size = sizeof opening, .n_weights = 3, .weights = weights};
+    (void)state;
+    for (size_t n = 0; n < COUNT(cases); n++) {
+        heed_error e;
+        heed_instance *i = heed_instance_open(harness_engine(1), cases[n].spec, &opening, &e);
+        if (!i != !cases[n].opens) fail_msg("%s: %s", cases[n].spec, i ? "opens" : e.text);
+        if (!i) assert_non_null(strstr(e.text, "more than 256 MiB; a smaller memory has fewer, and clamp=N"));
+        heed_instance_close(i);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest own[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_memory)};
+    const struct CMUnitTest own[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_memory),
+                                      cmocka_unit_test(test_table)};
     return variant_main(rows, COUNT(rows), own, COUNT(own));
 }

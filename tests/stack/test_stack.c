@@ -385,6 +385,14 @@ static void test_not_causal(void **unused)
     assert_int_equal(heed_session_feed(session, tokens, 700, all, 700, &e), 0);
     memcpy(after, all, sizeof after);
     assert_memory_not_equal(before, after, sizeof before);
+    /* in parts it would be another text: the first ones would not have seen the last */
+    assert_int_equal(heed_session_reset(session, &e), 0);
+    assert_int_equal(heed_session_feed(session, tokens, 699, all, 1, &e), 0);
+    assert_int_equal(heed_session_feed(session, tokens + 699, 1, all, 1, &e), HEED_E_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "attention/softmax is not causal"));
+    assert_int_equal(heed_session_reset(session, &e), 0);
+    assert_int_equal(heed_session_feed(session, tokens, 700, all, 700, &e), 0);
+    assert_memory_equal(all, after, sizeof after);
     heed_session_free(session);
     heed_stack_close(s);
 }
@@ -412,6 +420,16 @@ static void test_prefix(void **unused)
                 fail_msg("token %d %s token %d", t, differs ? "sees" : "does not see", at);
         }
     }
+    /* in parts: the prefix at once, or not at all */
+    assert_int_equal(heed_session_reset(session, &e), 0);
+    assert_int_equal(heed_session_feed(session, tokens, PREFIX - 1, before, 1, &e), 0);
+    assert_int_equal(heed_session_feed(session, tokens + PREFIX - 1, 1, before, 1, &e), HEED_E_ARGUMENT);
+    assert_non_null(strstr(e.text, "the first 900 tokens see one another (prefix), so they are fed at once, not 899"));
+    assert_int_equal(heed_session_reset(session, &e), 0);
+    assert_int_equal(heed_session_feed(session, tokens, PREFIX, before, PREFIX, &e), 0);
+    assert_int_equal(heed_session_feed(session, tokens + PREFIX, LONG - PREFIX, before + PREFIX * V, LONG - PREFIX, &e), 0);
+    for (int i = 0; i < LONG * V; i++)
+        if (!(fabsf(before[i] - after[i]) < 1e-4f)) fail_msg("token %d: %g and %g", i / V, before[i], after[i]);
     heed_session_free(session);
     heed_stack_close(s);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/adaptive_span, the maths: kit/flash.h with the soft mask of kit/flash_span.h; each head has its own reach.
+ * attention/adaptive_span, the maths: kit/flash/flash.h with the soft mask of kit/flash/span.h;
+ * each head has its own reach.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/span.h>
@@ -15,7 +16,10 @@ typedef struct adaptive_span {
 #endif
 #include <heed/kit/flash/flash.h>
 
-static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    return KIT(flash_forward)(instance, call);
+}
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

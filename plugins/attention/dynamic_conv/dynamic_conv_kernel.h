@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * attention/dynamic_conv, the maths: rows behind their gate, into the workspace if they are not
- * there already; the logits of all tokens' taps, one product of kit/gemm.h; then kit/conv.h, where
- * each tile normalises its taps.
+ * there already; the logits of all tokens' taps, one product of kit/gemm/gemm.h; then kit/conv.h,
+ * where each tile normalises its taps.
  *
- * Error: kit/gemm.h's of the logits, which the softmax takes over, and kit/conv.h's.
+ * Error: kit/gemm/gemm.h's of the logits, which the softmax takes over, and kit/conv.h's.
  */
 #include <heed/kit.h>
 #include <heed/kit/conv/conv.h>

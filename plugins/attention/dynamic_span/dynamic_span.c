@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/dynamic_span: attention to the past as far as each token asks for         arXiv 1905.07799, section 2
+ * attention/dynamic_span: attention to the past as far as each token asks for
+ *                                                                       arXiv 1905.07799, section 2
  *
  *     z[t, head] = limit sigmoid(span_weight[head] . x[t] + span_bias[head])
  *
- * and then as attention/adaptive_span with that z; distance, ramp, self and distance_table are its too. A bias of -4 is
- * what the authors begin training with.
+ * and then as attention/adaptive_span with that z; distance, ramp, self and distance_table are its
+ * too. A bias of -4 is what the authors begin training with.
  */
 #include "dynamic_span_kernel.h"
 #include <heed/kit/flash/span_op.h>
@@ -14,7 +15,8 @@ enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [X] = KIT_IN("x", "B T M", "the layer's input, from which each token's reach follows"),
-    [WEIGHT] = KIT_WEIGHT("span_weight", "H M", HEED_INIT_NORMAL, "how far a token looks: its input's part"),
+    [WEIGHT] = KIT_WEIGHT("span_weight", "H M", HEED_INIT_NORMAL,
+                          "how far a token looks: its input's part"),
     [BIAS] = KIT_WEIGHT("span_bias", "H", HEED_INIT_ZEROS, "how far every token looks"),
     [TABLE] = FLASH_SOFT_TABLE,
 };
@@ -39,8 +41,9 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
 {
     const int64_t *axis = call->axis;
     int32_t failed = kit_flash_measure_call(instance, call, size);
-    size->workspace = dynamic_before(call) + sizeof(float) * (uint64_t)(HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') *
-                                                                        HEED_AXIS(axis, 'H'));
+    size->workspace = dynamic_before(call) +
+                      sizeof(float) * (uint64_t)(HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') *
+                                                 HEED_AXIS(axis, 'H'));
     return failed;
 }
 
@@ -52,7 +55,8 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     return kit_flash_measure_state(instance, axis, size);
 }
 
-KIT_COST(get_extension, kit_flash_op_cost) /* which knows no x: as if every token looked to the limit */
+KIT_COST(get_extension,
+         kit_flash_op_cost) /* which knows no x: as if every token looked to the limit */
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
@@ -61,9 +65,12 @@ static const heed_op ops[] = {{
     .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_DOCUMENTS,
     .id = "attention/dynamic_span",
     .version = "1.0",
-    .summary = "attention to the past as far as each token asks for, by a soft mask on the distance",
-    .formula = "z = limit * sigmoid(span_weight x + span_bias) of each token and head; then as attention/adaptive_span",
-    .reference = "arXiv 1905.07799, section 2, dynamic attention span; distance=code counts as the authors' code does",
+    .summary =
+        "attention to the past as far as each token asks for, by a soft mask on the distance",
+    .formula = "z = limit * sigmoid(span_weight x + span_bias) of each token and head; then as "
+               "attention/adaptive_span",
+    .reference = "arXiv 1905.07799, section 2, dynamic attention span; distance=code counts as the "
+                 "authors' code does",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/dynamic_span, the maths: each token's reach from its input, one dot product a head; then kit/flash.h with
- * the soft mask of kit/flash_span.h. A dot product is 16 chains of fma (element modulo 16), summed by halves.
+ * attention/dynamic_span, the maths: each token's reach from its input, one dot product a head;
+ * then kit/flash/flash.h with the soft mask of kit/flash/span.h. A dot product is 16 chains of fma
+ * (element modulo 16), summed by halves.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/span.h>
@@ -21,7 +22,11 @@ KIT_INLINE uint64_t dynamic_before(const heed_call *call)
 }
 
 /* One call: the reach z [B, T, H] of every row. */
-typedef struct dynamic_call { const dynamic_span *self; const heed_tensor *x; float *z; } dynamic_call;
+typedef struct dynamic_call {
+    const dynamic_span *self;
+    const heed_tensor *x;
+    float *z;
+} dynamic_call;
 #endif
 #include <heed/kit/flash/flash.h>
 
@@ -40,10 +45,13 @@ static void KIT(reach)(void *arg, int64_t tile, uint32_t lane)
         v_store(b, v_read(kit_at(bias, &h, 1), bias->dtype, 1, 1));
         for (int64_t m = 0; m < M; m += 16) {
             const int n = M - m < 16 ? (int)(M - m) : 16;
-            sum = v_fma(v_read(from + m * x->stride[2] * kit_width(x->dtype), x->dtype, x->stride[2], n),
-                        v_read(row + m * w->stride[1] * kit_width(w->dtype), w->dtype, w->stride[1], n), sum);
+            sum = v_fma(
+                v_read(from + m * x->stride[2] * kit_width(x->dtype), x->dtype, x->stride[2], n),
+                v_read(row + m * w->stride[1] * kit_width(w->dtype), w->dtype, w->stride[1], n),
+                sum);
         }
-        c->z[tile * H + h] = (float)((double)c->self->soft.limit / (1 + exp(-(double)(v_sum(sum) + b[0]))));
+        c->z[tile * H + h] =
+            (float)((double)c->self->soft.limit / (1 + exp(-(double)(v_sum(sum) + b[0]))));
     }
 }
 
@@ -51,7 +59,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     kit_flash f = kit_flash_call(instance, call);
     dynamic_span self = *(const dynamic_span *)f.variant;
-    dynamic_call c = {&self, call->tensor[FLASH_PORT_COUNT], (float *)((char *)call->workspace + dynamic_before(call))};
+    dynamic_call c = {&self, call->tensor[FLASH_PORT_COUNT],
+                      (float *)((char *)call->workspace + dynamic_before(call))};
     int32_t failed = kit_flash_setup(&f);
     self.soft.batch = f.T * f.H, self.soft.query = f.H, self.soft.head = 1;
     self.soft.z = c.z, f.variant = &self;

@@ -1,35 +1,42 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/fast_weight: a network whose weights W another one writes, token by token         fast weight programmers
+ * attention/fast_weight: a network whose weights W another one writes, token by token
+ *                                                                           fast weight programmers
  *
- *     rule=sum     W <- W + eta beta v phi(k)^T                                  Schmidhuber 1991, FKI-147-91; 1992
- *     rule=delta   W <- W + eta beta (v - W phi(k)) phi(k)^T                     Schlag 2021, arXiv 2102.11174
+ *     rule=sum     W <- W + eta beta v phi(k)^T                  Schmidhuber 1991, FKI-147-91; 1992
+ *     rule=delta   W <- W + eta beta (v - W phi(k)) phi(k)^T          Schlag 2021, arXiv 2102.11174
  *     out = scale W phi(q)
  *
- * The paper of 1992 reads before it writes (read=before), the one of 2021 after. Beta is the first one's gate, and the
- * second one's write strength, from the layer's input by a sigmoid; without it each write has strength 1. Features of
- * 2021 are divided by their sum, without which training diverges: the delta rule is stable while eta beta |phi(k)|^2 is
- * between 0 and 2. features=identity may be negative, and has no such division.
+ * The paper of 1992 reads before it writes (read=before), the one of 2021 after. Beta is the first
+ * one's gate, and the second one's write strength, from the layer's input by a sigmoid; without it
+ * each write has strength 1. Features of 2021 are divided by their sum, without which training
+ * diverges: the delta rule is stable while eta beta |phi(k)|^2 is between 0 and 2.
+ * features=identity may be negative, and has no such division.
  */
 #include "fast_weight_kernel.h"
 
 static const heed_port ports[] = {
     LINEAR_PORTS,
-    [BETA] = KIT_IN_OPTIONAL("beta", "B S G", "strength of each write, or its logit; strength 1 if absent"),
+    [BETA] = KIT_IN_OPTIONAL("beta", "B S G",
+                             "strength of each write, or its logit; strength 1 if absent"),
 };
 
 enum { RULE, FEATURES, NU, SUM_NORMALISE, EPS, READ, ETA, BETA_IS, SCALE };
 static const int maps[] = {LINEAR_IDENTITY, LINEAR_ELU, LINEAR_RELU, LINEAR_DPFP};
 static const heed_param params[] = {
-    [RULE] = KIT_CHOICE("rule", 1, "sum|delta", "delta: what the key reads is taken off its value first"),
+    [RULE] = KIT_CHOICE("rule", 1, "sum|delta",
+                        "delta: what the key reads is taken off its value first"),
     [FEATURES] = KIT_CHOICE("features", 3, "identity|elu|relu|dpfp", "phi: elu is elu(x) + 1"),
     [NU] = KIT_INT("nu", 1, 1, 8, "of dpfp: it makes 2 nu D features"),
-    [SUM_NORMALISE] = {sizeof(heed_param), HEED_PARAM_BOOL, HEED_PARAM_AUTO, 0, 0, 1, 0, "sum_normalise", NULL,
-                       "features are divided by their sum + eps; if not given, all but features=identity are"},
+    [SUM_NORMALISE] =
+        {sizeof(heed_param), HEED_PARAM_BOOL, HEED_PARAM_AUTO, 0, 0, 1, 0, "sum_normalise", NULL,
+         "features are divided by their sum + eps; if not given, all but features=identity are"},
     [EPS] = KIT_FLOAT("eps", 1e-6, 0, 1, "added to that sum"),
-    [READ] = KIT_CHOICE("read", 0, "after|before", "whether a query reads after its own token's write, or before"),
+    [READ] = KIT_CHOICE("read", 0, "after|before",
+                        "whether a query reads after its own token's write, or before"),
     [ETA] = KIT_FLOAT("eta", 1, -1e6, 1e6, "factor of every write"),
-    [BETA_IS] = KIT_CHOICE("beta", 0, "sigmoid|given", "what the port has: the strength's logit, or the strength"),
+    [BETA_IS] = KIT_CHOICE("beta", 0, "sigmoid|given",
+                           "what the port has: the strength's logit, or the strength"),
     [SCALE] = KIT_FLOAT("scale", 1, -1e6, 1e6, "factor of the outputs"),
 };
 
@@ -40,10 +47,12 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     if (value[NU].given && map != LINEAR_DPFP)
         return kit_fail(open->sink, HEED_E_ARGUMENT, "nu is of features=dpfp alone");
     if (value[SUM_NORMALISE].given && value[SUM_NORMALISE].i && map == LINEAR_IDENTITY)
-        return kit_fail(open->sink, HEED_E_ARGUMENT,
-                        "features=identity may sum to 0, so sum_normalise=true needs elu, relu or dpfp");
+        return kit_fail(
+            open->sink, HEED_E_ARGUMENT,
+            "features=identity may sum to 0, so sum_normalise=true needs elu, relu or dpfp");
     if (value[ETA].f == 0 || value[SCALE].f == 0)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "%s is 0, which makes all outputs 0; give another number",
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "%s is 0, which makes all outputs 0; give another number",
                         value[ETA].f == 0 ? "eta" : "scale");
     *bytes = kit_linear_bytes(0);
     return HEED_OK;
@@ -55,7 +64,8 @@ static int32_t init(void *memory, const heed_open *open)
     kit_linear_op *op = memory;
     op->map = maps[value[FEATURES].i];
     op->nu = value[NU].i;
-    op->sum_normalise = value[SUM_NORMALISE].given ? (int)value[SUM_NORMALISE].i : op->map != LINEAR_IDENTITY;
+    op->sum_normalise =
+        value[SUM_NORMALISE].given ? (int)value[SUM_NORMALISE].i : op->map != LINEAR_IDENTITY;
     op->map_eps = (float)value[EPS].f;
     op->delta = value[RULE].i == 1;
     op->before = value[READ].i == 1;
@@ -86,10 +96,12 @@ static const heed_op ops[] = {{
     .id = "attention/fast_weight",
     .version = "1.0",
     .summary = "fast weight programmer: sum or delta rule, gated writes, a state of constant size",
-    .formula = "rule=delta: W <- W + eta beta (v - W phi(k)) phi(k)^T; rule=sum: W <- W + eta beta v phi(k)^T\n"
+    .formula = "rule=delta: W <- W + eta beta (v - W phi(k)) phi(k)^T; rule=sum: W <- W + eta beta "
+               "v phi(k)^T\n"
                "out = scale W phi(q), after the token's own write or before it\n"
                "beta = sigmoid of the port, or the port; phi is divided by its sum + eps",
-    .reference = "arXiv 2102.11174, sections 4.2 and 5.3; Schmidhuber, Neural Computation 4(1), 1992",
+    .reference =
+        "arXiv 2102.11174, sections 4.2 and 5.3; Schmidhuber, Neural Computation 4(1), 1992",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

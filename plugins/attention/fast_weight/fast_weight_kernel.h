@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/fast_weight, the maths: kit/linear/linear.h with the strength of each write from the port beta.
+ * attention/fast_weight, the maths: kit/linear/linear.h with the strength of each write from the
+ * port beta.
  */
 #include <heed/kit.h>
 #include <heed/kit/linear/linear.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * attention/flash_linear, the maths, in three passes: what is made of the base and of v, once, into
- * blocks of a chunk each; the sums K^T V of the chunks before each one; and kit/flash.h inside the
- * chunks, with squared ReLU for weights, whose outputs begin with the linear part.
+ * blocks of a chunk each; the sums K^T V of the chunks before each one; and kit/flash/flash.h
+ * inside the chunks, with squared ReLU for weights, whose outputs begin with the linear part.
  *
  * A block holds everything that a token of its chunk needs, and is what a state remembers
  * (flash_linear_block.h). Sums are in panels of 16 channels, [D][16], so that a token's share of
@@ -86,8 +86,8 @@ KIT_INLINE void KIT(add_channels)(const int n, const int nv, const float *k, int
             const int64_t at = i * 16 + j * VR_LANES / 16 * panel + j * VR_LANES % 16;
             acc[i][j] = from ? vr_load(from + at) : vr_set(0.0f);
         }
-    KIT(flash_links)(n, nv, FLASH_ALL, acc, k, 1, D, v, nv * VR_LANES, rows, 0, 1,
-                     kit_flash_nothing);
+    KIT(flash_multiply_add)(n, nv, FLASH_ALL, acc, k, 1, D, v, nv * VR_LANES, rows, 0, 1,
+                     kit_flash_no_prefetch);
     KIT_UNROLL for (int i = 0; i < n; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++)
             vr_store(to + i * 16 + j * VR_LANES / 16 * panel + j * VR_LANES % 16, acc[i][j]);
@@ -153,8 +153,9 @@ KIT_INLINE void KIT(linear_many)(const kit_flash_rows *r, const float *sums, int
             vr acc[FLASH_N][FLASH_WIDE];
             for (int i = 0; i < FLASH_N * FLASH_WIDE; i++)
                 acc[i / FLASH_WIDE][i % FLASH_WIDE] = vr_set(0.0f);
-            KIT(flash_links)(FLASH_N, FLASH_WIDE, FLASH_ALL, acc, sums + e / 16 * D * 16 + e % 16,
-                             1, 16, r->own + row, KIT_FLASH_ROWS, D, 0, 1, kit_flash_nothing);
+            KIT(flash_multiply_add)(FLASH_N, FLASH_WIDE, FLASH_ALL, acc,
+                                    sums + e / 16 * D * 16 + e % 16, 1, 16, r->own + row,
+                                    KIT_FLASH_ROWS, D, 0, 1, kit_flash_no_prefetch);
             KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
                 KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++)
                     vr_store(r->O + (e + i) * KIT_FLASH_ROWS + row + j * VR_LANES, acc[i][j]);
@@ -167,8 +168,8 @@ KIT_INLINE void KIT(linear_few)(const int n, const kit_flash_rows *r, int row, c
     for (int64_t e = 0; e < E16; e += 16) {
         vr acc[FLASH_N][FLASH_WIDE];
         KIT_UNROLL for (int i = 0; i < n * NV; i++) acc[i / NV][i % NV] = vr_set(0.0f);
-        KIT(flash_links)(n, NV, FLASH_ALL, acc, r->own + row * kit_lanes(D), kit_lanes(D), 1,
-                         sums + e * D, 16, D, 0, 1, kit_flash_nothing);
+        KIT(flash_multiply_add)(n, NV, FLASH_ALL, acc, r->own + row * kit_lanes(D), kit_lanes(D), 1,
+                         sums + e * D, 16, D, 0, 1, kit_flash_no_prefetch);
         KIT_UNROLL for (int i = 0; i < n * NV; i++)
             vr_store(r->O + (row + i / NV) * E16 + e + i % NV * VR_LANES, acc[i / NV][i % NV]);
     }
@@ -190,7 +191,8 @@ static void KIT(begin_linear)(const kit_flash *f, const kit_flash_rows *r)
                                c->D);
     if (!r->few) {
         memset(r->own, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * c->D));
-        KIT(flash_columns)(from, HEED_F32, 1, KIT_FLASH_CELL * r->groups, c->D, factor, r->own);
+        KIT(flash_load_columns)(from, HEED_F32, 1, KIT_FLASH_CELL * r->groups, c->D, factor,
+                                r->own);
         KIT(linear_many)(r, sums, c->D, c->E16);
         return;
     }

@@ -1,36 +1,47 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/gated_delta: the delta rule with a decay                   gated delta networks, arXiv 2412.06464, equation 10
+ * attention/gated_delta: the delta rule with a decay
+ *                                               gated delta networks, arXiv 2412.06464, equation 10
  *
  *     S <- e^g S + beta k (v - e^g S^T k)^T,   out = scale q S
  *
- * Queries and keys are divided by sqrt(sum x^2 + 1e-6), without which the rule is stable only while beta |k|^2 is
- * between 0 and 2. beta in (1, 2), by beta=given, gives negative eigenvalues (arXiv 2411.12537). A log decay of -inf
- * drops all that was before its token, as at the beginning of a document. A gate of 0 gives the bits of no gate.
+ * Queries and keys are divided by sqrt(sum x^2 + 1e-6), without which the rule is stable only while
+ * beta |k|^2 is between 0 and 2. beta in (1, 2), by beta=given, gives negative eigenvalues (arXiv
+ * 2411.12537). A log decay of -inf drops all that was before its token, as at the beginning of a
+ * document. A gate of 0 gives the bits of no gate.
  */
 #include "gated_delta_kernel.h"
 
 static const heed_port ports[] = {
     LINEAR_PORTS,
-    [BETA] = KIT_IN_OPTIONAL("beta", "B S G", "strength of each write, or its logit; strength 1 if absent"),
-    [GATE] = KIT_IN_OPTIONAL("gate", "B S G", "log decay before each token, at most 0, or what it is made of; 0 if absent"),
-    [A_LOG] = KIT_WEIGHT_OPTIONAL("a_log", "G", HEED_INIT_NORMAL, "with gate=softplus: ln of the decay's factor"),
-    [DT_BIAS] = KIT_WEIGHT_OPTIONAL("dt_bias", "G", HEED_INIT_NORMAL, "with gate=softplus: added to the gate"),
+    [BETA] = KIT_IN_OPTIONAL("beta", "B S G",
+                             "strength of each write, or its logit; strength 1 if absent"),
+    [GATE] = KIT_IN_OPTIONAL(
+        "gate", "B S G",
+        "log decay before each token, at most 0, or what it is made of; 0 if absent"),
+    [A_LOG] = KIT_WEIGHT_OPTIONAL("a_log", "G", HEED_INIT_NORMAL,
+                                  "with gate=softplus: ln of the decay's factor"),
+    [DT_BIAS] = KIT_WEIGHT_OPTIONAL("dt_bias", "G", HEED_INIT_NORMAL,
+                                    "with gate=softplus: added to the gate"),
 };
 
 enum { NORMALISE_QK, SCALE, BETA_IS, GATE_IS };
 static const heed_param params[] = {
-    [NORMALISE_QK] = KIT_BOOL("normalise_qk", 1, "queries and keys are divided by sqrt(sum x^2 + 1e-6)"),
+    [NORMALISE_QK] =
+        KIT_BOOL("normalise_qk", 1, "queries and keys are divided by sqrt(sum x^2 + 1e-6)"),
     [SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of the outputs; 1 / sqrt(D) if not given"),
-    [BETA_IS] = KIT_CHOICE("beta", 0, "sigmoid|given", "what the port has: the strength's logit, or the strength"),
-    [GATE_IS] = KIT_CHOICE("gate", 0, "given|softplus",
-                           "given: the port has log decays; softplus: they are -e^a_log softplus(gate + dt_bias)"),
+    [BETA_IS] = KIT_CHOICE("beta", 0, "sigmoid|given",
+                           "what the port has: the strength's logit, or the strength"),
+    [GATE_IS] = KIT_CHOICE(
+        "gate", 0, "given|softplus",
+        "given: the port has log decays; softplus: they are -e^a_log softplus(gate + dt_bias)"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     if (open->value[SCALE].given && open->value[SCALE].f == 0)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "scale is 0, which makes all outputs 0; give another number");
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "scale is 0, which makes all outputs 0; give another number");
     if (open->value[GATE_IS].i == 1 && (!open->weight[A_LOG] || !open->weight[DT_BIAS]))
         return kit_fail(open->sink, HEED_E_ARGUMENT, "gate=softplus needs the weight %s",
                         open->weight[A_LOG] ? "dt_bias" : "a_log");
@@ -74,7 +85,8 @@ static const heed_op ops[] = {{
     .version = "1.0",
     .summary = "gated delta rule: writes replace what their key reads, and the past decays",
     .formula = "S <- e^g S + beta k (v - e^g S^T k)^T, out = scale q S, with q and k of length 1\n"
-               "beta = sigmoid of the port, or the port; g = the port, or -e^a_log softplus(gate + dt_bias)",
+               "beta = sigmoid of the port, or the port; g = the port, or -e^a_log softplus(gate + "
+               "dt_bias)",
     .reference = "arXiv 2412.06464, equation 10 and section 3.4",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),

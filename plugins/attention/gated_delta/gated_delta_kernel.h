@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/gated_delta, the maths: kit/linear/linear.h with the delta rule and a decay. One hook: LINEAR_DECAY, for a
- * gate that is not the log decay itself.
+ * attention/gated_delta, the maths: kit/linear/linear.h with the delta rule and a decay. One hook:
+ * LINEAR_DECAY, for a gate that is not the log decay itself.
  */
 #include <heed/kit.h>
 #include <heed/kit/linear/type.h>
@@ -12,7 +12,9 @@ static void KIT(decay)(const kit_linear *l, const kit_linear_rows *r, double *to
 
 #ifdef KIT_FIRST
 enum { BETA = LINEAR_PORT_COUNT, GATE, A_LOG, DT_BIAS };
-typedef struct gated_delta { const heed_tensor *a_log, *dt_bias; } gated_delta; /* NULL: the gate is the log decay */
+typedef struct gated_delta {
+    const heed_tensor *a_log, *dt_bias;
+} gated_delta; /* NULL: the gate is the log decay */
 
 static kit_linear gated_delta_call(const void *instance, const heed_call *call)
 {

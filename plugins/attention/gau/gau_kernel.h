@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/gau, the maths: queries, keys and values are made of the base and of v once, into the workspace; then
- * kit/flash.h with squared ReLU for weights. A row's factor, which stands where softmax has 1 / sum, counts its live
- * keys, and the gate meets the outputs on their way out.
+ * attention/gau, the maths: queries, keys and values are made of the base and of v once, into the
+ * workspace; then kit/flash/flash.h with squared ReLU for weights. A row's factor, which stands
+ * where softmax has 1 / sum, counts its live keys, and the gate meets the outputs on their way out.
  *
  * Error: that of float32 products of length s, squared, and sums over the keys; silu within 4 ulp.
  */
@@ -13,7 +13,8 @@
 #define FLASH_FACTORS(f, r, inverse) KIT(factors)(f, r, inverse)
 #define FLASH_OUTPUT(f, r, i, e, y, n) KIT(open_gate)(f, r, i, e, y, n)
 static void KIT(factors)(const kit_flash *f, const kit_flash_rows *r, float *inverse);
-static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y, int n);
+static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y,
+                           int n);
 
 #include <heed/kit/flash/flash.h>
 
@@ -38,10 +39,13 @@ typedef struct gau_call {
 static gau_call gau_begin(const gau *self, const heed_call *call)
 {
     const heed_tensor *const *t = call->tensor;
-    gau_call c = {.self = self, .base = t[Q], .v = t[V], .gate = t[GATE], .made = {*t[Q], *t[Q], *t[V]}};
+    gau_call c = {
+        .self = self, .base = t[Q], .v = t[V], .gate = t[GATE], .made = {*t[Q], *t[Q], *t[V]}};
     const int64_t B = t[Q]->dim[0], T = t[Q]->dim[1], H = t[Q]->dim[2];
     const int64_t n[] = {t[Q]->dim[3], t[Q]->dim[3], t[V]->dim[3]};
-    char *behind = call->workspace ? (char *)call->workspace + kit_line(kit_flash_workspace(t[DOCUMENTS], B)) : NULL;
+    char *behind = call->workspace
+                       ? (char *)call->workspace + kit_line(kit_flash_workspace(t[DOCUMENTS], B))
+                       : NULL;
     float *room = (float *)behind;
     for (int i = 0; i < 3; i++) {
         const int64_t stride[] = {T * H * n[i], H * n[i], n[i], 1};
@@ -49,8 +53,12 @@ static gau_call gau_begin(const gau *self, const heed_call *call)
         memcpy(c.made[i].stride, stride, sizeof stride);
         if (room) room += kit_lanes(B * T * H * n[i]);
     }
-    c.f = (kit_flash){.call = call, .v = t[V], .out = t[OUT], .key_lengths = t[KEY_LENGTHS],
-                      .documents = t[DOCUMENTS], .scale = (float)KIT_LN2}; /* and so 1: no log2 here */
+    c.f = (kit_flash){.call = call,
+                      .v = t[V],
+                      .out = t[OUT],
+                      .key_lengths = t[KEY_LENGTHS],
+                      .documents = t[DOCUMENTS],
+                      .scale = (float)KIT_LN2}; /* and so 1: no log2 here */
     return c;
 }
 #endif
@@ -58,11 +66,12 @@ static gau_call gau_begin(const gau *self, const heed_call *call)
 KIT_INLINE vf KIT(silu)(vf x) { return v_mul(x, v_sigmoid(x)); }
 
 /* One head of one token: 16 channels of silu(x), and what the gains and offsets make of it. */
-KIT_INLINE void KIT(made)(const heed_tensor *t, const char *from, float *to, int64_t d, int64_t n, const float *gain,
-                          const float *offset)
+KIT_INLINE void KIT(made)(const heed_tensor *t, const char *from, float *to, int64_t d, int64_t n,
+                          const float *gain, const float *offset)
 {
     const int m = n - d < 16 ? (int)(n - d) : 16;
-    vf x = KIT(silu)(v_read(from + d * t->stride[3] * kit_width(t->dtype), t->dtype, t->stride[3], m));
+    vf x =
+        KIT(silu)(v_read(from + d * t->stride[3] * kit_width(t->dtype), t->dtype, t->stride[3], m));
     if (gain) x = v_mul(x, v_load(gain + d));
     if (offset) x = v_add(x, v_load(offset + d));
     v_store_n(to + d, x, m);
@@ -78,7 +87,8 @@ static void KIT(prepare)(void *arg, int64_t tile, uint32_t lane)
         for (int64_t h = 0; h < H; h++) {
             const int64_t at[3] = {n / T, n % T, h}, D = c->base->dim[3], E = c->v->dim[3];
             const char *base = kit_at(c->base, at, 3), *v = kit_at(c->v, at, 3);
-            float *q = (float *)kit_at(&c->made[0], at, 3), *k = (float *)kit_at(&c->made[1], at, 3);
+            float *q = (float *)kit_at(&c->made[0], at, 3),
+                  *k = (float *)kit_at(&c->made[1], at, 3);
             float *made_v = (float *)kit_at(&c->made[2], at, 3);
             for (int64_t d = 0; d < D; d += 16) KIT(made)(c->base, base, q, d, D, w[0], w[1]);
             for (int64_t d = 0; d < D; d += 16) KIT(made)(c->base, base, k, d, D, w[2], w[3]);
@@ -91,13 +101,15 @@ static void KIT(factors)(const kit_flash *f, const kit_flash_rows *r, float *inv
 {
     const gau *self = ((const gau_call *)f->variant)->self;
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
-        const double live = (double)kit_flash_count(f, r->batch, r->query[i], r->position[i], &r->live[i]);
+        const double live =
+            (double)kit_flash_count(f, r->batch, r->query[i], r->position[i], &r->live[i]);
         const double n = self->length ? (double)self->length : live;
         inverse[i] = live == 0 ? 0.0f : (float)(1 / (n * (self->by_width ? (double)f->D : n)));
     }
 }
 
-static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y, int n)
+static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, int64_t e, vf *y,
+                           int n)
 {
     const heed_tensor *gate = ((const gau_call *)f->variant)->gate;
     for (int l = 0; l < 16 && i + l < r->rows; l++) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/linear: out[i] = phi(q_i) S_i / (phi(q_i) . z_i + eps)                    linear transformer, arXiv 2006.16236
+ * attention/linear: out[i] = phi(q_i) S_i / (phi(q_i) . z_i + eps)
+ *                                                              linear transformer, arXiv 2006.16236
  *
  *     S_i = sum over the keys that i sees of phi(k_j) v_j^T,   z_i = sum of phi(k_j)
  *
- * phi is elu + 1 in the paper, on queries and keys as they are: there is no 1 / sqrt(D). A query reads after its own
- * token has been written. No mask but the causal one and key lengths can be had in linear time.
+ * phi is elu + 1 in the paper, on queries and keys as they are: there is no 1 / sqrt(D). A query
+ * reads after its own token has been written. No mask but the causal one and key lengths can be had
+ * in linear time.
  */
 #include "linear_kernel.h"
 
@@ -58,7 +60,8 @@ static const heed_op ops[] = {{
     .id = "attention/linear",
     .version = "1.0",
     .summary = "linear attention: a feature map in place of softmax, and a state of constant size",
-    .formula = "out[i] = phi(q_i) S_i / (phi(q_i) . z_i + eps), S_i = sum_j phi(k_j) v_j^T, z_i = sum_j phi(k_j)\n"
+    .formula = "out[i] = phi(q_i) S_i / (phi(q_i) . z_i + eps), S_i = sum_j phi(k_j) v_j^T, z_i = "
+               "sum_j phi(k_j)\n"
                "features=elu: phi(x) = elu(x) + 1; normalise=false: phi(q_i) S_i alone",
     .reference = "arXiv 2006.16236, section 3.2; dpfp arXiv 2102.11174, section 5.3",
     .ports = KIT_TABLE(ports),

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/linformer, the maths: E k and F v are products of kit/gemm.h, of which the tables are
- * the rows and a sequence's own keys and values the weights, packed a block of positions at a time;
- * then kit/flash.h over the slots.
+ * attention/linformer, the maths: E k and F v are products of kit/gemm/gemm.h, of which the tables
+ * are the rows and a sequence's own keys and values the weights, packed a block of positions at a
+ * time; then kit/flash/flash.h over the slots.
  *
  * Loop order of a tile, 64 channels of one head times 96 slots: blocks of 1024 positions, then the
  * slots, so that a packed block stays in the second cache. A slot is one chain over the positions,
  * whatever the blocks.
  *
- * Error: kit/gemm.h's of keys and values, and kit/flash.h's over J slots.
+ * Error: kit/gemm/gemm.h's of keys and values, and kit/flash/flash.h's over J slots.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/flash.h>

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/performer, the projection: m rows of D numbers, drawn from a seed. Only sums, products, divisions and roots of
- * float64 take part, so that every machine draws the same; the last step rounds to float32.
+ * attention/performer, the projection: m rows of D numbers, drawn from a seed. Only sums, products,
+ * divisions and roots of float64 take part, so that every machine draws the same; the last step
+ * rounds to float32.
  *
  *     x_n = seed + 2^32 redraw + n 0x9e3779b97f4a7c15, n = 1, 2, ..., mixed as SplitMix64 does (doi 10.1145/2660193.2660195)
  *     u   = (mixed >> 11) 2^-52 - 1: uniform in [-1, 1)
  *     a, b = u, u' times sqrt(-2 ln(s) / s), s = u^2 + u'^2, where 0 < s < 1; else the next pair (polar method)
  *
- * Rows come in blocks of D, the last one short. A block is n D normal numbers, row after row; each row is made orthogonal
- * to those above it, one after another, twice, and divided by its length (Gram-Schmidt). Then each row in turn is
- * multiplied by the length of D further normal numbers, or by sqrt(D).
+ * Rows come in blocks of D, the last one short. A block is n D normal numbers, row after row; each
+ * row is made orthogonal to those above it, one after another, twice, and divided by its length
+ * (Gram-Schmidt). Then each row in turn is multiplied by the length of D further normal numbers, or
+ * by sqrt(D).
  */
 #ifndef PERFORMER_DRAW_H
 #define PERFORMER_DRAW_H
@@ -63,7 +65,8 @@ static void performer_pack(float *to, int64_t m, int64_t D, int64_t r, int64_t d
 }
 
 /* The packed projection, which is zeros beforehand; `block` has room for D rows. */
-static void performer_draw(float *to, int64_t m, int64_t D, int64_t seed, int64_t redraw, int norms, double *block)
+static void performer_draw(float *to, int64_t m, int64_t D, int64_t seed, int64_t redraw, int norms,
+                           double *block)
 {
     performer_source s = {.state = (uint64_t)seed + ((uint64_t)redraw << 32)};
     for (int64_t from = 0, n; D > 0 && from < m; from += n) {

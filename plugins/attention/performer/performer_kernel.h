@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/performer, the maths: kit/linear/linear.h with features from a product with the projection. Their exponents are
- * taken less a maximum: a query's own, which cancels, and for keys the largest so far, M. When M grows what was summed
- * shrinks by e^(M_old - M_new): that is a log decay of M_old - M_new, and the level of a token is -M.
+ * attention/performer, the maths: kit/linear/linear.h with features from a product with the
+ * projection. Their exponents are taken less a maximum: a query's own, which cancels, and for keys
+ * the largest so far, M. When M grows what was summed shrinks by e^(M_old - M_new): that is a log
+ * decay of M_old - M_new, and the level of a token is -M.
  */
 #include <heed/kit.h>
 #include <heed/kit/linear/type.h>
@@ -28,8 +29,10 @@ typedef struct performer {
 KIT_INLINE int64_t performer_floats(int64_t m, int64_t D) { return kit_lanes(m) * D; }
 KIT_INLINE int64_t performer_block(int64_t m, int64_t D) { return m < D ? m * D : D * D; }
 
-/* Without a width when it was opened the projection is drawn now, behind what the core has in the workspace. */
-static int32_t performer_call(const void *instance, const heed_call *call, kit_linear *l, heed_call_size *size)
+/* Without a width when it was opened the projection is drawn now, behind what the core has in the
+ * workspace. */
+static int32_t performer_call(const void *instance, const heed_call *call, kit_linear *l,
+                              heed_call_size *size)
 {
     *l = kit_linear_call(instance, call);
     const performer *self = l->variant;
@@ -40,9 +43,11 @@ static int32_t performer_call(const void *instance, const heed_call *call, kit_l
                         "the stabiliser is added below a running maximum, so it needs causal=true");
     l->table = self->omega;
     if (self->omega) return HEED_OK;
-    const uint64_t from = kit_line(size->workspace), floats = (uint64_t)performer_floats(self->m, l->D);
+    const uint64_t from = kit_line(size->workspace),
+                   floats = (uint64_t)performer_floats(self->m, l->D);
     if (call->workspace) l->table = (float *)(void *)((char *)call->workspace + from);
-    size->workspace = from + kit_line(floats * sizeof(float)) + (uint64_t)performer_block(self->m, l->D) * sizeof(double);
+    size->workspace = from + kit_line(floats * sizeof(float)) +
+                      (uint64_t)performer_block(self->m, l->D) * sizeof(double);
     return HEED_OK;
 }
 #endif
@@ -59,7 +64,8 @@ KIT_INLINE float KIT(largest)(const float *x, int64_t n)
 KIT_INLINE void KIT(raise)(const kit_linear *l, float *x, float max)
 {
     const vf more = v_set(((const performer *)l->variant)->stabiliser);
-    for (int64_t i = 0; i < l->F; i += 16) v_store(x + i, v_add(v_exp(v_sub(v_load(x + i), v_set(max))), more));
+    for (int64_t i = 0; i < l->F; i += 16)
+        v_store(x + i, v_add(v_exp(v_sub(v_load(x + i), v_set(max))), more));
 }
 
 /* One row of products with the projection becomes exponents, or relu's features. */
@@ -76,14 +82,16 @@ KIT_INLINE void KIT(exponents)(const kit_linear *l, const float *x, float *to)
         if (self->kernel == KERNEL_RELU)
             v_store(to + i, v_add(v_mul(v_max(zero, y), root), v_set(1e-3f)));
         else v_store_n(to + i, v_sub(y, half), n);
-        if (self->kernel == KERNEL_HYPERBOLIC) v_store_n(to + self->m + i, v_sub(v_sub(zero, y), half), n);
+        if (self->kernel == KERNEL_HYPERBOLIC)
+            v_store_n(to + self->m + i, v_sub(v_sub(zero, y), half), n);
     }
 }
 
 static void KIT(features)(const kit_linear *l, const kit_linear_rows *r, float *to)
 {
     const performer *self = l->variant;
-    const vf root = v_set(self->kernel == KERNEL_RELU ? 1.0f : (float)(1 / sqrt(sqrt((double)(l->D ? l->D : 1)))));
+    const vf root = v_set(
+        self->kernel == KERNEL_RELU ? 1.0f : (float)(1 / sqrt(sqrt((double)(l->D ? l->D : 1)))));
     for (int i = 0; i < r->n; i++)
         for (int64_t d = 0; d < l->D16; d += 16)
             v_store(r->own + i * l->D16 + d, v_mul(v_load(r->x + i * r->pitch + d), root));
@@ -116,7 +124,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     if (!failed && !self->omega) {
         const uint64_t bytes = (uint64_t)performer_floats(self->m, l.D) * sizeof(float);
         float *to = memset((float *)(uintptr_t)l.table, 0, bytes);
-        performer_draw(to, self->m, l.D, self->seed, self->redraw, self->norms, (double *)(void *)((char *)to + kit_line(bytes)));
+        performer_draw(to, self->m, l.D, self->seed, self->redraw, self->norms,
+                       (double *)(void *)((char *)to + kit_line(bytes)));
     }
     return failed ? failed : KIT(linear_run)(&l);
 }

@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/retention: S <- gamma S + k v^T, out = scale q S                       retentive network, arXiv 2307.08621
+ * attention/retention: S <- gamma S + k v^T, out = scale q S    retentive network, arXiv 2307.08621
  *
- * gamma is 1 - 2^(-5 - g) for head g of the keys, or one number for all, or, with a gate, e^gate of each token: scalar
- * decays as in Mamba-2 (arXiv 2405.21060). The paper's rotation of queries and keys is a position op in front, its norm
- * of each head's output one behind.
+ * gamma is 1 - 2^(-5 - g) for head g of the keys, or one number for all, or, with a gate, e^gate of
+ * each token: scalar decays as in Mamba-2 (arXiv 2405.21060). The paper's rotation of queries and
+ * keys is a position op in front, its norm of each head's output one behind.
  */
 #include "retention_kernel.h"
 
 static const heed_port ports[] = {
     LINEAR_PORTS,
-    [GATE] = KIT_IN_OPTIONAL("gate", "B S G", "log decay at each token, at most 0, in place of the head's"),
+    [GATE] = KIT_IN_OPTIONAL("gate", "B S G",
+                             "log decay at each token, at most 0, in place of the head's"),
 };
 
 enum { DECAY, SCALE };
 static const heed_param params[] = {
-    [DECAY] = KIT_FLOAT_AUTO("decay", 1e-6, 1, "gamma of all heads; 1 - 2^(-5 - g) for head g if not given"),
+    [DECAY] = KIT_FLOAT_AUTO("decay", 1e-6, 1,
+                             "gamma of all heads; 1 - 2^(-5 - g) for head g if not given"),
     [SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of the outputs; 1 / sqrt(D) if not given"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     if (open->value[SCALE].given && open->value[SCALE].f == 0)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "scale is 0, which makes all outputs 0; give another number");
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "scale is 0, which makes all outputs 0; give another number");
     *bytes = kit_linear_bytes(sizeof(retention));
     return HEED_OK;
 }
@@ -60,7 +63,8 @@ static const heed_op ops[] = {{
     .summary = "linear attention whose past decays by a number for each head, or for each token",
     .formula = "S <- gamma S + k v^T, out = scale q S\n"
                "gamma = 1 - 2^(-5 - g) for head g, or decay, or e^gate of the token",
-    .reference = "arXiv 2307.08621, section 2.2; a decay from the input: arXiv 2405.21060, section 5",
+    .reference =
+        "arXiv 2307.08621, section 2.2; a decay from the input: arXiv 2405.21060, section 5",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/retention, the maths: kit/linear/linear.h with a log decay for each head, or the gate's. One hook: LINEAR_DECAY.
+ * attention/retention, the maths: kit/linear/linear.h with a log decay for each head, or the
+ * gate's. One hook: LINEAR_DECAY.
  */
 #include <heed/kit.h>
 #include <heed/kit/linear/type.h>

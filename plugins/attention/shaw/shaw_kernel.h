@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/shaw, the maths: kit/flash.h with a table of keys and one of values by distance (kit/flash_relative.h and
- * flash_relative_values.h), which clip where the tables end.
+ * attention/shaw, the maths: kit/flash/flash.h with a table of keys and one of values by distance
+ * (kit/flash/relative.h and flash/relative_values.h), which clip where the tables end.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/type.h>
@@ -18,7 +18,10 @@ typedef struct shaw {
 #include <heed/kit/flash/flash.h>
 #undef SHAW
 
-static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    return KIT(flash_forward)(instance, call);
+}
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/sparse: the two factorised patterns of Sparse Transformers, key by key        arXiv 1904.10509, 4.2 and 4.3
+ * attention/sparse: the two factorised patterns of Sparse Transformers, key by key
+ *                                                                     arXiv 1904.10509, 4.2 and 4.3
  *
- *     strided   query i sees key j <= i if   i - j <= stride            or   (i - j) mod stride = 0
- *     fixed     query i sees key j <= i if   j / stride = i / stride    or   j mod stride in [stride - columns, stride)
+ *     query i sees key j <= i if
+ *     strided   i - j <= stride            or   (i - j) mod stride = 0
+ *     fixed     j / stride = i / stride    or   j mod stride in [stride - columns, stride)
  *
- * The first set is `local`, the second `columns`; one op has both (merged), or one of them, or even heads have the
- * first and odd heads the second (heads). With sets=N the heads that have columns take turns in N sets of them: head h
- * takes the (h mod N)-th `columns` from the end of a block, as the authors' code does, or, with factor=heads, where only
- * odd heads have columns, the (floor(h / 2) mod N)-th. That code's local set has stride keys and not stride + 1 (inclusive=false), and its blocks
- * of 32 make the patterns coarser: here they are those of the formulas.
+ * The first set is `local`, the second `columns`; one op has both (merged), or one of them, or even
+ * heads have the first and odd heads the second (heads). With sets=N the heads that have columns
+ * take turns in N sets of them: head h takes the (h mod N)-th `columns` from the end of a block, as
+ * the authors' code does, or, with factor=heads, where only odd heads have columns, the (floor(h /
+ * 2) mod N)-th. That code's local set has stride keys and not stride + 1 (inclusive=false), and its
+ * blocks of 32 make the patterns coarser: here they are those of the formulas.
  */
 #include "sparse_kernel.h"
 
@@ -19,13 +22,18 @@ enum { PATTERN = FLASH_PARAM_COUNT, STRIDE, COLUMNS, SETS, FACTOR, INCLUSIVE };
 static const heed_param params[] = {
     FLASH_PARAMS,
     [PATTERN] = KIT_CHOICE("pattern", 0, "strided|fixed", "which keys a query sees"),
-    [STRIDE] = KIT_INT_REQUIRED("stride", 0, 1, 1 << 24, "the length of a block; near the root of the sequence's"),
-    [COLUMNS] = KIT_INT_AUTO("columns", 0, 1, 1 << 24,
-                             "fixed: last keys of a block, seen ever after; stride / 4 if not given"),
-    [SETS] = KIT_INT("sets", 1, 1, 1 << 20, "fixed: sets of columns that the heads which have columns take turns in"),
-    [FACTOR] = KIT_CHOICE("factor", 0, "merged|local|columns|heads", "both sets, one, or heads in turn"),
-    [INCLUSIVE] = KIT_BOOL("inclusive", 1,
-                           "strided: stride + 1 local keys, as in the paper; false: stride, as in its code"),
+    [STRIDE] = KIT_INT_REQUIRED("stride", 0, 1, 1 << 24,
+                                "the length of a block; near the root of the sequence's"),
+    [COLUMNS] =
+        KIT_INT_AUTO("columns", 0, 1, 1 << 24,
+                     "fixed: last keys of a block, seen ever after; stride / 4 if not given"),
+    [SETS] = KIT_INT("sets", 1, 1, 1 << 20,
+                     "fixed: sets of columns that the heads which have columns take turns in"),
+    [FACTOR] =
+        KIT_CHOICE("factor", 0, "merged|local|columns|heads", "both sets, one, or heads in turn"),
+    [INCLUSIVE] =
+        KIT_BOOL("inclusive", 1,
+                 "strided: stride + 1 local keys, as in the paper; false: stride, as in its code"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -33,11 +41,14 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     const heed_value *value = open->value;
     const int64_t stride = value[STRIDE].i, columns = value[COLUMNS].given ? value[COLUMNS].i : 1;
     if (value[PATTERN].i == 0 && (value[COLUMNS].given || value[SETS].i != 1))
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "%s belongs to pattern=fixed, and the pattern is strided",
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "%s belongs to pattern=fixed, and the pattern is strided",
                         value[COLUMNS].given ? "columns" : "sets");
     if (columns > stride / value[SETS].i)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "a block of %lld keys (stride) does not hold %lld sets of %lld "
-                        "columns", (long long)stride, (long long)value[SETS].i, (long long)columns);
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "a block of %lld keys (stride) does not hold %lld sets of %lld "
+                        "columns",
+                        (long long)stride, (long long)value[SETS].i, (long long)columns);
     return kit_flash_measure(open, sizeof(sparse), bytes);
 }
 
@@ -48,7 +59,9 @@ static int32_t init(void *memory, const heed_open *open)
     s->stride = open->value[STRIDE].i;
     s->sets = open->value[SETS].i;
     const int64_t most = s->stride / s->sets, quarter = s->stride / 4 > 0 ? s->stride / 4 : 1;
-    s->columns = open->value[COLUMNS].given ? open->value[COLUMNS].i : quarter < most ? quarter : most;
+    s->columns = open->value[COLUMNS].given ? open->value[COLUMNS].i
+                 : quarter < most           ? quarter
+                                            : most;
     s->factor = (int)open->value[FACTOR].i;
     if (s->factor == SPARSE_MERGED && (s->fixed ? s->columns : 1) == s->stride) /* all keys */
         s->factor = SPARSE_COLUMNS;
@@ -62,7 +75,8 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     const sparse *s = kit_flash_variant(instance);
     int64_t outs, rows;
     size->workspace = sparse_found(call, &outs, &rows);
-    if (sparse_has(s, 0) && sparse_has(s, 1)) size->workspace += sizeof(float) * (uint64_t)(outs + rows);
+    if (sparse_has(s, 0) && sparse_has(s, 1))
+        size->workspace += sizeof(float) * (uint64_t)(outs + rows);
     return failed;
 }
 
@@ -95,7 +109,8 @@ static const heed_op ops[] = {{
                "strided: i - j <= stride, or (i - j) mod stride = 0\n"
                "fixed: j / stride = i / stride, or j mod stride >= stride - columns",
     .reference = "arXiv 1904.10509, sections 4.2 and 4.3\n"
-                 "its code rounds the patterns to blocks: not here; its local set has a key less: inclusive=false",
+                 "its code rounds the patterns to blocks: not here; its local set has a key less: "
+                 "inclusive=false",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

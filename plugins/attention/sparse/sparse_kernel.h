@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/sparse, the maths: two passes of kit/flash.h, each over keys that follow each other or are picked, so that
- * no tile has more than the pattern has. The first is over far keys, the second goes on from it over near ones:
+ * attention/sparse, the maths: two passes of kit/flash/flash.h, each over keys that follow each
+ * other or are picked, so that no tile has more than the pattern has. The first is over far keys,
+ * the second goes on from it over near ones:
  *
  *               far, before the near ones                                     near
- *     strided   every stride-th key, for every stride-th query: a class       the last stride + 1, or stride
- *     fixed     runs of `columns` keys, for every query                       the block of the query
+ *     strided   every stride-th key, for every stride-th query: a class
+ *                                                                    the last stride + 1, or stride
+ *     fixed     runs of `columns` keys, for every query                      the block of the query
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/type.h>
@@ -23,35 +25,48 @@ typedef struct sparse {
 KIT_INLINE void sparse_range(const sparse *s, int64_t h, int64_t at, kit_flash_live *x)
 {
     const int only = s->factor == SPARSE_HEADS ? h % 2 ? SPARSE_COLUMNS : SPARSE_LOCAL : s->factor;
-    const int64_t near = only == SPARSE_COLUMNS ? at + 1 : s->fixed ? at - at % s->stride : at - s->near + 1;
-    const int64_t first = s->far ? 0 : near, last = s->far ? only == SPARSE_LOCAL ? 0 : near : at + 1;
+    const int64_t near = only == SPARSE_COLUMNS ? at + 1
+                         : s->fixed             ? at - at % s->stride
+                                                : at - s->near + 1;
+    const int64_t first = s->far ? 0 : near,
+                  last = s->far ? only == SPARSE_LOCAL ? 0 : near : at + 1;
     if (first > x->first) x->first = first;
     if (last < x->last) x->last = last;
 }
 
-/* Which set of columns is head h's: its turn among the heads that have columns, which with factor=heads are every second
- * one. */
+/* Which set of columns is head h's: its turn among the heads that have columns, which with
+ * factor=heads are every second one. */
 KIT_INLINE int64_t sparse_set(const sparse *s, int64_t h)
 {
     return (s->factor == SPARSE_HEADS ? h / 2 : h) % s->sets;
 }
 
 /* What a class of queries sees of far keys, or head h. */
-KIT_INLINE kit_flash_pick sparse_pick(const sparse *s, int64_t h, int64_t first_query, int64_t class)
+KIT_INLINE kit_flash_pick sparse_pick(const sparse *s, int64_t h, int64_t first_query,
+                                      int64_t class)
 {
     const int64_t rest = (first_query + class) % s->stride;
-    if (s->fixed) return (kit_flash_pick){s->stride - s->columns * (1 + sparse_set(s, h)), s->columns, s->stride, 0, 1};
+    if (s->fixed)
+        return (kit_flash_pick){s->stride - s->columns * (1 + sparse_set(s, h)), s->columns,
+                                s->stride, 0, 1};
     return (kit_flash_pick){rest < 0 ? rest + s->stride : rest, 1, s->stride, class, s->stride};
 }
-KIT_INLINE int64_t sparse_classes(const sparse *s, int64_t T) { return s->fixed ? 1 : s->stride < T ? s->stride : T; }
+KIT_INLINE int64_t sparse_classes(const sparse *s, int64_t T)
+{
+    return s->fixed ? 1 : s->stride < T ? s->stride : T;
+}
 
-KIT_INLINE int sparse_has(const sparse *s, int far) { return s->factor != (far ? SPARSE_LOCAL : SPARSE_COLUMNS); }
+KIT_INLINE int sparse_has(const sparse *s, int far)
+{
+    return s->factor != (far ? SPARSE_LOCAL : SPARSE_COLUMNS);
+}
 
 /* The workspace: that of any call, and what the far pass has found, where the near one goes on. */
 KIT_INLINE uint64_t sparse_found(const heed_call *call, int64_t *outs, int64_t *rows)
 {
     const int64_t *axis = call->axis;
-    *rows = HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') * HEED_AXIS(axis, 'H'), *outs = *rows * HEED_AXIS(axis, 'E');
+    *rows = HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') * HEED_AXIS(axis, 'H'),
+    *outs = *rows * HEED_AXIS(axis, 'E');
     return kit_line(kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(axis, 'B')));
 }
 
@@ -81,11 +96,13 @@ static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs,
     if (sparse_has(s, 0)) kit_flash_cost_pass(&x, b, g, near, cells);
     pass.far = 1;
     for (int64_t c = 0; sparse_has(s, 1) && c < sparse_classes(s, f->T); c++) {
-        const kit_flash far = kit_flash_picked(&x, sparse_pick(s, g * f->group, kit_flash_origin(f, b), c));
+        const kit_flash far =
+            kit_flash_picked(&x, sparse_pick(s, g * f->group, kit_flash_origin(f, b), c));
         kit_flash_cost_pass(&far, b, g, columns, cells);
     }
     const double either = near[1] > columns[1] ? near[1] : columns[1];
-    const double most = s->factor == SPARSE_HEADS ? either : near[1] + columns[1]; /* a head has one set, or both */
+    const double most =
+        s->factor == SPARSE_HEADS ? either : near[1] + columns[1]; /* a head has one set, or both */
     pairs[0] += near[0] + columns[0];
     if (most > pairs[1]) pairs[1] = most;
 }
@@ -96,7 +113,8 @@ static void KIT(sparse_far)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash *f = arg;
     const sparse *s = f->variant;
-    const int64_t classes = sparse_classes(s, f->T), part = task % f->tasks, class = task / f->tasks % classes;
+    const int64_t classes = sparse_classes(s, f->T), part = task % f->tasks,
+                  class = task / f->tasks % classes;
     const int64_t place = task / f->tasks / classes, b = place / f->G, g = place % f->G;
     kit_flash x = kit_flash_picked(f, sparse_pick(s, g * f->group, kit_flash_origin(f, b), class));
     if (part < x.tasks) KIT(flash_task)(&x, place * x.tasks + part, lane);
@@ -111,16 +129,24 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int64_t outs, rows;
     float *found = (float *)((char *)call->workspace + sparse_found(call, &outs, &rows));
     int32_t failed = kit_flash_setup(&near);
-    if (!failed) failed = KIT(flash_remember)(&near);
+    if (!failed) failed = KIT(flash_update_cache)(&near);
     if (failed) return failed;
     const int64_t B = near.B, T = near.T, H = near.H, E = near.E;
-    heed_tensor out = {.dtype = HEED_F32, .rank = 4, .dim = {B, T, H, E}, .stride = {T * H * E, H * E, E, 1},
+    heed_tensor out = {.dtype = HEED_F32,
+                       .rank = 4,
+                       .dim = {B, T, H, E},
+                       .stride = {T * H * E, H * E, E, 1},
                        .data = found};
-    heed_tensor lse = {.dtype = HEED_F32, .rank = 3, .dim = {B, T, H}, .stride = {T * H, H, 1}, .data = found + outs};
+    heed_tensor lse = {.dtype = HEED_F32,
+                       .rank = 3,
+                       .dim = {B, T, H},
+                       .stride = {T * H, H, 1},
+                       .data = found + outs};
     far = near, far.variant = &pass, pass.far = 1;
     if (sparse_has(s, 0)) far.out = &out, far.lse = &lse;
     if (sparse_has(s, 1)) {
-        const int64_t classes = sparse_classes(s, T), a = kit_flash_picked(&far, sparse_pick(s, 0, 0, 0)).tasks;
+        const int64_t classes = sparse_classes(s, T),
+                      a = kit_flash_picked(&far, sparse_pick(s, 0, 0, 0)).tasks;
         /* A class has a query more or less. */
         const int64_t z = kit_flash_picked(&far, sparse_pick(s, 0, 0, classes - 1)).tasks;
         far.tasks = a > z ? a : z;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_dense: out = softmax(B) v, B_i = W2 relu(q_i) + b2                arXiv 2005.00743, section 3.1
+ * attention/synthesizer_dense: out = softmax(B) v, B_i = W2 relu(q_i) + b2
+ *                                                                     arXiv 2005.00743, section 3.1
  *
- * q is the first layer of a net of two, W1 x + b1, which a stack makes as for any attention; W2 gives a query's logits
- * for all positions, whatever the keys are. The paper has a W2 for each head; the official code has one for all, and
- * no biases.
+ * q is the first layer of a net of two, W1 x + b1, which a stack makes as for any attention; W2
+ * gives a query's logits for all positions, whatever the keys are. The paper has a W2 for each
+ * head; the official code has one for all, and no biases.
  */
 #include "synthesizer_dense_kernel.h"
 
@@ -19,8 +20,9 @@ static const heed_port ports[] = {
 static const heed_param params[] = {
     SYNTHESIZER_PARAMS,
     [LONGEST] = SYNTHESIZER_LONGEST,
-    [MATRICES] = KIT_INT_AUTO("matrices", 'W', 1, 1 << 20,
-                              "one of each head, as in the paper; 1: one for all, as in the official code"),
+    [MATRICES] =
+        KIT_INT_AUTO("matrices", 'W', 1, 1 << 20,
+                     "one of each head, as in the paper; 1: one for all, as in the official code"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -61,12 +63,15 @@ static const heed_op ops[] = {{
     .masks = SYNTHESIZER_MASKS,
     .id = "attention/synthesizer_dense",
     .version = "1.0",
-    .summary = "attention whose logits a query makes alone, by a net of two layers, for all positions of keys",
+    .summary = "attention whose logits a query makes alone, by a net of two layers, for all "
+               "positions of keys",
     .formula =
-        "out[i] = sum_j softmax_j(matrix[h, j] . relu(q[i]) + offset[h, j]) v[j], over keys that the mask leaves\n"
+        "out[i] = sum_j softmax_j(matrix[h, j] . relu(q[i]) + offset[h, j]) v[j], over keys that "
+        "the mask leaves\n"
         "j is a position; no scale; q is the net's first layer; without softmax's k\n"
         "matrices=1 without offset: the official code, one matrix for all heads; else the paper's",
-    .reference = "arXiv 2005.00743, section 3.1; mesh transformer/attention.py, synthetic_attention, mode dense_minus",
+    .reference = "arXiv 2005.00743, section 3.1; mesh transformer/attention.py, "
+                 "synthetic_attention, mode dense_minus",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_dense, the maths: kit/flash.h with relu(q) for queries and the rows of W2 for keys, by
- * position. b2 is added to a block's scores before the mask.
+ * attention/synthesizer_dense, the maths: kit/flash/flash.h with relu(q) for queries and the rows
+ * of W2 for keys, by position. b2 is added to a block's scores before the mask.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/type.h>
 
 #define FLASH_BEGIN(f, r) KIT(rectify)(f, r)
 #define FLASH_CHANGES(f, r, start, keys) ((f)->variant != NULL)
-#define FLASH_SCORES(f, r, P, ks, rs, start, keys, padded)                                                             \
+#define FLASH_SCORES(f, r, P, ks, rs, start, keys, padded)                                         \
     KIT(add_offset)((f)->variant, (r)->head[0], (float)KIT_LOG2E, (r)->rows, P, ks, rs, start, keys)
 
 /* A NaN stays. */
 static void KIT(rectify)(const kit_flash *f, kit_flash_rows *r)
 {
-    for (int64_t i = 0; i < KIT_FLASH_ROWS * f->D; i += 16) v_store(r->Q + i, v_max(v_set(0.0f), v_load(r->Q + i)));
+    for (int64_t i = 0; i < KIT_FLASH_ROWS * f->D; i += 16)
+        v_store(r->Q + i, v_max(v_set(0.0f), v_load(r->Q + i)));
 }
 
-/* Scores P of so many rows, all of one head, and keys from position `start` on; b is b2 [heads, C], or NULL: none. */
-static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int64_t rows, float *P, int64_t ks,
-                            int64_t rs, int64_t start, int64_t keys)
+/* Scores P of so many rows, all of one head, and keys from position `start` on; b is b2 [heads, C],
+ * or NULL: none. */
+static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int64_t rows, float *P,
+                            int64_t ks, int64_t rs, int64_t start, int64_t keys)
 {
     for (int64_t k = 0; b && k < keys; k += 16) {
         const int64_t at[2] = {b->dim[0] == 1 ? 0 : head, start + k};
@@ -61,9 +63,10 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
 {
     const dense *self = instance;
     const float factor = t->unit / t->query_unit;
-    KIT(score_product)(t, (kit_product){.k = &self->rows, .width = t->width, .rectified = 1, .factor = factor});
-    KIT(add_offset)(self->offset, t->head[0], t->unit, t->rows, t->s, t->key_stride, t->row_stride, t->first_key,
-                    t->keys);
+    KIT(score_product)(
+        t, (kit_product){.k = &self->rows, .width = t->width, .rectified = 1, .factor = factor});
+    KIT(add_offset)(self->offset, t->head[0], t->unit, t->rows, t->s, t->key_stride, t->row_stride,
+                    t->first_key, t->keys);
     synthesizer_position(instance, t);
 }
 SYNTHESIZER_EXTENSION(KIT(extension), KIT(tile))

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_factorized_dense: out = softmax(B) v, B_ij = A_i[j mod a] C_i[j div a]  arXiv 2005.00743, 3.1.1
+ * attention/synthesizer_factorized_dense: out = softmax(B) v, B_ij = A_i[j mod a] C_i[j div a]
+ *                                                                   arXiv 2005.00743, section 3.1.1
  *
- * A_i = inner relu(q_i) has a numbers, C_i = outer relu(q_i) has u, and a u is the longest sequence; q is the first
- * layer of both nets, which a stack makes as for any attention. The paper repeats one factor and tiles the other;
- * which is which is a name. The official code has no such mode.
+ * A_i = inner relu(q_i) has a numbers, C_i = outer relu(q_i) has u, and a u is the longest
+ * sequence; q is the first layer of both nets, which a stack makes as for any attention. The paper
+ * repeats one factor and tiles the other; which is which is a name. The official code has no such
+ * mode.
  */
 #include "synthesizer_factorized_dense_kernel.h"
 
@@ -13,7 +15,8 @@ static const heed_port ports[] = {
     [Q] = KIT_IN("q", "B T H D", "what the first layer gives, before its relu"),
     [INNER] = KIT_WEIGHT("inner", "W A D", HEED_INIT_NORMAL,
                          "of each head, or one for all: the factor of a key's place in its run"),
-    [OUTER] = KIT_WEIGHT("outer", "W U D", HEED_INIT_NORMAL, "the same for the run that a key is in"),
+    [OUTER] =
+        KIT_WEIGHT("outer", "W U D", HEED_INIT_NORMAL, "the same for the run that a key is in"),
 };
 
 static const heed_param params[] = {
@@ -29,7 +32,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     const heed_tensor *inner = open->weight[INNER], *outer = open->weight[OUTER];
     const int64_t rows = kit_lanes(inner->dim[1]) + kit_lanes(outer->dim[1]);
-    *bytes = sizeof(factorized_dense) + (uint64_t)(inner->dim[0] * rows * inner->dim[2]) * sizeof(float);
+    *bytes =
+        sizeof(factorized_dense) + (uint64_t)(inner->dim[0] * rows * inner->dim[2]) * sizeof(float);
     return synthesizer_measure(open);
 }
 
@@ -39,14 +43,16 @@ static int32_t init(void *memory, const heed_open *open)
     const heed_tensor *factor[] = {open->weight[INNER], open->weight[OUTER]};
     self->A = factor[0]->dim[1], self->U = factor[1]->dim[1];
     self->D = factor[0]->dim[2], self->heads = factor[0]->dim[0];
-    self->common = synthesizer_init(open, self->A * self->U, self->heads == 1 ? -1 : self->heads, self->D, 0);
+    self->common =
+        synthesizer_init(open, self->A * self->U, self->heads == 1 ? -1 : self->heads, self->D, 0);
     self->inner = synthesizer_rows(factor[0]), self->outer = synthesizer_rows(factor[1]);
     for (int64_t h = 0; h < self->heads; h++)
         for (int w = 0; w < 2; w++)
             for (int64_t i = 0; i < factor[w]->dim[1]; i++) {
-                const int64_t at[2] = {h, i}, row = h * factorized_dense_rows(self) + (w ? kit_lanes(self->A) : 0) + i;
-                kit_read_row_scalar(self->matrix + row * self->D, kit_at(factor[w], at, 2), factor[w]->dtype,
-                                    factor[w]->stride[2], self->D);
+                const int64_t at[2] = {h, i}, row = h * factorized_dense_rows(self) +
+                                                    (w ? kit_lanes(self->A) : 0) + i;
+                kit_read_row_scalar(self->matrix + row * self->D, kit_at(factor[w], at, 2),
+                                    factor[w]->dtype, factor[w]->stride[2], self->D);
             }
     return HEED_OK;
 }
@@ -80,7 +86,8 @@ static const heed_op ops[] = {{
     .id = "attention/synthesizer_factorized_dense",
     .version = "1.0",
     .summary = "attention whose logits a query makes alone, as products of two short factors",
-    .formula = "out[i] = sum_j softmax_j(A[i, j mod a] C[i, j div a]) v[j], over the keys that the mask leaves\n"
+    .formula = "out[i] = sum_j softmax_j(A[i, j mod a] C[i, j div a]) v[j], over the keys that the "
+               "mask leaves\n"
                "A[i] = inner[h] relu(q[i]), C[i] = outer[h] relu(q[i]), a = run\n"
                "j is a position; no scale; q is the nets' first layer; without softmax's k",
     .reference = "arXiv 2005.00743, section 3.1.1",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_factorized_random: out = softmax(R1 R2^T) v, R1, R2 [C, J] of a head   arXiv 2005.00743, 3.2.1
+ * attention/synthesizer_factorized_random: out = softmax(R1 R2^T) v, R1, R2 [C, J] of a head
+ *                                                                           arXiv 2005.00743, 3.2.1
  *
  * The random synthesizer with a table of low rank: 2 H C J numbers instead of H C C.
  */
@@ -17,8 +18,9 @@ static const heed_port ports[] = {
 static const heed_param params[] = {
     SYNTHESIZER_PARAMS,
     [LONGEST] = SYNTHESIZER_LONGEST,
-    [RANK] = KIT_INT_AUTO("rank", 'J', 1, 1 << 16,
-                          "of the table, 16 in the official code, 8 in the paper; the weights tell"),
+    [RANK] =
+        KIT_INT_AUTO("rank", 'J', 1, 1 << 16,
+                     "of the table, 16 in the official code, 8 in the paper; the weights tell"),
     [FIXED] = SYNTHESIZER_SEED("rows and columns are drawn"),
 };
 
@@ -28,8 +30,11 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     const int fixed = (int)open->value[FIXED].given;
     uint64_t rows = 0, columns = 0;
     int32_t failed = synthesizer_measure(open);
-    if (!failed) failed = synthesizer_drawn(open, open->weight[ROWS], "rows", fixed, longest, rank, &rows);
-    if (!failed) failed = synthesizer_drawn(open, open->weight[COLUMNS], "columns", fixed, longest, rank, &columns);
+    if (!failed)
+        failed = synthesizer_drawn(open, open->weight[ROWS], "rows", fixed, longest, rank, &rows);
+    if (!failed)
+        failed = synthesizer_drawn(open, open->weight[COLUMNS], "columns", fixed, longest, rank,
+                                   &columns);
     *bytes = sizeof(factorized_random) + rows + columns;
     return failed;
 }
@@ -39,9 +44,12 @@ static int32_t init(void *memory, const heed_open *open)
     factorized_random *self = memory;
     const int64_t longest = HEED_AXIS(open->axis, 'C'), rank = HEED_AXIS(open->axis, 'J');
     const uint64_t seed = (uint64_t)open->value[FIXED].i;
-    const heed_tensor rows = synthesizer_weight(open->weight[ROWS], self->drawn, open, longest, rank, seed);
-    float *behind = self->drawn + (open->weight[ROWS] ? 0 : kit_lanes(rows.dim[0] * longest * rank));
-    const heed_tensor columns = synthesizer_weight(open->weight[COLUMNS], behind, open, longest, rank, ~seed);
+    const heed_tensor rows =
+        synthesizer_weight(open->weight[ROWS], self->drawn, open, longest, rank, seed);
+    float *behind =
+        self->drawn + (open->weight[ROWS] ? 0 : kit_lanes(rows.dim[0] * longest * rank));
+    const heed_tensor columns =
+        synthesizer_weight(open->weight[COLUMNS], behind, open, longest, rank, ~seed);
     self->common = synthesizer_init(open, longest, rows.dim[0], -1, 1);
     self->rows = synthesizer_rows(&rows), self->columns = synthesizer_rows(&columns);
     return HEED_OK;
@@ -68,11 +76,14 @@ static const heed_op ops[] = {{
     .masks = SYNTHESIZER_MASKS,
     .id = "attention/synthesizer_factorized_random",
     .version = "1.0",
-    .summary = "attention by a table of logits of low rank: who attends to whom follows from positions alone",
-    .formula = "out[i] = sum_j softmax_j(rows[h, i] . columns[h, j]) v[j], over the keys that the mask leaves\n"
+    .summary = "attention by a table of logits of low rank: who attends to whom follows from "
+               "positions alone",
+    .formula = "out[i] = sum_j softmax_j(rows[h, i] . columns[h, j]) v[j], over the keys that the "
+               "mask leaves\n"
                "i and j are positions; no scale; without softmax's q and k\n"
                "trainable: rows and columns are weights; fixed random: fixed=N",
-    .reference = "arXiv 2005.00743, section 3.2.1; mesh transformer/attention.py, synthetic_attention, mode factorized",
+    .reference = "arXiv 2005.00743, section 3.2.1; mesh transformer/attention.py, "
+                 "synthetic_attention, mode factorized",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

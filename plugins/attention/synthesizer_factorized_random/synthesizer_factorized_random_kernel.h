@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_factorized_random, the maths: kit/flash.h as it is, with a row of R1 for each query and one of
- * R2 for each key, both by position: a block's logits are a product of depth R, and no T x T table exists.
+ * attention/synthesizer_factorized_random, the maths: kit/flash/flash.h as it is, with a row of R1
+ * for each query and one of R2 for each key, both by position: a block's logits are a product of
+ * depth R, and no T x T table exists.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/flash.h>
@@ -31,7 +32,8 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
 {
     const factorized_random *self = instance;
     const int64_t rank = self->rows.dim[3];
-    KIT(score_product)(t, (kit_product){.q = &self->rows, .k = &self->columns, .width = rank, .factor = t->unit});
+    KIT(score_product)(
+        t, (kit_product){.q = &self->rows, .k = &self->columns, .width = rank, .factor = t->unit});
     synthesizer_position(instance, t);
 }
 SYNTHESIZER_EXTENSION(KIT(extension), KIT(tile))

@@ -1,33 +1,39 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_mixture: out = softmax(sum over m of alpha_m S_m) v               arXiv 2005.00743, section 3.3
+ * attention/synthesizer_mixture: out = softmax(sum over m of alpha_m S_m) v
+ *                                                                     arXiv 2005.00743, section 3.3
  *
- * The logits of two to four attentions are mixed, not what they give: synthesizer_mixture(synthesizer_dense, softmax).
- * The shares alpha, of each head or of all, are the softmax of learned numbers. The official code has two members, one
- * number a for a layer, and 1 / (1 + e^-a) for the share of one: alpha_b = a. It can also add them as they are:
- * combine=sum.
+ * The logits of two to four attentions are mixed, not what they give:
+ * synthesizer_mixture(synthesizer_dense, softmax). The shares alpha, of each head or of all, are
+ * the softmax of learned numbers. The official code has two members, one number a for a layer, and
+ * 1 / (1 + e^-a) for the share of one: alpha_b = a. It can also add them as they are: combine=sum.
  */
 #include "synthesizer_mixture_kernel.h"
 
 static const heed_port ports[] = {
     SYNTHESIZER_PORTS,
     [Q] = KIT_IN_OPTIONAL("q", "B T H D", "queries, for members that take them"),
-    [K] = KIT_IN_OPTIONAL("k", "B T G D", "keys, for members that take them; with a state, the new ones"),
-    [ALPHA] = KIT_WEIGHT_OPTIONAL("alpha_a", "Q", HEED_INIT_ZEROS,
-                                  "of each head, or one for all: the share of a is exp(alpha_a) / sum; 0 if absent"),
+    [K] = KIT_IN_OPTIONAL("k", "B T G D",
+                          "keys, for members that take them; with a state, the new ones"),
+    [ALPHA] = KIT_WEIGHT_OPTIONAL(
+        "alpha_a", "Q", HEED_INIT_ZEROS,
+        "of each head, or one for all: the share of a is exp(alpha_a) / sum; 0 if absent"),
     [ALPHA + 1] = KIT_WEIGHT_OPTIONAL("alpha_b", "Q", HEED_INIT_ZEROS, "the same for b"),
     [ALPHA + 2] = KIT_WEIGHT_OPTIONAL("alpha_c", "Q", HEED_INIT_ZEROS, "the same for c"),
     [ALPHA + 3] = KIT_WEIGHT_OPTIONAL("alpha_d", "Q", HEED_INIT_ZEROS, "the same for d"),
 };
 
-#define MEMBER_REQUIRED(key, doc)                                                                                      \
-    {sizeof(heed_param), HEED_PARAM_OP, HEED_PARAM_REQUIRED, 0, 0, 0, 0, key, "attention", doc}
+#define MEMBER_REQUIRED(key, doc)                                                                  \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_OP, HEED_PARAM_REQUIRED, 0, 0, 0, 0, key, "attention", doc  \
+    }
 static const heed_param params[] = {
     MEMBER_REQUIRED("a", "an attention that tells its scores: softmax, or a synthesizer"),
     MEMBER_REQUIRED("b", "another one"),
     KIT_OP("c", "attention", "one more"),
     KIT_OP("d", "attention", "one more"),
-    [COMBINE] = KIT_CHOICE("combine", 0, "shares|sum", "shares: by alpha; sum: scores are added as they are"),
+    [COMBINE] = KIT_CHOICE("combine", 0, "shares|sum",
+                           "shares: by alpha; sum: scores are added as they are"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -39,18 +45,23 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
         const int extended = child->op && child->path->get_extension;
         const heed_score *score = extended ? child->path->get_extension(HEED_SCORE_ID) : NULL;
         if (alpha && !child->op)
-            return kit_fail(open->sink, HEED_E_ARGUMENT, "the weight alpha_%c is for the member %c, and there is none",
-                            'a' + m, 'a' + m);
-        if (alpha && open->value[COMBINE].i)
-            return kit_fail(open->sink, HEED_E_ARGUMENT, "the weight alpha_%c is given, and combine=sum takes none",
+            return kit_fail(open->sink, HEED_E_ARGUMENT,
+                            "the weight alpha_%c is for the member %c, and there is none", 'a' + m,
                             'a' + m);
+        if (alpha && open->value[COMBINE].i)
+            return kit_fail(open->sink, HEED_E_ARGUMENT,
+                            "the weight alpha_%c is given, and combine=sum takes none", 'a' + m);
         if (alpha) heads = alpha->dim[0];
         if (!child->op) continue;
         if (!score || !score->fills || !HEED_HAS(score, fits) || !score->fits)
             return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                            "%c=%s does not tell its scores; softmax and the synthesizers do", 'a' + m, child->op->id);
-        const heed_score_fit fit = {.size = sizeof fit, .heads = HEED_AXIS(open->axis, 'H'), .query_width = -1,
-                                    .key_width = -1, .sink = open->sink};
+                            "%c=%s does not tell its scores; softmax and the synthesizers do",
+                            'a' + m, child->op->id);
+        const heed_score_fit fit = {.size = sizeof fit,
+                                    .heads = HEED_AXIS(open->axis, 'H'),
+                                    .query_width = -1,
+                                    .key_width = -1,
+                                    .sink = open->sink};
         int32_t failed = score->fits(child->instance, &fit);
         if (failed) return failed;
     }
@@ -70,7 +81,8 @@ static void shares(const heed_open *open, int64_t head, float *share)
         if (!(e[m] <= most)) most = e[m];
     }
     for (int m = 0; m < MEMBERS; m++) sum += e[m] = open->child[m].op ? exp(e[m] - most) : 0;
-    for (int m = 0; m < MEMBERS; m++) share[m] = open->value[COMBINE].i ? (float)(e[m] != 0) : (float)(e[m] / sum);
+    for (int m = 0; m < MEMBERS; m++)
+        share[m] = open->value[COMBINE].i ? (float)(e[m] != 0) : (float)(e[m] / sum);
 }
 
 static int32_t init(void *memory, const heed_open *open)
@@ -90,7 +102,8 @@ static int32_t init(void *memory, const heed_open *open)
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
     (void)instance;
-    return synthesizer_size(call, call->tensor[Q] || call->tensor[K] ? HEED_AXIS(call->axis, 'D') : 0, 0, size);
+    return synthesizer_size(
+        call, call->tensor[Q] || call->tensor[K] ? HEED_AXIS(call->axis, 'D') : 0, 0, size);
 }
 
 static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
@@ -119,10 +132,13 @@ static const heed_op ops[] = {{
     .id = "attention/synthesizer_mixture",
     .version = "1.0",
     .summary = "attention by a mixture of the logits of others",
-    .formula = "out[i] = sum_j softmax_j(sum_m share[m, h] S_m[h, i, j]) v[j], over the keys that the mask leaves\n"
-               "share = softmax over the members of alpha[m, h]; S_m are the scores of member m, with its own scale",
-    .reference = "arXiv 2005.00743, section 3.3; mesh transformer/attention.py, synthetic_attention, "
-                 "modes random_plus_alpha and dense_plus_alpha",
+    .formula = "out[i] = sum_j softmax_j(sum_m share[m, h] S_m[h, i, j]) v[j], over the keys that "
+               "the mask leaves\n"
+               "share = softmax over the members of alpha[m, h]; S_m are the scores of member m, "
+               "with its own scale",
+    .reference =
+        "arXiv 2005.00743, section 3.3; mesh transformer/attention.py, synthetic_attention, "
+        "modes random_plus_alpha and dense_plus_alpha",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_random: out = softmax(R) v, R [C, C] of each head a table         arXiv 2005.00743, section 3.2
+ * attention/synthesizer_random: out = softmax(R) v, R [C, C] of each head a table
+ *                                                                     arXiv 2005.00743, section 3.2
  *
- * Who attends to whom follows from positions alone: row i of the table is the query at position i, column j the key at
- * j; a shorter sequence sees the table's first rows and columns. R is a weight; or drawn, once for all, from a number.
+ * Who attends to whom follows from positions alone: row i of the table is the query at position i,
+ * column j the key at j; a shorter sequence sees the table's first rows and columns. R is a weight;
+ * or drawn, once for all, from a number.
  */
 #include "synthesizer_random_kernel.h"
 
@@ -24,7 +26,9 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     const int64_t longest = HEED_AXIS(open->axis, 'C');
     int32_t failed = synthesizer_measure(open);
     const int fixed = (int)open->value[FIXED].given;
-    if (!failed) failed = synthesizer_drawn(open, open->weight[TABLE], "table", fixed, longest, longest, bytes);
+    if (!failed)
+        failed =
+            synthesizer_drawn(open, open->weight[TABLE], "table", fixed, longest, longest, bytes);
     *bytes += sizeof(synthesizer_random);
     return failed;
 }
@@ -50,8 +54,10 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     const synthesizer_random *self = instance;
     kit_flash f = synthesizer_call(&self->common, call);
     kit_flash_cost(&f, c);
-    if (f.E > 0 && f.B > 0) /* two flops a value and pair; the table is read once, however many sequences there are */
-        c->bytes += c->flops / (2 * (double)f.E) / (double)f.B * (double)kit_width(self->table.dtype);
+    if (f.E > 0 && f.B > 0) /* two flops a value and pair; the table is read once, however many
+                               sequences there are */
+        c->bytes +=
+            c->flops / (2 * (double)f.E) / (double)f.B * (double)kit_width(self->table.dtype);
     return HEED_OK;
 }
 
@@ -68,7 +74,8 @@ static const heed_op ops[] = {{
     .formula = "out[i] = sum_j softmax_j(table[h, i, j]) v[j], over the keys that the mask leaves\n"
                "i and j are positions; no scale; without softmax's q and k\n"
                "random synthesizer: table is a weight; fixed random synthesizer: fixed=N",
-    .reference = "arXiv 2005.00743, section 3.2; mesh transformer/attention.py, synthetic_attention, mode random",
+    .reference = "arXiv 2005.00743, section 3.2; mesh transformer/attention.py, "
+                 "synthetic_attention, mode random",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/synthesizer_random, the maths: a block of scores is read from the table. Keys lie together in it, so a
- * tile with rows in the lanes is turned, 16 x 16 at a time. The table is read once, and bounds the speed of short
- * heads.
+ * attention/synthesizer_random, the maths: a block of scores is read from the table. Keys lie
+ * together in it, so a tile with rows in the lanes is turned, 16 x 16 at a time. The table is read
+ * once, and bounds the speed of short heads.
  *
- * Error: that of kit/flash.h without the products: a logit is rounded once, for its factor log2 e.
+ * Error: that of kit/flash/flash.h without the products: a logit is rounded once, for its factor
+ * log2 e.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/flash.h>
@@ -21,7 +22,8 @@ typedef struct synthesizer_random {
 #endif
 
 /* Scores of a tile's row and 16 keys from `key` on; those of the next block are asked for. */
-KIT_INLINE vf KIT(logits)(const heed_tensor *table, const heed_score_tile *t, int64_t row, int64_t key)
+KIT_INLINE vf KIT(logits)(const heed_tensor *table, const heed_score_tile *t, int64_t row,
+                          int64_t key)
 {
     const int64_t at[3] = {t->head[row], t->position[row], t->first_key + key};
     const int n = t->keys - key < 16 ? (int)(t->keys - key) : 16;
@@ -41,7 +43,8 @@ static void KIT(fill)(const void *instance, const heed_score_tile *t)
             vf x[16];
             for (int l = 0; l < 16; l++) x[l] = KIT(logits)(table, t, row + l, key);
             v_transpose(x);
-            for (int l = 0; l < 16 && key + l < t->keys; l++) v_store(t->s + (key + l) * t->key_stride + row, x[l]);
+            for (int l = 0; l < 16 && key + l < t->keys; l++)
+                v_store(t->s + (key + l) * t->key_stride + row, x[l]);
         }
 }
 

@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/transformer_xl: relative encodings and segments that remember      arXiv 1901.02860, sections 3.2 and 3.3
+ * attention/transformer_xl: relative encodings and segments that remember
+ *                                                            arXiv 1901.02860, sections 3.2 and 3.3
  *
- *     A_ij = q_i k_j + q_i r_(i-j) + u k_j + v r_(i-j)    r_p = W R_p, R_p the sinusoid of p   out = softmax(scale A) v
+ *     A_ij = q_i k_j + q_i r_(i-j) + u k_j + v r_(i-j)
+ *                                     r_p = W R_p, R_p the sinusoid of p   out = softmax(scale A) v
  *
- * A call's queries are one segment: they see what of it is not behind them, and the `memory` tokens before it. A state
- * keeps keys and values, which for fixed weights are what the paper's states, the layer's inputs, are projected to.
+ * A call's queries are one segment: they see what of it is not behind them, and the `memory` tokens
+ * before it. A state keeps keys and values, which for fixed weights are what the paper's states,
+ * the layer's inputs, are projected to.
  *
  * Where paper and code (kimiyoung/transformer-xl, pytorch) differ, the default is the code:
- *   encoding=half       all sines, then all cosines; the paper's is that of arXiv 1706.03762, interleaved
- *   scope of u and v    one pair for all layers, but where a layer has its own (untie_r); the paper does not say
+ *   encoding=half
+ *                 all sines, then all cosines; the paper's is that of arXiv 1706.03762, interleaved
+ *   scope of u and v
+ *          one pair for all layers, but where a layer has its own (untie_r); the paper does not say
  *   clamp, same_length  only the code has them, for evaluation
  */
 #include "transformer_xl_kernel.h"
 
-#define XL_BIAS(name, doc)                                                                                            \
-    {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL, name, "H D", doc}
+#define XL_BIAS(name, doc)                                                                         \
+    {                                                                                              \
+        sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL, name,   \
+            "H D", doc                                                                             \
+    }
 
 enum { RELATIVE_WEIGHT = FLASH_PORT_COUNT, CONTENT_BIAS, POSITION_BIAS };
 static const heed_port ports[] = {
@@ -29,15 +37,19 @@ static const heed_port ports[] = {
 enum { MEMORY = FLASH_PARAM_COUNT, SAME_LENGTH, CLAMP, ENCODING };
 static const heed_param params[] = {
     FLASH_PARAMS,
-    [MEMORY] = KIT_INT("memory", 512, 1, 1 << 20, "tokens before a segment that it sees; a segment is not longer"),
-    [SAME_LENGTH] = KIT_BOOL("same_length", 0,
-                              "each query sees `memory` tokens before itself, in segments of any length"),
+    [MEMORY] = KIT_INT("memory", 512, 1, 1 << 20,
+                       "tokens before a segment that it sees; a segment is not longer"),
+    [SAME_LENGTH] =
+        KIT_BOOL("same_length", 0,
+                 "each query sees `memory` tokens before itself, in segments of any length"),
     [CLAMP] = KIT_INT("clamp", 0, 0, 1 << 20, "distances beyond this one count as it; 0 = none do"),
-    [ENCODING] = KIT_CHOICE("encoding", 0, "half|interleaved",
-                            "half: all sines before all cosines, as in the authors' code; interleaved: in turn"),
+    [ENCODING] = KIT_CHOICE(
+        "encoding", 0, "half|interleaved",
+        "half: all sines before all cosines, as in the authors' code; interleaved: in turn"),
 };
 
-/* Distances of the table: those that a live pair can have, of which the last stands for all that are clamped. */
+/* Distances of the table: those that a live pair can have, of which the last stands for all that
+ * are clamped. */
 static int64_t distances(const heed_open *open)
 {
     const int64_t memory = open->value[MEMORY].i, clamp = open->value[CLAMP].i;
@@ -45,10 +57,13 @@ static int64_t distances(const heed_open *open)
     return clamp && clamp < all ? clamp + 1 : all;
 }
 
-/* Floats behind the instance, of each head but its table: u, v and a row of W; of each distance that is at hand. */
+/* Floats behind the instance, of each head but its table: u, v and a row of W; of each distance
+ * that is at hand. */
 static int64_t head_room(int64_t D, int64_t M) { return 2 * kit_lanes(D) + kit_lanes(M); }
 static int64_t encoding_room(int64_t M) { return 2 * kit_lanes(M / 2) + kit_lanes(M); }
 #define AT_HAND 64
+/* Floats of the table, which is made when the op is opened, however short the calls are: 256 MiB. */
+#define TABLE_MOST ((int64_t)1 << 26)
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
@@ -59,13 +74,16 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED,
                         "attention/transformer_xl has no softcap: it would cap q k alone");
     if (M % 2)
-        return kit_fail(open->sink, HEED_E_SHAPE,
-                        "relative_weight has %lld columns (axis M), but sines and cosines come in pairs", (long long)M);
+        return kit_fail(
+            open->sink, HEED_E_SHAPE,
+            "relative_weight has %lld columns (axis M), but sines and cosines come in pairs",
+            (long long)M);
     if (H > 1 << 16 || D > 1 << 16 || M > 1 << 24 ||
-        (floats = H * (head_room(D, M) + kit_flash_table_floats(distances(open), D))) > (int64_t)1 << 36)
+        (floats = H * (head_room(D, M) + kit_flash_table_floats(distances(open), D))) > TABLE_MOST)
         return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                        "encodings of %lld distances for %lld heads of %lld channels are too many",
-                        (long long)distances(open), (long long)H, (long long)D);
+                        "encodings of %lld distances for %lld heads of %lld channels are too many, more than %d MiB; "
+                        "a smaller memory has fewer, and clamp=N has N + 1, the last for all that are farther",
+                        (long long)distances(open), (long long)H, (long long)D, (int)(TABLE_MOST >> 18));
     floats += AT_HAND * encoding_room(M) + 2 * kit_lanes(M / 2);
     return kit_flash_measure(open, sizeof(xl) + sizeof(float) * (uint64_t)floats, bytes);
 }
@@ -80,7 +98,8 @@ static void encode(void *arg, int64_t i, uint32_t lane)
     (void)lane;
     kit_angles_scalar(sine, cosine, s->theta, n, s->first + i);
     for (int64_t k = 0; k < n; k++)
-        to[s->interleaved ? 2 * k : k] = sine[k], to[s->interleaved ? 2 * k + 1 : n + k] = cosine[k];
+        to[s->interleaved ? 2 * k : k] = sine[k],
+                                    to[s->interleaved ? 2 * k + 1 : n + k] = cosine[k];
 }
 
 static float product(const float *x, const float *y, int64_t n)
@@ -90,10 +109,12 @@ static float product(const float *x, const float *y, int64_t n)
     for (; i + 8 <= n; i += 8)
         for (int j = 0; j < 8; j++) sum[j] += (double)x[i + j] * (double)y[i + j];
     for (int j = 0; i + j < n; j++) sum[j] += (double)x[i + j] * (double)y[i + j];
-    return (float)(((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7])));
+    return (float)(((sum[0] + sum[4]) + (sum[1] + sum[5])) +
+                   ((sum[2] + sum[6]) + (sum[3] + sum[7])));
 }
 
-/* r of one head for the distances at hand: relative_weight times their sinusoids, in float64, rounded once. */
+/* r of one head for the distances at hand: relative_weight times their sinusoids, in float64,
+ * rounded once. */
 static void project(void *arg, int64_t h, uint32_t lane)
 {
     const xl *s = arg;
@@ -136,7 +157,8 @@ static int32_t init(void *memory, const heed_open *open)
     int32_t failed = HEED_OK;
     for (self->first = 0; self->first < all && !failed; self->first += AT_HAND) {
         const int64_t left = all - self->first;
-        failed = open->host->parallel_for(open->host, left < AT_HAND ? left : AT_HAND, encode, self);
+        failed =
+            open->host->parallel_for(open->host, left < AT_HAND ? left : AT_HAND, encode, self);
         if (!failed) failed = open->host->parallel_for(open->host, H, project, self);
     }
     return failed;
@@ -170,12 +192,15 @@ static const heed_op ops[] = {{
     .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_WINDOW | HEED_MASK_DOCUMENTS,
     .id = "attention/transformer_xl",
     .version = "1.0",
-    .summary = "attention of segments with a memory, by content and by encoded distance, tiled and exact",
+    .summary =
+        "attention of segments with a memory, by content and by encoded distance, tiled and exact",
     .formula = "out = softmax(scale * ((q + u) k^T + (q + v) r^T)) v, r = W R[i - j],\n"
                "over a segment's past and the `memory` tokens before it",
-    .reference = "arXiv 1901.02860, section 3.3\n"
-                 "as in the authors' PyTorch code: encoding=half, where the paper's is interleaved,\n"
-                 "and one u and one v for all layers that have no own; clamp and same_length are that code's alone",
+    .reference =
+        "arXiv 1901.02860, section 3.3\n"
+        "as in the authors' PyTorch code: encoding=half, where the paper's is interleaved,\n"
+        "and one u and one v for all layers that have no own; clamp and same_length are that "
+        "code's alone",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/transformer_xl, the maths: kit/flash.h with q + u in the place of q, and a table by distance, r, that
- * q + v is multiplied with (kit/flash_relative.h). The table is made when the op is opened.
+ * attention/transformer_xl, the maths: kit/flash/flash.h with q + u in the place of q, and a table
+ * by distance, r, that q + v is multiplied with (kit/flash/relative.h). The table is made when the
+ * op is opened.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/type.h>
@@ -14,14 +15,15 @@ typedef struct xl {
     int interleaved;
     const heed_tensor *relative_weight;
     float *u, *v; /* [heads][ld] */
-    int64_t first;    /* while the table is made: the distance from which on sinusoids are at hand */
+    int64_t first; /* while the table is made: the distance from which on sinusoids are at hand */
     float *encodings;
     double *theta;    /* [width / 2] */
     kit_flash_table r;
     float room[] __attribute__((aligned(64)));
 } xl;
 
-/* A segment's queries see `memory` tokens before the segment, or each before itself, and nothing behind themselves. */
+/* A segment's queries see `memory` tokens before the segment, or each before itself, and nothing
+ * behind themselves. */
 KIT_INLINE void xl_range(const xl *s, int64_t t, int64_t at, kit_flash_live *x)
 {
     const int64_t first = (s->same_length ? at : at - t) - s->memory;
@@ -62,8 +64,10 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                         (long long)f.H, (long long)(f.G / f.share));
     if (f.T > XL(&f)->memory && !XL(&f)->same_length)
         return kit_fail(call->sink, HEED_E_ARGUMENT,
-                        "a segment of %lld tokens is longer than the memory of %lld; give at most that many at a time, "
-                        "a larger memory, or same_length=true", (long long)f.T, (long long)XL(&f)->memory);
+                        "a segment of %lld tokens is longer than the memory of %lld; give at most "
+                        "that many at a time, "
+                        "a larger memory, or same_length=true",
+                        (long long)f.T, (long long)XL(&f)->memory);
     return KIT(flash_run)(&f);
 }
 #undef XL

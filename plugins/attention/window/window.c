@@ -5,11 +5,13 @@
  *     query i sees key j    if  i - left < j <= i + right  (i - left <= j, if inclusive)
  *                           or  j < sinks and j <= i + right    or  i < global  or  j < global
  *
- * left = W alone is the causal window of Mistral 7B (arXiv 2310.06825, section 2): W keys, the query's own among them.
- * Its reference code takes W + 1 in a prompt and W in decoding: inclusive=true gives the first. left = right = w,
- * inclusive, is Longformer's (arXiv 2004.05150, section 3.1), and global its global attention, symmetric, of the first
- * tokens, with the queries, keys and values that all have: Longformer has projections of their own for those rows, and
- * any tokens. Sinks are those of arXiv 2309.17453. The cache keeps what the window reaches, and the first keys.
+ * left = W alone is the causal window of Mistral 7B (arXiv 2310.06825, section 2): W keys, the
+ * query's own among them. Its reference code takes W + 1 in a prompt and W in decoding:
+ * inclusive=true gives the first. left = right = w, inclusive, is Longformer's (arXiv 2004.05150,
+ * section 3.1), and global its global attention, symmetric, of the first tokens, with the queries,
+ * keys and values that all have: Longformer has projections of their own for those rows, and any
+ * tokens. Sinks are those of arXiv 2309.17453. The cache keeps what the window reaches, and the
+ * first keys.
  */
 #include "window_kernel.h"
 
@@ -19,11 +21,14 @@ enum { LEFT = FLASH_PARAM_COUNT, RIGHT, INCLUSIVE, SINKS, GLOBAL };
 #define MOST 0x1p40
 static const heed_param params[] = {
     FLASH_PARAMS,
-    [LEFT] = KIT_INT_REQUIRED("left", 0, 1, MOST, "keys that a query sees from the left on, its own among them"),
+    [LEFT] = KIT_INT_REQUIRED("left", 0, 1, MOST,
+                              "keys that a query sees from the left on, its own among them"),
     [RIGHT] = KIT_INT("right", 0, 0, MOST, "keys after its own; 0 = it sees no later one"),
     [INCLUSIVE] = KIT_BOOL("inclusive", 0, "true: one key more on the left, i - left itself"),
-    [SINKS] = KIT_INT("sinks", 0, 0, MOST, "the first keys: no query is too far behind to see them"),
-    [GLOBAL] = KIT_INT("global", 0, 0, MOST, "the first tokens: they see all, and are seen from everywhere"),
+    [SINKS] =
+        KIT_INT("sinks", 0, 0, MOST, "the first keys: no query is too far behind to see them"),
+    [GLOBAL] = KIT_INT("global", 0, 0, MOST,
+                       "the first tokens: they see all, and are seen from everywhere"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -62,9 +67,10 @@ static const heed_op ops[] = {{
     .summary = "sliding window attention, with sinks, global tokens and a cache that does not grow",
     .formula = "out = softmax(scale * q k^T) v, over the keys with i - left < j <= i + right,\n"
                "or j < sinks and j <= i + right, or i < global, or j < global",
-    .reference = "arXiv 2310.06825, section 2; arXiv 2004.05150, section 3.1; sinks arXiv 2309.17453\n"
-                 "the code of 2310.06825 sees left + 1 keys in a prompt: inclusive=true\n"
-                 "the code of 2004.05150 projects global rows apart; here they have the q, k, v of all",
+    .reference =
+        "arXiv 2310.06825, section 2; arXiv 2004.05150, section 3.1; sinks arXiv 2309.17453\n"
+        "the code of 2310.06825 sees left + 1 keys in a prompt: inclusive=true\n"
+        "the code of 2004.05150 projects global rows apart; here they have the q, k, v of all",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

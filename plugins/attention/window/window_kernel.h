@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/window, the maths: kit/flash.h with each row's range cut to its neighbourhood. The first tokens that all
- * see are a second range, and a row that sees all is not cut; so nothing is tested key by key.
+ * attention/window, the maths: kit/flash/flash.h with each row's range cut to its neighbourhood.
+ * The first tokens that all see are a second range, and a row that sees all is not cut; so nothing
+ * is tested key by key.
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/type.h>
@@ -26,7 +27,10 @@ KIT_INLINE void window_range(const window *w, int64_t at, kit_flash_live *x)
 #define FLASH_RANGE(f, b, t, h, at, x) window_range((f)->variant, at, x)
 #include <heed/kit/flash/flash.h>
 
-static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    return KIT(flash_forward)(instance, call);
+}
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * embed/table: out = table[token]                                                   arXiv 1706.03762, section 3.4
+ * embed/table: out = table[token]                                     arXiv 1706.03762, section 3.4
  *
  * The work is in table_kernel.h.
  */
@@ -8,7 +8,8 @@
 
 static const heed_port ports[] = {
     [TOKENS] = KIT_IN_INDEX("tokens", "...", 0, "which row of the table, from 0"),
-    [TABLE] = KIT_WEIGHT("table", "V M", HEED_INIT_NORMAL, "one row for each token of the vocabulary"),
+    [TABLE] =
+        KIT_WEIGHT("table", "V M", HEED_INIT_NORMAL, "one row for each token of the vocabulary"),
     [OUT] = KIT_OUT("out", "... M", "the rows"),
 };
 
@@ -32,7 +33,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     const heed_tensor *tokens = call->tensor[TOKENS];
     double rows = 1, M = (double)HEED_AXIS(call->axis, 'M');
     for (int i = 0; i < tokens->rank; i++) rows *= (double)tokens->dim[i];
-    c->bytes = rows * (M * (double)(kit_width(self->table.dtype) + 4) + (double)kit_width(tokens->dtype));
+    c->bytes =
+        rows * (M * (double)(kit_width(self->table.dtype) + 4) + (double)kit_width(tokens->dtype));
     return HEED_OK;
 }
 

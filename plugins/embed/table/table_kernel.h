@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * embed/table, the work: rows of the table copied, 16 elements at a time. All tokens are checked before anything is
- * written. The table stays where its owner has it: it is large, and each row is read as it is.
+ * embed/table, the work: rows of the table copied, 16 elements at a time. All tokens are checked
+ * before anything is written. The table stays where its owner has it: it is large, and each row is
+ * read as it is.
  *
  * Error: none, but for the rounding to an output narrower than the table.
  */
@@ -23,7 +24,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const embed_call *c = arg;
     const heed_tensor *table = c->table, *out = c->out;
-    int64_t width = table->dim[1], from_stride = table->stride[1], to_stride = out->stride[out->rank - 1];
+    int64_t width = table->dim[1], from_stride = table->stride[1],
+            to_stride = out->stride[out->rank - 1];
     int64_t end = (tile + 1) * c->rows_per_tile < c->rows ? (tile + 1) * c->rows_per_tile : c->rows;
     (void)lane;
     for (int64_t r = tile * c->rows_per_tile; r < end; r++) {
@@ -32,7 +34,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
         char *to = kit_row(out, r);
         for (int64_t i = 0; i < width; i += 16) {
             int n = width - i < 16 ? (int)(width - i) : 16;
-            vf x = v_read(from + i * from_stride * kit_width(table->dtype), table->dtype, from_stride, n);
+            vf x = v_read(from + i * from_stride * kit_width(table->dtype), table->dtype,
+                          from_stride, n);
             v_write(to + i * to_stride * kit_width(out->dtype), out->dtype, to_stride, x, n);
         }
     }
@@ -41,14 +44,15 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const embed *self = instance;
-    const heed_tensor *table = &self->table, *tokens = call->tensor[TOKENS], *out = call->tensor[OUT];
+    const heed_tensor *table = &self->table, *tokens = call->tensor[TOKENS],
+                      *out = call->tensor[OUT];
     int64_t rows = kit_rows(out), per_tile = 16384 / (table->dim[1] + 1) + 1;
     for (int64_t r = 0; r < rows; r++) {
         int64_t token = kit_index(tokens, kit_element(tokens, r));
         if (token < 0 || token >= table->dim[0])
             return kit_fail(call->sink, HEED_E_ARGUMENT,
-                            "token %lld (number %lld) is not in the table, which has %lld rows", (long long)token,
-                            (long long)r, (long long)table->dim[0]);
+                            "token %lld (number %lld) is not in the table, which has %lld rows",
+                            (long long)token, (long long)r, (long long)table->dim[0]);
     }
     embed_call c = {tokens, table, out, rows, per_tile};
     return call->host->parallel_for(call->host, (rows + per_tile - 1) / per_tile, KIT(tile), &c);

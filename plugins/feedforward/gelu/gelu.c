@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * feedforward/gelu: out = W2 gelu(W1 x + b1) + b2                                   GELU, arXiv 1606.08415
- *   gelu(z) = z (1 + erf(z / sqrt 2)) / 2, or its approximation z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2
+ * feedforward/gelu: out = W2 gelu(W1 x + b1) + b2                            GELU, arXiv 1606.08415
+ *
+ *     gelu(z) = z (1 + erf(z / sqrt 2)) / 2, or its approximation
+ *               z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2
  *
  * The maths is in gelu_kernel.h.
  */
@@ -17,7 +19,8 @@ static const heed_port ports[] = {
 };
 
 static const heed_param params[] = {
-    [HIDDEN] = KIT_INT_AUTO("hidden", 'F', 1, 1 << 24, "hidden channels; left alone, the weights tell"),
+    [HIDDEN] =
+        KIT_INT_AUTO("hidden", 'F', 1, 1 << 24, "hidden channels; left alone, the weights tell"),
     [APPROXIMATE] = KIT_CHOICE("approximate", APPROXIMATE_NONE, "none|tanh",
                                "none: exact, with erf; tanh: GPT-2's approximation"),
 };
@@ -42,7 +45,8 @@ static int32_t init(void *memory, const heed_open *open)
     self->approximate = open->value[APPROXIMATE].i;
     kit_pack(up_data, 0, 1, weight[UP]);
     kit_pack(down_data, 0, 1, weight[DOWN]);
-    self->up = (kit_weights){up_data, kit_pack_bias(up_bias, weight[UP_BIAS]), up, width, kit_panel_stride(width)};
+    self->up = (kit_weights){up_data, kit_pack_bias(up_bias, weight[UP_BIAS]), up, width,
+                             kit_panel_stride(width)};
     self->down = (kit_weights){down_data, kit_pack_bias(down_bias, weight[DOWN_BIAS]), down, hidden,
                                kit_panel_stride(hidden)};
     return HEED_OK;
@@ -63,7 +67,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
            F = (double)HEED_AXIS(call->axis, 'F');
     c->flops = 4 * rows * M * F;
     if (HEED_HAS(c, executed))
-        c->executed = 32 * rows * (M * (double)kit_panels((int64_t)F) + F * (double)kit_panels((int64_t)M));
+        c->executed =
+            32 * rows * (M * (double)kit_panels((int64_t)F) + F * (double)kit_panels((int64_t)M));
     c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 8 * M * F;
     return HEED_OK;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * feedforward/gelu, the maths: two products (kit/gemm.h). The activation is applied to the first one's sums while they
- * are in cache; the middle layer lies in the workspace, float32, some rows at a time.
+ * feedforward/gelu, the maths: two products (kit/gemm/gemm.h). The activation is applied to the
+ * first one's sums while they are in cache; the middle layer lies in the workspace, float32, some
+ * rows at a time.
  *
- * gelu(z) = z phi(z), phi from the kit without cancellation on the left: within 8 ulp of the value everywhere.
- * Error: kit/gemm.h's of the second product, over middle values with that of the first.
+ * gelu(z) = z phi(z), phi from the kit without cancellation on the left: within 8 ulp of the value
+ * everywhere. Error: kit/gemm/gemm.h's of the second product, over middle values with that of the
+ * first.
  */
 #include <heed/kit.h>
 #include <heed/kit/gemm/gemm.h>
@@ -39,7 +41,8 @@ static void KIT(finish)(const void *arg, char *to, int64_t panel, int64_t panels
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const gelu *self = instance;
-    return KIT(kit_gemm_two)(call, call->tensor[X], &self->up, KIT(finish), self, &self->down, call->tensor[OUT]);
+    return KIT(kit_gemm_two)(call, call->tensor[X], &self->up, KIT(finish), self, &self->down,
+                             call->tensor[OUT]);
 }
 
 #include <heed/kit/next.h>

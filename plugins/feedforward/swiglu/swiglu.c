@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * feedforward/swiglu: out = W_down (silu(W_gate x) * W_up x), silu(z) = z / (1 + e^-z)      SwiGLU, arXiv 2002.05202
+ * feedforward/swiglu: out = W_down (silu(W_gate x) * W_up x), silu(z) = z / (1 + e^-z)
+ *                                                                          SwiGLU, arXiv 2002.05202
  *
  * The maths is in swiglu_kernel.h.
  */
@@ -15,7 +16,8 @@ static const heed_port ports[] = {
 };
 
 static const heed_param params[] = {
-    [HIDDEN] = KIT_INT_AUTO("hidden", 'F', 1, 1 << 24, "hidden channels; left alone, the weights tell"),
+    [HIDDEN] =
+        KIT_INT_AUTO("hidden", 'F', 1, 1 << 24, "hidden channels; left alone, the weights tell"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -55,7 +57,8 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
            F = (double)HEED_AXIS(call->axis, 'F');
     c->flops = 6 * rows * M * F;
     if (HEED_HAS(c, executed))
-        c->executed = 32 * rows * (M * 2 * (double)kit_panels((int64_t)F) + F * (double)kit_panels((int64_t)M));
+        c->executed = 32 * rows *
+                      (M * 2 * (double)kit_panels((int64_t)F) + F * (double)kit_panels((int64_t)M));
     c->bytes = rows * M * (double)(kit_width(call->tensor[X]->dtype) + 4) + 12 * M * F;
     return HEED_OK;
 }

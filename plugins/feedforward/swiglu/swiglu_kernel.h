@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * feedforward/swiglu, the maths: two products (kit/gemm.h). Gate and up are packed as one weight, panels in turn, so
- * that both halves of silu(g) * u leave the first product together; the middle layer lies in the workspace, float32,
- * some rows at a time.
+ * feedforward/swiglu, the maths: two products (kit/gemm/gemm.h). Gate and up are packed as one
+ * weight, panels in turn, so that both halves of silu(g) * u leave the first product together; the
+ * middle layer lies in the workspace, float32, some rows at a time.
  *
- * Error: kit/gemm.h's of the second product, over middle values with those of the first and 8 ulp of their own.
+ * Error: kit/gemm/gemm.h's of the second product, over middle values with those of the first and 8
+ * ulp of their own.
  */
 #include <heed/kit.h>
 #include <heed/kit/gemm/gemm.h>
@@ -31,7 +32,8 @@ static void KIT(finish)(const void *arg, char *to, int64_t panel, int64_t panels
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const swiglu *self = instance;
-    return KIT(kit_gemm_two)(call, call->tensor[X], &self->both, KIT(finish), NULL, &self->down, call->tensor[OUT]);
+    return KIT(kit_gemm_two)(call, call->tensor[X], &self->both, KIT(finish), NULL, &self->down,
+                             call->tensor[OUT]);
 }
 
 #include <heed/kit/next.h>

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/core/base.h: what every header of the kit stands on: the C library's headers, the contract, and the words
- * KIT(), KIT_INLINE, KIT_KERNEL and KIT_UNROLL. Nothing here depends on the path.
+ * heed/kit/core/base.h: what every header of the kit stands on: the C library's headers, the
+ * contract, and the words KIT(), KIT_INLINE, KIT_KERNEL and KIT_UNROLL. Nothing here depends on the
+ * path.
  */
 #ifndef HEED_KIT_BASE_H
 #define HEED_KIT_BASE_H
 
 #ifdef __FAST_MATH__
-#error "heed: -ffast-math would break the equality of bits between paths; build this plugin without it"
+#error                                                                                             \
+    "heed: -ffast-math would break the equality of bits between paths; build this plugin without it"
 #endif
 
 #include <float.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/core/half.h: f16 and bf16, one number at a time, with the bits that F16C and NEON give (round to nearest even,
- * NaNs made quiet).
+ * heed/kit/core/half.h: f16 and bf16, one number at a time, with the bits that F16C and NEON give
+ * (round to nearest even, NaNs made quiet).
  */
 #ifndef HEED_KIT_HALF_H
 #define HEED_KIT_HALF_H
@@ -25,7 +25,8 @@ KIT_INLINE float kit_from_f16(uint16_t h)
         float f = (float)mantissa * 0x1p-24f;
         return kit_float(kit_bits(f) | sign);
     }
-    if (exponent == 31) return kit_float(sign | 0x7f800000u | mantissa << 13 | (mantissa ? 0x400000u : 0));
+    if (exponent == 31)
+        return kit_float(sign | 0x7f800000u | mantissa << 13 | (mantissa ? 0x400000u : 0));
     return kit_float(sign | (exponent + 112u) << 23 | mantissa << 13);
 }
 KIT_INLINE uint16_t kit_to_f16(float f)
@@ -34,7 +35,7 @@ KIT_INLINE uint16_t kit_to_f16(float f)
     u &= 0x7fffffffu;
     if (u > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (u >> 13 & 0x3ffu));
     if (u >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* rounds to 65536 or more */
-    if (u < 0x38800000u) {                                   /* subnormal: let the float adder round at 2^-24 */
+    if (u < 0x38800000u) { /* subnormal: let the float adder round at 2^-24 */
         float t = kit_float(u) + 0.5f;
         return (uint16_t)(sign | (kit_bits(t) - 0x3f000000u));
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/core/names.h: the vector's vocabulary. Each word stands for this path's copy; the bodies are in vec_<path>.h,
- * math.h and load.h.
+ * heed/kit/core/names.h: the vector's vocabulary. Each word stands for this path's copy; the bodies
+ * are in vec_<path>.h, math.h and load.h.
  */
 #ifndef HEED_KIT_NAMES_H
 #define HEED_KIT_NAMES_H
@@ -12,7 +12,7 @@
 
 #define v_load KIT(v_load)           /* 16 floats from any address                  */
 #define v_store KIT(v_store)
-#define v_load_n KIT(v_load_n)       /* the first n in [0,16], the rest is 0; touches nothing beyond */
+#define v_load_n KIT(v_load_n) /* the first n in [0,16], the rest is 0; touches nothing beyond */
 #define v_store_n KIT(v_store_n)
 #define v_stream KIT(v_stream)       /* store around the cache; 64-byte aligned     */
 #define v_drain KIT(v_drain)         /* after the last v_stream of a tile           */
@@ -52,7 +52,8 @@
 #define vr_below_zero KIT(vr_below_zero)
 #define vr_exp2_split KIT(vr_exp2_split) /* x = its nearest integer (in some form) + r */
 #define vr_exp2_join KIT(vr_exp2_join)   /* p * 2^that, or 0 for 2^-127 and below      */
-#define vr_fma_unless KIT(vr_fma_unless) /* w < 0 ? c : a * b + c, rounded once; a NaN in w: either */
+#define vr_fma_unless                                                                              \
+    KIT(vr_fma_unless) /* w < 0 ? c : a * b + c, rounded once; a NaN in w: either */
 
 #define v_exp2 KIT(v_exp2)
 #define vr_exp2_each KIT(vr_exp2_each)   /* of n registers, side by side              */

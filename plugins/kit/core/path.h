@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/core/path.h: begins the next path: its suffix, which KIT(name) appends, and the region in which functions
- * have its instructions. The paths come in the order scalar, AVX2, AVX-512, or scalar, NEON; <heed/kit/next.h> ends one.
+ * heed/kit/core/path.h: begins the next path: its suffix, which KIT(name) appends, and the region
+ * in which functions have its instructions. The paths come in the order scalar, AVX2, AVX-512, or
+ * scalar, NEON; <heed/kit/next.h> ends one.
  *
- * Every header of the kit leads here and includes what it needs, so that it compiles alone, as the copy of the first
- * path: an editor that opens it sees all names defined. A header about one path asks for that one (vec_avx2.h).
+ * Every header of the kit leads here and includes what it needs, so that it compiles alone, as the
+ * copy of the first path: an editor that opens it sees all names defined. A header about one path
+ * asks for that one (vec_avx2.h).
  */
 #include <heed/kit/core/base.h>
 
@@ -22,7 +24,8 @@
 #define KIT_SUFFIX _avx2
 #define VR_LANES 8
 #if defined __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"))),        \
+                             apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c,bmi,bmi2,lzcnt,movbe")
@@ -34,8 +37,9 @@
 #define KIT_SUFFIX _avx512
 #define VR_LANES 16
 #if defined __clang__
-#pragma clang attribute push(                                                                                         \
-    __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"))),        \
+#pragma clang attribute push(                                                                      \
+    __attribute__((target(                                                                         \
+        "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"))),       \
     apply_to = function)
 #else
 #pragma GCC push_options

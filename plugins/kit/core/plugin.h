@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/core/plugin.h: what the tables and the glue of a plugin use: writing tables, failing with a sentence, walking
- * tensors. Nothing here depends on the path.
+ * heed/kit/core/plugin.h: what the tables and the glue of a plugin use: writing tables, failing
+ * with a sentence, walking tensors. Nothing here depends on the path.
  */
 #ifndef HEED_KIT_PLUGIN_H
 #define HEED_KIT_PLUGIN_H
@@ -12,50 +12,106 @@
 #define KIT_FLOATS (HEED_BIT(HEED_F32) | HEED_BIT(HEED_F16) | HEED_BIT(HEED_BF16))
 
 /* Rows of the tables of ports and params. */
-#define KIT_IN(name, axes, doc) {sizeof(heed_port), HEED_INPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_IN_OPTIONAL(name, axes, doc)                                                                              \
-    {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_IN_REPEATS(name, axes, doc)                                                                               \
-    {sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL | HEED_PORT_REPEATS, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_IN_INDEX(name, axes, flags, doc)                                                                          \
-    {sizeof(heed_port), HEED_INPUT, flags, HEED_BIT(HEED_I64) | HEED_BIT(HEED_I32), 0, 0, name, axes, doc}
-#define KIT_OUT(name, axes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_OUT_OPTIONAL(name, axes, dtypes, doc)                                                                     \
-    {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL, dtypes, 0, 0, name, axes, doc}
-#define KIT_OUT_OF(name, axes, dtypes, doc) {sizeof(heed_port), HEED_OUTPUT, 0, dtypes, 0, 0, name, axes, doc}
-#define KIT_OUT_IN_PLACE(name, axes, doc)                                                                             \
-    {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_OUT_OPTIONAL_IN_PLACE(name, axes, doc)                                                                    \
-    {sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc}
-#define KIT_WEIGHT(name, axes, init, doc)                                                                             \
-    {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
-#define KIT_WEIGHT_OPTIONAL(name, axes, init, doc)                                                                    \
-    {sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc}
+#define KIT_IN(name, axes, doc)                                                                    \
+    {                                                                                              \
+        sizeof(heed_port), HEED_INPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc                        \
+    }
+#define KIT_IN_OPTIONAL(name, axes, doc)                                                           \
+    {                                                                                              \
+        sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL, KIT_FLOATS, 0, 0, name, axes, doc       \
+    }
+#define KIT_IN_REPEATS(name, axes, doc)                                                            \
+    {                                                                                              \
+        sizeof(heed_port), HEED_INPUT, HEED_PORT_OPTIONAL | HEED_PORT_REPEATS, KIT_FLOATS, 0, 0,   \
+            name, axes, doc                                                                        \
+    }
+#define KIT_IN_INDEX(name, axes, flags, doc)                                                       \
+    {                                                                                              \
+        sizeof(heed_port), HEED_INPUT, flags, HEED_BIT(HEED_I64) | HEED_BIT(HEED_I32), 0, 0, name, \
+            axes, doc                                                                              \
+    }
+#define KIT_OUT(name, axes, doc)                                                                   \
+    {                                                                                              \
+        sizeof(heed_port), HEED_OUTPUT, 0, KIT_FLOATS, 0, 0, name, axes, doc                       \
+    }
+#define KIT_OUT_OPTIONAL(name, axes, dtypes, doc)                                                  \
+    {                                                                                              \
+        sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL, dtypes, 0, 0, name, axes, doc          \
+    }
+#define KIT_OUT_OF(name, axes, dtypes, doc)                                                        \
+    {                                                                                              \
+        sizeof(heed_port), HEED_OUTPUT, 0, dtypes, 0, 0, name, axes, doc                           \
+    }
+#define KIT_OUT_IN_PLACE(name, axes, doc)                                                          \
+    {                                                                                              \
+        sizeof(heed_port), HEED_OUTPUT, HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, name, axes, doc      \
+    }
+#define KIT_OUT_OPTIONAL_IN_PLACE(name, axes, doc)                                                 \
+    {                                                                                              \
+        sizeof(heed_port), HEED_OUTPUT, HEED_PORT_OPTIONAL | HEED_PORT_IN_PLACE, KIT_FLOATS, 0, 0, \
+            name, axes, doc                                                                        \
+    }
+#define KIT_WEIGHT(name, axes, init, doc)                                                          \
+    {                                                                                              \
+        sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc     \
+    }
+#define KIT_WEIGHT_OPTIONAL(name, axes, init, doc)                                                 \
+    {                                                                                              \
+        sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init,    \
+            name, axes, doc                                                                        \
+    }
 
-#define KIT_INT(key, standard, min, max, doc)                                                                         \
-    {sizeof(heed_param), HEED_PARAM_INT, 0, 0, min, max, standard, key, NULL, doc}
-#define KIT_INT_AXIS(key, standard, axis, min, max, doc)                                                              \
-    {sizeof(heed_param), HEED_PARAM_INT, 0, axis, min, max, standard, key, NULL, doc}
-#define KIT_INT_AUTO(key, axis, min, max, doc)                                                                        \
-    {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_AUTO, axis, min, max, 0, key, NULL, doc}
-#define KIT_INT_REQUIRED(key, axis, min, max, doc)                                                                    \
-    {sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_REQUIRED, axis, min, max, 0, key, NULL, doc}
-#define KIT_FLOAT(key, standard, min, max, doc)                                                                       \
-    {sizeof(heed_param), HEED_PARAM_FLOAT, 0, 0, min, max, standard, key, NULL, doc}
-#define KIT_FLOAT_AUTO(key, min, max, doc)                                                                            \
-    {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_AUTO, 0, min, max, 0, key, NULL, doc}
-#define KIT_FLOAT_RUNTIME(key, standard, min, max, doc)                                                               \
-    {sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_RUNTIME, 0, min, max, standard, key, NULL, doc}
-#define KIT_BOOL(key, standard, doc) {sizeof(heed_param), HEED_PARAM_BOOL, 0, 0, 0, 1, standard, key, NULL, doc}
-#define KIT_CHOICE(key, standard, choices, doc)                                                                       \
-    {sizeof(heed_param), HEED_PARAM_CHOICE, 0, 0, 0, 0, standard, key, choices, doc}
-#define KIT_CHOICE_COUPLES(key, standard, choices, doc)                                                               \
-    {sizeof(heed_param), HEED_PARAM_CHOICE, HEED_PARAM_COUPLES, 0, 0, 0, standard, key, choices, doc}
-#define KIT_OP(key, kind, doc) {sizeof(heed_param), HEED_PARAM_OP, HEED_PARAM_AUTO, 0, 0, 0, 0, key, kind, doc}
+#define KIT_INT(key, standard, min, max, doc)                                                      \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_INT, 0, 0, min, max, standard, key, NULL, doc               \
+    }
+#define KIT_INT_AXIS(key, standard, axis, min, max, doc)                                           \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_INT, 0, axis, min, max, standard, key, NULL, doc            \
+    }
+#define KIT_INT_AUTO(key, axis, min, max, doc)                                                     \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_AUTO, axis, min, max, 0, key, NULL, doc     \
+    }
+#define KIT_INT_REQUIRED(key, axis, min, max, doc)                                                 \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_INT, HEED_PARAM_REQUIRED, axis, min, max, 0, key, NULL, doc \
+    }
+#define KIT_FLOAT(key, standard, min, max, doc)                                                    \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_FLOAT, 0, 0, min, max, standard, key, NULL, doc             \
+    }
+#define KIT_FLOAT_AUTO(key, min, max, doc)                                                         \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_AUTO, 0, min, max, 0, key, NULL, doc      \
+    }
+#define KIT_FLOAT_RUNTIME(key, standard, min, max, doc)                                            \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_FLOAT, HEED_PARAM_RUNTIME, 0, min, max, standard, key,      \
+            NULL, doc                                                                              \
+    }
+#define KIT_BOOL(key, standard, doc)                                                               \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_BOOL, 0, 0, 0, 1, standard, key, NULL, doc                  \
+    }
+#define KIT_CHOICE(key, standard, choices, doc)                                                    \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_CHOICE, 0, 0, 0, 0, standard, key, choices, doc             \
+    }
+#define KIT_CHOICE_COUPLES(key, standard, choices, doc)                                            \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_CHOICE, HEED_PARAM_COUPLES, 0, 0, 0, standard, key,         \
+            choices, doc                                                                           \
+    }
+#define KIT_OP(key, kind, doc)                                                                     \
+    {                                                                                              \
+        sizeof(heed_param), HEED_PARAM_OP, HEED_PARAM_AUTO, 0, 0, 0, 0, key, kind, doc             \
+    }
 
 /* The paths of this architecture, for functions named by KIT(). `extension` may be NULL. */
 #if defined __x86_64__
-#define KIT_EACH_PATH(row) row(scalar, 0), row(avx2, HEED_CPU_AVX2), row(avx512, HEED_CPU_AVX2 | HEED_CPU_AVX512)
+#define KIT_EACH_PATH(row)                                                                         \
+    row(scalar, 0), row(avx2, HEED_CPU_AVX2), row(avx512, HEED_CPU_AVX2 | HEED_CPU_AVX512)
 #elif defined __aarch64__
 #define KIT_EACH_PATH(row) row(scalar, 0), row(neon, HEED_CPU_NEON)
 #else
@@ -63,35 +119,40 @@
 #endif
 #define KIT_FORWARD_ROW_(path, needs) {sizeof(heed_path), 0, needs, #path, forward_##path, NULL}
 #define KIT_EXTENSION_ROW_(path, needs) {sizeof(heed_path), 0, needs, #path, NULL, extension_##path}
-#define KIT_BOTH_ROW_(path, needs) {sizeof(heed_path), 0, needs, #path, forward_##path, extension_##path}
+#define KIT_BOTH_ROW_(path, needs)                                                                 \
+    {                                                                                              \
+        sizeof(heed_path), 0, needs, #path, forward_##path, extension_##path                       \
+    }
 #define KIT_PATHS_FORWARD KIT_EACH_PATH(KIT_FORWARD_ROW_)     /* functions forward_<path>   */
 #define KIT_PATHS_EXTENSION KIT_EACH_PATH(KIT_EXTENSION_ROW_) /* functions extension_<path> */
 #define KIT_PATHS_BOTH KIT_EACH_PATH(KIT_BOTH_ROW_)
 
 /* An op's get_extension that has heed.cost/1 and nothing else, from its cost function. */
-#define KIT_COST(name, function)                                                                                      \
-    static const void *name(const char *id)                                                                           \
-    {                                                                                                                 \
-        static const heed_coster coster = {sizeof coster, 0, function};                                               \
-        return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;                                                        \
+#define KIT_COST(name, function)                                                                   \
+    static const void *name(const char *id)                                                        \
+    {                                                                                              \
+        static const heed_coster coster = {sizeof coster, 0, function};                            \
+        return strcmp(id, HEED_COST_ID) == 0 ? &coster : NULL;                                     \
     }
 
 /* The entry of a plugin: KIT_PLUGIN("name", "MIT", table of heed_op) */
-#define KIT_PLUGIN(plugin_name, plugin_licence, ops_table)                                                            \
-    __attribute__((visibility("default"))) int32_t heed_plugin_v0(const heed_offer *offer, heed_reply *reply);        \
-    int32_t heed_plugin_v0(const heed_offer *offer, heed_reply *reply)                                                \
-    {                                                                                                                 \
-        if (HEED_ABI_VERSION < offer->abi_min || HEED_ABI_VERSION > offer->abi_max) return HEED_E_ABI;                \
-        reply->abi = HEED_ABI_VERSION;                                                                                \
-        reply->name = plugin_name;                                                                                    \
-        reply->licence = plugin_licence;                                                                              \
-        reply->ops = (heed_table)KIT_TABLE(ops_table);                                                                \
-        return HEED_OK;                                                                                               \
+#define KIT_PLUGIN(plugin_name, plugin_licence, ops_table)                                         \
+    __attribute__((visibility("default"))) int32_t heed_plugin_v0(const heed_offer *offer,         \
+                                                                  heed_reply *reply);              \
+    int32_t heed_plugin_v0(const heed_offer *offer, heed_reply *reply)                             \
+    {                                                                                              \
+        if (HEED_ABI_VERSION < offer->abi_min || HEED_ABI_VERSION > offer->abi_max)                \
+            return HEED_E_ABI;                                                                     \
+        reply->abi = HEED_ABI_VERSION;                                                             \
+        reply->name = plugin_name;                                                                 \
+        reply->licence = plugin_licence;                                                           \
+        reply->ops = (heed_table)KIT_TABLE(ops_table);                                             \
+        return HEED_OK;                                                                            \
     }
 
 /* Writes the sentence, returns the code. */
-__attribute__((format(printf, 3, 4), unused)) static int32_t kit_fail(const heed_sink *sink, int32_t code,
-                                                                      const char *format, ...)
+__attribute__((format(printf, 3, 4), unused)) static int32_t
+kit_fail(const heed_sink *sink, int32_t code, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -104,9 +165,11 @@ __attribute__((format(printf, 3, 4), unused)) static int32_t kit_fail(const heed
 static __attribute__((unused)) int32_t kit_score_child(const heed_open *open, int param)
 {
     const heed_child *child = &open->child[param];
-    if (!child->op || (child->path->get_extension && child->path->get_extension(HEED_SCORE_ID))) return HEED_OK;
+    if (!child->op || (child->path->get_extension && child->path->get_extension(HEED_SCORE_ID)))
+        return HEED_OK;
     return kit_fail(open->sink, HEED_E_UNSUPPORTED,
-                    "position=%s does not act on scores; a stack applies it elsewhere", child->op->id);
+                    "position=%s does not act on scores; a stack applies it elsewhere",
+                    child->op->id);
 }
 
 /* The measure and init of an op whose instance holds nothing. */
@@ -122,7 +185,8 @@ static __attribute__((unused)) int32_t kit_no_init(void *memory, const heed_open
     return HEED_OK;
 }
 
-/* How many keys, from the first on, query t sees in a call without a state, for an op that honours CAUSAL alone. */
+/* How many keys, from the first on, query t sees in a call without a state, for an op that honours
+ * CAUSAL alone. */
 KIT_INLINE int64_t kit_causal(const heed_call *call, int64_t t)
 {
     const int64_t S = HEED_AXIS(call->axis, 'S'), T = HEED_AXIS(call->axis, 'T');
@@ -173,19 +237,27 @@ KIT_INLINE char *kit_row(const heed_tensor *t, int64_t row)
 }
 
 /* Rows of float32 with unit stride: kernels read and write them where they are. */
-KIT_INLINE int kit_is_plain(const heed_tensor *t) { return t->dtype == HEED_F32 && t->stride[t->rank - 1] == 1; }
+KIT_INLINE int kit_is_plain(const heed_tensor *t)
+{
+    return t->dtype == HEED_F32 && t->stride[t->rank - 1] == 1;
+}
 
-/* Whether rows of an output go around the caches: of so many bytes, the first are in no cache any more when the last
- * are written. By the output's size alone, whatever the machine; no bit depends on it. */
+/* Whether rows of an output go around the caches: of so many bytes, the first are in no cache any
+ * more when the last are written. By the output's size alone, whatever the machine; no bit depends
+ * on it. */
 #define KIT_STREAM_BYTES ((int64_t)16 << 20)
 #define KIT_PIECE 512 /* floats that are computed before they are written */
 KIT_INLINE int kit_streams(const heed_tensor *t)
 {
-    return kit_is_plain(t) && kit_rows(t) * t->dim[t->rank - 1] * (int64_t)sizeof(float) >= KIT_STREAM_BYTES;
+    return kit_is_plain(t) &&
+           kit_rows(t) * t->dim[t->rank - 1] * (int64_t)sizeof(float) >= KIT_STREAM_BYTES;
 }
 
 /* Floats since the last 64-byte line began. */
-KIT_INLINE int64_t kit_past_line(const void *p) { return (int64_t)((uintptr_t)p / sizeof(float) % 16); }
+KIT_INLINE int64_t kit_past_line(const void *p)
+{
+    return (int64_t)((uintptr_t)p / sizeof(float) % 16);
+}
 
 /* Asks for what is read soon, into the second-level cache. */
 KIT_INLINE void kit_prefetch(const char *p, int64_t bytes)

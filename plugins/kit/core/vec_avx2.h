@@ -15,7 +15,8 @@ typedef struct { __m256 a, b; } vf;
 typedef struct { __m256 a, b; } vm;
 
 #define KIT_BOTH(f) (vf){f(x.a, y.a), f(x.b, y.b)}
-#define KIT_TEST(predicate) (vm){_mm256_cmp_ps(x.a, y.a, predicate), _mm256_cmp_ps(x.b, y.b, predicate)}
+#define KIT_TEST(predicate)                                                                        \
+    (vm) { _mm256_cmp_ps(x.a, y.a, predicate), _mm256_cmp_ps(x.b, y.b, predicate) }
 
 /* Eight lanes of all ones for the lanes below n. */
 KIT_INLINE __m256i KIT(v_below)(int n)
@@ -27,7 +28,8 @@ KIT_INLINE vf v_load(const float *p) { return (vf){_mm256_loadu_ps(p), _mm256_lo
 KIT_INLINE void v_store(float *p, vf x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
 KIT_INLINE vf v_load_n(const float *p, int n)
 {
-    return (vf){_mm256_maskload_ps(p, KIT(v_below)(n)), _mm256_maskload_ps(p + 8, KIT(v_below)(n - 8))};
+    return (vf){_mm256_maskload_ps(p, KIT(v_below)(n)),
+                _mm256_maskload_ps(p + 8, KIT(v_below)(n - 8))};
 }
 KIT_INLINE void v_store_n(float *p, vf x, int n)
 {
@@ -62,13 +64,16 @@ KIT_INLINE vf v_select(vm m, vf x, vf y)
 {
     return (vf){_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)};
 }
-KIT_INLINE vf v_swap(vf x) { return (vf){_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
+KIT_INLINE vf v_swap(vf x)
+{
+    return (vf){_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)};
+}
 KIT_INLINE vf v_pin(vf x) { __asm__("" : "+x"(x.a), "+x"(x.b)); return x; }
 
 KIT_INLINE __m256 KIT(v_scale_half)(__m256 x, __m256 shifted)
 {
-    __m256i power =
-        _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23), _mm256_set1_epi32(0x3f800000));
+    __m256i power = _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23),
+                                     _mm256_set1_epi32(0x3f800000));
     return _mm256_mul_ps(x, _mm256_castsi256_ps(power));
 }
 KIT_INLINE vf v_scale(vf x, vf y) { return KIT_BOTH(KIT(v_scale_half)); }
@@ -80,36 +85,44 @@ KIT_INLINE vf v_load_f16(const uint16_t *p)
 }
 KIT_INLINE void v_store_f16(uint16_t *p, vf x)
 {
-    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)p,
+                     _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)(p + 8),
+                     _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 KIT_INLINE __m256 KIT(v_widen_bf16)(const uint16_t *p)
 {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
-KIT_INLINE vf v_load_bf16(const uint16_t *p) { return (vf){KIT(v_widen_bf16)(p), KIT(v_widen_bf16)(p + 8)}; }
+KIT_INLINE vf v_load_bf16(const uint16_t *p)
+{
+    return (vf){KIT(v_widen_bf16)(p), KIT(v_widen_bf16)(p + 8)};
+}
 /* As kit_to_bf16: to the nearest, ties to even; a NaN keeps its upper half, made quiet. */
 KIT_INLINE __m256i KIT(v_narrow_bf16)(__m256 x)
 {
     const __m256i u = _mm256_castps_si256(x), high = _mm256_srli_epi32(u, 16);
     const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
-    const __m256i r = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    const __m256i r = _mm256_srli_epi32(
+        _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
     return _mm256_blendv_epi8(r, _mm256_or_si256(high, _mm256_set1_epi32(0x40)),
                               _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
 }
 KIT_INLINE void v_store_bf16(uint16_t *p, vf x)
 {
-    const __m256i y = _mm256_packus_epi32(KIT(v_narrow_bf16)(x.a), KIT(v_narrow_bf16)(x.b)); /* quarters 0 2 1 3 */
+    const __m256i y = _mm256_packus_epi32(KIT(v_narrow_bf16)(x.a),
+                                          KIT(v_narrow_bf16)(x.b)); /* quarters 0 2 1 3 */
     _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(y, 0xd8));
 }
 
-#define KIT_HALVE(name, op8, op4)                                                                                     \
-    KIT_INLINE float name(vf x)                                                                                       \
-    {                                                                                                                 \
-        __m256 y = op8(x.a, x.b);                                                                                     \
-        __m128 w = op4(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));                                       \
-        w = op4(w, _mm_movehl_ps(w, w));                                                                              \
-        return _mm_cvtss_f32(op4(w, _mm_shuffle_ps(w, w, 1)));                                                        \
+#define KIT_HALVE(name, op8, op4)                                                                  \
+    KIT_INLINE float name(vf x)                                                                    \
+    {                                                                                              \
+        __m256 y = op8(x.a, x.b);                                                                  \
+        __m128 w = op4(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));                    \
+        w = op4(w, _mm_movehl_ps(w, w));                                                           \
+        return _mm_cvtss_f32(op4(w, _mm_shuffle_ps(w, w, 1)));                                     \
     }
 KIT_HALVE(v_sum, _mm256_add_ps, _mm_add_ps)
 KIT_HALVE(v_hmax, _mm256_max_ps, _mm_max_ps)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/core/vec_bf16.h: vp, 16 pairs of bfloat16, for flash/bf16.h: those of the dot instruction of AVX-512 (vdpbf16ps)
- * and of Armv8.6 (bfdot). A pair is 32 bits, its first half low. Both instructions take subnormals as 0 and sum in
- * float32; they round a sum of two products differently, so each path has bits of its own.
+ * heed/kit/core/vec_bf16.h: vp, 16 pairs of bfloat16, for flash/bf16.h: those of the dot
+ * instruction of AVX-512 (vdpbf16ps) and of Armv8.6 (bfdot). A pair is 32 bits, its first half low.
+ * Both instructions take subnormals as 0 and sum in float32; they round a sum of two products
+ * differently, so each path has bits of its own.
  *
- * Of a compiler's two ways to have bfdot, gcc's is used: clang 14 knows no such target for a function.
+ * Of a compiler's two ways to have bfdot, gcc's is used: clang 14 knows no such target for a
+ * function.
  */
 #ifndef KIT_SUFFIX /* read alone: as the copy of the path that has these instructions */
 #define KIT_DID_SCALAR
@@ -16,8 +18,9 @@
 
 #if defined KIT_AVX512
 
-#define BF16_TARGET                                                                                                   \
-    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi,bmi2,lzcnt,movbe")))
+#define BF16_TARGET                                                                                \
+    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,"  \
+                          "bmi,bmi2,lzcnt,movbe")))
 #define BF16_INLINE KIT_INLINE BF16_TARGET
 #define BF16_PANEL 8 /* keys or channels of a register tile */
 #define BF16_WIDE 3  /* groups of 16 rows of one */
@@ -48,8 +51,9 @@ BF16_INLINE vf vp_narrow(vf first, vf second) { return (vf)_mm512_cvtne2ps_pbh(s
 /* a[0], b[0], a[1], b[1] ... */
 BF16_INLINE vp vp_zip(vf a, vf b)
 {
-    static const uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    static const uint16_t order[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                       21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                       11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), (__m512i)_mm512_cvtne2ps_pbh(b, a));
 }
 /* The upper halves of two vectors, the first's low. */
@@ -87,13 +91,17 @@ BF16_INLINE vp vp_set(uint32_t pair) { BF16_MAP(vp, vdupq_n_u32(pair)); }
 BF16_INLINE vp vp_ones(void)
 {
     uint32_t ones = 0x3f803f80u;
-    __asm__("" : "+r"(ones)); /* gcc 12 writes a constant of bfloat16 as fmov v.8h, which is one of float16 */
+    __asm__(
+        ""
+        : "+r"(
+            ones)); /* gcc 12 writes a constant of bfloat16 as fmov v.8h, which is one of float16 */
     return vp_set(ones);
 }
 BF16_INLINE vp vp_bits(vf x) { BF16_MAP(vp, vreinterpretq_u32_f32(x.val[i])); }
 BF16_INLINE vf vp_dot(vp a, vp b, vf c)
 {
-    BF16_MAP(vf, vbfdotq_f32(c.val[i], vreinterpretq_bf16_u32(a.val[i]), vreinterpretq_bf16_u32(b.val[i])));
+    BF16_MAP(vf, vbfdotq_f32(c.val[i], vreinterpretq_bf16_u32(a.val[i]),
+                             vreinterpretq_bf16_u32(b.val[i])));
 }
 
 BF16_INLINE vm vp_differs(vp x, uint32_t half, uint32_t bits)
@@ -125,7 +133,10 @@ BF16_INLINE vp vp_zip(vf a, vf b)
     }
     return r;
 }
-BF16_INLINE vp vp_uppers(vp low, vp high) { BF16_MAP(vp, vsriq_n_u32(high.val[i], low.val[i], 16)); }
+BF16_INLINE vp vp_uppers(vp low, vp high)
+{
+    BF16_MAP(vp, vsriq_n_u32(high.val[i], low.val[i], 16));
+}
 
 BF16_INLINE void vp_store_panels(uint32_t *to, int64_t size, vp x)
 {
@@ -142,8 +153,10 @@ BF16_INLINE vf vp_scale(vf p, vf x)
 {
     const uint32x4_t one = vdupq_n_u32(0x3f800000u);
     x = v_max(v_set(-127.0f), x);
-    BF16_MAP(vf, vmulq_f32(p.val[i], vreinterpretq_f32_u32(vaddq_u32(
-                                    vshlq_n_u32(vreinterpretq_u32_s32(vcvtmq_s32_f32(x.val[i])), 23), one))));
+    BF16_MAP(
+        vf, vmulq_f32(p.val[i],
+                      vreinterpretq_f32_u32(vaddq_u32(
+                          vshlq_n_u32(vreinterpretq_u32_s32(vcvtmq_s32_f32(x.val[i])), 23), one))));
 }
 #undef BF16_MAP
 #undef BF16_QUADS

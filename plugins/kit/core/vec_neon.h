@@ -42,8 +42,14 @@ KIT_INLINE vf v_div(vf a, vf b) { KIT_MAP(vdivq_f32(a.val[i], b.val[i])); }
 KIT_INLINE vf v_fma(vf a, vf b, vf c) { KIT_MAP(vfmaq_f32(c.val[i], a.val[i], b.val[i])); }
 KIT_INLINE vf v_sqrt(vf a) { KIT_MAP(vsqrtq_f32(a.val[i])); }
 KIT_INLINE vf v_abs(vf a) { KIT_MAP(vabsq_f32(a.val[i])); }
-KIT_INLINE vf v_max(vf a, vf b) { KIT_MAP(vbslq_f32(vcgtq_f32(a.val[i], b.val[i]), a.val[i], b.val[i])); }
-KIT_INLINE vf v_min(vf a, vf b) { KIT_MAP(vbslq_f32(vcltq_f32(a.val[i], b.val[i]), a.val[i], b.val[i])); }
+KIT_INLINE vf v_max(vf a, vf b)
+{
+    KIT_MAP(vbslq_f32(vcgtq_f32(a.val[i], b.val[i]), a.val[i], b.val[i]));
+}
+KIT_INLINE vf v_min(vf a, vf b)
+{
+    KIT_MAP(vbslq_f32(vcltq_f32(a.val[i], b.val[i]), a.val[i], b.val[i]));
+}
 KIT_INLINE vm v_lt(vf a, vf b) { KIT_TEST(vcltq_f32(a.val[i], b.val[i])); }
 KIT_INLINE vm v_ge(vf a, vf b) { KIT_TEST(vcgeq_f32(a.val[i], b.val[i])); }
 KIT_INLINE vm v_eq(vf a, vf b) { KIT_TEST(vceqq_f32(a.val[i], b.val[i])); }
@@ -56,8 +62,8 @@ KIT_INLINE vf v_pin(vf x) { return x; }
 KIT_INLINE vf v_scale(vf x, vf shifted)
 {
     uint32x4_t one = vdupq_n_u32(0x3f800000u);
-    KIT_MAP(vmulq_f32(x.val[i],
-                      vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23), one))));
+    KIT_MAP(vmulq_f32(x.val[i], vreinterpretq_f32_u32(vaddq_u32(
+                                    vshlq_n_u32(vreinterpretq_u32_f32(shifted.val[i]), 23), one))));
 }
 KIT_INLINE vf vr_exp2_split(vf x, vf *t)
 {
@@ -75,7 +81,10 @@ KIT_INLINE void v_store_f16(uint16_t *p, vf x)
 {
     KIT_UNROLL KIT_QUADS vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.val[i])));
 }
-KIT_INLINE vf v_load_bf16(const uint16_t *p) { KIT_MAP(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
+KIT_INLINE vf v_load_bf16(const uint16_t *p)
+{
+    KIT_MAP(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)));
+}
 /* As kit_to_bf16: to the nearest, ties to even; a NaN keeps its upper half, made quiet. */
 KIT_INLINE void v_store_bf16(uint16_t *p, vf x)
 {
@@ -83,7 +92,8 @@ KIT_INLINE void v_store_bf16(uint16_t *p, vf x)
         const uint32x4_t u = vreinterpretq_u32_f32(x.val[i]), high = vshrq_n_u32(u, 16);
         const uint32x4_t odd = vandq_u32(high, vdupq_n_u32(1));
         const uint32x4_t r = vshrq_n_u32(vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7fff))), 16);
-        vst1_u16(p + 4 * i, vmovn_u32(vbslq_u32(vceqq_f32(x.val[i], x.val[i]), r, vorrq_u32(high, vdupq_n_u32(0x40)))));
+        vst1_u16(p + 4 * i, vmovn_u32(vbslq_u32(vceqq_f32(x.val[i], x.val[i]), r,
+                                                vorrq_u32(high, vdupq_n_u32(0x40)))));
     }
 }
 

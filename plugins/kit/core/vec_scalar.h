@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/core/vec_scalar.h: the vector of 16 floats in portable C. This is the definition; the other paths give its bits.
+ * heed/kit/core/vec_scalar.h: the vector of 16 floats in portable C. This is the definition; the
+ * other paths give its bits.
  */
 #ifndef HEED_KIT_VEC_SCALAR_H
 #define HEED_KIT_VEC_SCALAR_H
@@ -11,7 +12,8 @@
 typedef struct { float f[16]; } vf;
 typedef struct { uint8_t m[16]; } vm;
 
-#define KIT_LANES KIT_UNROLL_4 for (int l = 0; l < 16; l++) /* all 16 would take a compiler a third longer */
+#define KIT_LANES                                                                                  \
+    KIT_UNROLL_4 for (int l = 0; l < 16; l++) /* all 16 would take a compiler a third longer */
 #define KIT_MAP(expression) vf r; KIT_LANES r.f[l] = (expression); return r
 #define KIT_TEST(expression) vm r; KIT_LANES r.m[l] = (uint8_t)(expression); return r
 
@@ -29,9 +31,10 @@ KIT_INLINE vf v_div(vf a, vf b) { KIT_MAP(a.f[l] / b.f[l]); }
 #ifdef __FP_FAST_FMAF /* arm64 has an instruction */
 KIT_INLINE vf v_fma(vf a, vf b, vf c) { KIT_MAP(fmaf(a.f[l], b.f[l], c.f[l])); }
 #else
-/* The same bits as fmaf without a call, two lanes at a time. The product is exact in float64; the error of the sum is
- * known exactly, and where there is one the sum is made odd towards it: an odd one is no midpoint of two floats, so the
- * conversion rounds as it would the exact sum (round to odd: Boldo and Melquiond, doi 10.1109/TC.2007.70819). */
+/* The same bits as fmaf without a call, two lanes at a time. The product is exact in float64; the
+ * error of the sum is known exactly, and where there is one the sum is made odd towards it: an odd
+ * one is no midpoint of two floats, so the conversion rounds as it would the exact sum (round to
+ * odd: Boldo and Melquiond, doi 10.1109/TC.2007.70819). */
 typedef double kit_pair __attribute__((vector_size(16)));
 typedef int64_t kit_pair_bits __attribute__((vector_size(16)));
 KIT_INLINE vf v_fma(vf a, vf b, vf c)
@@ -43,8 +46,10 @@ KIT_INLINE vf v_fma(vf a, vf b, vf c)
         const kit_pair x = {a.f[l], a.f[l + 1]}, y = {b.f[l], b.f[l + 1]}, z = {c.f[l], c.f[l + 1]};
         const kit_pair product = x * y, sum = product + z, part = sum - product;
         const kit_pair error = (product - (sum - part)) + (z - part);
-        const kit_pair outwards = (kit_pair)((kit_pair_bits)error ^ ((kit_pair_bits)sum & sign)); /* > 0: from zero */
-        const kit_pair_bits less = outwards < zero, more = outwards > zero; /* neither, if it is a NaN */
+        const kit_pair outwards =
+            (kit_pair)((kit_pair_bits)error ^ ((kit_pair_bits)sum & sign)); /* > 0: from zero */
+        const kit_pair_bits less =
+            outwards<zero, more = outwards> zero; /* neither, if it is a NaN */
         const kit_pair odd = (kit_pair)(((kit_pair_bits)sum + less) | ((less | more) & one));
         r.f[l] = (float)odd[0], r.f[l + 1] = (float)odd[1];
     }
@@ -64,13 +69,15 @@ KIT_INLINE vf v_select(vm m, vf a, vf b) { KIT_MAP(m.m[l] ? a.f[l] : b.f[l]); }
 KIT_INLINE vf v_swap(vf x) { KIT_MAP(x.f[l ^ 1]); }
 KIT_INLINE vf v_pin(vf x) { return x; }
 
-/* x * 2^n, for n = the integer in [-127, 127], -127 standing for 2^-infinity, that `shifted` holds in its low mantissa
- * bits (n + 1.5 * 2^23): a product, so that a NaN stays one whatever its payload. */
+/* x * 2^n, for n = the integer in [-127, 127], -127 standing for 2^-infinity, that `shifted` holds
+ * in its low mantissa bits (n + 1.5 * 2^23): a product, so that a NaN stays one whatever its
+ * payload. */
 KIT_INLINE vf v_scale(vf x, vf shifted)
 {
     KIT_MAP(x.f[l] * kit_float((kit_bits(shifted.f[l]) << 23) + 0x3f800000u));
 }
-/* x = n + r, n the nearest integer (ties to even), kept as n + 1.5 * 2^23; a NaN stays. Below -127, as -127. */
+/* x = n + r, n the nearest integer (ties to even), kept as n + 1.5 * 2^23; a NaN stays. Below -127,
+ * as -127. */
 KIT_INLINE vf vr_exp2_split(vf x, vf *t)
 {
     x = v_max(v_set(-127.0f), x);

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash/cost.h: what a call costs, and which algorithm takes it, from shapes and masks (heed.cost/1). A part
- * of kit/flash.h.
+ * heed/kit/flash/cost.h: what a call costs, and which algorithm takes it, from shapes and masks
+ * (heed.cost/1). A part of kit/flash/flash.h.
  */
 #ifndef HEED_KIT_FLASH_COST_ONCE
 #define HEED_KIT_FLASH_COST_ONCE
 #include <heed/kit/flash/task.h>
 
 /* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
-static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at, const kit_flash_live *x)
+static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at,
+                               const kit_flash_live *x)
 {
     int64_t n = 0, id = 0;
-    if (!f->documents || kit_flash_sorted(f, b)) return x->last - x->first + x->sink_last - x->sink_first;
-    if (!kit_flash_asked(f, b, t, at, &id)) return 0;
+    if (!f->documents || kit_flash_sorted(f, b))
+        return x->last - x->first + x->sink_last - x->sink_first;
+    if (!kit_flash_query_document(f, b, t, at, &id)) return 0;
     for (int64_t k = x->sink_first < x->sink_last ? x->sink_first : x->first; k < x->last;
          k = k + 1 == x->sink_last ? x->first : k + 1)
-        n += kit_flash_document(f->documents, b, kit_flash_place(&f->pick, k)) == id;
+        n += kit_flash_document(f->documents, b, kit_flash_picked_position(&f->pick, k)) == id;
     return n;
 }
 
@@ -27,29 +29,33 @@ KIT_INLINE int64_t kit_flash_around(int64_t first, int64_t last)
                         : 0;
 }
 
-/* Live pairs of 16 rows or fewer are added to pairs[0], and pairs[1] rises to those of one row; keys of the cells that
- * they look at are returned. */
-static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0, int64_t rows, double *pairs)
+/* Live pairs of 16 rows or fewer are added to pairs[0], and pairs[1] rises to those of one row;
+ * keys of the cells that they look at are returned. */
+static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0,
+                                   int64_t rows, double *pairs)
 {
     const int64_t origin = kit_flash_origin(f, b);
-    kit_flash_pages pages = {0, 0, 0};
+    kit_flash_document_range pages = {0, 0, 0};
     kit_flash_rows r;
     for (int i = 0; i < KIT_FLASH_CELL; i++) {
-        const int64_t row = row0 + (i < rows ? i : rows - 1), t = kit_flash_query(f, row), at = origin + t;
+        const int64_t row = row0 + (i < rows ? i : rows - 1), t = kit_flash_query(f, row),
+                      at = origin + t;
         r.live[i] = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
         if (i >= rows) continue;
         const double seen = (double)kit_flash_count(f, b, t, at, &r.live[i]);
         pairs[0] += seen;
         pairs[1] = seen > pairs[1] ? seen : pairs[1];
     }
-    kit_flash_gather(&r, 0);
+    kit_flash_group_ranges(&r, 0);
     const kit_flash_live *any = &r.any[0];
-    return kit_flash_around(any->first, any->last) + kit_flash_around(any->sink_first, any->sink_last);
+    return kit_flash_around(any->first, any->last) +
+           kit_flash_around(any->sink_first, any->sink_last);
 }
 
-/* Adds what a pass of sequence b and a group of heads has: live pairs of a row and a key, and the pairs of the cells
- * that it looks at. */
-static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells)
+/* Adds what a pass of sequence b and a group of heads has: live pairs of a row and a key, and the
+ * pairs of the cells that it looks at. */
+static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, double *pairs,
+                                double *cells)
 {
     for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
         const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
@@ -58,17 +64,20 @@ static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, double
     }
 }
 
-/* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values moved once. The
- * tensors are set as for a run; those of masks may lack their data, and are left out then. */
+/* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values
+ * moved once. The tensors are set as for a run; those of masks may lack their data, and are left
+ * out then. */
 static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
 {
     kit_flash_sizes(f);
     if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
-    if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data))) f->documents = NULL;
-    const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0, times = FLASH_PER_HEAD ? 1 : f->G; /* or all are alike */
+    if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data)))
+        f->documents = NULL;
+    const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0,
+                  times = FLASH_PER_HEAD ? 1 : f->G; /* or all are alike */
     double pairs[2] = {0, 0}, cells = 0, keys = 0, longest = 0;
     for (int64_t b = 0; b < f->B; b++) {
-        const uint8_t sorted = f->documents ? (uint8_t)kit_flash_rising(f, b) : 0;
+        const uint8_t sorted = f->documents ? (uint8_t)kit_flash_documents_rise(f, b) : 0;
         f->sorted = &sorted, f->batch0 = b;
         keys += (double)kit_flash_valid(f, b);
         longest = (double)kit_flash_valid(f, b) > longest ? (double)kit_flash_valid(f, b) : longest;
@@ -76,14 +85,17 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
         f->sorted = NULL;
     }
     pairs[0] *= (double)times, cells *= (double)times;
-    const double width = (double)((f->k ? f->D : 0) + f->E), moved = (double)f->B * (double)f->T * (double)f->H;
+    const double width = (double)((f->k ? f->D : 0) + f->E),
+                 moved = (double)f->B * (double)f->T * (double)f->H;
     const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0;
     const double k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
-    const double values = (double)(f->G / f->share), key_heads = f->k_by_position ? (double)f->G : values;
+    const double values = (double)(f->G / f->share),
+                 key_heads = f->k_by_position ? (double)f->G : values;
     c->flops = 2 * pairs[0] * width;
-    c->bytes = moved * (q + (double)f->E * 4) + (f->k_by_position ? longest : keys) * key_heads * k +
+    c->bytes = moved * (q + (double)f->E * 4) +
+               (f->k_by_position ? longest : keys) * key_heads * k +
                keys * values * (double)(f->E * kit_width(f->v->dtype));
-    c->state_bytes = 4 * values * (double)(kit_flash_kept(f) + f->E);
+    c->state_bytes = 4 * values * (double)(kit_flash_cached_width(f) + f->E);
     c->receptive_field = pairs[1];
     if (!HEED_HAS(c, algorithm)) return;
     c->executed = 2 * cells * width;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash/op.h: what every op on kit/flash.h has: ports, params, and the functions between them and a call. A
- * part of kit/flash.h; an op's own ports and params stand behind these in its tables:
+ * heed/kit/flash/op.h: what every op on kit/flash/flash.h has: ports, params, and the functions
+ * between them and a call. A part of kit/flash/flash.h; an op's own ports and params stand behind
+ * these in its tables:
  *
- *     static const heed_port ports[] = {FLASH_PORTS, [SPAN] = KIT_WEIGHT(...)};       enum { SPAN = FLASH_PORT_COUNT };
+ *     static const heed_port ports[] = {FLASH_PORTS, [SPAN] = KIT_WEIGHT(...)};
+ *                                                                 enum { SPAN = FLASH_PORT_COUNT };
  *
- * An instance is a kit_flash_op, and behind it what the variant keeps, which hooks get as f->variant.
+ * An instance is a kit_flash_op, and behind it what the variant keeps, which hooks get as
+ * f->variant.
  */
 #ifndef KIT_HAS_FLASH_OP
 #define KIT_HAS_FLASH_OP
@@ -15,27 +18,32 @@
 #ifndef HEED_KIT_FLASH_OP_ONCE
 #define HEED_KIT_FLASH_OP_ONCE
 
-#define FLASH_PORTS                                                                                                   \
-    [FLASH_Q] = KIT_IN("q", "B T H D", "queries"),                                                                    \
-    [FLASH_K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),                                           \
-    [FLASH_V] = KIT_IN("v", "B S G E", "values"),                                                                     \
-    [FLASH_KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL,                                        \
-                                       "keys of each sequence that are valid; all if absent"),                        \
-    [FLASH_DOCUMENTS] = KIT_IN_INDEX("documents", "B S", HEED_PORT_OPTIONAL,                                          \
-                                     "document of each key; a query sees its own document only"),                     \
-    [FLASH_QUERY_DOCUMENTS] = KIT_IN_INDEX("query_documents", "B T", HEED_PORT_OPTIONAL,                              \
-                                           "document of each query; if absent, that of the key at its position"),     \
-    [FLASH_BIAS] = KIT_IN_REPEATS("bias", "B H T S", "added to the scores; -inf masks a key; axes of size 1 repeat"), \
-    [FLASH_SINK_LOGITS] = KIT_WEIGHT_OPTIONAL("sink_logits", "H", HEED_INIT_ZEROS,                                    \
-                                              "score of one more key of each head, which has no value"),              \
-    [FLASH_OUT] = KIT_OUT("out", "B T H E", "for each query and head, the mean of the values under its weights"),     \
-    [FLASH_LSE] = KIT_OUT_OPTIONAL("lse", "B T H", HEED_BIT(HEED_F32),                                                \
+#define FLASH_PORTS                                                                                \
+    [FLASH_Q] = KIT_IN("q", "B T H D", "queries"),                                                 \
+    [FLASH_K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),                        \
+    [FLASH_V] = KIT_IN("v", "B S G E", "values"),                                                  \
+    [FLASH_KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL,                     \
+                                       "keys of each sequence that are valid; all if absent"),     \
+    [FLASH_DOCUMENTS] = KIT_IN_INDEX("documents", "B S", HEED_PORT_OPTIONAL,                       \
+                                     "document of each key; a query sees its own document only"),  \
+    [FLASH_QUERY_DOCUMENTS] =                                                                      \
+        KIT_IN_INDEX("query_documents", "B T", HEED_PORT_OPTIONAL,                                 \
+                     "document of each query; if absent, that of the key at its position"),        \
+    [FLASH_BIAS] = KIT_IN_REPEATS("bias", "B H T S",                                               \
+                                  "added to the scores; -inf masks a key; axes of size 1 repeat"), \
+    [FLASH_SINK_LOGITS] =                                                                          \
+        KIT_WEIGHT_OPTIONAL("sink_logits", "H", HEED_INIT_ZEROS,                                   \
+                            "score of one more key of each head, which has no value"),             \
+    [FLASH_OUT] = KIT_OUT("out", "B T H E",                                                        \
+                          "for each query and head, the mean of the values under its weights"),    \
+    [FLASH_LSE] = KIT_OUT_OPTIONAL("lse", "B T H", HEED_BIT(HEED_F32),                             \
                                    "ln of the sum of exp(score), -inf where no key is left")
 
-#define FLASH_PARAMS                                                                                                  \
-    [FLASH_SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of q k; 1 / sqrt(D) if not given"),                    \
-    [FLASH_SOFTCAP] = KIT_FLOAT("softcap", 0, 0, 1e6,                                                                 \
-                                "scores become softcap * tanh(score / softcap), before any bias; 0 = off"),           \
+#define FLASH_PARAMS                                                                               \
+    [FLASH_SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of q k; 1 / sqrt(D) if not given"), \
+    [FLASH_SOFTCAP] =                                                                              \
+        KIT_FLOAT("softcap", 0, 0, 1e6,                                                            \
+                  "scores become softcap * tanh(score / softcap), before any bias; 0 = off"),      \
     [FLASH_POSITION] = KIT_OP("position", "position", "a position op that acts on scores")
 
 typedef struct kit_flash_op {
@@ -54,7 +62,8 @@ KIT_INLINE int32_t kit_flash_measure(const heed_open *open, uint64_t variant, ui
     const int32_t failed = kit_score_child(open, FLASH_POSITION);
     if (failed) return failed;
     if (open->value[FLASH_SCALE].given && open->value[FLASH_SCALE].f == 0)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "scale is 0, which makes all keys equal; give another number");
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "scale is 0, which makes all keys equal; give another number");
     *bytes = sizeof(kit_flash_op) + variant;
     return HEED_OK;
 }
@@ -72,25 +81,31 @@ KIT_INLINE void *kit_flash_init(void *memory, const heed_open *open)
     return self->variant;
 }
 
-KIT_INLINE const void *kit_flash_variant(const void *instance) { return ((const kit_flash_op *)instance)->variant; }
+KIT_INLINE const void *kit_flash_variant(const void *instance)
+{
+    return ((const kit_flash_op *)instance)->variant;
+}
 
-KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call *call,
+                                          heed_call_size *size)
 {
     const kit_flash_op *self = instance;
     const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
-    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own + FLASH_KEEP);
-    size->workspace = kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
+    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own + FLASH_CARRIED);
+    size->workspace =
+        kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
     return HEED_OK;
 }
 
-KIT_INLINE int32_t kit_flash_measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
+KIT_INLINE int32_t kit_flash_measure_state(const void *instance, const int64_t *axis,
+                                           heed_state_size *size)
 {
     (void)instance;
     size->format = "kv/f32";
     size->version = 1;
     size->page_tokens = KIT_FLASH_KEYS;
-    size->page_bytes =
-        kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'), HEED_AXIS(axis, 'E')); /* 0: not known */
+    size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'),
+                                      HEED_AXIS(axis, 'E')); /* 0: not known */
     return HEED_OK;
 }
 
@@ -115,10 +130,12 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
                        .variant = self->variant,
                        .own = self->own,
                        .softcap = self->softcap,
-                       .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
+                       .scale = self->scale != 0.0f ? self->scale
+                                                    : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
 }
 
-static __attribute__((unused)) int32_t kit_flash_op_cost(const void *instance, const heed_call *call, heed_cost *c)
+static __attribute__((unused)) int32_t kit_flash_op_cost(const void *instance,
+                                                         const heed_call *call, heed_cost *c)
 {
     kit_flash f = kit_flash_call(instance, call);
     kit_flash_cost(&f, c);
@@ -127,7 +144,8 @@ static __attribute__((unused)) int32_t kit_flash_op_cost(const void *instance, c
 #endif
 
 /* A call from its tensors to its end: the forward of an op that has nothing to do before. */
-static __attribute__((unused)) int32_t KIT(flash_forward)(const void *instance, const heed_call *call)
+static __attribute__((unused)) int32_t KIT(flash_forward)(const void *instance,
+                                                          const heed_call *call)
 {
     kit_flash f = kit_flash_call(instance, call);
     int32_t failed = kit_flash_setup(&f);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash/relative_values.h: a vector for each distance from a query back to a key, that is a part of the value:
+ * heed/kit/flash/relative_values.h: a vector for each distance from a query back to a key, that is
+ * a part of the value:
  *
  *     out(query at i) += sum over keys j of weight(i, j) p[i - j]
  *
- * Along the diagonals of kit/flash_relative.h, between the ends of the table; by rows of it for a few rows. The keys
- * beyond an end, which includes it, are one key more, whose weight is the sum of theirs: 16 chains a row, key modulo
- * 16, then by halves, as that of all weights. What the table has for a distance does not reach a row that sees no key
- * there.
+ * Along the diagonals of kit/flash/relative.h, between the ends of the table; by rows of it for a
+ * few rows. The keys beyond an end, which includes it, are one key more, whose weight is the sum of
+ * theirs: 16 chains a row, key modulo 16, then by halves, as that of all weights. What the table
+ * has for a distance does not reach a row that sees no key there.
  *
- * A part of kit/flash.h, of variants that define FLASH_RELATIVE_VALUES; a table without rows adds nothing.
+ * A part of kit/flash/flash.h, of variants that define FLASH_RELATIVE_VALUES; a table without rows
+ * adds nothing.
  */
 #ifndef KIT_HAS_FLASH_RELATIVE_VALUES
 #define KIT_HAS_FLASH_RELATIVE_VALUES
@@ -23,87 +25,104 @@ KIT_INLINE int64_t kit_flash_table_value_floats(int64_t entries, int64_t width)
 {
     return kit_flash_table_floats(entries, width) + entries * kit_lanes(width);
 }
-static __attribute__((unused)) void kit_flash_table_value_pack(kit_flash_table *t, const heed_tensor *from,
-                                                               int backwards)
+static __attribute__((unused)) void
+kit_flash_table_value_pack(kit_flash_table *t, const heed_tensor *from, int backwards)
 {
-    float *rows = t->columns - FLASH_BESIDE + kit_flash_table_floats(t->entries, t->width);
+    float *rows = t->columns - FLASH_TABLE_PADDING + kit_flash_table_floats(t->entries, t->width);
     kit_flash_table_pack(t, from, backwards);
     for (int64_t e = 0; e < t->entries; e++)
-        for (int64_t d = 0; d < t->width; d++) rows[e * kit_lanes(t->width) + d] = t->columns[d * t->apart + e];
+        for (int64_t d = 0; d < t->width; d++)
+            rows[e * kit_lanes(t->width) + d] = t->columns[d * t->apart + e];
     t->rows = rows;
 }
 #endif
 
 /* FLASH_N channels and the VR_LANES keys of each register, whose weights W has side by side. */
-KIT_INLINE void KIT(flash_value_along)(const int nv, const float *W, const float *R, int64_t apart, float *O)
+KIT_INLINE void KIT(flash_diagonal_values)(const int nv, const float *W, const float *R,
+                                           int64_t apart, float *O)
 {
     vr o[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int c = 0; c < FLASH_N; c++)
-        KIT_UNROLL for (int j = 0; j < nv; j++) o[c][j] = vr_load(O + c * KIT_FLASH_ROWS + j * VR_LANES);
+        KIT_UNROLL for (int j = 0; j < nv; j++)
+            o[c][j] = vr_load(O + c * KIT_FLASH_ROWS + j * VR_LANES);
     for (int i = 0; i < VR_LANES; i++) {
         vr w[FLASH_WIDE];
-        KIT_UNROLL for (int j = 0; j < nv; j++) w[j] = vr_pin(vr_load(W + i * KIT_FLASH_ROWS + j * VR_LANES));
+        KIT_UNROLL for (int j = 0; j < nv; j++)
+            w[j] = vr_pin(vr_load(W + i * KIT_FLASH_ROWS + j * VR_LANES));
         KIT_UNROLL for (int c = 0; c < FLASH_N; c++) {
             const vr p = vr_pin(vr_load(R + c * apart - i));
             KIT_UNROLL for (int j = 0; j < nv; j++) o[c][j] = vr_fma_unless(w[j], w[j], p, o[c][j]);
         }
     }
     KIT_UNROLL for (int c = 0; c < FLASH_N; c++)
-        KIT_UNROLL for (int j = 0; j < nv; j++) vr_store(O + c * KIT_FLASH_ROWS + j * VR_LANES, o[c][j]);
+        KIT_UNROLL for (int j = 0; j < nv; j++)
+            vr_store(O + c * KIT_FLASH_ROWS + j * VR_LANES, o[c][j]);
 }
-#define FLASH_VALUE_ALONG(nv)                                                                                         \
-    KIT_KERNEL void KIT(flash_value_along_##nv)(const float *W, const float *R, int64_t apart, float *O)              \
-    { KIT(flash_value_along)(nv, W, R, apart, O); }
-FLASH_VALUE_ALONG(1)
+#define FLASH_DIAGONAL_VALUES(nv)                                                                  \
+    KIT_KERNEL void KIT(flash_diagonal_values_##nv)(const float *W, const float *R, int64_t apart, \
+                                                    float *O)                                      \
+    {                                                                                              \
+        KIT(flash_diagonal_values)(nv, W, R, apart, O);                                            \
+    }
+FLASH_DIAGONAL_VALUES(1)
 #if FLASH_WIDE == 3
-FLASH_VALUE_ALONG(2) FLASH_VALUE_ALONG(3)
+FLASH_DIAGONAL_VALUES(2)
+FLASH_DIAGONAL_VALUES(3)
 #endif
-#undef FLASH_VALUE_ALONG
-typedef void KIT(flash_value_along_of)(const float *W, const float *R, int64_t apart, float *O);
-static KIT(flash_value_along_of) *const KIT(flash_value_alongs)[FLASH_WIDE] = {
-    KIT(flash_value_along_1),
+#undef FLASH_DIAGONAL_VALUES
+    typedef void KIT(flash_diagonal_value_kernel)(const float *W, const float *R, int64_t apart,
+                                                  float *O);
+static KIT(flash_diagonal_value_kernel) *const KIT(flash_diagonal_value_kernels)[FLASH_WIDE] = {
+    KIT(flash_diagonal_values_1),
 #if FLASH_WIDE == 3
-    KIT(flash_value_along_2), KIT(flash_value_along_3),
+    KIT(flash_diagonal_values_2), KIT(flash_diagonal_values_3),
 #endif
 };
 
-/* Many rows: diagonals that lie, in part, between the ends. Weights of other pairs are pushed below 0. */
-static void KIT(flash_values_between_many)(const kit_flash *f, const kit_flash_rows *r, const float *P, int64_t start,
-                                           const kit_flash_table *t)
+/* Many rows: diagonals that lie, in part, between the ends. Weights of other pairs are pushed below
+ * 0. */
+static void KIT(flash_values_between_many)(const kit_flash *f, const kit_flash_rows *r,
+                                           const float *P, int64_t start, const kit_flash_table *t)
 {
     float W[VR_LANES * KIT_FLASH_ROWS] __attribute__((aligned(64))), inside[2 * VR_LANES];
     for (int m = KIT(flash_first_diagonal); m < KIT(flash_diagonals); m++) {
         const KIT(flash_strips) s = KIT(flash_diagonal)(r, m, start, KIT_FLASH_KEYS);
         const int64_t at = r->position[0] - start - m * VR_LANES - t->first;
-        if (!s.n || kit_flash_table_side(t, at - VR_LANES + 1, at + VR_LANES - 1) >= 0) continue;
+        if (!s.n || kit_flash_table_end_of(t, at - VR_LANES + 1, at + VR_LANES - 1) >= 0) continue;
         for (int n = 0; n < 2 * VR_LANES; n++) {
             const int64_t e = at - VR_LANES + 1 + n;
             inside[n] = e > 0 && e < t->entries - 1 ? 0.0f : -2.0f;
         }
-        for (int row = s.row[0]; row <= s.row[s.n - 1] + s.wide[s.n - 1] * VR_LANES; row += VR_LANES) {
-            const kit_flash_span *span = &r->span[row / KIT_FLASH_CELL];
+        for (int row = s.row[0]; row <= s.row[s.n - 1] + s.wide[s.n - 1] * VR_LANES;
+             row += VR_LANES) {
+            const kit_flash_cells *span = &r->cells[row / KIT_FLASH_CELL];
             const int key = m * VR_LANES + row, seen = key >= span->begin && key < span->end;
             for (int i = 0; i < VR_LANES; i++) {
-                const float *p = P + (key + i) * KIT_FLASH_ROWS + row, *push = inside + VR_LANES - 1 - i;
-                vr_store(W + i * KIT_FLASH_ROWS + row, seen ? vr_add(vr_load(p), vr_load(push)) : vr_set(-1.0f));
+                const float *p = P + (key + i) * KIT_FLASH_ROWS + row,
+                            *push = inside + VR_LANES - 1 - i;
+                vr_store(W + i * KIT_FLASH_ROWS + row,
+                         seen ? vr_add(vr_load(p), vr_load(push)) : vr_set(-1.0f));
             }
         }
         for (int64_t e = 0; e < f->E; e += FLASH_N)
             for (int j = 0; j < s.n; j++)
-                KIT(flash_value_alongs)[s.wide[j]](W + s.row[j], t->columns + e * t->apart + at, t->apart,
-                                                   r->O + e * KIT_FLASH_ROWS + s.row[j]);
+                KIT(flash_diagonal_value_kernels)[s.wide[j]](
+                    W + s.row[j], t->columns + e * t->apart + at, t->apart,
+                    r->O + e * KIT_FLASH_ROWS + s.row[j]);
     }
 }
 
 /* Few rows, one by one. */
-static void KIT(flash_values_between_few)(const kit_flash *f, const kit_flash_rows *r, const float *P, int64_t start,
-                                          const kit_flash_table *t)
+static void KIT(flash_values_between_few)(const kit_flash *f, const kit_flash_rows *r,
+                                          const float *P, int64_t start, const kit_flash_table *t)
 {
     const int64_t ld = kit_lanes(f->E);
     for (int row = 0; row < r->rows; row++) {
-        const kit_flash_span *s = &r->span[row / KIT_FLASH_CELL];
-        const int64_t own = r->position[row] - start - t->first, last = own - t->entries + 1; /* keys of the ends */
-        const int64_t from = last + 1 > s->begin ? last + 1 : s->begin, to = own < s->end ? own : s->end;
+        const kit_flash_cells *s = &r->cells[row / KIT_FLASH_CELL];
+        const int64_t own = r->position[row] - start - t->first,
+                      last = own - t->entries + 1; /* keys of the ends */
+        const int64_t from = last + 1 > s->begin ? last + 1 : s->begin,
+                      to = own < s->end ? own : s->end;
         for (int64_t x = 0; x < ld && from < to; x += 16) {
             vf o = v_load(r->O + row * ld + x);
             for (int64_t k = from; k < to; k++) {
@@ -116,11 +135,12 @@ static void KIT(flash_values_between_few)(const kit_flash *f, const kit_flash_ro
 }
 
 /* The weights of keys beyond one end, summed for the rows of group g; -1 where there is none. */
-static void KIT(flash_end_weights)(const kit_flash *f, const kit_flash_rows *r, int g, const float *P, int rs,
-                                   int64_t start, const kit_flash_table *t, int side, float *to)
+static void KIT(flash_end_weights)(const kit_flash *f, const kit_flash_rows *r, int g,
+                                   const float *P, int rs, int64_t start, const kit_flash_table *t,
+                                   int side, float *to)
 {
     static const float order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const kit_flash_span *s = &r->span[g];
+    const kit_flash_cells *s = &r->cells[g];
     const int first = g * KIT_FLASH_CELL;
     const int64_t *at = r->position + first, nearest = at[0] - start - t->first - s->end + 1;
     const int64_t farthest = at[KIT_FLASH_CELL - 1] - start - t->first - s->begin;
@@ -129,29 +149,33 @@ static void KIT(flash_end_weights)(const kit_flash *f, const kit_flash_rows *r, 
     vf sum[KIT_FLASH_CELL], most[KIT_FLASH_CELL];
     v_store(to, none);
     if (s->begin >= s->end || (side ? farthest < t->entries - 1 : nearest > 0)) return;
-    if (kit_flash_table_side(t, nearest, farthest) == side && kit_flash_clean(s, s->begin, s->end) &&
-        !kit_flash_holes(f, r->batch)) {
+    if (kit_flash_table_end_of(t, nearest, farthest) == side &&
+        kit_flash_is_unmasked(s, s->begin, s->end) && !kit_flash_has_holes(f, r->batch)) {
         v_store(to, v_load(r->block_sum + first));
         return;
     }
-    for (int l = 0; l < KIT_FLASH_CELL; l++) sum[l] = zero, most[l] = none, apart[l] = (float)(at[l] - at[0]);
+    for (int l = 0; l < KIT_FLASH_CELL; l++)
+        sum[l] = zero, most[l] = none, apart[l] = (float)(at[l] - at[0]);
     for (int k = s->begin; k < s->end; k += KIT_FLASH_CELL)
         for (int l = 0; l < KIT_FLASH_CELL && (rs == 1 || first + l < r->rows); l++) {
             const int64_t own = at[rs == 1 ? 0 : l] - start - t->first - k - (rs == 1 ? l : 0);
-            const vf e = v_add(v_set((float)own), rs == 1 ? v_load(apart) : v_sub(zero, v_load(order)));
-            const vf w = v_load(rs == 1 ? P + (k + l) * KIT_FLASH_ROWS + first : P + (first + l) * rs + k);
+            const vf e =
+                v_add(v_set((float)own), rs == 1 ? v_load(apart) : v_sub(zero, v_load(order)));
+            const vf w =
+                v_load(rs == 1 ? P + (k + l) * KIT_FLASH_ROWS + first : P + (first + l) * rs + k);
             const vf x = v_select(side ? v_ge(e, last) : v_ge(zero, e), w, none);
             sum[l] = v_add(sum[l], v_max(zero, x)), most[l] = v_max(most[l], x);
         }
     if (rs != 1) v_transpose(sum), v_transpose(most);
     for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) sum[l] = v_add(sum[l], sum[l + half]), most[l] = v_max(most[l], most[l + half]);
+        for (int l = 0; l < half; l++)
+            sum[l] = v_add(sum[l], sum[l + half]), most[l] = v_max(most[l], most[l + half]);
     v_store(to, v_select(v_lt(most[0], zero), none, sum[0]));
 }
 
 /* An end's vector, as if it were the value of one key. */
-static void KIT(flash_values_end)(const kit_flash *f, const kit_flash_rows *r, const float *w, int64_t end,
-                                  const kit_flash_table *t)
+static void KIT(flash_values_end)(const kit_flash *f, const kit_flash_rows *r, const float *w,
+                                  int64_t end, const kit_flash_table *t)
 {
     const int64_t ld = kit_lanes(f->E);
     for (int64_t e = 0; !r->few && e < f->E; e++)
@@ -168,8 +192,8 @@ static void KIT(flash_values_end)(const kit_flash *f, const kit_flash_rows *r, c
 }
 
 /* Adds the sum of a block to the outputs. */
-static void KIT(flash_relative_values)(const kit_flash *f, const kit_flash_rows *r, const float *P, int rs,
-                                       int64_t start)
+static void KIT(flash_relative_values)(const kit_flash *f, const kit_flash_rows *r, const float *P,
+                                       int rs, int64_t start)
 {
     const kit_flash_table *t = FLASH_RELATIVE_VALUES(f);
     float w[KIT_FLASH_ROWS];

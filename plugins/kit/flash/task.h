@@ -1,7 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash/task.h: a call cut into tasks, and a task from queries to outputs: rows begun, blocks of keys brought
- * in, rows ended. A part of kit/flash.h.
+ * heed/kit/flash/task.h: a call cut into tasks, and a task from queries to outputs. A part of
+ * kit/flash/flash.h.
+ *
+ * Heads that share keys and values are a group; its rows, query by query and head by head, are cut
+ * into tiles of 48 and these into tasks of up to 16 tiles, which threads take in any order:
+ *
+ *       sequence b, group of heads g                        one task:
+ *       rows  0.. 47  tile 0 \                                begin the rows of its tiles
+ *            48.. 95  tile 1  > task                     for each block of 96 keys that a row sees:
+ *            96..143  tile 2 /                                   load the block, once for all tiles
+ *           144..190  tile 3   task                               for each tile that sees it:
+ *           191..197  "few"    task (7 rows)                         scores, weights, sum of values
+ *                                                             finish the rows: divide, write
+ *
+ * Why several tiles a task: keys and values come from memory, or have to be packed, once for all of
+ * them, and while one tile works the next block is prefetched. Why not more: Q and O of all tiles
+ * must stay in the second-level cache (kit_flash_most). Rows that do not fill a tile's lanes are
+ * the last task, "few", which has an algorithm of its own (flash/few.h).
+ *
+ * All memory of a task lies in the scratch of its lane: nothing large is on the stack.
  */
 #ifndef KIT_HAS_FLASH_TASK
 #define KIT_HAS_FLASH_TASK
@@ -12,17 +30,20 @@
 #ifndef HEED_KIT_FLASH_TASK_ONCE
 #define HEED_KIT_FLASH_TASK_ONCE
 
-/* Rows beyond whole tiles go to flash/few.h, unless they fill nearly all lanes: turning K costs some 3 rows' work. */
+/* Whether the rows behind the last whole tile go to flash/few.h: unless they fill nearly all lanes.
+ * That algorithm transposes K, which costs what some 3 rows do. */
 KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
 
-/* How f->rows fall into tiles and tasks. */
-KIT_INLINE void kit_flash_cut(kit_flash *f)
+/* How f->rows are cut into tiles, and these into tasks. */
+KIT_INLINE void kit_flash_split_tasks(kit_flash *f)
 {
     const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
     f->few = rest && kit_flash_is_few(rest) ? rest : 0;
     f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
-    f->per_task = f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* of few, more tasks for more cores */
-    if (f->pick.every > 1 && f->tiles <= most) f->per_task = most; /* other classes are tasks enough */
+    f->per_task =
+        f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* few tiles: more tasks, for more cores */
+    if (f->pick.every > 1 && f->tiles <= most)
+        f->per_task = most; /* other passes are tasks enough */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
 }
 
@@ -30,27 +51,28 @@ static void kit_flash_sizes(kit_flash *f)
 {
     const int64_t *axis = f->call->axis;
     const kit_flash_table *relative = FLASH_RELATIVE(f);
-    f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'), f->H = HEED_AXIS(axis, 'H');
+    f->B = HEED_AXIS(axis, 'B'), f->T = HEED_AXIS(axis, 'T'), f->S = HEED_AXIS(axis, 'S'),
+    f->H = HEED_AXIS(axis, 'H');
     f->G = HEED_AXIS(axis, 'G'), f->D = f->q ? f->q->dim[3] : 0, f->E = HEED_AXIS(axis, 'E');
     if (f->S < 0) f->S = f->T; /* an op for which they are one axis */
     if (f->G < 0) f->G = f->H;
     f->share = f->per_head && f->G > 0 && f->G <= f->H ? f->H / f->G : 1, f->G *= f->share;
     f->group = f->G ? f->H / f->G : 1;
     f->rows = f->T * f->group;
-    kit_flash_cut(f);
+    kit_flash_split_tasks(f);
     if (relative && f->tiles && f->group > 1) { /* its tiles have rows of consecutive positions */
         f->per_head = 1;
         kit_flash_sizes(f);
     }
 }
 
-/* What f does for some keys and queries: it is made of an f that is set up. */
+/* A pass of f over some of its keys and queries; f is set up. */
 KIT_INLINE kit_flash kit_flash_picked(const kit_flash *f, kit_flash_pick pick)
 {
     kit_flash x = *f;
     x.pick = pick;
     x.rows = pick.query < f->T ? (f->T - pick.query + pick.every - 1) / pick.every * f->group : 0;
-    kit_flash_cut(&x);
+    kit_flash_split_tasks(&x);
     return x;
 }
 
@@ -60,68 +82,83 @@ KIT_INLINE int64_t kit_flash_query(const kit_flash *f, int64_t row)
     return f->pick.step ? f->pick.query + row / f->group * f->pick.every : row / f->group;
 }
 
-/* Floats of a key that a state remembers. */
-KIT_INLINE int64_t kit_flash_kept(const kit_flash *f) { return f->k && !f->k_by_position ? f->D : 0; }
+/* Floats of a key in the cache; 0 where keys are not remembered. */
+KIT_INLINE int64_t kit_flash_cached_width(const kit_flash *f)
+{
+    return f->k && !f->k_by_position ? f->D : 0;
+}
 
-/* A key that a row of any group of heads sees, though its page was taken back; -1: there is none. */
-static int64_t kit_flash_gone(const kit_flash *f, int64_t b, int64_t row)
+/* The first key that the row sees, of any group of heads, in a page that was taken back; -1: none
+ * is missing. */
+static int64_t kit_flash_missing_page(const kit_flash *f, int64_t b, int64_t row)
 {
     const int64_t t = row / f->group, at = kit_flash_origin(f, b) + t;
     void *const *page = f->call->state[b]->page;
-    kit_flash_pages pages = {0, 0, 0};
+    kit_flash_document_range pages = {0, 0, 0};
     for (int64_t g = 0; g < (FLASH_PER_HEAD ? f->G : 1); g++) {
-        const kit_flash_live x = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
+        const kit_flash_live x =
+            kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
         for (int64_t k = x.first; k < x.last; k += KIT_FLASH_KEYS - k % KIT_FLASH_KEYS)
             if (!page[k / KIT_FLASH_KEYS]) return k;
     }
     return -1;
 }
 
-/* Fills the sizes and checks what the engine can not: call after the tensors and the scale are set. */
+/* Fills in the sizes, and checks what the engine can not. To be called when the tensors and the
+ * scale are set. */
 static int32_t kit_flash_setup(kit_flash *f)
 {
     const heed_sink *sink = f->call->sink;
     kit_flash_sizes(f);
     if (f->H > 0 && (f->G == 0 || f->H % f->G != 0))
-        return kit_fail(sink, HEED_E_SHAPE,
-                        "there are %lld heads (axis H), which is no multiple of the values' %lld (axis G)",
-                        (long long)f->H, (long long)(f->G / f->share));
+        return kit_fail(
+            sink, HEED_E_SHAPE,
+            "there are %lld heads (axis H), which is no multiple of the values' %lld (axis G)",
+            (long long)f->H, (long long)(f->G / f->share));
     for (int64_t b = 0; f->key_lengths && b < f->B; b++)
         if (kit_flash_valid(f, b) < 0 || kit_flash_valid(f, b) > f->S)
-            return kit_fail(sink, HEED_E_ARGUMENT, "key_lengths[%lld] is %lld, but %s has %lld keys", (long long)b,
-                            (long long)kit_flash_valid(f, b), f->k && !f->k_by_position ? "k" : "v", (long long)f->S);
+            return kit_fail(sink, HEED_E_ARGUMENT,
+                            "key_lengths[%lld] is %lld, but %s has %lld keys", (long long)b,
+                            (long long)kit_flash_valid(f, b), f->k && !f->k_by_position ? "k" : "v",
+                            (long long)f->S);
     if (f->call->state && (f->documents || f->bias))
         return kit_fail(sink, HEED_E_UNSUPPORTED,
                         "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
     for (int64_t b = 0; f->call->state && f->T > f->S && b < f->B; b++)
         for (int64_t row = 0; row < f->rows; row++) {
-            const int64_t key = kit_flash_gone(f, b, row);
+            const int64_t key = kit_flash_missing_page(f, b, row);
             if (key >= 0)
                 return kit_fail(sink, HEED_E_UNSUPPORTED,
-                                "query %lld of sequence %lld looks at key %lld, which is no longer remembered; of more "
+                                "query %lld of sequence %lld looks at key %lld, which is no longer "
+                                "remembered; of more "
                                 "queries than new keys the first are too far back",
                                 (long long)(row / f->group), (long long)b, (long long)key);
         }
     uint8_t *sorted = f->call->workspace;
-    for (int64_t b = 0; f->documents && b < f->B; b++) sorted[b] = (uint8_t)kit_flash_rising(f, b);
+    for (int64_t b = 0; f->documents && b < f->B; b++)
+        sorted[b] = (uint8_t)kit_flash_documents_rise(f, b);
     f->sorted = sorted;
     return HEED_OK;
 }
 
-/* How a block's rows will be read: by several tiles, by one or two, or by who packs them for itself. */
+/* Who reads the rows of a block: several tiles, one or two, or one that packs them for itself. */
 enum { FLASH_READ_OFTEN, FLASH_READ_ONCE, FLASH_PACKED_LATER };
 
 /* Whether rows of k or v follow each other in memory. */
-KIT_INLINE int kit_flash_is_close(const heed_tensor *t, int64_t width) { return t->stride[1] <= width; }
+KIT_INLINE int kit_flash_is_dense(const heed_tensor *t, int64_t width)
+{
+    return t->stride[1] <= width;
+}
 #endif
 
 /* ---- keys and values of a block ---- */
 
-/* `count` rows of `width` elements, row i at row[i] or, if there is no such list, at p + i * bytes: as float32, zeros
- * behind each and up to whole cells of rows. */
-static const float *KIT(flash_copy)(const char *p, int64_t bytes, const char *const *row, uint32_t dtype,
-                                    int64_t stride, int count, int64_t width, float *room, int64_t *ld)
+/* `count` rows of `width` elements, row i at row[i] or, if there is no such list, at p + i * bytes:
+ * as float32, zeros behind each and up to whole cells of rows. */
+static const float *KIT(flash_copy_rows)(const char *p, int64_t bytes, const char *const *row,
+                                         uint32_t dtype, int64_t stride, int count, int64_t width,
+                                         float *room, int64_t *ld)
 {
     const int plain = dtype == HEED_F32 && (stride == 1 || width == 1) && width % 16 == 0;
     *ld = kit_flash_pitch(width);
@@ -129,34 +166,43 @@ static const float *KIT(flash_copy)(const char *p, int64_t bytes, const char *co
         const char *from = row ? row[i] : p + i * bytes;
         float *to = room + i * *ld;
         if (!plain) kit_read_row(to, from, dtype, stride, width);
-        else for (int64_t d = 0; d < width; d += 16) v_store(to + d, v_load((const float *)from + d));
+        else
+            for (int64_t d = 0; d < width; d += 16)
+                v_store(to + d, v_load((const float *)from + d));
         for (int64_t d = width; d < kit_lanes(width); d++) to[d] = 0.0f;
     }
-    for (int i = count; i % KIT_FLASH_CELL; i++) memset(room + i * *ld, 0, sizeof(float) * (size_t)kit_lanes(width));
+    for (int i = count; i % KIT_FLASH_CELL; i++)
+        memset(room + i * *ld, 0, sizeof(float) * (size_t)kit_lanes(width));
     return room;
 }
 
-/* Keys [first, first + count) of a strided k or v as float32 with unit stride and whole cells of rows: in place where
- * they lie close together, or if two tiles at most read them, else packed into `room`: rows far apart would crowd a few
- * sets of the first cache. For a reader that packs them itself: in place, wherever they are float32, with nothing
- * behind. */
-static const float *KIT(flash_pack)(const heed_tensor *t, int64_t b, int64_t g, int64_t first, int count, int64_t width,
-                                    int how, float *room, int64_t *ld)
+/* Keys [first, first + count) of a strided k or v, as float32 with unit stride and whole cells of
+ * rows. They are read where they lie if they are close together, or if two tiles at most read them;
+ * else they are packed into `room`, since rows far apart would crowd a few sets of the first-level
+ * cache. For a reader that packs them itself they stay in place wherever they are float32, and
+ * there may be nothing behind them. */
+static const float *KIT(flash_pack_rows)(const heed_tensor *t, int64_t b, int64_t g, int64_t first,
+                                         int count, int64_t width, int how, float *room,
+                                         int64_t *ld)
 {
     const int64_t at[3] = {b, first, g}, step = t->stride[1];
     const char *p = kit_at(t, at, 3);
     const int plain = t->dtype == HEED_F32 && (t->stride[3] == 1 || width == 1);
     const int whole = count % KIT_FLASH_CELL == 0 && width % 16 == 0;
-    if (plain && (how == FLASH_PACKED_LATER || (whole && (how == FLASH_READ_ONCE || kit_flash_is_close(t, width))))) {
+    if (plain && (how == FLASH_PACKED_LATER ||
+                  (whole && (how == FLASH_READ_ONCE || kit_flash_is_dense(t, width))))) {
         *ld = step;
         return (const float *)p;
     }
-    return KIT(flash_copy)(p, step * kit_width(t->dtype), NULL, t->dtype, t->stride[3], count, width, room, ld);
+    return KIT(flash_copy_rows)(p, step * kit_width(t->dtype), NULL, t->dtype, t->stride[3], count,
+                                width, room, ld);
 }
 
-/* The keys turned: [width][96]; they lie as those of flash_copy. */
-static const float *KIT(flash_turn_listed)(const char *p, int64_t bytes, const char *const *row, uint32_t dtype,
-                                           int64_t stride, int count, int64_t width, float *room)
+/* Keys transposed to [width][96]; the arguments are those of flash_copy_rows. */
+static const float *KIT(flash_transpose_listed)(const char *p, int64_t bytes,
+                                                const char *const *row, uint32_t dtype,
+                                                int64_t stride, int count, int64_t width,
+                                                float *room)
 {
     const int64_t step = stride * kit_width(dtype);
     for (int k = 0; k < count; k += 16)
@@ -164,103 +210,130 @@ static const float *KIT(flash_turn_listed)(const char *p, int64_t bytes, const c
             const int n = width - d < 16 ? (int)(width - d) : 16;
             vf x[16];
             if (!row && dtype == HEED_F32 && stride == 1 && n == 16 && k + 16 <= count)
-                KIT_UNROLL for (int l = 0; l < 16; l++) x[l] = v_load((const float *)(p + (k + l) * bytes) + d);
+                KIT_UNROLL for (int l = 0; l < 16; l++)
+                    x[l] = v_load((const float *)(p + (k + l) * bytes) + d);
             else for (int l = 0; l < 16; l++)
-                x[l] = k + l < count ? v_read((row ? row[k + l] : p + (k + l) * bytes) + d * step, dtype, stride, n)
-                                     : v_set(0.0f);
+                    x[l] = k + l < count
+                               ? v_read((row ? row[k + l] : p + (k + l) * bytes) + d * step, dtype,
+                                        stride, n)
+                               : v_set(0.0f);
             v_transpose(x);
-            KIT_UNROLL for (int l = 0; l < 16; l++) if (l < n) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
+            KIT_UNROLL for (int l = 0; l < 16; l++)
+                if (l < n) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
         }
     return room;
 }
 
-static const float *KIT(flash_turn)(const char *p, int64_t bytes, uint32_t dtype, int64_t stride, int count,
-                                    int64_t width, float *room)
+static const float *KIT(flash_transpose_keys)(const char *p, int64_t bytes, uint32_t dtype,
+                                              int64_t stride, int count, int64_t width, float *room)
 {
-    return KIT(flash_turn_listed)(p, bytes, NULL, dtype, stride, count, width, room);
+    return KIT(flash_transpose_listed)(p, bytes, NULL, dtype, stride, count, width, room);
 }
 
-/* Picked keys of a block, from wherever they are. (No k by position, which nobody picks from.) */
-static KIT(flash_keys) KIT(flash_gather)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few,
-                                         float *KR, float *VR)
+/* A block of picked keys, from wherever they are. (There is no k by position to pick from.) */
+static KIT(flash_keys) KIT(flash_load_picked)(const kit_flash *f, int64_t b, int64_t g,
+                                              int64_t start, int keys, int few, float *KR,
+                                              float *VR)
 {
     const int64_t D = f->D, E = f->E, G = f->G / f->share, head = g / f->share;
     const heed_tensor paged = {.dtype = HEED_F32, .stride = {0, 0, 0, 1}};
     const heed_tensor *k = f->call->state ? &paged : f->k, *v = f->call->state ? &paged : f->v;
     const char *K[KIT_FLASH_KEYS], *V[KIT_FLASH_KEYS];
     for (int i = 0; i < keys; i++) {
-        const int64_t place = kit_flash_place(&f->pick, start + i), at[3] = {b, place, head};
+        const int64_t place = kit_flash_picked_position(&f->pick, start + i),
+                      at[3] = {b, place, head};
         const int64_t row = head * KIT_FLASH_KEYS + place % KIT_FLASH_KEYS;
         const float *page = f->call->state ? f->call->state[b]->page[place / KIT_FLASH_KEYS] : NULL;
         K[i] = page ? (const char *)(page + row * D) : kit_at(f->k, at, 3);
         V[i] = page ? (const char *)(page + G * KIT_FLASH_KEYS * D + row * E) : kit_at(f->v, at, 3);
-        for (int64_t ahead = 0; ahead < D * kit_width(k->dtype); ahead += 64) __builtin_prefetch(K[i] + ahead);
-        for (int64_t ahead = 0; ahead < E * kit_width(v->dtype); ahead += 64) __builtin_prefetch(V[i] + ahead);
+        for (int64_t ahead = 0; ahead < D * kit_width(k->dtype); ahead += 64)
+            __builtin_prefetch(K[i] + ahead);
+        for (int64_t ahead = 0; ahead < E * kit_width(v->dtype); ahead += 64)
+            __builtin_prefetch(V[i] + ahead);
     }
     KIT(flash_keys) x = {.ldk = D, .start = start, .keys = keys};
-    if (few) x.K = KIT(flash_turn_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR);
-    else x.K = KIT(flash_copy)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR, &x.ldk);
-    x.V = KIT(flash_copy)(NULL, 0, V, v->dtype, v->stride[3], keys, E, VR, &x.ldv);
+    if (few) x.K = KIT(flash_transpose_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR);
+    else x.K = KIT(flash_copy_rows)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR, &x.ldk);
+    x.V = KIT(flash_copy_rows)(NULL, 0, V, v->dtype, v->stride[3], keys, E, VR, &x.ldv);
     return x;
 }
 
-static KIT(flash_keys) KIT(flash_bring)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int keys, int few,
-                                        int how, float *KR, float *VR)
+static KIT(flash_keys) KIT(flash_load_block)(const kit_flash *f, int64_t b, int64_t g,
+                                             int64_t start, int keys, int few, int how, float *KR,
+                                             float *VR)
 {
-    const int64_t D = kit_flash_kept(f);
+    const int64_t D = kit_flash_cached_width(f);
     KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
-    if (f->pick.step) return KIT(flash_gather)(f, b, g, start, keys, few, KR, VR);
+    if (f->pick.step) return KIT(flash_load_picked)(f, b, g, start, keys, few, KR, VR);
     if (f->call->state) {
         const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
         x.K = page + g / f->share * KIT_FLASH_KEYS * D;
         x.V = page + f->G / f->share * KIT_FLASH_KEYS * D + g / f->share * KIT_FLASH_KEYS * f->E;
-        if (few && D) x.K = KIT(flash_turn)((const char *)x.K, D * (int64_t)sizeof(float), HEED_F32, 1, keys, D, KR);
+        if (few && D)
+            x.K = KIT(flash_transpose_keys)((const char *)x.K, D * (int64_t)sizeof(float), HEED_F32,
+                                            1, keys, D, KR);
         if (few && f->E % 16) {
             const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
                                    .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
-            x.V = KIT(flash_pack)(&v, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
+            x.V = KIT(flash_pack_rows)(&v, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
         }
         if (!f->k_by_position) return x;
     }
     const int64_t at[3] = {f->k_by_position ? 0 : b, start, f->k_by_position ? g : g / f->share};
-    const int how_V = how == FLASH_READ_ONCE && FLASH_N < 8 ? FLASH_READ_OFTEN : how; /* a line four times and more */
-    if (f->k && few) x.K = KIT(flash_turn)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype), f->k->dtype,
-                                           f->k->stride[3], keys, f->D, KR);
-    else if (f->k) x.K = KIT(flash_pack)(f->k, at[0], at[2], start, keys, f->D, how, KR, &x.ldk);
-    if (!f->call->state) x.V = KIT(flash_pack)(f->v, b, g / f->share, start, keys, f->E, how_V, VR, &x.ldv);
+    const int how_V = how == FLASH_READ_ONCE && FLASH_N < 8
+                          ? FLASH_READ_OFTEN
+                          : how; /* it reads a line four times or more */
+    if (f->k && few)
+        x.K =
+            KIT(flash_transpose_keys)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype),
+                                      f->k->dtype, f->k->stride[3], keys, f->D, KR);
+    else if (f->k)
+        x.K = KIT(flash_pack_rows)(f->k, at[0], at[2], start, keys, f->D, how, KR, &x.ldk);
+    if (!f->call->state)
+        x.V = KIT(flash_pack_rows)(f->v, b, g / f->share, start, keys, f->E, how_V, VR, &x.ldv);
     return x;
 }
 
-/* Where rows of `width` elements will be read. */
-KIT_INLINE kit_flash_next KIT(flash_rows_ahead)(const char *at, int64_t stride, int64_t width, uint32_t dtype)
+/* What to prefetch of rows of `width` elements. */
+KIT_INLINE kit_flash_prefetch_block KIT(flash_prefetch_rows)(const char *at, int64_t stride,
+                                                             int64_t width, uint32_t dtype)
 {
-    return (kit_flash_next){{at, stride * kit_width(dtype)}, (width * kit_width(dtype) + 63) / 64};
+    return (kit_flash_prefetch_block){{at, stride * kit_width(dtype)},
+                                      (width * kit_width(dtype) + 63) / 64};
 }
 
-/* The block that begins at `start`, if there is one; of the last, a whole block's keys. */
-static void KIT(flash_foresee)(const kit_flash *f, int64_t b, int64_t g, int64_t start, int64_t end, KIT(flash_keys) *x)
+/* Has x say what to prefetch: the block that begins at `start`, if there is one. Of the last block
+ * as many keys as of any, so that no read is behind the tensor. */
+static void KIT(flash_prefetch_next)(const kit_flash *f, int64_t b, int64_t g, int64_t start,
+                                     int64_t end, KIT(flash_keys) *x)
 {
     const int64_t last = f->S - KIT_FLASH_KEYS, from = start < last ? start : last > 0 ? last : 0;
-    const int64_t D = kit_flash_kept(f), v = g / f->share, at[3] = {b, from, v};
-    x->next_K = x->next_V = (kit_flash_next){{NULL, 0}, 0};
+    const int64_t D = kit_flash_cached_width(f), v = g / f->share, at[3] = {b, from, v};
+    x->next_K = x->next_V = (kit_flash_prefetch_block){{NULL, 0}, 0};
     if (start >= end || f->pick.step) return;
     if (f->call->state) {
         const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS];
-        if (!K) return; /* between sinks and a window */
+        if (!K) return; /* no page: between the sinks and a window */
         const float *V = K + f->G / f->share * KIT_FLASH_KEYS * D;
-        if (D) x->next_K = KIT(flash_rows_ahead)((const char *)(K + v * KIT_FLASH_KEYS * D), D, D, HEED_F32);
-        x->next_V = KIT(flash_rows_ahead)((const char *)(V + v * KIT_FLASH_KEYS * f->E), f->E, f->E, HEED_F32);
+        if (D)
+            x->next_K = KIT(flash_prefetch_rows)((const char *)(K + v * KIT_FLASH_KEYS * D), D, D,
+                                                 HEED_F32);
+        x->next_V = KIT(flash_prefetch_rows)((const char *)(V + v * KIT_FLASH_KEYS * f->E), f->E,
+                                             f->E, HEED_F32);
     } else {
-        if (D) x->next_K = KIT(flash_rows_ahead)(kit_at(f->k, at, 3), f->k->stride[1], D, f->k->dtype);
-        x->next_V = KIT(flash_rows_ahead)(kit_at(f->v, at, 3), f->v->stride[1], f->E, f->v->dtype);
+        if (D)
+            x->next_K =
+                KIT(flash_prefetch_rows)(kit_at(f->k, at, 3), f->k->stride[1], D, f->k->dtype);
+        x->next_V =
+            KIT(flash_prefetch_rows)(kit_at(f->v, at, 3), f->v->stride[1], f->E, f->v->dtype);
     }
 }
 
 /* ---- rows ---- */
 
-/* Vectors of 16 n rows by columns, times `factor`: to[width][48]. */
-static void KIT(flash_columns)(const char *const *from, uint32_t dtype, int64_t stride, int rows, int64_t width,
-                               float factor, float *to)
+/* Rows become columns: to[width][48] = factor from[row][width], 16 rows at a time. */
+static void KIT(flash_load_columns)(const char *const *from, uint32_t dtype, int64_t stride,
+                                    int rows, int64_t width, float factor, float *to)
 {
     const int64_t step = stride * kit_width(dtype);
     for (int i = 0; i < rows; i += 16)
@@ -268,55 +341,70 @@ static void KIT(flash_columns)(const char *const *from, uint32_t dtype, int64_t 
             const int m = width - d < 16 ? (int)(width - d) : 16;
             vf x[16];
             if (dtype == HEED_F32 && stride == 1 && m == 16)
-                KIT_UNROLL for (int l = 0; l < 16; l++) x[l] = v_load((const float *)from[i + l] + d);
-            else for (int l = 0; l < 16; l++) x[l] = v_read(from[i + l] + d * step, dtype, stride, m);
+                KIT_UNROLL for (int l = 0; l < 16; l++)
+                    x[l] = v_load((const float *)from[i + l] + d);
+            else
+                for (int l = 0; l < 16; l++)
+                    x[l] = v_read(from[i + l] + d * step, dtype, stride, m);
             v_transpose(x);
             if (m == 16) KIT_UNROLL for (int l = 0; l < 16; l++)
                 v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
-            else for (int l = 0; l < m; l++) v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
+            else
+                for (int l = 0; l < m; l++)
+                    v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
         }
 }
 
-/* Rows go on from what f->before has of them: a sum of 1 at the maximum lse, or 0. */
-static void KIT(flash_resume)(const kit_flash *f, kit_flash_rows *r, int lanes)
+/* Rows that go on from f->before: its output stands for a sum of 1 at the maximum lse, or for
+ * none. */
+static void KIT(flash_resume_rows)(const kit_flash *f, kit_flash_rows *r, int lanes)
 {
     const char *from[KIT_FLASH_ROWS];
     for (int i = 0; i < lanes; i++) {
         const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
         from[i] = kit_at(f->before, at, 3);
         r->max[i] = *(const float *)kit_at(f->before_lse, at, 3);
-        if (r->few && i < r->rows) kit_read_row(r->O + i * kit_lanes(f->E), from[i], HEED_F32, 1, f->E);
+        if (r->few && i < r->rows)
+            kit_read_row(r->O + i * kit_lanes(f->E), from[i], HEED_F32, 1, f->E);
     }
     for (int i = 0; i < lanes; i += 16) {
-        const vf lse = v_in_units(v_load(r->max + i), (float)KIT_LOG2E), any = v_add(v_set(1.0f), v_sub(lse, lse));
+        const vf lse = v_in_units(v_load(r->max + i), (float)KIT_LOG2E),
+                 any = v_add(v_set(1.0f), v_sub(lse, lse));
         const vm none = v_lt(lse, v_set(-FLT_MAX));
         v_store(r->max + i, v_select(v_ge(lse, v_set(-FLT_MAX)), lse, v_set(-FLT_MAX)));
         v_store(r->sum + i, v_select(none, v_set(0.0f), any)); /* NaN stays */
     }
-    if (!r->few) KIT(flash_columns)(from, HEED_F32, 1, lanes, f->E, 1.0f, r->O);
+    if (!r->few) KIT(flash_load_columns)(from, HEED_F32, 1, lanes, f->E, 1.0f, r->O);
 }
 
-/* Live keys, queries transposed, empty sums. r->rows, r->row0, r->batch, r->few, r->lift, r->Q and r->O are set. */
-static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
+/* Begins a tile: its live keys, its queries transposed, empty sums. r->rows, r->row0, r->batch,
+ * r->few, r->lift, r->Q and r->O are set. */
+static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t g)
 {
     const char *from[KIT_FLASH_ROWS];
     const heed_tensor *q = f->q;
-    const int64_t D = f->D, line = q ? q->stride[3] * kit_width(q->dtype) : 0, origin = kit_flash_origin(f, r->batch);
-    const int lanes = KIT_FLASH_CELL * (r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL);
-    kit_flash_pages pages = {0, 0, 0};
+    const int64_t D = f->D, line = q ? q->stride[3] * kit_width(q->dtype) : 0,
+                  origin = kit_flash_origin(f, r->batch);
+    const int lanes =
+        KIT_FLASH_CELL * (r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL);
+    kit_flash_document_range pages = {0, 0, 0};
     int64_t t = kit_flash_query(f, r->row0), inner = r->row0 % f->group;
     for (int i = 0; i < lanes; i++) {
         const int64_t h = g * f->group + inner;
-        const int64_t place[3] = {f->q_by_position ? 0 : r->batch, f->q_by_position ? origin + t : t, h};
+        const int64_t place[3] = {f->q_by_position ? 0 : r->batch,
+                                  f->q_by_position ? origin + t : t, h};
         from[i] = q ? kit_at(q, place, 3) : NULL;
-        for (int64_t ahead = 0; ahead < D * line && q->stride[3] == 1; ahead += 64) __builtin_prefetch(from[i] + ahead);
+        for (int64_t ahead = 0; ahead < D * line && q->stride[3] == 1; ahead += 64)
+            __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
         if (!FLASH_PER_HEAD && i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
         else r->live[i] = kit_flash_live_keys(f, r->batch, t, h, origin + t, &pages);
         r->max[i] = -FLT_MAX;
         r->sum[i] = 0.0f;
-        if (f->sink_logits) kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
-        if (i + 1 < r->rows && ++inner == f->group) inner = 0, t += f->pick.step ? f->pick.every : 1;
+        if (f->sink_logits)
+            kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
+        if (i + 1 < r->rows && ++inner == f->group)
+            inner = 0, t += f->pick.step ? f->pick.every : 1;
     }
     for (int i = 0; f->sink_logits && i < lanes; i += 16) {
         const vf logit = v_in_units(v_load(r->max + i), (float)KIT_LOG2E);
@@ -324,16 +412,18 @@ static void KIT(flash_begin)(const kit_flash *f, kit_flash_rows *r, int64_t g)
         v_store(r->max + i, max);
         v_store(r->sum + i, v_exp2(v_sub(logit, max)));
     }
-    for (int i = 0; i < r->groups; i++) kit_flash_gather(r, i);
-    if (f->before) KIT(flash_resume)(f, r, lanes);
+    for (int i = 0; i < r->groups; i++) kit_flash_group_ranges(r, i);
+    if (f->before) KIT(flash_resume_rows)(f, r, lanes);
     else memset(r->O, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
-    if (q) KIT(flash_columns)(from, q->dtype, q->stride[3], lanes, D, (float)((double)f->scale * KIT_LOG2E), r->Q);
+    if (q)
+        KIT(flash_load_columns)(from, q->dtype, q->stride[3], lanes, D,
+                                (float)((double)f->scale * KIT_LOG2E), r->Q);
 }
 
-/* Whether the sum of weighted values of some row is not finite; those rows are lifted then. A weight is at most 1, so a
- * sum of many values near FLT_MAX overflows where their mean does not. With a maximum that is 32 too large the weights
- * are 2^-32 of what they were, exactly, and so is the sum that divides the outputs. What a NaN or an infinity made is
- * so again. */
+/* Whether the sum of weighted values of some row is not finite; those rows are lifted then. A
+ * weight is at most 1, so a sum of many values near FLT_MAX overflows where their mean does not.
+ * With a maximum that is 32 too large the weights are 2^-32 of what they were, exactly, and so is
+ * the sum that divides the outputs. What a NaN or an infinity made is so again. */
 static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
 {
     const vf zero = v_set(0.0f), lifted = v_set(32.0f);
@@ -351,7 +441,8 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
             wrong[l] = v_sum(row);
         }
         else {
-            for (int64_t e = 0; e < f->E; e++) total = v_fma(v_load(r->O + e * KIT_FLASH_ROWS + i), zero, total);
+            for (int64_t e = 0; e < f->E; e++)
+                total = v_fma(v_load(r->O + e * KIT_FLASH_ROWS + i), zero, total);
             v_store(wrong, total);
         }
         v_store(r->lift + i, v_select(v_eq(v_load(wrong), zero), zero, lifted));
@@ -360,8 +451,8 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
     return any;
 }
 
-/* Sums divided out, rows written. */
-static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
+/* Finishes a tile: divides by the sums, and writes the rows. */
+static void KIT(flash_finish_rows)(const kit_flash *f, const kit_flash_rows *r)
 {
     const int64_t E = f->E, step = f->out->stride[3] * kit_width(f->out->dtype);
     const int plain = f->out->dtype == HEED_F32 && f->out->stride[3] == 1;
@@ -392,7 +483,8 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
             }
             else {
                 KIT_UNROLL for (int l = 0; l < 16; l++)
-                    y[l] = v_mul(v_load(r->O + (e + (l < m ? l : 0)) * KIT_FLASH_ROWS + i), v_load(inverse + i));
+                    y[l] = v_mul(v_load(r->O + (e + (l < m ? l : 0)) * KIT_FLASH_ROWS + i),
+                                 v_load(inverse + i));
                 v_transpose(y);
             }
             FLASH_OUTPUT(f, r, i, e, y, m);
@@ -405,9 +497,9 @@ static void KIT(flash_end)(const kit_flash *f, const kit_flash_rows *r)
 
 /* ---- a task ---- */
 
-/* The blocks of keys that the n tiles of a task see, each brought in once for all of them. */
-static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int n, int64_t b, int64_t g, float *P,
-                                   float *KR, float *VR, uint32_t *packed)
+/* All blocks of keys that the n tiles of a task see; each is loaded once for all of them. */
+static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int n, int64_t b,
+                                   int64_t g, float *P, float *KR, float *VR, uint32_t *packed)
 {
     const int few = tile[0].few, bf16 = packed != NULL;
     int64_t begin = INT64_MAX, end = 0, sinks = 0;
@@ -423,31 +515,38 @@ static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int
             start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
         const int keys = (int)(end - start < KIT_FLASH_KEYS ? end - start : KIT_FLASH_KEYS);
         int seen[KIT_FLASH_TILES], readers = 0;
-        for (int i = 0; i < n; i++) readers += seen[i] = kit_flash_look(&tile[i], start, keys);
+        for (int i = 0; i < n; i++)
+            readers += seen[i] = kit_flash_visible_cells(&tile[i], start, keys);
         if (!readers) continue;
-        const int how = bf16 ? FLASH_PACKED_LATER : readers <= 2 ? FLASH_READ_ONCE : FLASH_READ_OFTEN;
-        KIT(flash_keys) x = KIT(flash_bring)(f, b, g, start, keys, few, how, KR, VR);
+        const int how = bf16           ? FLASH_PACKED_LATER
+                        : readers <= 2 ? FLASH_READ_ONCE
+                                       : FLASH_READ_OFTEN;
+        KIT(flash_keys) x = KIT(flash_load_block)(f, b, g, start, keys, few, how, KR, VR);
         if (bf16) KIT(flash_bf16_keys)(f, &x, packed);
         for (int i = 0; i < n; i++) {
             if (!seen[i]) continue;
-            KIT(flash_foresee)(f, b, g, --readers ? end : start + KIT_FLASH_KEYS, end, &x);
+            KIT(flash_prefetch_next)(f, b, g, --readers ? end : start + KIT_FLASH_KEYS, end, &x);
             if (bf16) KIT(flash_bf16)(f, &tile[i], &x, P);
-            else if (few) KIT(flash_few)(f, &tile[i], &x, P); else KIT(flash_many)(f, &tile[i], &x, P);
+            else if (few) KIT(flash_few)(f, &tile[i], &x, P);
+            else KIT(flash_many)(f, &tile[i], &x, P);
         }
     }
 }
 
-/* Tasks of a group of heads follow each other from late rows, which see most under a causal mask, to early ones; the
- * few rows behind the last tile are the first task. */
+/* Tasks of a group of heads go from late rows, which see most keys under a causal mask, to early
+ * ones, so that no long task comes last; the few rows behind the last tile are the first task. */
 static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash *f = arg;
-    const int64_t D = f->D, E = f->E, b = task / f->tasks / f->G, g = task / f->tasks % f->G, turn = task % f->tasks;
+    const int64_t D = f->D, E = f->E, b = task / f->tasks / f->G, g = task / f->tasks % f->G,
+                  turn = task % f->tasks;
     const int few = f->few > 0 && turn == 0, bf16 = f->bf16 && !few;
     const int64_t first = few ? f->rows / KIT_FLASH_ROWS : (f->tasks - 1 - turn) * f->per_task;
     const int64_t left = f->tiles - first, n = few ? 1 : left < f->per_task ? left : f->per_task;
-    float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride), *KR = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
-    float *VR = KR + KIT_FLASH_KEYS * kit_flash_pitch(D), *room = VR + KIT_FLASH_KEYS * kit_flash_pitch(E);
+    float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride),
+          *KR = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
+    float *VR = KR + KIT_FLASH_KEYS * kit_flash_pitch(D),
+          *room = VR + KIT_FLASH_KEYS * kit_flash_pitch(E);
     uint32_t *packed = bf16 ? (uint32_t *)room : NULL;
     room += bf16 ? kit_flash_block_pairs(D, E) : 0;
     kit_flash_rows *tile = (kit_flash_rows *)(void *)room;
@@ -458,49 +557,59 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         for (int i = 0; i < n; i++) {
             kit_flash_rows *r = &tile[i];
             r->row0 = (first + i) * KIT_FLASH_ROWS;
-            r->rows = (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
+            r->rows =
+                (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
             r->batch = b, r->few = few;
-            r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D), room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
+            r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D),
+            room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
             r->own = room, room += kit_lanes(f->own);
             r->spare = spare;
-            if (FLASH_RELATIVES) r->kept = (kit_flash_keep *)(void *)room, r->kept->start = -1, room += FLASH_KEEP;
-            KIT(flash_begin)(f, r, g);
+            if (FLASH_RELATIVES)
+                r->carried = (kit_flash_carried *)(void *)room, r->carried->start = -1,
+                room += FLASH_CARRIED;
+            KIT(flash_begin_rows)(f, r, g);
             FLASH_BEGIN(f, r);
-            if (bf16) KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
+            if (bf16)
+                KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
         }
         KIT(flash_task_blocks)(f, tile, (int)n, b, g, P, KR, VR, packed);
         overflows = 0;
-        for (int i = 0; i < n && !again && !FLASH_SQUARED_RELU; i++) overflows |= KIT(flash_overflows)(f, &tile[i]);
+        for (int i = 0; i < n && !again && !FLASH_SQUARED_RELU; i++)
+            overflows |= KIT(flash_overflows)(f, &tile[i]);
     }
-    for (int i = 0; i < n; i++) KIT(flash_end)(f, &tile[i]);
+    for (int i = 0; i < n; i++) KIT(flash_finish_rows)(f, &tile[i]);
 }
 
-/* New keys, if they are remembered, and values into the pages: tile = (sequence, head of values). */
-static void KIT(flash_append)(void *arg, int64_t tile, uint32_t lane)
+/* Stores the new keys, if keys are remembered, and values in their pages: a tile of the parallel
+ * work is a sequence and a head of values. */
+static void KIT(flash_append_keys)(void *arg, int64_t tile, uint32_t lane)
 {
     (void)lane;
     const kit_flash *f = arg;
-    const int64_t G = f->G / f->share, b = tile / G, g = tile % G, past = kit_flash_past(f, b), D = kit_flash_kept(f);
+    const int64_t G = f->G / f->share, b = tile / G, g = tile % G, past = kit_flash_past(f, b),
+                  D = kit_flash_cached_width(f);
     for (int64_t s = 0; s < f->S; s++) {
         const int64_t at[3] = {b, s, g}, n = (past + s) % KIT_FLASH_KEYS;
         float *page = f->call->state[b]->page[(past + s) / KIT_FLASH_KEYS];
-        if (D) kit_read_row(page + (g * KIT_FLASH_KEYS + n) * D, kit_at(f->k, at, 3), f->k->dtype, f->k->stride[3], D);
-        kit_read_row(page + G * KIT_FLASH_KEYS * D + (g * KIT_FLASH_KEYS + n) * f->E, kit_at(f->v, at, 3),
-                     f->v->dtype, f->v->stride[3], f->E);
+        if (D)
+            kit_read_row(page + (g * KIT_FLASH_KEYS + n) * D, kit_at(f->k, at, 3), f->k->dtype,
+                         f->k->stride[3], D);
+        kit_read_row(page + G * KIT_FLASH_KEYS * D + (g * KIT_FLASH_KEYS + n) * f->E,
+                     kit_at(f->v, at, 3), f->v->dtype, f->v->stride[3], f->E);
     }
 }
 
-static int32_t KIT(flash_remember)(kit_flash *f)
+static int32_t KIT(flash_update_cache)(kit_flash *f)
 {
     const heed_host *host = f->call->host;
     if (!f->call->state || f->S == 0) return HEED_OK;
-    return host->parallel_for(host, f->B * f->G / f->share, KIT(flash_append), f);
+    return host->parallel_for(host, f->B * f->G / f->share, KIT(flash_append_keys), f);
 }
 
 static int32_t KIT(flash_run)(kit_flash *f)
 {
     const heed_host *host = f->call->host;
-    const int32_t failed = KIT(flash_remember)(f);
+    const int32_t failed = KIT(flash_update_cache)(f);
     return failed ? failed : host->parallel_for(host, f->B * f->G * f->tasks, KIT(flash_task), f);
 }
 #endif

@@ -1,112 +1,155 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/flash/type.h: the constants and types of kit/flash.h: a call, the rows that go through it together, and the
- * sizes of their memory. A variant includes it first where its hooks need them. Nothing here depends on the path.
+ * heed/kit/flash/type.h: the constants and types of kit/flash/flash.h: a call, the rows that go
+ * through it together, and the sizes of their memory. A variant includes it first where its hooks
+ * need them. Nothing here depends on the path.
  */
 #ifndef HEED_KIT_FLASH_TYPE_H
 #define HEED_KIT_FLASH_TYPE_H
 #include <heed/kit.h>
 
 #define KIT_FLASH_ROWS 48  /* of a tile */
-#define KIT_FLASH_KEYS 96  /* of a block, and tokens of a page of the cache: weights and values share the first cache */
-#define KIT_FLASH_TILES 16 /* of a task, at most: keys and values that have to be packed are packed once for them */
+#define KIT_FLASH_KEYS                                                                             \
+    96 /* of a block, and tokens of a page of the cache: weights and values share the first cache  \
+        */
+#define KIT_FLASH_TILES                                                                            \
+    16 /* of a task, at most: keys and values that have to be packed are packed once for them */
 #define KIT_FLASH_CELL 16  /* rows and keys of a cell */
 #define KIT_FLASH_GROUPS (KIT_FLASH_ROWS / KIT_FLASH_CELL)
 #define KIT_FLASH_CELLS (KIT_FLASH_KEYS / KIT_FLASH_CELL)
 #define KIT_LOG2E 1.44269504088896341
 #define KIT_LN2 0.693147180559945309
 
-/* The keys and queries of one pass, where that is not all of them: keys in runs of `run`, `step` from one run's first
- * to the next's, and every `every`-th query from `query` on. step 0: all. A row's live ranges count picked keys then;
- * positions and queries are what they are. */
+/* The keys and queries of one pass, where that is not all of them: keys in runs of `run`, `step`
+ * from one run's first to the next's, and every `every`-th query from `query` on. step 0: all. A
+ * row's live ranges count picked keys then; positions and queries are what they are. */
 typedef struct kit_flash_pick { int64_t first, run, step, query, every; } kit_flash_pick;
 
 /* How many picked keys lie before a position, and where key n lies. */
-KIT_INLINE int64_t kit_flash_rank(const kit_flash_pick *p, int64_t position)
+KIT_INLINE int64_t kit_flash_picked_before(const kit_flash_pick *p, int64_t position)
 {
     const int64_t from = position - p->first;
     if (p->step == 0) return position;
-    return from <= 0 ? 0 : from / p->step * p->run + (from % p->step < p->run ? from % p->step : p->run);
+    return from <= 0
+               ? 0
+               : from / p->step * p->run + (from % p->step < p->run ? from % p->step : p->run);
 }
-KIT_INLINE int64_t kit_flash_place(const kit_flash_pick *p, int64_t n)
+KIT_INLINE int64_t kit_flash_picked_position(const kit_flash_pick *p, int64_t n)
 {
-    return p->step == 0 ? n : p->run == 1 ? p->first + n * p->step : p->first + n / p->run * p->step + n % p->run;
+    return p->step == 0  ? n
+           : p->run == 1 ? p->first + n * p->step
+                         : p->first + n / p->run * p->step + n % p->run;
 }
 
 /* One call, set up by kit_flash_setup; read-only while tiles run. */
 typedef struct kit_flash {
     const heed_call *call;
-    const heed_tensor *q, *k, *v, *out, *lse;                /* k NULL: scores are filled, q may be NULL too */
-    const heed_tensor *key_lengths;                          /* [B] */
-    const heed_tensor *documents, *query_documents;          /* [B, S], [B, T] */
-    const heed_tensor *bias;                                 /* [B, H, T, S], added to the scores */
-    const heed_tensor *sink_logits;                          /* [H], each a key without a value */
-    const heed_score *score, *fill;                          /* changes scores; writes them, where k is NULL; or NULL */
+
+    /* The tensors. k NULL: scores are filled, and q may be NULL too. */
+    const heed_tensor *q, *k, *v, *out, *lse;
+    const heed_tensor *key_lengths;                 /* [B] */
+    const heed_tensor *documents, *query_documents; /* [B, S], [B, T] */
+    const heed_tensor *bias;                        /* [B, H, T, S], added to the scores */
+    const heed_tensor *sink_logits;                 /* [H], each a key without a value */
+
+    /* A score op that changes scores; one that writes them, where k is NULL; or NULL. */
+    const heed_score *score, *fill;
     const void *score_instance, *fill_instance;
-    const void *variant;                                     /* what the variant keeps, for hooks */
-    const heed_tensor *before, *before_lse;                  /* rows go on from `out`, `lse` of other keys; or NULL */
+    const void *variant; /* what the variant keeps, for hooks */
+
+    /* `out` and `lse` over other keys, from which rows go on; or NULL. */
+    const heed_tensor *before, *before_lse;
     kit_flash_pick pick;
-    float scale;                                             /* of q k, without log2 e */
-    float softcap;                                           /* 0 = none */
-    int q_by_position, k_by_position; /* a row of q or k belongs to a position, whatever the sequence: q and k are
-                                       * weights [1, positions, H, D], and no state remembers such keys */
-    int per_head;           /* each head is a group of its own, though some share values */
+    float scale;   /* of q k, without log2 e */
+    float softcap; /* 0 = none */
+
+    /* Whether a row of q or k belongs to a position, whatever the sequence: q and k are weights
+     * [1, positions, H, D] then, and no state remembers such keys. */
+    int q_by_position, k_by_position;
+    int per_head; /* each head is a group of its own, though some share values */
+
     int64_t B, T, S, H, G, D, E;
-    int64_t group;          /* H / G: query heads that share keys and values; row n = query n / group, head n % group */
-    int64_t share;          /* groups that share a head of values: 1, unless per_head */
-    int64_t rows;           /* T group, or fewer if they are picked: of a group of heads */
-    int64_t tiles, few;     /* whole tiles and the rest that has many rows; rows left for flash_few */
-    int64_t tasks, per_task; /* of a group of heads: tiles so many at a time, and the few rows at last */
-    int64_t own;            /* floats of each tile that are the variant's */
-    int bf16;               /* tiles go to flash/bf16.h, in a kernel that has it */
-    const uint8_t *sorted;  /* of the sequences from batch0 on: its documents come in rising order */
+    int64_t group; /* H / G: heads of queries that share keys and values; row n is that of query
+                    * n / group and head n % group */
+    int64_t share; /* groups that share a head of values: 1, unless per_head */
+    int64_t rows;  /* of a group of heads: T group, or fewer if queries are picked */
+
+    /* Tiles of a group of heads, the last one perhaps not full; rows behind them, for flash_few;
+     * tasks, the few rows among them; tiles of a task. */
+    int64_t tiles, few, tasks, per_task;
+    int64_t own; /* floats of each tile that are the variant's */
+    int bf16;    /* tiles go to flash/bf16.h, in a kernel that has it */
+
+    /* Of each sequence from batch0 on: whether its documents come in rising order. */
+    const uint8_t *sorted;
     int64_t batch0;
 } kit_flash;
 
-/* Live keys of one row: [first, last), and before them the sinks, [sink_first, sink_last); either may be empty. */
+/* Live keys of one row: [first, last), and before them the sinks, [sink_first, sink_last); either
+ * may be empty. */
 typedef struct kit_flash_live { int64_t first, last, sink_first, sink_last; } kit_flash_live;
 
-/* Keys of this block, counted from its start, that rows of one group (16 rows) see: some row sees [begin, end), all see
- * [clean, dirty); multiples of 16. */
-typedef struct kit_flash_span {
-    int begin, end, clean, dirty;
-} kit_flash_span;
+/* The cells of this block for one group of 16 rows, as keys counted from its start, in multiples of
+ * 16: some row sees a key of [begin, end), and all rows see all of [unmasked, masked_from). */
+typedef struct kit_flash_cells {
+    int begin, end, unmasked, masked_from;
+} kit_flash_cells;
 
-/* What is read next: a line of 64 bytes at `at`, and `pitch` bytes from key to key. Pitch 0: nothing is. (Two words,
- * which a call has in registers.) */
-typedef struct kit_flash_ahead { const char *at; int64_t pitch; } kit_flash_ahead;
-#define kit_flash_nothing ((kit_flash_ahead){NULL, 0})
+/* What to prefetch: a line of 64 bytes at `at`, and `pitch` bytes from key to key. Pitch 0: nothing
+ * is. (Two words, which a call has in registers.) */
+typedef struct kit_flash_prefetch { const char *at; int64_t pitch; } kit_flash_prefetch;
+#define kit_flash_no_prefetch ((kit_flash_prefetch){NULL, 0})
 
 /* The K or V of a whole block: `lines` lines of each key. */
-typedef struct kit_flash_next { kit_flash_ahead first; int64_t lines; } kit_flash_next;
+typedef struct kit_flash_prefetch_block {
+    kit_flash_prefetch first;
+    int64_t lines;
+} kit_flash_prefetch_block;
 
 /* From a key and a line on; nothing if there is no such line, or somebody else asks for it. */
-KIT_INLINE kit_flash_ahead kit_flash_beyond(const kit_flash_next *next, int64_t key, int64_t line, int otherwise)
+KIT_INLINE kit_flash_prefetch kit_flash_prefetch_from(const kit_flash_prefetch_block *next,
+                                                      int64_t key, int64_t line, int otherwise)
 {
-    if (otherwise || line >= next->lines) return kit_flash_nothing;
-    return (kit_flash_ahead){next->first.at + key * next->first.pitch + line * 64, next->first.pitch};
+    if (otherwise || line >= next->lines) return kit_flash_no_prefetch;
+    return (kit_flash_prefetch){next->first.at + key * next->first.pitch + line * 64,
+                                next->first.pitch};
 }
 
-/* Scores that a tile has for the first keys of the next block, which begins at `start` (flash/relative.h). */
-typedef struct kit_flash_keep { float S[KIT_FLASH_ROWS * KIT_FLASH_ROWS]; int64_t start; } kit_flash_keep;
+/* Scores that a tile has for the first keys of the next block, which begins at `start`
+ * (flash/relative.h). */
+typedef struct kit_flash_carried {
+    float S[KIT_FLASH_ROWS * KIT_FLASH_ROWS];
+    int64_t start;
+} kit_flash_carried;
 
-/* Rows that go through the registers together. Arrays are padded with copies of the last, whose results are dropped. */
+/* A tile: rows that go through the registers together. Arrays are padded with copies of the last
+ * row, whose results are dropped. */
 typedef struct kit_flash_rows {
-    float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];        /* running, over the blocks so far (maximum in log2 units) */
+    /* Over the blocks so far, the maximum in log2 units; of this block; and what the sums so far
+     * are worth under the new maximum. */
+    float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];
     float block_max[KIT_FLASH_ROWS], block_sum[KIT_FLASH_ROWS], alpha[KIT_FLASH_ROWS];
-    float lift[KIT_FLASH_ROWS]; /* 0; or 32, which makes weights 2^-32 of what they are (flash/task.h) */
-    float low[KIT_FLASH_ROWS], high[KIT_FLASH_ROWS];       /* `live`, from the start of a block that is live in part */
+
+    /* 0; or 32, which makes the row's weights 2^-32 of what they were (flash/task.h). */
+    float lift[KIT_FLASH_ROWS];
+
+    /* `live`, counted from the start of a block of which it is a part. */
+    float low[KIT_FLASH_ROWS], high[KIT_FLASH_ROWS];
     float sink_low[KIT_FLASH_ROWS], sink_high[KIT_FLASH_ROWS];
+
+    /* What each row sees, what some row and what all rows of a group see, and that as cells. */
     kit_flash_live live[KIT_FLASH_ROWS];
-    kit_flash_live any[KIT_FLASH_GROUPS], all[KIT_FLASH_GROUPS]; /* that some row, and that all rows of a group see */
-    kit_flash_span span[KIT_FLASH_GROUPS];
+    kit_flash_live any[KIT_FLASH_GROUPS], all[KIT_FLASH_GROUPS];
+    kit_flash_cells cells[KIT_FLASH_GROUPS];
+
     int64_t query[KIT_FLASH_ROWS], position[KIT_FLASH_ROWS];
     int32_t head[KIT_FLASH_ROWS];
-    float *Q, *O;       /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
-    float *own;         /* f->own floats, for hooks */
-    float *spare;       /* as many floats as a block has scores, for who needs another; of the task, not of the tile */
-    kit_flash_keep *kept; /* of variants with FLASH_RELATIVE */
-    uint32_t *pairs;    /* Q for flash/bf16.h */
+
+    float *Q, *O;    /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
+    float *own;      /* f->own floats, for hooks */
+    float *spare;    /* room for the scores of a block, for hooks; one for the whole task */
+    uint32_t *pairs; /* Q for flash/bf16.h */
+    kit_flash_carried *carried; /* of variants with FLASH_RELATIVE */
     int64_t row0, batch;
     int rows, groups, few;
 } __attribute__((aligned(64))) kit_flash_rows;
@@ -115,23 +158,26 @@ static const float kit_flash_ones[KIT_FLASH_ROWS] __attribute__((unused)) = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/* A vector for each distance from a query back to a key (flash/relative.h): entry e is of distance first + e, and its
- * channel d is columns[d * apart + e]. */
+/* A vector for each distance from a query back to a key (flash/relative.h): entry e is of distance
+ * first + e, and its channel d is columns[d * apart + e]. */
 typedef struct kit_flash_table {
     int64_t first, entries, width;
-    int64_t apart, head; /* floats from channel to channel, and from head to head: 0 if one serves all */
+    int64_t apart,
+        head; /* floats from channel to channel, and from head to head: 0 if one serves all */
     float *columns;
     const float *rows;   /* [entries][width padded], for values */
 } kit_flash_table;
 
-/* Weights < 0 stand for masked keys, which a sum skips: there are none, or those of b (a lane's), or those of a. */
+/* Weights < 0 stand for masked keys, which a sum skips: there are none, or those of b (a lane's),
+ * or those of a. */
 enum { FLASH_ALL, FLASH_UNLESS_B, FLASH_UNLESS_A };
 
-/* Floats between packed rows of this width: an odd number of lines, so rows never meet in a few sets of a cache. */
+/* Floats between packed rows of this width: an odd number of lines, so rows never meet in a few
+ * sets of a cache. */
 KIT_INLINE int64_t kit_flash_pitch(int64_t width) { return 16 * (kit_lanes(width) / 16 | 1); }
 
-/* Tiles of a task at most, so that their Q and O, 768 KiB, stay in a second cache of 1 MiB: keys and values come from
- * further away once for all of them. */
+/* Tiles of a task at most, so that their Q and O, 768 KiB, stay in a second cache of 1 MiB: keys
+ * and values come from further away once for all of them. */
 KIT_INLINE int64_t kit_flash_most(int64_t D, int64_t E)
 {
     const int64_t most = KIT_FLASH_TILES * 256 / (D + E + 1);
@@ -145,15 +191,17 @@ KIT_INLINE int64_t kit_flash_block_pairs(int64_t D, int64_t E)
 }
 KIT_INLINE int64_t kit_flash_query_pairs(int64_t D) { return KIT_FLASH_ROWS / 2 * kit_lanes(D); }
 
-/* A lane's scratch: a block of weights, one of K and V packed, the rows of a task, a spare block of scores, Q and O of
- * the task; and K, V and Q in pairs. All of a task's memory is here and not on the stack, whose size nobody knows. */
+/* A lane's scratch: a block of weights, one of K and V packed, the rows of a task, a spare block of
+ * scores, Q and O of the task; and K, V and Q in pairs. All of a task's memory is here and not on
+ * the stack, whose size nobody knows. */
 KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
 {
     return sizeof(float) *
                (uint64_t)(2 * KIT_FLASH_ROWS * KIT_FLASH_KEYS +
                           KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E)) +
                           kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) +
-                          kit_flash_block_pairs(D, E) + kit_flash_most(D, E) * kit_flash_query_pairs(D)) +
+                          kit_flash_block_pairs(D, E) +
+                          kit_flash_most(D, E) * kit_flash_query_pairs(D)) +
            sizeof(kit_flash_rows) * (uint64_t)kit_flash_most(D, E);
 }
 
@@ -163,25 +211,41 @@ KIT_INLINE uint64_t kit_flash_own(int64_t D, int64_t E, int64_t own)
     return sizeof(float) * (uint64_t)(kit_flash_most(D, E) * kit_lanes(own));
 }
 /* A key counted from the start of a block, within it. */
-KIT_INLINE float kit_flash_inside(int64_t x) { return (float)(x < 0 ? 0 : x > KIT_FLASH_KEYS ? KIT_FLASH_KEYS : x); }
+KIT_INLINE float kit_flash_clamp_key(int64_t x)
+{
+    return (float)(x < 0 ? 0 : x > KIT_FLASH_KEYS ? KIT_FLASH_KEYS : x);
+}
 
 /* A call's workspace. */
-KIT_INLINE uint64_t kit_flash_workspace(const heed_tensor *documents, int64_t B) { return documents ? (uint64_t)B : 0; }
+KIT_INLINE uint64_t kit_flash_workspace(const heed_tensor *documents, int64_t B)
+{
+    return documents ? (uint64_t)B : 0;
+}
 
-/* A page of the cache: K [G][96][D], then V [G][96][E], float32. 0 if a size is not known, or none that memory can
- * hold. */
+/* A page of the cache: K [G][96][D], then V [G][96][E], float32. 0 if a size is not known, or none
+ * that memory can hold. */
 KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 {
     int64_t bytes;
-    if (G < 0 || D < 0 || E < 0 || __builtin_add_overflow(D, E, &bytes) || __builtin_mul_overflow(bytes, G, &bytes) ||
+    if (G < 0 || D < 0 || E < 0 || __builtin_add_overflow(D, E, &bytes) ||
+        __builtin_mul_overflow(bytes, G, &bytes) ||
         __builtin_mul_overflow(bytes, (int64_t)(KIT_FLASH_KEYS * sizeof(float)), &bytes))
         return 0;
     return (uint64_t)bytes;
 }
 /* The ports and params that every op on it has, before its own (flash/op.h). */
 enum {
-    FLASH_Q, FLASH_K, FLASH_V, FLASH_KEY_LENGTHS, FLASH_DOCUMENTS, FLASH_QUERY_DOCUMENTS, FLASH_BIAS, FLASH_SINK_LOGITS,
-    FLASH_OUT, FLASH_LSE, FLASH_PORT_COUNT
+    FLASH_Q,
+    FLASH_K,
+    FLASH_V,
+    FLASH_KEY_LENGTHS,
+    FLASH_DOCUMENTS,
+    FLASH_QUERY_DOCUMENTS,
+    FLASH_BIAS,
+    FLASH_SINK_LOGITS,
+    FLASH_OUT,
+    FLASH_LSE,
+    FLASH_PORT_COUNT
 };
 enum { FLASH_SCALE, FLASH_SOFTCAP, FLASH_POSITION, FLASH_PARAM_COUNT };
 #endif

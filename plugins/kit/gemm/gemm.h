@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/gemm/gemm.h: y[r][n] = sum over k of x[r][k] * w[n][k], the product that projections and feed-forward nets share.
- * Include it in a kernel file.
+ * heed/kit/gemm/gemm.h: y[r][n] = sum over k of x[r][k] * w[n][k], the product that projections and
+ * feed-forward nets share. Include it in a kernel file.
  *
- * Weights are packed once, when an instance is made, into panels of 16 outputs: line k of panel p is
- * w[16 p .. 16 p + 15][k], zeros where there are no outputs. The panel's length is an odd number of lines, so that
- * panels side by side never meet in one set of a cache. All paths share this layout.
+ * Weights are packed once, when an instance is made, into panels of 16 outputs: line k of panel p
+ * is w[16 p .. 16 p + 15][k], zeros where there are no outputs. The panel's length is an odd number
+ * of lines, so that panels side by side never meet in one set of a cache. All paths share this
+ * layout.
  *
- * The one invariant: an element is one chain, sum = fma(x[r][k], w[n][k], sum) for k = 0, 1, ... from 0. Tiles, blocks
- * of k, remainders and threads decide when a link is added, never the order: so a row has the same bits on every path
- * and in every company. A bias comes after the last link, in the register; `finish`, an activation, while the sums are
- * in the first cache.
+ * The one invariant: an element is one chain, sum = fma(x[r][k], w[n][k], sum) for k = 0, 1, ...
+ * from 0. Tiles, blocks of k, remainders and threads decide when a link is added, never the order:
+ * so a row has the same bits on every path and in every company. A bias comes after the last link,
+ * in the register; `finish`, an activation, while the sums are in the first cache.
  *
  * Error: |y - exact| <= (K + 1) 2^-24 sum |x w|: one rounding a link, half of a naive loop's two.
  */
@@ -21,9 +22,10 @@
 #ifndef HEED_KIT_GEMM_ONCE
 #define HEED_KIT_GEMM_ONCE
 
-/* A tile of the parallel work is at most KIT_GEMM_ROWS rows times KIT_GEMM_PANELS panels. It takes KIT_GEMM_STEP panels
- * at a time: their weights, 256 KiB a block of k, stay in the second cache while all rows of the tile pass by. Rows are
- * read where they are, and sums are made where they go: copies of either cost more than the conflicts they avoid. */
+/* A tile of the parallel work is at most KIT_GEMM_ROWS rows times KIT_GEMM_PANELS panels. It takes
+ * KIT_GEMM_STEP panels at a time: their weights, 256 KiB a block of k, stay in the second cache
+ * while all rows of the tile pass by. Rows are read where they are, and sums are made where they
+ * go: copies of either cost more than the conflicts they avoid. */
 enum {
     KIT_GEMM_ROWS = 96,
     KIT_GEMM_PANELS = 24,
@@ -38,13 +40,17 @@ typedef struct kit_weights {
     int64_t panels, depth, stride; /* panels of `depth` lines, `stride` floats apart */
 } kit_weights;
 
-/* Takes the sums of one row, 16 for each of the panels [panel, panel + panels), to the row of out that begins at `to`.
- * `panel` is even, and `panels` too unless they are the last: so two weights may share a product, interleaved panel by
- * panel. */
-typedef void kit_finish(const void *arg, char *to, int64_t panel, int64_t panels, const float *sums);
+/* Takes the sums of one row, 16 for each of the panels [panel, panel + panels), to the row of out
+ * that begins at `to`. `panel` is even, and `panels` too unless they are the last: so two weights
+ * may share a product, interleaved panel by panel. */
+typedef void kit_finish(const void *arg, char *to, int64_t panel, int64_t panels,
+                        const float *sums);
 
 /* Panels at a time: register tiles of few rows are wide. */
-KIT_INLINE int64_t kit_gemm_step(int64_t rows) { return rows > 2 ? KIT_GEMM_STEP : 2 * KIT_GEMM_STEP; }
+KIT_INLINE int64_t kit_gemm_step(int64_t rows)
+{
+    return rows > 2 ? KIT_GEMM_STEP : 2 * KIT_GEMM_STEP;
+}
 
 KIT_INLINE int64_t kit_panels(int64_t outputs) { return (outputs + 15) / 16; }
 KIT_INLINE int64_t kit_panel_stride(int64_t depth) { return 16 * (depth | 1); }
@@ -53,7 +59,8 @@ KIT_INLINE uint64_t kit_weights_bytes(int64_t panels, int64_t depth)
     return (uint64_t)panels * (uint64_t)kit_panel_stride(depth) * sizeof(float);
 }
 
-/* A bias, or anything else that goes with the outputs, in whole panels; `to` is zeroed beforehand. */
+/* A bias, or anything else that goes with the outputs, in whole panels; `to` is zeroed
+ * beforehand. */
 static __attribute__((unused)) const float *kit_pack_bias(float *to, const heed_tensor *bias)
 {
     if (!bias) return NULL;
@@ -62,15 +69,18 @@ static __attribute__((unused)) const float *kit_pack_bias(float *to, const heed_
 }
 
 /* Packs w [N, K] into the panels first, first + step, ... of `data`. */
-static __attribute__((unused)) void kit_pack(float *data, int64_t first, int64_t step, const heed_tensor *w)
+static __attribute__((unused)) void kit_pack(float *data, int64_t first, int64_t step,
+                                             const heed_tensor *w)
 {
-    int64_t outputs = w->dim[0], depth = w->dim[1], stride = kit_panel_stride(depth), width = kit_width(w->dtype);
+    int64_t outputs = w->dim[0], depth = w->dim[1], stride = kit_panel_stride(depth),
+            width = kit_width(w->dtype);
     for (int64_t p = 0; p < kit_panels(outputs); p++) {
         float *panel = data + (first + p * step) * stride, line[64];
         for (int64_t k = 0; k < depth; k += 64)
             for (int64_t l = 0, n = depth - k < 64 ? depth - k : 64; l < 16; l++) {
                 int64_t at = (16 * p + l) * w->stride[0] + k * w->stride[1];
-                if (16 * p + l < outputs) kit_read_row(line, (char *)w->data + at * width, w->dtype, w->stride[1], n);
+                if (16 * p + l < outputs)
+                    kit_read_row(line, (char *)w->data + at * width, w->dtype, w->stride[1], n);
                 else memset(line, 0, sizeof line);
                 for (int64_t i = 0; i < n; i++) panel[(k + i) * 16 + l] = line[i];
             }
@@ -104,8 +114,9 @@ KIT_INLINE uint64_t kit_gemm_scratch(void)
     return KIT_GEMM_ROWS * (KIT_GEMM_COPY + KIT_GEMM_SUMS) * sizeof(float);
 }
 
-/* Rows of a middle layer `width` wide that a workspace holds at once: about 16 MiB, and at least a tile. Its rows are
- * kit_middle_pitch floats apart, never a multiple of 4096 bytes for common widths. */
+/* Rows of a middle layer `width` wide that a workspace holds at once: about 16 MiB, and at least a
+ * tile. Its rows are kit_middle_pitch floats apart, never a multiple of 4096 bytes for common
+ * widths. */
 KIT_INLINE int64_t kit_middle_pitch(int64_t width) { return kit_lanes(width) + 16; }
 KIT_INLINE int64_t kit_middle_rows(int64_t rows, int64_t width)
 {
@@ -116,16 +127,20 @@ KIT_INLINE int64_t kit_middle_rows(int64_t rows, int64_t width)
 /* What a call with such a layer needs. */
 KIT_INLINE void kit_middle_size(heed_call_size *size, int64_t rows, int64_t width)
 {
-    size->workspace = (uint64_t)(kit_middle_rows(rows, width) * kit_middle_pitch(width)) * sizeof(float);
+    size->workspace =
+        (uint64_t)(kit_middle_rows(rows, width) * kit_middle_pitch(width)) * sizeof(float);
     size->scratch = kit_gemm_scratch();
 }
 #endif
 
-/* Register tiles (rows, panels), and how many panels at most. A remainder of panels halves the width, rounding up. */
+/* Register tiles (rows, panels), and how many panels at most. A remainder of panels halves the
+ * width, rounding up. */
 #if defined KIT_AVX512
 #define KIT_GEMM_TALL 6
-#define KIT_GEMM_SHAPES(S) S(6, 4) S(6, 2) S(6, 1) S(5, 4) S(5, 2) S(5, 1) S(4, 4) S(4, 2) S(4, 1)                   \
-    S(3, 4) S(3, 2) S(3, 1) S(2, 8) S(2, 4) S(2, 2) S(2, 1) S(1, 8) S(1, 4) S(1, 2) S(1, 1)
+#define KIT_GEMM_SHAPES(S)                                                                         \
+    S(6, 4)                                                                                        \
+    S(6, 2) S(6, 1) S(5, 4) S(5, 2) S(5, 1) S(4, 4) S(4, 2) S(4, 1) S(3, 4) S(3, 2) S(3, 1)        \
+        S(2, 8) S(2, 4) S(2, 2) S(2, 1) S(1, 8) S(1, 4) S(1, 2) S(1, 1)
 #define KIT_GEMM_WIDEST(rows) ((rows) > 2 ? 4 : 8)
 #elif defined KIT_AVX2 || defined KIT_NEON
 #define KIT_GEMM_TALL 6
@@ -137,9 +152,11 @@ KIT_INLINE void kit_middle_size(heed_call_size *size, int64_t rows, int64_t widt
 #define KIT_GEMM_WIDEST(rows) 1
 #endif
 
-/* sums[rows][16 panels] goes on, or begins at 0, with the links [k, k + depth); the bias follows the last one. */
-KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, const float *const *x, const kit_weights *w, int64_t panel,
-                                    int64_t k, int64_t depth, float *const *sums, int64_t at)
+/* sums[rows][16 panels] goes on, or begins at 0, with the links [k, k + depth); the bias follows
+ * the last one. */
+KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, const float *const *x,
+                                    const kit_weights *w, int64_t panel, int64_t k, int64_t depth,
+                                    float *const *sums, int64_t at)
 {
     vf a[24];
     const float *from[6], *line = w->data + panel * w->stride + 16 * k;
@@ -159,7 +176,8 @@ KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, const float *const *x,
         }
         KIT_UNROLL for (int r = 0; r < rows; r++) {
             vf s = v_set(from[r][i]);
-            KIT_UNROLL for (int p = 0; p < panels; p++) a[r * panels + p] = v_fma(s, b[p], a[r * panels + p]);
+            KIT_UNROLL for (int p = 0; p < panels; p++)
+                a[r * panels + p] = v_fma(s, b[p], a[r * panels + p]);
         }
     }
     const float *bias = w->bias && k + depth == w->depth ? w->bias + 16 * panel : NULL;
@@ -170,18 +188,21 @@ KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, const float *const *x,
         }
 }
 
-KIT_KERNEL void KIT(kit_gemm_shape)(int rows, int panels, const float *const *x, const kit_weights *w, int64_t panel,
-                                    int64_t k, int64_t depth, float *const *sums, int64_t at)
+KIT_KERNEL void KIT(kit_gemm_shape)(int rows, int panels, const float *const *x,
+                                    const kit_weights *w, int64_t panel, int64_t k, int64_t depth,
+                                    float *const *sums, int64_t at)
 {
     switch (rows * 16 + panels) {
-#define KIT_GEMM_CASE(R, P) case R * 16 + P: KIT(kit_gemm_links)(R, P, x, w, panel, k, depth, sums, at); break;
+#define KIT_GEMM_CASE(R, P)                                                                        \
+    case R * 16 + P: KIT(kit_gemm_links)(R, P, x, w, panel, k, depth, sums, at); break;
         KIT_GEMM_SHAPES(KIT_GEMM_CASE)
 #undef KIT_GEMM_CASE
     }
 }
 
 /* The finish where none is given, for an out that is not plain float32 or ends within a panel. */
-static void KIT(kit_gemm_store)(const void *arg, char *to, int64_t panel, int64_t panels, const float *sums)
+static void KIT(kit_gemm_store)(const void *arg, char *to, int64_t panel, int64_t panels,
+                                const float *sums)
 {
     const heed_tensor *out = arg;
     int64_t stride = out->stride[out->rank - 1], step = 16 * stride * kit_width(out->dtype);
@@ -191,20 +212,23 @@ static void KIT(kit_gemm_store)(const void *arg, char *to, int64_t panel, int64_
         v_write(to, out->dtype, stride, v_load(sums + 16 * p), left < 16 ? (int)left : 16);
 }
 
-/* Rows [r, r + tall) times the panels [p, p + n): register tiles side by side, and in the end the finish. */
-KIT_INLINE void KIT(kit_gemm_strip)(const kit_gemm *g, const kit_gemm_part *part, int64_t r, int64_t tall, int64_t p,
-                                    int64_t n)
+/* Rows [r, r + tall) times the panels [p, p + n): register tiles side by side, and in the end the
+ * finish. */
+KIT_INLINE void KIT(kit_gemm_strip)(const kit_gemm *g, const kit_gemm_part *part, int64_t r,
+                                    int64_t tall, int64_t p, int64_t n)
 {
     const kit_weights *w = g->w;
     int64_t panel = part->panel + p, first = w->depth > KIT_GEMM_BLOCK ? r : 0;
     int in_place = g->in_place && 16 * (panel + n) <= g->out->dim[g->out->rank - 1];
     float *sums[6];
     for (int64_t i = 0; i < tall; i++)
-        sums[i] = in_place ? (float *)part->to[r + i] + 16 * panel : part->sums + (first + i) * KIT_GEMM_SUMS + 16 * p;
+        sums[i] = in_place ? (float *)part->to[r + i] + 16 * panel
+                           : part->sums + (first + i) * KIT_GEMM_SUMS + 16 * p;
     for (int64_t at = 0, wide; at < n; at += wide) {
         wide = KIT_GEMM_WIDEST(tall);
         while (wide > n - at) wide = (wide + 1) / 2;
-        KIT(kit_gemm_shape)((int)tall, (int)wide, part->x + r, w, panel + at, part->k, part->depth, sums, 16 * at);
+        KIT(kit_gemm_shape)((int)tall, (int)wide, part->x + r, w, panel + at, part->k, part->depth,
+                            sums, 16 * at);
     }
     if (in_place || part->k + part->depth < w->depth) return;
     for (int64_t i = 0; i < tall; i++) g->finish(g->arg, part->to[r + i], panel, n, sums[i]);
@@ -234,7 +258,8 @@ static void KIT(kit_gemm_tile)(void *arg, int64_t tile, uint32_t lane)
     part.row = tile % g->row_tiles * g->rows_per_tile;
     part.rows = g->rows - part.row < g->rows_per_tile ? g->rows - part.row : g->rows_per_tile;
     part.panel = tile / g->row_tiles * g->panels_per_tile;
-    part.panels = w->panels - part.panel < g->panels_per_tile ? w->panels - part.panel : g->panels_per_tile;
+    part.panels =
+        w->panels - part.panel < g->panels_per_tile ? w->panels - part.panel : g->panels_per_tile;
     part.copy = (float *)(g->call->scratch + lane * g->call->scratch_stride);
     part.sums = part.copy + KIT_GEMM_ROWS * KIT_GEMM_COPY;
     for (int64_t r = 0; r < part.rows; r++) part.to[r] = kit_row(g->out, g->out_row + part.row + r);
@@ -246,17 +271,19 @@ static void KIT(kit_gemm_tile)(void *arg, int64_t tile, uint32_t lane)
         for (int64_t p = 0; p < part.panels; p += step)
             for (int64_t r = 0, tall; r < part.rows; r += tall) {
                 tall = part.rows - r < KIT_GEMM_TALL ? part.rows - r : KIT_GEMM_TALL;
-                KIT(kit_gemm_strip)(g, &part, r, tall, p, part.panels - p < step ? part.panels - p : step);
+                KIT(kit_gemm_strip)(g, &part, r, tall, p,
+                                    part.panels - p < step ? part.panels - p : step);
             }
         part.k += part.depth;
     } while (part.k < w->depth);
 }
 
-/* Rows of x [..., K] times the weights: `rows` of them from x_row on, to those of out [..., N] from out_row on, by
- * `finish`, or as they are if it is NULL. Every lane needs kit_gemm_scratch() bytes. */
-static int32_t KIT(kit_gemm_run)(const heed_call *call, const kit_weights *w, const heed_tensor *x, int64_t x_row,
-                                 const heed_tensor *out, int64_t out_row, int64_t rows, kit_finish *finish,
-                                 const void *arg)
+/* Rows of x [..., K] times the weights: `rows` of them from x_row on, to those of out [...,
+ * N] from out_row on, by `finish`, or as they are if it is NULL. Every lane needs
+ * kit_gemm_scratch() bytes. */
+static int32_t KIT(kit_gemm_run)(const heed_call *call, const kit_weights *w, const heed_tensor *x,
+                                 int64_t x_row, const heed_tensor *out, int64_t out_row,
+                                 int64_t rows, kit_finish *finish, const void *arg)
 {
     int in_place = !finish && out->dtype == HEED_F32 && out->stride[out->rank - 1] == 1;
     if (!finish) finish = KIT(kit_gemm_store), arg = out;
@@ -267,21 +294,26 @@ static int32_t KIT(kit_gemm_run)(const heed_call *call, const kit_weights *w, co
     g.rows_per_tile += (KIT_GEMM_TALL - g.rows_per_tile % KIT_GEMM_TALL) % KIT_GEMM_TALL;
     g.row_tiles = (rows + g.rows_per_tile - 1) / g.rows_per_tile;
     /* as many panels as leave KIT_GEMM_TILES tiles, in whole steps */
-    int64_t step = kit_gemm_step(rows), panels = w->panels * g.row_tiles / KIT_GEMM_TILES / step * step;
+    int64_t step = kit_gemm_step(rows),
+            panels = w->panels * g.row_tiles / KIT_GEMM_TILES / step * step;
     g.panels_per_tile = panels < step ? step : panels > KIT_GEMM_PANELS ? KIT_GEMM_PANELS : panels;
     int64_t column_tiles = (w->panels + g.panels_per_tile - 1) / g.panels_per_tile;
     return call->host->parallel_for(call->host, g.row_tiles * column_tiles, KIT(kit_gemm_tile), &g);
 }
 
-/* Two products with a middle layer between them, which lies in the workspace, float32, some rows at a time: what
- * `finish` makes of x and the weights `up` is multiplied with `down`. */
-KIT_KERNEL int32_t KIT(kit_gemm_two)(const heed_call *call, const heed_tensor *x, const kit_weights *up,
-                                     kit_finish *finish, const void *arg, const kit_weights *down,
-                                     const heed_tensor *out)
+/* Two products with a middle layer between them, which lies in the workspace, float32, some rows at
+ * a time: what `finish` makes of x and the weights `up` is multiplied with `down`. */
+KIT_KERNEL int32_t KIT(kit_gemm_two)(const heed_call *call, const heed_tensor *x,
+                                     const kit_weights *up, kit_finish *finish, const void *arg,
+                                     const kit_weights *down, const heed_tensor *out)
 {
     int64_t rows = kit_rows(x), width = down->depth, step = kit_middle_rows(rows, width);
-    heed_tensor middle = {.size = sizeof middle, .dtype = HEED_F32, .rank = 2, .data = call->workspace,
-                          .dim = {step, width}, .stride = {kit_middle_pitch(width), 1}};
+    heed_tensor middle = {.size = sizeof middle,
+                          .dtype = HEED_F32,
+                          .rank = 2,
+                          .data = call->workspace,
+                          .dim = {step, width},
+                          .stride = {kit_middle_pitch(width), 1}};
     int32_t failed = HEED_OK;
     for (int64_t row = 0; row < rows && !failed; row += step) {
         int64_t n = rows - row < step ? rows - row : step;

@@ -3,9 +3,10 @@
  * heed/kit/linear/chunk.h: one chunk of one head of keys, for the channels of one tile. A part of
  * kit/linear/linear.h.
  *
- * Rows of keys come as features, with the level of each: the sum of the log decays up to it. A row that forgets what
- * was before it begins a run; rows of one run see one another, and those of the first one see S. Everything is done
- * run by run, so nothing that was forgotten is multiplied by zero: it is not touched.
+ * Rows of keys come as features, with the level of each: the sum of the log decays up to it. A row
+ * that forgets what was before it begins a run; rows of one run see one another, and those of the
+ * first one see S. Everything is done run by run, so nothing that was forgotten is multiplied by
+ * zero: it is not touched.
  */
 #ifndef KIT_HAS_LINEAR_CHUNK
 #define KIT_HAS_LINEAR_CHUNK
@@ -36,12 +37,13 @@ typedef struct kit_linear_work {
     float growth[KIT_LINEAR_CHUNK], strength[KIT_LINEAR_CHUNK];
     double level[KIT_LINEAR_CHUNK], log_decay[KIT_LINEAR_CHUNK];
     kit_linear_ahead ahead;
-    int run[KIT_LINEAR_CHUNK];    /* the row that begins each row's run; -1: row 0, and it does not see S */
+    int run[KIT_LINEAR_CHUNK]; /* the row that begins each row's run; -1: row 0, and it does not see
+                                  S */
 } kit_linear_work;
 
 /* What is done with a chunk. */
 typedef struct kit_linear_chunk {
-    int64_t token;            /* token of row 0 in the call's keys and values: negative if it came earlier */
+    int64_t token; /* token of row 0 in the call's keys and values: negative if it came earlier */
     int64_t query;            /* token of row 0 in the call's queries */
     int kept, keys;           /* rows of keys that are in `place`; all of them */
     int from, to;             /* rows that are queries too */
@@ -64,8 +66,10 @@ KIT_INLINE int64_t kit_linear_scratch(const kit_linear *l, kit_linear_work *w, f
     const int64_t C = KIT_LINEAR_CHUNK, P = KIT_LINEAR_PANEL, heads = l->heads;
     const int64_t wanted = l->op->own + (l->op->own_rows ? C * l->D16 : 0);
     const int64_t own = wanted > 4 * l->D16 + 32 ? wanted : 4 * l->D16 + 32;
-    const int64_t size[] = {C * l->D16, kit_lanes(own), C * l->pitch, l->F16 * C, C * C, C * C, heads * C * l->pitch,
-                            heads * C * C, heads * 2 * C, C * P, C * P, C * P, l->F * l->columns, l->F16};
+    const int64_t size[] = {
+        C * l->D16,           kit_lanes(own), C * l->pitch,  l->F16 * C, C * C, C * C,
+        heads * C * l->pitch, heads * C * C,  heads * 2 * C, C * P,      C * P, C * P,
+        l->F * l->columns,    l->F16};
     float **to[] = {&w->raw, &w->own, &w->k, &w->kt, &w->a, &w->decay, &w->q,
                     &w->p, &w->factor, &w->u, &w->faded, &w->stage, &w->s, &w->z};
     int64_t n = 0;
@@ -76,25 +80,39 @@ KIT_INLINE int64_t kit_linear_scratch(const kit_linear *l, kit_linear_work *w, f
 #endif
 
 #undef LINEAR_ROWS_OF
-#define LINEAR_ROWS_OF(w, head_, t_, n_, query_)                                                                      \
-    {.b = (w)->b, .head = head_, .t = t_, .n = (int)(n_), .query = query_, .own = (w)->own, .ahead = &(w)->ahead}
+#define LINEAR_ROWS_OF(w, head_, t_, n_, query_)                                                   \
+    {                                                                                              \
+        .b = (w)->b, .head = head_, .t = t_, .n = (int)(n_), .query = query_, .own = (w)->own,     \
+        .ahead = &(w)->ahead                                                                       \
+    }
 
-/* For LINEAR_FEATURES: rows of x, `width` long, times m packed rows w of the same length: panels of 32 of them, or of
- * what is left in whole vectors, each [width][its rows]. */
-static __attribute__((unused)) void KIT(linear_product)(const kit_linear_rows *r, const float *x, int64_t pitch,
-                                                        int64_t width, const float *w, int64_t m, float *to,
+/* For LINEAR_FEATURES: rows of x, `width` long, times m packed rows w of the same length: panels of
+ * 32 of them, or of what is left in whole vectors, each [width][its rows]. */
+static __attribute__((unused)) void KIT(linear_product)(const kit_linear_rows *r, const float *x,
+                                                        int64_t pitch, int64_t width,
+                                                        const float *w, int64_t m, float *to,
                                                         int64_t to_pitch)
 {
     for (int64_t at = 0; at < m; at += KIT_LINEAR_PANEL) {
-        const int64_t left = kit_lanes(m) - at, line = left < KIT_LINEAR_PANEL ? left : KIT_LINEAR_PANEL;
-        const kit_linear_reading c = {.x = x, .pitch = pitch, .F = width, .s = w + at * width, .line = line, .columns = line,
-                                      .end = r->n, .ahead = r->ahead, .to = to + at, .to_pitch = to_pitch};
+        const int64_t left = kit_lanes(m) - at,
+                      line = left < KIT_LINEAR_PANEL ? left : KIT_LINEAR_PANEL;
+        const kit_linear_reading c = {.x = x,
+                                      .pitch = pitch,
+                                      .F = width,
+                                      .s = w + at * width,
+                                      .line = line,
+                                      .columns = line,
+                                      .end = r->n,
+                                      .ahead = r->ahead,
+                                      .to = to + at,
+                                      .to_pitch = to_pitch};
         KIT(linear_all_reads)(&c);
     }
 }
 
 /* Features of r->n rows of q or k from token r->t on. Rows of float32 are read where they are. */
-KIT_KERNEL void KIT(linear_make)(const kit_linear_work *w, kit_linear_rows *r, const heed_tensor *x, float *to)
+KIT_KERNEL void KIT(linear_make)(const kit_linear_work *w, kit_linear_rows *r, const heed_tensor *x,
+                                 float *to)
 {
     const kit_linear *l = w->l;
     const int64_t at[] = {r->b, r->t, r->head}, step = x->stride[1] * kit_width(x->dtype);
@@ -111,13 +129,15 @@ KIT_KERNEL void KIT(linear_make)(const kit_linear_work *w, kit_linear_rows *r, c
     for (int i = 0; l->F % 16 && i < r->n; i++) KIT(linear_pad)(to + i * l->pitch, l->F);
 }
 
-static __attribute__((unused)) void KIT(linear_gate)(const kit_linear *l, const kit_linear_rows *r, double *to)
+static __attribute__((unused)) void KIT(linear_gate)(const kit_linear *l, const kit_linear_rows *r,
+                                                     double *to)
 {
     for (int i = 0; i < r->n; i++)
         to[i] = (double)kit_linear_number(l->gate, (const int64_t[]){r->b, r->t + i, r->head}, 3);
 }
 
-static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const kit_linear_rows *r, float *to)
+static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const kit_linear_rows *r,
+                                                     float *to)
 {
     float beta[KIT_LINEAR_CHUNK] = {0};
     const float eta = l->op->eta != 0.0f ? l->op->eta : 1.0f;
@@ -143,13 +163,15 @@ KIT_KERNEL void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
         memcpy(w->k + i * l->pitch, c->place.k + i * l->F16, (size_t)l->F16 * sizeof(float));
         w->log_decay[i] = decays ? c->place.decay[1 + i] : 0;
     }
-    for (int i = 0; i < c->kept; i++) level = kit_linear_forgets(l, w->log_decay[i]) ? 0 : level + w->log_decay[i];
+    for (int i = 0; i < c->kept; i++)
+        level = kit_linear_forgets(l, w->log_decay[i]) ? 0 : level + w->log_decay[i];
     r.first = !c->past && c->kept == 0;
     r.level = level;
     if (r.n > 0) KIT(linear_make)(w, &r, l->k, w->k + c->kept * l->pitch);
     for (int i = c->kept; i < n; i++) w->log_decay[i] = 0;
     if (decays && r.n > 0) LINEAR_DECAY(l, &r, w->k + c->kept * l->pitch, w->log_decay + c->kept);
-    for (int i = c->kept; decays && l->F % 16 && i < n; i++) KIT(linear_pad)(w->k + i * l->pitch, l->F);
+    for (int i = c->kept; decays && l->F % 16 && i < n; i++)
+        KIT(linear_pad)(w->k + i * l->pitch, l->F);
     level = c->start;
     for (int i = 0; i < n; i++) {
         const int new_run = kit_linear_forgets(l, w->log_decay[i]);
@@ -173,25 +195,28 @@ KIT_KERNEL void KIT(linear_transpose)(const kit_linear_work *w, int keys)
             KIT_UNROLL for (int i = 0; i < 16; i++)
                 t[i] = j + i < keys ? v_load(w->k + (j + i) * l->pitch + d) : v_set(0.0f);
             v_transpose(t);
-            KIT_UNROLL for (int i = 0; i < 16; i++) v_store(w->kt + (d + i) * KIT_LINEAR_CHUNK + j, t[i]);
+            KIT_UNROLL for (int i = 0; i < 16; i++)
+                v_store(w->kt + (d + i) * KIT_LINEAR_CHUNK + j, t[i]);
         }
 }
 
-/* e^(level i - level j) for j up to i, and what is left of S, for new rows and the last one. Differences are made in
- * float64. */
+/* e^(level i - level j) for j up to i, and what is left of S, for new rows and the last one.
+ * Differences are made in float64. */
 KIT_KERNEL void KIT(linear_decay)(kit_linear_work *w, const kit_linear_chunk *c)
 {
     for (int i = c->kept < c->keys ? c->kept : c->keys - 1; i < c->keys; i++) {
         float *row = w->decay + i * KIT_LINEAR_CHUNK;
         for (int j = 0; j <= i / 16 * 16; j += 16) {
             float x[16];
-            for (int m = 0; m < 16; m++) x[m] = j + m <= i ? (float)(w->level[i] - w->level[j + m]) : 0.0f;
+            for (int m = 0; m < 16; m++)
+                x[m] = j + m <= i ? (float)(w->level[i] - w->level[j + m]) : 0.0f;
             v_store(row + j, v_exp(v_load(x)));
         }
     }
     for (int i = 0; i < c->keys; i += 16) {
         float x[16];
-        for (int m = 0; m < 16; m++) x[m] = i + m < c->keys ? (float)(w->level[i + m] - c->start) : 0.0f;
+        for (int m = 0; m < 16; m++)
+            x[m] = i + m < c->keys ? (float)(w->level[i + m] - c->start) : 0.0f;
         v_store(w->growth + i, v_exp(v_load(x)));
     }
 }
@@ -216,13 +241,14 @@ KIT_INLINE void KIT(linear_factors)(const kit_linear_work *w, const kit_linear_c
     for (int i = c->from; i < c->to; i++) {
         const float *q = w->q + (head * KIT_LINEAR_CHUNK + i) * l->pitch;
         const float *p = w->p + (head * KIT_LINEAR_CHUNK + i) * KIT_LINEAR_CHUNK;
-        const int run = c->keys ? w->run[i] : 0;
+        const int run = c->keys ? w->run[i] : 0, past = c->past && run == 0;
         vf sum = v_set(0.0f);
-        for (int64_t d = 0; c->past && run == 0 && d < l->F; d += 16) sum = v_fma(v_load(q + d), v_load(c->z + d), sum);
-        if (c->keys && decays) sum = v_mul(sum, v_set(w->growth[i]));
+        for (int64_t d = 0; past && d < l->F; d += 16) sum = v_fma(v_load(q + d), v_load(c->z + d), sum);
+        if (past && c->keys && decays) sum = v_mul(sum, v_set(w->growth[i]));
         for (int j = run < 0 ? 0 : run / 16 * 16; c->keys && j <= i; j += 16) {
             const vf at = v_add(v_load(lanes), v_set((float)j));
-            const vm seen = v_and(v_ge(at, v_set((float)run)), v_lt(at, v_set((float)(l->op->before ? i : i + 1))));
+            const vm seen = v_and(v_ge(at, v_set((float)run)),
+                                  v_lt(at, v_set((float)(l->op->before ? i : i + 1))));
             sum = v_add(sum, v_select(seen, v_load(p + j), v_set(0.0f)));
         }
         const float den = v_sum(sum) + l->op->eps;
@@ -236,8 +262,10 @@ KIT_INLINE void KIT(linear_factors)(const kit_linear_work *w, const kit_linear_c
 KIT_KERNEL void KIT(linear_queries)(kit_linear_work *w, const kit_linear_chunk *c, int head)
 {
     const kit_linear *l = w->l;
-    kit_linear_rows r = LINEAR_ROWS_OF(w, w->g * l->heads + head, c->query + c->from, c->to - c->from, 1);
-    float *q = w->q + head * KIT_LINEAR_CHUNK * l->pitch, *p = w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK;
+    kit_linear_rows r =
+        LINEAR_ROWS_OF(w, w->g * l->heads + head, c->query + c->from, c->to - c->from, 1);
+    float *q = w->q + head * KIT_LINEAR_CHUNK * l->pitch,
+          *p = w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK;
     KIT(linear_make)(w, &r, l->q, q + c->from * l->pitch);
     if (c->keys) {
         KIT(linear_all_scores)(q, l->pitch, l->F, w->kt, p, c->from, c->to, &w->ahead);
@@ -246,12 +274,15 @@ KIT_KERNEL void KIT(linear_queries)(kit_linear_work *w, const kit_linear_chunk *
     if (l->op->normalise) KIT(linear_factors)(w, c, head);
 }
 
-/* The values of a panel: channels [e, e + line) of the rows that are new, and what becomes of them. */
-KIT_KERNEL void KIT(linear_values)(const kit_linear_work *w, const kit_linear_chunk *c, int64_t e, kit_linear_reading *x)
+/* The values of a panel: channels [e, e + line) of the rows that are new, and what becomes of
+ * them. */
+KIT_KERNEL void KIT(linear_values)(const kit_linear_work *w, const kit_linear_chunk *c, int64_t e,
+                                   kit_linear_reading *x)
 {
     const kit_linear *l = w->l;
     const int strong = kit_linear_strong(l);
-    const int64_t step = l->v->stride[1] * kit_width(l->v->dtype), across = 16 * l->v->stride[3] * kit_width(l->v->dtype);
+    const int64_t step = l->v->stride[1] * kit_width(l->v->dtype),
+                  across = 16 * l->v->stride[3] * kit_width(l->v->dtype);
     const char *row = kit_at(l->v, (const int64_t[]){w->b, c->token + c->kept, w->g, e}, 4);
     const int direct = kit_is_plain(l->v) && l->E - e >= x->line;
     for (int i = c->kept; i < c->keys; i++, row += step) {
@@ -259,10 +290,12 @@ KIT_KERNEL void KIT(linear_values)(const kit_linear_work *w, const kit_linear_ch
         float *u = x->u + i * x->line;
         for (int64_t m = 0; m < x->line; m += 16) {
             const int64_t left = l->E - e - m;
-            if (direct) v_store(u + m, v_mul(strength, v_load((const float *)(const void *)row + m)));
+            if (direct)
+                v_store(u + m, v_mul(strength, v_load((const float *)(const void *)row + m)));
             else
-                v_store(u + m, v_mul(strength, v_read(row + m / 16 * across, l->v->dtype, l->v->stride[3],
-                                                      left < 16 ? (int)left : 16)));
+                v_store(u + m,
+                        v_mul(strength, v_read(row + m / 16 * across, l->v->dtype, l->v->stride[3],
+                                               left < 16 ? (int)left : 16)));
         }
     }
     if (!l->op->delta) return;
@@ -278,8 +311,8 @@ KIT_KERNEL void KIT(linear_values)(const kit_linear_work *w, const kit_linear_ch
 }
 
 /* Outputs of a head in a panel. */
-KIT_KERNEL void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_chunk *c, int head, int64_t e,
-                                kit_linear_reading *x)
+KIT_KERNEL void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_chunk *c, int head,
+                                    int64_t e, kit_linear_reading *x)
 {
     const kit_linear *l = w->l;
     const heed_tensor *out = l->out;
@@ -301,10 +334,12 @@ KIT_KERNEL void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_c
         char *to = kit_at(out, (const int64_t[]){w->b, c->query + row, w->g * l->heads + head}, 3);
         to += e * out->stride[3] * kit_width(out->dtype);
         x->s = run == 0 ? s : NULL, x->from = run < 0 ? 0 : run, x->row = row, x->end = end;
-        x->to = direct ? (float *)to : w->stage, x->to_pitch = direct ? out->stride[1] : KIT_LINEAR_PANEL;
+        x->to = direct ? (float *)to : w->stage,
+        x->to_pitch = direct ? out->stride[1] : KIT_LINEAR_PANEL;
         KIT(linear_all_reads)(x);
         for (int i = row; !direct && i < end; i++, to += out->stride[1] * kit_width(out->dtype))
-            kit_write_row(to, out->dtype, out->stride[3], w->stage + (i - row) * KIT_LINEAR_PANEL, n);
+            kit_write_row(to, out->dtype, out->stride[3], w->stage + (i - row) * KIT_LINEAR_PANEL,
+                          n);
     }
     x->s = s;
 }
@@ -320,22 +355,24 @@ KIT_KERNEL void KIT(linear_advance)(const kit_linear_work *w, const kit_linear_c
     if (decays) {
         for (int j = from; j < c->keys; j++)
             for (int64_t m = 0; m < x->line; m += 16)
-                v_store(w->faded + j * x->line + m, v_mul(v_load(u + j * x->line + m), v_set(fade[j])));
+                v_store(w->faded + j * x->line + m,
+                        v_mul(v_load(u + j * x->line + m), v_set(fade[j])));
         u = w->faded;
     }
-    KIT(linear_all_updates)(w->k + from * l->pitch, l->pitch, l->F, u + from * x->line, x->line, c->keys - from,
-                            run == 0 ? x->s : NULL, decays ? w->growth[last] : 1.0f, c->s_next + at, x->ahead);
+    KIT(linear_all_updates)(w->k + from * l->pitch, l->pitch, l->F, u + from * x->line, x->line,
+                            c->keys - from, run == 0 ? x->s : NULL, decays ? w->growth[last] : 1.0f,
+                            c->s_next + at, x->ahead);
 }
 
 /* The normaliser's sums behind it. */
 KIT_KERNEL void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear_chunk *c)
 {
     const kit_linear *l = w->l;
-    const int last = c->keys - 1, run = w->run[last], decays = kit_linear_decays(l);
+    const int last = c->keys - 1, run = w->run[last], past = c->past && run == 0, decays = kit_linear_decays(l);
     const float *fade = w->decay + last * KIT_LINEAR_CHUNK;
     for (int64_t d = 0; d < l->F; d += 16) {
-        vf z = c->past && run == 0 ? v_load(c->z + d) : v_set(0.0f);
-        if (decays) z = v_mul(z, v_set(w->growth[last]));
+        vf z = past ? v_load(c->z + d) : v_set(0.0f);
+        if (past && decays) z = v_mul(z, v_set(w->growth[last]));
         for (int j = run < 0 ? 0 : run; j < c->keys; j++)
             z = v_fma(v_set(decays ? fade[j] : 1.0f), v_load(w->k + j * l->pitch + d), z);
         v_store(c->z_next + d, z);
@@ -347,9 +384,15 @@ KIT_INLINE void KIT(linear_plan_ahead)(kit_linear_work *w, const kit_linear_chun
 {
     const kit_linear *l = w->l;
     const int64_t C = KIT_LINEAR_CHUNK, lines = C * (l->D + w->columns) / 16 * (1 + l->heads);
-    const int64_t tiles = (w->columns / 16 + 1) / (VR_LANES == 8 ? 1 : 2) * (C * l->heads * l->F + l->F * C) / LINEAR_TALL;
-    w->ahead = (kit_linear_ahead){.l = l, .b = w->b, .g = w->g, .e = w->e, .columns = w->columns,
-                                  .token = c->token + KIT_LINEAR_CHUNK, .query = c->query + KIT_LINEAR_CHUNK,
+    const int64_t tiles = (w->columns / 16 + 1) / (VR_LANES == 8 ? 1 : 2) *
+                          (C * l->heads * l->F + l->F * C) / LINEAR_TALL;
+    w->ahead = (kit_linear_ahead){.l = l,
+                                  .b = w->b,
+                                  .g = w->g,
+                                  .e = w->e,
+                                  .columns = w->columns,
+                                  .token = c->token + KIT_LINEAR_CHUNK,
+                                  .query = c->query + KIT_LINEAR_CHUNK,
                                   .lines = (int)(lines / (tiles / LINEAR_LINKS + 1)) + 1};
 }
 
@@ -372,7 +415,10 @@ static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
     for (int i = 0; !l->op->normalise && i < KIT_LINEAR_CHUNK; i++) w->factor[i] = l->scale;
     if (c->from < c->to)
         for (int64_t head = 0; head < l->heads; head++) KIT(linear_queries)(w, c, (int)head);
-    kit_linear_reading x = {.ahead = &w->ahead, .pitch = l->pitch, .F = l->F, .before = l->op->before,
+    kit_linear_reading x = {.ahead = &w->ahead,
+                            .pitch = l->pitch,
+                            .F = l->F,
+                            .before = l->op->before,
                             .growth = c->keys && kit_linear_decays(l) ? w->growth : NULL};
     for (int64_t e = 0; e < w->columns; e += KIT_LINEAR_PANEL) {
         x.line = x.columns = w->columns - e < KIT_LINEAR_PANEL ? w->columns - e : KIT_LINEAR_PANEL;

@@ -29,21 +29,24 @@ KIT_INLINE vf KIT(linear_exp)(vf x)
     }
     KIT_UNROLL for (int k = 1; k < 5; k++)
         KIT_UNROLL for (int i = 0; i < 16 / VR_LANES; i++) p[i] = vr_fma(p[i], r[i], vr_set(c[k]));
-    KIT_UNROLL for (int i = 0; i < 16 / VR_LANES; i++) vr_store(f + i * VR_LANES, vr_exp2_join(p[i], t[i]));
+    KIT_UNROLL for (int i = 0; i < 16 / VR_LANES; i++)
+        vr_store(f + i * VR_LANES, vr_exp2_join(p[i], t[i]));
     return v_load(f);
 }
 
 KIT_INLINE vf KIT(linear_relu)(vf x) { return v_max(v_set(0.0f), x); }
 
 /* One row of features: `to` has room for whole vectors, x is zeros behind D. */
-KIT_INLINE void KIT(linear_row)(const kit_linear_op *op, const float *x, int64_t D, float *to, float *own)
+KIT_INLINE void KIT(linear_row)(const kit_linear_op *op, const float *x, int64_t D, float *to,
+                                float *own)
 {
     const int64_t twice = 2 * D;
     switch (op->map) {
         case LINEAR_ELU:
             for (int64_t d = 0; d < D; d += 16) {
                 const vf v = v_load(x + d), zero = v_set(0.0f);
-                v_store(to + d, v_select(v_lt(zero, v), v_add(v, v_set(1.0f)), KIT(linear_exp)(v_min(zero, v))));
+                v_store(to + d, v_select(v_lt(zero, v), v_add(v, v_set(1.0f)),
+                                         KIT(linear_exp)(v_min(zero, v))));
             }
             break;
         case LINEAR_RELU:
@@ -52,7 +55,8 @@ KIT_INLINE void KIT(linear_row)(const kit_linear_op *op, const float *x, int64_t
         case LINEAR_IDENTITY:
             for (int64_t d = 0; d < D; d += 16) v_store(to + d, v_load(x + d));
             break;
-        default: /* e stands twice in a row, so that e_(i - j) is a shift; d from the end: what spills is overwritten */
+        default: /* e stands twice in a row, so that e_(i - j) is a shift; d from the end: what
+                    spills is overwritten */
             for (int64_t d = 0; d < D; d += 16) v_store(own + d, KIT(linear_relu)(v_load(x + d)));
             for (int64_t d = 0; d < D; d += 16)
                 v_store(own + D + d, KIT(linear_relu)(v_sub(v_set(0.0f), v_load(x + d))));
@@ -89,7 +93,8 @@ KIT_INLINE void KIT(linear_norm)(const kit_linear_op *op, float *to, int64_t F)
     for (int64_t d = 0; d < F; d += 16) v_store(to + d, v_mul(v_load(to + d), factor));
 }
 
-static __attribute__((unused)) void KIT(linear_map)(const kit_linear *l, const kit_linear_rows *r, float *to)
+static __attribute__((unused)) void KIT(linear_map)(const kit_linear *l, const kit_linear_rows *r,
+                                                    float *to)
 {
     for (int i = 0; i < r->n; i++, to += l->pitch) {
         KIT(linear_row)(l->op, r->x + i * r->pitch, l->D, to, r->own);

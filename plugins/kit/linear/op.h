@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/linear/op.h: what every op on kit/linear/linear.h has: ports, and the functions between them and a call. A
- * part of it; an op's own ports stand behind these in its table:
+ * heed/kit/linear/op.h: what every op on kit/linear/linear.h has: ports, and the functions between
+ * them and a call. A part of it; an op's own ports stand behind these in its table:
  *
- *     static const heed_port ports[] = {LINEAR_PORTS, [GATE] = LINEAR_GATE_PORT};     enum { GATE = LINEAR_PORT_COUNT };
+ *     static const heed_port ports[] = {LINEAR_PORTS, [GATE] = LINEAR_GATE_PORT};
+ *                                                                enum { GATE = LINEAR_PORT_COUNT };
  *
- * An instance is a kit_linear_op, and behind it what the variant keeps, which hooks get as l->variant.
+ * An instance is a kit_linear_op, and behind it what the variant keeps, which hooks get as
+ * l->variant.
  */
 #ifndef KIT_HAS_LINEAR_OP
 #define KIT_HAS_LINEAR_OP
@@ -14,12 +16,12 @@
 #define HEED_KIT_LINEAR_OP_ONCE
 #include <heed/kit/linear/run.h>
 
-#define LINEAR_PORTS                                                                                                  \
-    [LINEAR_Q] = KIT_IN("q", "B T H D", "queries"),                                                                   \
-    [LINEAR_K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),                                          \
-    [LINEAR_V] = KIT_IN("v", "B S G E", "values"),                                                                    \
-    [LINEAR_KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL,                                       \
-                                        "keys of each sequence that are valid; all if absent"),                       \
+#define LINEAR_PORTS                                                                               \
+    [LINEAR_Q] = KIT_IN("q", "B T H D", "queries"),                                                \
+    [LINEAR_K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),                       \
+    [LINEAR_V] = KIT_IN("v", "B S G E", "values"),                                                 \
+    [LINEAR_KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL,                    \
+                                        "keys of each sequence that are valid; all if absent"),    \
     [LINEAR_OUT] = KIT_OUT("out", "B T H E", "for each query and head, what it reads")
 #define LINEAR_MASKS (HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS)
 
@@ -30,8 +32,14 @@ KIT_INLINE kit_linear kit_linear_call(const void *instance, const heed_call *cal
 {
     const kit_linear_op *op = instance;
     const heed_tensor *const *t = call->tensor;
-    return (kit_linear){.call = call, .op = op, .variant = op->variant, .q = t[LINEAR_Q], .k = t[LINEAR_K],
-                        .v = t[LINEAR_V], .key_lengths = t[LINEAR_KEY_LENGTHS], .out = t[LINEAR_OUT]};
+    return (kit_linear){.call = call,
+                        .op = op,
+                        .variant = op->variant,
+                        .q = t[LINEAR_Q],
+                        .k = t[LINEAR_K],
+                        .v = t[LINEAR_V],
+                        .key_lengths = t[LINEAR_KEY_LENGTHS],
+                        .out = t[LINEAR_OUT]};
 }
 
 /* What a call needs. */
@@ -48,33 +56,39 @@ static __attribute__((unused)) int32_t kit_linear_size(kit_linear *l, heed_call_
     return HEED_OK;
 }
 
-/* The state: two records of each head of keys. Only what is at most 32 to 63 tokens back can be gone back to. */
-static __attribute__((unused)) int32_t kit_linear_measure_state(const void *instance, const int64_t *axis,
-                                                                heed_state_size *size)
+/* The state: two records of each head of keys. Only what is at most 32 to 63 tokens back can be
+ * gone back to. */
+static __attribute__((unused)) int32_t
+kit_linear_measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
 {
     const int64_t G = HEED_AXIS(axis, 'G'), D = HEED_AXIS(axis, 'D'), E = HEED_AXIS(axis, 'E');
     size->format = "linear/f32/c32";
     size->version = 1;
     size->recent = KIT_LINEAR_CHUNK;
-    size->page_bytes = G <= 0 || D < 0 || E < 0 ? 0 : 2 * kit_linear_slot(G, kit_linear_features(instance, D), E);
+    size->page_bytes =
+        G <= 0 || D < 0 || E < 0 ? 0 : 2 * kit_linear_slot(G, kit_linear_features(instance, D), E);
     return HEED_OK;
 }
 
-/* Multiply-adds of the rule, from shapes: each key is written, each query reads, and a delta rule reads for each key.
- * `executed` has besides what rows of a chunk have to do with each other. */
+/* Multiply-adds of the rule, from shapes: each key is written, each query reads, and a delta rule
+ * reads for each key. `executed` has besides what rows of a chunk have to do with each other. */
 static __attribute__((unused)) int32_t kit_linear_cost(kit_linear *l, heed_cost *c)
 {
     const int32_t failed = kit_linear_setup(l);
     if (failed) return failed;
     double keys = 0;
     for (int64_t b = 0; b < l->B; b++)
-        keys += (double)(l->call->state || (l->key_lengths && !l->key_lengths->data) ? l->S : kit_linear_keys(l, b));
-    const double F = (double)l->F, E = (double)l->E, C = KIT_LINEAR_CHUNK, queries = (double)(l->B * l->T * l->H);
+        keys += (double)(l->call->state || (l->key_lengths && !l->key_lengths->data)
+                             ? l->S
+                             : kit_linear_keys(l, b));
+    const double F = (double)l->F, E = (double)l->E, C = KIT_LINEAR_CHUNK,
+                 queries = (double)(l->B * l->T * l->H);
     const double writes = keys * (double)l->G, all = queries + (l->op->delta ? 2 : 1) * writes;
     c->flops = 2 * F * E * all + (l->op->normalise ? 2 * F * (queries + writes) : 0);
     c->bytes = queries * (double)(l->D * kit_width(l->q->dtype) + l->E * 4) +
                writes * (double)(l->D * kit_width(l->k->dtype) + l->E * kit_width(l->v->dtype));
-    if (l->call->state) { /* S is read by each chunk, and the rows that are open; half of them on average */
+    if (l->call->state) { /* S is read by each chunk, and the rows that are open; half of them on
+                             average */
         const double sequences = (double)(l->B * l->G);
         c->bytes += sequences * 4 * (F * (double)l->E16 + C / 2 * (F + E));
     }
@@ -82,7 +96,8 @@ static __attribute__((unused)) int32_t kit_linear_cost(kit_linear *l, heed_cost 
     if (!HEED_HAS(c, algorithm)) return HEED_OK;
     const double inside = queries + (l->op->delta ? writes : 0);
     c->executed = c->flops + (l->causal ? 2 * (C + 1) / 2 * (F + E) * inside : 0);
-    c->algorithm = l->causal ? "chunks of 32 tokens, panels of 32 channels" : "one sum over all keys, then the queries";
+    c->algorithm = l->causal ? "chunks of 32 tokens, panels of 32 channels"
+                             : "one sum over all keys, then the queries";
     return HEED_OK;
 }
 #endif

@@ -2,21 +2,25 @@
  *
  * heed/kit/linear/run.h: a call from its tensors to its end. A part of kit/linear/linear.h.
  *
- * Causal: a tile is some channels of one head of keys, chunk after chunk. Not causal: the sums over blocks of 1024 keys,
- * a tile each; these added up in order; then the queries, which all read the same S. A rule that is no plain sum has one
- * block. Queries behind the last key read in that way in a causal call too.
+ * Causal: a tile is some channels of one head of keys, chunk after chunk. Not causal: the sums over
+ * blocks of 1024 keys, a tile each; these added up in order; then the queries, which all read the
+ * same S. A rule that is no plain sum has one block. Queries behind the last key read in that way
+ * in a causal call too.
  *
- * A state has the records of two chunks: that of chunk c lies in slot c % 2. A call writes to them at once where that
- * leaves alone what the open chunk needs, and otherwise when all its tiles have ended.
+ * A state has the records of two chunks: that of chunk c lies in slot c % 2. A call writes to them
+ * at once where that leaves alone what the open chunk needs, and otherwise when all its tiles have
+ * ended.
  */
 #ifndef KIT_HAS_LINEAR_RUN
 #define KIT_HAS_LINEAR_RUN
 #include <heed/kit/linear/chunk.h>
 
 /* The tile's sizes and its scratch. */
-KIT_INLINE kit_linear_work KIT(linear_begin)(const kit_linear *l, int64_t row, int64_t split, uint32_t lane)
+KIT_INLINE kit_linear_work KIT(linear_begin)(const kit_linear *l, int64_t row, int64_t split,
+                                             uint32_t lane)
 {
-    kit_linear_work w = {.l = l, .b = row / l->G, .g = row % l->G, .e = split * l->columns, .whole = split == 0};
+    kit_linear_work w = {
+        .l = l, .b = row / l->G, .g = row % l->G, .e = split * l->columns, .whole = split == 0};
     w.columns = l->E16 - w.e < l->columns ? l->E16 - w.e : l->columns;
     kit_linear_scratch(l, &w, (float *)(l->call->scratch + lane * l->call->scratch_stride));
     return w;
@@ -28,22 +32,26 @@ KIT_INLINE kit_linear_place KIT(linear_place)(const kit_linear_work *w, char *sl
     const kit_linear *l = w->l;
     const kit_linear_record at = kit_linear_layout(l->F, l->E);
     float *r = (float *)slot + w->g * at.floats;
-    return (kit_linear_place){(double *)(void *)r, r + at.z, r + at.k, r + at.u + w->e * KIT_LINEAR_CHUNK,
-                              r + at.s + w->e * l->F};
+    return (kit_linear_place){(double *)(void *)r, r + at.z, r + at.k,
+                              r + at.u + w->e * KIT_LINEAR_CHUNK, r + at.s + w->e * l->F};
 }
 
-/* Where the record of chunk i goes, in a call from chunk `first` to chunk `last`: {NULL} if nowhere. */
-KIT_INLINE kit_linear_place KIT(linear_kept)(const kit_linear_work *w, int64_t i, int64_t first, int64_t last)
+/* Where the record of chunk i goes, in a call from chunk `first` to chunk `last`: {NULL} if
+ * nowhere. */
+KIT_INLINE kit_linear_place KIT(linear_kept)(const kit_linear_work *w, int64_t i, int64_t first,
+                                             int64_t last)
 {
     const kit_linear *l = w->l;
     if (!l->call->state || (i != first && i < last - 1)) return (kit_linear_place){0};
     const uint64_t slot = kit_linear_slot(l->G, l->F, l->E);
-    if (i != first && i % 2 == first % 2) return KIT(linear_place)(w, l->commit + (uint64_t)w->b * slot);
+    if (i != first && i % 2 == first % 2)
+        return KIT(linear_place)(w, l->commit + (uint64_t)w->b * slot);
     return KIT(linear_place)(w, (char *)l->call->state[w->b]->page[0] + (uint64_t)(i % 2) * slot);
 }
 
 /* Queries [from, to) that read S as it is. */
-static void KIT(linear_behind)(kit_linear_work *w, int64_t from, int64_t to, int past, const float *s, const float *z)
+static void KIT(linear_behind)(kit_linear_work *w, int64_t from, int64_t to, int past,
+                               const float *s, const float *z)
 {
     kit_linear_chunk c = {.past = past, .s = s, .z = z};
     for (c.query = from; c.query < to; c.query += KIT_LINEAR_CHUNK) {
@@ -61,17 +69,20 @@ static void KIT(linear_before)(const kit_linear_work *w, int64_t from, int64_t t
         for (int64_t h = w->g * l->heads; h < (w->g + 1) * l->heads; h++)
             for (int64_t e = w->e; e < w->e + n; e += 16) {
                 const int64_t at[] = {w->b, t, h, e}, left = w->e + n - e;
-                v_write(kit_at(l->out, at, 4), l->out->dtype, l->out->stride[3], v_set(0.0f), left < 16 ? (int)left : 16);
+                v_write(kit_at(l->out, at, 4), l->out->dtype, l->out->stride[3], v_set(0.0f),
+                        left < 16 ? (int)left : 16);
             }
 }
 
-/* Chunks of keys [from, to), which stand at positions of the same numbers, with the queries in them. Where the last one
- * ends S, z and the level are what *c has then, if `wanted`; with a state also if nothing came. */
-static void KIT(linear_chunks)(kit_linear_work *w, kit_linear_chunk *c, int64_t from, int64_t to, int64_t shift,
-                               int64_t queries, int wanted)
+/* Chunks of keys [from, to), which stand at positions of the same numbers, with the queries in
+ * them. Where the last one ends S, z and the level are what *c has then, if `wanted`; with a state
+ * also if nothing came. */
+static void KIT(linear_chunks)(kit_linear_work *w, kit_linear_chunk *c, int64_t from, int64_t to,
+                               int64_t shift, int64_t queries, int wanted)
 {
     const kit_linear *l = w->l;
-    const int64_t C = KIT_LINEAR_CHUNK, kept = kit_linear_length(l, w->b), first = from / C, last = to / C;
+    const int64_t C = KIT_LINEAR_CHUNK, kept = kit_linear_length(l, w->b), first = from / C,
+                  last = to / C;
     const int64_t origin = l->call->state ? 0 : first * C; /* there is no past */
     kit_linear_place place = KIT(linear_kept)(w, first, first, last);
     if (place.s) c->s = place.s, c->z = place.z, c->start = place.decay[0];
@@ -103,9 +114,14 @@ static void KIT(linear_ordered)(void *arg, int64_t tile, uint32_t lane)
     const kit_linear *l = arg;
     kit_linear_work w = KIT(linear_begin)(l, tile / l->splits, tile % l->splits, lane);
     kit_linear_chunk c = {.s = w.s, .z = w.z};
-    const int64_t n = kit_linear_keys(l, w.b), kept = kit_linear_length(l, w.b), shift = kit_linear_shift(l, w.b);
-    const int64_t before = !l->causal || shift > 0 ? 0 : -shift < l->T ? -shift : l->T; /* queries without a key */
-    const int64_t within = !l->causal || n - shift < before ? before : n - shift < l->T ? n - shift : l->T;
+    const int64_t n = kit_linear_keys(l, w.b), kept = kit_linear_length(l, w.b),
+                  shift = kit_linear_shift(l, w.b);
+    const int64_t before = !l->causal || shift > 0 ? 0
+                           : -shift < l->T         ? -shift
+                                                   : l->T; /* queries without a key */
+    const int64_t within = !l->causal || n - shift < before ? before
+                           : n - shift < l->T               ? n - shift
+                                                            : l->T;
     const int behind = within < l->T;
     KIT(linear_before)(&w, 0, before);
     const int64_t to = behind || l->call->state ? n : within + shift;
@@ -138,8 +154,8 @@ static void KIT(linear_sum)(void *arg, int64_t tile, uint32_t lane)
     memcpy(z + l->F16, &c.start, sizeof c.start);
 }
 
-/* The blocks of a head, added to the first of them in order, some channels a tile. Where there are levels the lowest is
- * that of the sum. */
+/* The blocks of a head, added to the first of them in order, some channels a tile. Where there are
+ * levels the lowest is that of the sum. */
 static void KIT(linear_total)(void *arg, int64_t tile, uint32_t lane)
 {
     const kit_linear *l = arg;
@@ -156,7 +172,8 @@ static void KIT(linear_total)(void *arg, int64_t tile, uint32_t lane)
         const float *from = KIT(linear_block)(l, row, i);
         memcpy(level, from + S + l->F16, sizeof *level);
         const vf factor = v_exp(v_set((float)(low - level[0])));
-        const int64_t part[2][2] = {{w.e * l->F, (w.e + w.columns) * l->F}, {S, w.whole && l->op->normalise ? S + l->F16 : S}};
+        const int64_t part[2][2] = {{w.e * l->F, (w.e + w.columns) * l->F},
+                                    {S, w.whole && l->op->normalise ? S + l->F16 : S}};
         for (int k = 0; k < 2; k++)
             for (int64_t at = part[k][0]; at < part[k][1]; at += 16) {
                 const vf x = v_mul(v_load(from + at), factor);
@@ -168,12 +185,13 @@ static void KIT(linear_total)(void *arg, int64_t tile, uint32_t lane)
 static void KIT(linear_ask)(void *arg, int64_t tile, uint32_t lane)
 {
     const kit_linear *l = arg;
-    const int64_t tiles = (l->T + KIT_LINEAR_QUERIES - 1) / KIT_LINEAR_QUERIES, from = tile % tiles * KIT_LINEAR_QUERIES;
+    const int64_t tiles = (l->T + KIT_LINEAR_QUERIES - 1) / KIT_LINEAR_QUERIES,
+                  from = tile % tiles * KIT_LINEAR_QUERIES;
     const int64_t row = tile / tiles / l->splits, end = from + KIT_LINEAR_QUERIES;
     kit_linear_work w = KIT(linear_begin)(l, row, tile / tiles % l->splits, lane);
     const float *s = KIT(linear_block)(l, row, 0);
-    KIT(linear_behind)(&w, from, end < l->T ? end : l->T, kit_linear_keys(l, w.b) > 0, s + w.e * l->F,
-                       s + l->F * l->E16);
+    KIT(linear_behind)(&w, from, end < l->T ? end : l->T, kit_linear_keys(l, w.b) > 0,
+                       s + w.e * l->F, s + l->F * l->E16);
 }
 
 /* ---- the call ---- */
@@ -183,9 +201,11 @@ static void KIT(linear_commit)(const kit_linear *l)
 {
     const uint64_t slot = kit_linear_slot(l->G, l->F, l->E);
     for (int64_t b = 0; b < l->B; b++) {
-        const int64_t first = kit_linear_length(l, b) / KIT_LINEAR_CHUNK, last = kit_linear_keys(l, b) / KIT_LINEAR_CHUNK;
+        const int64_t first = kit_linear_length(l, b) / KIT_LINEAR_CHUNK,
+                      last = kit_linear_keys(l, b) / KIT_LINEAR_CHUNK;
         char *page = l->call->state[b]->page[0];
-        if (last - first > 1) memcpy(page + (uint64_t)(first % 2) * slot, l->commit + (uint64_t)b * slot, slot);
+        if (last - first > 1)
+            memcpy(page + (uint64_t)(first % 2) * slot, l->commit + (uint64_t)b * slot, slot);
     }
 }
 
@@ -194,7 +214,8 @@ static __attribute__((unused)) int32_t KIT(linear_run)(kit_linear *l)
 {
     const heed_call *call = l->call;
     const heed_host *host = call->host;
-    const int64_t tiles = l->B * l->G * l->splits, asks = (l->T + KIT_LINEAR_QUERIES - 1) / KIT_LINEAR_QUERIES;
+    const int64_t tiles = l->B * l->G * l->splits,
+                  asks = (l->T + KIT_LINEAR_QUERIES - 1) / KIT_LINEAR_QUERIES;
     int32_t failed = HEED_OK;
     if (l->causal || call->state) {
         l->commit = call->workspace;
@@ -204,7 +225,8 @@ static __attribute__((unused)) int32_t KIT(linear_run)(kit_linear *l)
     }
     l->sums = call->workspace;
     if (l->T) failed = host->parallel_for(host, tiles * l->blocks, KIT(linear_sum), l);
-    if (!failed && l->T && l->blocks > 1) failed = host->parallel_for(host, tiles, KIT(linear_total), l);
+    if (!failed && l->T && l->blocks > 1)
+        failed = host->parallel_for(host, tiles, KIT(linear_total), l);
     return failed ? failed : host->parallel_for(host, tiles * asks, KIT(linear_ask), l);
 }
 

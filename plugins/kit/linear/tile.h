@@ -2,12 +2,13 @@
  *
  * heed/kit/linear/tile.h: the products of a chunk in registers. A part of kit/linear/linear.h.
  *
- * Everything is sums of a broadcast number times a line of numbers, and each sum is one chain of fma from its first
- * link to its last. A tile of rows x registers is held while the links pass by: so many rows are a lane's worth of work
- * that the loads of lines and numbers keep up with the multiply-adds. Which rows lie in one tile changes no bit.
+ * Everything is sums of a broadcast number times a line of numbers, and each sum is one chain of
+ * fma from its first link to its last. A tile of rows x registers is held while the links pass by:
+ * so many rows are a lane's worth of work that the loads of lines and numbers keep up with the
+ * multiply-adds. Which rows lie in one tile changes no bit.
  *
  *     scores    P[i][j] = k_i . k_j or q_i . k_j           rows i, lanes j, links d
- *     write     u_i = b_i (v_i - read by k_i)              rows i, lanes e, links d of S, then the u_j above
+ *     write     u_i = b_i (v_i - read by k_i)     rows i, lanes e, links d of S, then the u_j above
  *     read      o_i = read by q_i                          the same
  *     update    S[d] = e^G S[d] + sum_j k_j[d] u_j         rows d, lanes e, links j
  */
@@ -15,7 +16,8 @@
 #define KIT_HAS_LINEAR_TILE
 #include <heed/kit/linear/type.h>
 
-/* Tiles (rows, registers). Strips are so many registers wide, or half of it where 16 lanes are left. */
+/* Tiles (rows, registers). Strips are so many registers wide, or half of it where 16 lanes are
+ * left. */
 #undef LINEAR_SHAPES
 #undef LINEAR_WIDE
 #if defined KIT_AVX512
@@ -39,8 +41,8 @@
 
 #ifndef HEED_KIT_LINEAR_TILE_ONCE
 #define HEED_KIT_LINEAR_TILE_ONCE
-/* What the next chunk reads and writes, asked for line by line between the tiles of this one: rows of a head lie far
- * apart, and no machine guesses where the next one is. */
+/* What the next chunk reads and writes, asked for line by line between the tiles of this one: rows
+ * of a head lie far apart, and no machine guesses where the next one is. */
 typedef struct kit_linear_ahead {
     const struct kit_linear *l;
     int64_t b, g, e, columns;
@@ -52,7 +54,8 @@ typedef struct kit_linear_ahead {
     const char *row, *at;
 } kit_linear_ahead;
 
-/* What a row of a panel of channels reads: S, if there is a past, and the values that rows above it wrote. */
+/* What a row of a panel of channels reads: S, if there is a past, and the values that rows above it
+ * wrote. */
 typedef struct kit_linear_reading {
     const float *x;      /* row i at x + i * pitch: its key or query */
     int64_t pitch, F;
@@ -81,8 +84,10 @@ KIT_KERNEL int KIT(linear_next_stream)(kit_linear_ahead *a)
     const int i = a->stream++, of_values = i % 2;
     if (i >= 2 + 2 * l->heads) return 0;
     const heed_tensor *t = i == 0 ? l->k : i == 1 ? l->v : of_values ? l->out : l->q;
-    const int64_t token = i < 2 ? a->token : a->query, head = i < 2 ? a->g : a->g * l->heads + i / 2 - 1;
-    const int64_t e = of_values ? a->e : 0, left = t->dim[3] - e, n = of_values && a->columns < left ? a->columns : left;
+    const int64_t token = i < 2 ? a->token : a->query,
+                  head = i < 2 ? a->g : a->g * l->heads + i / 2 - 1;
+    const int64_t e = of_values ? a->e : 0, left = t->dim[3] - e,
+                  n = of_values && a->columns < left ? a->columns : left;
     a->rows = t->dim[1] - token < KIT_LINEAR_CHUNK ? t->dim[1] - token : KIT_LINEAR_CHUNK;
     if (token < 0 || t->stride[3] != 1) a->rows = 0;
     a->step = t->stride[1] * kit_width(t->dtype), a->bytes = n * kit_width(t->dtype);
@@ -106,9 +111,11 @@ KIT_INLINE void KIT(linear_look_ahead)(kit_linear_ahead *a)
 
 /* ---- tiles ---- */
 
-/* a[r][w] goes on with x(r, i) * y(i, w), i in [0, n): x(r, i) is x[r * down + i * across], y a line of registers. */
-KIT_INLINE void KIT(linear_links)(const int rows, const int wide, vr *a, const float *x, int64_t down, int64_t across,
-                                  const float *y, int64_t line, int64_t n, kit_linear_ahead *ahead)
+/* a[r][w] goes on with x(r, i) * y(i, w), i in [0, n): x(r, i) is x[r * down + i * across], y a
+ * line of registers. */
+KIT_INLINE void KIT(linear_links)(const int rows, const int wide, vr *a, const float *x,
+                                  int64_t down, int64_t across, const float *y, int64_t line,
+                                  int64_t n, kit_linear_ahead *ahead)
 {
     const float *from[8];
     KIT_UNROLL for (int r = 0; r < rows; r++) from[r] = x + r * down;
@@ -118,20 +125,22 @@ KIT_INLINE void KIT(linear_links)(const int rows, const int wide, vr *a, const f
         for (int64_t j = i; j < end; j++, at += across, y += line) {
             vr b[4];
             KIT_UNROLL for (int w = 0; w < wide; w++) {
+                if (rows == 1) __builtin_prefetch(y + 48 * line + w * VR_LANES, 0, 2); /* a token alone waits for S */
                 b[w] = vr_load(y + w * VR_LANES);
                 if (rows > 1) b[w] = vr_pin(b[w]); /* or the compiler loads it again for each row */
             }
             KIT_UNROLL for (int r = 0; r < rows; r++) {
                 const vr s = vr_set(from[r][at]);
-                KIT_UNROLL for (int w = 0; w < wide; w++) a[r * wide + w] = vr_fma(s, b[w], a[r * wide + w]);
+                KIT_UNROLL for (int w = 0; w < wide; w++)
+                    a[r * wide + w] = vr_fma(s, b[w], a[r * wide + w]);
             }
         }
     }
 }
 
 /* p[rows][32], lanes [lane, ...), of the keys in kt [F][32]. */
-KIT_INLINE void KIT(linear_scores)(const int rows, const int wide, const float *x, int64_t pitch, int64_t F,
-                                   const float *kt, float *p, kit_linear_ahead *ahead)
+KIT_INLINE void KIT(linear_scores)(const int rows, const int wide, const float *x, int64_t pitch,
+                                   int64_t F, const float *kt, float *p, kit_linear_ahead *ahead)
 {
     vr a[16];
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
@@ -141,24 +150,27 @@ KIT_INLINE void KIT(linear_scores)(const int rows, const int wide, const float *
             vr_store(p + r * KIT_LINEAR_CHUNK + w * VR_LANES, a[r * wide + w]);
 }
 
-/* What rows [row, row + rows) read of channels [e, ...), up to row `row`: the rows of the tile itself come after. */
-KIT_INLINE void KIT(linear_past)(const int rows, const int wide, vr *a, const kit_linear_reading *c, int64_t row,
-                                 int64_t e)
+/* What rows [row, row + rows) read of channels [e, ...), up to row `row`: the rows of the tile
+ * itself come after. */
+KIT_INLINE void KIT(linear_past)(const int rows, const int wide, vr *a, const kit_linear_reading *c,
+                                 int64_t row, int64_t e)
 {
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
-    if (c->s) KIT(linear_links)(rows, wide, a, c->x + row * c->pitch, c->pitch, 1, c->s + e, c->line, c->F,
-                                c->ahead);
+    if (c->s)
+        KIT(linear_links)(rows, wide, a, c->x + row * c->pitch, c->pitch, 1, c->s + e, c->line,
+                          c->F, c->ahead);
     if (c->s && c->growth)
         KIT_UNROLL for (int r = 0; r < rows; r++)
             KIT_UNROLL for (int w = 0; w < wide; w++)
                 a[r * wide + w] = vr_mul(a[r * wide + w], vr_set(c->growth[row + r]));
     if (c->p)
-        KIT(linear_links)(rows, wide, a, c->p + row * KIT_LINEAR_CHUNK + c->from, KIT_LINEAR_CHUNK, 1,
-                          c->u + c->from * c->line + e, c->line, row - c->from, c->ahead);
+        KIT(linear_links)(rows, wide, a, c->p + row * KIT_LINEAR_CHUNK + c->from, KIT_LINEAR_CHUNK,
+                          1, c->u + c->from * c->line + e, c->line, row - c->from, c->ahead);
 }
 
 /* Forward substitution: each row's value is final before the rows below it take it up. */
-KIT_INLINE void KIT(linear_write)(const int rows, const int wide, const kit_linear_reading *c, int64_t row, int64_t e)
+KIT_INLINE void KIT(linear_write)(const int rows, const int wide, const kit_linear_reading *c,
+                                  int64_t row, int64_t e)
 {
     vr a[16];
     KIT(linear_past)(rows, wide, a, c, row, e);
@@ -169,11 +181,13 @@ KIT_INLINE void KIT(linear_write)(const int rows, const int wide, const kit_line
             if (c->factor) u = vr_mul(vr_set(c->factor[row + j]), u);
             vr_store(at, u);
             KIT_UNROLL for (int i = j + 1; i < rows; i++)
-                a[i * wide + w] = vr_fma(vr_set(c->p[(row + i) * KIT_LINEAR_CHUNK + row + j]), u, a[i * wide + w]);
+                a[i * wide + w] = vr_fma(vr_set(c->p[(row + i) * KIT_LINEAR_CHUNK + row + j]), u,
+                                         a[i * wide + w]);
         }
 }
 
-KIT_INLINE void KIT(linear_read)(const int rows, const int wide, const kit_linear_reading *c, int64_t row, int64_t e)
+KIT_INLINE void KIT(linear_read)(const int rows, const int wide, const kit_linear_reading *c,
+                                 int64_t row, int64_t e)
 {
     vr a[16];
     KIT(linear_past)(rows, wide, a, c, row, e);
@@ -181,7 +195,8 @@ KIT_INLINE void KIT(linear_read)(const int rows, const int wide, const kit_linea
         const float *p = c->p + row * KIT_LINEAR_CHUNK + row + j;
         KIT_UNROLL for (int w = 0; w < wide; w++) {
             const vr u = vr_load(c->u + (row + j) * c->line + e + w * VR_LANES);
-            if (!c->before) a[j * wide + w] = vr_fma(vr_set(p[j * KIT_LINEAR_CHUNK]), u, a[j * wide + w]);
+            if (!c->before)
+                a[j * wide + w] = vr_fma(vr_set(p[j * KIT_LINEAR_CHUNK]), u, a[j * wide + w]);
             KIT_UNROLL for (int i = j + 1; i < rows; i++)
                 a[i * wide + w] = vr_fma(vr_set(p[i * KIT_LINEAR_CHUNK]), u, a[i * wide + w]);
         }
@@ -196,17 +211,19 @@ KIT_INLINE void KIT(linear_read)(const int rows, const int wide, const kit_linea
 }
 
 /* to[d] = growth * s[d] + sum over rows j of k_j[d] u_j; s NULL: 0. `to` may be s. */
-KIT_INLINE void KIT(linear_update)(const int rows, const int wide, const float *k, int64_t pitch, const float *u,
-                                   int64_t line, int64_t n, const float *s, float growth, float *to,
-                                   kit_linear_ahead *ahead)
+KIT_INLINE void KIT(linear_update)(const int rows, const int wide, const float *k, int64_t pitch,
+                                   const float *u, int64_t line, int64_t n, const float *s,
+                                   float growth, float *to, kit_linear_ahead *ahead)
 {
     vr a[16];
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int w = 0; w < wide; w++)
-            a[r * wide + w] = s ? vr_mul(vr_load(s + r * line + w * VR_LANES), vr_set(growth)) : vr_set(0.0f);
+            a[r * wide + w] =
+                s ? vr_mul(vr_load(s + r * line + w * VR_LANES), vr_set(growth)) : vr_set(0.0f);
     KIT(linear_links)(rows, wide, a, k, 1, pitch, u, line, n, ahead);
     KIT_UNROLL for (int r = 0; r < rows; r++)
-        KIT_UNROLL for (int w = 0; w < wide; w++) vr_store(to + r * line + w * VR_LANES, a[r * wide + w]);
+        KIT_UNROLL for (int w = 0; w < wide; w++)
+            vr_store(to + r * line + w * VR_LANES, a[r * wide + w]);
 }
 
 /* ---- any number of rows and lanes, by tiles ---- */
@@ -227,19 +244,19 @@ KIT_INLINE int KIT(linear_wide)(int rows, int64_t lanes)
 }
 
 /* CALL(rows, wide) with numbers that the compiler knows. */
-#define LINEAR_SWITCH(rows, wide, CALL)                                                                               \
-    switch ((rows) * 16 + (wide)) {                                                                                   \
-        LINEAR_SHAPES(CALL)                                                                                           \
+#define LINEAR_SWITCH(rows, wide, CALL)                                                            \
+    switch ((rows)*16 + (wide)) {                                                                  \
+        LINEAR_SHAPES(CALL)                                                                        \
     }
 
 /* Lanes of keys that lie behind the last row of a tile are left out, 16 at a time. */
-KIT_KERNEL void KIT(linear_all_scores)(const float *x, int64_t pitch, int64_t F, const float *kt, float *p,
-                                       int64_t row, int64_t end, kit_linear_ahead *ahead)
+KIT_KERNEL void KIT(linear_all_scores)(const float *x, int64_t pitch, int64_t F, const float *kt,
+                                       float *p, int64_t row, int64_t end, kit_linear_ahead *ahead)
 {
-#define LINEAR_CASE(R, W)                                                                                             \
-    case R * 16 + W:                                                                                                  \
-        KIT(linear_scores)(R, W, x + row * pitch, pitch, F, kt + lane, p + row * KIT_LINEAR_CHUNK + lane,         \
-                           ahead);                                                                                    \
+#define LINEAR_CASE(R, W)                                                                          \
+    case R * 16 + W:                                                                               \
+        KIT(linear_scores)(R, W, x + row * pitch, pitch, F, kt + lane,                             \
+                           p + row * KIT_LINEAR_CHUNK + lane, ahead);                              \
         break;
     for (int tall; row < end; row += tall) {
         tall = KIT(linear_tall)(end - row);
@@ -278,14 +295,14 @@ KIT_KERNEL void KIT(linear_all_reads)(const kit_linear_reading *c)
 #undef LINEAR_CASE
 }
 
-KIT_KERNEL void KIT(linear_all_updates)(const float *k, int64_t pitch, int64_t F, const float *u, int64_t line,
-                                        int64_t n, const float *s, float growth, float *to,
-                                        kit_linear_ahead *ahead)
+KIT_KERNEL void KIT(linear_all_updates)(const float *k, int64_t pitch, int64_t F, const float *u,
+                                        int64_t line, int64_t n, const float *s, float growth,
+                                        float *to, kit_linear_ahead *ahead)
 {
-#define LINEAR_CASE(R, W)                                                                                             \
-    case R * 16 + W:                                                                                                  \
-        KIT(linear_update)(R, W, k + d, pitch, u + e, line, n, s ? s + d * line + e : NULL, growth,                   \
-                           to + d * line + e, ahead);                                                                 \
+#define LINEAR_CASE(R, W)                                                                          \
+    case R * 16 + W:                                                                               \
+        KIT(linear_update)(R, W, k + d, pitch, u + e, line, n, s ? s + d * line + e : NULL,        \
+                           growth, to + d * line + e, ahead);                                      \
         break;
     for (int64_t d = 0, tall; d < F; d += tall) {
         tall = KIT(linear_tall)(F - d);

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/linear/type.h: the types of kit/linear/linear.h, and what follows from sizes alone. A hook that needs them
- * stands between this file and that one.
+ * heed/kit/linear/type.h: the types of kit/linear/linear.h, and what follows from sizes alone. A
+ * hook that needs them stands between this file and that one.
  */
 #ifndef HEED_KIT_LINEAR_TYPE_H
 #define HEED_KIT_LINEAR_TYPE_H
 #include <heed/kit.h>
 
 enum {
-    KIT_LINEAR_CHUNK = 32,   /* tokens of a chunk; bits depend on it, so it is part of the state's format */
-    KIT_LINEAR_PANEL = 32,   /* channels of values that are worked on at once: their S stays in the first cache */
-    KIT_LINEAR_BLOCK = 1024, /* tokens whose sum is made on its own where every query sees every key */
+    KIT_LINEAR_CHUNK =
+        32, /* tokens of a chunk; bits depend on it, so it is part of the state's format */
+    KIT_LINEAR_PANEL =
+        32, /* channels of values that are worked on at once: their S stays in the first cache */
+    KIT_LINEAR_BLOCK =
+        1024, /* tokens whose sum is made on its own where every query sees every key */
     KIT_LINEAR_QUERIES = 128, /* queries of a tile there */
-    KIT_LINEAR_TILES = 8,    /* where there are fewer heads, tiles take a part of the channels */
+    KIT_LINEAR_TILES = 8,     /* where there are fewer heads, tiles take a part of the channels */
 };
-#define KIT_LINEAR_FORGETS (-1e6) /* a log decay below it, as -inf, drops what was before, NaNs too */
+#define KIT_LINEAR_FORGETS                                                                         \
+    (-1e6) /* a log decay below it, as -inf, drops what was before, NaNs too */
 
 /* The ports that every op has; its own stand behind them. */
 enum { LINEAR_Q, LINEAR_K, LINEAR_V, LINEAR_KEY_LENGTHS, LINEAR_OUT, LINEAR_PORT_COUNT };
@@ -27,7 +31,7 @@ enum { LINEAR_ELU, LINEAR_RELU, LINEAR_IDENTITY, LINEAR_DPFP };
 typedef struct kit_linear_op {
     int64_t features;  /* how many there are, F; 0: as many as the map makes of D channels */
     int64_t own;       /* floats of each lane that LINEAR_FEATURES wants besides */
-    int own_rows;      /* ... and room for a chunk's rows as they come, [32][D16], in front of them */
+    int own_rows; /* ... and room for a chunk's rows as they come, [32][D16], in front of them */
     int map;           /* LINEAR_ELU .. */
     int64_t nu;        /* of dpfp */
     int sum_normalise; /* features are divided by their sum + map_eps */
@@ -37,7 +41,8 @@ typedef struct kit_linear_op {
     int before;        /* a query reads what was there before its own token; not with a decay */
     int normalise;     /* out = num / (den + eps) */
     int decays;        /* LINEAR_DECAY has something to say without a gate too */
-    int keeps_level;   /* levels go on from chunk to chunk, and LINEAR_DECAY reads them; nothing is forgotten */
+    int keeps_level;   /* levels go on from chunk to chunk, and LINEAR_DECAY reads them; nothing is
+                          forgotten */
     int raw_beta;      /* beta is the strength itself, and not its logit */
     float eta;         /* factor of every strength; 0: 1 */
     float eps;
@@ -85,7 +90,8 @@ typedef struct kit_linear_rows {
 
 /* ---- the record of a chunk: S at its first token, and its rows ---- */
 
-/* Offsets in floats. The decays are doubles: start, the level before the chunk, and one for each row. */
+/* Offsets in floats. The decays are doubles: start, the level before the chunk, and one for each
+ * row. */
 typedef struct kit_linear_record { int64_t z, k, u, s, floats; } kit_linear_record;
 
 KIT_INLINE kit_linear_record kit_linear_layout(int64_t F, int64_t E)
@@ -104,7 +110,8 @@ KIT_INLINE int64_t kit_linear_features(const kit_linear_op *op, int64_t D)
     return op->features ? op->features : op->map == LINEAR_DPFP ? 2 * D * op->nu : D;
 }
 
-/* Bytes of all records of one chunk; a state has those of two: the open chunk's, and the one before it. */
+/* Bytes of all records of one chunk; a state has those of two: the open chunk's, and the one before
+ * it. */
 KIT_INLINE uint64_t kit_linear_slot(int64_t G, int64_t F, int64_t E)
 {
     return (uint64_t)(G * kit_linear_layout(F, E).floats) * sizeof(float);
@@ -152,7 +159,8 @@ KIT_INLINE float kit_linear_number(const heed_tensor *t, const int64_t *index, i
                                   : kit_from_bf16(*(const uint16_t *)at);
 }
 
-/* ln((1 + s) / (1 - s)) for |s| <= 1/3, within 2^-50: with plain sums and products only, so the same on every machine. */
+/* ln((1 + s) / (1 - s)) for |s| <= 1/3, within 2^-50: with plain sums and products only, so the
+ * same on every machine. */
 KIT_INLINE double kit_linear_log_ratio(double s)
 {
     double sum = 0;
@@ -172,11 +180,12 @@ static __attribute__((unused)) int32_t kit_linear_setup(kit_linear *l)
     l->causal = (call->mask->kinds & HEED_MASK_CAUSAL) != 0;
     if (l->G ? l->H % l->G != 0 : l->H != 0)
         return kit_fail(call->sink, HEED_E_SHAPE,
-                        "%lld heads of queries can not share %lld heads of keys evenly", (long long)l->H,
-                        (long long)l->G);
+                        "%lld heads of queries can not share %lld heads of keys evenly",
+                        (long long)l->H, (long long)l->G);
     if (call->state && l->causal && l->T > l->S)
         return kit_fail(call->sink, HEED_E_UNSUPPORTED,
-                        "with a state each query stands at a new token, but there are %lld queries and %lld tokens",
+                        "with a state each query stands at a new token, but there are %lld queries "
+                        "and %lld tokens",
                         (long long)l->T, (long long)l->S);
     l->heads = l->G ? l->H / l->G : 0;
     l->F16 = kit_lanes(l->F), l->E16 = kit_lanes(l->E), l->D16 = kit_lanes(l->D);

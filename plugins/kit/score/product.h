@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/score/product.h: scores of a tile as products of two vectors, for ops that fill the scores of another
- * attention (heed.score/1 with fills = 1). Include it in a kernel file.
+ * heed/kit/score/product.h: scores of a tile as products of two vectors, for ops that fill the
+ * scores of another attention (heed.score/1 with fills = 1). Include it in a kernel file.
  *
- * A cell is 16 rows x 16 keys, in registers, whichever of the two lie together in memory; a score is one chain of fma
- * over the channels. An attention that fills its own scores has faster ways: kit/flash.h.
+ * A cell is 16 rows x 16 keys, in registers, whichever of the two lie together in memory; a score
+ * is one chain of fma over the channels. An attention that fills its own scores has faster ways:
+ * kit/flash/flash.h.
  */
 #ifndef KIT_HAS_PRODUCT
 #define KIT_HAS_PRODUCT
@@ -17,14 +18,16 @@
 typedef struct kit_product {
     const heed_tensor *q, *k; /* rows by position, [1, n, heads, width]; NULL: the tile's */
     int64_t width;
-    int64_t divide, modulo;   /* the key at position j is row j / divide % modulo of k; modulo 0: row j */
+    int64_t divide,
+        modulo; /* the key at position j is row j / divide % modulo of k; modulo 0: row j */
     int rectified;            /* the tile's query behind a relu */
     int times;                /* what is there is multiplied, not replaced */
     float factor;
 } kit_product;
 #endif
 
-KIT_INLINE const char *KIT(product_key)(const heed_score_tile *t, const kit_product *p, int64_t key, int64_t d)
+KIT_INLINE const char *KIT(product_key)(const heed_score_tile *t, const kit_product *p, int64_t key,
+                                        int64_t d)
 {
     const int64_t j = t->first_key + key, n = j / p->divide;
     const int64_t at[4] = {0, p->modulo ? n % p->modulo : n, t->head[0], d};
@@ -32,24 +35,29 @@ KIT_INLINE const char *KIT(product_key)(const heed_score_tile *t, const kit_prod
 }
 
 /* Channels [d, d + m) of 16 rows, rows in the lanes. */
-KIT_INLINE void KIT(product_query)(const heed_score_tile *t, const kit_product *p, int64_t row, int64_t d, int m, vf *x)
+KIT_INLINE void KIT(product_query)(const heed_score_tile *t, const kit_product *p, int64_t row,
+                                   int64_t d, int m, vf *x)
 {
     for (int l = 0; l < 16; l++) x[l] = v_set(0.0f);
     if (!p->q) {
         for (int l = 0; l < m; l++) x[l] = v_load(t->query + (d + l) * t->query_stride + row);
-        for (int l = 0; l < m && p->rectified; l++) x[l] = v_max(v_set(0.0f), x[l]); /* a NaN stays */
+        for (int l = 0; l < m && p->rectified; l++)
+            x[l] = v_max(v_set(0.0f), x[l]); /* a NaN stays */
         return;
     }
     for (int l = 0; l < 16; l++) {
-        const int64_t at[4] = {0, t->position[row + l < t->rows ? row + l : t->rows - 1], t->head[0], d};
+        const int64_t at[4] = {0, t->position[row + l < t->rows ? row + l : t->rows - 1],
+                               t->head[0], d};
         x[l] = v_read(kit_at(p->q, at, 4), p->q->dtype, p->q->stride[3], m);
     }
     v_transpose(x);
 }
 
-static void KIT(product_cell)(const heed_score_tile *t, const kit_product *p, int64_t row, int64_t key)
+static void KIT(product_cell)(const heed_score_tile *t, const kit_product *p, int64_t row,
+                              int64_t key)
 {
-    const int64_t keys = t->keys - key < 16 ? t->keys - key : 16, rows = t->rows - row < 16 ? t->rows - row : 16;
+    const int64_t keys = t->keys - key < 16 ? t->keys - key : 16,
+                  rows = t->rows - row < 16 ? t->rows - row : 16;
     const uint32_t dtype = p->k ? p->k->dtype : HEED_F32;
     const int64_t step = p->k ? p->k->stride[3] : t->key_step;
     vf sum[16], q[16];
@@ -58,14 +66,16 @@ static void KIT(product_cell)(const heed_score_tile *t, const kit_product *p, in
         const int m = p->width - d < 16 ? (int)(p->width - d) : 16;
         float k[16][16];
         for (int i = 0; i < 16; i++)
-            v_store(k[i], v_read(KIT(product_key)(t, p, key + (i < keys ? i : 0), d), dtype, step, m));
+            v_store(k[i],
+                    v_read(KIT(product_key)(t, p, key + (i < keys ? i : 0), d), dtype, step, m));
         KIT(product_query)(t, p, row, d, m, q);
         for (int l = 0; l < m; l++)
             for (int i = 0; i < 16; i++) sum[i] = v_fma(v_set(k[i][l]), q[l], sum[i]);
     }
     if (t->row_stride != 1) v_transpose(sum);
     for (int i = 0; i < (t->row_stride == 1 ? keys : rows); i++) {
-        float *s = t->row_stride == 1 ? t->s + (key + i) * t->key_stride + row : t->s + (row + i) * t->row_stride + key;
+        float *s = t->row_stride == 1 ? t->s + (key + i) * t->key_stride + row
+                                      : t->s + (row + i) * t->row_stride + key;
         const vf x = v_mul(v_set(p->factor), sum[i]);
         v_store(s, p->times ? v_mul(v_load(s), x) : x);
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/score/score.h: one walk over a score tile, for ops that change scores by something of (row, key). Include it in a
- * kernel file after defining
+ * heed/kit/score/score.h: one walk over a score tile, for ops that change scores by something of
+ * (row, key). Include it in a kernel file after defining
  *
- *     SCORE_TERM(way, slope, distance, s)   the new score, from the old one s, the row's slope and the distance
+ *     SCORE_TERM(way, slope, distance, s)
+ *                               the new score, from the old one s, the row's slope and the distance
  *                                            key - query, both exact in float32 up to 2^24
  *
  * The walk keeps what belongs to the rows in registers and runs down the keys.
@@ -16,7 +17,8 @@
 #define SCORE_TERM(way, slope, distance, s) ((void)(way), (void)(slope), (void)(distance), (s))
 #endif
 
-KIT_INLINE void KIT(score_rows)(const int way, const int nv, const float *slope, const heed_score_tile *t, int64_t row)
+KIT_INLINE void KIT(score_rows)(const int way, const int nv, const float *slope,
+                                const heed_score_tile *t, int64_t row)
 {
     vf factor[3], distance[3];
     KIT_UNROLL for (int j = 0; j < nv; j++) {
@@ -46,8 +48,8 @@ KIT_INLINE void KIT(score_keys)(const int way, float slope, const heed_score_til
     }
 }
 
-/* A tile, with either of the two together in memory; slope [rows, padded to 16]. `way` is a constant that chooses
- * between forms of the term. */
+/* A tile, with either of the two together in memory; slope [rows, padded to 16]. `way` is a
+ * constant that chooses between forms of the term. */
 KIT_INLINE void KIT(score_walk)(const int way, const float *slope, const heed_score_tile *t)
 {
     if (t->row_stride != 1) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/@NAME@: out = softmax(scale q k^T) v, over the keys that the mask leaves    arXiv 1706.03762, section 3.2.1
+ * attention/@NAME@: out = softmax(scale q k^T) v, over the keys that the mask leaves
+ *                                                                  arXiv 1706.03762, section 3.2.1
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/flash.h> /* tells of the hooks, which stand in front of it */
@@ -8,9 +9,13 @@
 #ifdef KIT_FIRST /* once; what stands outside is compiled for every path */
 static const heed_param params[] = {FLASH_PARAMS}; /* yours follow, from FLASH_PARAM_COUNT on */
 
-static const heed_port ports[] = {FLASH_PORTS}; /* yours follow: [FLASH_PORT_COUNT] = KIT_WEIGHT(...) */
+/* Yours follow: [FLASH_PORT_COUNT] = KIT_WEIGHT(...). */
+static const heed_port ports[] = {FLASH_PORTS};
 
-static int32_t measure(const heed_open *open, uint64_t *bytes) { return kit_flash_measure(open, 0, bytes); }
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    return kit_flash_measure(open, 0, bytes);
+}
 
 static int32_t init(void *memory, const heed_open *open)
 {
@@ -21,7 +26,10 @@ static int32_t init(void *memory, const heed_open *open)
 KIT_COST(get_extension, kit_flash_op_cost)
 #endif
 
-static int32_t KIT(forward)(const void *instance, const heed_call *call) { return KIT(flash_forward)(instance, call); }
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    return KIT(flash_forward)(instance, call);
+}
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
@@ -31,8 +39,8 @@ static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),
-    .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_WINDOW | HEED_MASK_PREFIX | HEED_MASK_SINKS |
-             HEED_MASK_DOCUMENTS,
+    .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_WINDOW | HEED_MASK_PREFIX |
+             HEED_MASK_SINKS | HEED_MASK_DOCUMENTS,
     .id = "attention/@NAME@",
     .version = "0.1",
     .summary = "scaled dot-product attention, to be changed",

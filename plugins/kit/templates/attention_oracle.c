@@ -3,7 +3,8 @@
 #include <heed/oracle.h>
 #include <heed/oracle_attention.h>
 
-/* The score of key j for head h of a query at position `at`: s is scale q k; -INFINITY: the key is not seen. */
+/* The score of key j for head h of a query at position `at`: s is scale q k; -INFINITY: the key is
+ * not seen. */
 static REAL OF(score)(const heed_oracle_call *c, int64_t h, int64_t at, int64_t j, REAL s)
 {
     (void)c, (void)h, (void)at, (void)j;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attention/@NAME@: out = softmax(q k^T / sqrt(D)) v, over the keys that are seen       arXiv 1706.03762, section 3.2.1
+ * attention/@NAME@: out = softmax(q k^T / sqrt(D)) v, over the keys that are seen
+ *                                                                   arXiv 1706.03762, section 3.2.1
  */
 #include <heed/kit.h>
 
@@ -10,13 +11,15 @@ static const heed_port ports[] = {
     [Q] = KIT_IN("q", "B T H D", "queries"),
     [K] = KIT_IN("k", "B S H D", "keys"),
     [V] = KIT_IN("v", "B S H E", "values"),
-    [OUT] = KIT_OUT("out", "B T H E", "for each query and head, the mean of the values under its weights"),
+    [OUT] = KIT_OUT("out", "B T H E",
+                    "for each query and head, the mean of the values under its weights"),
 };
 
 static int32_t measure_call(const void *memory, const heed_call *call, heed_call_size *size)
 {
     (void)memory;
-    size->scratch = sizeof(float) * (uint64_t)kit_lanes(HEED_AXIS(call->axis, 'S')); /* the scores of a row */
+    size->scratch =
+        sizeof(float) * (uint64_t)kit_lanes(HEED_AXIS(call->axis, 'S')); /* the scores of a row */
     return HEED_OK;
 }
 #endif
@@ -25,7 +28,8 @@ static int32_t measure_call(const void *memory, const heed_call *call, heed_call
 static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const heed_call *call = arg;
-    const heed_tensor *q = call->tensor[Q], *k = call->tensor[K], *v = call->tensor[V], *out = call->tensor[OUT];
+    const heed_tensor *q = call->tensor[Q], *k = call->tensor[K], *v = call->tensor[V],
+                      *out = call->tensor[OUT];
     const int64_t T = q->dim[1], H = q->dim[2], D = q->dim[3], E = v->dim[3];
     const int64_t b = tile / H / T, t = tile / H % T, h = tile % H, n = kit_causal(call, t);
     float *s = (float *)(call->scratch + lane * call->scratch_stride), max = -FLT_MAX;
@@ -45,7 +49,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
     const float total = v_sum(sum), share = total == 0.0f ? 0.0f : 1.0f / total; /* no key: zeros */
     for (int64_t e = 0; e < E; e += 16) {
         vf y = v_set(0.0f);
-        for (int64_t j = 0; j < n; j++) y = v_fma(v_set(s[j] * share), v_get(v, (int64_t[]){b, j, h, e}), y);
+        for (int64_t j = 0; j < n; j++)
+            y = v_fma(v_set(s[j] * share), v_get(v, (int64_t[]){b, j, h, e}), y);
         v_put(out, (int64_t[]){b, t, h, e}, y);
     }
 }
@@ -53,7 +58,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 static int32_t KIT(forward)(const void *memory, const heed_call *call)
 {
     (void)memory;
-    return call->host->parallel_for(call->host, kit_rows(call->tensor[Q]), KIT(tile), (void *)(uintptr_t)call);
+    return call->host->parallel_for(call->host, kit_rows(call->tensor[Q]), KIT(tile),
+                                    (void *)(uintptr_t)call);
 }
 
 #include <heed/kit/next.h>

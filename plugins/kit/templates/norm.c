@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/@NAME@: y = x / sqrt(mean(x^2) + eps), over the last axis                           arXiv 1910.07467, section 4
+ * norm/@NAME@: y = x / sqrt(mean(x^2) + eps), over the last axis        arXiv 1910.07467, section 4
  */
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
@@ -17,19 +17,27 @@ static const heed_port ports[] = {
     [OUT] = KIT_OUT_IN_PLACE("out", "... M", "the normalised x; may be the same memory"),
 };
 
-static int32_t measure(const heed_open *open, uint64_t *bytes) { return (void)open, *bytes = sizeof(double), HEED_OK; }
-static int32_t init(void *memory, const heed_open *open) { return *(double *)memory = open->value[EPS].f, HEED_OK; }
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    return (void)open, *bytes = sizeof(double), HEED_OK;
+}
+static int32_t init(void *memory, const heed_open *open)
+{
+    return *(double *)memory = open->value[EPS].f, HEED_OK;
+}
 #endif
 
 /* What is to be known of a row before it is written: a sum in one order, whatever the path. */
 static kit_moments KIT(look)(const void *memory, const float *x, int64_t n)
 {
-    const double eps = *(const double *)memory, mean = (double)kit_sums_about(x, n, 0.0f).second / (double)n;
-    return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + eps))};
+    const double eps = *(const double *)memory,
+                 mean = (double)kit_sums_about(x, n, 0.0f).second / (double)n;
+    return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + eps)), 1.0f};
 }
 
 /* Elements [at, at + n) of a row. */
-static void KIT(apply)(const void *memory, kit_moments row, float *y, const float *x, int64_t at, int64_t n)
+static void KIT(apply)(const void *memory, kit_moments row, float *y, const float *x, int64_t at,
+                       int64_t n)
 {
     (void)memory, (void)at;
     for (int64_t i = 0; i < n; i += 16) {
@@ -40,8 +48,12 @@ static void KIT(apply)(const void *memory, kit_moments row, float *y, const floa
 
 static int32_t KIT(forward)(const void *memory, const heed_call *call)
 {
-    return KIT(kit_rowwise_run)((kit_rowwise){.call = call, .instance = memory, .x = call->tensor[X],
-                                              .out = call->tensor[OUT], .measure = KIT(look), .apply = KIT(apply)});
+    return KIT(kit_rowwise_run)((kit_rowwise){.call = call,
+                                              .instance = memory,
+                                              .x = call->tensor[X],
+                                              .out = call->tensor[OUT],
+                                              .measure = KIT(look),
+                                              .apply = KIT(apply)});
 }
 
 #include <heed/kit/next.h>

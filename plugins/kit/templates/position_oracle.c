@@ -4,7 +4,8 @@
 
 static void OF(formula)(const heed_oracle_call *c)
 {
-    const REAL *x = OF(get)(c, "x"), *positions = OF(get)(c, "positions"), *table = OF(get)(c, "table");
+    const REAL *x = OF(get)(c, "x"), *positions = OF(get)(c, "positions"),
+               *table = OF(get)(c, "table");
     REAL *y = OF(get)(c, "out");
     const int64_t T = AXIS('T'), M = AXIS('M'), last = AXIS('P') - 1;
     for (int64_t r = 0; r < AXIS('B') * T; r++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * linear/projection: y = W x + b                                                    (arXiv 1706.03762, section 3.2.2)
+ * linear/projection: y = W x + b                                  (arXiv 1706.03762, section 3.2.2)
  *
- * The weights are packed when the instance is made; the maths is in projection_kernel.h and kit/gemm.h.
+ * The weights are packed when the instance is made; the maths is in projection_kernel.h and
+ * kit/gemm/gemm.h.
  */
 #include "projection_kernel.h"
 
@@ -28,7 +29,8 @@ static int32_t init(void *memory, const heed_open *open)
     const heed_tensor *weight = open->weight[WEIGHT], *bias = open->weight[BIAS];
     int64_t outputs = weight->dim[0], depth = weight->dim[1], stride = kit_panel_stride(depth);
     float *end = self->data + kit_panels(outputs) * stride;
-    self->weight = (kit_weights){self->data, kit_pack_bias(end, bias), kit_panels(outputs), depth, stride};
+    self->weight =
+        (kit_weights){self->data, kit_pack_bias(end, bias), kit_panels(outputs), depth, stride};
     kit_pack(self->data, 0, 1, weight);
     return HEED_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * linear/projection, the maths: one product of kit/gemm.h, which adds the bias.
+ * linear/projection, the maths: one product of kit/gemm/gemm.h, which adds the bias.
  *
- * Error: kit/gemm.h's, and one rounding of the bias.
+ * Error: kit/gemm/gemm.h's, and one rounding of the bias.
  */
 #include <heed/kit.h>
 #include <heed/kit/gemm/gemm.h>
@@ -19,7 +19,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const projection *self = instance;
     const heed_tensor *x = call->tensor[X];
-    return KIT(kit_gemm_run)(call, &self->weight, x, 0, call->tensor[OUT], 0, kit_rows(x), NULL, NULL);
+    return KIT(kit_gemm_run)(call, &self->weight, x, 0, call->tensor[OUT], 0, kit_rows(x), NULL,
+                             NULL);
 }
 
 #include <heed/kit/next.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * loss/cross_entropy: nll = log(sum over v of e^logits[v]) - logits[target], in nats; over ln 2 it is bits
+ * loss/cross_entropy: nll = log(sum over v of e^logits[v]) - logits[target], in nats; over ln 2 it
+ * is bits
  *
  * The maths is in cross_entropy_kernel.h.
  */
@@ -9,7 +10,8 @@
 static const heed_port ports[] = {
     [LOGITS] = KIT_IN("logits", "... V", "one row for each prediction"),
     [TARGETS] = KIT_IN_INDEX("targets", "...", 0, "what came, from 0"),
-    [NLL] = KIT_OUT_OF("nll", "...", HEED_BIT(HEED_F32), "negative log-likelihood of the target, in nats"),
+    [NLL] = KIT_OUT_OF("nll", "...", HEED_BIT(HEED_F32),
+                       "negative log-likelihood of the target, in nats"),
 };
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};

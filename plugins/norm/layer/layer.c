@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * norm/layer: y = gain * (s - mean(s)) / sqrt(var(s) + eps) + bias, s = x + residual
- *                                                                              LayerNorm, arXiv 1607.06450, section 3
+ *                                                     LayerNorm, arXiv 1607.06450, section 3
  *
- * s is rounded to float32 once, and the norm is that of the rounded sum, whatever the dtypes. `out` or `sum` (not both)
- * may be the memory of x. The maths is in layer_kernel.h.
+ * s is rounded to float32 once, and the norm is that of the rounded sum, whatever the dtypes. `out`
+ * or `sum` (not both) may be the memory of x. The maths is in layer_kernel.h.
  */
 #include "layer_kernel.h"
 
 static const heed_port ports[] = {
     [X] = KIT_IN("x", "... M", "what is normalised, over its last axis"),
     [RESIDUAL] = KIT_IN_OPTIONAL("residual", "... M", "added to x first; 0 if absent"),
-    [GAIN] = KIT_WEIGHT_OPTIONAL("gain", "M", HEED_INIT_ONES, "factor of each channel; 1 if absent"),
-    [BIAS] = KIT_WEIGHT_OPTIONAL("bias", "M", HEED_INIT_ZEROS, "added to each channel; 0 if absent"),
+    [GAIN] =
+        KIT_WEIGHT_OPTIONAL("gain", "M", HEED_INIT_ONES, "factor of each channel; 1 if absent"),
+    [BIAS] =
+        KIT_WEIGHT_OPTIONAL("bias", "M", HEED_INIT_ZEROS, "added to each channel; 0 if absent"),
     [OUT] = KIT_OUT_IN_PLACE("out", "... M", "the normalised x + residual"),
     [SUM] = KIT_OUT_OPTIONAL_IN_PLACE("sum", "... M", "x + residual, which out is the norm of"),
 };

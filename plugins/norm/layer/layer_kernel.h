@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/layer, the maths: passes over a row that is in cache. The mean is a tree sum (kit/reduce.h). A second pass sums
- * the differences from it, which corrects it, so that a constant row gives exactly the bias, and their squares: the
- * variance is never E[x^2] - E[x]^2. The factor 1 / sqrt(variance + eps) is made in float64 and rounded once a row.
+ * norm/layer, the maths: passes over a row that is in cache. The mean is a tree sum
+ * (kit/reduce/reduce.h). A second pass sums the differences from it, which corrects it, so that a
+ * constant row gives exactly the bias, and their squares: the variance is never E[x^2] - E[x]^2.
+ * The factor 1 / sqrt(variance + eps) is made in float64 and rounded once a row.
  *
- * Error: |y - exact| <= 4 ulp of |y| plus 2^-24 gain max|x| / sqrt(var + eps), for rows up to 64 Ki.
+ * Error: |y - exact| <= 4 ulp of |y| plus 2^-24 gain max|x| / sqrt(var + eps), for rows up to 64
+ * Ki.
  */
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
@@ -30,14 +32,16 @@ static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
         mean = (float)((double)KIT(kit_sums_of)(1, x, n, 0.0f, power).first * share);
         rest = KIT(kit_sums_of)(1, x, n, mean, power);
     }
-    const double shift = (double)rest.first * share, square = (double)rest.second * share - shift * shift;
+    const double shift = (double)rest.first * share,
+                 square = (double)rest.second * share - shift * shift;
     const double variance = square < 0.0 ? 0.0 : square; /* a NaN stays */
     const double eps = self->eps * (double)power * (double)power;
     return (kit_moments){(float)((double)mean + shift), (float)(1.0 / sqrt(variance + eps)), power};
 }
 
 /* One vector, or what is left of a row. */
-KIT_INLINE void KIT(scale)(const float *gain, const float *bias, kit_moments row, float *y, const float *x, int m)
+KIT_INLINE void KIT(scale)(const float *gain, const float *bias, kit_moments row, float *y,
+                           const float *x, int m)
 {
     const vf d = v_sub(v_mul(v_read(x, HEED_F32, 1, m), v_set(row.power)), v_set(row.centre));
     vf v = v_mul(d, v_set(row.scale));
@@ -47,7 +51,8 @@ KIT_INLINE void KIT(scale)(const float *gain, const float *bias, kit_moments row
     v_write(y, HEED_F32, 1, v, m);
 }
 
-static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x, int64_t at, int64_t n)
+static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x,
+                       int64_t at, int64_t n)
 {
     const layer *self = instance;
     const float *gain = self->has_gain ? self->weight + at : NULL;
@@ -55,14 +60,21 @@ static void KIT(apply)(const void *instance, kit_moments moments, float *y, cons
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
         KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, moments, y + i, x + i, 16);
-    if (i < n) KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, moments, y + i, x + i, (int)(n - i));
+    if (i < n)
+        KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, moments, y + i, x + i,
+                   (int)(n - i));
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(kit_rowwise_run)((kit_rowwise){.call = call, .instance = instance, .x = call->tensor[X],
-                                              .residual = call->tensor[RESIDUAL], .out = call->tensor[OUT],
-                                              .sum = call->tensor[SUM], .measure = KIT(measure), .apply = KIT(apply)});
+    return KIT(kit_rowwise_run)((kit_rowwise){.call = call,
+                                              .instance = instance,
+                                              .x = call->tensor[X],
+                                              .residual = call->tensor[RESIDUAL],
+                                              .out = call->tensor[OUT],
+                                              .sum = call->tensor[SUM],
+                                              .measure = KIT(measure),
+                                              .apply = KIT(apply)});
 }
 
 #include <heed/kit/next.h>

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/rms: y = gain * s / sqrt(mean(s^2) + eps), s = x + residual                 RMSNorm, arXiv 1910.07467, section 4
+ * norm/rms: y = gain * s / sqrt(mean(s^2) + eps), s = x + residual
+ *                                                              RMSNorm, arXiv 1910.07467, section 4
  *
- * s is rounded to float32 once, and the norm is that of the rounded sum, whatever the dtypes. `out` or `sum` (not both)
- * may be the memory of x: a stream that is summed in place, and normalised beside it, passes memory once.
+ * s is rounded to float32 once, and the norm is that of the rounded sum, whatever the dtypes. `out`
+ * or `sum` (not both) may be the memory of x: a stream that is summed in place, and normalised
+ * beside it, passes memory once.
  *
- * The smallest op, and the one to read first. This file has its tables, in the order that every plugin keeps: ports,
- * params, instance, descriptor. The maths is in rms_kernel.h, written once and compiled for every path.
+ * The smallest op, and the one to read first. This file has its tables, in the order that every
+ * plugin keeps: ports, params, instance, descriptor. The maths is in rms_kernel.h, written once and
+ * compiled for every path.
  */
 #include "rms_kernel.h"
 
 static const heed_port ports[] = {
     [X] = KIT_IN("x", "... M", "what is normalised, over its last axis"),
     [RESIDUAL] = KIT_IN_OPTIONAL("residual", "... M", "added to x first; 0 if absent"),
-    [GAIN] = KIT_WEIGHT_OPTIONAL("gain", "M", HEED_INIT_ONES, "factor of each channel; 1 if absent"),
+    [GAIN] =
+        KIT_WEIGHT_OPTIONAL("gain", "M", HEED_INIT_ONES, "factor of each channel; 1 if absent"),
     [OUT] = KIT_OUT_IN_PLACE("out", "... M", "the normalised x + residual"),
     [SUM] = KIT_OUT_OPTIONAL_IN_PLACE("sum", "... M", "x + residual, which out is the norm of"),
 };
@@ -35,7 +39,8 @@ static int32_t init(void *memory, const heed_open *open)
     const heed_tensor *gain = open->weight[GAIN];
     self->eps = open->value[EPS].f;
     self->has_gain = gain != NULL;
-    if (gain) kit_read_row_scalar(self->gain, gain->data, gain->dtype, gain->stride[0], gain->dim[0]);
+    if (gain)
+        kit_read_row_scalar(self->gain, gain->data, gain->dtype, gain->stride[0], gain->dim[0]);
     return HEED_OK;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm/rms, the maths: two passes over a row that is in cache. The mean square is a tree sum (kit/reduce.h); the factor
- * 1 / sqrt(mean + eps) is made in float64 and rounded once a row; then one product an element, one more for the gain.
- * A row whose squares overflow, or vanish beside no eps, is measured again, multiplied with a power of two first.
+ * norm/rms, the maths: two passes over a row that is in cache. The mean square is a tree sum
+ * (kit/reduce/reduce.h); the factor 1 / sqrt(mean + eps) is made in float64 and rounded once a row;
+ * then one product an element, one more for the gain. A row whose squares overflow, or vanish
+ * beside no eps, is measured again, multiplied with a power of two first.
  *
- * Error: |y - exact| <= 4 ulp of y for rows up to 64 Ki; a naive float32 loop has more from 64 elements on.
+ * Error: |y - exact| <= 4 ulp of y for rows up to 64 Ki; a naive float32 loop has more from 64
+ * elements on.
  */
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
@@ -25,7 +27,8 @@ static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
     kit_sums sums = kit_sums_about(x, n, 0.0f);
     const float power = kit_sums_fail(sums, self->eps) ? KIT(kit_power)(x, n) : 1.0f;
     if (power != 1.0f) sums = KIT(kit_sums_of)(1, x, n, 0.0f, power);
-    const double mean = (double)sums.second * (1.0 / (double)n), eps = self->eps * (double)power * (double)power;
+    const double mean = (double)sums.second * (1.0 / (double)n),
+                 eps = self->eps * (double)power * (double)power;
     return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + eps)), power};
 }
 
@@ -37,21 +40,28 @@ KIT_INLINE void KIT(scale)(const float *gain, vf power, vf factor, float *y, con
     v_write(y, HEED_F32, 1, v, m);
 }
 
-static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x, int64_t at, int64_t n)
+static void KIT(apply)(const void *instance, kit_moments moments, float *y, const float *x,
+                       int64_t at, int64_t n)
 {
     const rms *self = instance;
     const float *gain = self->has_gain ? self->gain + at : NULL;
     const vf power = v_set(moments.power), factor = v_set(moments.scale);
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) KIT(scale)(gain ? gain + i : NULL, power, factor, y + i, x + i, 16);
+    for (; i + 16 <= n; i += 16)
+        KIT(scale)(gain ? gain + i : NULL, power, factor, y + i, x + i, 16);
     if (i < n) KIT(scale)(gain ? gain + i : NULL, power, factor, y + i, x + i, (int)(n - i));
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(kit_rowwise_run)((kit_rowwise){.call = call, .instance = instance, .x = call->tensor[X],
-                                              .residual = call->tensor[RESIDUAL], .out = call->tensor[OUT],
-                                              .sum = call->tensor[SUM], .measure = KIT(measure), .apply = KIT(apply)});
+    return KIT(kit_rowwise_run)((kit_rowwise){.call = call,
+                                              .instance = instance,
+                                              .x = call->tensor[X],
+                                              .residual = call->tensor[RESIDUAL],
+                                              .out = call->tensor[OUT],
+                                              .sum = call->tensor[SUM],
+                                              .measure = KIT(measure),
+                                              .apply = KIT(apply)});
 }
 
 #include <heed/kit/next.h>

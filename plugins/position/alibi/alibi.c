@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/alibi: score(query i, key j) += slope[head] (j - i)                   ALiBi, arXiv 2108.12409, section 3
+ * position/alibi: score(query i, key j) += slope[head] (j - i)   ALiBi, arXiv 2108.12409, section 3
  *
- * With c = 2^floor(log2 H), slope[h] = 2^(-8 (h + 1) / c) for h < c; the other heads have every second slope of 2 c
- * heads, in order (the paper's code). It is for causal attention: a key after its query gets a positive term, and one
- * far ahead would have nearly all the weight. symmetric=true counts the distance in both directions, for encoders;
- * under a causal mask both are the same.
+ * With c = 2^floor(log2 H), slope[h] = 2^(-8 (h + 1) / c) for h < c; the other heads have every
+ * second slope of 2 c heads, in order (the paper's code). It is for causal attention: a key after
+ * its query gets a positive term, and one far ahead would have nearly all the weight.
+ * symmetric=true counts the distance in both directions, for encoders; under a causal mask both are
+ * the same.
  */
 #include "alibi_kernel.h"
 
 enum { SYMMETRIC };
 static const heed_param params[] = {
-    [SYMMETRIC] = KIT_BOOL("symmetric", 0,
-                           "true: a key after its query is as far as one before it, for encoders; false: such a key "
-                           "is rewarded, which a causal mask leaves out"),
+    [SYMMETRIC] = KIT_BOOL(
+        "symmetric", 0,
+        "true: a key after its query is as far as one before it, for encoders; false: such a key "
+        "is rewarded, which a causal mask leaves out"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -21,7 +23,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     int64_t heads = HEED_AXIS(open->axis, 'H');
     if (heads < 1 || heads > 1 << 20)
         return kit_fail(open->sink, HEED_E_ARGUMENT,
-                        "position/alibi has a slope per head, and the number of heads (axis H) is not known here");
+                        "position/alibi has a slope per head, and the number of heads (axis H) is "
+                        "not known here");
     *bytes = sizeof(alibi) + (uint64_t)heads * sizeof(float);
     return HEED_OK;
 }
@@ -34,8 +37,8 @@ static int32_t init(void *memory, const heed_open *open)
     int64_t c = 1;
     while (2 * c <= self->heads) c *= 2;
     for (int64_t h = 0; h < self->heads; h++) {
-        double exponent =
-            h < c ? -8.0 * (double)(h + 1) / (double)c : -8.0 * (double)(2 * (h - c) + 1) / (double)(2 * c);
+        double exponent = h < c ? -8.0 * (double)(h + 1) / (double)c
+                                : -8.0 * (double)(2 * (h - c) + 1) / (double)(2 * c);
         self->slope[h] = exp2f((float)exponent);
     }
     return HEED_OK;
@@ -48,9 +51,12 @@ static const heed_op ops[] = {{
     .acts = HEED_ACTS_SCORES,
     .id = "position/alibi",
     .version = "1.0",
-    .summary = "attention with linear biases: a penalty that grows with the distance, a slope per head",
-    .formula = "score[i, j] += slope[h] * (j - i), or with symmetric -slope[h] * |j - i|; c = 2^floor(log2 H),\n"
-               "slope[h] = 2^(-8 (h + 1) / c) for h < c, and 2^(-4 (2 (h - c) + 1) / c) for the others",
+    .summary =
+        "attention with linear biases: a penalty that grows with the distance, a slope per head",
+    .formula =
+        "score[i, j] += slope[h] * (j - i), or with symmetric -slope[h] * |j - i|; c = "
+        "2^floor(log2 H),\n"
+        "slope[h] = 2^(-8 (h + 1) / c) for h < c, and 2^(-4 (2 (h - c) + 1) / c) for the others",
     .reference = "arXiv 2108.12409, section 3",
     .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/alibi, the maths: one multiply-add a score. The distance is formed in 64 bits per row and is exact.
+ * position/alibi, the maths: one multiply-add a score. The distance is formed in 64 bits per row
+ * and is exact.
  */
 #include <heed/kit.h>
 
@@ -13,7 +14,7 @@ typedef struct alibi {
 #endif
 
 #undef SCORE_TERM
-#define SCORE_TERM(symmetric, slope, distance, s)                                                                     \
+#define SCORE_TERM(symmetric, slope, distance, s)                                                  \
     v_fma(slope, symmetric ? v_sub(v_set(0.0f), v_abs(distance)) : distance, s)
 #include <heed/kit/score/score.h>
 
@@ -25,7 +26,8 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
         heed_score_tile part = *t;
         for (int64_t row = 0; row < t->rows; row += part.rows) {
             part.rows = t->rows - row < 64 ? t->rows - row : 64;
-            part.s = t->s + row * t->row_stride, part.position = t->position + row, part.head = t->head + row;
+            part.s = t->s + row * t->row_stride, part.position = t->position + row,
+            part.head = t->head + row;
             KIT(tile)(instance, &part);
         }
         return;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/rope, the maths: a tile is a block of some positions of some sequences. The sines and cosines of a position
- * are made once (kit/sleef.h: float64 angles, reduced exactly) and turn the vectors of all heads, and of all sequences
- * of the tile that stand there. Sequence by sequence, so that memory is read and written in long runs.
+ * position/rope, the maths: a tile is a block of some positions of some sequences. The sines and
+ * cosines of a position are made once (kit/core/sleef.h: float64 angles, reduced exactly) and turn
+ * the vectors of all heads, and of all sequences of the tile that stand there. Sequence by
+ * sequence, so that memory is read and written in long runs.
  *
  *   a' = fma(a, cos, -(b sin)),   b' = fma(b, cos, a sin)
  *
@@ -22,7 +23,10 @@ typedef struct rope {
     double theta[];
 } rope;
 
-enum { BLOCK = 16, AHEAD = 2 }; /* positions of a tile; tokens that are fetched before they are read */
+enum {
+    BLOCK = 16,
+    AHEAD = 2
+}; /* positions of a tile; tokens that are fetched before they are read */
 typedef struct rope_call {
     const heed_call *call;
     const rope *self;
@@ -31,8 +35,8 @@ typedef struct rope_call {
     int streams; /* out goes around the caches */
 } rope_call;
 
-/* Floats of a lane's scratch: sines and cosines of a block, as the lanes want them; those of one position as they are
- * made; and vectors on their way. */
+/* Floats of a lane's scratch: sines and cosines of a block, as the lanes want them; those of one
+ * position as they are made; and vectors on their way. */
 KIT_INLINE int64_t table_floats(int64_t width) { return 2 * kit_lanes(width / 2); }
 KIT_INLINE int64_t scratch_floats(int64_t width, int64_t d)
 {
@@ -40,25 +44,28 @@ KIT_INLINE int64_t scratch_floats(int64_t width, int64_t d)
 }
 #endif
 
-/* One vector of pairs (2k, 2k + 1), n channels of it; `sine` and `cosine` have two entries a pair, the first sine of
- * each negative. */
-KIT_INLINE void KIT(turn_next)(float *y, const float *x, const float *sine, const float *cosine, int n)
+/* One vector of pairs (2k, 2k + 1), n channels of it; `sine` and `cosine` have two entries a pair,
+ * the first sine of each negative. */
+KIT_INLINE void KIT(turn_next)(float *y, const float *x, const float *sine, const float *cosine,
+                               int n)
 {
     vf v = v_read(x, HEED_F32, 1, n);
     v_write(y, HEED_F32, 1, v_fma(v, v_load(cosine), v_mul(v_swap(v), v_load(sine))), n);
 }
 
 /* One vector of pairs (k, k + half), n of them; `sine` and `cosine` have one entry a pair. */
-KIT_INLINE void KIT(turn_far)(float *y, const float *x, const float *sine, const float *cosine, int64_t half, int n)
+KIT_INLINE void KIT(turn_far)(float *y, const float *x, const float *sine, const float *cosine,
+                              int64_t half, int n)
 {
-    vf a = v_read(x, HEED_F32, 1, n), b = v_read(x + half, HEED_F32, 1, n), s = v_load(sine), c = v_load(cosine);
+    vf a = v_read(x, HEED_F32, 1, n), b = v_read(x + half, HEED_F32, 1, n), s = v_load(sine),
+       c = v_load(cosine);
     v_write(y, HEED_F32, 1, v_fma(a, c, v_mul(b, v_sub(v_set(0.0f), s))), n);
     v_write(y + half, HEED_F32, 1, v_fma(b, c, v_mul(a, s)), n);
 }
 
 /* One head; y may be x. */
-KIT_INLINE void KIT(turn)(float *y, const float *x, const float *sine, const float *cosine, int64_t width, int64_t d,
-                          int64_t pairs)
+KIT_INLINE void KIT(turn)(float *y, const float *x, const float *sine, const float *cosine,
+                          int64_t width, int64_t d, int64_t pairs)
 {
     int64_t half = width / 2, i = 0;
     if (pairs == INTERLEAVED) {
@@ -91,11 +98,13 @@ KIT_INLINE void KIT(fetch)(const rope_call *c, int64_t b, int64_t t)
 {
     const heed_tensor *x = c->call->tensor[X];
     if (c->streams && t < x->dim[1] && kit_is_plain(x) && x->stride[2] == x->dim[3])
-        kit_prefetch(kit_at(x, (int64_t[]){b, t}, 2), x->dim[2] * x->dim[3] * (int64_t)sizeof(float));
+        kit_prefetch(kit_at(x, (int64_t[]){b, t}, 2),
+                     x->dim[2] * x->dim[3] * (int64_t)sizeof(float));
 }
 
 /* All heads of a token. Where they go around the caches, as many at a time as make a piece. */
-static void KIT(token)(const rope_call *c, int64_t b, int64_t t, const float *sine, const float *cosine, float *room)
+static void KIT(token)(const rope_call *c, int64_t b, int64_t t, const float *sine,
+                       const float *cosine, float *room)
 {
     const heed_tensor *x = c->call->tensor[X], *out = c->call->tensor[OUT];
     int64_t heads = x->dim[2], d = x->dim[3], together = 1, n;
@@ -114,7 +123,8 @@ static void KIT(token)(const rope_call *c, int64_t b, int64_t t, const float *si
         for (int64_t i = 0; i < n; i++, from += xs) {
             float *y = room + i * d;
             if (!plain) kit_read_row(y, from, x->dtype, x->stride[3], d);
-            KIT(turn)(y, plain ? (const float *)from : y, sine, cosine, c->width, d, c->self->pairs);
+            KIT(turn)(y, plain ? (const float *)from : y, sine, cosine, c->width, d,
+                      c->self->pairs);
         }
         kit_put_row(out, to, room, n * d, c->streams);
     }
@@ -127,15 +137,19 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
     int64_t first = tile % c->blocks * BLOCK, row = tile / c->blocks * c->batch_per_tile;
     int64_t n = x->dim[1] - first < BLOCK ? x->dim[1] - first : BLOCK;
     int64_t end = row + c->batch_per_tile < x->dim[0] ? row + c->batch_per_tile : x->dim[0];
-    int64_t size = table_floats(c->width), stands[BLOCK]; /* at which position the entries of the table stand */
-    float *table = (float *)(c->call->scratch + lane * c->call->scratch_stride), *made = table + 2 * BLOCK * size;
+    int64_t size = table_floats(c->width),
+            stands[BLOCK]; /* at which position the entries of the table stand */
+    float *table = (float *)(c->call->scratch + lane * c->call->scratch_stride),
+          *made = table + 2 * BLOCK * size;
     for (int64_t b = row; b < end; b++)
         for (int64_t i = 0; i < n; i++) {
             int64_t index[2] = {b, first + i};
-            int64_t position = positions ? kit_index(positions, kit_at(positions, index, 2)) : index[1];
+            int64_t position =
+                positions ? kit_index(positions, kit_at(positions, index, 2)) : index[1];
             float *sine = table + 2 * i * size, *cosine = sine + size;
             KIT(fetch)(c, b, first + i + AHEAD);
-            if (b == row || stands[i] != position) KIT(fill)(c, sine, cosine, made, stands[i] = position);
+            if (b == row || stands[i] != position)
+                KIT(fill)(c, sine, cosine, made, stands[i] = position);
             KIT(token)(c, b, first + i, sine, cosine, made + 2 * size);
         }
     v_drain();
@@ -145,7 +159,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const rope *self = instance;
     const heed_tensor *x = call->tensor[X];
-    int64_t d = x->dim[3], width = self->width ? self->width : d, blocks = (x->dim[1] + BLOCK - 1) / BLOCK;
+    int64_t d = x->dim[3], width = self->width ? self->width : d,
+            blocks = (x->dim[1] + BLOCK - 1) / BLOCK;
     int64_t token = x->dim[2] * d, block = x->dim[1] < BLOCK ? x->dim[1] : BLOCK;
     int64_t rows = 32768 / (block * token + 1) + 1; /* of a tile: about 32 Ki elements */
     rope_call c = {call, self, self->theta, width, blocks, rows, kit_streams(call->tensor[OUT])};
@@ -153,7 +168,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
         kit_frequencies(call->workspace, width / 2, self->base, 2, (double)width);
         c.theta = call->workspace;
     }
-    return call->host->parallel_for(call->host, blocks * ((x->dim[0] + rows - 1) / rows), KIT(tile), &c);
+    return call->host->parallel_for(call->host, blocks * ((x->dim[0] + rows - 1) / rows), KIT(tile),
+                                    &c);
 }
 
 #include <heed/kit/next.h>

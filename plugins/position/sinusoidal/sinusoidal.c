@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/sinusoidal: out = x + p, p made of sin(position t_k) and cos(position t_k)     arXiv 1706.03762, section 3.5
+ * position/sinusoidal: out = x + p, p made of sin(position t_k) and cos(position t_k)
+ *                                                                     arXiv 1706.03762, section 3.5
  *
- *   the paper               layout=interleaved, exponent=paper   sin, cos, sin, cos ...       t_k = base^(-2k/M)
- *   tensor2tensor, fairseq  layout=half, exponent=t2t            all sines, then all cosines  t_k = base^(-k/(M/2-1))
+ *   the paper  layout=interleaved, exponent=paper   sin, cos, sin, cos ...       t_k = base^(-2k/M)
+ *   tensor2tensor, fairseq  layout=half, exponent=t2t
+ *                                              all sines, then all cosines  t_k = base^(-k/(M/2-1))
  *   Transformer-XL        layout=half, exponent=paper
  *
- * An odd last channel is sin(position t_k) if interleaved, and 0 if half. The maths is in sinusoidal_kernel.h.
+ * An odd last channel is sin(position t_k) if interleaved, and 0 if half. The maths is in
+ * sinusoidal_kernel.h.
  */
 #include "sinusoidal_kernel.h"
 
 static const heed_port ports[] = {
     [X] = KIT_IN("x", "B T M", "embeddings"),
-    [POSITIONS] = KIT_IN_INDEX("positions", "B T", HEED_PORT_OPTIONAL, "where each token stands; 0 to T-1 if absent"),
+    [POSITIONS] = KIT_IN_INDEX("positions", "B T", HEED_PORT_OPTIONAL,
+                               "where each token stands; 0 to T-1 if absent"),
     [OUT] = KIT_OUT_IN_PLACE("out", "B T M", "embeddings with their positions"),
 };
 
 static const heed_param params[] = {
-    [BASE] = KIT_FLOAT("base", 10000, 1, 1e18, "the slowest wave is about `base` times longer than the first"),
+    [BASE] = KIT_FLOAT("base", 10000, 1, 1e18,
+                       "the slowest wave is about `base` times longer than the first"),
     [LAYOUT] = KIT_CHOICE("layout", INTERLEAVED, "interleaved|half",
                           "sine and cosine in turn, or all sines before all cosines"),
-    [EXPONENT] = KIT_CHOICE("exponent", PAPER, "paper|t2t", "of base, for wave k: paper, -2k/M; t2t, -k/(M/2-1)"),
+    [EXPONENT] = KIT_CHOICE("exponent", PAPER, "paper|t2t",
+                            "of base, for wave k: paper, -2k/M; t2t, -k/(M/2-1)"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)

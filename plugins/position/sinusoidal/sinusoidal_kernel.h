@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/sinusoidal, the maths: one position after another; its row of sines and cosines is made once (kit/sleef.h:
- * float64 angles, reduced exactly) and added to all sequences that stand there.
+ * position/sinusoidal, the maths: one position after another; its row of sines and cosines is made
+ * once (kit/core/sleef.h: float64 angles, reduced exactly) and added to all sequences that stand
+ * there.
  *
  * Error: |y - exact| <= 2^-23 + half an ulp of y, at every position up to 2^31.
  */
@@ -28,12 +29,16 @@ typedef struct sinusoidal_call {
 } sinusoidal_call;
 
 /* Frequencies for M channels: an odd last channel is a sine if INTERLEAVED, 0 if HALF. */
-KIT_INLINE int64_t frequencies(int64_t layout, int64_t m) { return layout == INTERLEAVED ? (m + 1) / 2 : m / 2; }
+KIT_INLINE int64_t frequencies(int64_t layout, int64_t m)
+{
+    return layout == INTERLEAVED ? (m + 1) / 2 : m / 2;
+}
 
 KIT_INLINE void make_theta(const sinusoidal *self, double *theta, int64_t m)
 {
     int64_t steps = m / 2 > 2 ? m / 2 - 1 : 1;
-    kit_frequencies(theta, frequencies(self->layout, m), self->base, self->exponent == PAPER ? 2 : 1,
+    kit_frequencies(theta, frequencies(self->layout, m), self->base,
+                    self->exponent == PAPER ? 2 : 1,
                     self->exponent == PAPER ? (double)m : (double)steps);
 }
 
@@ -44,12 +49,14 @@ KIT_INLINE int64_t scratch_floats(int64_t m) { return 4 * kit_lanes((m + 1) / 2)
 static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const sinusoidal_call *c = arg;
-    const heed_tensor *x = c->call->tensor[X], *positions = c->call->tensor[POSITIONS], *out = c->call->tensor[OUT];
+    const heed_tensor *x = c->call->tensor[X], *positions = c->call->tensor[POSITIONS],
+                      *out = c->call->tensor[OUT];
     int64_t batch = x->dim[0], m = x->dim[2], n = frequencies(c->self->layout, m), last = 0;
     int64_t room = kit_lanes((m + 1) / 2), xs = x->stride[2], os = out->stride[2];
     float *sine = (float *)(c->call->scratch + lane * c->call->scratch_stride);
     float *cosine = sine + room, *row = cosine + room;
-    int64_t end = (tile + 1) * c->items_per_tile < c->items ? (tile + 1) * c->items_per_tile : c->items;
+    int64_t end =
+        (tile + 1) * c->items_per_tile < c->items ? (tile + 1) * c->items_per_tile : c->items;
     for (int64_t item = tile * c->items_per_tile, fresh = 1; item < end; item++) {
         int64_t index[2] = {item % batch, item / batch};
         int64_t position = positions ? kit_index(positions, kit_at(positions, index, 2)) : index[1];
@@ -58,7 +65,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
             if (c->self->layout == INTERLEAVED)
                 for (int64_t i = 0; i < n; i++) row[2 * i] = sine[i], row[2 * i + 1] = cosine[i];
             else
-                for (int64_t i = 0; i < m; i++) row[i] = i < n ? sine[i] : i < 2 * n ? cosine[i - n] : 0.0f;
+                for (int64_t i = 0; i < m; i++)
+                    row[i] = i < n ? sine[i] : i < 2 * n ? cosine[i - n] : 0.0f;
             last = position, fresh = 0;
         }
         const char *from = kit_at(x, index, 2);
@@ -66,7 +74,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
         for (int64_t i = 0; i < m; i += 16) {
             int w = m - i < 16 ? (int)(m - i) : 16;
             vf v = v_read(from + i * xs * kit_width(x->dtype), x->dtype, xs, w);
-            v_write(to + i * os * kit_width(out->dtype), out->dtype, os, v_add(v, v_load_n(row + i, w)), w);
+            v_write(to + i * os * kit_width(out->dtype), out->dtype, os,
+                    v_add(v, v_load_n(row + i, w)), w);
         }
     }
 }

@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/t5: score(query i, key j) += table[bucket(i - j)][head]        relative position bias, arXiv 1910.10683, 2.1
+ * position/t5: score(query i, key j) += table[bucket(i - j)][head]
+ *                                                     relative position bias, arXiv 1910.10683, 2.1
  *
- * Distances fall into buckets: near ones each into its own, farther ones into wider and wider ones up to
- * `max_distance`, the rest into the last. Bidirectional, half of the buckets are for keys after the query; else such
- * keys are at distance 0. The rule is that of the authors' code (mesh, transformer_layers.py). One table serves all
- * layers; T5 adds it to unscaled scores, which is attention/softmax(scale=1, position=t5).
+ * Distances fall into buckets: near ones each into its own, farther ones into wider and wider ones
+ * up to `max_distance`, the rest into the last. Bidirectional, half of the buckets are for keys
+ * after the query; else such keys are at distance 0. The rule is that of the authors' code (mesh,
+ * transformer_layers.py). One table serves all layers; T5 adds it to unscaled scores, which is
+ * attention/softmax(scale=1, position=t5).
  */
 #include "t5_kernel.h"
 
 enum { TABLE };
 static const heed_port ports[] = {
-    [TABLE] = {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL, "table", "K H",
-               "what each bucket adds to the scores of each head"},
+    [TABLE] = {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL,
+               "table", "K H", "what each bucket adds to the scores of each head"},
 };
 
 enum { BUCKETS, MAX_DISTANCE, BIDIRECTIONAL };
 static const heed_param params[] = {
     [BUCKETS] = KIT_INT_AXIS("buckets", 32, 'K', 2, 1 << 16, "distances that are told apart"),
-    [MAX_DISTANCE] = KIT_INT("max_distance", 128, 2, 1 << 16, "from here on all distances are one bucket"),
-    [BIDIRECTIONAL] =
-        KIT_BOOL("bidirectional", 1,
-                 "true: keys after the query have half of the buckets; false, for causal attention: none"),
+    [MAX_DISTANCE] =
+        KIT_INT("max_distance", 128, 2, 1 << 16, "from here on all distances are one bucket"),
+    [BIDIRECTIONAL] = KIT_BOOL(
+        "bidirectional", 1,
+        "true: keys after the query have half of the buckets; false, for causal attention: none"),
 };
 
 /* The bucket of a key at distance n = query - key. */
@@ -43,7 +46,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     const int64_t most = open->value[MAX_DISTANCE].i;
     const int64_t heads = open->weight[TABLE]->dim[1], exact = buckets / (both ? 4 : 2);
     if (both && buckets % 4)
-        return kit_fail(open->sink, HEED_E_ARGUMENT, "buckets is %lld, but both directions need a multiple of 4",
+        return kit_fail(open->sink, HEED_E_ARGUMENT,
+                        "buckets is %lld, but both directions need a multiple of 4",
                         (long long)buckets);
     if (most <= exact)
         return kit_fail(open->sink, HEED_E_ARGUMENT,
@@ -62,11 +66,12 @@ static int32_t init(void *memory, const heed_open *open)
     self->width = 2 * self->reach + 33;
     for (int64_t i = 0; i < self->width; i++) {
         const int64_t key_less_query = i - self->reach - 16;
-        const int64_t bucket =
-            bucket_of(-key_less_query, open->value[BUCKETS].i, self->reach, open->value[BIDIRECTIONAL].i);
+        const int64_t bucket = bucket_of(-key_less_query, open->value[BUCKETS].i, self->reach,
+                                         open->value[BIDIRECTIONAL].i);
         for (int64_t h = 0; h < self->heads; h++) {
             const int64_t at[2] = {bucket, h};
-            kit_read_row_scalar(&self->bias[h * self->width + i], kit_at(table, at, 2), table->dtype, 1, 1);
+            kit_read_row_scalar(&self->bias[h * self->width + i], kit_at(table, at, 2),
+                                table->dtype, 1, 1);
         }
     }
     return HEED_OK;
@@ -80,8 +85,10 @@ static const heed_op ops[] = {{
     .id = "position/t5",
     .version = "1.0",
     .summary = "relative position bias: a learned number for each head and bucket of distances",
-    .formula = "score[i, j] += table[bucket(i - j)][h]; with n = |i - j|, e = half of a direction's buckets K,\n"
-               "bucket = n below e, then min(K - 1, e + floor((K - e) ln(n / e) / ln(max_distance / e)))",
+    .formula =
+        "score[i, j] += table[bucket(i - j)][h]; with n = |i - j|, e = half of a direction's "
+        "buckets K,\n"
+        "bucket = n below e, then min(K - 1, e + floor((K - e) ln(n / e) / ln(max_distance / e)))",
     .reference = "arXiv 1910.10683, section 2.1; the bucket rule is its code's",
     .ports = KIT_TABLE(ports),
     .params = KIT_TABLE(params),

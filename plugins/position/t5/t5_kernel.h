@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/t5, the maths: the bias of a head is a table over key - query, which saturates on both sides; a row of a
- * score tile is a stretch of it. Stretches of 16 keys are read row by row, and turned where the tile has its rows
- * together.
+ * position/t5, the maths: the bias of a head is a table over key - query, which saturates on both
+ * sides; a row of a score tile is a stretch of it. Stretches of 16 keys are read row by row, and
+ * turned where the tile has its rows together.
  */
 #include <heed/kit.h>
 
@@ -31,11 +31,14 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
             vf x[16];
             for (int l = 0; l < 16; l++) {
                 const int64_t r = row + l < t->rows ? row + l : t->rows - 1;
-                x[l] = v_in_units(v_load(t5_stretch(self, t->head[r], t->first_key + k - t->position[r])), t->unit);
+                x[l] = v_in_units(
+                    v_load(t5_stretch(self, t->head[r], t->first_key + k - t->position[r])),
+                    t->unit);
             }
             if (together) v_transpose(x);
             for (int l = 0; l < 16 && l < n; l++) {
-                float *s = t->s + (together ? (k + l) * t->key_stride + row : (row + l) * t->row_stride + k);
+                float *s = t->s + (together ? (k + l) * t->key_stride + row
+                                            : (row + l) * t->row_stride + k);
                 v_store(s, v_add(v_load(s), x[l]));
             }
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * residual/add: out = x + y                                                         arXiv 1512.03385, section 3.2
+ * residual/add: out = x + y                                           arXiv 1512.03385, section 3.2
  *
  * The work is in add_kernel.h. Pre-norm, post-norm and the rest are wirings of the stack around it.
  */

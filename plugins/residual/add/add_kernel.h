@@ -21,7 +21,8 @@ static void KIT(put)(const add_call *c, char *to, const char *a, const char *b, 
 {
     _Alignas(64) float piece[KIT_PIECE];
     for (int64_t n; width > 0; width -= n) {
-        n = c->streams ? KIT_PIECE - kit_past_line(to) : KIT_PIECE; /* the next piece begins a line */
+        n = c->streams ? KIT_PIECE - kit_past_line(to)
+                       : KIT_PIECE; /* the next piece begins a line */
         if (n > width) n = width;
         kit_add_row(piece, a, c->x->dtype, stride_of(c->x), b, c->y->dtype, stride_of(c->y), n);
         kit_put_row(c->out, to, piece, n, c->streams);
@@ -40,7 +41,8 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
     for (int64_t r = tile * c->rows_per_tile; r < end; r++) {
         const char *a = kit_row(x, r), *b = kit_row(y, r);
         char *to = kit_row(out, r);
-        if (in_place) kit_add_row((float *)to, a, x->dtype, stride_of(x), b, y->dtype, stride_of(y), width);
+        if (in_place)
+            kit_add_row((float *)to, a, x->dtype, stride_of(x), b, y->dtype, stride_of(y), width);
         else KIT(put)(c, to, a, b, width);
     }
     v_drain();
@@ -50,7 +52,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     const heed_tensor *x = call->tensor[X];
     int64_t rows = kit_rows(x), per_tile = 16384 / (x->dim[x->rank - 1] + 1) + 1;
-    add_call c = {x, call->tensor[Y], call->tensor[OUT], rows, per_tile, kit_streams(call->tensor[OUT])};
+    add_call c = {x,    call->tensor[Y], call->tensor[OUT],
+                  rows, per_tile,        kit_streams(call->tensor[OUT])};
     (void)instance;
     return call->host->parallel_for(call->host, (rows + per_tile - 1) / per_tile, KIT(tile), &c);
 }

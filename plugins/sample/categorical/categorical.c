@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * sample/categorical: the first token at which the sum of softmax(logits / temperature), in index order, passes `draw`
- *   (Devroye 1986, section III.2: inversion); at temperature 0 the largest logit, the lowest index among equals
+ * sample/categorical: the first token at which the sum of softmax(logits / temperature), in index
+ * order, passes `draw` (Devroye 1986, section III.2: inversion); at temperature 0 the largest
+ * logit, the lowest index among equals.
  *
- * The caller draws the random numbers: the same draw gives the same token everywhere. The maths is in
- * categorical_kernel.h.
+ * The caller draws the random numbers: the same draw gives the same token everywhere. The maths is
+ * in categorical_kernel.h.
  */
 #include "categorical_kernel.h"
 
 static const heed_port ports[] = {
     [LOGITS] = KIT_IN("logits", "B V", "one row for each sequence"),
-    [DRAW] = KIT_IN_OPTIONAL("draw", "B", "uniform in [0, 1); needed when the temperature is above 0"),
+    [DRAW] =
+        KIT_IN_OPTIONAL("draw", "B", "uniform in [0, 1); needed when the temperature is above 0"),
     [TOKEN] = KIT_OUT_OF("token", "B", HEED_BIT(HEED_I32), "the chosen tokens"),
 };
 
 static const heed_param params[] = {
-    [TEMPERATURE] = KIT_FLOAT_RUNTIME("temperature", 1, 0, 1e6, "divides the logits; 0 takes the largest"),
+    [TEMPERATURE] =
+        KIT_FLOAT_RUNTIME("temperature", 1, 0, 1e6, "divides the logits; 0 takes the largest"),
 };
 
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
@@ -23,7 +26,8 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     const heed_tensor *logits = call->tensor[LOGITS];
     (void)instance;
     if (logits->dim[1] > INT32_MAX)
-        return kit_fail(call->sink, HEED_E_UNSUPPORTED, "V is %lld: tokens are int32", (long long)logits->dim[1]);
+        return kit_fail(call->sink, HEED_E_UNSUPPORTED, "V is %lld: tokens are int32",
+                        (long long)logits->dim[1]);
     size->workspace = (uint64_t)logits->dim[0] * sizeof(int32_t);
     size->scratch = kit_line((uint64_t)logits->dim[1] * sizeof(float));
     return HEED_OK;

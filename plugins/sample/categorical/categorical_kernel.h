@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * sample/categorical, the maths: weights e^((logit - maximum) / temperature) by the kit's exponential, which all paths
- * share bit for bit; then, one after another in index order and in float64, their total and the first token at which
- * the running sum passes draw * total. The order is the definition: no path and no thread count can choose another.
+ * sample/categorical, the maths: weights e^((logit - maximum) / temperature) by the kit's
+ * exponential, which all paths share bit for bit; then, one after another in index order and in
+ * float64, their total and the first token at which the running sum passes draw * total. The order
+ * is the definition: no path and no thread count can choose another.
  *
- * Error: the weights are within 4 ulp (float32), so an edge between two tokens is off by at most 2^-21 of the whole.
+ * Error: the weights are within 4 ulp (float32), so an edge between two tokens is off by at most
+ * 2^-21 of the whole.
  */
 #include <heed/kit.h>
 
@@ -35,7 +37,8 @@ static int32_t KIT(pick)(float *row, int64_t n, float temperature, float draw)
     for (int64_t i = 0; i < n; i += 16) {
         int m = n - i < 16 ? (int)(n - i) : 16;
         vf x = m == 16 ? v_load(row + i) : v_load_n(row + i, m);
-        vf d = v_select(v_eq(x, most), v_set(0.0f), v_div(v_sub(x, most), t)); /* infinity - infinity too */
+        vf d = v_select(v_eq(x, most), v_set(0.0f),
+                        v_div(v_sub(x, most), t)); /* infinity - infinity too */
         v_store_n(row + i, v_exp(d), m);
     }
     double total = 0, sum = 0;
@@ -64,15 +67,19 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     sample_call c = {call, (float)call->value[TEMPERATURE].f, call->workspace};
     (void)instance;
     if (c.temperature > 0.0f && !call->tensor[DRAW])
-        return kit_fail(call->sink, HEED_E_ARGUMENT,
-                        "draw is missing: a temperature above 0 needs a number in [0, 1) for each row");
+        return kit_fail(
+            call->sink, HEED_E_ARGUMENT,
+            "draw is missing: a temperature above 0 needs a number in [0, 1) for each row");
     int32_t failed = call->host->parallel_for(call->host, batch, KIT(tile), &c);
     for (int64_t b = 0; b < batch && !failed; b++) {
         long long row = b;
-        if (c.token[b] == HAS_NAN) failed = kit_fail(call->sink, HEED_E_DATA, "logits of row %lld have a NaN", row);
-        if (c.token[b] == HAS_NONE) failed = kit_fail(call->sink, HEED_E_DATA, "no logit of row %lld is finite", row);
+        if (c.token[b] == HAS_NAN)
+            failed = kit_fail(call->sink, HEED_E_DATA, "logits of row %lld have a NaN", row);
+        if (c.token[b] == HAS_NONE)
+            failed = kit_fail(call->sink, HEED_E_DATA, "no logit of row %lld is finite", row);
         if (c.token[b] == HAS_BAD_DRAW)
-            failed = kit_fail(call->sink, HEED_E_ARGUMENT, "draw of row %lld is not in [0, 1)", row);
+            failed =
+                kit_fail(call->sink, HEED_E_ARGUMENT, "draw of row %lld is not in [0, 1)", row);
     }
     for (int64_t b = 0; b < batch && !failed; b++) *(int32_t *)kit_at(out, &b, 1) = c.token[b];
     return failed;
