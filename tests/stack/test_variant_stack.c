@@ -80,6 +80,16 @@ static const struct {
     {DEEP "kv_heads=2; attention=adaptive_span(limit=50, ramp=9)", LONG},
     {DEEP "kv_heads=2; attention=dynamic_span(limit=40); position=alibi", LONG},
     {DEEP "kv_heads=2; attention=softmax(causal=true); position=t5(bidirectional=false)", LONG},
+    {DEEP "attention=linear(causal=true)", LONG},
+    {DEEP "kv_heads=2; attention=linear(features=dpfp, nu=2, causal=true)", LONG},
+    {DEEP "kv_heads=2; attention=[linear(causal=true), softmax(causal=true)]; position=rope", LONG},
+    {DEEP "kv_heads=2; attention=fast_weight(causal=true)", LONG},
+    {DEEP "attention=fast_weight(rule=sum, features=elu, read=before, causal=true)", LONG},
+    {DEEP "kv_heads=2; attention=gated_delta(gate=softplus, causal=true)", LONG},
+    {DEEP "attention=performer(features=40, causal=true)", LONG},
+    {DEEP "attention=lightweight_conv(kernel=5, causal=true)", LONG},
+    {DEEP "attention=dynamic_conv(kernel=3, causal=true)", LONG},
+    {DEEP "attention=flash_linear(chunk=20, causal=true)", LONG},
 };
 
 /* A text whole and in parts: the same logits; and another last token changes the last ones alone.
