@@ -85,12 +85,23 @@ KIT_INLINE float kit_sum(const float *x, int64_t n)
 }
 
 /* That of the largest of |x|. */
-static __attribute__((unused)) float KIT(kit_power)(const float *x, int64_t n)
+KIT_KERNEL float KIT(kit_power)(const float *x, int64_t n)
 {
     vf most = v_set(0.0f);
     for (int64_t i = 0; i < n; i += 16)
         most = v_max(v_abs(v_read(x + i, HEED_F32, 1, n - i < 16 ? (int)(n - i) : 16)), most);
     return kit_power_of(v_hmax(most));
+}
+
+/* What of a row is to be centred and scaled: x, or power x, which is put into y. */
+KIT_INLINE const float *KIT(kit_rescale)(kit_moments m, float *y, const float *x, int64_t n)
+{
+    if (m.power == 1.0f) return x;
+    for (int64_t i = 0; i < n; i += 16) {
+        const int part = n - i < 16 ? (int)(n - i) : 16;
+        v_write(y + i, HEED_F32, 1, v_mul(v_read(x + i, HEED_F32, 1, part), v_set(m.power)), part);
+    }
+    return y;
 }
 
 /* Sums of d = power x - shift over a row. */

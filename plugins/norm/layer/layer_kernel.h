@@ -22,29 +22,41 @@ typedef struct layer {
 } layer;
 #endif
 
-static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
+/* The rest of a measure: from the mean of n numbers, and the sums of what is left of it, to the
+ * moments; `power` is what the row was multiplied with. */
+KIT_INLINE kit_moments KIT(moments)(const layer *self, kit_sums rest, int64_t n, float mean,
+                                    float power)
 {
-    const layer *self = instance;
-    const double share = 1.0 / (double)n;
-    float mean = (float)((double)kit_sum(x, n) * share), power = 1.0f;
-    kit_sums rest = kit_sums_about(x, n, mean);
-    if (kit_sums_fail(rest, self->eps) && (power = KIT(kit_power)(x, n)) != 1.0f) {
-        mean = (float)((double)KIT(kit_sums_of)(1, x, n, 0.0f, power).first * share);
-        rest = KIT(kit_sums_of)(1, x, n, mean, power);
-    }
-    const double shift = (double)rest.first * share,
-                 square = (double)rest.second * share - shift * shift;
+    const double share = 1.0 / (double)n, shift = (double)rest.first * share;
+    const double square = (double)rest.second * share - shift * shift;
     const double variance = square < 0.0 ? 0.0 : square; /* a NaN stays */
     const double eps = self->eps * (double)power * (double)power;
     return (kit_moments){(float)((double)mean + shift), (float)(1.0 / sqrt(variance + eps)), power};
+}
+
+/* A row whose squares have overflowed, or vanished beside no eps: times a power of two. */
+KIT_KERNEL kit_moments KIT(measure_again)(const layer *self, const float *x, int64_t n)
+{
+    const float power = KIT(kit_power)(x, n);
+    const float sum = KIT(kit_sums_of)(1, x, n, 0.0f, power).first;
+    const float mean = (float)((double)sum * (1.0 / (double)n));
+    return KIT(moments)(self, KIT(kit_sums_of)(1, x, n, mean, power), n, mean, power);
+}
+
+static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
+{
+    const layer *self = instance;
+    const float mean = (float)((double)kit_sum(x, n) * (1.0 / (double)n));
+    const kit_sums rest = kit_sums_about(x, n, mean);
+    if (kit_sums_fail(rest, self->eps)) return KIT(measure_again)(self, x, n);
+    return KIT(moments)(self, rest, n, mean, 1.0f);
 }
 
 /* One vector, or what is left of a row. */
 KIT_INLINE void KIT(scale)(const float *gain, const float *bias, kit_moments row, float *y,
                            const float *x, int m)
 {
-    const vf d = v_sub(v_mul(v_read(x, HEED_F32, 1, m), v_set(row.power)), v_set(row.centre));
-    vf v = v_mul(d, v_set(row.scale));
+    vf v = v_mul(v_sub(v_read(x, HEED_F32, 1, m), v_set(row.centre)), v_set(row.scale));
     if (gain && bias) v = v_fma(v, v_read(gain, HEED_F32, 1, m), v_read(bias, HEED_F32, 1, m));
     else if (gain) v = v_mul(v, v_read(gain, HEED_F32, 1, m));
     else if (bias) v = v_add(v, v_read(bias, HEED_F32, 1, m));
@@ -58,6 +70,7 @@ static void KIT(apply)(const void *instance, kit_moments moments, float *y, cons
     const float *gain = self->has_gain ? self->weight + at : NULL;
     const float *bias = self->has_bias ? self->weight + (gain ? self->width : 0) + at : NULL;
     int64_t i = 0;
+    x = KIT(kit_rescale)(moments, y, x, n);
     for (; i + 16 <= n; i += 16)
         KIT(scale)(gain ? gain + i : NULL, bias ? bias + i : NULL, moments, y + i, x + i, 16);
     if (i < n)

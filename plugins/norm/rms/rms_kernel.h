@@ -21,21 +21,29 @@ typedef struct rms {
 } rms;
 #endif
 
-static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
+/* A row whose squares have overflowed, or vanished beside no eps: times a power of two. */
+KIT_KERNEL kit_moments KIT(measure_again)(const rms *self, const float *x, int64_t n)
 {
-    const rms *self = instance;
-    kit_sums sums = kit_sums_about(x, n, 0.0f);
-    const float power = kit_sums_fail(sums, self->eps) ? KIT(kit_power)(x, n) : 1.0f;
-    if (power != 1.0f) sums = KIT(kit_sums_of)(1, x, n, 0.0f, power);
+    const float power = KIT(kit_power)(x, n);
+    const kit_sums sums = KIT(kit_sums_of)(1, x, n, 0.0f, power);
     const double mean = (double)sums.second * (1.0 / (double)n),
                  eps = self->eps * (double)power * (double)power;
     return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + eps)), power};
 }
 
-/* One vector, or what is left of a row. */
-KIT_INLINE void KIT(scale)(const float *gain, vf power, vf factor, float *y, const float *x, int m)
+static kit_moments KIT(measure)(const void *instance, const float *x, int64_t n)
 {
-    vf v = v_mul(v_mul(v_read(x, HEED_F32, 1, m), power), factor);
+    const rms *self = instance;
+    const kit_sums sums = kit_sums_about(x, n, 0.0f);
+    if (kit_sums_fail(sums, self->eps)) return KIT(measure_again)(self, x, n);
+    const double mean = (double)sums.second * (1.0 / (double)n);
+    return (kit_moments){0.0f, (float)(1.0 / sqrt(mean + self->eps)), 1.0f};
+}
+
+/* One vector, or what is left of a row. */
+KIT_INLINE void KIT(scale)(const float *gain, vf factor, float *y, const float *x, int m)
+{
+    vf v = v_mul(v_read(x, HEED_F32, 1, m), factor);
     if (gain) v = v_mul(v, v_read(gain, HEED_F32, 1, m));
     v_write(y, HEED_F32, 1, v, m);
 }
@@ -45,11 +53,11 @@ static void KIT(apply)(const void *instance, kit_moments moments, float *y, cons
 {
     const rms *self = instance;
     const float *gain = self->has_gain ? self->gain + at : NULL;
-    const vf power = v_set(moments.power), factor = v_set(moments.scale);
+    const vf factor = v_set(moments.scale);
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        KIT(scale)(gain ? gain + i : NULL, power, factor, y + i, x + i, 16);
-    if (i < n) KIT(scale)(gain ? gain + i : NULL, power, factor, y + i, x + i, (int)(n - i));
+    x = KIT(kit_rescale)(moments, y, x, n);
+    for (; i + 16 <= n; i += 16) KIT(scale)(gain ? gain + i : NULL, factor, y + i, x + i, 16);
+    if (i < n) KIT(scale)(gain ? gain + i : NULL, factor, y + i, x + i, (int)(n - i));
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
