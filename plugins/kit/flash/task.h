@@ -55,6 +55,7 @@ static void kit_flash_sizes(kit_flash *f)
     f->H = HEED_AXIS(axis, 'H');
     f->G = HEED_AXIS(axis, 'G'), f->D = f->q ? f->q->dim[3] : 0, f->E = HEED_AXIS(axis, 'E');
     if (f->S < 0) f->S = f->T; /* an op for which they are one axis */
+    if (f->v) f->G = f->v->dim[2]; /* an op may have values of each head where the call has fewer */
     if (f->G < 0) f->G = f->H;
     f->share = f->per_head && f->G > 0 && f->G <= f->H ? f->H / f->G : 1, f->G *= f->share;
     f->group = f->G ? f->H / f->G : 1;
@@ -420,33 +421,40 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
                                 (float)((double)f->scale * KIT_LOG2E), r->Q);
 }
 
-/* Whether the sum of weighted values of some row is not finite; those rows are lifted then. A
+/* Whether the sum of weighted values of some row has overflowed; those rows are lifted then. A
  * weight is at most 1, so a sum of many values near FLT_MAX overflows where their mean does not.
- * With a maximum that is 32 too large the weights are 2^-32 of what they were, exactly, and so is
- * the sum that divides the outputs. What a NaN or an infinity made is so again. */
+ * With a maximum that is 32 too large the weights are 2^-32 of what they were, and so is the sum
+ * that divides the outputs. A row with a NaN stays as it is: what made it would make it again, and
+ * the row's other channels keep their bits. */
 static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
 {
-    const vf zero = v_set(0.0f), lifted = v_set(32.0f);
+    const vf zero = v_set(0.0f), one = v_set(1.0f), infinite = v_set(INFINITY);
     const int64_t ld = kit_lanes(f->E);
     int any = 0;
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
-        float wrong[16] = {0};
-        vf total = zero; /* 0 times what is finite is 0, and all else is a NaN */
+        float over[16] = {0};
+        vf large = zero, nan = zero;
         if (r->few) for (int l = 0; l < 16 && i + l < r->rows; l++) {
-            vf row = zero;
-            for (int64_t e = 0; e < f->E; e += 16) {
-                const int m = f->E - e < 16 ? (int)(f->E - e) : 16;
-                row = v_fma(v_read(r->O + (i + l) * ld + e, HEED_F32, 1, m), zero, row);
+            const float *row = r->O + (i + l) * ld;
+            int is_large = 0, is_nan = 0;
+            for (int64_t e = 0; e < f->E; e++) {
+                is_large |= row[e] > FLT_MAX || row[e] < -FLT_MAX;
+                is_nan |= row[e] != row[e];
             }
-            wrong[l] = v_sum(row);
+            over[l] = is_large && !is_nan;
         }
         else {
-            for (int64_t e = 0; e < f->E; e++)
-                total = v_fma(v_load(r->O + e * KIT_FLASH_ROWS + i), zero, total);
-            v_store(wrong, total);
+            for (int64_t e = 0; e < f->E; e++) {
+                const vf o = v_load(r->O + e * KIT_FLASH_ROWS + i);
+                large = v_select(v_eq(v_abs(o), infinite), one, large);
+                nan = v_select(v_eq(o, o), nan, one);
+            }
+            v_store(over, v_select(v_eq(nan, zero), large, zero));
         }
-        v_store(r->lift + i, v_select(v_eq(v_load(wrong), zero), zero, lifted));
-        for (int l = 0; l < 16 && i + l < r->rows; l++) any |= wrong[l] != 0.0f;
+        for (int l = 0; l < 16; l++) {
+            r->lift[i + l] = over[l] != 0.0f ? 32.0f : 0.0f;
+            any |= i + l < r->rows && over[l] != 0.0f;
+        }
     }
     return any;
 }
