@@ -39,7 +39,9 @@ static heed_tensor *find(source *from, const char *name)
     return heed_weights_find(((source_random *)from)->made, name);
 }
 
-/* An optional weight that would begin with zeros or ones is left out. */
+/* An optional weight that would begin with zeros or ones is left out, but for those of a norm: the
+ * networks that people have count its gain among their parameters, and the statistics that were kept
+ * while training must be there, if of nothing yet. */
 static int32_t make(source *from, const source_want *want, heed_tensor **made, heed_error *error)
 {
     source_random *s = (source_random *)from;
@@ -48,7 +50,8 @@ static int32_t make(source *from, const source_want *want, heed_tensor **made, h
     const port_axes *axes = &e->axes[want->port];
     int64_t dim[HEED_MAX_RANK];
     *made = NULL;
-    if (port->flags & HEED_PORT_OPTIONAL && port->init != HEED_INIT_NORMAL) return HEED_OK;
+    const int of_norm = !strncmp(e->op.id, "norm/", 5);
+    if (port->flags & HEED_PORT_OPTIONAL && port->init != HEED_INIT_NORMAL && !of_norm) return HEED_OK;
     for (int i = 0; i < axes->count; i++)
         if ((dim[i] = want->axis[axes->letter[i] - 'A']) < 0)
             return error_set(error, HEED_E_ARGUMENT, "%s: the size of %c is not known, which its "

@@ -226,6 +226,9 @@ report 'describe --spec: an op that is not there'
 try 1 describe none.safetensors && says 'none.safetensors'; report 'describe: a model that is not there'
 try 0 describe "$SRC/models/plays.safetensors" && quiet && prints 'attention/softmax(causal=true)' &&
     prints '986496 parameters; a sequence takes 2560 bytes a token'; report 'describe: a model'
+spec=$("$heed" describe "$SRC/models/plays.safetensors" | head -1)
+try 0 describe --spec "$spec" && quiet && prints '986496 parameters'
+report 'describe --spec counts the parameters of a network as its file does'
 
 # ---- run: what comes out ----
 
