@@ -424,9 +424,9 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
 /* Whether the sum of weighted values of some row has overflowed; those rows are lifted then. A
  * weight is at most 1, so a sum of many values near FLT_MAX overflows where their mean does not.
  * With a maximum that is 32 too large the weights are 2^-32 of what they were, and so is the sum
- * that divides the outputs. A row with a NaN stays as it is: what made it would make it again, and
- * the row's other channels keep their bits. */
-static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
+ * that divides the outputs. A row with a NaN stays as it is, and one that has an infinity again
+ * though it was lifted, for that is a value's own, goes back: the other channels keep their bits. */
+static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r, int again)
 {
     const vf zero = v_set(0.0f), one = v_set(1.0f), infinite = v_set(INFINITY);
     const int64_t ld = kit_lanes(f->E);
@@ -441,7 +441,7 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
                 is_large |= row[e] > FLT_MAX || row[e] < -FLT_MAX;
                 is_nan |= row[e] != row[e];
             }
-            over[l] = is_large && !is_nan;
+            over[l] = is_nan ? 2.0f : is_large ? 1.0f : 0.0f;
         }
         else {
             for (int64_t e = 0; e < f->E; e++) {
@@ -449,11 +449,12 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r)
                 large = v_select(v_eq(v_abs(o), infinite), one, large);
                 nan = v_select(v_eq(o, o), nan, one);
             }
-            v_store(over, v_select(v_eq(nan, zero), large, zero));
+            v_store(over, v_add(large, v_add(nan, nan)));
         }
         for (int l = 0; l < 16; l++) {
-            r->lift[i + l] = over[l] != 0.0f ? 32.0f : 0.0f;
-            any |= i + l < r->rows && over[l] != 0.0f;
+            const float lift = over[l] == (again ? 0.0f : 1.0f) ? again ? r->lift[i + l] : 32.0f : 0.0f;
+            any |= i + l < r->rows && lift != r->lift[i + l];
+            r->lift[i + l] = lift;
         }
     }
     return any;
@@ -560,7 +561,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
     kit_flash_rows *tile = (kit_flash_rows *)(void *)room;
     float *spare = (float *)(tile + n), *tiles_room = spare + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
     for (int i = 0; i < n; i++) memset(tile[i].lift, 0, sizeof tile[i].lift);
-    for (int again = 0, overflows = 1; again < 2 && overflows; again++) {
+    for (int again = 0, overflows = 1; again < 3 && overflows; again++) {
         room = tiles_room;
         for (int i = 0; i < n; i++) {
             kit_flash_rows *r = &tile[i];
@@ -582,8 +583,8 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
         }
         KIT(flash_task_blocks)(f, tile, (int)n, b, g, P, KR, VR, packed);
         overflows = 0;
-        for (int i = 0; i < n && !again && !FLASH_SQUARED_RELU; i++)
-            overflows |= KIT(flash_overflows)(f, &tile[i]);
+        for (int i = 0; i < n && again < 2 && !FLASH_SQUARED_RELU; i++)
+            overflows |= KIT(flash_overflows)(f, &tile[i], again);
     }
     for (int i = 0; i < n; i++) KIT(flash_finish_rows)(f, &tile[i]);
 }
