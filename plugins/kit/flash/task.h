@@ -55,7 +55,6 @@ static void kit_flash_sizes(kit_flash *f)
     f->H = HEED_AXIS(axis, 'H');
     f->G = HEED_AXIS(axis, 'G'), f->D = f->q ? f->q->dim[3] : 0, f->E = HEED_AXIS(axis, 'E');
     if (f->S < 0) f->S = f->T; /* an op for which they are one axis */
-    if (f->v) f->G = f->v->dim[2]; /* an op may have values of each head where the call has fewer */
     if (f->G < 0) f->G = f->H;
     f->share = f->per_head && f->G > 0 && f->G <= f->H ? f->H / f->G : 1, f->G *= f->share;
     f->group = f->G ? f->H / f->G : 1;
