@@ -420,18 +420,23 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
                                 (float)((double)f->scale * KIT_LOG2E), r->Q);
 }
 
-/* Whether the sum of weighted values of some row has overflowed; those rows are lifted then. A
- * weight is at most 1, so a sum of many values near FLT_MAX overflows where their mean does not.
- * With a maximum that is 32 too large the weights are 2^-32 of what they were, and so is the sum
- * that divides the outputs. A row with a NaN stays as it is, and one that has an infinity again
- * though it was lifted, for that is a value's own, goes back: the other channels keep their bits. */
+/* Decides which rows of a tile are computed once more; returns whether any is.
+ *
+ * Outputs are sums of weights times values, divided by the sum of the weights at the end. A weight
+ * is at most 1, so the sum of many values near FLT_MAX can overflow where their mean, the output, is
+ * finite. Such a row is lifted: with a maximum that is 32 too large, all its weights are 2^-32 of
+ * what they were, and so is the divisor.
+ *
+ * Lifting changes the last bits of a row, so it may only happen for that reason. A row with a NaN
+ * has its NaN from an input and is left alone. An infinity may come from an overflow or from an
+ * infinite value: if it is still there after lifting, it is a value's own, and the row goes back. */
 static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r, int again)
 {
     const vf zero = v_set(0.0f), one = v_set(1.0f), infinite = v_set(INFINITY);
     const int64_t ld = kit_lanes(f->E);
     int any = 0;
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
-        float over[16] = {0};
+        float over[16] = {0}; /* 0: all finite; 1: an infinity and no NaN; more: a NaN */
         vf large = zero, nan = zero;
         if (r->few) for (int l = 0; l < 16 && i + l < r->rows; l++) {
             const float *row = r->O + (i + l) * ld;
@@ -451,7 +456,9 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r, int again
             v_store(over, v_add(large, v_add(nan, nan)));
         }
         for (int l = 0; l < 16; l++) {
-            const float lift = over[l] == (again ? 0.0f : 1.0f) ? again ? r->lift[i + l] : 32.0f : 0.0f;
+            float lift = r->lift[i + l];
+            if (!again && over[l] == 1.0f) lift = 32.0f;
+            if (again && over[l] != 0.0f) lift = 0.0f;
             any |= i + l < r->rows && lift != r->lift[i + l];
             r->lift[i + l] = lift;
         }
