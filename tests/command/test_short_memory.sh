@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# test_memory.sh: commands in which one allocation fails, the first, the second, and so on to the end: each of them ends
+# test_short_memory.sh: commands in which one allocation fails, the first, the second, and so on to the end: each of them ends
 # by itself, and one that fails says why. short_memory.c does it. What the library does then is tests/engine/test_memory.c's.
 #
-#     HEED=PATH BUILD=FOLDER HEED_PLUGINS=FOLDER tests/command/test_memory.sh
+#     HEED=PATH BUILD=FOLDER HEED_PLUGINS=FOLDER tests/command/test_short_memory.sh
 
 [ -z "${SANITIZERS-}${TESTEXEC-}" ] || { echo '1..0 # SKIP a sanitizer or an emulator has a malloc of its own'; exit 77; }
 heed=${HEED-build/engine/heed}
