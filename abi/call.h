@@ -39,7 +39,7 @@ typedef struct heed_open {
     const heed_value *value;           /* [params] */
     const heed_child *child;           /* [params]; instance NULL where the param is no op or left out */
     const heed_tensor *const *weight;  /* [ports]; NULL where the port is no weight or left out */
-    const int64_t *axis;               /* [HEED_AXES], as far as known when opened */
+    const int64_t *axis;               /* [HEED_AXES], as far as known when opened; -1: not, or no axis of this op */
     const heed_host *host;
     heed_sink *sink;
 } heed_open;

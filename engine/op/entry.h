@@ -26,6 +26,7 @@ typedef struct entry {
     heed_op op;           /* tables packed with stride sizeof */
     const char *plugin;   /* path of the .so */
     port_axes axes[PORT_MAX];
+    uint32_t letters;      /* of the axes that its ports and params have; bit 0 is A */
     const heed_path *path; /* chosen under the engine's mask */
     uint64_t rank;         /* of ops with one id the lowest counts */
     /* a plugin that is named after the op, whose place it has taken; or NULL */

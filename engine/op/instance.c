@@ -35,6 +35,12 @@ heed_open instance_opening(const heed_instance *i, const heed_tensor *const *wei
                        .sink = sink};
 }
 
+void instance_own_axes(const heed_instance *i, int64_t *axis)
+{
+    for (int a = 0; a < HEED_AXES; a++)
+        if (!(i->letters & 1u << a)) axis[a] = -1;
+}
+
 /* The op inside that a weight is for, by its param: "position.table" is port "table" of the op that
  * is `position`. -1 = the op's own. */
 static int owner(const resolved *op, const char *port)
@@ -81,12 +87,14 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
         inner.isa = opening ? opening->isa : NULL;
         i->children[p] = instance_make(i->engine, op->child[p], &inner, error);
         if (!i->children[p]) return HEED_E_ARGUMENT;
+        i->letters |= i->children[p]->letters;
         i->child[p].instance = i->children[p]->memory;
         i->child[p].op = &i->children[p]->entry->op;
         i->child[p].path = i->children[p]->path;
         for (int a = 0; a < HEED_AXES; a++) /* what its weights tell holds here too */
             if (i->axis[a] < 0) i->axis[a] = i->children[p]->axis[a];
     }
+    instance_own_axes(i, i->axis);
 
     char text[sizeof error->text] = "";
     heed_sink sink = {sizeof sink, sizeof text, text};
@@ -128,6 +136,7 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
                          .entry = e,
                          .path = path,
                          .mask = op->mask,
+                         .letters = e->letters,
                          .value = calloc(params, sizeof *i->value),
                          .child = calloc(params, sizeof *i->child),
                          .children = calloc(params, sizeof *i->children),

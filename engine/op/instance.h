@@ -17,13 +17,17 @@ struct heed_instance {
     heed_child *child;
     heed_instance **children; /* [params], NULL where there is none */
     heed_mask mask;
-    int64_t axis[HEED_AXES];  /* known when opened */
+    uint32_t letters;         /* of the axes that it or an op inside it has; bit 0 is A */
+    int64_t axis[HEED_AXES];  /* known when opened; -1 where the letter is not among them */
     char *spec;
 };
 
 /* From a resolved op; children are opened with the same axes. */
 HEED_LOCAL heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening,
                                         heed_error *error);
+
+/* Axes that the op does not have are unknown to it (-1): a network's G says nothing to an op whose values have H heads. */
+HEED_LOCAL void instance_own_axes(const heed_instance *i, int64_t *axis);
 
 HEED_LOCAL heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink);
 

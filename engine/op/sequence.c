@@ -62,6 +62,7 @@ heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, he
 {
     int64_t known[HEED_AXES];
     for (int a = 0; a < HEED_AXES; a++) known[a] = axes && axes[a] >= 0 ? axes[a] : i->axis[a];
+    instance_own_axes(i, known);
     heed_state_size size;
     if (sequence_measure(i, known, &size, error)) return NULL;
     heed_sequence *s = calloc(1, sizeof *s);

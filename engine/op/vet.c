@@ -234,6 +234,15 @@ static uint32_t letters_of(const port_axes *axes)
     return set;
 }
 
+static uint32_t letters_of_op(const entry *e)
+{
+    uint32_t set = 0;
+    for (uint32_t i = 0; i < e->op.ports.count; i++) set |= letters_of(&e->axes[i]);
+    for (uint32_t i = 0; i < e->op.params.count; i++)
+        if (entry_param(e, i)->axis) set |= 1u << (entry_param(e, i)->axis - 'A');
+    return set;
+}
+
 /* The engine must be able to tell every output's shape from what it has before the call. */
 static int32_t check_outputs(const entry *e, heed_error *error)
 {
@@ -429,6 +438,7 @@ static int32_t check_op(registry *r, entry *e, heed_error *error)
     CHECK_EACH("port", heed_port, ports, name, check_port(r, t + i, &e->axes[i], &why));
     CHECK_EACH("param", heed_param, params, key, check_param(r, t + i, &why));
     CHECK_EACH("path", heed_path, paths, name, check_path(r, t + i, &why));
+    e->letters = letters_of_op(e);
     TRY(check_outputs(e, error));
     TRY(check_repeats(e, error));
     return check_paths(e, error);

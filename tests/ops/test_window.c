@@ -104,8 +104,42 @@ static void test_rolling(void **state)
     call_free(&c);
 }
 
+/* A query that comes behind 999 keys reads those of the window and the sinks, and no others. */
+static void test_bytes_of_one_query(void **state)
+{
+    enum { S = 1000, H = 4, G = 2, D = 6, E = 10 };
+    static const struct { const char *spec; int keys; } cases[] = {
+        {WINDOW "(left=21)", 21},
+        {WINDOW "(left=21, inclusive=true, sinks=3)", 25},
+        {WINDOW "(left=998, sinks=7)", 1000},
+        {"attention/softmax(causal=true)", 1000},
+        {"attention/sparse(pattern=fixed, stride=32)", 1000 / 32 + 8},
+    };
+    (void)state;
+    for (size_t n = 0; n < COUNT(cases); n++) {
+        call_case how = {
+            cases[n].spec, "B=1,T=1,S=1000,H=4,G=2,D=6,E=10", "key_lengths", HEED_F32, 1, 0};
+        heed_binding in[3];
+        heed_cost cost = {.size = sizeof cost};
+        heed_error e;
+        call c;
+        call_make(&c, &how);
+        for (uint32_t i = 0; i < 3; i++)
+            in[i] = (heed_binding){i == 0 ? "q" : i == 1 ? "k" : "v",
+                                   &c.plain[call_port(&c, i == 0 ? "q" : i == 1 ? "k" : "v")]};
+        heed_instance *i = call_open(&c, NULL, 1);
+        if (heed_estimate(i, in, 3, &cost, &e)) fail_msg("%s: %s", how.spec, e.text);
+        const double keys = (cost.bytes - 4 * H * (D + E)) / (4 * G * (D + E));
+        if (keys != cases[n].keys)
+            fail_msg("%s: the bytes of %g keys, but %d are read", how.spec, keys, cases[n].keys);
+        heed_instance_close(i);
+        call_free(&c);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest own[] = {cmocka_unit_test(test_rolling)};
+    const struct CMUnitTest own[] = {cmocka_unit_test(test_rolling),
+                                     cmocka_unit_test(test_bytes_of_one_query)};
     return variant_main(rows, COUNT(rows), own, COUNT(own));
 }

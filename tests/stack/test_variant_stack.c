@@ -126,6 +126,36 @@ static void test_variants(void **state)
     }
 }
 
+/* kv_heads says nothing to an op whose values have as many heads as its queries: the same logits.
+ */
+static void test_no_heads_of_keys(void **state)
+{
+    static const char *const ops[] = {"gau(causal=true)",
+                                      "gau(base=8, width=12, scale=width, causal=true)",
+                                      "flash_linear(chunk=20, causal=true)",
+                                      "lightweight_conv(kernel=5, causal=true)"};
+    static const char *const heads[] = {"", "kv_heads=2; "};
+    static float logits[2][TOKENS * VOCAB];
+    int32_t tokens[TOKENS];
+    (void)state;
+    for (int i = 0; i < TOKENS; i++) tokens[i] = i * i * 7 % VOCAB;
+    for (size_t v = 0; v < sizeof ops / sizeof *ops; v++) {
+        for (int i = 0; i < 2; i++) {
+            char spec[256];
+            heed_error e;
+            snprintf(spec, sizeof spec, DEEP "%sattention=%s", heads[i], ops[v]);
+            heed_weights *weights = heed_weights_random(engine, spec, 7, &e);
+            heed_stack *s = weights ? heed_stack_open(engine, spec, weights, &e) : NULL;
+            if (!s) fail_msg("%s: %s", spec, e.text);
+            feed(s, tokens, TOKENS, 13, logits[i]);
+            heed_stack_close(s);
+            heed_weights_close(weights);
+        }
+        if (memcmp(logits[0], logits[1], sizeof logits[0]))
+            fail_msg("%s: kv_heads=2 changes its logits", ops[v]);
+    }
+}
+
 /* ---- tensors that layers share ---- */
 
 #define BIAS "content_bias"
@@ -252,7 +282,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_no_heads_of_keys),
                                        cmocka_unit_test(test_own_of_shared),
                                        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
