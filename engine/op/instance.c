@@ -37,6 +37,7 @@ heed_open instance_opening(const heed_instance *i, const heed_tensor *const *wei
 
 void instance_own_axes(const heed_instance *i, int64_t *axis)
 {
+    if (!i->path->forward) return; /* a setting knows the axes of the op that it is inside */
     for (int a = 0; a < HEED_AXES; a++)
         if (!(i->letters & 1u << a)) axis[a] = -1;
 }
@@ -87,7 +88,7 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
         inner.isa = opening ? opening->isa : NULL;
         i->children[p] = instance_make(i->engine, op->child[p], &inner, error);
         if (!i->children[p]) return HEED_E_ARGUMENT;
-        i->letters |= i->children[p]->letters;
+        if (i->children[p]->path->forward) i->letters |= i->children[p]->letters;
         i->child[p].instance = i->children[p]->memory;
         i->child[p].op = &i->children[p]->entry->op;
         i->child[p].path = i->children[p]->path;

@@ -17,7 +17,7 @@ struct heed_instance {
     heed_child *child;
     heed_instance **children; /* [params], NULL where there is none */
     heed_mask mask;
-    uint32_t letters;         /* of the axes that it or an op inside it has; bit 0 is A */
+    uint32_t letters;         /* of the axes that it, or an op inside it that it calls, has; bit 0 is A */
     int64_t axis[HEED_AXES];  /* known when opened; -1 where the letter is not among them */
     char *spec;
 };
@@ -26,7 +26,8 @@ struct heed_instance {
 HEED_LOCAL heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening,
                                         heed_error *error);
 
-/* Axes that the op does not have are unknown to it (-1): a network's G says nothing to an op whose values have H heads. */
+/* Axes that the op does not have are unknown to it (-1): a network's G says nothing to an op whose values have H heads.
+ * An op that is only a setting of others, such as a position, knows theirs. */
 HEED_LOCAL void instance_own_axes(const heed_instance *i, int64_t *axis);
 
 HEED_LOCAL heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink);

@@ -109,11 +109,11 @@ static void test_bytes_of_one_query(void **state)
 {
     enum { S = 1000, H = 4, G = 2, D = 6, E = 10 };
     static const struct { const char *spec; int keys; } cases[] = {
-        {WINDOW "(left=21)", 21},
-        {WINDOW "(left=21, inclusive=true, sinks=3)", 25},
-        {WINDOW "(left=998, sinks=7)", 1000},
-        {"attention/softmax(causal=true)", 1000},
-        {"attention/sparse(pattern=fixed, stride=32)", 1000 / 32 + 8},
+        {WINDOW "(left=21, causal=bottom_right)", 21},
+        {WINDOW "(left=21, inclusive=true, sinks=3, causal=bottom_right)", 25},
+        {WINDOW "(left=998, sinks=7, causal=bottom_right)", 1000},
+        {"attention/softmax(causal=bottom_right)", 1000},
+        {"attention/sparse(pattern=fixed, stride=32, causal=bottom_right)", 1000 / 32 + 8},
     };
     (void)state;
     for (size_t n = 0; n < COUNT(cases); n++) {

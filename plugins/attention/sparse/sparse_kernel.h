@@ -70,12 +70,12 @@ KIT_INLINE uint64_t sparse_found(const heed_call *call, int64_t *outs, int64_t *
     return kit_line(kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(axis, 'B')));
 }
 
-static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells);
+static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, kit_flash_tally *tally);
 #endif
 
 #define FLASH_PER_HEAD 1
 #define FLASH_RANGE(f, b, t, h, at, x) sparse_range((f)->variant, h, at, x)
-#define FLASH_COST(f, b, g, pairs, cells) sparse_cost(f, b, g, pairs, cells)
+#define FLASH_COST(f, b, g, tally) sparse_cost(f, b, g, tally)
 #include <heed/kit/flash/flash.h>
 
 #ifdef KIT_FIRST
@@ -86,25 +86,27 @@ static kit_flash sparse_call(const void *instance, const heed_call *call)
     return f;
 }
 
-static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, double *pairs, double *cells)
+static void sparse_cost(const kit_flash *f, int64_t b, int64_t g, kit_flash_tally *tally)
 {
     const sparse *s = f->variant;
     sparse pass = *s;
     kit_flash x = *f;
-    double near[2] = {0, 0}, columns[2] = {0, 0}; /* pairs, and the most of a row */
+    kit_flash_tally near = {0}, columns = {0};
     x.variant = &pass;
-    if (sparse_has(s, 0)) kit_flash_cost_pass(&x, b, g, near, cells);
+    if (sparse_has(s, 0)) kit_flash_cost_pass(&x, b, g, &near);
     pass.far = 1;
     for (int64_t c = 0; sparse_has(s, 1) && c < sparse_classes(s, f->T); c++) {
         const kit_flash far =
             kit_flash_picked(&x, sparse_pick(s, g * f->group, kit_flash_origin(f, b), c));
-        kit_flash_cost_pass(&far, b, g, columns, cells);
+        kit_flash_cost_pass(&far, b, g, &columns);
     }
-    const double either = near[1] > columns[1] ? near[1] : columns[1];
-    const double most =
-        s->factor == SPARSE_HEADS ? either : near[1] + columns[1]; /* a head has one set, or both */
-    pairs[0] += near[0] + columns[0];
-    if (most > pairs[1]) pairs[1] = most;
+    const double either = near.most > columns.most ? near.most : columns.most;
+    const double most = s->factor == SPARSE_HEADS ? either
+                                                  : near.most + columns.most; /* one set, or both */
+    tally->pairs += near.pairs + columns.pairs;
+    tally->cells += near.cells + columns.cells;
+    tally->keys += near.keys + columns.keys;
+    if (most > tally->most) tally->most = most;
 }
 #endif
 

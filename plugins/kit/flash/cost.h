@@ -29,10 +29,10 @@ KIT_INLINE int64_t kit_flash_around(int64_t first, int64_t last)
                         : 0;
 }
 
-/* Live pairs of 16 rows or fewer are added to pairs[0], and pairs[1] rises to those of one row;
- * keys of the cells that they look at are returned. */
+/* Adds the live pairs of 16 rows or fewer, and widens `read` by the keys that they see; keys of the
+ * cells that they look at are returned. */
 static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int64_t row0,
-                                   int64_t rows, double *pairs)
+                                   int64_t rows, kit_flash_tally *tally, kit_flash_live *read)
 {
     const int64_t origin = kit_flash_origin(f, b);
     kit_flash_document_range pages = {0, 0, 0};
@@ -43,8 +43,9 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
         r.live[i] = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
         if (i >= rows) continue;
         const double seen = (double)kit_flash_count(f, b, t, at, &r.live[i]);
-        pairs[0] += seen;
-        pairs[1] = seen > pairs[1] ? seen : pairs[1];
+        tally->pairs += seen;
+        tally->most = seen > tally->most ? seen : tally->most;
+        kit_flash_widen(read, &r.live[i]);
     }
     kit_flash_group_ranges(&r, 0);
     const kit_flash_live *any = &r.any[0];
@@ -52,20 +53,23 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
            kit_flash_around(any->sink_first, any->sink_last);
 }
 
-/* Adds what a pass of sequence b and a group of heads has: live pairs of a row and a key, and the
- * pairs of the cells that it looks at. */
-static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, double *pairs,
-                                double *cells)
+/* Adds what a pass of sequence b and a group of heads has. */
+static void kit_flash_cost_pass(const kit_flash *f, int64_t b, int64_t g, kit_flash_tally *tally)
 {
+    kit_flash_live read = {INT64_MAX, 0, INT64_MAX, 0};
     for (int64_t row0 = 0; row0 < f->rows; row0 += KIT_FLASH_CELL) {
         const int64_t left = f->rows - row0, rows = left < KIT_FLASH_CELL ? left : KIT_FLASH_CELL;
         const int64_t lanes = f->few && row0 >= f->rows - f->few ? rows : KIT_FLASH_CELL;
-        *cells += (double)(lanes * kit_flash_cost_rows(f, b, g, row0, rows, pairs));
+        tally->cells += (double)(lanes * kit_flash_cost_rows(f, b, g, row0, rows, tally, &read));
     }
+    if (read.last > read.first) tally->keys += (double)(read.last - read.first);
+    if (read.sink_last > read.first) read.sink_last = read.first; /* counted already */
+    if (read.sink_last > read.sink_first)
+        tally->keys += (double)(read.sink_last - read.sink_first);
 }
 
-/* Two products of 2 flops for each live pair of a row and a key; queries, outputs, keys and values
- * moved once. The tensors are set as for a run; those of masks may lack their data, and are left
+/* Two products of 2 flops for each live pair of a row and a key; queries, outputs, and the keys and
+ * values that some query sees, moved once. The tensors are set as for a run; those of masks may lack their data, and are left
  * out then. */
 static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
 {
@@ -75,30 +79,38 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
         f->documents = NULL;
     const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0,
                   times = FLASH_PER_HEAD ? 1 : f->G; /* or all are alike */
-    double pairs[2] = {0, 0}, cells = 0, keys = 0, longest = 0;
+    kit_flash_tally all = {0};
+    double longest = 0; /* keys of one sequence that are read; all.keys: of all of them */
     for (int64_t b = 0; b < f->B; b++) {
         const uint8_t sorted = f->documents ? (uint8_t)kit_flash_documents_rise(f, b) : 0;
         f->sorted = &sorted, f->batch0 = b;
-        keys += (double)kit_flash_valid(f, b);
-        longest = (double)kit_flash_valid(f, b) > longest ? (double)kit_flash_valid(f, b) : longest;
-        for (int64_t g = 0; g < groups; g++) FLASH_COST(f, b, g, pairs, &cells);
+        double keys = 0, valid = (double)kit_flash_valid(f, b);
+        for (int64_t g = 0; g < groups; g++) {
+            kit_flash_tally own = {.most = all.most};
+            FLASH_COST(f, b, g, &own);
+            all.pairs += own.pairs, all.cells += own.cells, all.most = own.most;
+            /* several passes may read a key, but its bytes come once */
+            keys += (own.keys < valid ? own.keys : valid) / (double)groups;
+        }
+        all.keys += keys;
+        longest = keys > longest ? keys : longest;
         f->sorted = NULL;
     }
-    pairs[0] *= (double)times, cells *= (double)times;
+    all.pairs *= (double)times, all.cells *= (double)times;
     const double width = (double)((f->k ? f->D : 0) + f->E),
                  moved = (double)f->B * (double)f->T * (double)f->H;
     const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0;
     const double k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
     const double values = (double)(f->G / f->share),
                  key_heads = f->k_by_position ? (double)f->G : values;
-    c->flops = 2 * pairs[0] * width;
+    c->flops = 2 * all.pairs * width;
     c->bytes = moved * (q + (double)f->E * 4) +
-               (f->k_by_position ? longest : keys) * key_heads * k +
-               keys * values * (double)(f->E * kit_width(f->v->dtype));
+               (f->k_by_position ? longest : all.keys) * key_heads * k +
+               all.keys * values * (double)(f->E * kit_width(f->v->dtype));
     c->state_bytes = 4 * values * (double)(kit_flash_cached_width(f) + f->E);
-    c->receptive_field = pairs[1];
+    c->receptive_field = all.most;
     if (!HEED_HAS(c, algorithm)) return;
-    c->executed = 2 * cells * width;
+    c->executed = 2 * all.cells * width;
     c->algorithm = !f->few    ? "tiles of 48 rows in the lanes"
                    : f->tiles ? "tiles of 48 rows in the lanes, and the rest as few rows"
                               : "few rows: keys, then channels, in the lanes";

@@ -18,10 +18,10 @@
 #define FLASH_PER_HEAD 0
 #endif
 
-/* Adds the pairs of sequence b and group of heads g to the cost: where a variant makes several
+/* Adds what sequence b and group of heads g have to a kit_flash_tally: where a variant makes several
  * passes, of each. */
 #ifndef FLASH_COST
-#define FLASH_COST(f, b, g, pairs, cells) kit_flash_cost_pass(f, b, g, pairs, cells)
+#define FLASH_COST(f, b, g, tally) kit_flash_cost_pass(f, b, g, tally)
 #endif
 
 /* Changes the scores of a block, in log2 units, after soft cap and score op and before the mask:

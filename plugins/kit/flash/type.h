@@ -89,6 +89,14 @@ typedef struct kit_flash {
  * may be empty. */
 typedef struct kit_flash_live { int64_t first, last, sink_first, sink_last; } kit_flash_live;
 
+/* What a call costs, as it adds up over its passes. */
+typedef struct kit_flash_tally {
+    double pairs; /* of a row and a key that it sees */
+    double cells; /* pairs of the cells that are computed */
+    double keys;  /* that some row sees */
+    double most;  /* keys that one row sees */
+} kit_flash_tally;
+
 /* The cells of this block for one group of 16 rows, as keys counted from its start, in multiples of
  * 16: some row sees a key of [begin, end), and all rows see all of [unmasked, masked_from). */
 typedef struct kit_flash_cells {
