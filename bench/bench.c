@@ -102,15 +102,17 @@ typedef struct options {
 static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_error *error)
 {
     call_shape shape;
-    operands call = {.entry = NULL};
+    operands *call = calloc(1, sizeof *call);
     bench_case c = {.call = NULL};
+    if (!call) return error_memory(error);
     shape_read("x=1,M=16", &shape);
     resolved *op = inspect_resolve(engine, "norm/rms", error);
-    int32_t failed = op ? operands_make(&call, op, &shape, HEED_F32, 1, error) : error->code;
-    if (!failed) failed = judge_open(&c, engine, op, &call, NULL, NULL, error);
+    int32_t failed = op ? operands_make(call, op, &shape, HEED_F32, 1, error) : error->code;
+    if (!failed) failed = judge_open(&c, engine, op, call, NULL, NULL, error);
     if (!failed) failed = rounds_overhead(&c, out, error);
     if (c.call) bench_case_close(&c);
-    operands_free(&call);
+    operands_free(call);
+    free(call);
     resolve_free(op);
     return failed;
 }

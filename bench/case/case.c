@@ -58,12 +58,12 @@ static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *err
             return error->code;
     for (uint32_t p = 0; p < call->entry->op.ports.count; p++)
         own_keys |= entry_has_axis(call->entry, p, 'S');
-    operands chunk = {.entry = NULL};
-    int32_t failed = HEED_OK;
+    operands *chunk = calloc(1, sizeof *chunk);
+    int32_t failed = chunk ? HEED_OK : error_memory(error);
     for (int64_t n; left > 0 && !failed; left -= n) {
         n = left < BENCH_CHUNK ? left : BENCH_CHUNK;
-        if (chunk.entry && SHAPE_AXIS(&chunk.shape, 'S') == n) {
-            failed = heed_run(c->instance, chunk.in, chunk.n_in, chunk.out, chunk.n_out,
+        if (chunk->entry && SHAPE_AXIS(&chunk->shape, 'S') == n) {
+            failed = heed_run(c->instance, chunk->in, chunk->n_in, chunk->out, chunk->n_out,
                               c->sequences, error);
             continue;
         }
@@ -71,13 +71,14 @@ static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *err
         shape.decode = 0;
         SHAPE_AXIS(&shape, 'T') = own_keys ? 1 : n;
         SHAPE_AXIS(&shape, 'S') = n;
-        operands_free(&chunk);
-        failed = operands_make(&chunk, op, &shape, call->dtype, 1, error);
+        operands_free(chunk);
+        failed = operands_make(chunk, op, &shape, call->dtype, 1, error);
         if (!failed)
-            failed = heed_run(c->instance, chunk.in, chunk.n_in, chunk.out, chunk.n_out,
+            failed = heed_run(c->instance, chunk->in, chunk->n_in, chunk->out, chunk->n_out,
                               c->sequences, error);
     }
-    operands_free(&chunk);
+    if (chunk) operands_free(chunk);
+    free(chunk);
     return failed;
 }
 

@@ -5,8 +5,10 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "bench/case/case.h"
 #include "bench/case/judge.h"
@@ -106,26 +108,37 @@ static int32_t run_once(operands *call, heed_engine *engine, const resolved *op,
     return failed;
 }
 
+/* `room`: of the reduced shapes, of this path's run on them and of the scalar one's. */
+static int32_t judge_in(operands room[3], bench_case *c, heed_engine *engine, const resolved *op,
+                        const char *isa, heed_error *error)
+{
+    const operands *full = c->call;
+    operands *shapes = &room[0], *ours = &room[1], *plain = &room[2];
+    int32_t failed = reduce(shapes, c, error);
+    if (failed) return failed;
+    snprintf(c->judged, sizeof c->judged, "%s", shapes->text);
+    int reduced = strcmp(shapes->text, full->text) != 0;
+    if (!strcmp(heed_instance_path(c->instance)->name, "scalar")) return HEED_OK;
+    if (reduced) failed = run_once(ours, engine, op, &shapes->shape, full->dtype, isa, error);
+    if (!failed) failed = run_once(plain, engine, op, &shapes->shape, full->dtype, "scalar", error);
+    if (!failed) {
+        const operands *mine = reduced ? ours : full;
+        c->max_error = judge_hash(mine) == judge_hash(plain) ? 0 : difference(mine, plain);
+    }
+    operands_free(ours);
+    operands_free(plain);
+    return failed;
+}
+
 static int32_t judge(bench_case *c, heed_engine *engine, const resolved *op, const char *isa,
                      const bench_case *before, heed_error *error)
 {
-    const operands *full = c->call;
-    operands shapes, ours = {.entry = NULL}, plain = {.entry = NULL};
-    snprintf(c->judged, sizeof c->judged, "%s", full->text);
+    snprintf(c->judged, sizeof c->judged, "%s", c->call->text);
     if (before && before->hash == c->hash) return HEED_OK;
-    int32_t failed = reduce(&shapes, c, error);
-    if (failed) return failed;
-    snprintf(c->judged, sizeof c->judged, "%s", shapes.text);
-    int reduced = strcmp(shapes.text, full->text) != 0;
-    if (!strcmp(heed_instance_path(c->instance)->name, "scalar")) return HEED_OK;
-    if (reduced) failed = run_once(&ours, engine, op, &shapes.shape, full->dtype, isa, error);
-    if (!failed) failed = run_once(&plain, engine, op, &shapes.shape, full->dtype, "scalar", error);
-    if (!failed) {
-        const operands *mine = reduced ? &ours : full;
-        c->max_error = judge_hash(mine) == judge_hash(&plain) ? 0 : difference(mine, &plain);
-    }
-    operands_free(&ours);
-    operands_free(&plain);
+    operands *room = calloc(3, sizeof *room);
+    if (!room) return error_memory(error);
+    const int32_t failed = judge_in(room, c, engine, op, isa, error);
+    free(room);
     return failed;
 }
 

@@ -55,19 +55,19 @@ static int is_unmapped(uid_t uid)
 
 /* ---- the engine's own folders ---- */
 
-/* The file that this code is in, and its owner. 0 if that cannot be told. The linker knows the
- * program itself by a name that its caller chose; the kernel knows better. */
-static int own_file(char path[PATH_MAX], uid_t *owner)
+/* The file that this code is in, and its owner; free() it. NULL if that cannot be told. The linker
+ * knows the program itself by a name that its caller chose; the kernel knows better. */
+static char *own_file(uid_t *owner)
 {
     static const char here = 0;
     Dl_info info;
     struct link_map *map = NULL;
     struct stat s;
-    if (!dladdr1(&here, &info, (void **)&map, RTLD_DL_LINKMAP) || !map) return 0;
-    if (!realpath(map->l_name[0] ? map->l_name : "/proc/self/exe", path) || stat(path, &s))
-        return 0;
+    if (!dladdr1(&here, &info, (void **)&map, RTLD_DL_LINKMAP) || !map) return NULL;
+    char *path = realpath(map->l_name[0] ? map->l_name : "/proc/self/exe", NULL);
+    if (!path || stat(path, &s)) return free(path), NULL;
     *owner = s.st_uid;
-    return 1;
+    return path;
 }
 
 /* Whether `name` is `folder`, in it, or one of the folders that lead to it. */
@@ -82,11 +82,13 @@ static int on_the_way(const char *name, const char *folder)
  * installed, and in that of its own file. */
 static int engine_owns(const char *name, uid_t uid)
 {
-    char own[PATH_MAX];
     uid_t owner;
-    if (!own_file(own, &owner) || owner != uid) return 0;
+    char *own = own_file(&owner);
+    if (!own || owner != uid) return free(own), 0;
     *strrchr(own, '/') = 0;
-    return on_the_way(name, HEED_PLUGINDIR) || on_the_way(name, own);
+    const int on = on_the_way(name, HEED_PLUGINDIR) || on_the_way(name, own);
+    free(own);
+    return on;
 }
 
 /* ---- one file or folder ---- */
@@ -105,21 +107,23 @@ static int has_list(const char *name, int fd)
  * cannot be read is no such group. */
 static int alone_in_group(uid_t uid, gid_t gid)
 {
-    char text[16384], name[256] = "";
+    enum { LINE = 16384 };
+    char name[256] = "", *text;
     struct group group, *found = NULL;
     struct passwd user, *one;
     int others = 0;
-    if (uid == 0 || gid != uid) return 0;
+    if (uid == 0 || gid != uid || !(text = malloc(LINE))) return 0;
     FILE *file = fopen("/etc/passwd", "re");
-    while (file && !fgetpwent_r(file, &user, text, sizeof text, &one)) {
+    while (file && !fgetpwent_r(file, &user, text, LINE, &one)) {
         if (user.pw_uid == uid && user.pw_gid == gid)
             snprintf(name, sizeof name, "%s", user.pw_name);
         else others |= user.pw_gid == gid;
     }
     if (file) fclose(file);
-    if (others || !name[0] || getgrgid_r(gid, &group, text, sizeof text, &found) || !found)
-        return 0;
-    for (char **member = group.gr_mem; *member; member++) others |= strcmp(*member, name) != 0;
+    others |= !name[0] || getgrgid_r(gid, &group, text, LINE, &found) || !found;
+    for (char **member = others ? NULL : group.gr_mem; member && *member; member++)
+        others |= strcmp(*member, name) != 0;
+    free(text);
     return !others;
 }
 

@@ -8,6 +8,7 @@
  * is touched.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,11 +152,24 @@ static char *top_folder(void)
     return exe;
 }
 
+/* A formatted text; free() it. NULL: no memory. */
+static char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *text_of(const char *format, ...)
+{
+    char *text;
+    va_list list;
+    va_start(list, format);
+    const int n = vasprintf(&text, format, list);
+    va_end(list);
+    return n < 0 ? NULL : text;
+}
+
 static int exists(const char *folder, const char *name)
 {
-    char path[4096];
-    return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path &&
-           access(path, R_OK) == 0;
+    char *path = text_of("%s/%s", folder, name);
+    const int there = path && access(path, R_OK) == 0;
+    free(path);
+    return there;
 }
 
 static int is_build_tree(const char *top)
@@ -169,12 +183,12 @@ static int is_build_tree(const char *top)
 static int32_t fill(const char *folder, const char *file, const replacement *with, char **text,
                     heed_error *error)
 {
-    char path[4096];
+    char *path = text_of("%s/%s", folder, file);
     unsigned char *bytes;
     size_t n, made;
-    if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
-        return error_set(error, HEED_E_ARGUMENT, "%.80s ...: the path is too long", folder);
-    if (file_read(path, &bytes, &n, error)) return error->code;
+    const int32_t failed = path ? file_read(path, &bytes, &n, error) : error_memory(error);
+    free(path);
+    if (failed) return failed;
     FILE *to = open_memstream(text, &made);
     if (!to) {
         free(bytes);
@@ -238,20 +252,22 @@ static int32_t make_folder(const char *from, const char *name, const char *const
 static int32_t make_plugin(const words *w, const struct template *t, const char *top,
                            heed_error *error)
 {
-    char from[4096], heed[4096] = "heed", pkg_config[4096] = "pkg-config";
     const int build = is_build_tree(top);
-    snprintf(from, sizeof from, "%s/%s", top,
-             build ? "include/heed/kit/templates" : "share/heed/templates");
-    if (!exists(from, t->file)) snprintf(from, sizeof from, "%s/templates", HEED_DATADIR);
-    if (build) {
-        snprintf(heed, sizeof heed, "%s/heed", top);
-        snprintf(pkg_config, sizeof pkg_config, "PKG_CONFIG_PATH=%s/plugins pkg-config", top);
-    }
+    char *from =
+        text_of("%s/%s", top, build ? "include/heed/kit/templates" : "share/heed/templates");
+    if (from && !exists(from, t->file)) free(from), from = text_of("%s/templates", HEED_DATADIR);
+    char *heed = build ? text_of("%s/heed", top) : strdup("heed");
+    char *pkg_config =
+        build ? text_of("PKG_CONFIG_PATH=%s/plugins pkg-config", top) : strdup("pkg-config");
     const replacement with[] = {{"@BENCH@", t->bench},        {"@KIND@", w->kind},
                                 {"@NAME@", w->name},          {"@HEED@", heed},
                                 {"@PKG_CONFIG@", pkg_config}, {0}};
     const char *const files[4] = {t->file, t->oracle, "Makefile", "README.md"};
-    return make_folder(from, w->name, files, with, error);
+    const int32_t failed = from && heed && pkg_config
+                               ? make_folder(from, w->name, files, with, error)
+                               : error_memory(error);
+    free(from), free(heed), free(pkg_config);
+    return failed;
 }
 
 int command_new(int argc, char **argv)

@@ -7,7 +7,7 @@
 
 #include "command/shape.h"
 
-/* Not to be moved: the bindings point at the tensors. */
+/* Not to be moved: the bindings point at the tensors. 16 KB, so not to be on a stack either. */
 typedef struct operands {
     const entry *entry;
     call_shape shape;            /* nothing left to defaults */

@@ -3,7 +3,9 @@
  * sizes.c: how large an op is for a shape: its parameters, what it remembers, what a call costs.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/error.h"
 #include "command/sizes.h"
 #include "inspect.h"
 
@@ -27,19 +29,20 @@ static int32_t measure(op_sizes *s, const heed_instance *instance, const operand
 int32_t sizes_of(heed_engine *engine, const char *text, const call_shape *shape, op_sizes *s,
                  heed_error *error)
 {
-    operands call = {.entry = NULL};
+    operands *call = calloc(1, sizeof *call);
     heed_instance *instance = NULL;
     *s = (op_sizes){.keeps = -1, .cost = {.flops = -1, .bytes = -1, .reach = -1}};
+    if (!call) return error_memory(error);
     resolved *op = inspect_resolve(engine, text, error);
-    int32_t failed = op ? operands_make(&call, op, shape, HEED_F32, 0, error) : error->code;
-    if (!failed) failed = shape_given(shape, &(operands *){&call}, 1, error);
-    if (!failed && !(instance = operands_open(&call, engine, op, NULL, error)))
-        failed = error->code;
-    if (!failed) failed = measure(s, instance, &call, error);
+    int32_t failed = op ? operands_make(call, op, shape, HEED_F32, 0, error) : error->code;
+    if (!failed) failed = shape_given(shape, &call, 1, error);
+    if (!failed && !(instance = operands_open(call, engine, op, NULL, error))) failed = error->code;
+    if (!failed) failed = measure(s, instance, call, error);
     if (!failed) s->op = op->entry->op.id;
-    snprintf(s->shape, sizeof s->shape, "%s", call.text);
+    snprintf(s->shape, sizeof s->shape, "%s", call->text);
     heed_instance_close(instance);
-    operands_free(&call);
+    operands_free(call);
+    free(call);
     resolve_free(op);
     return failed;
 }

@@ -6,6 +6,7 @@
  * Which op and which buffers is for stack.c and stack_position.c. Invariant: the op of a step that
  * was added takes its inputs' views and gives its output's, for any number of tokens.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -49,18 +50,29 @@ static heed_tensor tensor_of(const stack_builder *b, uint32_t view)
     return heed_tensor_of(NULL, v->dtype, v->rank, v->dim);
 }
 
+/* What comes out of such inputs. */
+static int32_t infer(const stack_builder *b, const heed_instance *i, const stack_use *in,
+                     uint32_t n, const char *port, heed_tensor *given)
+{
+    heed_binding bound[PORT_MAX];
+    heed_tensor *tensor = calloc(n + (size_t)1, sizeof *tensor);
+    if (!tensor) return error_memory(b->error);
+    for (uint32_t u = 0; u < n; u++) {
+        tensor[u] = tensor_of(b, in[u].view);
+        bound[u] = (heed_binding){in[u].port, &tensor[u]};
+    }
+    const int32_t failed = heed_infer(i, bound, n, port, given, b->error);
+    free(tensor);
+    return failed;
+}
+
 /* That the inputs fit, and that the output is what its view says: for one token, and so for any
  * number. */
 static int32_t check_step(const stack_builder *b, const heed_instance *i, const stack_use *in,
                           uint32_t n, stack_use out)
 {
-    heed_tensor tensor[PORT_MAX], given, right = tensor_of(b, out.view);
-    heed_binding bound[PORT_MAX];
+    heed_tensor given, right = tensor_of(b, out.view);
     const entry *e = i->entry;
-    for (uint32_t u = 0; u < n; u++) {
-        tensor[u] = tensor_of(b, in[u].view);
-        bound[u] = (heed_binding){in[u].port, &tensor[u]};
-    }
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
         const heed_port *port = entry_port(e, p);
         if (port->role == HEED_OUTPUT && !(port->flags & HEED_PORT_OPTIONAL) &&
@@ -69,7 +81,7 @@ static int32_t check_step(const stack_builder *b, const heed_instance *i, const 
                              "%s can not be in a stack: nothing takes its output %s", e->op.id,
                              port->name);
     }
-    TRY(heed_infer(i, bound, n, out.port, &given, b->error));
+    TRY(infer(b, i, in, n, out.port, &given));
     if (given.rank != right.rank ||
         memcmp(given.dim, right.dim, sizeof *given.dim * (size_t)given.rank)) {
         port_axes all = {.count = (int8_t)right.rank,

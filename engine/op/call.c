@@ -142,8 +142,10 @@ static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_err
     return HEED_OK;
 }
 
-static int32_t bind_outputs(prepared *c, const heed_instance *i, const heed_binding *out,
-                            uint32_t n_out, heed_error *error)
+/* Apart, so that its shapes are off the stack when the op runs. */
+static __attribute__((noinline)) int32_t bind_outputs(prepared *c, const heed_instance *i,
+                                                      const heed_binding *out, uint32_t n_out,
+                                                      heed_error *error)
 {
     binding_set shapes = c->set; /* what the outputs' sizes follow from */
     int32_t failed = bind_role(&c->set, HEED_OUTPUT, out, n_out, 1, error);

@@ -19,6 +19,7 @@
 
 #define ID_MAX 128      /* bytes of an id; no op's is near it */
 #define NAMES_MAX 256   /* names compared or listed in an error */
+#define KINDS_MAX 32    /* kinds that are */
 #define EXTENT_MAX ((int64_t)1 << 40) /* of mask numbers: sums of a few never overflow */
 
 typedef struct context {
@@ -181,6 +182,9 @@ static void suggest(char *out, size_t size, const names *all, const char *word, 
     }
 }
 
+/* Out of the frames of who reads a spec, which nest as deep as ops in ops. */
+#define APART __attribute__((noinline))
+
 /* ---- which op ---- */
 
 static size_t kind_length(const char *id) { return strcspn(id, "/"); }
@@ -190,55 +194,58 @@ static int is_of_kind(const char *id, const char *kind, size_t length)
     return kind_length(id) == length && !strncmp(id, kind, length) && id[length] == '/';
 }
 
-static const entry *unknown_op(const context *c, const spec_node *n, const char *kind,
-                               size_t length, const char *name)
+static APART void unknown_kind(const context *c, const spec_node *n, const char *kind,
+                               size_t length)
+{
+    const registry *r = c->registry;
+    char kinds[KINDS_MAX][ID_MAX / 4], cut[ID_MAX / 4], hint[320];
+    names all = {.count = 0};
+    for (uint32_t i = 0; i < r->count && all.count < KINDS_MAX; i++) {
+        const char *id = r->entries[i]->op.id;
+        char *copy = kinds[all.count];
+        snprintf(copy, sizeof kinds[0], "%.*s", (int)kind_length(id), id);
+        add_name(&all, copy);
+    }
+    snprintf(cut, sizeof cut, "%.*s", (int)(length < sizeof cut ? length : sizeof cut - 1), kind);
+    suggest(hint, sizeof hint, &all, cut, "there are");
+    FAIL(c, n->at, "no op is of kind \"%s\"%s", cut, all.count ? hint : ": no plugin is loaded");
+}
+
+static APART void unknown_op(const context *c, const spec_node *n, const char *kind, size_t length,
+                             const char *name)
 {
     const registry *r = c->registry;
     registry_all(r, NULL);
-    char kinds[NAMES_MAX][ID_MAX / 4], hint[320];
-    names of_kind = {.count = 0}, all_kinds = {.count = 0};
+    char hint[320];
+    names of_kind = {.count = 0};
     for (uint32_t i = 0; i < r->count; i++) {
         const char *id = r->entries[i]->op.id;
         if (is_of_kind(id, kind, length)) add_name(&of_kind, id + length + 1);
-        if (all_kinds.count == NAMES_MAX) continue;
-        char *copy = kinds[all_kinds.count];
-        snprintf(copy, sizeof kinds[0], "%.*s", (int)kind_length(id), id);
-        add_name(&all_kinds, copy);
     }
-    if (of_kind.count) {
-        suggest(hint, sizeof hint, &of_kind, name, "there are");
-        FAIL(c, n->at, "no %.*s op is called " QUOTE "%s", (int)length, kind, QUOTED(name), hint);
-    } else {
-        char cut[ID_MAX / 4];
-        snprintf(cut, sizeof cut, "%.*s", (int)(length < sizeof cut ? length : sizeof cut - 1),
-                 kind);
-        suggest(hint, sizeof hint, &all_kinds, cut, "there are");
-        FAIL(c, n->at, "no op is of kind \"%s\"%s", cut,
-             all_kinds.count ? hint : ": no plugin is loaded");
+    if (!of_kind.count) {
+        unknown_kind(c, n, kind, length);
+        return;
     }
-    return NULL;
+    suggest(hint, sizeof hint, &of_kind, name, "there are");
+    FAIL(c, n->at, "no %.*s op is called " QUOTE "%s", (int)length, kind, QUOTED(name), hint);
 }
 
 /* A name without its kind, where none is understood. */
-static const entry *no_kind(const context *c, const spec_node *n)
+static APART void no_kind(const context *c, const spec_node *n)
 {
     const registry *r = c->registry;
     registry_all(r, NULL);
-    names ids = {.count = 0}, short_names = {.count = 0};
-    for (uint32_t i = 0; i < r->count && i < NAMES_MAX; i++) {
-        ids.name[ids.count++] = r->entries[i]->op.id;
-        short_names.name[short_names.count++] =
-            r->entries[i]->op.id + kind_length(r->entries[i]->op.id) + 1;
-    }
-    const char *nearest = error_nearest(n->word, short_names.name, short_names.count);
-    for (uint32_t i = 0; i < ids.count; i++) {
-        if (nearest != short_names.name[i]) continue;
+    names all = {.count = 0}; /* the i-th is that of entry i */
+    for (uint32_t i = 0; i < r->count && i < NAMES_MAX; i++)
+        all.name[all.count++] = r->entries[i]->op.id + kind_length(r->entries[i]->op.id) + 1;
+    const char *nearest = error_nearest(n->word, all.name, all.count);
+    for (uint32_t i = 0; i < all.count; i++) {
+        if (nearest != all.name[i]) continue;
         FAIL(c, n->at, QUOTE " needs its kind in front; nearest is \"%s\"", QUOTED(n->word),
-             ids.name[i]);
-        return NULL;
+             r->entries[i]->op.id);
+        return;
     }
     FAIL(c, n->at, QUOTE " is no op's id; write kind/name", QUOTED(n->word));
-    return NULL;
 }
 
 static const entry *find_op(const context *c, const spec_node *n, const char *kind)
@@ -247,7 +254,7 @@ static const entry *find_op(const context *c, const spec_node *n, const char *ki
     if (n->type != SPEC_WORD) return FAIL(c, n->at, "an op must stand here, not a list"), NULL;
 
     const char *slash = strchr(n->word, '/');
-    if (!slash && !kind) return no_kind(c, n);
+    if (!slash && !kind) return no_kind(c, n), NULL;
     if (slash) kind = n->word;
     size_t length = slash ? (size_t)(slash - n->word) : strlen(kind);
     const char *name = slash ? slash + 1 : n->word;
@@ -255,7 +262,7 @@ static const entry *find_op(const context *c, const spec_node *n, const char *ki
     heed_error memory = {0};
     entry *e = written < (int)sizeof id ? (entry *)registry_seek(c->registry, id, &memory) : NULL;
     if (memory.code) return *c->error = memory, NULL;
-    if (!e) return unknown_op(c, n, kind, length, name);
+    if (!e) return unknown_op(c, n, kind, length, name), NULL;
     e->used = 1;
     return e;
 }
@@ -367,7 +374,7 @@ static void keys_of(const entry *e, names *keys)
     add_name(keys, "accuracy");
 }
 
-static int32_t unknown_key(const context *c, const spec_arg *arg, const entry *e)
+static APART int32_t unknown_key(const context *c, const spec_arg *arg, const entry *e)
 {
     char hint[320];
     names keys = {.count = 0};
@@ -377,7 +384,8 @@ static int32_t unknown_key(const context *c, const spec_arg *arg, const entry *e
 }
 
 /* The n-th argument without a key, and there are fewer OP params. */
-static int32_t needs_key(const context *c, const spec_arg *arg, const entry *e, uint32_t position)
+static APART int32_t needs_key(const context *c, const spec_arg *arg, const entry *e,
+                               uint32_t position)
 {
     names keys = {.count = 0};
     char hint[320];

@@ -251,7 +251,8 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
         sequence_oldest(s, length) < s->gone_to * tokens)
         return error_set(
             error, HEED_E_UNSUPPORTED,
-            "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld",
+            "%s keeps the last %lld tokens, so a sequence of %lld can not be truncated to %lld: "
+            "fork the sequence at a place that is to be gone back to",
             s->entry->op.id, (long long)s->size.recent, (long long)s->view.length,
             (long long)length);
     uint32_t keep = (uint32_t)sequence_pages(&s->size, length);

@@ -75,14 +75,7 @@ template() {
     for cc in $compilers; do
         log "$MAKE" -C "$name" -B CC="$cc" CFLAGS='-O3 -Wall -Wextra -Werror'; report "new $kind $*: $cc builds it without a warning"
     done
-    "$MAKE" -C "$name" check >check.out 2>&1
-    passes=$? other=
-    # Known: where a sum has one key and no eps, numerator and divisor of kit/linear are rounded in other orders, and the
-    # naive loop's error cancels. No other finding may be there, nor a larger error.
-    [ "$name" != linear_one ] || other=$(grep '^not ok' check.out | grep -vE ' bound: the error is 1\.[0-9]+ of its bound')
-    [ $passes = 0 ] || { [ "$name" = linear_one ] && grep -q '^not ok' check.out && [ -z "$other" ]; } ||
-        { cp check.out log; false; }
-    report "new $kind $*: make check"
+    log "$MAKE" -C "$name" check; report "new $kind $*: make check"
     HEED_PLUGINS=$name/$name.so:
     export HEED_PLUGINS
     for path in $paths; do

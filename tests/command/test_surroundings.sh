@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # test_surroundings.sh: the command where the machine around it is unusual: under a quota of CPU time, without /sys, with
-# the rights of another user, with files that others own. Each of them needs root, and is told as skipped where it cannot be had.
+# little stack, with the rights of another user, with files that others own. Most need root, and are told as skipped where it
+# cannot be had.
 #
 #     HEED=PATH tests/command/test_surroundings.sh      HEED is the command itself, not a script that runs it
 
@@ -62,6 +63,27 @@ if unshare -m sh -c 'mount -t tmpfs none /sys' 2>"$work/err"; then
     report 'no /sys: an op runs without a word'
 else
     skip 'no /sys' 'no file system can be mounted'
+fi
+
+# ---- a small stack ----
+
+model=${SRC-$(cd "$(dirname "$0")/../.." && pwd)}/models/plays.safetensors
+if [ -n "${SANITIZERS-}" ]; then
+    skip 'a stack of 64 KiB' 'the frames of a sanitizer are larger'
+else
+    # small COMMAND ...: with the exit status 0 on the first thread and on all others, whose stacks have the same limit.
+    small() { (ulimit -s 64 && exec "$heed" "$@") </dev/null >"$work/out" 2>"$work/err"; }
+    small generate "$model" --prompt x --tokens 5; report 'a stack of 64 KiB: generate'
+    small generate "$model" --prompt x --tokens 5 --threads 3; report 'a stack of 64 KiB: generate on 3 threads'
+    small score "$model" "$0"; report 'a stack of 64 KiB: score'
+    for words in list topo 'describe attention/softmax' 'describe attention/softmax --shape T=64' \
+        'bench attention/softmax(causal=true) --shape T=64,H=2 --isa all --rounds 1' 'bench norm/rms --overhead --rounds 1' \
+        'bench attention/linear(causal=true) --shape H=2,decode=70 --rounds 1'; do
+        small $words; report "a stack of 64 KiB: $words"
+    done
+    ! small run norm/rmss -i x=x.npy -o out=y.npy && grep -q '^heed: .*rmss' "$work/err"
+    report 'a stack of 64 KiB: an op that is not there'
+    (cd "$work" && small new attention on_small --on linear); report 'a stack of 64 KiB: new'
 fi
 
 # ---- the rights of another user: nothing of the environment loads code or is read ----

@@ -56,6 +56,8 @@ static const variant_row rows[] = {
 
     {REFUSED, "attention/linear(features=dpfp, nu=0)", .to = "nu"},
     {REFUSED, "attention/linear(features=dpfp, nu=9)", .to = "nu"},
+    {REFUSED, "attention/linear(features=identity)", .to = "normalise=false"},
+    {REFUSED, "attention/linear(features=identity, normalise=true)", .to = "normalise=false"},
     {REFUSED, "attention/fast_weight(nu=9)", .to = "nu"},
     {REFUSED, "attention/fast_weight(features=identity, sum_normalise=true)",
      .to = "sum_normalise"},

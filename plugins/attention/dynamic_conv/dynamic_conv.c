@@ -15,34 +15,23 @@
 #include "dynamic_conv_kernel.h"
 
 static const heed_port ports[] = {
-    [V] = KIT_IN("v", "B T H E", "the rows that are convolved, before their gate"),
-    [GATE] = KIT_IN_OPTIONAL("gate", "B T H E",
-                             "rows are multiplied with its sigmoid first; not if absent"),
+    CONV_PORTS,
     [TAPS] = KIT_IN_OPTIONAL(
         "taps", "B T H K",
         "taps of each token and head, before their softmax, if no weight makes them"),
-    [KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL,
-                                 "rows of each sequence that are valid; all if absent"),
     [GENERATOR] = KIT_WEIGHT_OPTIONAL(
         "generator", "H K H E", HEED_INIT_NORMAL,
         "makes the taps of a token, before their softmax, of its row of all heads"),
     [GENERATOR_OFFSET] = KIT_WEIGHT_OPTIONAL("generator_offset", "H K", HEED_INIT_ZEROS,
                                              "added to them; 0 if absent"),
-    [OFFSET] = KIT_WEIGHT_OPTIONAL("offset", "H E", HEED_INIT_ZEROS,
-                                   "added to each channel of out; 0 if absent"),
-    [OUT] =
-        KIT_OUT("out", "B T H E", "for each token, the sum of its neighbours' rows under its taps"),
 };
 
-static const heed_param params[] = {
-    [KERNEL] = KIT_INT_AUTO("kernel", 'K', 1, 1 << 16, "taps of a head, K; the weights tell"),
-    [SOFTMAX] = KIT_BOOL("softmax", 1, "false: the taps as they are"),
-};
+static const heed_param params[] = {CONV_PARAMS};
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    const heed_tensor *w = open->weight[GENERATOR], *offset = open->weight[OFFSET];
-    *bytes = sizeof(dynamic_conv);
+    const heed_tensor *w = open->weight[GENERATOR];
+    *bytes = sizeof(dynamic_conv) + kit_conv_offset_bytes(open);
     if (!w && open->weight[GENERATOR_OFFSET])
         return kit_fail(open->sink, HEED_E_ARGUMENT,
                         "the weight generator_offset is given without a generator, to whose taps "
@@ -52,7 +41,6 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
         *bytes += kit_weights_bytes(kit_panels(rows), columns) +
                   sizeof(float) * (uint64_t)kit_lanes(rows);
     }
-    if (offset) *bytes += sizeof(float) * (uint64_t)(offset->dim[0] * kit_lanes(offset->dim[1]));
     return HEED_OK;
 }
 
@@ -74,7 +62,7 @@ static int32_t init(void *memory, const heed_open *open)
     dynamic_conv *self = memory;
     const heed_tensor *w = open->weight[GENERATOR], *more = open->weight[GENERATOR_OFFSET];
     float *room = self->data;
-    self->softmax = (int)open->value[SOFTMAX].i;
+    self->softmax = (int)open->value[CONV_SOFTMAX].i;
     if (w) {
         const int64_t rows = w->dim[0] * w->dim[1], depth = w->dim[2] * w->dim[3],
                       stride = kit_panel_stride(depth);
@@ -87,7 +75,7 @@ static int32_t init(void *memory, const heed_open *open)
         self->generator.bias = more ? room : NULL;
         room += kit_lanes(rows);
     }
-    self->offset = kit_conv_offset_scalar(room, open->weight[OFFSET]);
+    self->offset = kit_conv_offset_scalar(room, open->weight[CONV_OFFSET]);
     return HEED_OK;
 }
 

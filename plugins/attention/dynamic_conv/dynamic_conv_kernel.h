@@ -11,8 +11,7 @@
 #include <heed/kit/gemm/gemm.h>
 
 #ifdef KIT_FIRST
-enum { V, GATE, TAPS, KEY_LENGTHS, GENERATOR, GENERATOR_OFFSET, OFFSET, OUT };
-enum { KERNEL, SOFTMAX };
+enum { TAPS = CONV_PORT_COUNT, GENERATOR, GENERATOR_OFFSET };
 typedef struct dynamic_conv {
     kit_weights generator; /* [H K, H E]; no panels: taps are given */
     const float *offset;   /* [H][E padded], or NULL */
@@ -50,26 +49,19 @@ static heed_tensor dynamic_joined(const heed_tensor *t)
 /* Whether v is such a tensor as it is. */
 static int dynamic_is_made(const heed_call *call)
 {
-    const heed_tensor *v = call->tensor[V];
-    return !call->tensor[GATE] && (v->stride[2] == v->dim[3] * v->stride[3] || v->dim[2] == 1);
+    const heed_tensor *v = call->tensor[CONV_V];
+    return !call->tensor[CONV_GATE] && (v->stride[2] == v->dim[3] * v->stride[3] || v->dim[2] == 1);
 }
 
 static dynamic_call dynamic_begin(const dynamic_conv *self, const heed_call *call)
 {
-    const heed_tensor *const *t = call->tensor;
     const int64_t *axis = call->axis;
     float *room = call->workspace;
-    dynamic_call d = {.c = {.call = call,
-                            .v = t[V],
-                            .gate = t[GATE],
-                            .key_lengths = t[KEY_LENGTHS],
-                            .out = t[OUT],
-                            .offset = self->offset,
-                            .logits = t[TAPS],
-                            .softmax = self->softmax}};
+    dynamic_call d = {.c = kit_conv_call(call, self->offset)};
+    d.c.logits = call->tensor[TAPS], d.c.softmax = self->softmax;
     d.given = d.c;
-    d.c.own_row = t[TAPS] == NULL;
-    d.rows = *t[V];
+    d.c.own_row = d.c.logits == NULL;
+    d.rows = *d.c.v;
     if (d.c.own_row)
         d.logits = dynamic_tensor(call, HEED_AXIS(axis, 'H'), HEED_AXIS(axis, 'K'), &room);
     if (d.c.own_row && !dynamic_is_made(call)) /* last: the only one that may be left out */

@@ -15,11 +15,8 @@
  */
 #include "fast_weight_kernel.h"
 
-static const heed_port ports[] = {
-    LINEAR_PORTS,
-    [BETA] = KIT_IN_OPTIONAL("beta", "B S G",
-                             "strength of each write, or its logit; strength 1 if absent"),
-};
+enum { BETA = LINEAR_PORT_COUNT };
+static const heed_port ports[] = {LINEAR_PORTS, [BETA] = LINEAR_BETA};
 
 enum { RULE, FEATURES, NU, SUM_NORMALISE, EPS, READ, ETA, BETA_IS, SCALE };
 static const int maps[] = {LINEAR_IDENTITY, LINEAR_ELU, LINEAR_RELU, LINEAR_DPFP};
@@ -35,8 +32,7 @@ static const heed_param params[] = {
     [READ] = KIT_CHOICE("read", 0, "after|before",
                         "whether a query reads after its own token's write, or before"),
     [ETA] = KIT_FLOAT("eta", 1, -1e6, 1e6, "factor of every write"),
-    [BETA_IS] = KIT_CHOICE("beta", 0, "sigmoid|given",
-                           "what the port has: the strength's logit, or the strength"),
+    [BETA_IS] = LINEAR_BETA_IS,
     [SCALE] = KIT_FLOAT("scale", 1, -1e6, 1e6, "factor of the outputs"),
 };
 
@@ -50,18 +46,16 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
         return kit_fail(
             open->sink, HEED_E_ARGUMENT,
             "features=identity may sum to 0, so sum_normalise=true needs elu, relu or dpfp");
-    if (value[ETA].f == 0 || value[SCALE].f == 0)
-        return kit_fail(open->sink, HEED_E_ARGUMENT,
-                        "%s is 0, which makes all outputs 0; give another number",
-                        value[ETA].f == 0 ? "eta" : "scale");
     *bytes = kit_linear_bytes(0);
-    return HEED_OK;
+    const int32_t failed = kit_linear_factor(open, ETA, "eta");
+    return failed ? failed : kit_linear_factor(open, SCALE, "scale");
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
     const heed_value *value = open->value;
     kit_linear_op *op = memory;
+    op->beta = BETA;
     op->map = maps[value[FEATURES].i];
     op->nu = value[NU].i;
     op->sum_normalise =
@@ -75,24 +69,10 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
-static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
-{
-    kit_linear l = fast_weight_call(instance, call);
-    return kit_linear_size(&l, size);
-}
-
-static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
-{
-    kit_linear l = fast_weight_call(instance, call);
-    return kit_linear_cost(&l, c);
-}
-KIT_COST(get_extension, cost)
-
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
-    .size = sizeof(heed_op),
-    .masks = LINEAR_MASKS,
+    LINEAR_OP,
     .id = "attention/fast_weight",
     .version = "1.0",
     .summary = "fast weight programmer: sum or delta rule, gated writes, a state of constant size",
@@ -102,14 +82,6 @@ static const heed_op ops[] = {{
                "beta = sigmoid of the port, or the port; phi is divided by its sum + eps",
     .reference =
         "arXiv 2102.11174, sections 4.2 and 5.3; Schmidhuber, Neural Computation 4(1), 1992",
-    .ports = KIT_TABLE(ports),
-    .params = KIT_TABLE(params),
-    .paths = KIT_TABLE(paths),
-    .measure = measure,
-    .init = init,
-    .measure_call = measure_call,
-    .measure_state = kit_linear_measure_state,
-    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("attention_fast_weight", "MIT", ops)

@@ -14,8 +14,7 @@
 
 static const heed_port ports[] = {
     LINEAR_PORTS,
-    [BETA] = KIT_IN_OPTIONAL("beta", "B S G",
-                             "strength of each write, or its logit; strength 1 if absent"),
+    [BETA] = LINEAR_BETA,
     [GATE] = KIT_IN_OPTIONAL(
         "gate", "B S G",
         "log decay before each token, at most 0, or what it is made of; 0 if absent"),
@@ -29,9 +28,8 @@ enum { NORMALISE_QK, SCALE, BETA_IS, GATE_IS };
 static const heed_param params[] = {
     [NORMALISE_QK] =
         KIT_BOOL("normalise_qk", 1, "queries and keys are divided by sqrt(sum x^2 + 1e-6)"),
-    [SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of the outputs; 1 / sqrt(D) if not given"),
-    [BETA_IS] = KIT_CHOICE("beta", 0, "sigmoid|given",
-                           "what the port has: the strength's logit, or the strength"),
+    [SCALE] = LINEAR_SCALE,
+    [BETA_IS] = LINEAR_BETA_IS,
     [GATE_IS] = KIT_CHOICE(
         "gate", 0, "given|softplus",
         "given: the port has log decays; softplus: they are -e^a_log softplus(gate + dt_bias)"),
@@ -39,19 +37,17 @@ static const heed_param params[] = {
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    if (open->value[SCALE].given && open->value[SCALE].f == 0)
-        return kit_fail(open->sink, HEED_E_ARGUMENT,
-                        "scale is 0, which makes all outputs 0; give another number");
     if (open->value[GATE_IS].i == 1 && (!open->weight[A_LOG] || !open->weight[DT_BIAS]))
         return kit_fail(open->sink, HEED_E_ARGUMENT, "gate=softplus needs the weight %s",
                         open->weight[A_LOG] ? "dt_bias" : "a_log");
     *bytes = kit_linear_bytes(sizeof(gated_delta));
-    return HEED_OK;
+    return kit_linear_factor(open, SCALE, "scale");
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
     kit_linear_op *op = memory;
+    op->beta = BETA, op->gate = GATE;
     op->map = LINEAR_IDENTITY;
     op->unit = (int)open->value[NORMALISE_QK].i;
     op->map_eps = 1e-6f;
@@ -63,24 +59,10 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
-static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
-{
-    kit_linear l = gated_delta_call(instance, call);
-    return kit_linear_size(&l, size);
-}
-
-static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
-{
-    kit_linear l = gated_delta_call(instance, call);
-    return kit_linear_cost(&l, c);
-}
-KIT_COST(get_extension, cost)
-
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
-    .size = sizeof(heed_op),
-    .masks = LINEAR_MASKS,
+    LINEAR_OP,
     .id = "attention/gated_delta",
     .version = "1.0",
     .summary = "gated delta rule: writes replace what their key reads, and the past decays",
@@ -88,14 +70,6 @@ static const heed_op ops[] = {{
                "beta = sigmoid of the port, or the port; g = the port, or -e^a_log softplus(gate + "
                "dt_bias)",
     .reference = "arXiv 2412.06464, equation 10 and section 3.4",
-    .ports = KIT_TABLE(ports),
-    .params = KIT_TABLE(params),
-    .paths = KIT_TABLE(paths),
-    .measure = measure,
-    .init = init,
-    .measure_call = measure_call,
-    .measure_state = kit_linear_measure_state,
-    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("attention_gated_delta", "MIT", ops)

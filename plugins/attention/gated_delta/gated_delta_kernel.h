@@ -15,13 +15,6 @@ enum { BETA = LINEAR_PORT_COUNT, GATE, A_LOG, DT_BIAS };
 typedef struct gated_delta {
     const heed_tensor *a_log, *dt_bias;
 } gated_delta; /* NULL: the gate is the log decay */
-
-static kit_linear gated_delta_call(const void *instance, const heed_call *call)
-{
-    kit_linear l = kit_linear_call(instance, call);
-    l.beta = call->tensor[BETA], l.gate = call->tensor[GATE];
-    return l;
-}
 #endif
 
 /* -e^a_log softplus(gate + dt_bias); softplus x = max(x, 0) + ln(1 + e^-|x|). */
@@ -43,7 +36,7 @@ static void KIT(decay)(const kit_linear *l, const kit_linear_rows *r, double *to
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(linear_forward)(gated_delta_call(instance, call));
+    return KIT(linear_forward)(instance, call);
 }
 
 #include <heed/kit/next.h>

@@ -14,31 +14,19 @@
 #include "lightweight_conv_kernel.h"
 
 static const heed_port ports[] = {
-    [V] = KIT_IN("v", "B T H E", "the rows that are convolved, before their gate"),
-    [GATE] = KIT_IN_OPTIONAL("gate", "B T H E",
-                             "rows are multiplied with its sigmoid first; not if absent"),
-    [KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL,
-                                 "rows of each sequence that are valid; all if absent"),
+    CONV_PORTS,
     [W] = KIT_WEIGHT("w", "H K", HEED_INIT_NORMAL,
                      "taps of each head, before their softmax; under a causal mask the last one is "
                      "the token's own"),
-    [OFFSET] = KIT_WEIGHT_OPTIONAL("offset", "H E", HEED_INIT_ZEROS,
-                                   "added to each channel of out; 0 if absent"),
-    [OUT] =
-        KIT_OUT("out", "B T H E", "for each token, the sum of its neighbours' rows under the taps"),
 };
 
-static const heed_param params[] = {
-    [KERNEL] = KIT_INT_AUTO("kernel", 'K', 1, 1 << 16, "taps of a head, K; the weights tell"),
-    [SOFTMAX] = KIT_BOOL("softmax", 1, "false: the taps as they are"),
-};
+static const heed_param params[] = {CONV_PARAMS};
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    const heed_tensor *w = open->weight[W], *offset = open->weight[OFFSET];
-    *bytes =
-        sizeof(lightweight_conv) + sizeof(float) * (uint64_t)(kit_lanes(w->dim[0]) * w->dim[1]);
-    if (offset) *bytes += sizeof(float) * (uint64_t)(offset->dim[0] * kit_lanes(offset->dim[1]));
+    const heed_tensor *w = open->weight[W];
+    *bytes = sizeof(lightweight_conv) + kit_conv_offset_bytes(open) +
+             sizeof(float) * (uint64_t)(kit_lanes(w->dim[0]) * w->dim[1]);
     return HEED_OK;
 }
 
@@ -51,9 +39,9 @@ static int32_t init(void *memory, const heed_open *open)
         const int64_t at[2] = {n % H, n / H};
         kit_read_row_scalar(self->table + n / H * step + n % H, kit_at(w, at, 2), w->dtype, 1, 1);
     }
-    for (int64_t h = 0; h < H && K > 0 && open->value[SOFTMAX].i; h += 16)
+    for (int64_t h = 0; h < H && K > 0 && open->value[CONV_SOFTMAX].i; h += 16)
         conv_softmax_scalar(self->table + h, K, step);
-    self->offset = kit_conv_offset_scalar(self->table + step * K, open->weight[OFFSET]);
+    self->offset = kit_conv_offset_scalar(self->table + step * K, open->weight[CONV_OFFSET]);
     return HEED_OK;
 }
 

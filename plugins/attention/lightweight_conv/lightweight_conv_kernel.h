@@ -7,8 +7,7 @@
 #include <heed/kit/conv/conv.h>
 
 #ifdef KIT_FIRST
-enum { V, GATE, KEY_LENGTHS, W, OFFSET, OUT };
-enum { KERNEL, SOFTMAX };
+enum { W = CONV_PORT_COUNT };
 typedef struct lightweight_conv {
     int64_t K;
     const float *offset; /* [H][E padded], or NULL */
@@ -17,14 +16,9 @@ typedef struct lightweight_conv {
 
 static kit_conv conv_begin(const lightweight_conv *self, const heed_call *call)
 {
-    const heed_tensor *const *t = call->tensor;
-    return (kit_conv){.call = call,
-                      .v = t[V],
-                      .gate = t[GATE],
-                      .key_lengths = t[KEY_LENGTHS],
-                      .out = t[OUT],
-                      .offset = self->offset,
-                      .table = self->table};
+    kit_conv c = kit_conv_call(call, self->offset);
+    c.table = self->table;
+    return c;
 }
 #endif
 

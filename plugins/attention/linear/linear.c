@@ -8,6 +8,10 @@
  * phi is elu + 1 in the paper, on queries and keys as they are: there is no 1 / sqrt(D). A query
  * reads after its own token has been written. No mask but the causal one and key lengths can be had
  * in linear time.
+ *
+ * The divisor is a sum of products of features. Where none is negative its relative error is that
+ * of a product of rows; features=identity may cancel to anything near 0, where no bound of the error
+ * of a quotient holds, and so is not divided.
  */
 #include "linear_kernel.h"
 
@@ -25,6 +29,10 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     if (open->value[NU].given && open->value[FEATURES].i != LINEAR_DPFP)
         return kit_fail(open->sink, HEED_E_ARGUMENT, "nu is of features=dpfp alone");
+    if (open->value[NORMALISE].i && open->value[FEATURES].i == LINEAR_IDENTITY)
+        return kit_fail(
+            open->sink, HEED_E_ARGUMENT,
+            "features=identity may sum to 0, so it needs normalise=false, or elu, relu or dpfp");
     *bytes = kit_linear_bytes(0);
     return HEED_OK;
 }
@@ -39,39 +47,18 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
-static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
-{
-    kit_linear l = kit_linear_call(instance, call);
-    return kit_linear_size(&l, size);
-}
-
-static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
-{
-    kit_linear l = kit_linear_call(instance, call);
-    return kit_linear_cost(&l, c);
-}
-KIT_COST(get_extension, cost)
-
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
-    .size = sizeof(heed_op),
-    .masks = LINEAR_MASKS,
+    LINEAR_OP,
     .id = "attention/linear",
     .version = "1.0",
     .summary = "linear attention: a feature map in place of softmax, and a state of constant size",
-    .formula = "out[i] = phi(q_i) S_i / (phi(q_i) . z_i + eps), S_i = sum_j phi(k_j) v_j^T, z_i = "
-               "sum_j phi(k_j)\n"
-               "features=elu: phi(x) = elu(x) + 1; normalise=false: phi(q_i) S_i alone",
+    .formula =
+        "out[i] = phi(q_i) S_i / (phi(q_i) . z_i + eps), S_i = sum_j phi(k_j) v_j^T, z_i = "
+        "sum_j phi(k_j)\n"
+        "features=elu: phi(x) = elu(x) + 1; normalise=false: phi(q_i) S_i alone, as identity needs",
     .reference = "arXiv 2006.16236, section 3.2; dpfp arXiv 2102.11174, section 5.3",
-    .ports = KIT_TABLE(ports),
-    .params = KIT_TABLE(params),
-    .paths = KIT_TABLE(paths),
-    .measure = measure,
-    .init = init,
-    .measure_call = measure_call,
-    .measure_state = kit_linear_measure_state,
-    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("attention_linear", "MIT", ops)

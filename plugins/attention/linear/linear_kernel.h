@@ -7,7 +7,7 @@
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(linear_forward)(kit_linear_call(instance, call));
+    return KIT(linear_forward)(instance, call);
 }
 
 #include <heed/kit/next.h>

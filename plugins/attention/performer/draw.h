@@ -30,22 +30,13 @@ static double performer_uniform(performer_source *s)
     return (double)((z ^ z >> 31) >> 11) * 0x1p-52 - 1;
 }
 
-/* ln x, for x > 0. */
-static double performer_log(double x)
-{
-    int power;
-    double m = frexp(x, &power);
-    if (m < 0.75) m *= 2, power--;
-    return power * 0x1.62e42fefa39efp-1 + kit_linear_log_ratio((m - 1) / (m + 1));
-}
-
 static double performer_normal(performer_source *s)
 {
     if (s->has_spare) return s->has_spare = 0, s->spare;
     double u, v, square;
     do u = performer_uniform(s), v = performer_uniform(s), square = u * u + v * v;
     while (square >= 1 || square == 0);
-    const double factor = sqrt(-2 * performer_log(square) / square);
+    const double factor = sqrt(-2 * kit_linear_log(square) / square);
     s->spare = v * factor, s->has_spare = 1;
     return u * factor;
 }

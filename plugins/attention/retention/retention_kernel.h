@@ -14,25 +14,13 @@ typedef struct retention { double decay; } retention; /* 0: each head's own */
 static double retention_log(const kit_linear *l, int64_t g)
 {
     const double own = ((const retention *)l->variant)->decay;
-    int power;
-    double m = frexp(own != 0 ? own : 1 - ldexp(1, -5 - (int)(g < 1000 ? g : 1000)), &power);
-    if (m < 0.75) m *= 2, power--;
-    return power * 0x1.62e42fefa39efp-1 + kit_linear_log_ratio((m - 1) / (m + 1));
+    return kit_linear_log(own != 0 ? own : 1 - ldexp(1, -5 - (int)(g < 1000 ? g : 1000)));
 }
 #endif
 
 static void KIT(decay)(const kit_linear *l, const kit_linear_rows *r, double *to);
 #define LINEAR_DECAY(l, r, k, to) KIT(decay)(l, r, to)
 #include <heed/kit/linear/linear.h>
-
-#ifdef KIT_FIRST
-static kit_linear retention_call(const void *instance, const heed_call *call)
-{
-    kit_linear l = kit_linear_call(instance, call);
-    l.gate = call->tensor[GATE];
-    return l;
-}
-#endif
 
 static void KIT(decay)(const kit_linear *l, const kit_linear_rows *r, double *to)
 {
@@ -43,7 +31,7 @@ static void KIT(decay)(const kit_linear *l, const kit_linear_rows *r, double *to
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(linear_forward)(retention_call(instance, call));
+    return KIT(linear_forward)(instance, call);
 }
 
 #include <heed/kit/next.h>

@@ -38,6 +38,24 @@ enum {
     KIT_CONV_PAGE = 144,    /* tokens of a page: a cut leads back by so many, at least */
 };
 
+/* The ports and params that such ops have; an op's own ports stand behind these. */
+enum { CONV_V, CONV_GATE, CONV_KEY_LENGTHS, CONV_OFFSET, CONV_OUT, CONV_PORT_COUNT };
+enum { CONV_KERNEL, CONV_SOFTMAX };
+#define CONV_PORTS                                                                                 \
+    [CONV_V] = KIT_IN("v", "B T H E", "the rows that are convolved, before their gate"),           \
+    [CONV_GATE] = KIT_IN_OPTIONAL("gate", "B T H E",                                               \
+                                  "rows are multiplied with its sigmoid first; not if absent"),    \
+    [CONV_KEY_LENGTHS] = KIT_IN_INDEX("key_lengths", "B", HEED_PORT_OPTIONAL,                      \
+                                      "rows of each sequence that are valid; all if absent"),      \
+    [CONV_OFFSET] = KIT_WEIGHT_OPTIONAL("offset", "H E", HEED_INIT_ZEROS,                          \
+                                        "added to each channel of out; 0 if absent"),              \
+    [CONV_OUT] = KIT_OUT("out", "B T H E",                                                         \
+                         "for each token, the sum of its neighbours' rows under the taps")
+#define CONV_PARAMS                                                                                \
+    [CONV_KERNEL] =                                                                                \
+        KIT_INT_AUTO("kernel", 'K', 1, 1 << 16, "taps of a head, K; the weights tell"),            \
+    [CONV_SOFTMAX] = KIT_BOOL("softmax", 1, "false: the taps as they are")
+
 typedef struct kit_conv {
     const heed_call *call;
     const heed_tensor *v, *gate, *key_lengths, *out; /* [B T H E] */
@@ -50,6 +68,24 @@ typedef struct kit_conv {
     int64_t B, T, H, E, K, pad;
     int64_t tokens, heads;     /* of a tile; kit_conv_setup sets these and the sizes */
 } kit_conv;
+
+KIT_INLINE kit_conv kit_conv_call(const heed_call *call, const float *offset)
+{
+    const heed_tensor *const *t = call->tensor;
+    return (kit_conv){.call = call,
+                      .v = t[CONV_V],
+                      .gate = t[CONV_GATE],
+                      .key_lengths = t[CONV_KEY_LENGTHS],
+                      .out = t[CONV_OUT],
+                      .offset = offset};
+}
+
+/* Bytes of an instance that the offset takes, as kit_conv_offset writes it. */
+KIT_INLINE uint64_t kit_conv_offset_bytes(const heed_open *open)
+{
+    const heed_tensor *offset = open->weight[CONV_OFFSET];
+    return offset ? sizeof(float) * (uint64_t)(offset->dim[0] * kit_lanes(offset->dim[1])) : 0;
+}
 
 /* Tokens that were remembered, rows that there are, and the position of token 0 of a sequence. */
 KIT_INLINE int64_t kit_conv_past(const kit_conv *c, int64_t b)

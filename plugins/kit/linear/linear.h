@@ -45,9 +45,11 @@
 #include <heed/kit/linear/run.h>
 #include <heed/kit/linear/op.h>
 
-/* The rest of a forward: l comes from kit_linear_call, with its beta and gate. */
-static __attribute__((unused)) int32_t KIT(linear_forward)(kit_linear l)
+/* A whole forward. */
+static __attribute__((unused)) int32_t KIT(linear_forward)(const void *instance,
+                                                           const heed_call *call)
 {
+    kit_linear l = kit_linear_call(instance, call);
     const int32_t failed = kit_linear_setup(&l);
     return failed ? failed : KIT(linear_run)(&l);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * heed/kit/linear/op.h: what every op on kit/linear/linear.h has: ports, and the functions between
- * them and a call. A part of it; an op's own ports stand behind these in its table:
+ * heed/kit/linear/op.h: what every op on kit/linear/linear.h has: ports, the functions between them
+ * and a call, and what they are to its descriptor. A part of it; an op's own ports stand behind
+ * these in its table, and its init says which of them are strength and gate:
  *
- *     static const heed_port ports[] = {LINEAR_PORTS, [GATE] = LINEAR_GATE_PORT};
- *                                                                enum { GATE = LINEAR_PORT_COUNT };
+ *     enum { BETA = LINEAR_PORT_COUNT };
+ *     static const heed_port ports[] = {LINEAR_PORTS, [BETA] = LINEAR_BETA};     op->beta = BETA;
+ *     static const heed_op ops[] = {{LINEAR_OP, .id = "attention/mine", ...}};
  *
  * An instance is a kit_linear_op, and behind it what the variant keeps, which hooks get as
  * l->variant.
@@ -25,6 +27,33 @@
     [LINEAR_OUT] = KIT_OUT("out", "B T H E", "for each query and head, what it reads")
 #define LINEAR_MASKS (HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS)
 
+/* Of a descriptor all but its texts, from the tables ports, params and paths, and the functions
+ * measure and init. An op that needs more for a call writes out its own. */
+#define LINEAR_OP                                                                                  \
+    .size = sizeof(heed_op), .masks = LINEAR_MASKS, .ports = KIT_TABLE(ports),                     \
+    .params = KIT_TABLE(params), .paths = KIT_TABLE(paths), .measure = measure, .init = init,      \
+    .measure_call = kit_linear_measure_call, .measure_state = kit_linear_measure_state,            \
+    .get_extension = kit_linear_extension
+
+/* A port of strengths and what it has; the factor of the outputs, where it is 1 / sqrt(D) if nobody
+ * says: rows of tables. */
+#define LINEAR_BETA                                                                                \
+    KIT_IN_OPTIONAL("beta", "B S G", "strength of each write, or its logit; strength 1 if absent")
+#define LINEAR_BETA_IS                                                                             \
+    KIT_CHOICE("beta", 0, "sigmoid|given",                                                         \
+               "what the port has: the strength's logit, or the strength")
+#define LINEAR_SCALE                                                                               \
+    KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of the outputs; 1 / sqrt(D) if not given")
+
+/* Refuses a factor that was given as 0. */
+static __attribute__((unused)) int32_t kit_linear_factor(const heed_open *open, int param,
+                                                         const char *key)
+{
+    if (!open->value[param].given || open->value[param].f != 0) return HEED_OK;
+    return kit_fail(open->sink, HEED_E_ARGUMENT,
+                    "%s is 0, which makes all outputs 0; give another number", key);
+}
+
 /* Bytes of an instance whose variant keeps that many. */
 KIT_INLINE uint64_t kit_linear_bytes(uint64_t variant) { return sizeof(kit_linear_op) + variant; }
 
@@ -39,6 +68,8 @@ KIT_INLINE kit_linear kit_linear_call(const void *instance, const heed_call *cal
                         .k = t[LINEAR_K],
                         .v = t[LINEAR_V],
                         .key_lengths = t[LINEAR_KEY_LENGTHS],
+                        .beta = op->beta ? t[op->beta] : NULL,
+                        .gate = op->gate ? t[op->gate] : NULL,
                         .out = t[LINEAR_OUT]};
 }
 
@@ -54,6 +85,13 @@ static __attribute__((unused)) int32_t kit_linear_size(kit_linear *l, heed_call_
     else if (l->call->state && l->S > KIT_LINEAR_CHUNK)
         size->workspace = (uint64_t)l->B * kit_linear_slot(l->G, l->F, l->E);
     return HEED_OK;
+}
+
+static __attribute__((unused)) int32_t
+kit_linear_measure_call(const void *instance, const heed_call *call, heed_call_size *size)
+{
+    kit_linear l = kit_linear_call(instance, call);
+    return kit_linear_size(&l, size);
 }
 
 /* The state: two records of each head of keys. Only what is at most 32 to 63 tokens back can be
@@ -100,6 +138,14 @@ static __attribute__((unused)) int32_t kit_linear_cost(kit_linear *l, heed_cost 
                              : "one sum over all keys, then the queries";
     return HEED_OK;
 }
+
+static __attribute__((unused)) int32_t kit_linear_op_cost(const void *instance,
+                                                          const heed_call *call, heed_cost *c)
+{
+    kit_linear l = kit_linear_call(instance, call);
+    return kit_linear_cost(&l, c);
+}
+__attribute__((unused)) KIT_COST(kit_linear_extension, kit_linear_op_cost)
 #endif
 
 #endif

@@ -39,7 +39,8 @@ typedef struct kit_linear_op {
     float map_eps;
     int delta;         /* what a key reads is taken off its value before it is written */
     int before;        /* a query reads what was there before its own token; not with a decay */
-    int normalise;     /* out = num / (den + eps) */
+    int normalise;     /* out = num / (den + eps); of features that are never negative: a divisor
+                          that cancels has no bound of its error */
     int decays;        /* LINEAR_DECAY has something to say without a gate too */
     int keeps_level;   /* levels go on from chunk to chunk, and LINEAR_DECAY reads them; nothing is
                           forgotten */
@@ -48,6 +49,7 @@ typedef struct kit_linear_op {
     float eps;
     float scale;       /* of the outputs; 0: 1 */
     int by_width;      /* ... or, while scale is 0, 1 / sqrt(D) */
+    int beta, gate;    /* which ports they are; 0: there is none */
     char variant[] __attribute__((aligned(64)));
 } kit_linear_op;
 
@@ -166,6 +168,15 @@ KIT_INLINE double kit_linear_log_ratio(double s)
     double sum = 0;
     for (int n = 31; n > 0; n -= 2) sum = sum * (s * s) + 1.0 / n;
     return 2 * s * sum;
+}
+
+/* ln x for x > 0, by the same means. */
+KIT_INLINE double kit_linear_log(double x)
+{
+    int power;
+    double m = frexp(x, &power);
+    if (m < 0.75) m *= 2, power--;
+    return power * 0x1.62e42fefa39efp-1 + kit_linear_log_ratio((m - 1) / (m + 1));
 }
 
 /* The sizes of a call; fails for what letters do not say. Data may be NULL. */

@@ -24,30 +24,15 @@ static int32_t init(void *memory, const heed_open *open)
 {
     kit_linear_op *op = memory; /* linear/type.h tells of its fields */
     op->map = LINEAR_ELU;
-    op->normalise = 1;
+    op->normalise = 1; /* of features that are never negative */
     op->eps = (float)open->value[EPS].f;
     return HEED_OK;
 }
-
-static kit_linear begin(const void *instance, const heed_call *call) { return kit_linear_call(instance, call); }
-
-static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
-{
-    kit_linear l = begin(instance, call);
-    return kit_linear_size(&l, size);
-}
-
-static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
-{
-    kit_linear l = begin(instance, call);
-    return kit_linear_cost(&l, c);
-}
-KIT_COST(get_extension, cost)
 #endif
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
-    return KIT(linear_forward)(begin(instance, call));
+    return KIT(linear_forward)(instance, call);
 }
 
 #include <heed/kit/next.h>
@@ -57,21 +42,12 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
-    .size = sizeof(heed_op),
-    .masks = LINEAR_MASKS,
+    LINEAR_OP, /* linear/op.h tells what is in it */
     .id = "attention/@NAME@",
     .version = "0.1",
     .summary = "linear attention with a state of constant size, to be changed",
     .formula = "out = phi(q) S / (phi(q) . z + eps), S = sum of phi(k) v^T, z = sum of phi(k)",
     .reference = "arXiv 2006.16236, section 3.2",
-    .ports = KIT_TABLE(ports),
-    .params = KIT_TABLE(params),
-    .paths = KIT_TABLE(paths),
-    .measure = measure,
-    .init = init,
-    .measure_call = measure_call,
-    .measure_state = kit_linear_measure_state,
-    .get_extension = get_extension,
 }};
 
 KIT_PLUGIN("attention_@NAME@", "MIT", ops)
