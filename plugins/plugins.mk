@@ -17,7 +17,7 @@ kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/k
   plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_op.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
 kit_gemmdir = $(kitdir)/gemm
-kit_gemm_HEADERS = plugins/kit/gemm/gemm.h
+kit_gemm_HEADERS = plugins/kit/gemm/feedforward.h plugins/kit/gemm/gemm.h
 kit_lineardir = $(kitdir)/linear
 kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
   plugins/kit/linear/hooks.h plugins/kit/linear/linear.h plugins/kit/linear/op.h \
@@ -40,6 +40,7 @@ dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/READM
 EXTRA_DIST += plugins/adopt
 plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plugin_v0$$'
 
+include plugins/activation/softcap/plugin.mk
 include plugins/attention/adaptive_span/plugin.mk
 include plugins/attention/dynamic_conv/plugin.mk
 include plugins/attention/dynamic_span/plugin.mk
@@ -63,7 +64,9 @@ include plugins/attention/synthesizer_random/plugin.mk
 include plugins/attention/transformer_xl/plugin.mk
 include plugins/attention/window/plugin.mk
 include plugins/embed/table/plugin.mk
+include plugins/feedforward/geglu/plugin.mk
 include plugins/feedforward/gelu/plugin.mk
+include plugins/feedforward/relu/plugin.mk
 include plugins/feedforward/swiglu/plugin.mk
 include plugins/linear/projection/plugin.mk
 include plugins/loss/cross_entropy/plugin.mk
@@ -71,6 +74,7 @@ include plugins/merge/attention/plugin.mk
 include plugins/norm/batch/plugin.mk
 include plugins/norm/layer/plugin.mk
 include plugins/norm/rms/plugin.mk
+include plugins/pool/tokens/plugin.mk
 include plugins/position/alibi/plugin.mk
 include plugins/position/rope/plugin.mk
 include plugins/position/sinusoidal/plugin.mk

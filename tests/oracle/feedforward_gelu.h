@@ -8,13 +8,7 @@ static void OF(feedforward_gelu)(const oracle_call *c)
     REAL *h = malloc(sizeof *h * (size_t)(c->rows * F + 1));
     OF(product)(h, OF(get)(c, "x"), OF(get)(c, "up"), OF(get)(c, "up_bias"), c->rows, F, M);
     int tanh_form = oracle_param(c, "approximate", 0) == 1;
-    for (int64_t i = 0; i < c->rows * F; i++) {
-        REAL x = h[i];
-        h[i] = tanh_form ? x / 2 *
-                               (1 + MATH(tanh)((REAL)0.79788456080286535588 *
-                                               (x + (REAL)0.044715 * x * x * x)))
-                         : x / 2 * (1 + MATH(erf)(x * (REAL)0.70710678118654752440));
-    }
+    for (int64_t i = 0; i < c->rows * F; i++) h[i] = OF(gelu)(h[i], tanh_form);
     OF(product)(OF(get)(c, "out"), h, OF(get)(c, "down"), OF(get)(c, "down_bias"), c->rows, M, F);
     free(h);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * SwiGLU, arXiv 2002.05202, equation 6: (silu(x gate^T) * x up^T) down^T
+ * SwiGLU, arXiv 2002.05202, equation 6: (silu(x gate^T) * x up^T) down^T, and biases
  */
 static void OF(feedforward_swiglu)(const oracle_call *c)
 {
     int64_t M = AXIS('M'), F = AXIS('F');
     size_t n = (size_t)(c->rows * F + 1);
     REAL *g = malloc(sizeof *g * n), *u = malloc(sizeof *u * n);
-    OF(product)(g, OF(get)(c, "x"), OF(get)(c, "gate"), NULL, c->rows, F, M);
-    OF(product)(u, OF(get)(c, "x"), OF(get)(c, "up"), NULL, c->rows, F, M);
+    OF(product)(g, OF(get)(c, "x"), OF(get)(c, "gate"), OF(get)(c, "gate_bias"), c->rows, F, M);
+    OF(product)(u, OF(get)(c, "x"), OF(get)(c, "up"), OF(get)(c, "up_bias"), c->rows, F, M);
     for (int64_t i = 0; i < c->rows * F; i++) g[i] = g[i] / (1 + MATH(exp)(-g[i])) * u[i];
-    OF(product)(OF(get)(c, "out"), g, OF(get)(c, "down"), NULL, c->rows, M, F);
+    OF(product)(OF(get)(c, "out"), g, OF(get)(c, "down"), OF(get)(c, "down_bias"), c->rows, M, F);
     free(g);
     free(u);
 }

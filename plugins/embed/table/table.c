@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * embed/table: out = table[token]                                     arXiv 1706.03762, section 3.4
+ * embed/table: out = scale table[token]                               arXiv 1706.03762, section 3.4
  *
  * The work is in table_kernel.h.
  */
@@ -13,6 +13,10 @@ static const heed_port ports[] = {
     [OUT] = KIT_OUT("out", "... M", "the rows"),
 };
 
+static const heed_param params[] = {
+    [SCALE] = KIT_FLOAT("scale", 1, -1e6, 1e6, "factor of the rows, as the square root of M"),
+};
+
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     (void)open;
@@ -23,6 +27,7 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
 static int32_t init(void *memory, const heed_open *open)
 {
     ((embed *)memory)->table = *open->weight[TABLE];
+    ((embed *)memory)->scale = (float)open->value[SCALE].f;
     return HEED_OK;
 }
 
@@ -47,9 +52,10 @@ static const heed_op ops[] = {{
     .id = "embed/table",
     .version = "1.0",
     .summary = "rows of a table, one for each token",
-    .formula = "out = table[token]",
+    .formula = "out = scale table[token]",
     .reference = "arXiv 1706.03762, section 3.4",
     .ports = KIT_TABLE(ports),
+    .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),
     .measure = measure,
     .init = init,

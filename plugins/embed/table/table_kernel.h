@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * embed/table, the work: rows of the table copied, 16 elements at a time. All tokens are checked
+ * embed/table, the work: rows of the table copied, times a factor, 16 elements at a time. All tokens are checked
  * before anything is written. The table stays where its owner has it: it is large, and each row is
  * read as it is.
  *
- * Error: none, but for the rounding to an output narrower than the table.
+ * Error: none where scale is 1, but for the rounding to an output narrower than the table; else that
+ * of one product.
  */
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST
 enum { TOKENS, TABLE, OUT };
+enum { SCALE };
 typedef struct embed {
     heed_tensor table;
+    float scale;
 } embed;
 
 typedef struct embed_call {
     const heed_tensor *tokens, *table, *out;
     int64_t rows, rows_per_tile;
+    float scale;
 } embed_call;
 #endif
 
@@ -36,6 +40,7 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
             int n = width - i < 16 ? (int)(width - i) : 16;
             vf x = v_read(from + i * from_stride * kit_width(table->dtype), table->dtype,
                           from_stride, n);
+            if (c->scale != 1.0f) x = v_mul(x, v_set(c->scale));
             v_write(to + i * to_stride * kit_width(out->dtype), out->dtype, to_stride, x, n);
         }
     }
@@ -54,7 +59,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                             "token %lld (number %lld) is not in the table, which has %lld rows",
                             (long long)token, (long long)r, (long long)table->dim[0]);
     }
-    embed_call c = {tokens, table, out, rows, per_tile};
+    embed_call c = {tokens, table, out, rows, per_tile, self->scale};
     return call->host->parallel_for(call->host, (rows + per_tile - 1) / per_tile, KIT(tile), &c);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * residual/add: out = x + y                                           arXiv 1512.03385, section 3.2
+ * residual/add: out = alpha x + y           arXiv 1512.03385, section 3.2; alpha: arXiv 2203.00555
  *
  * The work is in add_kernel.h. Pre-norm, post-norm and the rest are wirings of the stack around it.
  */
@@ -12,6 +12,23 @@ static const heed_port ports[] = {
     [OUT] = KIT_OUT_IN_PLACE("out", "... M", "the sum"),
 };
 
+static const heed_param params[] = {
+    [ALPHA] = KIT_FLOAT("alpha", 1, -1e6, 1e6, "factor of the stream, as in DeepNorm"),
+};
+
+static int32_t measure(const heed_open *open, uint64_t *bytes)
+{
+    (void)open;
+    *bytes = sizeof(add);
+    return HEED_OK;
+}
+
+static int32_t init(void *memory, const heed_open *open)
+{
+    ((add *)memory)->alpha = (float)open->value[ALPHA].f;
+    return HEED_OK;
+}
+
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
@@ -19,12 +36,13 @@ static const heed_op ops[] = {{
     .id = "residual/add",
     .version = "1.0",
     .summary = "the sum of a stream and what a layer adds to it",
-    .formula = "out = x + y",
-    .reference = "arXiv 1512.03385, section 3.2",
+    .formula = "out = alpha x + y",
+    .reference = "arXiv 1512.03385, section 3.2; alpha: arXiv 2203.00555",
     .ports = KIT_TABLE(ports),
+    .params = KIT_TABLE(params),
     .paths = KIT_TABLE(paths),
-    .measure = kit_no_measure,
-    .init = kit_no_init,
+    .measure = measure,
+    .init = init,
 }};
 
 KIT_PLUGIN("residual_add", "MIT", ops)
