@@ -62,3 +62,4 @@
     {"pool/tokens(by=max)", "B=2,T=40,M=48", 2, 0x7e8f58b96ddf4105},
     {"residual/add(alpha=1.7)", "x=5,M=67", 0, 0xac3d53f6029ab5f5},
     {"embed/table(scale=5.5)", "x=17,V=31,M=33", 1, 0x6e313c42f229d736},
+    {"attention/retention(gate=sigmoid, causal=true)", "B=2,T=70,S=70,H=4,G=2,D=40,E=24", 0, 0xc832b2c6d5178223},

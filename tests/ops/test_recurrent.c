@@ -71,6 +71,7 @@ static const struct member {
      "+linear_k_offset", BOTH, 1, 0, 1},
     {"attention/flash_linear", "chunk=64", "", "", BOTH, 1, 0, 1},
     {"attention/flash_linear", "", "", "+k_offset", BOTH, 1, 0, 1},
+    {"attention/retention", "gate=sigmoid, tau=4", "", "+gate", BOTH, 0, CORE},
 };
 
 static heed_error e;

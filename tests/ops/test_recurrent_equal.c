@@ -66,6 +66,7 @@ static const variant_row rows[] = {
     {REFUSED, "attention/performer(features=4097)", .to = "features"},
     {REFUSED, "attention/performer(kernel=cosine)", .to = "kernel"},
     {REFUSED, "attention/retention(decay=0)", .to = "decay"},
+    {REFUSED, "attention/retention(tau=8)", .to = "tau is of gate=sigmoid alone"},
     {REFUSED, "attention/retention(decay=1.5)", .to = "decay"},
     {REFUSED, "attention/linformer(causal=true)", "B=1,T=4,S=4,H=1,G=1,D=4,E=4,J=3,C=8,W=1",
      "key_lengths", .to = "causal"},

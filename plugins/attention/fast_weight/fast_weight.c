@@ -69,10 +69,12 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
+LINEAR_NETWORK(get_extension, {LINEAR_MADE, "beta", "beta", "sigmoid"})
+
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
-    LINEAR_OP,
+    LINEAR_OP_WITH(get_extension),
     .id = "attention/fast_weight",
     .version = "1.0",
     .summary = "fast weight programmer: sum or delta rule, gated writes, a state of constant size",

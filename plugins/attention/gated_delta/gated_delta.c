@@ -59,10 +59,13 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
+LINEAR_NETWORK(get_extension, {LINEAR_MADE, "beta", "beta", "sigmoid"},
+               {LINEAR_MADE, "gate", "gate", "softplus"})
+
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
-    LINEAR_OP,
+    LINEAR_OP_WITH(get_extension),
     .id = "attention/gated_delta",
     .version = "1.0",
     .summary = "gated delta rule: writes replace what their key reads, and the past decays",

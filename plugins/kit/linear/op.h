@@ -18,6 +18,8 @@
 #define HEED_KIT_LINEAR_OP_ONCE
 #include <heed/kit/linear/run.h>
 
+#include <heed/abi/network.h>
+
 #define LINEAR_PORTS                                                                               \
     [LINEAR_Q] = KIT_IN("q", "B T H D", "queries"),                                                \
     [LINEAR_K] = KIT_IN("k", "B S G D", "keys; with a state, the new ones"),                       \
@@ -29,11 +31,23 @@
 
 /* Of a descriptor all but its texts, from the tables ports, params and paths, and the functions
  * measure and init. An op that needs more for a call writes out its own. */
-#define LINEAR_OP                                                                                  \
+#define LINEAR_OP LINEAR_OP_WITH(kit_linear_extension)
+#define LINEAR_OP_WITH(extension)                                                                  \
     .size = sizeof(heed_op), .masks = LINEAR_MASKS, .ports = KIT_TABLE(ports),                     \
     .params = KIT_TABLE(params), .paths = KIT_TABLE(paths), .measure = measure, .init = init,      \
     .measure_call = kit_linear_measure_call, .measure_state = kit_linear_measure_state,            \
-    .get_extension = kit_linear_extension
+    .get_extension = extension
+
+/* Of an op with a strength or a gate that may not be any number: the function `extension` that says,
+ * with rows {LINEAR_MADE, port, param, choices}, what a network may make. */
+#define LINEAR_MADE sizeof(heed_network_input), 0
+#define LINEAR_NETWORK(extension, ...)                                                             \
+    static const void *extension(const char *id)                                                   \
+    {                                                                                              \
+        static const heed_network_input made[] = {__VA_ARGS__};                                    \
+        static const heed_network network = {sizeof network, 0, KIT_TABLE(made)};                  \
+        return strcmp(id, HEED_NETWORK_ID) ? kit_linear_extension(id) : &network;                  \
+    }
 
 /* A port of strengths and what it has; the factor of the outputs, where it is 1 / sqrt(D) if nobody
  * says: rows of tables. */
