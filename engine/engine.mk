@@ -19,10 +19,12 @@ engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h 
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/session.c engine/model/session.h engine/model/session_saved.c \
   engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
-  engine/model/stack_builder.h engine/model/stack_plan.c engine/model/stack_plan.h \
+  engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
+  engine/model/stack_plan.c engine/model/stack_plan.h \
   engine/model/stack_position.c engine/model/stack_position.h engine/model/stack_random.c \
   engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
-  engine/model/stack_weights.h
+  engine/model/stack_weights.h engine/model/stack_wiring.c engine/model/stack_wiring.h \
+  engine/model/stack_wirings.c engine/model/stack_wirings.h
 engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \
   $(engine_io) $(engine_op) $(engine_model)
 engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\" \

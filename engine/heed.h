@@ -203,12 +203,19 @@ HEED_API void heed_stack_close(heed_stack *stack);
 HEED_API const char *heed_stack_spec(const heed_stack *stack);
 /* A number of the spec: "vocab", "width", "layers", "heads", "kv_heads", "context", "bos"; -1 if it has none. */
 HEED_API int64_t heed_stack_number(const heed_stack *stack, const char *key);
+/* Floats of a row of what a feed gives: vocab, or, of a network whose output is hidden or pooled, width. */
+HEED_API int64_t heed_stack_outputs(const heed_stack *stack);
 
 /* One sequence that runs through the stack: all layers' states. [one] */
 HEED_API heed_session *heed_session_new(heed_stack *stack, heed_error *error);
 HEED_API void heed_session_free(heed_session *session);
-/* Appends n tokens. logits [rows, vocab] of the last `rows` of them (float32, caller's memory). Tokens that see those
- * behind them, for want of a causal mask or in a prefix, are fed at once: a second feed is refused. [one] */
+/* Of a network with an encoder: encodes a text of n tokens, and begins an empty one that attends to it. Its keys and
+ * values are made here, once; they stay until the next text is encoded, also when the session is reset. [one] */
+HEED_API int32_t heed_session_encode(heed_session *session, const int32_t *tokens, int64_t n,
+                                     heed_error *error);
+/* Appends n tokens. logits [rows, heed_stack_outputs] of the last `rows` of them (float32, caller's memory), or hidden
+ * states, or the one row of a pooled text. Tokens that see those behind them, for want of a causal mask or in a prefix,
+ * are fed at once: a second feed is refused. [one] */
 HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
                                    heed_error *error);
 /* Draws the next token from logits [vocab]: temperature 0 = the most likely one. `draw` in [0,1). [one] */

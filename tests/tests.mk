@@ -27,7 +27,7 @@ op_tests = tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_gau tests
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology $(op_tests) tests/stack/test_model tests/stack/test_stack \
+  tests/engine/test_topology $(op_tests) tests/stack/test_model tests/stack/test_networks tests/stack/test_stack \
   tests/stack/test_variant_stack
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator.
@@ -47,7 +47,7 @@ emulated_tests = $(command_scripts) tests/abi/test_layout tests/engine/test_call
   tests/engine/test_dlpack tests/engine/test_files tests/engine/test_load \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
   tests/engine/test_topology $(op_tests) tests/stack/test_variant_stack
-emulated_networks = tests/stack/test_stack tests/stack/test_model
+emulated_networks = tests/stack/test_stack tests/stack/test_model tests/stack/test_networks
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
@@ -64,7 +64,8 @@ endif
 EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh \
   tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
-  models/plays.safetensors models/reference.json models/reference.py models/sample.txt models/train.py
+  models/networks.json models/networks.py models/plays.safetensors models/reference.json \
+  models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
 sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \

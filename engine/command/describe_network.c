@@ -14,6 +14,7 @@
 #include "command/describe.h"
 #include "model/stack.h"
 #include "model/stack_plan.h"
+#include "model/stack_wiring.h"
 #include "op/engine.h"
 #include "op/instance.h"
 #include "op/sequence.h"
@@ -28,9 +29,9 @@ typedef struct part {
     int64_t layer;         /* -1: it is in none */
     const char *name, *op; /* "attention", "attention/window(left=64)" */
     int64_t parameters;
-    double state;          /* bytes a token */
-    int64_t keeps;         /* of so many tokens; -1: of all */
-    double fixed;          /* bytes of a state that does not grow */
+    double state;  /* bytes a token */
+    int64_t keeps; /* of so many tokens; -1: of all */
+    double fixed;  /* bytes of a state that does not grow */
 } part;
 
 typedef struct network {
@@ -60,24 +61,45 @@ static const char *op_of(const network *n, uint32_t slot, int64_t layer)
     return p->count ? p->text[p->of_layer ? p->of_layer[layer] : 0] : "none";
 }
 
+/* What stands beside the decoder's layers, each if the network has it. */
+static int32_t list_rest(network *n, heed_error *error)
+{
+    const stack_plan *p = &n->plan;
+    TRY(add(n, -1, "stack", "tensors that all layers share", error));
+    if (p->number[STACK_ENCODER_LAYERS] >= 0)
+        TRY(add(n, -1, "encoder", "another stack, over the text that is encoded", error));
+    if (p->parts[STACK_PART_EMBED_NORM].count)
+        TRY(add(n, -1, "embed_norm", op_of(n, STACK_PART_EMBED_NORM, 0), error));
+    if (stack_wiring_final(p, STACK_DECODER)) {
+        const int own = p->parts[STACK_PART_FINAL_NORM].count != 0;
+        TRY(add(n, -1, "final_norm",
+                op_of(n, own ? STACK_PART_FINAL_NORM : STACK_PART_NORM,
+                      own ? 0 : p->number[STACK_LAYERS] - 1),
+                error));
+    }
+    if (p->hidden || p->parts[STACK_PART_OUTPUT].count)
+        return add(n, -1, "output", p->hidden ? "hidden states" : op_of(n, STACK_PART_OUTPUT, 0),
+                   error);
+    return add(n, -1, "output",
+               p->choice[STACK_TIED] ? "linear/projection, tied to embed" : "linear/projection",
+               error);
+}
+
 static int32_t list_parts(network *n, heed_error *error)
 {
-    const char *norm = op_of(n, STACK_PART_NORM, 0);
+    const stack_part *position = &n->plan.parts[STACK_PART_POSITION];
     TRY(add(n, -1, "embed", "embed/table", error));
-    if (n->plan.parts[STACK_PART_POSITION].count)
-        TRY(add(n, -1, "position", op_of(n, STACK_PART_POSITION, 0), error));
+    if (position->count)
+        TRY(add(n, -1, "position", position->listed ? "a list, by layer" : position->text[0],
+                error));
     n->layers = n->n_parts;
     for (int64_t layer = 0; layer < n->stack->number[STACK_LAYERS]; layer++) {
+        const char *norm = op_of(n, STACK_PART_NORM, layer);
         const char *ops[IN_LAYER] = {norm, op_of(n, STACK_PART_ATTENTION, layer), norm,
                                      op_of(n, STACK_PART_FEEDFORWARD, layer)};
         for (int i = 0; i < IN_LAYER; i++) TRY(add(n, layer, in_layer[i], ops[i], error));
     }
-    TRY(add(n, -1, "stack", "tensors that all layers share", error));
-    if (!n->plan.choice[STACK_RESIDUAL]) TRY(add(n, -1, "final_norm", norm, error));
-    return add(n, -1, "output",
-               n->plan.choice[STACK_TIED] ? "linear/projection, tied to embed"
-                                          : "linear/projection",
-               error);
+    return list_rest(n, error);
 }
 
 /* "layers.3.q.weight" is the attention's of layer 3, "embed.table" that of embed. NULL:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * session.c: one sequence that runs through a stack. It owns the buffers between the ops and what the layers remember.
+ * session.c: one sequence that runs through a stack. It owns the buffers between the ops and what the layers remember,
+ * and, of a network with an encoder, the keys and values of the text that was encoded.
  *
  * It makes no decision about the network: the steps are the stack's. Invariant: between calls, every layer remembers
  * exactly `length` tokens, or the session is `broken` and says so until it is reset.
@@ -23,17 +24,20 @@ heed_session *heed_session_new(heed_stack *stack, heed_error *error)
     heed_session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(error), NULL;
     *s = (heed_session){.stack = stack,
+                        .source = -1,
+                        .buffer = calloc(stack->n_buffers, sizeof *s->buffer),
                         .sequences = calloc(stack->n_memories + 1, sizeof *s->sequences),
                         .tensors = calloc(stack->n_views, sizeof *s->tensors),
                         .bindings = calloc(stack->n_uses, sizeof *s->bindings)};
-    if (!s->sequences || !s->tensors || !s->bindings) {
+    if (!s->sequences || !s->tensors || !s->bindings || !s->buffer) {
         error_memory(error);
         goto failed;
     }
     for (uint32_t i = 0; i < stack->n_memories; i++)
         if (!(s->sequences[i] = heed_sequence_new(stack->memories[i], NULL, error))) goto failed;
     for (uint32_t i = 0; i < stack->n_views; i++)
-        s->tensors[i] = heed_tensor_of(NULL, stack->views[i].dtype, stack->views[i].rank, stack->views[i].dim);
+        s->tensors[i] =
+            heed_tensor_of(NULL, stack->views[i].dtype, stack->views[i].rank, stack->views[i].dim);
     for (uint32_t i = 0; i < stack->n_uses; i++)
         s->bindings[i] = (heed_binding){stack->uses[i].port, &s->tensors[stack->uses[i].view]};
     return s;
@@ -45,8 +49,11 @@ failed:
 void heed_session_free(heed_session *s)
 {
     if (!s) return;
-    for (uint32_t i = 0; s->sequences && i < s->stack->n_memories; i++) heed_sequence_free(s->sequences[i]);
-    for (uint32_t b = 0; b < STACK_BUFFERS; b++) free(s->buffer[b]);
+    for (uint32_t i = 0; s->sequences && i < s->stack->n_memories; i++)
+        heed_sequence_free(s->sequences[i]);
+    for (uint32_t b = STACK_POSITIONS; s->buffer && b < s->stack->n_buffers; b++)
+        free(s->buffer[b]);
+    free(s->buffer);
     heed_instance_close(s->sampler);
     free(s->sequences);
     free(s->tensors);
@@ -57,63 +64,103 @@ void heed_session_free(heed_session *s)
 /* ---- one chunk ---- */
 
 /* Elements of one token in a view. */
-static int64_t span(const heed_tensor *t) { return t->stride[1]; }
+static int64_t span(const stack_view *v)
+{
+    int64_t n = 1;
+    for (int32_t i = 1; i < v->rank; i++) n *= v->dim[i];
+    return n;
+}
+
+/* Buffers `first` to `end` for so many tokens at least. */
+static int32_t make_buffers(heed_session *s, uint32_t first, uint32_t end, int64_t tokens,
+                            int64_t *room, heed_error *error)
+{
+    if (tokens <= *room) return HEED_OK;
+    int64_t now = tokens > CHUNK ? tokens : 1;
+    while (now < tokens) now *= 2;
+    *room = 0;
+    for (uint32_t b = first; b < end; b++) {
+        uint64_t bytes = b == STACK_POSITIONS ? (uint64_t)now * sizeof(int64_t) : 0, need;
+        for (uint32_t v = 0; v < s->stack->n_views; v++) {
+            const stack_view *view = &s->stack->views[v];
+            if (view->buffer != b) continue;
+            if (__builtin_mul_overflow((uint64_t)now,
+                                       (uint64_t)span(view) * heed_dtype_bytes(view->dtype), &need))
+                return error_memory(error);
+            if (need > bytes) bytes = need;
+        }
+        free(s->buffer[b]);
+        s->buffer[b] = NULL;
+        if (!bytes) continue;
+        if (bytes > SIZE_MAX - 64 ||
+            !(s->buffer[b] = aligned_alloc(64, (bytes + 63) & ~(uint64_t)63)))
+            return error_memory(error);
+    }
+    *room = now;
+    return HEED_OK;
+}
 
 static int32_t make_room(heed_session *s, int64_t tokens, heed_error *error)
 {
-    if (tokens <= s->room) return HEED_OK;
-    int64_t room = tokens > CHUNK ? tokens : 1;
-    while (room < tokens) room *= 2;
-    uint64_t bytes[STACK_BUFFERS] = {[STACK_POSITIONS] = (uint64_t)room * sizeof(int64_t)};
-    for (uint32_t v = 0; v < s->stack->n_views; v++) {
-        const heed_tensor *t = &s->tensors[v];
-        uint64_t *most = &bytes[s->stack->views[v].buffer], need;
-        if (__builtin_mul_overflow((uint64_t)room, (uint64_t)span(t) * heed_dtype_bytes(t->dtype), &need))
-            return error_memory(error);
-        if (need > *most) *most = need;
-    }
-    s->room = 0;
-    for (uint32_t b = STACK_POSITIONS; b < STACK_BUFFERS; b++) {
-        free(s->buffer[b]);
-        s->buffer[b] = NULL;
-        if (!bytes[b]) continue;
-        if (bytes[b] > SIZE_MAX - 64 || !(s->buffer[b] = aligned_alloc(64, (bytes[b] + 63) & ~(uint64_t)63)))
-            return error_memory(error);
-    }
-    s->room = room;
-    return HEED_OK;
+    return make_buffers(s, STACK_POSITIONS, STACK_BUFFERS, tokens, &s->room, error);
+}
+
+/* Points a tensor at `count` tokens of its buffer, behind the first `skipped`. */
+static void place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
+                       int64_t count)
+{
+    const stack_view *view = &s->stack->views[v];
+    heed_tensor *t = &s->tensors[v];
+    const uint64_t token = (uint64_t)span(view) * heed_dtype_bytes(view->dtype);
+    t->data = (char *)buffer + (uint64_t)skipped * token; /* inputs are only read */
+    t->bytes = (uint64_t)count * token;
+    if (view->rows == STACK_ONE) return;
+    t->dim[1] = count;
+    t->stride[0] = count * span(view);
+}
+
+static void fill_positions(heed_session *s, int64_t first, int64_t n)
+{
+    int64_t *position = s->buffer[STACK_POSITIONS];
+    for (int64_t i = 0; i < n; i++) position[i] = first + i;
 }
 
 /* Points the tensors at `n` tokens, and those of the tail at the last `rows` of them. */
 static void place(heed_session *s, const int32_t *tokens, int64_t n, float *logits, int64_t rows)
 {
-    int64_t *position = s->buffer[STACK_POSITIONS];
-    for (int64_t i = 0; i < n; i++) position[i] = s->length + i;
+    fill_positions(s, s->length, n);
     for (uint32_t v = 0; v < s->stack->n_views; v++) {
         const stack_view *view = &s->stack->views[v];
-        heed_tensor *t = &s->tensors[v];
-        int64_t count = view->tail ? rows : n, skipped = view->tail && view->buffer != STACK_LOGITS ? n - rows : 0;
-        uint64_t token = (uint64_t)span(t) * heed_dtype_bytes(t->dtype);
-        char *base = view->buffer == STACK_TOKENS   ? (char *)tokens /* inputs are only read */
-                     : view->buffer == STACK_LOGITS ? (char *)logits
-                                                    : s->buffer[view->buffer];
-        t->data = base + (uint64_t)skipped * token;
-        t->dim[1] = count;
-        t->stride[0] = count * span(t);
-        t->bytes = (uint64_t)count * token;
+        const void *buffer = view->buffer == STACK_TOKENS   ? (const void *)tokens
+                             : view->buffer == STACK_LOGITS ? logits
+                                                            : s->buffer[view->buffer];
+        if (view->rows == STACK_SOURCE) continue;
+        if (view->rows == STACK_ONE) place_view(s, v, buffer, 0, 1);
+        else if (view->rows == STACK_ROWS) place_view(s, v, buffer, 0, n);
+        else place_view(s, v, buffer, view->buffer == STACK_LOGITS ? 0 : n - rows, rows);
     }
 }
 
-static int32_t run_steps(heed_session *s, uint32_t first, uint32_t end, heed_error *error)
+static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count, heed_error *error)
 {
-    for (uint32_t i = first; i < end; i++) {
-        const stack_step *step = &s->stack->steps[i];
+    for (const stack_step *end = step + count; step < end; step++) {
         const heed_binding *in = s->bindings + step->first;
         int32_t failed = heed_run(step->instance, in, step->n_in, in + step->n_in, 1,
                                   step->memory < 0 ? NULL : s->sequences + step->memory, error);
         if (failed) return failed;
     }
     return HEED_OK;
+}
+
+/* The results of the last rows; those that an op has left elsewhere are copied to where they are wanted. */
+static int32_t run_tail(heed_session *s, float *to, heed_error *error)
+{
+    const heed_stack *stack = s->stack;
+    const int32_t failed =
+        run_steps(s, stack->steps + stack->tail, stack->n_steps - stack->tail, error);
+    const heed_tensor *result = &s->tensors[stack->result];
+    if (!failed && result->data != to) memcpy(to, result->data, result->bytes);
+    return failed;
 }
 
 /* ---- the session ---- */
@@ -126,46 +173,78 @@ static void take_back(heed_session *s, int64_t length)
         if (heed_sequence_truncate(s->sequences[i], length, NULL)) s->broken = 1;
 }
 
-int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
-                          heed_error *error)
+/* What is wrong with feeding n tokens more, and asking for `rows` results. */
+static int32_t check_feed(const heed_session *s, int64_t n, int64_t rows, heed_error *error)
 {
     const heed_stack *stack = s->stack;
-    int64_t start = s->length, context = stack->number[STACK_CONTEXT], vocab = stack->number[STACK_VOCAB], now, keep;
-    if (error) *error = (heed_error){0};
-    if (n < 0 || rows < 0 || rows > n)
-        return error_set(error, HEED_E_ARGUMENT,
-                         "%lld tokens are fed and the logits of %lld asked for; from 0 to all of them is right",
-                         (long long)n, (long long)rows);
-    if ((n && !tokens) || (rows && !logits))
-        return error_set(error, HEED_E_ARGUMENT, "the %s are NULL", n && !tokens ? "tokens" : "logits");
+    const int64_t start = s->length, context = stack->number[STACK_CONTEXT];
     if (s->broken)
         return error_set(error, HEED_E_ARGUMENT,
-                         "an earlier feed failed half-way and this network can not take it back: reset the session");
+                         "an earlier feed failed half-way and this network can not take it back: "
+                         "reset the session");
+    if (n && s->source < 0 && stack->n_encode)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "this network attends to an encoded text, and none was encoded: "
+                         "heed_session_encode comes first");
     if (context >= 0 && n > context - start)
-        return error_set(error, HEED_E_ARGUMENT, "%lld tokens after %lld are more than the context of %lld",
-                         (long long)n, (long long)start, (long long)context);
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%lld tokens after %lld are more than the context of %lld", (long long)n,
+                         (long long)start, (long long)context);
+    if (stack->pools && rows > 1)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%lld rows are asked for, and %s makes one of the whole text",
+                         (long long)rows, stack->pools);
+    if (n && start && stack->pools)
+        return error_set(
+            error, HEED_E_UNSUPPORTED,
+            "%s makes its row of one feed: reset the session and feed the whole text again",
+            stack->pools);
     if (n && start && stack->forgets)
         return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s remembers nothing between calls: reset the session and feed the whole sequence again",
+                         "%s remembers nothing between calls: reset the session and feed the whole "
+                         "sequence again",
                          stack->forgets);
     if (n && start && stack->ahead)
         return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s is not causal: its tokens see those behind them, so a text is not fed in parts; reset the "
-                         "session and feed the whole of it", stack->ahead);
+                         "%s is not causal: its tokens see those behind them, so a text is not fed "
+                         "in parts; reset the "
+                         "session and feed the whole of it",
+                         stack->ahead);
     if (n && start && start < stack->prefix)
         return error_set(error, HEED_E_ARGUMENT,
-                         "the first %lld tokens see one another (prefix), so they are fed at once, not %lld of them",
+                         "the first %lld tokens see one another (prefix), so they are fed at once, "
+                         "not %lld of them",
                          (long long)stack->prefix, (long long)start);
+    return HEED_OK;
+}
+
+int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, float *logits,
+                          int64_t rows, heed_error *error)
+{
+    const heed_stack *stack = s->stack;
+    int64_t start = s->length, now, keep;
+    if (error) *error = (heed_error){0};
+    if (n < 0 || rows < 0 || rows > n)
+        return error_set(
+            error, HEED_E_ARGUMENT,
+            "%lld tokens are fed and the logits of %lld asked for; from 0 to all of them is right",
+            (long long)n, (long long)rows);
+    if ((n && !tokens) || (rows && !logits))
+        return error_set(error, HEED_E_ARGUMENT, "the %s are NULL",
+                         n && !tokens ? "tokens" : "logits");
+    int32_t failed = check_feed(s, n, rows, error);
+    if (failed) return failed;
     for (int64_t done = 0; done < n; done += now) {
         now = stack->whole || n - done < CHUNK ? n - done : CHUNK;
         keep = done + now - (n - rows);
         keep = keep < 0 ? 0 : keep > now ? now : keep;
-        int32_t failed = make_room(s, now, error);
+        float *to = keep ? logits + (done + now - keep - (n - rows)) * stack->outputs : NULL;
+        failed = make_room(s, now, error);
         if (!failed) {
-            place(s, tokens + done, now, keep ? logits + (done + now - keep - (n - rows)) * vocab : NULL, keep);
-            failed = run_steps(s, 0, stack->tail, error);
+            place(s, tokens + done, now, to, keep);
+            failed = run_steps(s, stack->steps, stack->tail, error);
         }
-        if (!failed && keep) failed = run_steps(s, stack->tail, stack->n_steps, error);
+        if (!failed && keep) failed = run_tail(s, to, error);
         if (failed) {
             take_back(s, start);
             return failed;
@@ -173,6 +252,40 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
         s->length += now;
     }
     return HEED_OK;
+}
+
+int32_t heed_session_encode(heed_session *s, const int32_t *tokens, int64_t n, heed_error *error)
+{
+    const heed_stack *stack = s->stack;
+    const int64_t context = stack->number[STACK_CONTEXT];
+    if (error) *error = (heed_error){0};
+    if (!stack->n_encode)
+        return error_set(error, HEED_E_UNSUPPORTED, "this network has no encoder (encoder_layers)");
+    if (n < 1 || !tokens)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%lld tokens are to be encoded%s; at least 1 is right", (long long)n,
+                         tokens ? "" : ", at NULL");
+    if (context >= 0 && n > context)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%lld tokens are to be encoded, more than the context of %lld",
+                         (long long)n, (long long)context);
+    s->broken = 0, s->source = -1;
+    take_back(s, 0);
+    int32_t failed = make_room(s, n, error);
+    if (!failed)
+        failed = make_buffers(s, STACK_BUFFERS, stack->n_buffers, n, &s->source_room, error);
+    if (failed) return failed;
+    fill_positions(s, 0, n);
+    for (uint32_t v = 0; v < stack->n_views; v++) {
+        const stack_view *view = &stack->views[v];
+        if (view->rows != STACK_SOURCE) continue;
+        place_view(s, v,
+                   view->buffer == STACK_TOKENS ? (const void *)tokens : s->buffer[view->buffer], 0,
+                   n);
+    }
+    failed = run_steps(s, stack->encode, stack->n_encode, error);
+    if (!failed) s->source = n;
+    return failed;
 }
 
 int32_t heed_session_reset(heed_session *s, heed_error *error)
@@ -183,15 +296,16 @@ int32_t heed_session_reset(heed_session *s, heed_error *error)
     return HEED_OK; /* to 0 all can go back */
 }
 
-int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw, int32_t *token,
-                            heed_error *error)
+int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw,
+                            int32_t *token, heed_error *error)
 {
     if (error) *error = (heed_error){0};
     if (!(temperature >= 0) || !isfinite(temperature))
-        return error_set(error, HEED_E_ARGUMENT, "the temperature is %g, but must be 0 or a positive number",
-                         temperature);
+        return error_set(error, HEED_E_ARGUMENT,
+                         "the temperature is %g, but must be 0 or a positive number", temperature);
     if (!(draw >= 0 && draw < 1))
-        return error_set(error, HEED_E_ARGUMENT, "the draw is %g, but must be at least 0 and less than 1", draw);
+        return error_set(error, HEED_E_ARGUMENT,
+                         "the draw is %g, but must be at least 0 and less than 1", draw);
     if (!s->sampler || s->temperature != temperature) {
         char number[32], spec[80];
         spec_number(number, temperature);
@@ -205,7 +319,8 @@ int32_t heed_session_sample(heed_session *s, const float *logits, double tempera
     float chance = (float)draw;
     if (chance >= 1) chance = 0x1.fffffep-1f; /* it was rounded up */
     int64_t shape[] = {1, s->stack->number[STACK_VOCAB]};
-    heed_tensor t = heed_tensor_of((void *)logits, HEED_F32, 2, shape), d = heed_tensor_of(&chance, HEED_F32, 1, shape),
+    heed_tensor t = heed_tensor_of((void *)logits, HEED_F32, 2, shape),
+                d = heed_tensor_of(&chance, HEED_F32, 1, shape),
                 out = heed_tensor_of(token, HEED_I32, 1, shape);
     heed_binding in[] = {{"logits", &t}, {"draw", &d}}, result = {"token", &out};
     return heed_run(s->sampler, in, temperature > 0 ? 2 : 1, &result, 1, NULL, error);

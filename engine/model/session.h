@@ -10,13 +10,15 @@
 struct heed_session {
     const heed_stack *stack;
     heed_sequence **sequences; /* [memories] */
-    void *buffer[STACK_BUFFERS];
-    int64_t room;              /* tokens that the buffers hold */
-    heed_tensor *tensors;      /* [views] */
-    heed_binding *bindings;    /* [uses], prepared once: they point at the tensors */
-    int64_t length;            /* tokens fed */
+    void **buffer;             /* [stack->n_buffers] */
+    int64_t room;              /* tokens that the buffers hold, but for those that stay */
+    int64_t source,
+        source_room; /* tokens of the encoded text, -1: none yet; and what stays has room for */
+    heed_tensor *tensors;   /* [views] */
+    heed_binding *bindings; /* [uses], prepared once: they point at the tensors */
+    int64_t length;         /* tokens fed */
     int broken;
-    heed_instance *sampler;    /* for the temperature that was asked for last */
+    heed_instance *sampler; /* for the temperature that was asked for last */
     double temperature;
 };
 

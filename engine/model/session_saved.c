@@ -40,6 +40,10 @@ static uint64_t weights_sum(const heed_stack *stack)
 
 static int32_t check_remembers(const heed_session *s, heed_error *error)
 {
+    if (s->stack->n_encode)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "a session with an encoded text is not saved: encode the text again, "
+                         "which gives the same bits");
     if (!s->stack->forgets) return HEED_OK;
     return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls, so there is nothing to save",
                      s->stack->forgets);

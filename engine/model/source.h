@@ -10,10 +10,12 @@
 
 /* What a weight port of an op asks for. */
 typedef struct source_want {
-    const char *name;     /* "layers.3.q.weight" */
+    const char *name; /* "layers.3.q.weight" */
     const entry *entry;
     uint32_t port;
-    const int64_t *axis;  /* sizes that are known, -1: not */
+    const int64_t *axis; /* sizes that are known, -1: not */
+    double gain;         /* of the deviation that the port asks for */
+    int needed;          /* an optional one that the spec asks for */
 } source_want;
 
 typedef struct source source;

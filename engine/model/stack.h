@@ -2,7 +2,9 @@
  *
  * stack.h: a network: a list of steps, each one op on views of buffers. The steps are the same for
  * every number of tokens: a view is [1, T, ...], and T is filled in when it runs. The steps from
- * `tail` on work on those of the last tokens whose logits are wanted, and on no other.
+ * `tail` on work on those of the last tokens whose results are wanted, and on no other. A network
+ * with an encoder has a list more, for the text that is encoded, which ends with the keys and values
+ * that the decoder's layers attend to.
  */
 #ifndef HEED_MODEL_STACK_H
 #define HEED_MODEL_STACK_H
@@ -11,7 +13,16 @@
 
 /* The numbers of a spec; -1 = it has none. */
 enum {
-    STACK_VOCAB, STACK_WIDTH, STACK_LAYERS, STACK_HEADS, STACK_KV_HEADS, STACK_HEAD_WIDTH, STACK_CONTEXT, STACK_BOS,
+    STACK_VOCAB,
+    STACK_WIDTH,
+    STACK_LAYERS,
+    STACK_HEADS,
+    STACK_KV_HEADS,
+    STACK_HEAD_WIDTH,
+    STACK_CONTEXT,
+    STACK_BOS,
+    STACK_ENCODER_LAYERS,
+    STACK_ENCODER_VOCAB,
     STACK_NUMBERS
 };
 
@@ -21,23 +32,34 @@ enum { STACK_Q, STACK_K, STACK_V, STACK_BETA, STACK_GATE, STACK_PROJECTED };
 /* Buffers. The caller owns the first two, the session the others. */
 enum {
     STACK_TOKENS,    /* i32 */
-    STACK_LOGITS,    /* f32, tail only */
+    STACK_LOGITS,    /* f32, the results; tail only */
     STACK_POSITIONS, /* i64 */
-    STACK_X,         /* what flows from layer to layer; changes places with H where an op is not in place */
-    STACK_H,         /* x, normalised */
-    STACK_Y,         /* what a layer adds to x */
-    STACK_MIXED,     /* what the attention gives, before its output projection */
+    STACK_X, /* what flows from layer to layer; changes places with H where an op is not in place */
+    STACK_H, /* x, normalised */
+    STACK_Y, /* what a layer adds to x */
+    STACK_R, /* a second stream beside x, where the wiring has one */
+    STACK_MIXED, /* what the attention gives, before its output projection */
     STACK_PROJECTIONS,
-    STACK_ROTATED = STACK_PROJECTIONS + STACK_PROJECTED, /* q and k behind a position op that is not in place */
+    STACK_ROTATED =
+        STACK_PROJECTIONS + STACK_PROJECTED, /* q and k behind a position op that is not in place */
     STACK_BUFFERS = STACK_ROTATED + 2
+    /* then two of each layer that attends to an encoded text, its keys and values: these stay */
+};
+
+/* Of which tokens a view has a row. */
+enum {
+    STACK_ROWS,   /* those of this feed */
+    STACK_TAIL,   /* the last of them, whose results are wanted */
+    STACK_SOURCE, /* those of the text that is encoded */
+    STACK_ONE     /* one row for all: [1, ...] */
 };
 
 typedef struct stack_view {
     uint32_t buffer;
-    uint32_t tail;
+    uint32_t rows; /* of which tokens */
     int32_t rank;
     uint32_t dtype;
-    int64_t dim[HEED_MAX_RANK]; /* of one token: dim[0] and dim[1] are 1 */
+    int64_t dim[HEED_MAX_RANK]; /* of one token: dim[0] is 1, and dim[1] but of STACK_ONE */
 } stack_view;
 
 typedef struct stack_use {
@@ -62,14 +84,20 @@ struct heed_stack {
     uint32_t n_views;
     stack_use *uses;
     uint32_t n_uses;
-    stack_step *steps;
-    uint32_t n_steps, tail;
+    stack_step *steps, *encode; /* `encode`: for a text that is encoded */
+    uint32_t n_steps, tail, n_encode;
+    uint32_t n_buffers;             /* STACK_BUFFERS and those that stay */
+    uint32_t result;                /* the view that a feed's results are in */
+    int64_t outputs;                /* floats of a row of them */
     const heed_instance **memories; /* those that remember, in the order of the layers */
     uint32_t n_memories;
-    const char *forgets; /* the id of an attention that remembers nothing: a sequence is then fed at once */
-    const char *ahead;   /* the spec of an attention whose tokens see those that come after, or NULL */
-    int64_t prefix;      /* so many tokens see one another, and must be fed at once */
-    int whole;           /* a feed may not be cut: an attention forgets, or sees what comes after */
+    const char *
+        forgets; /* the id of an attention that remembers nothing: a sequence is then fed at once */
+    const char
+        *ahead;     /* the spec of an attention whose tokens see those that come after, or NULL */
+    int64_t prefix; /* so many tokens see one another, and must be fed at once */
+    const char *pools; /* the spec of an op that makes one row of a whole text, or NULL */
+    int whole;         /* a feed may not be cut: an attention forgets, or sees what comes after */
     const heed_weights *weights;
     _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
 };

@@ -14,20 +14,38 @@
 
 enum { STACK_OP_EMBED, STACK_OP_PROJECTION, STACK_OP_ADD, STACK_OPS }; /* what every stack uses */
 
+/* An attention that has been given a position op as its setting. */
+typedef struct stack_placed {
+    const resolved *attention, *position;
+    resolved *both;
+} stack_placed;
+
 typedef struct stack_builder {
     heed_stack *stack;
     heed_engine *engine;
-    source *source;                /* of the weights */
+    source *source; /* of the weights */
     heed_error *error;
     stack_plan plan;
     resolved *fixed[STACK_OPS];
-    heed_instance *add, *position; /* shared by all layers */
-    /* where the position op does; HEED_ACTS_NOWHERE: there is none */
+    heed_instance *add, *scaled; /* shared by all layers */
+    const resolved *final_norm;
+    stack_placed *placed;
+    uint32_t n_placed;
+    uint32_t side;      /* STACK_DECODER or STACK_ENCODER: whose layers are built */
+    uint32_t rows;      /* of which tokens the views are */
+    int encodes;        /* steps go to the list of the text that is encoded */
+    double gain;        /* of the weights that are made: DeepNorm's beta */
+    uint32_t buffer[4]; /* [STACK_ROLES] */
+    uint32_t memory;    /* the buffer that an encoder has left its output in */
+    /* the position op that is in force; `acts` HEED_ACTS_NOWHERE: there is none */
     uint32_t acts;
+    const resolved *position_op;
+    heed_instance *position;
+    char position_prefix[48]; /* of its weights */
     int dry;
-    char **absent;                 /* names that were asked for and are not there */
+    char **absent; /* names that were asked for and are not there */
     uint32_t n_absent;
-    char *missing;                 /* the first of them that is needed, and the sentence about it */
+    char *missing; /* the first of them that is needed, and the sentence about it */
     heed_error why;
 } stack_builder;
 

@@ -7,6 +7,7 @@
  * how the ops go together. Invariant: what is printed reads back as the same plan. The text is
  * hostile.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,63 +16,73 @@
 #include "model/stack.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
+#include "model/stack_wirings.h"
 #include "op/registry.h"
 #include "op/resolve.h"
 #include "op/spec.h"
 
-enum { NUMBER, CHOICE, OP, OPS }; /* OPS: one op, or a list repeated over the layers */
+enum { NUMBER, REAL, CHOICE, OP, OPS }; /* OPS: one op, or a list repeated over the layers */
+enum { MUST = 1, NONE = 2, NO_OP = 4 }; /* must be given; "none" is an op; "none" is the default */
 
+static const char *truth(uint32_t i)
+{
+    static const char *const words[] = {"false", "true"};
+    return i < 2 ? words[i] : NULL;
+}
+
+/* clang-format off */
 /* In canonical order. */
 static const struct key {
     const char *name;
-    uint32_t type, slot, required;
-    int64_t min, max;      /* of a NUMBER */
-    const char *choice[2]; /* of a CHOICE; the first is the default */
+    uint32_t type, slot, flags;
+    int64_t min, max;               /* of a NUMBER */
+    const char *(*choice)(uint32_t); /* of a CHOICE; the first is the default */
+    const char *kind;               /* of an OP */
     const char *doc;
 } keys[] = {
-    {"vocab", NUMBER, STACK_VOCAB, 1, 1, INT32_MAX, {0}, "the number of tokens"},
-    {"width", NUMBER, STACK_WIDTH, 1, 1, 1 << 24, {0}, "the width of a layer"},
-    {"layers", NUMBER, STACK_LAYERS, 1, 1, 10000, {0}, "how many there are"},
-    {"heads", NUMBER, STACK_HEADS, 1, 1, 1 << 20, {0}, "of queries"},
-    {"kv_heads",
-     NUMBER,
-     STACK_KV_HEADS,
-     0,
-     1,
-     1 << 20,
-     {0},
-     "of keys and values; as many as heads if not given"},
-    {"head_width", NUMBER, STACK_HEAD_WIDTH, 0, 1, 1 << 20, {0}, "width / heads if not given"},
-    {"context",
-     NUMBER,
-     STACK_CONTEXT,
-     0,
-     0,
-     (int64_t)1 << 40,
-     {0},
-     "the longest sequence; 0 = unlimited"},
-    {"residual", CHOICE, STACK_RESIDUAL, 0, 0, 0, {"pre", "post"}, "where the norms are"},
-    {"norm", OP, STACK_PART_NORM, 1, 0, 0, {0}, "an op of kind norm"},
-    {"attention", OPS, STACK_PART_ATTENTION, 1, 0, 0, {0}, "an op of kind attention, or a list"},
-    {"position", OP, STACK_PART_POSITION, 0, 0, 0, {0}, "an op of kind position, or none"},
-    {"feedforward",
-     OPS,
-     STACK_PART_FEEDFORWARD,
-     1,
-     0,
-     0,
-     {0},
-     "an op of kind feedforward, or a list"},
-    {"tied",
-     CHOICE,
-     STACK_TIED,
-     0,
-     0,
-     0,
-     {"false", "true"},
-     "true: the output's weights are embed.table"},
-    {"bos", NUMBER, STACK_BOS, 0, 0, INT32_MAX, {0}, "the token that a sequence begins with"},
+#define NUMBER_KEY(key, slot, flags, min, max, doc) {key, NUMBER, slot, flags, min, max, 0, 0, doc}
+#define REAL_KEY(key, slot, doc) {key, REAL, slot, 0, 0, 0, 0, 0, doc}
+#define CHOICE_KEY(key, slot, choice, doc) {key, CHOICE, slot, 0, 0, 0, choice, 0, doc}
+#define OP_KEY(key, type, part, flags, kind) \
+    {key, type, STACK_PART_##part, flags, 0, 0, 0, kind, \
+     (type) == OPS ? "an op of kind " kind ", or a list" : "an op of kind " kind}
+#define ENCODER_KEY(key, type, part, flags, kind) \
+    OP_KEY("encoder_" key, type, part + STACK_SIDE_PARTS, flags, kind)
+    NUMBER_KEY("vocab", STACK_VOCAB, MUST, 1, INT32_MAX, "the number of tokens"),
+    NUMBER_KEY("width", STACK_WIDTH, MUST, 1, 1 << 24, "the width of a layer"),
+    NUMBER_KEY("layers", STACK_LAYERS, MUST, 1, 10000, "how many there are"),
+    NUMBER_KEY("heads", STACK_HEADS, MUST, 1, 1 << 20, "of queries"),
+    NUMBER_KEY("kv_heads", STACK_KV_HEADS, 0, 1, 1 << 20,
+               "of keys and values; as many as heads if not given"),
+    NUMBER_KEY("head_width", STACK_HEAD_WIDTH, 0, 1, 1 << 20, "width / heads if not given"),
+    NUMBER_KEY("context", STACK_CONTEXT, 0, 0, (int64_t)1 << 40,
+               "the longest sequence; 0 = unlimited"),
+    REAL_KEY("embed_scale", STACK_EMBED_SCALE, "factor of the embedding"),
+    OP_KEY("embed_norm", OP, EMBED_NORM, NO_OP, "norm"),
+    CHOICE_KEY("residual", STACK_RESIDUAL, stack_wires_name, "where the norms are"),
+    OP_KEY("norm", OPS, NORM, MUST, "norm"),
+    OP_KEY("final_norm", OP, FINAL_NORM, NONE, "norm"),
+    OP_KEY("attention", OPS, ATTENTION, MUST, "attention"),
+    OP_KEY("cross_attention", OPS, CROSS, 0, "attention"),
+    OP_KEY("qk_norm", OPS, QK_NORM, NO_OP, "norm"),
+    OP_KEY("position", OPS, POSITION, NO_OP, "position"),
+    OP_KEY("feedforward", OPS, FEEDFORWARD, MUST | NONE, "feedforward"),
+    CHOICE_KEY("biases", STACK_BIASES, truth, "true: projections and feed-forwards have biases"),
+    NUMBER_KEY("encoder_layers", STACK_ENCODER_LAYERS, 0, 1, 10000, "of the encoder"),
+    NUMBER_KEY("encoder_vocab", STACK_ENCODER_VOCAB, 0, 1, INT32_MAX,
+               "tokens of a table of the encoder's own"),
+    ENCODER_KEY("norm", OPS, NORM, 0, "norm"),
+    ENCODER_KEY("final_norm", OP, FINAL_NORM, NONE, "norm"),
+    ENCODER_KEY("attention", OPS, ATTENTION, 0, "attention"),
+    ENCODER_KEY("qk_norm", OPS, QK_NORM, NONE, "norm"),
+    ENCODER_KEY("position", OPS, POSITION, NONE, "position"),
+    ENCODER_KEY("feedforward", OPS, FEEDFORWARD, NONE, "feedforward"),
+    CHOICE_KEY("tied", STACK_TIED, truth, "true: the output's weights are embed.table"),
+    REAL_KEY("softcap", STACK_SOFTCAP, "logits become softcap tanh(logits / softcap)"),
+    OP_KEY("output", OP, OUTPUT, 0, "pool"),
+    NUMBER_KEY("bos", STACK_BOS, 0, 0, INT32_MAX, "the token that a sequence begins with"),
 };
+/* clang-format on */
 #define KEYS (sizeof keys / sizeof *keys)
 
 /* ---- reading the spec ---- */
@@ -98,35 +109,65 @@ static int is_bare(const spec_node *n, const char *word)
     return n->type == SPEC_WORD && !n->has_args && !strcmp(n->word, word);
 }
 
+static int32_t read_choice(stack_plan *p, const struct key *k, const spec_node *n,
+                           heed_error *error)
+{
+    char right[160];
+    size_t length = 0;
+    for (uint32_t i = 0; k->choice(i); i++) {
+        if (is_bare(n, k->choice(i))) return p->choice[k->slot] = (int)i, HEED_OK;
+        length += (size_t)snprintf(right + length, sizeof right - length, "%s%s",
+                                   !i                 ? ""
+                                   : k->choice(i + 1) ? ", "
+                                                      : " or ",
+                                   k->choice(i));
+    }
+    return spec_takes(p->s, n, k->name, right, error);
+}
+
 static int32_t read_plain(stack_plan *p, const struct key *k, const spec_node *n, heed_error *error)
 {
-    char right[64];
     if (k->type == NUMBER)
         return spec_int(p->s, n, k->name, k->min, k->max, &p->number[k->slot], error);
-    for (int i = 0; i < 2; i++) {
-        if (!is_bare(n, k->choice[i])) continue;
-        p->choice[k->slot] = i;
-        return HEED_OK;
-    }
-    snprintf(right, sizeof right, "%s or %s", k->choice[0], k->choice[1]);
-    return spec_takes(p->s, n, k->name, right, error);
+    if (k->type == CHOICE) return read_choice(p, k, n, error);
+    return k->type == REAL ? spec_float(p->s, n, k->name, 1e-6, 1e6, &p->real[k->slot], error)
+                           : HEED_OK;
 }
 
 static int32_t read_keys(stack_plan *p, heed_error *error)
 {
     for (uint32_t i = 0; i < STACK_NUMBERS; i++) p->number[i] = -1;
+    for (uint32_t i = 0; i < STACK_REALS; i++) p->real[i] = NAN;
     for (uint32_t i = 0; i < p->s->n_keys; i++) {
         const spec_arg *arg = &p->s->keys[i];
         size_t k = 0;
         while (k < KEYS && strcmp(keys[k].name, arg->key)) k++;
         if (k == KEYS) return unknown_key(p, arg, error);
-        if (keys[k].type == NUMBER || keys[k].type == CHOICE)
-            TRY(read_plain(p, &keys[k], arg->value, error));
+        TRY(read_plain(p, &keys[k], arg->value, error));
     }
     for (size_t k = 0; k < KEYS; k++)
-        if (keys[k].required && !given(p, keys[k].name))
+        if (keys[k].flags & MUST && !given(p, keys[k].name))
             return spec_error(p->s, 0, error, "the key %s is missing: %s", keys[k].name,
                               keys[k].doc);
+    return HEED_OK;
+}
+
+/* An encoder is there with all that it needs, or nothing of it is. */
+static int32_t check_encoder(const stack_plan *p, heed_error *error)
+{
+    static const char *const needs[] = {"encoder_attention", "cross_attention"};
+    const spec_node *layers = given(p, "encoder_layers");
+    for (uint32_t i = 0; layers && i < 2; i++)
+        if (!given(p, needs[i]))
+            return spec_error(p->s, layers->at, error, "an encoder needs the key %s as well",
+                              needs[i]);
+    for (uint32_t i = 0; !layers && i < p->s->n_keys; i++) {
+        const spec_arg *arg = &p->s->keys[i];
+        if (!strncmp(arg->key, "encoder_", 8) || !strcmp(arg->key, "cross_attention"))
+            return spec_error(p->s, arg->key_at, error,
+                              "%s is of a network with an encoder, which encoder_layers makes",
+                              arg->key);
+    }
     return HEED_OK;
 }
 
@@ -153,20 +194,22 @@ static int32_t fill_numbers(stack_plan *p, heed_error *error)
     return HEED_OK;
 }
 
-static int32_t read_op(const registry *r, stack_plan *p, stack_part *to, const char *kind,
+static int32_t read_op(const registry *r, stack_plan *p, stack_part *to, const struct key *k,
                        const spec_node *n, heed_error *error)
 {
-    uint32_t i = to->count;
-    to->op[i] = resolve(r, p->s, n, kind, error);
-    if (!to->op[i]) return error->code;
+    const uint32_t i = to->count;
+    const int none = k->flags & (NONE | NO_OP) && is_bare(n, "none");
+    if (!none && !(to->op[i] = resolve(r, p->s, n, k->kind, error))) return error->code;
     to->count++;
     to->node[i] = n;
-    to->text[i] = resolve_print(to->op[i]);
+    to->text[i] = none ? strdup("none") : resolve_print(to->op[i]);
     if (!to->text[i]) return error_memory(error);
+    if (none) return HEED_OK;
     const char *id = to->op[i]->entry->op.id;
-    size_t length = strlen(kind);
-    if (strncmp(id, kind, length) || id[length] != '/')
-        return spec_error(p->s, n->at, error, "%s takes an op of kind %s, not %s", kind, kind, id);
+    const size_t length = strlen(k->kind);
+    if (strncmp(id, k->kind, length) || id[length] != '/')
+        return spec_error(p->s, n->at, error, "%s takes an op of kind %s, not %s", k->name, k->kind,
+                          id);
     return HEED_OK;
 }
 
@@ -174,20 +217,21 @@ static int32_t read_part(const registry *r, stack_plan *p, const struct key *k, 
                          heed_error *error)
 {
     stack_part *to = &p->parts[k->slot];
-    int list = n->type == SPEC_LIST;
+    const int list = n->type == SPEC_LIST, encoder = k->slot / STACK_SIDE_PARTS == STACK_ENCODER;
     uint32_t items = list ? n->n_items : 1;
-    int64_t layers = p->number[STACK_LAYERS], length = 0;
-    if (k->slot == STACK_PART_POSITION && is_bare(n, "none")) return HEED_OK;
+    int64_t layers = stack_plan_layers(p, encoder ? STACK_ENCODER : STACK_DECODER), length = 0;
+    if (k->flags & NO_OP && is_bare(n, "none")) return HEED_OK;
     if (list && k->type == OP) return spec_takes(p->s, n, k->name, "one op", error);
     to->op = calloc(items, sizeof *to->op);
     to->text = calloc(items, sizeof *to->text);
     to->node = calloc(items, sizeof *to->node);
+    to->listed = (uint32_t)list;
     if (!to->op || !to->text || !to->node) return error_memory(error);
     if (k->type == OPS && !(to->of_layer = calloc((size_t)layers, sizeof *to->of_layer)))
         return error_memory(error);
     for (uint32_t i = 0; i < items; i++) {
         const spec_node *item = list ? n->items[i] : n;
-        TRY(read_op(r, p, to, k->name, item, error));
+        TRY(read_op(r, p, to, k, item, error));
         if (list && item->repeat > layers - length)
             return spec_error(p->s, item->at, error,
                               "%s lists more ops than there are layers, %lld", k->name,
@@ -198,16 +242,38 @@ static int32_t read_part(const registry *r, stack_plan *p, const struct key *k, 
     return HEED_OK;
 }
 
+/* What the encoder does not say is the decoder's. */
+static int32_t read_parts(stack_plan *p, const registry *r, heed_error *error)
+{
+    for (size_t k = 0; k < KEYS; k++) {
+        if (keys[k].type != OP && keys[k].type != OPS) continue;
+        const spec_node *n = given(p, keys[k].name);
+        const int encoder = !strncmp(keys[k].name, "encoder_", 8);
+        if (!n && encoder && p->number[STACK_ENCODER_LAYERS] >= 0) {
+            n = given(p, keys[k].name + strlen("encoder_"));
+            p->parts[keys[k].slot].inherited = n != NULL;
+        }
+        if (n && keys[k].slot == STACK_PART_OUTPUT) p->hidden = is_bare(n, "hidden");
+        if (!n || (keys[k].slot == STACK_PART_OUTPUT && (p->hidden || is_bare(n, "logits"))))
+            continue;
+        TRY(read_part(r, p, &keys[k], n, error));
+    }
+    return HEED_OK;
+}
+
 int32_t stack_plan_read(stack_plan *p, const registry *r, const char *text, heed_error *error)
 {
     if (!(p->s = spec_parse(text, 1, error))) return error->code;
     TRY(read_keys(p, error));
+    TRY(check_encoder(p, error));
     TRY(fill_numbers(p, error));
-    for (size_t k = 0; k < KEYS; k++) {
-        const spec_node *n = given(p, keys[k].name);
-        if (n && (keys[k].type == OP || keys[k].type == OPS))
-            TRY(read_part(r, p, &keys[k], n, error));
-    }
+    TRY(read_parts(p, r, error));
+    const spec_node *tied = given(p, "tied"), *capped = given(p, "softcap");
+    const int other = p->hidden || p->parts[STACK_PART_OUTPUT].count;
+    if (other && (p->choice[STACK_TIED] || capped))
+        return spec_error(p->s, capped ? capped->at : tied->at, error,
+                          "%s is of logits, and this network's output is another",
+                          capped ? "softcap" : "tied=true");
     return HEED_OK;
 }
 
@@ -237,8 +303,9 @@ static int is_derived(const stack_plan *p, const struct key *k)
     return n[k->slot] < 0;
 }
 
-/* The shortest list that repeats to the same ops: "[a x5, b]"; without brackets if it is one op. */
-static void print_part(FILE *out, const stack_part *t, int64_t layers)
+/* The shortest list that repeats to the same ops: "[a x5, b]"; without brackets if it is one op,
+ * but where a list of one means something else. */
+static void print_part(FILE *out, const stack_part *t, int64_t layers, int brackets)
 {
     if (!t->of_layer) {
         fputs(t->text[0], out);
@@ -249,14 +316,49 @@ static void print_part(FILE *out, const stack_part *t, int64_t layers)
         if (!strcmp(t->text[t->of_layer[i]], t->text[t->of_layer[i - period]])) continue;
         i = period++;
     }
-    if (period > 1) fputc('[', out);
+    const int list = period > 1 || brackets;
+    if (list) fputc('[', out);
     for (int64_t from = 0, end; from < period; from = end) {
         const char *text = t->text[t->of_layer[from]];
         for (end = from + 1; end < period && !strcmp(t->text[t->of_layer[end]], text); end++) {}
         fprintf(out, "%s%s", from ? ", " : "", text);
         if (end - from > 1) fprintf(out, " x%lld", (long long)(end - from));
     }
-    if (period > 1) fputc(']', out);
+    if (list) fputc(']', out);
+}
+
+/* Whether the key says nothing that is not so without it. */
+static int is_usual(const stack_plan *p, const struct key *k)
+{
+    switch (k->type) {
+    case NUMBER: return is_derived(p, k);
+    case REAL: return isnan(p->real[k->slot]);
+    case CHOICE: return !p->choice[k->slot];
+    default:
+        if (k->slot == STACK_PART_OUTPUT && p->hidden) return 0;
+        return !p->parts[k->slot].count || p->parts[k->slot].inherited;
+    }
+}
+
+static void print_value(FILE *out, const stack_plan *p, const struct key *k)
+{
+    const int encoder = k->slot / STACK_SIDE_PARTS == STACK_ENCODER;
+    const int own = k->slot == STACK_PART_POSITION + (encoder ? STACK_SIDE_PARTS : 0);
+    char number[32];
+    switch (k->type) {
+    case NUMBER: fprintf(out, "%lld", (long long)p->number[k->slot]); break;
+    case REAL:
+        spec_number(number, p->real[k->slot]);
+        fputs(number, out);
+        break;
+    case CHOICE: fputs(k->choice((uint32_t)p->choice[k->slot]), out); break;
+    default:
+        if (k->slot == STACK_PART_OUTPUT && p->hidden) fputs("hidden", out);
+        else
+            print_part(out, &p->parts[k->slot],
+                       stack_plan_layers(p, encoder ? STACK_ENCODER : STACK_DECODER),
+                       own && p->parts[k->slot].listed);
+    }
 }
 
 char *stack_plan_print(const stack_plan *p)
@@ -267,16 +369,9 @@ char *stack_plan_print(const stack_plan *p)
     FILE *out = open_memstream(&text, &length);
     if (!out) return NULL;
     for (size_t i = 0; i < KEYS; i++) {
-        const struct key *k = &keys[i];
-        const stack_part *t = &p->parts[k->type == OP || k->type == OPS ? k->slot : 0];
-        if (k->type == NUMBER   ? is_derived(p, k)
-            : k->type == CHOICE ? !p->choice[k->slot]
-                                : !t->count)
-            continue;
-        fprintf(out, "%s%s=", between, k->name);
-        if (k->type == NUMBER) fprintf(out, "%lld", (long long)p->number[k->slot]);
-        else if (k->type == CHOICE) fputs(k->choice[p->choice[k->slot]], out);
-        else print_part(out, t, p->number[STACK_LAYERS]);
+        if (is_usual(p, &keys[i])) continue;
+        fprintf(out, "%s%s=", between, keys[i].name);
+        print_value(out, p, &keys[i]);
         between = "; ";
     }
     int failed = ferror(out);
@@ -292,4 +387,36 @@ int32_t stack_plan_slot(const char *key)
     for (size_t k = 0; k < KEYS; k++)
         if (keys[k].type == NUMBER && !strcmp(keys[k].name, key)) return (int32_t)keys[k].slot;
     return -1;
+}
+
+/* ---- looking things up ---- */
+
+const char *stack_plan_prefix(uint32_t side) { return side == STACK_ENCODER ? "encoder." : ""; }
+
+int64_t stack_plan_layers(const stack_plan *p, uint32_t side)
+{
+    return p->number[side == STACK_ENCODER ? STACK_ENCODER_LAYERS : STACK_LAYERS];
+}
+
+const stack_part *stack_plan_part(const stack_plan *p, uint32_t side, uint32_t part)
+{
+    return &p->parts[part + (part < STACK_SIDE_PARTS ? side * STACK_SIDE_PARTS : 0)];
+}
+
+/* Which item of a part a layer has. */
+static uint32_t item_of(const stack_part *t, int64_t layer)
+{
+    return t->of_layer ? t->of_layer[layer] : 0;
+}
+
+resolved *stack_plan_op(const stack_plan *p, uint32_t side, uint32_t part, int64_t layer)
+{
+    const stack_part *t = stack_plan_part(p, side, part);
+    return t->count ? t->op[item_of(t, layer)] : NULL;
+}
+
+const spec_node *stack_plan_node(const stack_plan *p, uint32_t side, uint32_t part, int64_t layer)
+{
+    const stack_part *t = stack_plan_part(p, side, part);
+    return t->count ? t->node[item_of(t, layer)] : NULL;
 }

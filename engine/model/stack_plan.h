@@ -10,28 +10,40 @@
 #include "op/resolve.h"
 #include "op/spec.h"
 
-enum { STACK_RESIDUAL, STACK_TIED, STACK_CHOICES }; /* 0 is the default: pre, false */
+enum { STACK_RESIDUAL, STACK_TIED, STACK_BIASES, STACK_CHOICES }; /* 0 is the default: pre, false */
+enum { STACK_EMBED_SCALE, STACK_SOFTCAP, STACK_REALS };
+enum { STACK_DECODER, STACK_ENCODER }; /* sides; a network without an encoder has the first alone */
 enum {
     STACK_PART_NORM,
     STACK_PART_ATTENTION,
     STACK_PART_POSITION,
     STACK_PART_FEEDFORWARD,
+    STACK_PART_QK_NORM,
+    STACK_PART_FINAL_NORM,
+    STACK_SIDE_PARTS, /* those above are there for the encoder too, from here on */
+    STACK_PART_CROSS = 2 * STACK_SIDE_PARTS,
+    STACK_PART_EMBED_NORM,
+    STACK_PART_OUTPUT,
     STACK_PARTS
 };
 
 /* The op or ops of one key. */
 typedef struct stack_part {
-    resolved **op;          /* [count], each item of a list once */
+    resolved **op;          /* [count], each item of a list once; NULL: the word "none" */
     char **text;            /* [count], canonical */
     const spec_node **node; /* [count], of the spec */
     uint32_t count;         /* 0: none */
+    uint32_t listed;        /* it was written as a list */
+    uint32_t inherited;     /* of the encoder: it is the decoder's */
     uint32_t *of_layer;     /* [layers], NULL where the key takes no list */
 } stack_part;
 
 typedef struct stack_plan {
     spec *s;
     int64_t number[STACK_NUMBERS];
+    double real[STACK_REALS]; /* NaN: not given */
     int choice[STACK_CHOICES];
+    int hidden; /* output=hidden */
     stack_part parts[STACK_PARTS];
 } stack_plan;
 
@@ -45,5 +57,16 @@ HEED_LOCAL void stack_plan_free(stack_plan *p);
 HEED_LOCAL char *stack_plan_print(const stack_plan *p);
 /* Which of the numbers a key is; -1 = none. */
 HEED_LOCAL int32_t stack_plan_slot(const char *key);
+
+/* What tensors' names of a side begin with: "" or "encoder.". */
+HEED_LOCAL const char *stack_plan_prefix(uint32_t side);
+HEED_LOCAL int64_t stack_plan_layers(const stack_plan *p, uint32_t side);
+/* One of the first STACK_SIDE_PARTS parts, of a side. */
+HEED_LOCAL const stack_part *stack_plan_part(const stack_plan *p, uint32_t side, uint32_t part);
+/* Its op in a layer, NULL if there is none; and the place in the spec. */
+HEED_LOCAL resolved *stack_plan_op(const stack_plan *p, uint32_t side, uint32_t part,
+                                   int64_t layer);
+HEED_LOCAL const spec_node *stack_plan_node(const stack_plan *p, uint32_t side, uint32_t part,
+                                            int64_t layer);
 
 #endif

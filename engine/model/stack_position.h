@@ -7,12 +7,15 @@
 
 #include "model/stack_builder.h"
 
-/* What the position op acts on, and whether the attentions have it. */
-HEED_LOCAL int32_t stack_position_place(stack_builder *b);
-/* One instance of a position op that has a step of its own. */
-HEED_LOCAL int32_t stack_position_open(stack_builder *b);
-/* Applies it to a buffer; *from becomes `elsewhere` if the op does not work in place. */
-HEED_LOCAL int32_t stack_position_add(stack_builder *b, uint32_t *from, uint32_t elsewhere, int32_t rank,
-                                      const int64_t *dim);
+/* Puts the position op of a side in force: before its first layer the one that all layers share
+ * (layer -1), or, of a list, before each layer its own. One that acts on the input is applied to
+ * the role X. */
+HEED_LOCAL int32_t stack_position_begin(stack_builder *b, int64_t layer);
+/* Whether an attention can have the position op in force; on scores it becomes a setting of it, and
+ * *op another. */
+HEED_LOCAL int32_t stack_position_place(stack_builder *b, const spec_node *node, resolved **op);
+/* Applies the op in force to a buffer; *from becomes `elsewhere` if it does not work in place. */
+HEED_LOCAL int32_t stack_position_add(stack_builder *b, uint32_t *from, uint32_t elsewhere,
+                                      int32_t rank, const int64_t *dim);
 
 #endif

@@ -16,9 +16,10 @@
 #include "op/registry.h"
 #include "op/spec.h"
 
-static void fill(heed_tensor *t, uint32_t init, uint64_t state)
+static void fill(heed_tensor *t, uint32_t init, double gain, uint64_t state)
 {
     const float deviation =
+        (float)gain *
         sqrtf(1.0f / (float)(t->rank && t->dim[t->rank - 1] > 0 ? t->dim[t->rank - 1] : 1));
     for (int64_t i = 0; i < heed_tensor_elements(t); i++)
         ((float *)t->data)[i] = init == HEED_INIT_ZEROS  ? 0.0f
@@ -51,16 +52,19 @@ static int32_t make(source *from, const source_want *want, heed_tensor **made, h
     int64_t dim[HEED_MAX_RANK];
     *made = NULL;
     const int of_norm = !strncmp(e->op.id, "norm/", 5);
-    if (port->flags & HEED_PORT_OPTIONAL && port->init != HEED_INIT_NORMAL && !of_norm) return HEED_OK;
+    if (port->flags & HEED_PORT_OPTIONAL && port->init != HEED_INIT_NORMAL && !of_norm &&
+        !want->needed)
+        return HEED_OK;
     for (int i = 0; i < axes->count; i++)
         if ((dim[i] = want->axis[axes->letter[i] - 'A']) < 0)
-            return error_set(error, HEED_E_ARGUMENT, "%s: the size of %c is not known, which its "
-                             "weight %s (%s) has; give the setting that says it", e->op.id,
-                             axes->letter[i], port->name, port->axes);
+            return error_set(error, HEED_E_ARGUMENT,
+                             "%s: the size of %c is not known, which its "
+                             "weight %s (%s) has; give the setting that says it",
+                             e->op.id, axes->letter[i], port->name, port->axes);
     *made = weights_add(s->made, want->name, axes->count, dim, error);
     if (!*made) return error->code;
     uint64_t state = random_hash(s->seed, want->name, strlen(want->name));
-    fill(*made, port->init, random_next(&state));
+    fill(*made, port->init, want->gain, random_next(&state));
     return HEED_OK;
 }
 

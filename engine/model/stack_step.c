@@ -18,18 +18,19 @@
 #include "op/registry.h"
 #include "op/resolve.h"
 
-int32_t stack_step_view(stack_builder *b, uint32_t buffer, uint32_t tail, int32_t rank,
-                        const int64_t *dim, uint32_t *out)
+int32_t stack_step_view(stack_builder *b, uint32_t buffer, int32_t rank, const int64_t *dim,
+                        uint32_t *out)
 {
     heed_stack *s = b->stack;
+    const int32_t first = b->rows == STACK_ONE ? 1 : 2;
     stack_view v = {.buffer = buffer,
-                    .tail = tail,
-                    .rank = rank + 2,
+                    .rows = b->rows,
+                    .rank = rank + first,
                     .dim = {1, 1},
                     .dtype = buffer == STACK_TOKENS      ? HEED_I32
                              : buffer == STACK_POSITIONS ? HEED_I64
                                                          : HEED_F32};
-    for (int i = 0; i < rank; i++) v.dim[i + 2] = dim[i];
+    for (int i = 0; i < rank; i++) v.dim[i + first] = dim[i];
     for (*out = 0; *out < s->n_views; ++*out)
         if (!memcmp(&s->views[*out], &v, sizeof v)) return HEED_OK;
     stack_view *slot = grow_append(&s->views, &s->n_views, sizeof *slot);
@@ -38,10 +39,9 @@ int32_t stack_step_view(stack_builder *b, uint32_t buffer, uint32_t tail, int32_
     return HEED_OK;
 }
 
-int32_t stack_step_rows(stack_builder *b, uint32_t buffer, uint32_t tail, int64_t width,
-                        uint32_t *out)
+int32_t stack_step_rows(stack_builder *b, uint32_t buffer, int64_t width, uint32_t *out)
 {
-    return stack_step_view(b, buffer, tail, 1, &width, out);
+    return stack_step_view(b, buffer, 1, &width, out);
 }
 
 static heed_tensor tensor_of(const stack_builder *b, uint32_t view)
@@ -59,6 +59,8 @@ static int32_t infer(const stack_builder *b, const heed_instance *i, const stack
     if (!tensor) return error_memory(b->error);
     for (uint32_t u = 0; u < n; u++) {
         tensor[u] = tensor_of(b, in[u].view);
+        if (!b->encodes && b->stack->views[in[u].view].rows == STACK_SOURCE)
+            tensor[u].dim[1] = 2, tensor[u].stride[0] *= 2, tensor[u].bytes *= 2;
         bound[u] = (heed_binding){in[u].port, &tensor[u]};
     }
     const int32_t failed = heed_infer(i, bound, n, port, given, b->error);
@@ -67,7 +69,7 @@ static int32_t infer(const stack_builder *b, const heed_instance *i, const stack
 }
 
 /* That the inputs fit, and that the output is what its view says: for one token, and so for any
- * number. */
+ * number; where tokens meet an encoded text, for one and two. */
 static int32_t check_step(const stack_builder *b, const heed_instance *i, const stack_use *in,
                           uint32_t n, stack_use out)
 {
@@ -104,7 +106,8 @@ int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use
     stack_use out = {"out", to};
     if (b->dry) return HEED_OK;
     TRY(check_step(b, i, in, n, out));
-    stack_step *step = grow_append(&s->steps, &s->n_steps, sizeof *step);
+    stack_step *step = b->encodes ? grow_append(&s->encode, &s->n_encode, sizeof *step)
+                                  : grow_append(&s->steps, &s->n_steps, sizeof *step);
     if (!step) return error_memory(b->error);
     *step = (stack_step){.instance = i, .first = s->n_uses, .n_in = n, .memory = memory};
     for (uint32_t u = 0; u <= n; u++) {
@@ -120,8 +123,8 @@ void stack_step_axes(int64_t *axis)
     for (int a = 0; a < HEED_AXES; a++) axis[a] = -1;
 }
 
-int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix, uint32_t tail,
-                       uint32_t from, uint32_t to)
+int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix, uint32_t from,
+                       uint32_t to)
 {
     int64_t axis[HEED_AXES], width = b->stack->number[STACK_WIDTH];
     heed_instance *i;
@@ -129,13 +132,13 @@ int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix,
     stack_step_axes(axis);
     HEED_AXIS(axis, 'M') = width;
     TRY(stack_weights_open(b, op, prefix, axis, &i));
-    TRY(stack_step_rows(b, from, tail, width, &in));
-    TRY(stack_step_rows(b, to, tail, width, &out));
+    TRY(stack_step_rows(b, from, width, &in));
+    TRY(stack_step_rows(b, to, width, &out));
     return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
 }
 
-int32_t stack_step_project(stack_builder *b, const char *prefix, uint32_t tail, uint32_t from,
-                           int64_t inputs, uint32_t to, int64_t outputs)
+int32_t stack_step_project(stack_builder *b, const char *prefix, uint32_t from, int64_t inputs,
+                           uint32_t to, int64_t outputs)
 {
     int64_t axis[HEED_AXES];
     heed_instance *i;
@@ -144,17 +147,20 @@ int32_t stack_step_project(stack_builder *b, const char *prefix, uint32_t tail, 
     HEED_AXIS(axis, 'M') = inputs;
     HEED_AXIS(axis, 'N') = outputs;
     TRY(stack_weights_open(b, b->fixed[STACK_OP_PROJECTION], prefix, axis, &i));
-    TRY(stack_step_rows(b, from, tail, inputs, &in));
-    TRY(stack_step_rows(b, to, tail, outputs, &out));
+    TRY(stack_step_rows(b, from, inputs, &in));
+    TRY(stack_step_rows(b, to, outputs, &out));
     return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
 }
 
-int32_t stack_step_sum(stack_builder *b, uint32_t x, uint32_t y)
+int32_t stack_step_sum(stack_builder *b, const heed_instance *op, uint32_t x, uint32_t y,
+                       uint32_t to)
 {
-    uint32_t vx, vy;
-    TRY(stack_step_rows(b, x, 0, b->stack->number[STACK_WIDTH], &vx));
-    TRY(stack_step_rows(b, y, 0, b->stack->number[STACK_WIDTH], &vy));
-    return stack_step_add(b, b->add, (stack_use[]){{"x", vx}, {"y", vy}}, 2, vx, -1);
+    const int64_t width = b->stack->number[STACK_WIDTH];
+    uint32_t vx, vy, out;
+    TRY(stack_step_rows(b, x, width, &vx));
+    TRY(stack_step_rows(b, y, width, &vy));
+    TRY(stack_step_rows(b, to, width, &out));
+    return stack_step_add(b, op, (stack_use[]){{"x", vx}, {"y", vy}}, 2, out, -1);
 }
 
 const heed_port *stack_step_port(const entry *e, const char *name, uint32_t role)

@@ -7,21 +7,23 @@
 
 #include "model/stack_builder.h"
 
-/* The index of the view [1, T, dim...] of a buffer; equal ones are shared. */
-HEED_LOCAL int32_t stack_step_view(stack_builder *b, uint32_t buffer, uint32_t tail, int32_t rank, const int64_t *dim,
-                                   uint32_t *out);
-HEED_LOCAL int32_t stack_step_rows(stack_builder *b, uint32_t buffer, uint32_t tail, int64_t width, uint32_t *out);
+/* The index of the view [1, T, dim...] of a buffer, T being those tokens that the builder's `rows`
+ * says; equal ones are shared. */
+HEED_LOCAL int32_t stack_step_view(stack_builder *b, uint32_t buffer, int32_t rank,
+                                   const int64_t *dim, uint32_t *out);
+HEED_LOCAL int32_t stack_step_rows(stack_builder *b, uint32_t buffer, int64_t width, uint32_t *out);
 /* One op on n views, its output "out" to the view `to`. Nothing in the dry round. */
-HEED_LOCAL int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n,
-                                  uint32_t to, int32_t memory);
+HEED_LOCAL int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use *in,
+                                  uint32_t n, uint32_t to, int32_t memory);
 /* An op from rows of one width to rows of the same width: x -> out. */
-HEED_LOCAL int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix, uint32_t tail,
+HEED_LOCAL int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix,
                                   uint32_t from, uint32_t to);
 /* linear/projection from rows of one width to rows of another. */
-HEED_LOCAL int32_t stack_step_project(stack_builder *b, const char *prefix, uint32_t tail, uint32_t from,
+HEED_LOCAL int32_t stack_step_project(stack_builder *b, const char *prefix, uint32_t from,
                                       int64_t inputs, uint32_t to, int64_t outputs);
-/* x = x + y */
-HEED_LOCAL int32_t stack_step_sum(stack_builder *b, uint32_t x, uint32_t y);
+/* to = x + y, or what `op` of x and y gives; to may be x. */
+HEED_LOCAL int32_t stack_step_sum(stack_builder *b, const heed_instance *op, uint32_t x, uint32_t y,
+                                  uint32_t to);
 /* Sets all sizes to unknown. */
 HEED_LOCAL void stack_step_axes(int64_t *axis);
 /* An op's port of that name and role, or NULL. */

@@ -43,12 +43,11 @@ static int32_t note_absent(stack_builder *b, const source_want *want)
     slot = grow_append(&b->absent, &b->n_absent, sizeof *slot);
     if (!slot || !(*slot = strdup(want->name))) return error_memory(b->error);
     const heed_port *port = entry_port(want->entry, want->port);
-    if (port->flags & HEED_PORT_OPTIONAL || b->missing) return HEED_OK;
+    if ((port->flags & HEED_PORT_OPTIONAL && !want->needed) || b->missing) return HEED_OK;
     stack_weights_shape(shape, sizeof shape, &want->entry->axes[want->port], want->axis);
     b->missing = *slot;
-    error_set(&b->why, HEED_E_DATA,
-              "the weights have no tensor \"%.*s\" of the shape %s, %s of %s", SHOWN, want->name,
-              shape, port->name, want->entry->op.id);
+    error_set(&b->why, HEED_E_DATA, "the weights have no tensor \"%.*s\" of the shape %s, %s of %s",
+              SHOWN, want->name, shape, port->name, want->entry->op.id);
     return HEED_OK;
 }
 
@@ -81,9 +80,8 @@ int32_t stack_weights_check(const stack_builder *b, const char *const *unused, u
     near = nearest_name(unused[0], (const char *const *)b->absent, b->n_absent);
     return error_set(b->error, HEED_E_DATA,
                      "the weights have a tensor \"%.*s\" that nothing in this network uses%s%.*s%s",
-                     SHOWN, unused[0],
-                     near ? "; nearest of those that it could use is \"" : "", SHOWN,
-                     near ? near : "", near ? "\"" : "");
+                     SHOWN, unused[0], near ? "; nearest of those that it could use is \"" : "",
+                     SHOWN, near ? near : "", near ? "\"" : "");
 }
 
 /* ---- the weights of one op ---- */
@@ -101,16 +99,26 @@ typedef struct location {
     int64_t *axis; /* sizes that are known */
 } location;
 
+/* Whether biases=true asks for a port: those of the layers' projections and feed-forwards. */
+static int asks_for(const stack_builder *b, const entry *e, const char *prefix, const char *port)
+{
+    const size_t length = strlen(port);
+    return b->plan.choice[STACK_BIASES] && strstr(prefix, "layers.") && length >= 4 &&
+           !strcmp(port + length - 4, "bias") &&
+           (!strncmp(e->op.id, "linear/", 7) || !strncmp(e->op.id, "feedforward/", 12));
+}
+
 /* The tensor of a port: "<prefix><port>", or "stack.<port>" where layers share it and this one has
  * none of its own. NULL: no memory. */
 static char *tensor_name(const stack_builder *b, const char *prefix, const heed_port *w)
 {
+    const char *side = stack_plan_prefix(b->side);
     char *own, *shared;
     if (asprintf(&own, "%s%s", prefix, w->name) < 0) return NULL;
-    int in_layer = !strncmp(prefix, "layers.", 7);
+    int in_layer = !strncmp(prefix + strlen(side), "layers.", 7);
     if (w->scope != HEED_SCOPE_STACK || !in_layer || b->source->find(b->source, own)) return own;
     free(own);
-    return asprintf(&shared, "stack.%s", w->name) < 0 ? NULL : shared;
+    return asprintf(&shared, "%sstack.%s", side, w->name) < 0 ? NULL : shared;
 }
 
 static int32_t bind(stack_builder *b, const location *where, const heed_port *w, heed_tensor *t,
@@ -135,7 +143,8 @@ static int32_t collect_port(stack_builder *b, const entry *e, uint32_t p, const 
     char *name = tensor_name(b, where->prefix, w);
     if (!name) return error_memory(b->error);
     int tied = b->plan.choice[STACK_TIED] && !strcmp(name, "output.weight");
-    source_want want = {tied ? "embed.table" : name, e, p, where->axis};
+    source_want want = {tied ? "embed.table" : name,           e, p, where->axis, b->gain,
+                        asks_for(b, e, where->prefix, w->name)};
     heed_tensor *t = b->source->find(b->source, want.name);
     int32_t failed = HEED_OK;
     if (!t && b->source->make) failed = b->source->make(b->source, &want, &t, b->error);
@@ -154,7 +163,7 @@ static int32_t collect(stack_builder *b, const resolved *op, const location *whe
                        weight_list *list);
 
 /* Of the op that is a param: port "table" of the op "position" is tensor "<prefix>position.table",
- * but "position.table" if the stack put it there. */
+ * but "position.table" or "layers.3.position.table" if the stack put it there. */
 static int32_t collect_child(stack_builder *b, const resolved *op, uint32_t p,
                              const location *where, weight_list *list)
 {
@@ -164,7 +173,8 @@ static int32_t collect_child(stack_builder *b, const resolved *op, uint32_t p,
     char *name = NULL, *inner = NULL;
     int64_t known[HEED_AXES];
     if (asprintf(&inner, "%s%s.", where->inside, param->key) < 0) inner = NULL;
-    if (asprintf(&name, "%s%s.", ours ? "" : where->prefix, ours ? "position" : param->key) < 0)
+    if (asprintf(&name, "%s%s%s", ours ? "" : where->prefix, ours ? b->position_prefix : param->key,
+                 ours ? "" : ".") < 0)
         name = NULL;
     memcpy(known, where->axis, sizeof known);
     resolve_axes(op->child[p], known, 1);
@@ -204,7 +214,7 @@ int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *pre
         else if (!(*slot = instance_make(b->engine, op, &opening, b->error)))
             failed = error_set(b->error, b->error->code, "%.*s: %s", (int)strlen(prefix) - 1,
                                prefix, b->error->text);
-        else memcpy(axis, (*slot)->axis, sizeof (*slot)->axis);
+        else memcpy(axis, (*slot)->axis, sizeof(*slot)->axis);
         if (!failed) *out = *slot;
     }
     for (uint32_t i = 0; i < list.names; i++) free(list.name[i]);

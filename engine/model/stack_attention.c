@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stack_attention.c: an attention inside a stack: a projection for each input that its ports ask
+ * for, the position op and the norms of queries and keys, and the projection of what it gives.
+ *
+ * It knows no attention by name. As cross-attention any op serves that takes queries, keys and
+ * values and needs nothing else; keys and values are then projections of the encoded text, made by
+ * steps that run when that text is encoded. Invariant: what it can not make is refused with the
+ * op's name, the port and the reason.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <heed/abi/network.h>
+
+#include "base/error.h"
+#include "base/grow.h"
+#include "model/stack.h"
+#include "model/stack_attention.h"
+#include "model/stack_builder.h"
+#include "model/stack_plan.h"
+#include "model/stack_position.h"
+#include "model/stack_step.h"
+#include "model/stack_weights.h"
+#include "op/registry.h"
+#include "op/resolve.h"
+#include "op/sequence.h"
+#include "op/spec.h"
+
+/* Inputs of an attention that are made from the layer's input, and the buffers they go to. */
+static const char *const projected[STACK_PROJECTED] = {
+    [STACK_Q] = "q", [STACK_K] = "k", [STACK_V] = "v", [STACK_BETA] = "beta", [STACK_GATE] = "gate",
+};
+
+/* An attention that is built. */
+typedef struct attention {
+    resolved *op;
+    const spec_node *node;
+    char prefix[48]; /* "layers.3." or "layers.3.cross." */
+    int64_t layer;
+    int cross;
+    uint32_t from;
+    int64_t axis[HEED_AXES];
+} attention;
+
+#define FAIL(b, a, ...) return spec_error((b)->plan.s, (a)->node->at, (b)->error, __VA_ARGS__)
+
+/* ---- what is asked for ---- */
+
+/* Whether one of the words in "a|b|c" is the first `length` bytes of `word`. */
+static int is_among(const char *words, const char *word, size_t length)
+{
+    for (const char *at = words; *at; at += strcspn(at, "|"), at += *at == '|')
+        if (strcspn(at, "|") == length && !strncmp(at, word, length)) return 1;
+    return 0;
+}
+
+static const heed_network_input *told_input(const entry *e, const char *port)
+{
+    const heed_network *n = e->op.get_extension ? e->op.get_extension(HEED_NETWORK_ID) : NULL;
+    for (uint32_t i = 0; n && i < n->inputs.count; i++) {
+        const heed_network_input *input =
+            (const void *)((const char *)n->inputs.data + (size_t)i * n->inputs.stride);
+        if (!strcmp(input->port, port)) return input;
+    }
+    return NULL;
+}
+
+/* Whether a projection may make the optional input, by the op's heed.network/1. */
+static int32_t may_project(stack_builder *b, const attention *a, const char *port, int *may)
+{
+    const entry *e = a->op->entry;
+    const heed_network_input *input = told_input(e, port);
+    uint32_t p = 0;
+    *may = 1;
+    while (input && p < e->op.params.count && strcmp(entry_param(e, p)->key, input->param)) p++;
+    if (!input || p == e->op.params.count || entry_param(e, p)->type != HEED_PARAM_CHOICE)
+        return HEED_OK;
+    const heed_param *param = entry_param(e, p);
+    const heed_value *value = &a->op->value[p];
+    *may = 0;
+    if (param->flags & HEED_PARAM_AUTO && !value->given) return HEED_OK;
+    const char *word = param->choices;
+    for (int64_t i = 0; i < value->i; i++) word += strcspn(word, "|") + 1;
+    const size_t length = strcspn(word, "|");
+    *may = is_among(input->choices, word, length);
+    if (*may) return HEED_OK;
+    FAIL(b, a,
+         "%s(%s=%.*s) takes its input %s as it is, and a network makes it by a projection, "
+         "which gives any number: %s=%s is right here",
+         e->op.id, param->key, (int)length, word, port, param->key, input->choices);
+}
+
+/* The sizes of a port's axes behind B and T. */
+static int32_t sizes_of(stack_builder *b, const attention *a, uint32_t port, int64_t *dim,
+                        int64_t *all)
+{
+    const entry *e = a->op->entry;
+    const heed_port *p = entry_port(e, port);
+    const port_axes *axes = &e->axes[port];
+    *all = 1;
+    for (int i = 2; i < axes->count; i++) {
+        dim[i - 2] = a->axis[axes->letter[i] - 'A'];
+        if (dim[i - 2] < 0 || __builtin_mul_overflow(*all, dim[i - 2], all))
+            FAIL(b, a, "%s has the %s %s (%s), and the size of %c is not known", e->op.id,
+                 p->role == HEED_INPUT ? "input" : "output", p->name, p->axes, axes->letter[i]);
+    }
+    return HEED_OK;
+}
+
+/* ---- inputs ---- */
+
+/* The norm of each head's queries or keys. */
+static int32_t add_qk_norm(stack_builder *b, const attention *a, uint32_t which, int rank,
+                           const int64_t *dim, uint32_t *buffer)
+{
+    const resolved *norm = stack_plan_op(&b->plan, b->side, STACK_PART_QK_NORM, a->layer);
+    int64_t axis[HEED_AXES];
+    char name[96];
+    heed_instance *i;
+    uint32_t in, out;
+    if (!norm || (which != STACK_Q && which != STACK_K)) return HEED_OK;
+    const heed_port *port = stack_step_port(norm->entry, "out", HEED_OUTPUT);
+    const int in_place = port && port->flags & HEED_PORT_IN_PLACE;
+    stack_step_axes(axis);
+    HEED_AXIS(axis, 'M') = dim[rank - 1];
+    snprintf(name, sizeof name, "%s%s_norm.", a->prefix, projected[which]);
+    TRY(stack_weights_open(b, norm, name, axis, &i));
+    TRY(stack_step_view(b, *buffer, rank, dim, &in));
+    if (!in_place) *buffer = STACK_ROTATED + which;
+    TRY(stack_step_view(b, *buffer, rank, dim, &out));
+    return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
+}
+
+/* The other of the two buffers that queries or keys may be in. */
+static uint32_t other(uint32_t buffer, uint32_t which)
+{
+    return buffer == STACK_ROTATED + which ? STACK_PROJECTIONS + which : STACK_ROTATED + which;
+}
+
+static int32_t project(stack_builder *b, const attention *a, uint32_t port, uint32_t which,
+                       uint32_t *view)
+{
+    const int rank = a->op->entry->axes[port].count - 2;
+    const int64_t width = b->stack->number[STACK_WIDTH];
+    int64_t dim[HEED_MAX_RANK], outputs;
+    uint32_t buffer = STACK_PROJECTIONS + which;
+    char name[96];
+    const double gain = b->gain;
+    TRY(sizes_of(b, a, port, dim, &outputs));
+    snprintf(name, sizeof name, "%s%s.", a->prefix, projected[which]);
+    b->gain = which == STACK_V ? gain : 1;
+    const int32_t failed = stack_step_project(b, name, a->from, width, buffer, outputs);
+    b->gain = gain;
+    if (failed) return failed;
+    TRY(add_qk_norm(b, a, which, rank, dim, &buffer));
+    if (b->acts == HEED_ACTS_QK && (which == STACK_Q || which == STACK_K))
+        TRY(stack_position_add(b, &buffer, other(buffer, which), rank, dim));
+    return stack_step_view(b, buffer, rank, dim, view);
+}
+
+/* The view for an input of an attention, or *bound = 0 if it is left out. */
+static int32_t self_input(stack_builder *b, const attention *a, uint32_t port, uint32_t *view,
+                          int *bound)
+{
+    const entry *e = a->op->entry;
+    const heed_port *p = entry_port(e, port);
+    const port_axes *axes = &e->axes[port];
+    const int optional = p->flags & HEED_PORT_OPTIONAL;
+    const int over_time = !axes->leading && axes->count >= 2 && axes->letter[0] == 'B' &&
+                          (axes->letter[1] == 'T' || axes->letter[1] == 'S');
+    uint32_t which = 0;
+    char name[96];
+    *bound = 1;
+    if (over_time && axes->count == 3 && axes->letter[2] == 'M' && !strcmp(p->name, "x"))
+        return stack_step_rows(b, a->from, b->stack->number[STACK_WIDTH], view);
+    if (over_time && axes->count == 2 && !optional && !strcmp(p->name, "positions"))
+        return stack_step_view(b, STACK_POSITIONS, 0, NULL, view);
+    while (which < STACK_PROJECTED && strcmp(p->name, projected[which])) which++;
+    if (which < STACK_PROJECTED && over_time && axes->count > 2) {
+        if (!optional) return project(b, a, port, which, view);
+        /* it is there where its weights are, and where weights are made */
+        TRY(may_project(b, a, p->name, bound));
+        snprintf(name, sizeof name, "%s%s.weight", a->prefix, p->name);
+        *bound = *bound && (b->source->make || b->source->find(b->source, name));
+        return *bound ? project(b, a, port, which, view) : HEED_OK;
+    }
+    *bound = 0;
+    if (optional) return HEED_OK;
+    FAIL(b, a, "%s needs the input %s (%s), which a stack can not make", e->op.id, p->name,
+         p->axes);
+}
+
+/* Keys and values are views that stay, of the encoded text; their steps run when it is encoded. */
+static int32_t project_memory(stack_builder *b, const attention *a, uint32_t port, uint32_t which,
+                              uint32_t *view)
+{
+    const int64_t width = b->stack->number[STACK_WIDTH];
+    const uint32_t stays = STACK_BUFFERS + 2 * (uint32_t)a->layer + (which == STACK_V);
+    int64_t dim[HEED_MAX_RANK], outputs;
+    const double gain = b->gain;
+    char name[96];
+    TRY(sizes_of(b, a, port, dim, &outputs));
+    snprintf(name, sizeof name, "%s%s.", a->prefix, projected[which]);
+    b->gain = which == STACK_V ? gain : 1;
+    b->encodes = 1, b->rows = STACK_SOURCE;
+    int32_t failed = stack_step_project(b, name, b->memory, width, stays, outputs);
+    if (!failed) failed = stack_step_view(b, stays, a->op->entry->axes[port].count - 2, dim, view);
+    b->encodes = 0, b->rows = STACK_ROWS, b->gain = gain;
+    return failed;
+}
+
+static int32_t cross_input(stack_builder *b, const attention *a, uint32_t port, uint32_t *view,
+                           int *bound)
+{
+    static const char *const axes_of[] = {[STACK_Q] = "BT", [STACK_K] = "BS", [STACK_V] = "BS"};
+    const entry *e = a->op->entry;
+    const heed_port *p = entry_port(e, port);
+    const port_axes *axes = &e->axes[port];
+    uint32_t which = 0;
+    while (which <= STACK_V && strcmp(p->name, projected[which])) which++;
+    *bound = which <= STACK_V;
+    if (!*bound && p->flags & HEED_PORT_OPTIONAL) return HEED_OK;
+    if (!*bound)
+        FAIL(b, a,
+             "%s needs the input %s (%s), which cross-attention does not have: it has "
+             "queries of the text, and keys and values of the encoded one",
+             e->op.id, p->name, p->axes);
+    if (axes->leading || axes->count < 3 || memcmp(axes->letter, axes_of[which], 2))
+        FAIL(b, a,
+             "%s takes %s as %s: its queries and keys are of one text, so it can not be "
+             "cross-attention",
+             e->op.id, p->name, p->axes);
+    return which == STACK_Q ? project(b, a, port, which, view)
+                            : project_memory(b, a, port, which, view);
+}
+
+static int32_t check_cross(stack_builder *b, const attention *a)
+{
+    for (uint32_t which = STACK_Q; which <= STACK_V; which++)
+        if (!stack_step_port(a->op->entry, projected[which], HEED_INPUT))
+            FAIL(b, a,
+                 "%s has no input %s, so it can not be cross-attention, which takes queries, "
+                 "keys and values",
+                 a->op->entry->op.id, projected[which]);
+    if (a->op->mask.kinds)
+        FAIL(b, a, "cross-attention sees the whole encoded text, so %s takes no mask here",
+             a->op->entry->op.id);
+    return HEED_OK;
+}
+
+/* ---- what it remembers ---- */
+
+static int32_t remember(stack_builder *b, const attention *a, const heed_instance *i,
+                        int32_t *memory)
+{
+    *memory = -1;
+    if (b->dry) return HEED_OK;
+    const int causal = sequence_is_causal(i),
+              ahead = !causal && !(i->mask.kinds & HEED_MASK_CAUSAL);
+    if ((a->cross || b->side == STACK_ENCODER) && causal)
+        FAIL(b, a, "%s sees no token behind its own, whatever the mask, so it can not be %s",
+             i->entry->op.id, a->cross ? "cross-attention" : "in an encoder");
+    if (a->cross || b->side == STACK_ENCODER) return HEED_OK;
+    if (!i->entry->op.measure_state) b->stack->forgets = i->entry->op.id;
+    int64_t prefix = !causal && i->mask.kinds & HEED_MASK_PREFIX ? i->mask.prefix : 0;
+    if (ahead) b->stack->ahead = heed_instance_spec(i);
+    if (prefix > b->stack->prefix) b->stack->prefix = prefix;
+    if (!i->entry->op.measure_state || ahead || prefix) b->stack->whole = 1;
+    if (!i->entry->op.measure_state) return HEED_OK;
+    const heed_instance **slot =
+        grow_append(&b->stack->memories, &b->stack->n_memories, sizeof *slot);
+    if (!slot) return error_memory(b->error);
+    *slot = i;
+    *memory = (int32_t)b->stack->n_memories - 1;
+    return HEED_OK;
+}
+
+/* ---- the whole ---- */
+
+/* Its output to the role Y, by a projection but where it is the sum over the heads already, "B T
+ * M". */
+static int32_t add_output(stack_builder *b, const attention *a, const heed_instance *i,
+                          const stack_use *in, uint32_t n, int32_t memory)
+{
+    const entry *e = a->op->entry;
+    const heed_port *port = stack_step_port(e, "out", HEED_OUTPUT);
+    int64_t dim[HEED_MAX_RANK], outputs;
+    uint32_t to;
+    char name[96];
+    if (!port) FAIL(b, a, "%s has no output named out", e->op.id);
+    const port_axes *axes = &e->axes[port - entry_port(e, 0)];
+    TRY(sizes_of(b, a, (uint32_t)(port - entry_port(e, 0)), dim, &outputs));
+    const int mixed = !(axes->count == 3 && axes->letter[2] == 'M');
+    if (axes->leading || axes->count < 3 || axes->letter[0] != 'B' || axes->letter[1] != 'T')
+        FAIL(b, a, "%s has the output out (%s), which is no row for each token", e->op.id,
+             port->axes);
+    const uint32_t y = b->buffer[STACK_ROLE_Y];
+    TRY(stack_step_view(b, mixed ? STACK_MIXED : y, axes->count - 2, dim, &to));
+    TRY(stack_step_add(b, i, in, n, to, memory));
+    snprintf(name, sizeof name, "%so.", a->prefix);
+    return mixed
+               ? stack_step_project(b, name, STACK_MIXED, outputs, y, b->stack->number[STACK_WIDTH])
+               : HEED_OK;
+}
+
+static void known_sizes(const stack_builder *b, int64_t *axis)
+{
+    const int64_t *number = b->stack->number;
+    stack_step_axes(axis);
+    HEED_AXIS(axis, 'M') = number[STACK_WIDTH];
+    HEED_AXIS(axis, 'H') = number[STACK_HEADS];
+    HEED_AXIS(axis, 'G') = number[STACK_KV_HEADS];
+    HEED_AXIS(axis, 'D') = HEED_AXIS(axis, 'E') = number[STACK_HEAD_WIDTH];
+    HEED_AXIS(axis, 'V') = number[STACK_VOCAB];
+    if (b->source->make)
+        HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
+}
+
+static int32_t build(stack_builder *b, attention *a)
+{
+    char name[96];
+    heed_instance *i;
+    stack_use in[PORT_MAX];
+    uint32_t n = 0;
+    int32_t memory;
+    const double gain = b->gain;
+    known_sizes(b, a->axis);
+    snprintf(name, sizeof name, "%sattention.", a->prefix);
+    b->gain = 1;
+    TRY(stack_weights_open(b, a->op, name, a->axis, &i));
+    b->gain = gain;
+    TRY(remember(b, a, i, &memory));
+    for (uint32_t p = 0; p < a->op->entry->op.ports.count; p++) {
+        int bound = 0;
+        if (entry_port(a->op->entry, p)->role != HEED_INPUT) continue;
+        in[n].port = entry_port(a->op->entry, p)->name;
+        TRY((a->cross ? cross_input : self_input)(b, a, p, &in[n].view, &bound));
+        n += bound != 0;
+    }
+    return add_output(b, a, i, in, n, memory);
+}
+
+int32_t stack_attention_self(stack_builder *b, const stack_sublayer *s, uint32_t from)
+{
+    attention a = {.op = stack_plan_op(&b->plan, b->side, STACK_PART_ATTENTION, s->layer),
+                   .node = stack_plan_node(&b->plan, b->side, STACK_PART_ATTENTION, s->layer),
+                   .layer = s->layer,
+                   .from = from};
+    snprintf(a.prefix, sizeof a.prefix, "%s", s->prefix);
+    TRY(stack_position_place(b, a.node, &a.op));
+    return build(b, &a);
+}
+
+int32_t stack_attention_cross(stack_builder *b, const stack_sublayer *s, uint32_t from)
+{
+    attention a = {.op = stack_plan_op(&b->plan, b->side, STACK_PART_CROSS, s->layer),
+                   .node = stack_plan_node(&b->plan, b->side, STACK_PART_CROSS, s->layer),
+                   .layer = s->layer,
+                   .cross = 1,
+                   .from = from};
+    const uint32_t acts = b->acts;
+    snprintf(a.prefix, sizeof a.prefix, "%scross.", s->prefix);
+    TRY(check_cross(b, &a));
+    b->acts = HEED_ACTS_NOWHERE; /* positions of two texts have nothing to do with one another */
+    TRY(build(b, &a));
+    b->acts = acts;
+    return HEED_OK;
+}

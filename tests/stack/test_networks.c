@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_networks.c: networks of every wiring, with an encoder and without, against PyTorch in float64
+ * (models/networks.json, made by models/networks.py): nn.Transformer among them. And against
+ * themselves: the same bits on every path and at every number of threads, and in chunks and by single
+ * tokens what the whole text gives; cross-attention by ops of every kind; and what is refused.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "lib/harness.h"
+
+#include "base/cpu.h"
+#include "op/engine.h"
+
+enum { MOST = 4096 };
+
+static json_t *reference;
+static heed_engine *engine;
+static heed_error e;
+
+/* ---- a network with the script's numbers ---- */
+
+static double next_number(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 40) / 0x1p23 - 1;
+}
+
+static void dress(heed_weights *weights)
+{
+    for (uint32_t i = 0; i < heed_weights_count(weights); i++) {
+        const char *name = heed_weights_name(weights, i);
+        heed_tensor *t = heed_weights_find(weights, name);
+        const size_t length = strlen(name);
+        const int gain = length >= 4 && !strcmp(name + length - 4, "gain");
+        uint64_t state = 0xcbf29ce484222325u;
+        for (const char *c = name; *c; c++) state = (state ^ (unsigned char)*c) * 0x100000001b3u;
+        for (int64_t k = 0; k < heed_tensor_elements(t); k++) {
+            const double x = next_number(&state);
+            ((float *)t->data)[k] = (float)(t->rank > 1 ? x * 2 / sqrt((double)t->dim[t->rank - 1])
+                                            : gain      ? 1 + x / 4
+                                                        : x);
+        }
+    }
+}
+
+typedef struct network {
+    heed_weights *weights;
+    heed_stack *stack;
+    heed_session *session;
+} network;
+
+static network open_network(heed_engine *with, const char *spec, int dressed)
+{
+    network n = {.weights = heed_weights_random(with, spec, 5, &e)};
+    if (n.weights && dressed) dress(n.weights);
+    n.stack = n.weights ? heed_stack_open(with, spec, n.weights, &e) : NULL;
+    n.session = n.stack ? heed_session_new(n.stack, &e) : NULL;
+    if (!n.session) fail_msg("%s: %s", spec, e.text);
+    return n;
+}
+
+static void close_network(network *n)
+{
+    heed_session_free(n->session);
+    heed_stack_close(n->stack);
+    heed_weights_close(n->weights);
+}
+
+/* The results of a text, fed `chunk` tokens at a time; of a pooled one the last row alone. */
+static void run(network *n, const int32_t *source, int sources, const int32_t *tokens, int count,
+                int chunk, int rows, float *to)
+{
+    const int64_t width = heed_stack_outputs(n->stack);
+    if (sources && heed_session_encode(n->session, source, sources, &e)) fail_msg("%s", e.text);
+    if (heed_session_reset(n->session, &e)) fail_msg("%s", e.text);
+    for (int at = 0; at < count; at += chunk) {
+        const int now = count - at < chunk ? count - at : chunk, keep = rows < now ? rows : now;
+        if (heed_session_feed(n->session, tokens + at, now, to + at * width, keep, &e))
+            fail_msg("%s: %s", heed_stack_spec(n->stack), e.text);
+    }
+}
+
+/* ---- against PyTorch ---- */
+
+static int read_tokens(const char *key, int32_t *to)
+{
+    const json_t *list = json_object_get(reference, key);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        to[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    return (int)json_array_size(list);
+}
+
+static void compare(const char *spec, const json_t *rows, const float *got, int64_t width)
+{
+    double most = 0, worst = 0;
+    for (size_t r = 0; r < json_array_size(rows); r++)
+        for (int64_t i = 0; i < width; i++) {
+            const double right =
+                json_number_value(json_array_get(json_array_get(rows, r), (size_t)i));
+            const double off = fabs(right - (double)got[(int64_t)r * width + i]);
+            most = fmax(most, fabs(right));
+            worst = off > worst || isnan(off) ? off : worst;
+        }
+    if (!(worst <= 1e-5 * most)) fail_msg("%s: %g off PyTorch, of %g", spec, worst, most);
+}
+
+static void test_reference(void **unused)
+{
+    int32_t tokens[64], source[64];
+    float whole[MOST], parts[MOST];
+    (void)unused;
+    const int n = read_tokens("tokens", tokens), sources = read_tokens("source", source);
+    const json_t *networks = json_object_get(reference, "networks");
+    assert_int_equal(json_array_size(networks), 15);
+    for (size_t i = 0; i < json_array_size(networks); i++) {
+        const json_t *one = json_array_get(networks, i), *rows = json_object_get(one, "results");
+        const char *spec = json_string_value(json_object_get(one, "spec"));
+        const int kept = (int)json_array_size(rows), encodes = !!strstr(spec, "encoder_layers");
+        network net = open_network(engine, spec, 1);
+        const int64_t width = heed_stack_outputs(net.stack);
+        run(&net, source, encodes ? sources : 0, tokens, n, n, kept, whole);
+        compare(spec, rows, whole, width);
+        for (int chunk = 1; strstr(spec, "attention=softmax(causal") && chunk <= 3; chunk += 2) {
+            run(&net, source, encodes ? sources : 0, tokens, n, chunk, n, parts);
+            compare(spec, rows, parts, width);
+        }
+        close_network(&net);
+    }
+}
+
+/* ---- against itself ---- */
+
+static void test_bits(void **unused)
+{
+    int32_t tokens[64], source[64];
+    float first[MOST], again[MOST];
+    (void)unused;
+    const int n = read_tokens("tokens", tokens), sources = read_tokens("source", source);
+    const json_t *networks = json_object_get(reference, "networks");
+    for (size_t i = 0; i < json_array_size(networks); i++) {
+        const json_t *one = json_array_get(networks, i);
+        const char *spec = json_string_value(json_object_get(one, "spec")), *isa;
+        const int kept = (int)json_array_size(json_object_get(one, "results"));
+        int runs = 0;
+        for (uint32_t p = 0; (isa = cpu_path(engine->features & ~(uint64_t)CPU_INEXACT, p)); p++)
+            for (uint32_t threads = 1; threads <= 3; threads += 2) {
+                heed_options o = {.size = sizeof o, .threads = threads, .isa = isa};
+                heed_engine *with = heed_engine_new(&o, &e);
+                if (!with) fail_msg("%s", e.text);
+                network net = open_network(with, spec, 1);
+                const size_t bytes =
+                    sizeof(float) * (size_t)kept * (size_t)heed_stack_outputs(net.stack);
+                run(&net, source, strstr(spec, "encoder_layers") ? sources : 0, tokens, n, n, kept,
+                    runs ? again : first);
+                if (runs++ && memcmp(first, again, bytes))
+                    fail_msg("%s: other bits on %s with %u threads", spec, isa, threads);
+                close_network(&net);
+                heed_engine_free(with);
+            }
+    }
+}
+
+/* ---- cross-attention, lists, sessions ---- */
+
+#define NET "vocab=13; width=16; layers=2; heads=4; kv_heads=2; norm=rms; "
+#define PAIR(cross)                                                                                \
+    NET "attention=softmax(causal=true); cross_attention=" cross                                   \
+        "; feedforward=swiglu(hidden=20); encoder_layers=3; encoder_attention=softmax"
+
+static const char *const crossing[] = {
+    PAIR("softmax"),
+    PAIR("[softmax, linear]"),
+    PAIR("performer(features=20)"),
+    PAIR("retention"),
+    PAIR("gated_delta(gate=softplus)"),
+    PAIR("softmax; position=rope; encoder_position=[none, rope]; encoder_vocab=9"),
+    PAIR("softmax; position=t5(bidirectional=false); encoder_position=t5; residual=dual"),
+};
+
+/* The text sees all of the encoded one and nothing behind itself; the encoded one's length counts,
+ * and another text may follow. */
+static void test_cross(void **unused)
+{
+    int32_t tokens[40], source[70];
+    float whole[MOST], parts[MOST];
+    (void)unused;
+    for (int i = 0; i < 40; i++) tokens[i] = i * i * 7 % 13;
+    for (int i = 0; i < 70; i++) source[i] = i * i * 5 % 9;
+    for (size_t k = 0; k < sizeof crossing / sizeof *crossing; k++) {
+        network n = open_network(engine, crossing[k], 0);
+        const int last = 39 * 13;
+        run(&n, source, 70, tokens, 40, 40, 40, whole);
+        for (int i = 0; i < 40 * 13; i++) assert_true(isfinite(whole[i]));
+        for (int chunk = 1; chunk < 40; chunk += 12) {
+            run(&n, source, 70, tokens, 40, chunk, 40, parts);
+            for (int i = 0; i < 40 * 13; i++)
+                if (!(fabsf(whole[i] - parts[i]) <= 2e-5f))
+                    fail_msg("%s: chunks of %d: %g and %g", crossing[k], chunk, whole[i], parts[i]);
+        }
+        for (int at = 0; at < 70; at += 69) { /* each token of the other text counts, for all */
+            source[at] = (source[at] + 1) % 9;
+            run(&n, source, 70, tokens, 40, 40, 40, parts);
+            for (int t = 0; t < 40; t++)
+                assert_memory_not_equal(whole + t * 13, parts + t * 13, 13 * sizeof *whole);
+            source[at] = (source[at] + 8) % 9;
+        }
+        run(&n, source, 69, tokens, 40, 40, 40, parts);
+        assert_memory_not_equal(whole, parts, 13 * sizeof *whole);
+        tokens[39] = (tokens[39] + 1) % 13;
+        run(&n, source, 70, tokens, 40, 40, 40, parts);
+        tokens[39] = (tokens[39] + 12) % 13;
+        assert_memory_equal(whole, parts, sizeof *whole * last);
+        assert_memory_not_equal(whole + last, parts + last, sizeof *whole * 13);
+        close_network(&n);
+    }
+}
+
+static void test_sessions(void **unused)
+{
+    const int32_t tokens[] = {1, 2, 3};
+    float to[3 * 16];
+    char saved[64];
+    (void)unused;
+    network n = open_network(engine, PAIR("softmax; context=4"), 0);
+    assert_int_equal(heed_session_feed(n.session, tokens, 3, to, 1, &e), HEED_E_ARGUMENT);
+    assert_non_null(strstr(e.text, "none was encoded: heed_session_encode comes first"));
+    assert_int_equal(heed_session_encode(n.session, tokens, 0, &e), HEED_E_ARGUMENT);
+    assert_int_equal(heed_session_encode(n.session, NULL, 3, &e), HEED_E_ARGUMENT);
+    assert_int_equal(heed_session_encode(n.session, tokens, 5, &e), HEED_E_ARGUMENT);
+    assert_non_null(strstr(e.text, "5 tokens are to be encoded, more than the context of 4"));
+    assert_int_equal(heed_session_encode(n.session, tokens, 3, &e), HEED_OK);
+    assert_true(heed_session_save(n.session, saved, sizeof saved, &e) < 0);
+    assert_non_null(strstr(e.text, "encode the text again"));
+    close_network(&n);
+    n = open_network(engine, NET "attention=softmax(causal=true); feedforward=none", 0);
+    assert_int_equal(heed_session_encode(n.session, tokens, 3, &e), HEED_E_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "this network has no encoder"));
+    close_network(&n);
+    n = open_network(engine, NET "attention=softmax; feedforward=relu(hidden=9); output=tokens", 0);
+    assert_int_equal(heed_stack_outputs(n.stack), 16);
+    assert_int_equal(heed_session_feed(n.session, tokens, 3, to, 2, &e), HEED_E_ARGUMENT);
+    assert_non_null(strstr(e.text, "2 rows are asked for, and pool/tokens makes one"));
+    assert_int_equal(heed_session_feed(n.session, tokens, 2, to, 1, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(n.session, tokens, 1, to, 1, &e), HEED_E_UNSUPPORTED);
+    close_network(&n);
+}
+
+/* A spec prints in one form, which reads back as the same network. */
+static void test_canonical(void **unused)
+{
+    static const struct {
+        const char *spec, *says;
+    } rows[] = {
+        {NET "attention=softmax(causal=true); position=[rope]; feedforward=[relu(hidden=8), none]",
+         "position=[position/rope]; feedforward=[feedforward/relu(hidden=8), none]"},
+        {NET "attention=softmax(causal=true); position=[none, alibi]; feedforward=none",
+         "position=[none, position/alibi]; feedforward=none"},
+        {PAIR("softmax; position=rope; encoder_position=none; encoder_norm=[layer x2, rms]"),
+         "encoder_layers=3; encoder_norm=[norm/layer x2, norm/rms]; "
+         "encoder_attention=attention/softmax; encoder_position=none"},
+        {NET "attention=softmax; feedforward=none; output=hidden; final_norm=none; embed_scale=0.5",
+         "embed_scale=0.5; norm=norm/rms; final_norm=none; attention=attention/softmax; "
+         "feedforward=none; output=hidden"},
+    };
+    (void)unused;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        network n = open_network(engine, rows[i].spec, 0);
+        const char *text = heed_stack_spec(n.stack);
+        if (!strstr(text, rows[i].says)) fail_msg("\"%s\" is not in \"%s\"", rows[i].says, text);
+        network again = open_network(engine, text, 0);
+        assert_string_equal(text, heed_stack_spec(again.stack));
+        close_network(&again);
+        close_network(&n);
+    }
+}
+
+/* ---- inputs that a projection may not make ---- */
+
+#define DEEP "vocab=24; width=32; layers=2; heads=4; norm=rms; feedforward=swiglu(hidden=48); "
+
+/* A log decay is at most 0: what a network makes of its layer's input goes through the op's own
+ * function, or is not made. With random weights the state would grow without bound else. */
+static void test_gates(void **unused)
+{
+    static const struct {
+        const char *spec;
+        int gates;
+    } rows[] = {
+        {DEEP "attention=retention(causal=true)", 0},
+        {DEEP "attention=retention(gate=sigmoid, causal=true)", 1},
+        {DEEP "attention=gated_delta(gate=softplus, causal=true)", 1},
+        {DEEP "attention=fast_weight(causal=true)", 0},
+    };
+    int32_t tokens[150];
+    float whole[150 * 24], parts[150 * 24];
+    (void)unused;
+    for (int i = 0; i < 150; i++) tokens[i] = i * i * 7 % 24;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        network n = open_network(engine, rows[i].spec, 0);
+        assert_int_equal(heed_weights_find(n.weights, "layers.0.gate.weight") != NULL,
+                         rows[i].gates);
+        run(&n, NULL, 0, tokens, 150, 150, 150, whole);
+        run(&n, NULL, 0, tokens, 150, 7, 150, parts);
+        assert_memory_equal(whole, parts, sizeof whole);
+        int moves = 0;
+        for (int k = 0; k < 150 * 24; k++) {
+            assert_true(isfinite(whole[k]));
+            moves += fabsf(whole[k]) > 1e-3f;
+        }
+        assert_true(moves > 150 * 24 / 2); /* not the zeros of a state that overflowed */
+        close_network(&n);
+    }
+}
+
+static void test_refused(void **unused)
+{
+    static const struct {
+        const char *spec, *says;
+    } wrong[] = {
+        {DEEP "attention=gated_delta(causal=true)",
+         "column 91: attention/gated_delta(gate=given) takes its input gate as it is, and a "
+         "network "
+         "makes it by a projection, which gives any number: gate=softplus is right here"},
+        {DEEP "attention=retention(gate=given, causal=true)", "gate=sigmoid is right here"},
+        {DEEP "attention=fast_weight(beta=given, causal=true)", "beta=sigmoid is right here"},
+        {PAIR("gau"), "attention/gau has no input k, so it can not be cross-attention, which takes "
+                      "queries, keys and values"},
+        {PAIR("softmax(causal=true)"), "cross-attention sees the whole encoded text"},
+        {PAIR("synthesizer_random"), "attention/synthesizer_random has no input q"},
+        {PAIR("transformer_xl"), "attention/transformer_xl"},
+        {PAIR("sparse(stride=4)"),
+         "attention/sparse sees no token behind its own, whatever the mask, so it can not "
+         "be cross-attention"},
+        {NET "attention=softmax(causal=true); feedforward=none; cross_attention=softmax; "
+             "encoder_layers=1; encoder_attention=sparse(stride=4)",
+         "so it can not be in an encoder"},
+        {NET "attention=softmax(causal=true); feedforward=none; encoder_layers=2",
+         "an encoder needs the key encoder_attention as well"},
+        {NET "attention=softmax(causal=true); feedforward=none; encoder_norm=rms",
+         "encoder_norm is of a network with an encoder, which encoder_layers makes"},
+        {NET "attention=softmax; feedforward=none; residual=duel",
+         "residual takes pre, post, dual, sandwich, parallel or deepnorm, not \"duel\""},
+        {NET "attention=softmax; feedforward=none; output=hidden; tied=true",
+         "tied=true is of logits, and this network's output is another"},
+        {NET "attention=softmax; feedforward=none; position=[rope x3]",
+         "position lists more ops than there are layers, 2"},
+        {NET "attention=softmax; feedforward=none; final_norm=[rms]", "final_norm takes one op"},
+        {NET "attention=softmax; feedforward=none; softcap=0", "softcap is 0"},
+    };
+    (void)unused;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        heed_weights *w = heed_weights_random(engine, wrong[i].spec, 7, &e);
+        heed_stack *s = w ? heed_stack_open(engine, wrong[i].spec, w, &e) : NULL;
+        if (s || !strstr(e.text, wrong[i].says))
+            fail_msg("%s: \"%s\" is not said in \"%s\"", wrong[i].spec, wrong[i].says, e.text);
+        heed_weights_close(w);
+    }
+}
+
+/* biases=true asks for biases, of random weights too; DeepNorm draws v, o and the feed-forward
+ * smaller, by (8 layers)^(-1/4). */
+static void test_weights(void **unused)
+{
+    (void)unused;
+    heed_weights *w = heed_weights_random(engine,
+                                          NET "attention=softmax; feedforward=relu(hidden=8); "
+                                              "biases=true; residual=deepnorm",
+                                          3, &e);
+    heed_weights *plain = heed_weights_random(engine,
+                                              NET "attention=softmax; "
+                                                  "feedforward=relu(hidden=8)",
+                                              3, &e);
+    static const char *const names[] = {"layers.1.q.weight", "layers.1.v.weight",
+                                        "layers.0.feedforward.up", "layers.0.o.weight"};
+    assert_non_null(heed_weights_find(w, "layers.1.q.bias"));
+    assert_non_null(heed_weights_find(w, "layers.0.feedforward.down_bias"));
+    assert_null(heed_weights_find(w, "output.bias"));
+    assert_null(heed_weights_find(w, "final_norm.gain"));
+    assert_null(heed_weights_find(plain, "layers.1.q.bias"));
+    for (int i = 0; i < 4; i++) {
+        const float *a = heed_weights_find(w, names[i])->data,
+                    *b = heed_weights_find(plain, names[i])->data;
+        assert_true(fabsf(a[3] / b[3] - (i ? 0.5f : 1.0f)) < 1e-6f); /* 16^(-1/4) */
+    }
+    heed_weights_close(w);
+    heed_weights_close(plain);
+}
+
+static int setup(void **unused)
+{
+    char path[4096];
+    heed_options o = {.size = sizeof o, .threads = 2};
+    (void)unused;
+    snprintf(path, sizeof path, "%s/models/networks.json", getenv("SRC") ? getenv("SRC") : ".");
+    reference = json_load_file(path, 0, NULL);
+    engine = heed_engine_new(&o, &e);
+    return !reference || !engine;
+}
+
+static int teardown(void **unused)
+{
+    (void)unused;
+    json_decref(reference);
+    heed_engine_free(engine);
+    harness_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_cross),     cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_weights),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
