@@ -7,3 +7,4 @@ EXTRA_DIST += python/generate.py python/heed_attention/__init__.py \
   python/heed_attention/_tensor.py python/heed_attention/py.typed python/tests/__init__.py \
   python/tests/overhead.py python/tests/test_abi.py python/tests/test_op.py \
   python/tests/test_tables.py
+EXTRA_DIST += python/README.md python/pyproject.toml python/hatch_build.py python/wheel
