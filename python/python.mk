@@ -8,3 +8,4 @@ EXTRA_DIST += python/generate.py python/heed_attention/__init__.py \
   python/tests/overhead.py python/tests/test_abi.py python/tests/test_op.py \
   python/tests/test_tables.py
 EXTRA_DIST += python/README.md python/pyproject.toml python/hatch_build.py python/wheel
+EXTRA_DIST += python/heed_attention/nn.py python/heed_attention/torch.py python/tests/test_torch.py
