@@ -9,3 +9,5 @@ EXTRA_DIST += python/generate.py python/heed_attention/__init__.py \
   python/tests/test_tables.py
 EXTRA_DIST += python/README.md python/pyproject.toml python/hatch_build.py python/wheel
 EXTRA_DIST += python/heed_attention/nn.py python/heed_attention/torch.py python/tests/test_torch.py
+EXTRA_DIST += python/heed_attention/transformers.py python/tests/test_docs.py \
+  python/tests/test_transformers.py
