@@ -67,6 +67,8 @@ HEED_API uint32_t heed_op_count(const heed_engine *engine);
 HEED_API const heed_op *heed_op_at(const heed_engine *engine, uint32_t index);
 HEED_API const char *heed_op_plugin(const heed_engine *engine, uint32_t index); /* path of its .so */
 HEED_API const heed_path *heed_op_path(const heed_engine *engine, uint32_t index); /* the one that would run here */
+/* The op of that id, "attention/softmax", or NULL; loads what may have it, and not the rest. [any] */
+HEED_API const heed_op *heed_op_find(const heed_engine *engine, const char *id);
 HEED_API uint32_t heed_refusal_count(const heed_engine *engine);
 /* Why a plugin was refused; *path is its file. [any] */
 HEED_API const char *heed_refusal(const heed_engine *engine, uint32_t index, const char **path);

@@ -101,7 +101,6 @@ def measure(case, heed, peers, options, problems):
             c.times.append(best(c.run, c.batch, options.seconds))
             c.fractions.append(amount / c.times[-1] * 1e-9 / cost["peak"])
         records.append(record)
-    heed.close(run)
     return entry(case, us, others, records), records
 
 

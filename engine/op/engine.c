@@ -75,6 +75,11 @@ const heed_path *heed_op_path(const heed_engine *engine, uint32_t i)
 {
     return engine->registry.entries[i]->path;
 }
+const heed_op *heed_op_find(const heed_engine *engine, const char *id)
+{
+    const entry *found = registry_find(&engine->registry, id);
+    return found ? &found->op : NULL;
+}
 uint32_t heed_refusal_count(const heed_engine *engine)
 {
     registry_all(&engine->registry, NULL);

@@ -421,7 +421,6 @@ weight = np.exp(score - score.max(-1, keepdims=True))
 expected = np.einsum("hts,shd->thd", weight / weight.sum(-1, keepdims=True), v)
 assert np.abs(result()[0] - expected).max() < 1e-5
 assert heed.explain(case)["cases"][0]["path"] == path
-heed.close(run)
 try:
     heed.contender(attention("wrong", T=9, H=2, D=8, settings="scale=x"))
     assert False

@@ -463,6 +463,7 @@ static void test_lazy(void **state)
     assert_int_equal(load_find(&engine, join(later, ""), NULL), HEED_OK);
     assert_int_equal(r->count, 0);
     assert_string_equal(registry_find(r, "norm/rms")->plugin, join(folder, "norm_rms.so"));
+    assert_string_equal(heed_op_find(&engine, "norm/rms")->id, "norm/rms");
     assert_int_equal(r->count, 1);
     assert_int_equal(r->pending, 3);
     assert_int_equal(r->refusal_count, 0);

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""heed: transformer attention on CPUs, by operators that are plugins.
+
+    import heed_attention as heed
+    out = heed.run("attention/softmax(causal=true)", q=q, k=k, v=v)      # NumPy, PyTorch, DLPack;
+    no copy
+
+    run, Op, Sequence, Bound        one op
+    Stack, Session, Weights         a network
+    list, describe                  what there is
+    bench, check, command           the command `heed`
+    Engine, use                     threads, paths, plugins
+    HeedError                       what was refused, and why
+
+heed_attention.torch and heed_attention.nn are for PyTorch, heed_attention.transformers for Hugging
+Face.
+"""
+
+from ._command import bench, check, command
+from ._describe import Description, OpInfo, Param, Port, describe, list
+from ._library import Engine, HeedError, use
+from ._op import Bound, Op, Sequence, Weights, run
+from ._stack import Session, Stack
+
+__version__ = "0.1.0"
+__all__ = [
+    "Bound",
+    "Description",
+    "Engine",
+    "HeedError",
+    "Op",
+    "OpInfo",
+    "Param",
+    "Port",
+    "Sequence",
+    "Session",
+    "Stack",
+    "Weights",
+    "bench",
+    "check",
+    "command",
+    "describe",
+    "list",
+    "run",
+    "use",
+]

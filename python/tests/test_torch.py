@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""PyTorch: the op under torch.compile, modules with weights, and what is refused."""
+
+import importlib.util
+import unittest
+
+if importlib.util.find_spec("torch") is None:
+    raise unittest.SkipTest("torch cannot be imported here")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+
+import heed_attention as heed  # noqa: E402
+from heed_attention import nn as heed_nn  # noqa: E402
+from heed_attention import torch as heed_torch  # noqa: E402
+
+B, T, H, D = 2, 9, 4, 16
+SPEC = "attention/softmax(causal=true)"
+VARIANTS = {  # spec -> the sizes that its weights need
+    "attention/softmax(causal=true)": {},
+    "attention/softmax(causal=true, window=4, sinks=1)": {},
+    "attention/softmax(causal=true, position=alibi)": {},
+    "attention/softmax(causal=true, position=t5)": dict(H=H),
+    "attention/window(left=3)": {},
+    "attention/transformer_xl(causal=true, memory=64)": dict(H=H, D=D),
+    "attention/shaw(causal=true)": dict(D=D, R=7),
+    "attention/synthesizer_dense(causal=true)": dict(D=D, W=H, C=32),
+    "attention/adaptive_span(limit=8)": dict(H=H),
+    "attention/linear": {},
+    "attention/gated_delta": {},
+}
+
+
+def heads(seed=0, dtype=torch.float32):
+    g = torch.Generator().manual_seed(seed)
+    return [torch.randn(B, T, H, D, generator=g).to(dtype) for _ in "qkv"]
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, spec, axes):
+        super().__init__()
+        self.inputs = torch.nn.Linear(H * D, 3 * H * D)
+        self.gates = torch.nn.Linear(H * D, 2 * H)
+        self.attention = heed_nn.Attention(spec, **axes)
+        known = heed_torch.ports(spec)
+        self.beta = "beta" in known
+        self.gate = "gate" in known
+        self.output = torch.nn.Linear(H * D, H * D)
+
+    def forward(self, x):
+        q, k, v = self.inputs(x).unflatten(-1, (3, H, D)).unbind(2)
+        beta, gate = self.gates(x).sigmoid().unflatten(-1, (2, H)).unbind(2)
+        more = ({"beta": beta} if self.beta else {}) | ({"gate": -gate} if self.gate else {})
+        return x + self.output(self.attention(q, k, v, **more).flatten(2))
+
+
+class Torch(unittest.TestCase):
+    def test_numbers(self):
+        q, k, v = heads()
+        expected = F.scaled_dot_product_attention(
+            *(t.transpose(1, 2) for t in (q, k, v)), is_causal=True
+        )
+        out = heed_torch.run(SPEC, q=q, k=k, v=v)
+        torch.testing.assert_close(out, expected.transpose(1, 2), atol=2e-6, rtol=0)
+        seen = heed.run(SPEC, q=q, k=k, v=v)
+        self.assertIsInstance(seen, torch.Tensor)
+        self.assertTrue(torch.equal(out, seen))
+        arrays = heed.run(SPEC, q=q.numpy(), k=k.numpy(), v=v.numpy())
+        np.testing.assert_array_equal(out.numpy(), arrays)
+        turned = [t.transpose(1, 2).contiguous().transpose(1, 2) for t in (q, k, v)]
+        self.assertTrue(torch.equal(heed_torch.run(SPEC, **dict(zip("qkv", turned))), out))
+
+    def test_dtypes(self):
+        for dtype in (torch.float16, torch.bfloat16):
+            q, k, v = heads(dtype=dtype)
+            out, lse = heed_torch.run(SPEC, q=q, k=k, v=v, want=["out", "lse"])
+            self.assertEqual((out.dtype, lse.dtype), (dtype, torch.float32))
+            exact = heed_torch.run(SPEC, q=q.float(), k=k.float(), v=v.float())
+            self.assertTrue(torch.equal(out, exact.to(dtype)))
+
+    def test_opcheck(self):
+        q, k, v = heads()
+        gain = torch.ones(D)
+        for arguments in (
+            (SPEC, "q,k,v", [q, k, v], "out,lse"),
+            ("attention/softmax", "q,k,v", [t.bfloat16() for t in (q, k, v)], "out"),
+            ("attention/softmax", "q,k,v,key_lengths", [q, k, v, torch.tensor([3, 9])], "out"),
+            ("norm/rms", "x,gain", [q, gain], "out"),
+            ("linear/projection", "x,weight", [q, torch.randn(24, D)], "out"),
+        ):
+            with self.subTest(arguments[0]):
+                told = torch.library.opcheck(torch.ops.heed.run.default, arguments)
+                self.assertEqual(set(told.values()), {"SUCCESS"})
+
+    @torch.no_grad()
+    def test_compile(self):
+        x = torch.randn(B, T, H * D, generator=torch.Generator().manual_seed(3))
+        for spec, axes in VARIANTS.items():
+            with self.subTest(spec):
+                torch._dynamo.reset()
+                torch.manual_seed(1)
+                model = torch.nn.Sequential(Layer(spec, axes), Layer(spec, axes))
+                compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+                torch.testing.assert_close(compiled(x), model(x), atol=1e-5, rtol=1e-5)
+                torch.testing.assert_close(
+                    compiled(x[:, :5]), model(x[:, :5]), atol=1e-5, rtol=1e-5
+                )
+                self.assertTrue(torch.isfinite(model(x)).all())
+
+    @torch.no_grad()
+    def test_weights_that_change(self):
+        model = heed_nn.Operator("norm/rms", optional=["gain"], M=D)
+        self.assertEqual(list(model.state_dict()), ["gain"])
+        x = torch.randn(3, D)
+        before = model(x=x)
+        model.gain.mul_(2)
+        torch.testing.assert_close(model(x=x), 2 * before)
+        model.load_state_dict({"gain": torch.full((D,), 3.0)})
+        torch.testing.assert_close(model(x=x), 3 * before)
+        inner = heed_nn.Attention("attention/softmax(position=t5)", H=H)
+        self.assertEqual(list(inner.state_dict()), ["position.table"])
+        sinks = heed_nn.Attention("attention/softmax", optional=["sink_logits"], H=H)
+        self.assertEqual(tuple(sinks.sink_logits.shape), (H,))
+        with torch.inference_mode():
+            made = heed_nn.Operator("norm/rms", optional=["gain"], M=D)
+            made.gain.mul_(2)
+            torch.testing.assert_close(made(x=x), 2 * before)
+
+    def test_refused(self):
+        q, k, v = heads()
+        with self.assertRaisesRegex(RuntimeError, "no autograd formula"):
+            heed_torch.run(SPEC, q=q.clone().requires_grad_(), k=k, v=v).sum().backward()
+        with self.assertRaisesRegex(TypeError, "q: the tensor is on meta"):
+            heed.run(SPEC, q=q.to("meta"), k=k, v=v)
+        with self.assertRaisesRegex(TypeError, "q: a tensor of layout torch.sparse_coo"):
+            heed.run(SPEC, q=q.to_sparse(), k=k, v=v)
+        with self.assertRaisesRegex(TypeError, "heed has no dtype torch.complex64"):
+            heed.run(SPEC, q=q.to(torch.complex64), k=k, v=v)
+        with self.assertRaisesRegex(heed.HeedError, 'nearest is "causal"'):
+            heed_torch.run("attention/softmax(causl=true)", q=q, k=k, v=v)
+        with self.assertRaisesRegex(heed.HeedError, "the size of R .* must be given"):
+            heed_nn.Attention("attention/shaw", D=D)
+        with self.assertRaisesRegex(heed.HeedError, 'no weight named "sink"'):
+            heed_nn.Attention(SPEC, optional=["sink"])
+        with self.assertRaisesRegex(heed.HeedError, "attention/softmaks"):
+            heed_nn.Attention("attention/softmaks")
+
+
+if __name__ == "__main__":
+    unittest.main()

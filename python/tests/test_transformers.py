@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Hugging Face's models with heed's attention: logits as eager, on small models with random
+weights.
+"""
+
+import importlib.util
+import unittest
+from unittest import mock
+
+MISSING = [m for m in ("torch", "transformers") if importlib.util.find_spec(m) is None]
+if MISSING:
+    raise unittest.SkipTest(f"{' and '.join(MISSING)} cannot be imported here")
+
+import torch  # noqa: E402
+import transformers as hf  # noqa: E402
+
+import heed_attention.transformers as bridge  # noqa: E402
+
+SMALL = dict(
+    vocab_size=97,
+    hidden_size=64,
+    intermediate_size=96,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_position_embeddings=256,
+)
+GROUPED = dict(SMALL, num_key_value_heads=2, head_dim=16)
+WINDOW = dict(GROUPED, sliding_window=5)
+CAUSAL = {  # name -> configuration
+    "llama": lambda: hf.LlamaConfig(**GROUPED),
+    "mistral, window": lambda: hf.MistralConfig(**WINDOW),
+    "gemma2, softcap": lambda: hf.Gemma2Config(**WINDOW, query_pre_attn_scalar=16),
+    "gemma3, window": lambda: hf.Gemma3TextConfig(**WINDOW, query_pre_attn_scalar=16),
+    "qwen3": lambda: hf.Qwen3Config(**GROUPED),
+    "gpt_oss, sinks": lambda: hf.GptOssConfig(**WINDOW, num_local_experts=2, num_experts_per_tok=1),
+    "gpt2": lambda: hf.GPT2Config(vocab_size=97, n_embd=64, n_layer=2, n_head=4, n_positions=256),
+}
+
+
+def causal(config, implementation, seed=0):
+    torch.manual_seed(seed)
+    model = hf.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    for name, parameter in model.named_parameters():
+        if name.endswith("sinks"):
+            torch.nn.init.normal_(parameter)
+    model.set_attn_implementation(implementation)
+    return model.eval()
+
+
+def tokens(B, T, seed=1):
+    return torch.randint(3, 97, (B, T), generator=torch.Generator().manual_seed(seed))
+
+
+class Models(unittest.TestCase):
+    def both(self, config):
+        return causal(config, "eager"), causal(config, "heed")
+
+    def same(self, got, expected, valid=None, tolerance=2e-5):
+        if valid is not None:
+            got, expected = got[valid], expected[valid]
+        self.assertLess((got - expected).abs().max().item(), tolerance)
+
+    @torch.no_grad()
+    def test_logits(self):
+        for name, config in CAUSAL.items():
+            with self.subTest(name):
+                eager, heed = self.both(config())
+                ids = tokens(2, 23)
+                self.same(heed(ids).logits, eager(ids).logits)
+
+    @torch.no_grad()
+    def test_padding(self):
+        ids = tokens(3, 23)
+        for side in ("left", "right", "both"):
+            valid = torch.ones_like(ids)
+            for row, n in enumerate((0, 4, 11)):
+                if side in ("left", "both"):
+                    valid[row, :n] = 0
+                if side in ("right", "both") and n:
+                    valid[row, -n // 2 :] = 0
+            for name, config in CAUSAL.items():
+                with self.subTest(f"{name}, {side}"):
+                    eager, heed = self.both(config())
+                    positions = (valid.cumsum(1) - 1).clamp(min=0)
+                    given = dict(attention_mask=valid, position_ids=positions)
+                    self.same(heed(ids, **given).logits, eager(ids, **given).logits, valid.bool())
+
+    @torch.no_grad()
+    def test_packed(self):
+        positions = torch.cat([torch.arange(n) for n in (5, 11, 7)])[None]
+        ids = tokens(1, 23)
+        for name in ("llama", "mistral, window", "gemma3, window"):
+            with self.subTest(name):
+                eager, heed = self.both(CAUSAL[name]())
+                given = dict(position_ids=positions, use_cache=False)
+                packed = heed(ids, **given).logits
+                self.same(packed, eager(ids, **given).logits)
+                self.same(packed[:, 5:16], heed(ids[:, 5:16], use_cache=False).logits)
+
+    @torch.no_grad()
+    def test_cache(self):
+        for name, config in CAUSAL.items():
+            with self.subTest(name):
+                eager, heed = self.both(config())
+                ids = tokens(2, 20)
+                whole, cache, parts = eager(ids).logits, None, []
+                for a, b in ((0, 9), (9, 14), (14, 15), (15, 16), (16, 20)):
+                    out = heed(ids[:, a:b], past_key_values=cache, use_cache=True)
+                    cache = out.past_key_values
+                    parts.append(out.logits)
+                self.same(torch.cat(parts, 1), whole)
+
+    def test_generate(self):
+        ids = tokens(3, 12)
+        valid = torch.ones_like(ids)
+        valid[1, :4], valid[2, :9] = 0, 0
+        for cache in (None, "static"):
+            for name in ("llama", "mistral, window", "gemma3, window"):
+                with self.subTest(f"{name}, {cache}"):
+                    eager, heed = self.both(CAUSAL[name]())
+                    given = dict(
+                        attention_mask=valid,
+                        max_new_tokens=12,
+                        do_sample=False,
+                        pad_token_id=0,
+                        eos_token_id=None,
+                        cache_implementation=cache,
+                        disable_compile=True,
+                    )
+                    expected = eager.generate(ids, **given)
+                    torch.testing.assert_close(heed.generate(ids, **given), expected)
+
+    @torch.no_grad()
+    def test_encoders(self):
+        torch.manual_seed(0)
+        config = hf.BertConfig(**SMALL)
+        model = hf.BertModel(config).eval()
+        ids, valid = tokens(2, 23), torch.ones(2, 23, dtype=torch.int64)
+        valid[1, 15:] = 0
+        for given in ({}, {"attention_mask": valid}):
+            model.set_attn_implementation("eager")
+            expected = model(ids, **given).last_hidden_state
+            model.set_attn_implementation("heed")
+            seen = model(ids, **given).last_hidden_state
+            self.same(seen, expected, valid.bool() if given else None)
+
+    @torch.no_grad()
+    def test_encoder_and_decoder(self):
+        torch.manual_seed(0)
+        config = hf.T5Config(vocab_size=97, d_model=64, d_kv=16, d_ff=96, num_layers=2, num_heads=4)
+        model = hf.T5Model(config).eval()
+        ids, valid = tokens(2, 23), torch.ones(2, 23, dtype=torch.int64)
+        valid[1, 15:] = 0
+        given = dict(input_ids=ids, attention_mask=valid, decoder_input_ids=tokens(2, 9))
+        model.set_attn_implementation("eager")
+        expected = model(**given).last_hidden_state
+        model.set_attn_implementation("heed")
+        self.same(model(**given).last_hidden_state, expected, tolerance=1e-4)
+
+    @torch.no_grad()
+    def test_no_mask_has_a_place_for_each_pair(self):
+        ids, seen = tokens(2, 64), []
+        valid = torch.ones_like(ids)
+        valid[1, :30] = 0
+
+        def spy(spec, **given):
+            seen.append((spec, {p: tuple(t.shape) for p, t in given.items() if t is not None}))
+            return run(spec, **given)
+
+        run = bridge.run
+        for name in ("llama", "mistral, window", "gemma3, window"):
+            heed = causal(CAUSAL[name](), "heed")
+            with mock.patch.object(bridge, "run", spy):
+                heed(ids)
+                heed(ids, attention_mask=valid)
+        self.assertTrue(seen)
+        for spec, shapes in seen:
+            self.assertIn("causal=true", spec)
+            self.assertNotIn("bias", shapes)
+        self.assertTrue(any("window=4" in spec for spec, _ in seen))
+
+    @torch.no_grad()
+    def test_a_mask_that_is_not_known_is_dense(self):
+        from transformers.masking_utils import create_causal_mask
+
+        def forward(b, h, q, k):
+            return k < 3
+
+        eager, heed = self.both(CAUSAL["llama"]())
+        ids, made = tokens(1, 12), {}
+        for model in (eager, heed):
+            made[model] = create_causal_mask(
+                config=model.config,
+                inputs_embeds=torch.zeros(1, 12, 64),
+                attention_mask=None,
+                cache=None,
+                or_mask_function=forward,
+            )
+        self.assertEqual(tuple(made[heed].shape), (1, 1, 12, 12))
+        self.same(
+            heed(ids, attention_mask=made[heed]).logits,
+            eager(ids, attention_mask=made[eager]).logits,
+        )
+
+    def test_dropout(self):
+        heed = causal(hf.LlamaConfig(**GROUPED, attention_dropout=0.1), "heed").train()
+        with self.assertRaisesRegex(NotImplementedError, "attention_dropout is 0.1"):
+            heed(tokens(1, 4))
+
+
+if __name__ == "__main__":
+    unittest.main()
