@@ -23,6 +23,8 @@ kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
   plugins/kit/linear/hooks.h plugins/kit/linear/linear.h plugins/kit/linear/op.h \
   plugins/kit/linear/run.h \
   plugins/kit/linear/tile.h plugins/kit/linear/type.h
+kit_positiondir = $(kitdir)/position
+kit_position_HEADERS = plugins/kit/position/rotary.h
 kit_reducedir = $(kitdir)/reduce
 kit_reduce_HEADERS = plugins/kit/reduce/reduce.h
 kit_scoredir = $(kitdir)/score
@@ -76,7 +78,10 @@ include plugins/norm/layer/plugin.mk
 include plugins/norm/rms/plugin.mk
 include plugins/pool/tokens/plugin.mk
 include plugins/position/alibi/plugin.mk
+include plugins/position/learned/plugin.mk
+include plugins/position/longrope/plugin.mk
 include plugins/position/rope/plugin.mk
+include plugins/position/rope_scaled/plugin.mk
 include plugins/position/sinusoidal/plugin.mk
 include plugins/position/t5/plugin.mk
 include plugins/residual/add/plugin.mk

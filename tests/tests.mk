@@ -21,13 +21,16 @@ AM_CFLAGS += $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 LDADD = tests/libharness.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 op_tests = tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_gau tests/ops/test_hashes \
   tests/ops/test_masks tests/ops/test_mixers tests/ops/test_mixture tests/ops/test_ops \
-  tests/ops/test_recurrent tests/ops/test_recurrent_equal tests/ops/test_sample \
+  tests/ops/test_recurrent tests/ops/test_recurrent_equal tests/ops/test_rope tests/ops/test_sample \
   tests/ops/test_shaw tests/ops/test_span tests/ops/test_sparse tests/ops/test_synthesizer \
   tests/ops/test_t5 tests/ops/test_transformer_xl tests/ops/test_vectors tests/ops/test_window
+# The kit's own frequencies, without an op around them.
+tests_ops_test_rope_LDADD = $(LDADD) $(SLEEF_LIBS)
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology $(op_tests) tests/stack/test_model tests/stack/test_networks tests/stack/test_stack \
+  tests/engine/test_topology $(op_tests) tests/stack/test_model tests/stack/test_networks tests/stack/test_presets \
+  tests/stack/test_stack \
   tests/stack/test_variant_stack
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator.
@@ -47,7 +50,7 @@ test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
 emulated_tests = $(command_scripts) tests/abi/test_layout tests/engine/test_call \
   tests/engine/test_dlpack tests/engine/test_files tests/engine/test_load \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology $(op_tests) tests/stack/test_variant_stack
+  tests/engine/test_topology $(op_tests) tests/stack/test_presets tests/stack/test_variant_stack
 emulated_networks = tests/stack/test_stack tests/stack/test_model tests/stack/test_networks
 
 if HAVE_CMOCKA
@@ -64,6 +67,7 @@ endif
 
 EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh \
   tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
+  tests/ops/golden_rope.h tests/ops/rope_frequencies.py \
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
   models/networks.json models/networks.py models/plays.safetensors models/reference.json \
   models/reference.py models/sample.txt models/train.py

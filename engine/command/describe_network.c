@@ -12,6 +12,7 @@
 #include "base/grow.h"
 #include "command/command.h"
 #include "command/describe.h"
+#include "model/source.h"
 #include "model/stack.h"
 #include "model/stack_plan.h"
 #include "model/stack_wiring.h"
@@ -37,8 +38,9 @@ typedef struct part {
 typedef struct network {
     heed_engine *engine;
     heed_weights *weights;
-    heed_stack *stack;
+    heed_stack *stack; /* NULL: it is too large to be opened for a description */
     stack_plan plan;
+    char *spec; /* canonical */
     part *parts;
     uint32_t n_parts, layers; /* where the first layer's begin */
     int64_t parameters;
@@ -93,7 +95,7 @@ static int32_t list_parts(network *n, heed_error *error)
         TRY(add(n, -1, "position", position->listed ? "a list, by layer" : position->text[0],
                 error));
     n->layers = n->n_parts;
-    for (int64_t layer = 0; layer < n->stack->number[STACK_LAYERS]; layer++) {
+    for (int64_t layer = 0; layer < n->plan.number[STACK_LAYERS]; layer++) {
         const char *norm = op_of(n, STACK_PART_NORM, layer);
         const char *ops[IN_LAYER] = {norm, op_of(n, STACK_PART_ATTENTION, layer), norm,
                                      op_of(n, STACK_PART_FEEDFORWARD, layer)};
@@ -110,7 +112,7 @@ static part *owner(network *n, const char *tensor)
     char *name;
     if (!strncmp(tensor, "layers.", 7)) {
         int64_t layer = strtoll(tensor + 7, &name, 10);
-        if (*name != '.' || layer < 0 || layer >= n->stack->number[STACK_LAYERS]) return NULL;
+        if (*name != '.' || layer < 0 || layer >= n->plan.number[STACK_LAYERS]) return NULL;
         tensor = name + 1, first = n->layers + (uint32_t)layer * IN_LAYER, last = first + IN_LAYER;
     }
     for (uint32_t i = first; i < last; i++)
@@ -136,7 +138,7 @@ static void count_parameters(network *n)
 static int32_t measure_states(network *n, heed_error *error)
 {
     const stack_part *attention = &n->plan.parts[STACK_PART_ATTENTION];
-    for (int64_t layer = 0, at = 0; layer < n->stack->number[STACK_LAYERS]; layer++) {
+    for (int64_t layer = 0, at = 0; layer < n->plan.number[STACK_LAYERS]; layer++) {
         part *p = &n->parts[n->layers + layer * IN_LAYER + ATTENTION];
         heed_state_size size;
         if (!attention->op[attention->of_layer[layer]]->entry->op.measure_state) continue;
@@ -151,14 +153,37 @@ static int32_t measure_states(network *n, heed_error *error)
     return HEED_OK;
 }
 
+/* Numbers of a network that is opened though nobody asked for its numbers: 1 GiB. */
+#define OPENED_MOST ((int64_t)1 << 28)
+
+/* A network that is a spec alone is counted without its numbers; if it is small, it gets some, and
+ * is opened. */
+static int32_t open_spec(network *n, const char *spec, heed_error *error)
+{
+    if (!(n->weights = source_sketch(n->engine, spec, error))) return error->code;
+    TRY(list_parts(n, error));
+    count_parameters(n);
+    if (n->parameters > OPENED_MOST) return HEED_OK;
+    heed_weights_close(n->weights);
+    n->weights = heed_weights_random(n->engine, spec, 1, error);
+    return n->weights ? HEED_OK : error->code;
+}
+
 static int32_t open_network(network *n, const heed_options *options, const char *path,
                             const char *spec, heed_error *error)
 {
     if (path && !(n->weights = heed_weights_open(path, error))) return error->code;
     if (!(n->engine = heed_engine_new(options, error))) return error->code;
-    if (!path && !(n->weights = heed_weights_random(n->engine, spec, 1, error))) return error->code;
+    if (path && !spec && !(spec = heed_weights_metadata(n->weights, "heed.spec")))
+        return error_set(error, HEED_E_DATA,
+                         "the weights have no spec (heed.spec), so one must be "
+                         "given");
+    TRY(stack_plan_read(&n->plan, &n->engine->registry, spec, error));
+    if (!(n->spec = stack_plan_print(&n->plan))) return error_memory(error);
+    if (!path) TRY(open_spec(n, spec, error));
+    if (!path && n->parameters > OPENED_MOST) return HEED_OK;
     if (!(n->stack = heed_stack_open(n->engine, spec, n->weights, error))) return error->code;
-    TRY(stack_plan_read(&n->plan, &n->engine->registry, heed_stack_spec(n->stack), error));
+    if (!path) return measure_states(n, error);
     TRY(list_parts(n, error));
     count_parameters(n);
     return measure_states(n, error);
@@ -204,8 +229,8 @@ static void print_text(const network *n)
     int width = 2;
     for (uint32_t i = 0; i < n->n_parts; i++)
         width = (int)strlen(n->parts[i].op) > width ? (int)strlen(n->parts[i].op) : width;
-    printf("%s\n\n%-7s  %-16s  %-*s  %12s  %s\n", heed_stack_spec(n->stack), "layers", "part",
-           width, "op", "parameters", "state bytes a token");
+    printf("%s\n\n%-7s  %-16s  %-*s  %12s  %s\n", n->spec, "layers", "part", width, "op",
+           "parameters", "state bytes a token");
     for (uint32_t i = 0; i < n->n_parts;) {
         int64_t last = n->parts[i].layer < 0 ? -1 : same_layers(n, i), first = n->parts[i].layer;
         uint32_t rows = first < 0 ? 1 : IN_LAYER;
@@ -215,7 +240,9 @@ static void print_text(const network *n)
         i += first < 0 ? 1 : (uint32_t)(last - first + 1) * IN_LAYER;
     }
     printf("\n%lld parameters; ", (long long)n->parameters);
-    if (n->stack->forgets)
+    if (!n->stack)
+        printf("too many for a description to open it, so what a sequence takes is not told\n");
+    else if (n->stack->forgets)
         printf("%s remembers nothing: a text is read at once\n", n->stack->forgets);
     else if (n->bounded > 0 && n->growing > 0)
         printf(
@@ -227,23 +254,31 @@ static void print_text(const network *n)
 
 /* ---- as JSON ---- */
 
-static json_t *json_part(const part *p)
+/* null in a network that was not opened. */
+static json_t *json_known(const network *n, double bytes)
+{
+    return n->stack ? json_real(bytes) : json_null();
+}
+
+static json_t *json_part(const network *n, const part *p)
 {
     json_t *layer = p->layer >= 0 ? json_integer(p->layer) : json_null();
     json_t *keeps = p->keeps >= 0 ? json_integer(p->keeps) : json_null();
-    return json_pack("{s:o, s:s, s:s, s:I, s:f, s:o, s:f}", "layer", layer, "part", p->name, "op",
+    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:o}", "layer", layer, "part", p->name, "op",
                      p->op, "parameters", (json_int_t)p->parameters, "state_bytes_per_token",
-                     p->state, "state_tokens", keeps, "state_bytes_fixed", p->fixed);
+                     json_known(n, p->state), "state_tokens", keeps, "state_bytes_fixed",
+                     json_known(n, p->fixed));
 }
 
 static json_t *json_network(const network *n)
 {
     json_t *parts = json_array();
-    for (uint32_t i = 0; i < n->n_parts; i++) json_array_append_new(parts, json_part(&n->parts[i]));
-    return json_pack("{s:s, s:I, s:f, s:f, s:s?, s:o}", "spec", heed_stack_spec(n->stack),
-                     "parameters", (json_int_t)n->parameters, "state_bytes_per_token", n->growing,
-                     "state_bytes_bounded", n->bounded, "forgets", n->stack->forgets, "parts",
-                     parts);
+    for (uint32_t i = 0; i < n->n_parts; i++)
+        json_array_append_new(parts, json_part(n, &n->parts[i]));
+    return json_pack("{s:s, s:I, s:o, s:o, s:s?, s:o}", "spec", n->spec, "parameters",
+                     (json_int_t)n->parameters, "state_bytes_per_token", json_known(n, n->growing),
+                     "state_bytes_bounded", json_known(n, n->bounded), "forgets",
+                     n->stack ? n->stack->forgets : NULL, "parts", parts);
 }
 
 int describe_network(const heed_options *options, const char *path, const char *spec, int json)
@@ -255,6 +290,7 @@ int describe_network(const heed_options *options, const char *path, const char *
     else if (json) status = command_json(json_network(&n));
     else print_text(&n);
     free(n.parts);
+    free(n.spec);
     stack_plan_free(&n.plan);
     heed_stack_close(n.stack);
     heed_weights_close(n.weights);

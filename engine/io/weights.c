@@ -28,21 +28,45 @@ heed_weights *weights_new(heed_error *error)
     return w;
 }
 
-heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
+/* A new item, among the sorted; NULL: no memory. */
+static weights_item *add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
                          heed_error *error)
 {
     weights_item new = {.own = strdup(name), .tensor = heed_tensor_of(NULL, HEED_F32, rank, dim)};
-    if (!new.own || !grow_room(&w->items, w->count, sizeof new) ||
-        heed_tensor_alloc(&new.tensor, NULL)) {
+    if (!new.own || !grow_room(&w->items, w->count, sizeof new)) {
         free(new.own);
         error_memory(error);
         return NULL;
     }
-    new.name = new.own, new.copy = new.tensor.data;
+    new.name = new.own;
     uint32_t at = w->count++;
     for (; at > 0 && strcmp(w->items[at - 1].name, name) > 0; at--) w->items[at] = w->items[at - 1];
     w->items[at] = new;
-    return &w->items[at].tensor;
+    return &w->items[at];
+}
+
+heed_tensor *weights_add_shape(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
+                               heed_error *error)
+{
+    weights_item *item = add(w, name, rank, dim, error);
+    return item ? &item->tensor : NULL;
+}
+
+heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const int64_t *dim,
+                         heed_error *error)
+{
+    heed_tensor t = heed_tensor_of(NULL, HEED_F32, rank, dim);
+    if (heed_tensor_alloc(&t, NULL)) {
+        error_memory(error);
+        return NULL;
+    }
+    weights_item *item = add(w, name, rank, dim, error);
+    if (!item) {
+        free(t.data);
+        return NULL;
+    }
+    item->tensor = t, item->copy = t.data;
+    return &item->tensor;
 }
 
 /* ---- all of them ---- */

@@ -34,6 +34,9 @@ HEED_LOCAL heed_weights *weights_new(heed_error *error);      /* none yet */
  * must not be those of a file. */
 HEED_LOCAL heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank,
                                     const int64_t *dim, heed_error *error);
+/* The same without numbers: its data is NULL. */
+HEED_LOCAL heed_tensor *weights_add_shape(heed_weights *w, const char *name, int32_t rank,
+                                          const int64_t *dim, heed_error *error);
 /* Of names, types, shapes and numbers, in the order of the names. */
 HEED_LOCAL uint64_t weights_checksum(const heed_weights *w);
 

@@ -40,4 +40,7 @@ HEED_LOCAL void source_close(source_weights *s);
 /* The names that nothing has asked for, in order, malloc'ed; NULL: no memory. */
 HEED_LOCAL const char **source_unused(const source_weights *s, uint32_t *count);
 
+/* Names and shapes of the weights that a network needs, without numbers: as small as it is large. */
+HEED_LOCAL heed_weights *source_sketch(heed_engine *engine, const char *spec, heed_error *error);
+
 #endif

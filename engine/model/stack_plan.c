@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/presets.h"
 #include "model/stack.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
@@ -263,7 +264,11 @@ static int32_t read_parts(stack_plan *p, const registry *r, heed_error *error)
 
 int32_t stack_plan_read(stack_plan *p, const registry *r, const char *text, heed_error *error)
 {
-    if (!(p->s = spec_parse(text, 1, error))) return error->code;
+    char *whole;
+    TRY(presets_expand(text, &whole, error));
+    p->s = spec_parse(whole ? whole : text, 1, error);
+    free(whole);
+    if (!p->s) return error->code;
     TRY(read_keys(p, error));
     TRY(check_encoder(p, error));
     TRY(fill_numbers(p, error));

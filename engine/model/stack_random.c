@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "io/weights.h"
+#include "model/source.h"
 #include "model/stack_builder.h"
 #include "op/registry.h"
 #include "op/spec.h"
@@ -33,6 +34,7 @@ typedef struct source_random {
     source source;
     heed_weights *made;
     uint64_t seed;
+    int sketch; /* no numbers are made */
 } source_random;
 
 static heed_tensor *find(source *from, const char *name)
@@ -61,20 +63,19 @@ static int32_t make(source *from, const source_want *want, heed_tensor **made, h
                              "%s: the size of %c is not known, which its "
                              "weight %s (%s) has; give the setting that says it",
                              e->op.id, axes->letter[i], port->name, port->axes);
-    *made = weights_add(s->made, want->name, axes->count, dim, error);
+    *made =
+        (s->sketch ? weights_add_shape : weights_add)(s->made, want->name, axes->count, dim, error);
     if (!*made) return error->code;
+    if (s->sketch) return HEED_OK;
     uint64_t state = random_hash(s->seed, want->name, strlen(want->name));
     fill(*made, port->init, want->gain, random_next(&state));
     return HEED_OK;
 }
 
-heed_weights *heed_weights_random(heed_engine *engine, const char *spec, uint64_t seed,
-                                  heed_error *error)
+static heed_weights *all_of(heed_engine *engine, const char *spec, uint64_t seed, int sketch,
+                            heed_error *error)
 {
-    heed_error own;
-    if (!error) error = &own;
-    *error = (heed_error){0};
-    source_random from = {{find, make}, weights_new(error), seed};
+    source_random from = {{find, make}, weights_new(error), seed, sketch};
     heed_stack *stack = from.made ? calloc(1, sizeof *stack) : NULL;
     stack_builder b = {.stack = stack, .engine = engine, .source = &from.source, .error = error};
     int32_t failed = stack ? stack_builder_read(&b, spec) : error_memory(error);
@@ -83,4 +84,19 @@ heed_weights *heed_weights_random(heed_engine *engine, const char *spec, uint64_
     if (!failed) return from.made;
     heed_weights_close(from.made);
     return NULL;
+}
+
+heed_weights *heed_weights_random(heed_engine *engine, const char *spec, uint64_t seed,
+                                  heed_error *error)
+{
+    heed_error own;
+    if (!error) error = &own;
+    *error = (heed_error){0};
+    return all_of(engine, spec, seed, 0, error);
+}
+
+heed_weights *source_sketch(heed_engine *engine, const char *spec, heed_error *error)
+{
+    *error = (heed_error){0};
+    return all_of(engine, spec, 0, 1, error);
 }

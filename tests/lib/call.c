@@ -139,6 +139,8 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
         if (t->dtype == HEED_I64 || t->dtype == HEED_I32) {
             uint64_t r = harness_random(seed);
             int64_t limit = strcmp(name, "key_lengths") == 0 ? keys + 1
+                            : strcmp(name, "positions") == 0 && axis['C' - 'A'] > 0
+                                ? axis['C' - 'A']
                             : strcmp(name, "positions") == 0 ? 5000
                                                              : axis['V' - 'A'];
             last = strstr(name, "documents") ? document(c, i, last, r, *name == 'q')
@@ -150,6 +152,7 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
         double value = harness_normal(seed) * (c->how->size > 0 ? c->how->size : 1.0f);
         if (strcmp(name, "span") == 0) value = fabs(value) - floor(fabs(value)); /* of attention/adaptive_span */
         if (!strcmp(name, "variance")) value = fabs(value) + 0.1;
+        if (strstr(name, "_factors")) value = fabs(value) + 0.5; /* of position/longrope */
         if (fraction) value = (double)(harness_random(seed) >> 40) * 0x1p-24;
         if (fraction && !strcmp(port->axes, "B S G") && !strcmp(name, "gate")) value = -value; /* a log decay */
         tensor_put(t, i, masks && harness_random(seed) % 8 == 0 ? -INFINITY : value);

@@ -291,42 +291,56 @@ static void test_softmax(void **state)
     }
 }
 
-/* ALiBi by distance in both directions is the bias of that formula, for a number of heads that is no power of two; and
- * under a causal mask it is the one that counts from left to right, to the bit. */
+/* ALiBi is the bias of its formula, for a number of heads that is no power of two: by distance in both directions if
+ * nothing is said; with its sign if that is asked for. Under a causal mask both are the same, to the bit. */
 static void test_alibi_symmetric(void **state)
 {
     enum { T = 70, H = 6 };
     static const float slopes[H] = {0.25f, 0.0625f, 0.015625f, 0.00390625f, 0.5f, 0.125f};
     call_case plain_how = {"attention/softmax", "B=1,T=70,S=70,H=6,G=3,D=16,E=20", "+bias", HEED_F32, 1, 9};
-    call_case how[] = {{"attention/softmax(position=alibi(symmetric=true))", plain_how.axes, "", HEED_F32, 1, 9},
-                       {"attention/softmax(position=alibi(symmetric=true), causal=true)", plain_how.axes, "", HEED_F32, 1, 9},
-                       {"attention/softmax(position=alibi, causal=true)", plain_how.axes, "", HEED_F32, 1, 9}};
-    heed_tensor biased[ORACLE_PORTS], first[3][ORACLE_PORTS];
+    enum { CASES = 5 };
+    static const char *const specs[CASES] = {
+        "attention/softmax(position=alibi(symmetric=true))",
+        "attention/softmax(position=alibi(symmetric=true), causal=true)",
+        "attention/softmax(position=alibi(symmetric=false), causal=true)",
+        "attention/softmax(position=alibi)",
+        "attention/softmax(position=alibi(symmetric=false))",
+    };
+    call_case how[CASES];
+    heed_tensor biased[2][ORACLE_PORTS], first[CASES][ORACLE_PORTS];
     const char *paths[8];
-    call plain, c[3];
+    call plain, c[CASES];
     (void)state;
     call_make(&plain, &plain_how);
     const heed_tensor *bias = &plain.plain[call_port(&plain, "bias")];
-    for (int64_t i = 0; i < heed_tensor_elements(bias); i++) {
-        const int64_t h = i / T / T, distance = llabs(i / T % T - i % T);
-        tensor_put(bias, i, -(double)slopes[h] * (double)distance);
+    for (int with_sign = 0; with_sign < 2; with_sign++) {
+        for (int64_t i = 0; i < heed_tensor_elements(bias); i++) {
+            const int64_t h = i / T / T, ahead = i % T - i / T % T;
+            tensor_put(bias, i, (double)slopes[h] * (double)(with_sign ? ahead : -llabs(ahead)));
+        }
+        call_run(&plain, NULL, 1, PLAIN, biased[with_sign]);
     }
-    call_run(&plain, NULL, 1, PLAIN, biased);
     const int out = call_port(&plain, "out"), n_paths = harness_paths("attention/softmax", paths);
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < CASES; k++) {
+        how[k] = (call_case){specs[k], plain_how.axes, "", HEED_F32, 1, 9};
         call_make(&c[k], &how[k]);
         for (uint32_t p = 0; p < plain.op->ports.count; p++)
             if (c[k].plain[p].data && plain.plain[p].data) tensor_copy(&c[k].plain[p], &plain.plain[p]);
     }
     for (int p = 0; p < n_paths; p++) {
-        for (int k = 0; k < 3; k++) call_run(&c[k], paths[p], 1, PLAIN, first[k]);
-        for (int64_t i = 0; i < heed_tensor_elements(&biased[out]); i++)
-            assert_true(fabs(tensor_get(&biased[out], i) - tensor_get(&first[0][out], i)) < 1e-5);
+        for (int k = 0; k < CASES; k++) call_run(&c[k], paths[p], 1, PLAIN, first[k]);
+        for (int64_t i = 0; i < heed_tensor_elements(&biased[0][out]); i++) {
+            assert_true(fabs(tensor_get(&biased[0][out], i) - tensor_get(&first[0][out], i)) <
+                        1e-5);
+            assert_true(fabs(tensor_get(&biased[1][out], i) - tensor_get(&first[4][out], i)) <
+                        1e-5);
+        }
         assert_true(outputs_equal(&c[1], first[1], first[2]));
-        for (int k = 0; k < 3; k++) outputs_free(first[k]);
+        assert_true(outputs_equal(&c[0], first[0], first[3]));
+        for (int k = 0; k < CASES; k++) outputs_free(first[k]);
     }
-    outputs_free(biased);
-    for (int k = 0; k < 3; k++) call_free(&c[k]);
+    for (int k = 0; k < 2; k++) outputs_free(biased[k]);
+    for (int k = 0; k < CASES; k++) call_free(&c[k]);
     call_free(&plain);
 }
 

@@ -15,6 +15,7 @@ typedef heed_oracle_call oracle_call;
 #include "recurrent.h"
 #include "convolution.h"
 #include "relative.h"
+#include "rotary.h"
 #include "span.h"
 #include "synthesizer.h"
 #include <oracles.h>

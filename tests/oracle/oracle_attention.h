@@ -28,7 +28,7 @@ ORACLE_UNUSED static REAL OF(attention_score)(const heed_oracle_call *c, int64_t
         while (2 * low <= AXIS('H')) low *= 2;
         double slope = h < low ? exp2(-8.0 * (double)(h + 1) / (double)low)
                                : exp2(-4.0 * (double)(2 * (h - low) + 1) / (double)low);
-        s += (REAL)slope * (REAL)(j - at);
+        s -= (REAL)slope * (REAL)(j > at ? j - at : at - j);
     }
     return s;
 }

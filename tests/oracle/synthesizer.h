@@ -27,8 +27,9 @@ static void OF(synthesize)(const oracle_call *c, OF(logit) * logit)
         REAL max = -INFINITY, sum = 0, *y = out + row * E;
         for (int64_t j = 0; j < T; j++) {
             const int live = OF(live)(c, documents, NULL, b, t, at, valid, j);
-            s[j] = live ? logit(c, b, t, at, h, j) + (alibi ? (REAL)slope * (REAL)(j - at) : 0)
-                        : -INFINITY;
+            const int64_t far = j > at ? j - at : at - j;
+            s[j] =
+                live ? logit(c, b, t, at, h, j) - (alibi ? (REAL)slope * (REAL)far : 0) : -INFINITY;
             if (s[j] > max || s[j] != s[j]) max = s[j];
         }
         for (int64_t e = 0; e < E; e++) y[e] = 0;

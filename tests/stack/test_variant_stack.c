@@ -80,6 +80,17 @@ static const struct {
     {DEEP "kv_heads=2; attention=adaptive_span(limit=50, ramp=9)", LONG},
     {DEEP "kv_heads=2; attention=dynamic_span(limit=40); position=alibi", LONG},
     {DEEP "kv_heads=2; attention=softmax(causal=true); position=t5(bidirectional=false)", LONG},
+    {STACK "norm=layer; attention=softmax(causal=true); position=learned", TOKENS},
+    {STACK "norm=layer; attention=softmax(causal=true); position=learned(rows=66, offset=2)",
+     TOKENS},
+    {DEEP "attention=softmax(causal=true); position=none", LONG},
+    {DEEP "attention=softmax(causal=true); position=rope_scaled(factor=4, original=40)", LONG},
+    {DEEP "attention=softmax(causal=true); position=rope_scaled(pairs=half, scaling=llama3, "
+          "factor=8, original=64)",
+     LONG},
+    {DEEP "attention=softmax(causal=true); position=longrope(factor=4, original=64, length=150, "
+          "listed=4)",
+     LONG},
     {DEEP "attention=linear(causal=true)", LONG},
     {DEEP "kv_heads=2; attention=linear(features=dpfp, nu=2, causal=true)", LONG},
     {DEEP "kv_heads=2; attention=[linear(causal=true), softmax(causal=true)]; position=rope", LONG},
@@ -248,6 +259,13 @@ static void test_refused(void **state)
          "attention/gau has no setting for a position op"},
         {"norm=rms; attention=synthesizer_factorized_random(causal=true)",
          "the size of J is not known, which its weight rows (H C J) has"},
+        {"norm=rms; attention=softmax(causal=true); position=learned(offset=64)",
+         "offset is 64, but the table has only 64 rows"},
+        {"norm=rms; attention=softmax(causal=true); position=rope_scaled(scaling=dynamic, "
+         "factor=2, original=9)",
+         "scaling=dynamic needs length"},
+        {"norm=rms; attention=softmax(causal=true); position=longrope",
+         "the size of R is not known, which its weight short_factors (R) has"},
         {"norm=rms; attention=synthesizer_mixture(softmax, gau, causal=true)",
          "b=attention/gau does not tell its scores"},
     };

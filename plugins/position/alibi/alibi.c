@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * position/alibi: score(query i, key j) += slope[head] (j - i)   ALiBi, arXiv 2108.12409, section 3
+ * position/alibi: score(query i, key j) -= slope[head] |i - j|   ALiBi, arXiv 2108.12409, section 3
  *
  * With c = 2^floor(log2 H), slope[h] = 2^(-8 (h + 1) / c) for h < c; the other heads have every
- * second slope of 2 c heads, in order (the paper's code). It is for causal attention: a key after
- * its query gets a positive term, and one far ahead would have nearly all the weight.
- * symmetric=true counts the distance in both directions, for encoders; under a causal mask both are
- * the same.
+ * second slope of 2 c heads, in order (the paper's code). The paper has causal attention, where a
+ * key is never after its query and i - j is |i - j|. symmetric=false keeps the sign without a
+ * causal mask too: a key after its query is then rewarded, and one far ahead would have nearly all
+ * the weight, so it is for who asks for it.
  */
 #include "alibi_kernel.h"
 
 enum { SYMMETRIC };
 static const heed_param params[] = {
     [SYMMETRIC] = KIT_BOOL(
-        "symmetric", 0,
-        "true: a key after its query is as far as one before it, for encoders; false: such a key "
-        "is rewarded, which a causal mask leaves out"),
+        "symmetric", 1,
+        "true: a key after its query is as far as one before it; false: such a key is rewarded. A "
+        "causal mask leaves it out"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -54,7 +54,7 @@ static const heed_op ops[] = {{
     .summary =
         "attention with linear biases: a penalty that grows with the distance, a slope per head",
     .formula =
-        "score[i, j] += slope[h] * (j - i), or with symmetric -slope[h] * |j - i|; c = "
+        "score[i, j] -= slope[h] * |i - j|, or with symmetric=false slope[h] * (i - j); c = "
         "2^floor(log2 H),\n"
         "slope[h] = 2^(-8 (h + 1) / c) for h < c, and 2^(-4 (2 (h - c) + 1) / c) for the others",
     .reference = "arXiv 2108.12409, section 3",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * position/alibi, the maths: one multiply-add a score. The distance is formed in 64 bits per row
- * and is exact.
+ * and is exact. Where no key of a tile is after a query, the sign of a distance is known, and both
+ * forms give the same bits.
  */
 #include <heed/kit.h>
 
@@ -32,9 +33,12 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
         }
         return;
     }
+    int both = 0; /* directions are in this tile */
+    for (int64_t r = 0; r < t->rows; r++) both |= t->first_key + t->keys - 1 > t->position[r];
     for (int64_t r = 0; r < kit_lanes(t->rows); r++)
         slope[r] = self->slope[t->head[r < t->rows ? r : t->rows - 1]] * t->unit;
-    if (self->symmetric) KIT(score_walk)(1, slope, t); else KIT(score_walk)(0, slope, t);
+    if (self->symmetric && both) KIT(score_walk)(1, slope, t);
+    else KIT(score_walk)(0, slope, t);
 }
 
 static const void *KIT(extension)(const char *id)

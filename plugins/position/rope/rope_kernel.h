@@ -7,17 +7,19 @@
  *
  *   a' = fma(a, cos, -(b sin)),   b' = fma(b, cos, a sin)
  *
- * Error: |y - exact| <= 2^-22 (|a| + |b|), at every position up to 2^31. A NaN stays in its pair.
+ * Error: |y - exact| <= 2^-22 (|a| + |b|), times the amplitude of a scaled rule, at every position
+ * up to 2^31. A NaN stays in its pair.
  */
 #include <heed/kit.h>
 #include <heed/kit/core/sleef.h>
+#include <heed/kit/position/rotary.h>
 
 #ifdef KIT_FIRST
 enum { X, POSITIONS, OUT };
-enum { BASE, PAIRS, WIDTH };
 enum { INTERLEAVED, HALF };
 typedef struct rope {
-    double base;
+    kit_rotary rotary;
+    float amplitude;      /* of cosines and sines; 1 in most networks */
     int64_t pairs, width; /* width 0: all of D */
     int64_t count;        /* of theta: 0 if D was not known when opened */
     double theta[];
@@ -82,11 +84,12 @@ KIT_INLINE void KIT(turn)(float *y, const float *x, const float *sine, const flo
 static void KIT(fill)(const rope_call *c, float *sine, float *cosine, float *made, int64_t position)
 {
     int64_t n = kit_lanes(c->width / 2);
-    if (c->self->pairs == HALF) {
-        KIT(kit_angles)(sine, cosine, c->theta, c->width / 2, position);
-        return;
-    }
-    KIT(kit_angles)(made, made + n, c->theta, c->width / 2, position);
+    const int half = c->self->pairs == HALF;
+    float *s = half ? sine : made, *t = half ? cosine : made + n;
+    KIT(kit_angles)(s, t, c->theta, c->width / 2, position);
+    if (c->self->amplitude != 1.0f)
+        for (int64_t i = 0; i < n; i++) s[i] *= c->self->amplitude, t[i] *= c->self->amplitude;
+    if (half) return;
     for (int64_t i = 0; i < n; i++) {
         sine[2 * i] = -made[i], sine[2 * i + 1] = made[i];
         cosine[2 * i] = cosine[2 * i + 1] = made[n + i];
@@ -165,7 +168,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int64_t rows = 32768 / (block * token + 1) + 1; /* of a tile: about 32 Ki elements */
     rope_call c = {call, self, self->theta, width, blocks, rows, kit_streams(call->tensor[OUT])};
     if (self->count != width / 2) {
-        kit_frequencies(call->workspace, width / 2, self->base, 2, (double)width);
+        kit_rotary_frequencies(&self->rotary, call->workspace, width);
         c.theta = call->workspace;
     }
     return call->host->parallel_for(call->host, blocks * ((x->dim[0] + rows - 1) / rows), KIT(tile),
