@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # test_surroundings.sh: the command where the machine around it is unusual: under a quota of CPU time, without /sys, with
-# little stack, with the rights of another user, with files that others own. Most need root, and are told as skipped where it
-# cannot be had.
+# little stack, with the rights of another user, with files that others own. Most need root, and are told as skipped
+# where it cannot be had.
 #
 #     HEED=PATH tests/command/test_surroundings.sh      HEED is the command itself, not a script that runs it
 
@@ -77,7 +77,8 @@ else
     small generate "$model" --prompt x --tokens 5 --threads 3; report 'a stack of 64 KiB: generate on 3 threads'
     small score "$model" "$0"; report 'a stack of 64 KiB: score'
     for words in list topo 'describe attention/softmax' 'describe attention/softmax --shape T=64' \
-        'bench attention/softmax(causal=true) --shape T=64,H=2 --isa all --rounds 1' 'bench norm/rms --overhead --rounds 1' \
+        'bench attention/softmax(causal=true) --shape T=64,H=2 --isa all --rounds 1' \
+        'bench norm/rms --overhead --rounds 1' \
         'bench attention/linear(causal=true) --shape H=2,decode=70 --rounds 1'; do
         small $words; report "a stack of 64 KiB: $words"
     done
