@@ -61,8 +61,8 @@ class CustomBuildHook(BuildHookInterface[Any]):
             build_data["force_include"][str(top)] = "heed"
             return
         self.configure(top)
-        run(["make", "-s", "distdir", "distdir=heed"], self.work / "build")
-        build_data["force_include"][str(self.work / "build" / "heed")] = "heed"
+        run(["make", "-s", "distdir", "distdir=packed"], self.work / "build")
+        build_data["force_include"][str(self.work / "build" / "packed")] = "heed"
 
     def configure(self, top: pathlib.Path) -> None:
         if not (top / "configure").exists():
