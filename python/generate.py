@@ -21,22 +21,6 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 HERE = pathlib.Path(__file__).resolve().parent
-HEADERS = [
-    "abi/" + name
-    for name in (
-        "base.h",
-        "tensor.h",
-        "mask.h",
-        "state.h",
-        "host.h",
-        "call.h",
-        "op.h",
-        "score.h",
-        "cost.h",
-    )
-]
-HEADERS += ["engine/heed.h"]
-
 SCALARS = {  # the types of the law of growth: ctypes' name, and what Python sees
     "uint8_t": ("c.c_uint8", "int"),
     "uint32_t": ("c.c_uint32", "int"),
@@ -46,6 +30,22 @@ SCALARS = {  # the types of the law of growth: ctypes' name, and what Python see
     "float": ("c.c_float", "float"),
     "double": ("c.c_double", "float"),
 }
+
+
+def headers() -> list[str]:
+    """All of the ABI, each behind those that it includes, and heed.h at the end."""
+    found: list[str] = []
+
+    def visit(path: pathlib.Path) -> None:
+        for name in re.findall(r'^#include "(\w+\.h)"', path.read_text(), re.M):
+            visit(path.parent / name)
+        name = str(path.relative_to(TOP))
+        if name not in found:
+            found.append(name)
+
+    for path in sorted((TOP / "abi").glob("*.h")):
+        visit(path)
+    return [*found, "engine/heed.h"]
 
 
 class Unknown(Exception):
@@ -243,7 +243,7 @@ Bytes = bytes  # some structs have a field of that name
 def module() -> str:
     """The text of _abi.py."""
     reader = Reader()
-    for header in HEADERS:
+    for header in headers():
         try:
             reader.read((TOP / header).read_text())
         except Unknown as e:

@@ -24,16 +24,6 @@ HEED_E_ABI = -5
 HEED_E_DATA = -6
 HEED_E_CANCELLED = -7
 HEED_E_SYSTEM = -8
-HEED_MAX_RANK = 8
-HEED_F32 = 0
-HEED_F16 = 1
-HEED_BF16 = 2
-HEED_I8 = 3
-HEED_U8 = 4
-HEED_I32 = 5
-HEED_I64 = 6
-HEED_F64 = 7
-HEED_DTYPES = 8
 HEED_MASK_CAUSAL = 1
 HEED_MASK_KEY_LENGTHS = 2
 HEED_MASK_WINDOW = 4
@@ -45,6 +35,16 @@ HEED_ALIGN_TOP_LEFT = 0
 HEED_ALIGN_BOTTOM_RIGHT = 1
 HEED_ALIGN_OFFSET = 2
 HEED_STATE_CAUSAL = 1
+HEED_MAX_RANK = 8
+HEED_F32 = 0
+HEED_F16 = 1
+HEED_BF16 = 2
+HEED_I8 = 3
+HEED_U8 = 4
+HEED_I32 = 5
+HEED_I64 = 6
+HEED_F64 = 7
+HEED_DTYPES = 8
 HEED_AXES = 26
 HEED_INPUT = 0
 HEED_WEIGHT = 1
@@ -81,9 +81,11 @@ HEED_TILE_CONSECUTIVE = 1
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
+HEED_COST_ID = "heed.cost/1"
 HEED_ENTRY_NAME = "heed_plugin_v0"
 HEED_SCORE_ID = "heed.score/1"
-HEED_COST_ID = "heed.cost/1"
+HEED_NETWORK_ID = "heed.network/1"
+HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
 
 
 class heed_table(c.Structure):
@@ -108,24 +110,22 @@ class heed_sink(c.Structure):
     ]
 
 
-class heed_tensor(c.Structure):
+class heed_host(c.Structure):
     size: int
-    dtype: int
-    rank: int
-    flags: int
-    data: int | None
-    bytes: int
-    dim: c.Array[c.c_int64]
-    stride: c.Array[c.c_int64]
+    reserved: int
+    self: int | None
+    parallel_for: int | None
+    log: int | None
+    cancelled: int | None
+    get_extension: int | None
     _fields_ = [
         ("size", c.c_uint32),
-        ("dtype", c.c_uint32),
-        ("rank", c.c_int32),
-        ("flags", c.c_uint32),
-        ("data", c.c_void_p),
-        ("bytes", c.c_uint64),
-        ("dim", c.c_int64 * 8),
-        ("stride", c.c_int64 * 8),
+        ("reserved", c.c_uint32),
+        ("self", c.c_void_p),
+        ("parallel_for", c.c_void_p),
+        ("log", c.c_void_p),
+        ("cancelled", c.c_void_p),
+        ("get_extension", c.c_void_p),
     ]
 
 
@@ -190,22 +190,24 @@ class heed_state(c.Structure):
     ]
 
 
-class heed_host(c.Structure):
+class heed_tensor(c.Structure):
     size: int
-    reserved: int
-    self: int | None
-    parallel_for: int | None
-    log: int | None
-    cancelled: int | None
-    get_extension: int | None
+    dtype: int
+    rank: int
+    flags: int
+    data: int | None
+    bytes: int
+    dim: c.Array[c.c_int64]
+    stride: c.Array[c.c_int64]
     _fields_ = [
         ("size", c.c_uint32),
-        ("reserved", c.c_uint32),
-        ("self", c.c_void_p),
-        ("parallel_for", c.c_void_p),
-        ("log", c.c_void_p),
-        ("cancelled", c.c_void_p),
-        ("get_extension", c.c_void_p),
+        ("dtype", c.c_uint32),
+        ("rank", c.c_int32),
+        ("flags", c.c_uint32),
+        ("data", c.c_void_p),
+        ("bytes", c.c_uint64),
+        ("dim", c.c_int64 * 8),
+        ("stride", c.c_int64 * 8),
     ]
 
 
@@ -297,6 +299,38 @@ class heed_call(c.Structure):
         ("scratch_stride", c.c_uint64),
         ("host", c.c_void_p),
         ("sink", c.c_void_p),
+    ]
+
+
+class heed_cost(c.Structure):
+    size: int
+    reserved: int
+    flops: float
+    bytes: float
+    state_bytes: float
+    receptive_field: float
+    executed: float
+    algorithm: Bytes | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("flops", c.c_double),
+        ("bytes", c.c_double),
+        ("state_bytes", c.c_double),
+        ("receptive_field", c.c_double),
+        ("executed", c.c_double),
+        ("algorithm", c.c_char_p),
+    ]
+
+
+class heed_coster(c.Structure):
+    size: int
+    reserved: int
+    cost: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("cost", c.c_void_p),
     ]
 
 
@@ -513,35 +547,88 @@ class heed_score(c.Structure):
     ]
 
 
-class heed_cost(c.Structure):
+class heed_network_input(c.Structure):
     size: int
     reserved: int
-    flops: float
-    bytes: float
-    state_bytes: float
-    receptive_field: float
-    executed: float
-    algorithm: Bytes | None
+    port: Bytes | None
+    param: Bytes | None
+    choices: Bytes | None
     _fields_ = [
         ("size", c.c_uint32),
         ("reserved", c.c_uint32),
-        ("flops", c.c_double),
-        ("bytes", c.c_double),
-        ("state_bytes", c.c_double),
-        ("receptive_field", c.c_double),
-        ("executed", c.c_double),
-        ("algorithm", c.c_char_p),
+        ("port", c.c_char_p),
+        ("param", c.c_char_p),
+        ("choices", c.c_char_p),
     ]
 
 
-class heed_coster(c.Structure):
+class heed_network(c.Structure):
     size: int
     reserved: int
-    cost: int | None
+    inputs: heed_table
     _fields_ = [
         ("size", c.c_uint32),
         ("reserved", c.c_uint32),
-        ("cost", c.c_void_p),
+        ("inputs", heed_table),
+    ]
+
+
+class heed_oracle_call(c.Structure):
+    size: int
+    ports: int
+    params: int
+    reserved: int
+    axis: c.Array[c.c_int64]
+    rows: int
+    port: int | None
+    d: int | None
+    f: int | None
+    param: int | None
+    value: int | None
+    mask: int | None
+    position: Bytes | None
+    past: int
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("ports", c.c_uint32),
+        ("params", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("axis", c.c_int64 * 26),
+        ("rows", c.c_int64),
+        ("port", c.c_void_p),
+        ("d", c.c_void_p),
+        ("f", c.c_void_p),
+        ("param", c.c_void_p),
+        ("value", c.c_void_p),
+        ("mask", c.c_void_p),
+        ("position", c.c_char_p),
+        ("past", c.c_int64),
+    ]
+
+
+class heed_oracle(c.Structure):
+    size: int
+    reserved: int
+    id: Bytes | None
+    f64: int | None
+    f32: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("id", c.c_char_p),
+        ("f64", c.c_void_p),
+        ("f32", c.c_void_p),
+    ]
+
+
+class heed_oracle_reply(c.Structure):
+    size: int
+    abi: int
+    oracles: heed_table
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("abi", c.c_uint32),
+        ("oracles", heed_table),
     ]
 
 
@@ -624,16 +711,18 @@ AXES: dict[str, tuple[str, int, str, str]] = {
 STRUCTS: dict[str, type[c.Structure]] = {
     "heed_table": heed_table,
     "heed_sink": heed_sink,
-    "heed_tensor": heed_tensor,
+    "heed_host": heed_host,
     "heed_mask": heed_mask,
     "heed_state_size": heed_state_size,
     "heed_state": heed_state,
-    "heed_host": heed_host,
+    "heed_tensor": heed_tensor,
     "heed_value": heed_value,
     "heed_child": heed_child,
     "heed_open": heed_open,
     "heed_call_size": heed_call_size,
     "heed_call": heed_call,
+    "heed_cost": heed_cost,
+    "heed_coster": heed_coster,
     "heed_port": heed_port,
     "heed_param": heed_param,
     "heed_path": heed_path,
@@ -643,8 +732,11 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_score_tile": heed_score_tile,
     "heed_score_fit": heed_score_fit,
     "heed_score": heed_score,
-    "heed_cost": heed_cost,
-    "heed_coster": heed_coster,
+    "heed_network_input": heed_network_input,
+    "heed_network": heed_network,
+    "heed_oracle_call": heed_oracle_call,
+    "heed_oracle": heed_oracle,
+    "heed_oracle_reply": heed_oracle_reply,
     "heed_error": heed_error,
     "heed_options": heed_options,
     "heed_binding": heed_binding,
@@ -699,8 +791,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_stack_close": (None, [c.c_void_p]),
     "heed_stack_spec": (c.c_char_p, [c.c_void_p]),
     "heed_stack_number": (c.c_int64, [c.c_void_p, c.c_char_p]),
+    "heed_stack_outputs": (c.c_int64, [c.c_void_p]),
     "heed_session_new": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "heed_session_free": (None, [c.c_void_p]),
+    "heed_session_encode": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p]),
     "heed_session_feed": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p, c.c_int64, c.c_void_p]),
     "heed_session_sample": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_double, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_reset": (c.c_int32, [c.c_void_p, c.c_void_p]),

@@ -51,23 +51,32 @@ class Session:
         self._lock = threading.Lock()
         weakref.finalize(self, _free, lib.heed_session_free, self._handle, stack)
 
-    def feed(self, tokens: Any, rows: int = 1) -> np.ndarray[Any, Any]:
-        """Appends tokens, [n] integers; the logits [rows, vocab] of the last `rows` of them,
-        float32.
-
-        Raises HeedError beyond the context, and where this network takes a text only as a whole.
-        """
+    def _ids(self, tokens: Any) -> np.ndarray[Any, Any]:
         ids = np.ascontiguousarray(tokens)
         if ids.ndim != 1 or (ids.dtype.kind not in "iu" and ids.size):
             raise TypeError(
                 f"tokens: {ids.dtype} of {ids.ndim} axes; it must be a list of integers"
             )
-        if ids.size and not (ids.min() >= 0 and ids.max() < 1 << 31):
+        if ids.size and (ids.min() < 0 or ids.max() >= 1 << 31):
             raise HeedError(
                 f"tokens: {ids.min()} to {ids.max()} are not from 0 to {self.stack.vocab - 1}"
             )
-        ids = ids.astype(np.int32)
-        logits = np.empty((max(rows, 0), self.stack.vocab), np.float32)
+        return ids.astype(np.int32)
+
+    def encode(self, tokens: Any) -> None:
+        """Of a network with an encoder: reads the text that what is fed then attends to."""
+        ids = self._ids(tokens)
+        with self._lock:
+            check(lib.heed_session_encode(self._handle, ids.ctypes.data, ids.size, error()))
+
+    def feed(self, tokens: Any, rows: int = 1) -> np.ndarray[Any, Any]:
+        """Appends tokens, [n] integers; the logits [rows, vocab] of the last `rows`, float32.
+
+        A network whose output is hidden gives hidden states [rows, width], a pooled one one row of
+        them. Raises HeedError beyond the context, and where a text is taken only as a whole.
+        """
+        ids = self._ids(tokens)
+        logits = np.empty((max(rows, 0), self.stack.outputs), np.float32)
         with self._lock:
             check(
                 lib.heed_session_feed(
@@ -148,6 +157,7 @@ class Stack:
             self, _free, lib.heed_stack_close, self.handle, (self.engine, self.weights)
         )
         self.vocab = self.number("vocab")
+        self.outputs = int(lib.heed_stack_outputs(self.handle))
 
     @property
     def spec(self) -> str:
@@ -217,6 +227,8 @@ class Stack:
         """Finds out whether a text can be fed in parts, and refuses a network whose tokens see
         those behind them.
         """
+        if self.outputs != self.vocab:
+            raise HeedError(f"this is no language model: it gives {self.outputs} numbers a token")
         first = list(text[:1])
         other = [(first[0] + 1) % self.vocab]
         alone = session.feed(first)

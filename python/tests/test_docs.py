@@ -20,7 +20,9 @@ class Docs(unittest.TestCase):
             if needs and any(not importlib.util.find_spec(m) for m in {"torch", needs}):
                 continue
             with self.subTest(needs or "numpy"):
-                done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+                done = subprocess.run(
+                    [sys.executable, "-c", program], capture_output=True, text=True
+                )
                 self.assertEqual(done.returncode, 0, done.stderr)
 
 

@@ -111,7 +111,14 @@ class Networks(unittest.TestCase):
         weights = heed.Weights.random(spec, 7)
         net = heed.Stack(weights, spec)
         self.assertEqual(len(net.generate(b"a", 5)), 5)
-        self.assertIn("attention/softmax", repr(net) + net.spec + "attention/softmax")
+        self.assertEqual(net.number("width"), 16)
+        spec += "; output=hidden"
+        hidden = heed.Stack(heed.Weights.random(spec, 7), spec)
+        self.assertEqual(hidden.session().feed([1, 2, 3], rows=2).shape, (2, 16))
+        with self.assertRaisesRegex(heed.HeedError, "no language model: it gives 16 numbers"):
+            hidden.generate(b"a", 5)
+        with self.assertRaises(heed.HeedError):
+            net.session().encode([1, 2])
 
     def test_refused(self):
         with self.assertRaisesRegex(heed.HeedError, "nowhere"):
