@@ -4,6 +4,7 @@
  * longrope's list, amplitude, frequencies}; made by
  * rope_frequencies.py with transformers 5.24.0, in float64.
  */
+/* clang-format off */
     {KIT_ROTARY_LINEAR, 10000.0, 64, 8.0, 4096, 1, 1, 32, 1, 0, 1.0,
      {0x1.0000000000000p-3, 0x1.7ff2224115d9ap-4, 0x1.1feb33c1c381ep-4, 0x1.afd1354c40d51p-5,
       0x1.43d136248490fp-5, 0x1.e5a84719edcd3p-6, 0x1.6c310e3769f3ep-6, 0x1.111aedafb9a9dp-6,

@@ -53,6 +53,7 @@ def main():
           " * golden_rope.h: rows {rule, base, width, factor, original, length, low, high, truncate, slope of\n"
           " * longrope's list, amplitude, frequencies}; made by\n"
           f" * rope_frequencies.py with transformers {transformers.__version__}, in float64.\n */")
+    print("/* clang-format off */")
     for base, d, settings, length, most in cases():
         config = LlamaConfig(hidden_size=d, num_attention_heads=1, num_key_value_heads=1, head_dim=d,
                              max_position_embeddings=most,

@@ -44,9 +44,9 @@ static void test_parameters(void **state)
         int64_t parameters, between;
         double published, half; /* millions */
     } rows[] = {
-        /* arXiv 1706.03762, table 3: "65" and "213" million. Its own shapes, with a shared vocabulary of "about 37000
-         * tokens" (section 5.1), give 63.0 and 214.1; biases of the feed-forwards are another 0.03. 65 would be a vocabulary
-         * of 40,900. */
+        /* arXiv 1706.03762, table 3: "65" and "213" million. Its own shapes, with a shared vocabulary of "about
+         * 37000 tokens" (section 5.1), give 63.0 and 214.1; biases of the feed-forwards are another 0.03. 65
+         * would be a vocabulary of 40,900. */
         {"preset=vaswani2017_base", 63014912, 0, 65, 2},
         {"preset=vaswani2017_big", 214110208, 0, 213, 1.2},
         /* arXiv 2112.11446, table 1: 80 layers, 128 heads, key/value size 128, d_model 16,384; vocabulary 32,000 */
