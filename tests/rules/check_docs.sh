@@ -64,19 +64,25 @@ for page in $(cd "$SRC" && ls ./*.md abi/*.md bench/machines/*.md docs/*.md mode
 done >"$folder/output"
 report 'links between pages lead somewhere'
 # The keys of a network: name, range or choices, and whether it must be given, as the engine has them.
+# Those of an encoder stand in the first cell of a row, without more.
+wirings=$(sed -n '/^static const stack_wires wirings/,/^};/p' "$SRC/engine/model/stack_wirings.c" |
+    sed -n 's/^    {"\([a-z]*\)",.*/`\1`/p' | paste -s -d, - | sed 's/,/, /g; s/, \([^,]*\)$/ or \1/')
 sed -n '/^static const struct key/,/^};/p' "$SRC/engine/model/stack_plan.c" |
-    sed -n 's/^    {"\([a-z_]*\)", \([A-Z]*\), [A-Z_]*, \([01]\), \(.*\), {\(.*\)}, ".*/\1|\2|\3|\4|\5/p' |
-    sed 's/INT32_MAX/2147483647/; s/1 << 24/16777216/; s/1 << 20/1048576/' |
-    sed 's/(int64_t)1 << 40/1099511627776/' |
-    awk -F'|' '{ split($4, range, ", "); split($5, choice, "\""); what = $2 == "OP" ? "op" : "op or list"
-        standard = $3 == 1 ? " must be given" : ""
-        if ($2 == "NUMBER") what = "number, " range[1] " to " range[2]
-        if ($2 == "CHOICE") { what = "`" choice[2] "` or `" choice[4] "`"; standard = " `" choice[2] "`" }
-        print "| `" $1 "` | " what " |" standard }' >"$folder/keys"
+    awk '/^    [A-Z]*_KEY\(/ { row = ""; run = 1 } run { sub(/^ */, " "); row = row $0 } /\),$/ && run { print row; run = 0 }' |
+    sed -n 's/^ \([A-Z]*\)_KEY("\([a-z_]*\)", *\(.*\)),$/\1|\2|\3/p' |
+    sed 's/INT32_MAX/2147483647/; s/1 << 24/16777216/; s/1 << 20/1048576/; s/(int64_t)1 << 40/1099511627776/' |
+    awk -F'|' -v wirings="$wirings" '{ split($3, field, ", *") }
+        $1 == "NUMBER" { print "| `" $2 "` | number, " field[3] " to " field[4] " |" (field[2] ~ /MUST/ ? " must be given" : "") }
+        $1 == "REAL" { print "| `" $2 "` | number, 1e-6 to 1e6 |" }
+        $1 == "CHOICE" { print "| `" $2 "` | " (field[2] == "truth" ? "`false` or `true` | `false`" : wirings " | `pre`") }
+        $1 == "OP" && field[1] == "OPS" { print "| `" $2 "` | op or list |" (field[3] ~ /MUST/ ? " must be given" : "") }
+        $1 == "OP" && field[1] == "OP" { print "| `" $2 "` | " }
+        $1 == "ENCODER" { print "`encoder_" $2 "`" }' >"$folder/keys"
 sed -n '/^| key | value/,/^$/p' "$SRC/docs/networks.md" | grep '^| `' >"$folder/rows"
 {
     [ "$(wc -l <"$folder/keys")" -ge 14 ] || echo 'the table of keys in stack_plan.c is not found'
-    [ "$(wc -l <"$folder/keys")" = "$(wc -l <"$folder/rows")" ] || echo 'there are other keys'
+    [ "$(wc -l <"$folder/keys")" = "$(sed 's/^| \([^|]*\)|.*/\1/' "$folder/rows" | grep -o '`[a-z_]*`' | wc -l)" ] ||
+        echo 'there are other keys'
     while IFS= read -r row; do grep -qF -e "$row" "$folder/rows" || echo "$row"; done <"$folder/keys"
 } >"$folder/output"
 report 'docs/networks.md: every key of a network, its type and its default'
