@@ -51,12 +51,7 @@ class Session:
         self._lock = threading.Lock()
         weakref.finalize(self, _free, lib.heed_session_free, self._handle, stack)
 
-    def feed(self, tokens: Any, rows: int = 1) -> np.ndarray[Any, Any]:
-        """Appends tokens, [n] integers; the logits [rows, vocab] of the last `rows` of them,
-        float32.
-
-        Raises HeedError beyond the context, and where this network takes a text only as a whole.
-        """
+    def _ids(self, tokens: Any) -> np.ndarray[Any, Any]:
         ids = np.ascontiguousarray(tokens)
         if ids.ndim != 1 or (ids.dtype.kind not in "iu" and ids.size):
             raise TypeError(
@@ -66,8 +61,24 @@ class Session:
             raise HeedError(
                 f"tokens: {ids.min()} to {ids.max()} are not from 0 to {self.stack.vocab - 1}"
             )
-        ids = ids.astype(np.int32)
-        logits = np.empty((max(rows, 0), self.stack.vocab), np.float32)
+        return ids.astype(np.int32)
+
+    def encode(self, tokens: Any) -> None:
+        """Of a network with an encoder: encodes a text, [n] integers, and begins an empty one that
+        attends to it.
+        """
+        ids = self._ids(tokens)
+        with self._lock:
+            check(lib.heed_session_encode(self._handle, ids.ctypes.data, ids.size, error()))
+
+    def feed(self, tokens: Any, rows: int = 1) -> np.ndarray[Any, Any]:
+        """Appends tokens, [n] integers; the logits [rows, vocab] of the last `rows` of them,
+        float32; or, as the network's output is, hidden states [rows, width] or the pooled row.
+
+        Raises HeedError beyond the context, and where this network takes a text only as a whole.
+        """
+        ids = self._ids(tokens)
+        logits = np.empty((max(rows, 0), self.stack.outputs), np.float32)
         with self._lock:
             check(
                 lib.heed_session_feed(
@@ -148,6 +159,7 @@ class Stack:
             self, _free, lib.heed_stack_close, self.handle, (self.engine, self.weights)
         )
         self.vocab = self.number("vocab")
+        self.outputs: int = lib.heed_stack_outputs(self.handle)
 
     @property
     def spec(self) -> str:
