@@ -115,7 +115,8 @@ static char *tensor_name(const stack_builder *b, const char *prefix, const heed_
     const char *side = stack_plan_prefix(b->side);
     char *own, *shared;
     if (asprintf(&own, "%s%s", prefix, w->name) < 0) return NULL;
-    int in_layer = !strncmp(prefix + strlen(side), "layers.", 7);
+    const size_t length = strlen(side);
+    const int in_layer = !strncmp(prefix, side, length) && !strncmp(prefix + length, "layers.", 7);
     if (w->scope != HEED_SCOPE_STACK || !in_layer || b->source->find(b->source, own)) return own;
     free(own);
     return asprintf(&shared, "%sstack.%s", side, w->name) < 0 ? NULL : shared;

@@ -168,6 +168,12 @@ rm other.safetensors
 try 2 generate --random-weights && says 'needs the network, --spec'; report 'generate --random-weights: of what'
 try 2 generate model --random-weights --spec "$small; attention=softmax" && says 'exclude each other'
 report 'generate: a model or random weights'
+net='vocab=256; width=16; layers=1; heads=2; norm=rms; feedforward=none; attention=softmax(causal=true)'
+try 1 generate --random-weights --prompt a --spec "$net; output=hidden" &&
+    says "this network gives no logits, which a command takes (output=hidden)"; report 'generate: of logits'
+more="encoder_layers=1; encoder_attention=softmax; cross_attention=softmax"
+try 1 generate --random-weights --prompt a --spec "$net; $more" &&
+    says 'this network has an encoder'; report 'generate: without an encoder'
 try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; layers=1; heads=2; norm=rms; feedforward=gelu; attention=softmax' &&
     says 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
 
