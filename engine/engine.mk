@@ -23,6 +23,7 @@ engine_model = engine/model/presets.c engine/model/presets.h \
   engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
   engine/model/stack_plan.c engine/model/stack_plan.h \
   engine/model/stack_position.c engine/model/stack_position.h engine/model/stack_random.c \
+  engine/model/stack_sizes.c engine/model/stack_sizes.h \
   engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
   engine/model/stack_weights.h engine/model/stack_wiring.c engine/model/stack_wiring.h \
   engine/model/stack_wirings.c engine/model/stack_wirings.h

@@ -69,8 +69,10 @@ static int unknown(const option *own, const option *shared, const char *word)
     for (const option *o = shared; o && o->name && n < 64; o++) names[n++] = o->name;
     snprintf(given, sizeof given, "%.*s", (int)strcspn(word, "="), word);
     const char *near = error_nearest(given, names, n);
-    return options_usage("unknown option " QUOTE "%s%s", QUOTED(given),
-                         near ? ", the nearest is " : "", near ? near : "");
+    char list[400] = "";
+    if (!near) error_list(list, sizeof list, "; there are ", names, n);
+    return options_usage("unknown option " QUOTE "%s%s%s", QUOTED(given),
+                         near ? ", the nearest is " : "", near ? near : "", list);
 }
 
 /* Hands the value to the row's function, or leaves it where the row says. */

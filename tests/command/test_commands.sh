@@ -36,6 +36,13 @@ says() {
     echo "# not the only thing said: $1"
     return 1
 }
+# The same about a spec: the sentence, the line of the spec, and a caret under the place.
+points() {
+    no_output && [ "$(wc -l <err)" = 3 ] && head -n 1 err | grep -F -e "$1" | grep -q '^heed: spec, line ' &&
+        tail -n 1 err | grep -q '^ *^$' && return 0
+    echo "# not said, with a caret: $1"
+    return 1
+}
 # report NAME: what has just been tested, by $?.
 report() {
     if [ $? = 0 ]; then echo "ok - $1"; else
@@ -114,6 +121,7 @@ done
 
 # ---- list ----
 
+small='vocab=256; width=16; layers=2; heads=2; norm=rms; feedforward=swiglu(hidden=24)'
 try 0 list && quiet && prints attention/softmax && prints attention_softmax.so && grep -q '\[[a-z0-9]*\]' out
 report 'list'
 try 0 list --json && quiet && prints '"id": "attention/softmax"' && prints '"chosen": "'; report 'list --json'
@@ -139,7 +147,6 @@ mkdir none
 
 # ---- generate: a network that has learned nothing ----
 
-small='vocab=256; width=16; layers=2; heads=2; norm=rms; feedforward=swiglu(hidden=24)'
 for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(limit=20)' 'dynamic_span(limit=20)' \
     'softmax(causal=true); position=t5(bidirectional=false)'; do
     set -- generate --random-weights --spec "$small; attention=$attention" --prompt abc --tokens 30
@@ -169,7 +176,28 @@ try 2 generate --random-weights && says 'needs the network, --spec'; report 'gen
 try 2 generate model --random-weights --spec "$small; attention=softmax" && says 'exclude each other'
 report 'generate: a model or random weights'
 try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; layers=1; heads=2; norm=rms; feedforward=gelu; attention=softmax' &&
-    says 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
+    points 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
+shaw='attention/shaw: the size of R is not known, which its weight relative_keys (R D) has; distances=N gives R'
+gelu='feedforward/gelu: the size of F is not known, which its weight up (F M) has; hidden=N gives F'
+try 1 generate --random-weights --prompt a --spec "${small%feedforward*}feedforward=gelu; attention=shaw" &&
+    points "$shaw; $gelu"
+report 'generate --random-weights: two sizes that nothing says, and what would'
+try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; attention=softmax; dropout=0.1' &&
+    points 'unknown key "dropout" of a stack; it takes vocab, width, layers, heads,'
+report 'generate: an unknown key, and those that there are'
+try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; attention=softmax' &&
+    points 'the key layers is missing: how many there are; so are heads, norm, feedforward'
+report 'generate: all keys that are missing'
+printf 'ROMEO:' >start
+try 0 generate "$SRC/models/plays.safetensors" --prompt-file start --tokens 9 && cp out text &&
+    try 0 generate "$SRC/models/plays.safetensors" --prompt-file - --tokens 9 <start && cmp -s out text &&
+    printf 'ROMEO:' | "$heed" generate "$SRC/models/plays.safetensors" --prompt-file=- --tokens 9 >out 2>err &&
+    cmp -s out text
+report 'generate --prompt-file: from a file, from standard input, from a pipe'
+"$heed" generate "$SRC/models/plays.safetensors" --prompt-file - --tokens 9 >out 2>err <&-
+[ $? = 1 ] && says 'standard input: Bad file descriptor'; report 'generate --prompt-file -: nothing there'
+"$heed" generate "$SRC/models/plays.safetensors" --prompt-file - --tokens 9 >out 2>err </
+[ $? = 1 ] && says 'standard input: Is a directory'; report 'generate --prompt-file -: a folder'
 
 # ---- describe ----
 
