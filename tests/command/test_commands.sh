@@ -141,6 +141,35 @@ mkdir plugins && echo junk >plugins/broken.so && cp "$rms" plugins/norm_rms.so
     prints "$work/plugins/broken.so: "; report 'list: a refused plugin'
 (HEED_PLUGINS=$work/plugins && export HEED_PLUGINS && try 0 list --json) && [ "$(wc -l <err)" = 1 ] &&
     grep -q '^heed: warning: .*broken.so' err && ! grep -q broken out; report 'list --json: a refused plugin'
+# The plugins that were refused are why an op is not there: the one that is named after it, or the first.
+broken="one of them: $work/plugins/broken.so: it is no ELF file"
+cp "$rms" plugins/norm_layer.so && chmod o+w plugins/norm_layer.so
+rms_only() { (HEED_PLUGINS=$work/plugins && export HEED_PLUGINS && try "$@"); }
+rms_only 1 run attention/softmax -i q=q.npy -o out=o.npy &&
+    points "no op is of kind \"attention\"; 2 plugins were refused, $broken"; report 'refused plugins: no op of a kind'
+rms_only 1 run norm/layer -i x=x.npy -o out=o.npy &&
+    points 'no norm op is called "layer"; 2 plugins were refused, one of them: ' &&
+    points '/plugins/norm_layer.so has mode 0'
+report 'refused plugins: the one of the op'
+rms_only 1 bench softmax && points "write kind/name; 2 plugins were refused, $broken"
+report 'refused plugins: a name alone'
+rms_only 1 describe layer && says '; heed list names them; 2 plugins were refused, one of them: ' &&
+    says '/norm_layer.so has mode 0'
+report 'refused plugins: describe'
+rms_only 1 list attention && says "no op is of kind \"attention\"; there are norm; 2 plugins were refused, $broken"
+report 'refused plugins: list KIND'
+rms_only 1 generate --random-weights --spec "$small; attention=softmax" &&
+    points "no op is of kind \"attention\"; 2 plugins were refused, $broken"; report 'refused plugins: a network'
+rm -f plugins/norm_layer.so
+try 0 list norm && quiet && prints norm/rms && prints norm/layer && [ "$(grep -c / out)" = "$(grep -c '^norm/' out)" ]
+report 'list KIND'
+try 0 list norm --json && quiet && prints '"id": "norm/rms"' && ! grep -q '"id": "[^n]' out; report 'list KIND --json'
+try 1 list nrm && says 'no op is of kind "nrm", the nearest is norm; there are ' &&
+    try 1 list '' && says 'no op is of kind "";'; report 'list: an unknown kind'
+try 2 list norm position && says 'one kind, not also "position"'; report 'list: two kinds'
+try 2 list --bananas && says 'unknown option "--bananas"; there are --json, --isa' &&
+    try 2 list --jason && says 'unknown option "--jason", the nearest is --json'
+report 'an unknown option: those that there are'
 mkdir none
 (HEED_PLUGINS=$work/none && export HEED_PLUGINS && try 0 list --json) && grep -q '^heed: warning: ' err &&
     [ "$(cat out)" = '[]' ]; report 'list --json: no plugin'
