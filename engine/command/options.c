@@ -151,3 +151,11 @@ int options_float(const char *option, const char *value, double min, double max,
     *out = f;
     return 0;
 }
+
+int options_dtype(const char *value, uint32_t *dtype)
+{
+    static const uint32_t known[] = {HEED_F32, HEED_F16, HEED_BF16};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(value, heed_dtype_name(known[i]))) return *dtype = known[i], 0;
+    return options_usage("--dtype takes f32, f16 or bf16, not " QUOTE, QUOTED(value));
+}

@@ -334,6 +334,31 @@ for option in -i -w; do
     try 0 run 'norm/rms(eps=0)' -i x=x.npy $option gain=gain.npy -o out=y.npy && holds y.npy 1.6970563 1.1313708
     report "run $option: a weight"
 done
+# Weights of the op inside: a bias for each of 2 heads at distance 0 and further back. The scores are 0 but for it.
+npy table.npy '<f4' '(2, 2)' "$one$zero$zero$zero"
+npy table3.npy '<f4' '(2, 3)' "$one$zero$zero$zero$zero$zero"
+t5='attention/softmax(causal=true, position=t5(buckets=2, bidirectional=false))'
+for option in -i -w; do
+    try 0 run "$t5" $qkv $option position.table=table.npy -o out=o.npy && quiet &&
+        holds o.npy 1 1 1.7310586 1.5 2.3641753 2 2.9507338 2.5
+    report "run $option: a weight of an op inside"
+done
+try 0 run 'attention/synthesizer_random(fixed=3, longest=4)' -i v=v.npy -o out=o.npy --axis H=2 && quiet &&
+    [ "$(wc -c <o.npy)" = 160 ] && cp o.npy two.npy &&
+    try 0 run 'attention/synthesizer_random(fixed=3)' -i v=v.npy -o out=o.npy --axis H=2,C=4 && cmp o.npy two.npy &&
+    try 0 run 'attention/synthesizer_random(fixed=3)' -i v=v.npy -o out=o.npy --axis C=4 --axis=H=2 && cmp o.npy two.npy
+report 'run --axis: sizes that only the caller knows'
+# 3 and 4 of float16; as outputs 0.8486 and 1.131 (0x3aca, 0x3c87), and the first halves of the float32 as bfloat16.
+npy half.npy '<f2' '(1, 2)' '\000\102\000\104'
+try 0 run 'norm/rms(eps=0)' -i x=half.npy -o out=y.npy && quiet && grep -q "'<f2'" y.npy &&
+    [ "$(od -An -v -t x1 -j 128 y.npy | tr -d ' ')" = ca3a873c ] &&
+    try 0 run 'norm/rms(eps=0)' -i x=half.npy -o out=y.npy --dtype f32 && holds y.npy 0.8485281 1.1313708 &&
+    try 0 run 'norm/rms(eps=0)' -i x=x.npy -o out=y.npy --dtype bf16 && grep -q "'<V2'" y.npy &&
+    [ "$(od -An -v -t x1 -j 128 y.npy | tr -d ' ')" = 593f913f ]
+report 'run: the type of the output is that of the input, or --dtype'
+npy half4.npy '<f2' '(1, 4, 1, 1)' '\000\074\000\100\000\102\000\104'
+try 0 run attention/softmax -i q=half4.npy -i k=half4.npy -i v=half4.npy -o out=o.npy -o lse=l.npy && quiet &&
+    grep -q "'<f2'" o.npy && grep -q "'<f4'" l.npy; report 'run: an output that has one type keeps it'
 cp x.npy same.npy
 try 0 run 'norm/rms(eps=0)' -i x=same.npy -o out=same.npy && holds same.npy 0.8485281 1.1313708
 report 'run: over its own input'
@@ -376,6 +401,25 @@ refuses 1 'port gain: axis M is 4, but in port x 2' norm/rms -i x=x.npy -w gain=
 refuses 1 'port documents: dtype f32 is not taken here; it takes i32, i64' attention/softmax $qkv -i documents=q4.npy $o
 refuses 1 'query_documents needs the input documents' attention/softmax $qkv -i query_documents=asked.npy $o
 refuses 1 'port bias: axis S is 2, but in port k 4; 1 fits any size' attention/softmax $qkv -i bias=bias2.npy $o
+refuses 1 'position: position/t5: the weight table (K H' "$t5" $qkv $o
+refuses 1 'position/t5: port table: axis H is 3, but it is known to be 2' "$t5" $qkv -w position.table=table3.npy $o
+refuses 1 'position/t5: port table: is bound twice' "$t5" $qkv -w position.table=table.npy \
+    -i position.table=table.npy $o
+refuses 1 'named "position.tabel"; it has sink_logits, position.table, and the nearest is position.table' \
+    "$t5" $qkv -w position.tabel=table.npy $o
+refuses 1 'no weight named "position.table"' attention/softmax $qkv -w position.table=table.npy $o
+refuses 1 'no output named "position.table"' "$t5" $qkv -w position.table=table.npy $o -o position.table=o.npy
+refuses 1 'fixed= draws table for a number of heads (axis H), of positions (longest=) ' \
+    'attention/synthesizer_random(fixed=3, longest=4)' -i v=v.npy $o
+refuses 1 '--axis Z=3: attention/softmax has no axis Z; it has B D E G H S T' attention/softmax $qkv $o --axis Z=3
+refuses 1 'port q: axis H is 2, but it is known to be 3' attention/softmax $qkv $o --axis H=3
+refuses 1 '--axis F=9: the spec says 8' 'feedforward/gelu(hidden=8)' -i x=x.npy -o out=kept.npy --axis F=9
+refuses 2 '--axis takes a letter and a size' attention/softmax $qkv $o --axis heads=2
+refuses 2 '--axis H= takes a whole number from 1' attention/softmax $qkv $o --axis H=0
+refuses 2 '--axis has H twice' attention/softmax $qkv $o --axis H=2,H=2
+refuses 2 '--dtype takes f32, f16 or bf16, not "float"' attention/softmax $qkv $o --dtype float
+refuses 1 '--dtype f16: no output of attention/softmax that is asked for' \
+    attention/softmax $qkv -o lse=kept.npy --dtype f16
 refuses 1 'does nothing by itself' position/alibi -o out=kept.npy
 refuses 1 'No such file or directory' attention/softmax $qkv -o out=kept.npy -o lse=nowhere/new.npy
 refuses 1 'Is a directory' attention/softmax $qkv -o out=kept.npy -o lse=plugins
