@@ -50,7 +50,8 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
   engine/command/topo.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
-engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\"
+engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
+  -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
 
