@@ -154,13 +154,7 @@ static int read_shape(void *to, const char *value)
 
 static int read_dtype(void *to, const char *value)
 {
-    static const uint32_t known[] = {HEED_F32, HEED_F16, HEED_BF16};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(value, heed_dtype_name(known[i]))) continue;
-        ((options *)to)->dtype = known[i];
-        return 0;
-    }
-    return options_usage("--dtype takes f32, f16 or bf16, not " QUOTE, QUOTED(value));
+    return options_dtype(value, &((options *)to)->dtype);
 }
 
 static int read_rounds(void *to, const char *value)

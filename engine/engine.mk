@@ -23,6 +23,7 @@ engine_model = engine/model/presets.c engine/model/presets.h \
   engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
   engine/model/stack_plan.c engine/model/stack_plan.h \
   engine/model/stack_position.c engine/model/stack_position.h engine/model/stack_random.c \
+  engine/model/stack_sizes.c engine/model/stack_sizes.h \
   engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
   engine/model/stack_weights.h engine/model/stack_wiring.c engine/model/stack_wiring.h \
   engine/model/stack_wirings.c engine/model/stack_wirings.h
@@ -49,7 +50,8 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
   engine/command/topo.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
-engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\"
+engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
+  -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
 

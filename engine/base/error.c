@@ -79,3 +79,18 @@ const char *error_nearest(const char *word, const char *const *names, uint32_t c
     }
     return nearest;
 }
+
+void error_list(char *text, size_t size, const char *intro, const char *const *names,
+                uint32_t count)
+{
+    size_t n = strlen(text);
+    if (!count || n + strlen(intro) + 8 > size) return;
+    n += (size_t)snprintf(text + n, size - n, "%s", intro);
+    for (uint32_t i = 0; i < count; i++) {
+        if (n + strlen(names[i]) + 8 > size) {
+            snprintf(text + n, size - n, "%s...", i ? ", " : "");
+            return;
+        }
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", names[i]);
+    }
+}

@@ -382,9 +382,12 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
                   "describe takes the id of an op without its settings, not " QUOTE
                   "; with --shape it takes them",
                   QUOTED(word));
-    else
-        error_set(error, HEED_E_ARGUMENT, "no op is called " QUOTE "%s%s; heed list names them",
-                  QUOTED(word), near ? ", the nearest is " : "", near ? near : "");
+    else {
+        char refused[REFUSED_TEXT];
+        registry_refused(&engine->registry, word, refused);
+        error_set(error, HEED_E_ARGUMENT, "no op is called " QUOTE "%s%s; heed list names them%s",
+                  QUOTED(word), near ? ", the nearest is " : "", near ? near : "", refused);
+    }
     return -1;
 }
 

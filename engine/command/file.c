@@ -20,7 +20,9 @@ int32_t file_read(const char *path, unsigned char **bytes, size_t *n, heed_error
     int32_t failed = HEED_OK;
     unsigned char *all = NULL;
     size_t room = 0, length = 0;
-    FILE *file = fopen(path, "rb");
+    const int standard = !strcmp(path, "-");
+    FILE *file = standard ? stdin : fopen(path, "rb");
+    if (standard) path = "standard input";
     if (!file) return error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
     do {
         if (length == room) { /* its size is not asked for: a pipe has none */
@@ -40,7 +42,7 @@ int32_t file_read(const char *path, unsigned char **bytes, size_t *n, heed_error
         length += fread(all + length, 1, room - length, file);
         if (ferror(file)) failed = error_set(error, HEED_E_SYSTEM, "%s: %s", path, strerror(errno));
     } while (!failed && !feof(file));
-    fclose(file);
+    if (!standard) fclose(file);
     if (failed) {
         free(all);
         return failed;

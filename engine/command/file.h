@@ -9,7 +9,7 @@
 
 #include "base/local.h"
 
-/* All of it, from a pipe too; free(*bytes). */
+/* All of it, from a pipe too; "-" is standard input. free(*bytes). */
 int32_t file_read(const char *path, unsigned char **bytes, size_t *n, heed_error *error);
 /* Refuses a file that could not be written later; then writes it whole, or not at all. "-" is
  * standard output. */

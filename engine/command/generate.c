@@ -27,7 +27,7 @@ static const char usage[] =
     "\n"
     "  MODEL             a safetensors file with a byte model\n"
     "  --prompt TEXT     what comes first; nothing if not given\n"
-    "  --prompt-file F   the same from a file\n"
+    "  --prompt-file F   the same from a file; - is standard input\n"
     "  --tokens N        how many are made, 200 if not given\n"
     "  --temperature X   0 takes the most likely byte; 0.8 if not given\n"
     "  --seed N          another number, another text; 1 if not given\n"

@@ -9,14 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "command/command.h"
 #include "command/options.h"
 #include "command/probe.h"
 #include "op/engine.h"
 
 static const char usage[] =
-    "usage: heed list [--isa PATH] [--json]\n"
+    "usage: heed list [KIND] [--isa PATH] [--json]\n"
     "\n"
+    "  KIND        attention, norm or another: ops of this kind alone\n"
     "  --isa PATH  as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon or "
     "neon_bf16\n"
     "  --json      an array of {id, version, plugin, paths, inexact, chosen, summary, reference}\n"
@@ -35,6 +37,52 @@ static const char *file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+/* ---- what is asked for ---- */
+
+typedef struct request {
+    heed_options options;
+    const char *kind; /* NULL: all */
+    int json;
+} request;
+
+static int read_kind(void *to, const char *value)
+{
+    request *r = to;
+    if (r->kind) return options_usage("list takes one kind, not also " QUOTE, QUOTED(value));
+    r->kind = value;
+    return 0;
+}
+
+/* Whether an op is of the kind, NULL for any. */
+static int is_asked(const heed_engine *engine, uint32_t i, const char *kind)
+{
+    const char *id = heed_op_at(engine, i)->id;
+    size_t n = strcspn(id, "/");
+    return !kind || (strlen(kind) == n && !memcmp(kind, id, n));
+}
+
+/* A kind of which there is no op is an error, with those that there are. */
+static int32_t check_kind(const heed_engine *engine, const char *kind, heed_error *error)
+{
+    enum { KINDS = 32 };
+    char all[KINDS][32], list[320] = "", refused[REFUSED_TEXT];
+    const char *names[KINDS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < heed_op_count(engine); i++) { /* sorted by id */
+        const char *id = heed_op_at(engine, i)->id;
+        if (is_asked(engine, i, kind)) return HEED_OK;
+        if (n == KINDS || (n && is_asked(engine, i, all[n - 1]))) continue;
+        snprintf(all[n], sizeof all[n], "%.*s", (int)strcspn(id, "/"), id);
+        names[n] = all[n];
+        n++;
+    }
+    const char *near = error_nearest(kind, names, n);
+    error_list(list, sizeof list, "; there are ", names, n);
+    registry_refused(&engine->registry, NULL, refused);
+    return error_set(error, HEED_E_ARGUMENT, "no op is of kind " QUOTE "%s%s%s%s", QUOTED(kind),
+                     near ? ", the nearest is " : "", near ? near : "", list, refused);
 }
 
 /* ---- as text ---- */
@@ -63,12 +111,13 @@ static int print_row(const heed_engine *engine, uint32_t index, const int *width
 
 static int wider(int a, size_t b) { return a > (int)b ? a : (int)b; }
 
-static void print_table(const heed_engine *engine)
+static void print_table(const heed_engine *engine, const char *kind)
 {
     static const char *const head[COLUMNS] = {"OP", "PLUGIN", "PATHS", "SUMMARY"};
     int width[COLUMNS];
     for (int c = 0; c < COLUMNS; c++) width[c] = (int)strlen(head[c]);
     for (uint32_t i = 0; i < heed_op_count(engine); i++) {
+        if (!is_asked(engine, i, kind)) continue;
         width[OP] = wider(width[OP], strlen(heed_op_at(engine, i)->id));
         width[PLUGIN] = wider(width[PLUGIN], strlen(file_name(heed_op_plugin(engine, i))));
         width[PATHS] = wider(width[PATHS], (size_t)print_row(engine, i, NULL));
@@ -76,7 +125,8 @@ static void print_table(const heed_engine *engine)
     if (heed_op_count(engine))
         printf("%-*s  %-*s  %-*s  %s\n", width[OP], head[OP], width[PLUGIN], head[PLUGIN],
                width[PATHS], head[PATHS], head[SUMMARY]);
-    for (uint32_t i = 0; i < heed_op_count(engine); i++) print_row(engine, i, width);
+    for (uint32_t i = 0; i < heed_op_count(engine); i++)
+        if (is_asked(engine, i, kind)) print_row(engine, i, width);
 
     uint32_t refused = heed_refusal_count(engine);
     if (refused) printf("%srefused:\n", heed_op_count(engine) ? "\n" : "");
@@ -104,12 +154,12 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
                      op->summary, "reference", op->reference);
 }
 
-static int print_json(const heed_engine *engine)
+static int print_json(const heed_engine *engine, const char *kind)
 {
     int failed = 0;
     json_t *all = json_array();
     for (uint32_t i = 0; i < heed_op_count(engine); i++)
-        failed |= json_array_append_new(all, json_op(engine, i));
+        if (is_asked(engine, i, kind)) failed |= json_array_append_new(all, json_op(engine, i));
     for (uint32_t i = 0; i < heed_refusal_count(engine); i++) {
         const char *path, *why = heed_refusal(engine, i, &path);
         fprintf(stderr, "heed: warning: %s is refused: %s\n", path, why);
@@ -119,15 +169,12 @@ static int print_json(const heed_engine *engine)
 
 /* ---- the command ---- */
 
-typedef struct request {
-    heed_options options;
-    int json;
-} request;
-
 int command_list(int argc, char **argv)
 {
-    static const option options[] = {{"--json", 0, .at = offsetof(request, json)},
-                                     {"--isa", 1, .at = offsetof(request, options.isa)}, {0}};
+    static const option options[] = {{"", 1, .read = read_kind},
+                                     {"--json", 0, .at = offsetof(request, json)},
+                                     {"--isa", 1, .at = offsetof(request, options.isa)},
+                                     {0}};
     request r = {.options = {.size = sizeof r.options, .threads = 1, .pinning = HEED_PIN_NONE}};
     heed_error error = {0};
     int status = options_parse(argc, argv, usage, options, &r, NULL);
@@ -137,8 +184,9 @@ int command_list(int argc, char **argv)
     if (!heed_op_count(engine) && !heed_refusal_count(engine))
         fprintf(stderr,
                 "heed: warning: no plugin was found; HEED_PLUGINS names the folders to look in\n");
-    if (r.json) status = print_json(engine);
-    else print_table(engine);
+    if (r.kind && check_kind(engine, r.kind, &error)) status = command_fail(&error);
+    else if (r.json) status = print_json(engine, r.kind);
+    else print_table(engine, r.kind);
     heed_engine_free(engine);
     return status;
 }

@@ -16,13 +16,15 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/place.h"
 #include "command/command.h"
 #include "command/file.h"
 #include "command/options.h"
 #include "op/engine.h"
 
-#ifndef HEED_DATADIR /* set by the build: where the templates are installed */
+#ifndef HEED_DATADIR /* set by the build: where the templates and heed-plugin.pc are installed */
 #define HEED_DATADIR "/usr/local/share/heed"
+#define HEED_PKGCONFIGDIR "/usr/local/lib/pkgconfig"
 #endif
 
 static const char usage[] =
@@ -142,14 +144,14 @@ static int32_t check_id(const words *w, heed_error *error)
 
 /* The folder above the one that the command is in: a build tree, or where heed is installed. free()
  * it. */
-static char *top_folder(void)
+static char *top_folder(const char *command)
 {
-    char *exe = realpath("/proc/self/exe", NULL);
-    for (int i = 0; exe && i < 2; i++) {
-        char *cut = strrchr(exe, '/');
+    char *top = strdup(command);
+    for (int i = 0; top && i < 2; i++) {
+        char *cut = strrchr(top, '/');
         if (cut) *cut = 0;
     }
-    return exe;
+    return top;
 }
 
 /* A formatted text; free() it. NULL: no memory. */
@@ -162,6 +164,39 @@ static char *text_of(const char *format, ...)
     const int n = vasprintf(&text, format, list);
     va_end(list);
     return n < 0 ? NULL : text;
+}
+
+/* Whether the shell finds this command by its name alone. */
+static int is_in_path(const char *command)
+{
+    const char *name = strrchr(command, '/'), *at = getenv("PATH");
+    for (size_t n; at; at = at[n] ? at + n + 1 : NULL) {
+        n = strcspn(at, ":");
+        char *path = text_of("%.*s%s", (int)n, at, name),
+             *real = path && n && !access(path, X_OK) ? realpath(path, NULL) : NULL;
+        const int is = real && !strcmp(real, command), other = real && !is;
+        free(path), free(real);
+        if (is || other) return is; /* the first one counts */
+    }
+    return 0;
+}
+
+/* A path as one word of a shell command in a Makefile; free() it. NULL: no memory. */
+static char *word_of(const char *path)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-";
+    if (!path || !path[strspn(path, plain)]) return path ? strdup(path) : NULL;
+    char *word = malloc(4 * strlen(path) + 3), *to = word;
+    if (!word) return NULL;
+    *to++ = '\'';
+    for (; *path; path++) {
+        const char one[] = {*path, 0};
+        const char *as = *path == '\'' ? "'\\''" : *path == '$' ? "$$" : *path == '#' ? "\\#" : one;
+        to = stpcpy(to, as);
+    }
+    strcpy(to, "'");
+    return word;
 }
 
 static int exists(const char *folder, const char *name)
@@ -249,24 +284,41 @@ static int32_t make_folder(const char *from, const char *name, const char *const
     return code;
 }
 
-static int32_t make_plugin(const words *w, const struct template *t, const char *top,
+/* How the Makefile calls heed and pkg-config; free() both. The names alone do where both are found
+ * by them: heed is in PATH, and its files are where the build put them. 0: no memory. */
+static int find_tools(const char *command, const char *top, char **heed, char **pkg_config)
+{
+    char *folder = place_of(HEED_PKGCONFIGDIR);
+    const int build = is_build_tree(top), known = !build && is_in_path(command),
+              moved = !build && folder && strcmp(folder, HEED_PKGCONFIGDIR);
+    char *own = text_of("%s/heed", top), *beside = text_of("%s/plugins", top);
+    char *where = word_of(build ? beside : folder), *prefix = word_of(top);
+    *heed = known ? strdup("heed") : word_of(build ? own : command);
+    *pkg_config = !folder || !where || !prefix ? NULL
+                  : moved ? text_of("PKG_CONFIG_PATH=%s pkg-config --define-variable=prefix=%s",
+                                    where, prefix)
+                  : known ? strdup("pkg-config")
+                          : text_of("PKG_CONFIG_PATH=%s pkg-config", where);
+    free(folder), free(own), free(beside), free(where), free(prefix);
+    return *heed && *pkg_config;
+}
+
+static int32_t make_plugin(const words *w, const struct template *t, const char *command,
                            heed_error *error)
 {
-    const int build = is_build_tree(top);
-    char *from =
-        text_of("%s/%s", top, build ? "include/heed/kit/templates" : "share/heed/templates");
+    char *top = top_folder(command), *from = NULL, *heed = NULL, *pkg_config = NULL;
+    if (top)
+        from = text_of("%s/%s", top,
+                       is_build_tree(top) ? "include/heed/kit/templates" : "share/heed/templates");
     if (from && !exists(from, t->file)) free(from), from = text_of("%s/templates", HEED_DATADIR);
-    char *heed = build ? text_of("%s/heed", top) : strdup("heed");
-    char *pkg_config =
-        build ? text_of("PKG_CONFIG_PATH=%s/plugins pkg-config", top) : strdup("pkg-config");
+    const int found = from && find_tools(command, top, &heed, &pkg_config);
     const replacement with[] = {{"@BENCH@", t->bench},        {"@KIND@", w->kind},
                                 {"@NAME@", w->name},          {"@HEED@", heed},
                                 {"@PKG_CONFIG@", pkg_config}, {0}};
     const char *const files[4] = {t->file, t->oracle, "Makefile", "README.md"};
-    const int32_t failed = from && heed && pkg_config
-                               ? make_folder(from, w->name, files, with, error)
-                               : error_memory(error);
-    free(from), free(heed), free(pkg_config);
+    const int32_t failed =
+        found ? make_folder(from, w->name, files, with, error) : error_memory(error);
+    free(top), free(from), free(heed), free(pkg_config);
     return failed;
 }
 
@@ -281,10 +333,13 @@ int command_new(int argc, char **argv)
         return options_usage("new takes a kind and a name, such as: heed new attention mine");
     const struct template *t = choose(&w, &error);
     if (!t || check_name(w.name, &error) || check_id(&w, &error)) return command_fail(&error);
-    char *top = top_folder();
-    if (!top) error_memory(&error);
-    failed = !top || make_plugin(&w, t, top, &error);
-    free(top);
+    char *command = realpath("/proc/self/exe", NULL);
+    if (!command) error_memory(&error);
+    else if (strchr(command, '\n'))
+        error_set(&error, HEED_E_ARGUMENT,
+                  "the path of heed has a line feed, which no Makefile can have");
+    failed = error.code || make_plugin(&w, t, command, &error);
+    free(command);
     if (failed) return command_fail(&error);
     printf("%s/\n  %s.c         the op %s/%s\n  %s_oracle.c  its formula in float64\n  Makefile, "
            "README.md\n"

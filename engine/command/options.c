@@ -69,8 +69,10 @@ static int unknown(const option *own, const option *shared, const char *word)
     for (const option *o = shared; o && o->name && n < 64; o++) names[n++] = o->name;
     snprintf(given, sizeof given, "%.*s", (int)strcspn(word, "="), word);
     const char *near = error_nearest(given, names, n);
-    return options_usage("unknown option " QUOTE "%s%s", QUOTED(given),
-                         near ? ", the nearest is " : "", near ? near : "");
+    char list[400] = "";
+    if (!near) error_list(list, sizeof list, "; there are ", names, n);
+    return options_usage("unknown option " QUOTE "%s%s%s", QUOTED(given),
+                         near ? ", the nearest is " : "", near ? near : "", list);
 }
 
 /* Hands the value to the row's function, or leaves it where the row says. */
@@ -148,4 +150,12 @@ int options_float(const char *option, const char *value, double min, double max,
                              QUOTED(value));
     *out = f;
     return 0;
+}
+
+int options_dtype(const char *value, uint32_t *dtype)
+{
+    static const uint32_t known[] = {HEED_F32, HEED_F16, HEED_BF16};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(value, heed_dtype_name(known[i]))) return *dtype = known[i], 0;
+    return options_usage("--dtype takes f32, f16 or bf16, not " QUOTE, QUOTED(value));
 }

@@ -38,6 +38,8 @@ int options_parse(int argc, char **argv, const char *usage, const option *option
 /* A number on the command line; `option` names it in the sentence. */
 int options_int(const char *option, const char *value, int64_t min, int64_t max, int64_t *out);
 int options_float(const char *option, const char *value, double min, double max, double *out);
+/* --dtype: f32, f16 or bf16. */
+int options_dtype(const char *value, uint32_t *dtype);
 /* Prints "heed: <sentence>" and where to find help; returns 2. */
 int options_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -32,7 +32,7 @@ static const char usage[] =
     "usage: heed score MODEL FILE [OPTION ...]\n"
     "\n"
     "  MODEL             a safetensors file with a byte model\n"
-    "  FILE              what is to be predicted\n"
+    "  FILE              what is to be predicted; - is standard input\n"
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
@@ -240,7 +240,8 @@ int command_score(int argc, char **argv)
     if (status) return status;
     if (!j.file_path) return options_usage("a model and a file are needed");
     int32_t failed = HEED_OK;
-    if (!(j.file = fopen(j.file_path, "rb")))
+    if (!strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
+    else if (!(j.file = fopen(j.file_path, "rb")))
         failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
     if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
     if (!failed) failed = prepare(&j, &error);

@@ -99,6 +99,23 @@ static const char *read_values(const char *at)
     }
 }
 
+/* A word that --shape has not, and those that it has. */
+static int unknown_word(const char *text, const char *at, size_t length)
+{
+    static const char *const others[] = {"x", "with", "values"};
+    const char *names[WORDS + 3];
+    char word[64], list[160] = "";
+    for (size_t w = 0; w < WORDS; w++) names[w] = words[w].key;
+    memcpy(names + WORDS, others, sizeof others);
+    snprintf(word, sizeof word, "%.*s", (int)(length < 48 ? length : 48), at);
+    const char *near = error_nearest(word, names, WORDS + 3);
+    error_list(list, sizeof list, "; it has axes, capital letters, and ", names, WORDS + 3);
+    return options_usage("--shape takes sizes from 1 on, such as B=1,H=8,T=2048,D=64, not " QUOTE
+                         ": it has no \"%s\"%s%s%s",
+                         QUOTED(text), word, near ? ", the nearest is " : "", near ? near : "",
+                         list);
+}
+
 int shape_read(const char *text, call_shape *shape)
 {
     *shape = (call_shape){.n_leading = 0};
@@ -108,7 +125,8 @@ int shape_read(const char *text, call_shape *shape)
         int leading = is_key(at, length, "x"), with = is_key(at, length, "with"),
             values = is_key(at, length, "values");
         int64_t *size = number_of(shape, at, length);
-        if (!at[length] || !(size || leading || with || values)) break;
+        if (!at[length]) break;
+        if (!(size || leading || with || values)) return unknown_word(text, at, length);
         if (leading  ? shape->n_leading > 0
             : with   ? !!shape->with
             : values ? !!shape->values

@@ -8,6 +8,16 @@
 #include "base/error.h"
 #include "model/source.h"
 
+/* An optional weight that would begin with zeros or ones is left out, but for those of a norm: the
+ * networks that people have count its gain among their parameters, and the statistics that were kept
+ * while training must be there, if of nothing yet. */
+int source_makes(const entry *e, uint32_t port)
+{
+    const heed_port *p = entry_port(e, port);
+    return !(p->flags & HEED_PORT_OPTIONAL) || p->init == HEED_INIT_NORMAL ||
+           !strncmp(e->op.id, "norm/", 5);
+}
+
 /* Weights keep their names sorted. */
 static heed_tensor *find(source *from, const char *name)
 {

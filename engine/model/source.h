@@ -27,6 +27,9 @@ struct source {
     int32_t (*make)(source *s, const source_want *want, heed_tensor **made, heed_error *error);
 };
 
+/* Whether weights that are made have this one. */
+HEED_LOCAL int source_makes(const entry *e, uint32_t port);
+
 /* The tensors of a file, or of other weights that are there. */
 typedef struct source_weights {
     source source;

@@ -23,6 +23,7 @@
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
 #include "model/stack_position.h"
+#include "model/stack_sizes.h"
 #include "model/stack_step.h"
 #include "model/stack_weights.h"
 #include "model/stack_wiring.h"
@@ -228,13 +229,14 @@ static int32_t find_fixed(stack_builder *b)
 {
     for (uint32_t i = 0; i < STACK_OPS; i++) {
         heed_error memory = {0};
-        if (!registry_seek(&b->engine->registry, fixed_ids[i], &memory))
-            return memory.code
-                       ? error_memory(b->error)
-                       : error_set(
-                             b->error, HEED_E_UNSUPPORTED,
-                             "every stack needs the op %s, and no plugin that is loaded has it",
-                             fixed_ids[i]);
+        char refused[REFUSED_TEXT];
+        if (!registry_seek(&b->engine->registry, fixed_ids[i], &memory)) {
+            if (memory.code) return error_memory(b->error);
+            registry_refused(&b->engine->registry, fixed_ids[i], refused);
+            return error_set(b->error, HEED_E_UNSUPPORTED,
+                             "every stack needs the op %s, and no plugin that is loaded has it%s",
+                             fixed_ids[i], refused);
+        }
         b->fixed[i] = resolve_text(&b->engine->registry, fixed_ids[i], b->error);
         if (!b->fixed[i]) return b->error->code;
     }
@@ -248,7 +250,8 @@ int32_t stack_builder_read(stack_builder *b, const char *text)
     if (!(b->stack->spec = stack_plan_print(&b->plan))) return error_memory(b->error);
     TRY(find_fixed(b));
     b->dry = 1;
-    return build(b);
+    TRY(build(b));
+    return stack_sizes_told(b);
 }
 
 void stack_builder_free(stack_builder *b)

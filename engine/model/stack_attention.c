@@ -20,6 +20,7 @@
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
 #include "model/stack_position.h"
+#include "model/stack_sizes.h"
 #include "model/stack_step.h"
 #include "model/stack_weights.h"
 #include "op/registry.h"
@@ -91,23 +92,6 @@ static int32_t may_project(stack_builder *b, const attention *a, const char *por
          e->op.id, param->key, (int)length, word, port, param->key, input->choices);
 }
 
-/* The sizes of a port's axes behind B and T. */
-static int32_t sizes_of(stack_builder *b, const attention *a, uint32_t port, int64_t *dim,
-                        int64_t *all)
-{
-    const entry *e = a->op->entry;
-    const heed_port *p = entry_port(e, port);
-    const port_axes *axes = &e->axes[port];
-    *all = 1;
-    for (int i = 2; i < axes->count; i++) {
-        dim[i - 2] = a->axis[axes->letter[i] - 'A'];
-        if (dim[i - 2] < 0 || __builtin_mul_overflow(*all, dim[i - 2], all))
-            FAIL(b, a, "%s has the %s %s (%s), and the size of %c is not known", e->op.id,
-                 p->role == HEED_INPUT ? "input" : "output", p->name, p->axes, axes->letter[i]);
-    }
-    return HEED_OK;
-}
-
 /* ---- inputs ---- */
 
 /* The norm of each head's queries or keys. */
@@ -147,7 +131,7 @@ static int32_t project(stack_builder *b, const attention *a, uint32_t port, uint
     uint32_t buffer = STACK_PROJECTIONS + which;
     char name[96];
     const double gain = b->gain;
-    TRY(sizes_of(b, a, port, dim, &outputs));
+    TRY(stack_sizes_of(b, a->op, port, a->axis, dim, &outputs));
     snprintf(name, sizeof name, "%s%s.", a->prefix, projected[which]);
     b->gain = which == STACK_V ? gain : 1;
     const int32_t failed = stack_step_project(b, name, a->from, width, buffer, outputs);
@@ -200,7 +184,7 @@ static int32_t project_memory(stack_builder *b, const attention *a, uint32_t por
     int64_t dim[HEED_MAX_RANK], outputs;
     const double gain = b->gain;
     char name[96];
-    TRY(sizes_of(b, a, port, dim, &outputs));
+    TRY(stack_sizes_of(b, a->op, port, a->axis, dim, &outputs));
     snprintf(name, sizeof name, "%s%s.", a->prefix, projected[which]);
     b->gain = which == STACK_V ? gain : 1;
     b->encodes = 1, b->rows = STACK_SOURCE;
@@ -290,7 +274,7 @@ static int32_t add_output(stack_builder *b, const attention *a, const heed_insta
     char name[96];
     if (!port) FAIL(b, a, "%s has no output named out", e->op.id);
     const port_axes *axes = &e->axes[port - entry_port(e, 0)];
-    TRY(sizes_of(b, a, (uint32_t)(port - entry_port(e, 0)), dim, &outputs));
+    TRY(stack_sizes_of(b, a->op, (uint32_t)(port - entry_port(e, 0)), a->axis, dim, &outputs));
     const int mixed = !(axes->count == 3 && axes->letter[2] == 'M');
     if (axes->leading || axes->count < 3 || axes->letter[0] != 'B' || axes->letter[1] != 'T')
         FAIL(b, a, "%s has the output out (%s), which is no row for each token", e->op.id,

@@ -43,6 +43,8 @@ typedef struct stack_builder {
     heed_instance *position;
     char position_prefix[48]; /* of its weights */
     int dry;
+    char unknown[480]; /* sizes that nobody tells, and the place of the first in the spec */
+    size_t unknown_at;
     char **absent; /* names that were asked for and are not there */
     uint32_t n_absent;
     char *missing; /* the first of them that is needed, and the sentence about it */

@@ -101,8 +101,10 @@ static int32_t unknown_key(const stack_plan *p, const spec_arg *arg, heed_error 
     const char *names[KEYS];
     for (size_t k = 0; k < KEYS; k++) names[k] = keys[k].name;
     const char *near = error_nearest(arg->key, names, KEYS);
-    return spec_error(p->s, arg->key_at, error, "unknown key " QUOTE " of a stack%s%s",
-                      QUOTED(arg->key), near ? "; nearest is " : "", near ? near : "");
+    char list[480] = "";
+    error_list(list, sizeof list, "; it takes ", names, KEYS);
+    return spec_error(p->s, arg->key_at, error, "unknown key " QUOTE " of a stack%s%s%s",
+                      QUOTED(arg->key), near ? "; nearest is " : "", near ? near : "", list);
 }
 
 static int is_bare(const spec_node *n, const char *word)
@@ -135,6 +137,22 @@ static int32_t read_plain(stack_plan *p, const struct key *k, const spec_node *n
                            : HEED_OK;
 }
 
+static int32_t check_required(const stack_plan *p, heed_error *error)
+{
+    const struct key *first = NULL;
+    const char *others[KEYS];
+    uint32_t n = 0;
+    char list[160] = "";
+    for (size_t k = 0; k < KEYS; k++) {
+        if (!(keys[k].flags & MUST) || given(p, keys[k].name)) continue;
+        if (first) others[n++] = keys[k].name;
+        else first = &keys[k];
+    }
+    if (!first) return HEED_OK;
+    error_list(list, sizeof list, "; so are ", others, n);
+    return spec_error(p->s, 0, error, "the key %s is missing: %s%s", first->name, first->doc, list);
+}
+
 static int32_t read_keys(stack_plan *p, heed_error *error)
 {
     for (uint32_t i = 0; i < STACK_NUMBERS; i++) p->number[i] = -1;
@@ -146,11 +164,7 @@ static int32_t read_keys(stack_plan *p, heed_error *error)
         if (k == KEYS) return unknown_key(p, arg, error);
         TRY(read_plain(p, &keys[k], arg->value, error));
     }
-    for (size_t k = 0; k < KEYS; k++)
-        if (keys[k].flags & MUST && !given(p, keys[k].name))
-            return spec_error(p->s, 0, error, "the key %s is missing: %s", keys[k].name,
-                              keys[k].doc);
-    return HEED_OK;
+    return check_required(p, error);
 }
 
 /* An encoder is there with all that it needs, or nothing of it is. */

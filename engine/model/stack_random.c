@@ -14,6 +14,7 @@
 #include "io/weights.h"
 #include "model/source.h"
 #include "model/stack_builder.h"
+#include "op/bind.h"
 #include "op/registry.h"
 #include "op/spec.h"
 
@@ -42,9 +43,6 @@ static heed_tensor *find(source *from, const char *name)
     return heed_weights_find(((source_random *)from)->made, name);
 }
 
-/* An optional weight that would begin with zeros or ones is left out, but for those of a norm: the
- * networks that people have count its gain among their parameters, and the statistics that were kept
- * while training must be there, if of nothing yet. */
 static int32_t make(source *from, const source_want *want, heed_tensor **made, heed_error *error)
 {
     source_random *s = (source_random *)from;
@@ -53,16 +51,15 @@ static int32_t make(source *from, const source_want *want, heed_tensor **made, h
     const port_axes *axes = &e->axes[want->port];
     int64_t dim[HEED_MAX_RANK];
     *made = NULL;
-    const int of_norm = !strncmp(e->op.id, "norm/", 5);
-    if (port->flags & HEED_PORT_OPTIONAL && port->init != HEED_INIT_NORMAL && !of_norm &&
-        !want->needed)
-        return HEED_OK;
-    for (int i = 0; i < axes->count; i++)
-        if ((dim[i] = want->axis[axes->letter[i] - 'A']) < 0)
-            return error_set(error, HEED_E_ARGUMENT,
-                             "%s: the size of %c is not known, which its "
-                             "weight %s (%s) has; give the setting that says it",
-                             e->op.id, axes->letter[i], port->name, port->axes);
+    if (!source_makes(e, want->port) && !want->needed) return HEED_OK;
+    uint32_t unknown = bind_unknown_axes(e, want->port, want->axis);
+    if (unknown) { /* of a needed one: stack_sizes_note has seen the others */
+        char why[320];
+        bind_unknown(e, unknown, "", NULL, why, sizeof why);
+        return error_set(error, HEED_E_ARGUMENT, "%s has the weight %s (%s), and %s", e->op.id,
+                         port->name, port->axes, why);
+    }
+    for (int i = 0; i < axes->count; i++) dim[i] = want->axis[axes->letter[i] - 'A'];
     *made =
         (s->sketch ? weights_add_shape : weights_add)(s->made, want->name, axes->count, dim, error);
     if (!*made) return error->code;

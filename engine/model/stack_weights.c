@@ -15,6 +15,7 @@
 #include "base/grow.h"
 #include "model/stack_builder.h"
 #include "model/stack_plan.h"
+#include "model/stack_sizes.h"
 #include "model/stack_weights.h"
 #include "op/instance.h"
 #include "op/registry.h"
@@ -148,7 +149,8 @@ static int32_t collect_port(stack_builder *b, const entry *e, uint32_t p, const 
                         asks_for(b, e, where->prefix, w->name)};
     heed_tensor *t = b->source->find(b->source, want.name);
     int32_t failed = HEED_OK;
-    if (!t && b->source->make) failed = b->source->make(b->source, &want, &t, b->error);
+    if (!t && b->source->make && !*b->unknown)
+        failed = b->source->make(b->source, &want, &t, b->error);
     if (!failed) failed = t ? bind(b, where, w, t, list) : note_absent(b, &want);
     free(name);
     /* binding refuses it */
@@ -191,6 +193,7 @@ static int32_t collect_child(stack_builder *b, const resolved *op, uint32_t p,
 static int32_t collect(stack_builder *b, const resolved *op, const location *where,
                        weight_list *list)
 {
+    stack_sizes_note(b, op, where->axis);
     for (uint32_t p = 0; p < op->entry->op.ports.count; p++)
         if (entry_port(op->entry, p)->role == HEED_WEIGHT)
             TRY(collect_port(b, op->entry, p, where, list));

@@ -200,6 +200,58 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
     return role == HEED_INPUT ? bind_repeats(set, with_data, error) : HEED_OK;
 }
 
+uint32_t bind_unknown_axes(const entry *e, uint32_t port, const int64_t *axis)
+{
+    uint32_t set = 0;
+    for (int i = 0; i < e->axes[port].count; i++) {
+        int a = e->axes[port].letter[i] - 'A';
+        if (axis[a] < 0) set |= 1u << a;
+    }
+    return set;
+}
+
+/* "J", "J and K", "J, K and L" */
+static void list_axes(char text[4 * HEED_AXES], uint32_t axes)
+{
+    size_t n = 0;
+    for (int a = 0; a < HEED_AXES; a++) {
+        uint32_t later = a + 1 < HEED_AXES ? axes >> (a + 1) : 0, more = later & (later - 1);
+        if (!(axes >> a & 1)) continue;
+        n += (size_t)sprintf(text + n, "%c%s", 'A' + a, !later ? "" : more ? ", " : " and ");
+    }
+}
+
+static const char *param_of_axis(const entry *e, int axis)
+{
+    for (uint32_t p = 0; p < e->op.params.count; p++)
+        if (entry_param(e, p)->axis == (uint32_t)('A' + axis)) return entry_param(e, p)->key;
+    return NULL;
+}
+
+void bind_unknown(const entry *e, uint32_t axes, const char *where, const char *otherwise,
+                  char *text, size_t size)
+{
+    char letters[4 * HEED_AXES] = "", key[96];
+    int several = (axes & (axes - 1)) != 0;
+    uint32_t others = 0;
+    list_axes(letters, axes);
+    snprintf(text, size, "the size%s of %s %s not known%s", several ? "s" : "", letters,
+             several ? "are" : "is", where);
+    for (int a = 0; a < HEED_AXES; a++) {
+        const char *param = axes >> a & 1 ? param_of_axis(e, a) : NULL;
+        if (axes >> a & 1 && !param) others |= 1u << a;
+        if (!param) continue;
+        const char gives[] = {(char)('A' + a), 0}, *const name[] = {gives};
+        snprintf(key, sizeof key, "; %s=N gives ", param);
+        error_list(text, size, key, name, 1);
+    }
+    if (!others || !otherwise) return;
+    list_axes(letters, others);
+    const char *const name[] = {letters};
+    snprintf(key, sizeof key, "; %s gives ", otherwise);
+    error_list(text, size, key, name, 1);
+}
+
 int32_t bind_infer(const binding_set *set, uint32_t index, heed_tensor *tensor, heed_error *error)
 {
     const heed_port *port = entry_port(set->entry, index);
@@ -209,13 +261,15 @@ int32_t bind_infer(const binding_set *set, uint32_t index, heed_tensor *tensor, 
     if (leading + a->count > HEED_MAX_RANK)
         return fail(set, error, port, "would have too many axes");
     for (int i = 0; i < leading; i++) dim[rank++] = set->leading[i];
-    for (int i = 0; i < a->count; i++) {
-        int64_t size = set->axis[a->letter[i] - 'A'];
-        if (size < 0)
-            return error_set(error, HEED_E_SHAPE, "%s: port %s: the size of axis %c is not known",
-                             set->entry->op.id, port->name, a->letter[i]);
-        dim[rank++] = size;
+    uint32_t unknown = bind_unknown_axes(set->entry, index, set->axis);
+    if (unknown) {
+        char why[320];
+        bind_unknown(set->entry, unknown, "", "a tensor with that axis, or heed_opening.axes", why,
+                     sizeof why);
+        return error_set(error, HEED_E_SHAPE, "%s: port %s: %s", set->entry->op.id, port->name,
+                         why);
     }
+    for (int i = 0; i < a->count; i++) dim[rank++] = set->axis[a->letter[i] - 'A'];
     *tensor = heed_tensor_of(NULL, (uint32_t)__builtin_ctz(port->dtypes), rank, dim);
     return HEED_OK;
 }

@@ -25,5 +25,15 @@ HEED_LOCAL int32_t bind_role(binding_set *set, uint32_t role, const heed_binding
                              heed_error *error);
 /* The shape of an output, from what is bound. */
 HEED_LOCAL int32_t bind_infer(const binding_set *set, uint32_t port, heed_tensor *tensor, heed_error *error);
+#define AXIS_BIT(letter) (1u << ((letter) - 'A')) /* in a set of axes */
+#define AXES_OF_A_CALL                                                                             \
+    (AXIS_BIT('B') | AXIS_BIT('T') | AXIS_BIT('S')) /* no op is opened for them */
+
+/* Part of a sentence about sizes that are not known, a set of axes: "the sizes of J and K
+ * are not known<where>; rank=N gives J; <otherwise> gives K". Params give what they fix. */
+HEED_LOCAL void bind_unknown(const entry *e, uint32_t axes, const char *where,
+                             const char *otherwise, char *text, size_t size);
+/* The axes of a port whose sizes are not known. */
+HEED_LOCAL uint32_t bind_unknown_axes(const entry *e, uint32_t port, const int64_t *axis);
 
 #endif

@@ -87,7 +87,11 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
         inner.n_weights = weights_of(op, (int)p, opening, weights);
         inner.isa = opening ? opening->isa : NULL;
         i->children[p] = instance_make(i->engine, op->child[p], &inner, error);
-        if (!i->children[p]) return HEED_E_ARGUMENT;
+        if (!i->children[p]) { /* of two alike, which one: "a: attention/synthesizer_random: ..." */
+            if (error && error->code != HEED_E_MEMORY)
+                error_set(error, error->code, "%s: %s", entry_param(e, p)->key, error->text);
+            return HEED_E_ARGUMENT;
+        }
         if (i->children[p]->path->forward) i->letters |= i->children[p]->letters;
         i->child[p].instance = i->children[p]->memory;
         i->child[p].op = &i->children[p]->entry->op;

@@ -12,6 +12,7 @@
 #include "base/grow.h"
 #include "op/registry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,6 +121,33 @@ int32_t registry_refuse(registry *r, const char *path, const char *reason)
     }
     r->refusals[r->refusal_count++] = new;
     return HEED_OK;
+}
+
+/* Whether ".../attention_softmax.so" is named after "attention/softmax", or "softmax". */
+static int is_named_after(const char *path, const char *id)
+{
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    if (!strchr(id, '/')) name += strcspn(name, "_") + (strchr(name, '_') != NULL);
+    for (; *id && *name == (*id == '/' ? '_' : *id); id++) name++;
+    return !*id && !strcmp(name, ".so");
+}
+
+void registry_refused(const registry *r, const char *id, char text[REFUSED_TEXT])
+{
+    enum { PATH_MOST = 160, REASON_MOST = 200 };
+    const refusal *first = r->refusals;
+    *text = 0;
+    if (!r->refusal_count) return;
+    for (uint32_t i = r->refusal_count; id && i--;)
+        if (is_named_after(r->refusals[i].path, id)) first = &r->refusals[i];
+    const size_t length = strlen(first->path), cut = length > PATH_MOST ? length - PATH_MOST : 0;
+    const char *reason = first->reason;
+    int named = !strncmp(reason, first->path, length) && reason[length] == ' '; /* trust.c does */
+    char many[48] = "a plugin was refused";
+    if (r->refusal_count > 1)
+        snprintf(many, sizeof many, "%u plugins were refused, one of them", r->refusal_count);
+    snprintf(text, REFUSED_TEXT, "; %s: %s%s%s %.*s", many, cut ? "..." : "", first->path + cut,
+             named ? "" : ":", REASON_MOST, named ? reason + length + 1 : reason);
 }
 
 void *registry_alloc(registry *r, size_t bytes)

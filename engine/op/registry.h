@@ -50,6 +50,12 @@ HEED_LOCAL int32_t registry_all(const registry *r, heed_error *error);
 HEED_LOCAL const heed_path *registry_path(const entry *e, uint64_t features, const char *isa,
                                           int fast);
 HEED_LOCAL int32_t registry_refuse(registry *r, const char *path, const char *reason);
+/* What may be why an op is not found, into a text: "; 3 plugins were refused, one of
+ * them: FILE: REASON". FILE is the one that is named after `id` ("softmax", "attention/softmax" or
+ * NULL), else the first. Empty if none was refused. Long paths and reasons are cut: the
+ * sentence around has an end too. */
+#define REFUSED_TEXT 432
+HEED_LOCAL void registry_refused(const registry *r, const char *id, char text[REFUSED_TEXT]);
 /* Takes back all that a plugin that is refused after all has left: its entries (`plugin` is
  * compared as a pointer), and the blocks above `block_count`. It has not taken the place of
  * another's. */

@@ -163,23 +163,16 @@ static void add_name(names *all, const char *name)
     if (all->count < NAMES_MAX) all->name[all->count++] = name;
 }
 
-/* "; nearest is "left"", or, if none is near, `intro` and as many names as fit. */
-static void suggest(char *out, size_t size, const names *all, const char *word, const char *intro)
+#define HINT 512 /* bytes of what may have been meant: it fits a sentence of spec_error */
+
+/* "; nearest is "left"", what else is to be said, `intro` and as many names as fit. */
+static void suggest(char out[HINT], const names *all, const char *word, const char *more,
+                    const char *intro)
 {
     const char *nearest = error_nearest(word, all->name, all->count);
-    size_t n = 0;
-    out[0] = 0;
-    if (nearest) snprintf(out, size, "; nearest is \"%s\"", nearest);
-    else if (all->count) {
-        n = (size_t)snprintf(out, size, "; %s ", intro);
-        for (uint32_t i = 0; i < all->count; i++) {
-            if (n + strlen(all->name[i]) + 8 > size) {
-                snprintf(out + n, size - n, ", ...");
-                break;
-            }
-            n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "", all->name[i]);
-        }
-    }
+    snprintf(out, HINT, "%s%s%s%s", nearest ? "; nearest is \"" : "", nearest ? nearest : "",
+             nearest ? "\"" : "", more);
+    error_list(out, HINT, intro, all->name, all->count);
 }
 
 /* Out of the frames of who reads a spec, which nest as deep as ops in ops. */
@@ -194,11 +187,12 @@ static int is_of_kind(const char *id, const char *kind, size_t length)
     return kind_length(id) == length && !strncmp(id, kind, length) && id[length] == '/';
 }
 
+/* `refused`: of plugins that may be why. */
 static APART void unknown_kind(const context *c, const spec_node *n, const char *kind,
-                               size_t length)
+                               size_t length, const char *refused)
 {
     const registry *r = c->registry;
-    char kinds[KINDS_MAX][ID_MAX / 4], cut[ID_MAX / 4], hint[320];
+    char kinds[KINDS_MAX][ID_MAX / 4], cut[ID_MAX / 4], hint[HINT];
     names all = {.count = 0};
     for (uint32_t i = 0; i < r->count && all.count < KINDS_MAX; i++) {
         const char *id = r->entries[i]->op.id;
@@ -207,8 +201,9 @@ static APART void unknown_kind(const context *c, const spec_node *n, const char 
         add_name(&all, copy);
     }
     snprintf(cut, sizeof cut, "%.*s", (int)(length < sizeof cut ? length : sizeof cut - 1), kind);
-    suggest(hint, sizeof hint, &all, cut, "there are");
-    FAIL(c, n->at, "no op is of kind \"%s\"%s", cut, all.count ? hint : ": no plugin is loaded");
+    suggest(hint, &all, cut, refused, "; there are ");
+    FAIL(c, n->at, "no op is of kind \"%s\"%s%s", cut, all.count ? "" : ": no plugin is loaded",
+         hint);
 }
 
 static APART void unknown_op(const context *c, const spec_node *n, const char *kind, size_t length,
@@ -216,17 +211,19 @@ static APART void unknown_op(const context *c, const spec_node *n, const char *k
 {
     const registry *r = c->registry;
     registry_all(r, NULL);
-    char hint[320];
+    char hint[HINT], refused[REFUSED_TEXT], asked[ID_MAX];
     names of_kind = {.count = 0};
     for (uint32_t i = 0; i < r->count; i++) {
         const char *id = r->entries[i]->op.id;
         if (is_of_kind(id, kind, length)) add_name(&of_kind, id + length + 1);
     }
+    snprintf(asked, sizeof asked, "%.*s/%s", (int)length, kind, name);
+    registry_refused(r, asked, refused);
     if (!of_kind.count) {
-        unknown_kind(c, n, kind, length);
+        unknown_kind(c, n, kind, length, refused);
         return;
     }
-    suggest(hint, sizeof hint, &of_kind, name, "there are");
+    suggest(hint, &of_kind, name, refused, "; there are ");
     FAIL(c, n->at, "no %.*s op is called " QUOTE "%s", (int)length, kind, QUOTED(name), hint);
 }
 
@@ -235,17 +232,19 @@ static APART void no_kind(const context *c, const spec_node *n)
 {
     const registry *r = c->registry;
     registry_all(r, NULL);
+    char refused[REFUSED_TEXT];
     names all = {.count = 0}; /* the i-th is that of entry i */
     for (uint32_t i = 0; i < r->count && i < NAMES_MAX; i++)
         all.name[all.count++] = r->entries[i]->op.id + kind_length(r->entries[i]->op.id) + 1;
     const char *nearest = error_nearest(n->word, all.name, all.count);
+    registry_refused(r, n->word, refused);
     for (uint32_t i = 0; i < all.count; i++) {
         if (nearest != all.name[i]) continue;
-        FAIL(c, n->at, QUOTE " needs its kind in front; nearest is \"%s\"", QUOTED(n->word),
-             r->entries[i]->op.id);
+        FAIL(c, n->at, QUOTE " needs its kind in front; nearest is \"%s\"%s", QUOTED(n->word),
+             r->entries[i]->op.id, refused);
         return;
     }
-    FAIL(c, n->at, QUOTE " is no op's id; write kind/name", QUOTED(n->word));
+    FAIL(c, n->at, QUOTE " is no op's id; write kind/name%s", QUOTED(n->word), refused);
 }
 
 static const entry *find_op(const context *c, const spec_node *n, const char *kind)
@@ -376,10 +375,10 @@ static void keys_of(const entry *e, names *keys)
 
 static APART int32_t unknown_key(const context *c, const spec_arg *arg, const entry *e)
 {
-    char hint[320];
+    char hint[HINT];
     names keys = {.count = 0};
     keys_of(e, &keys);
-    suggest(hint, sizeof hint, &keys, arg->key, "it takes");
+    suggest(hint, &keys, arg->key, "", "; it takes ");
     return FAIL(c, arg->key_at, "unknown key " QUOTE " of %s%s", QUOTED(arg->key), e->op.id, hint);
 }
 
@@ -388,9 +387,9 @@ static APART int32_t needs_key(const context *c, const spec_arg *arg, const entr
                                uint32_t position)
 {
     names keys = {.count = 0};
-    char hint[320];
+    char hint[HINT] = "";
     keys_of(e, &keys);
-    suggest(hint, sizeof hint, &keys, "", "keys are");
+    error_list(hint, sizeof hint, "; keys are ", keys.name, keys.count);
     if (position)
         return FAIL(c, arg->key_at, "%s takes only %u without a key%s", e->op.id, position, hint);
     return FAIL(c, arg->key_at, "%s takes nothing without a key%s", e->op.id, hint);
@@ -434,6 +433,25 @@ static int32_t check_mask(const context *c, const spec_node *n, const resolved *
     return HEED_OK;
 }
 
+/* `seen`: a set of params. All that are missing are named. */
+static APART int32_t check_required(const context *c, const spec_node *n, const entry *e,
+                                    uint64_t seen)
+{
+    const heed_param *first = NULL;
+    names others = {.count = 0};
+    char list[160] = "";
+    for (uint32_t i = 0; i < e->op.params.count; i++) {
+        const heed_param *p = entry_param(e, i);
+        if (!(p->flags & HEED_PARAM_REQUIRED) || seen >> i & 1) continue;
+        if (first) add_name(&others, p->key);
+        else first = p;
+    }
+    if (!first) return HEED_OK;
+    error_list(list, sizeof list, "; and ", others.name, others.count);
+    return FAIL(c, n->at, "%s needs the key \"%s\": %s%s", e->op.id, first->key,
+                first->doc ? first->doc : "it has no default", list);
+}
+
 static int32_t read_args(const context *c, const spec_node *n, resolved *op)
 {
     const entry *e = op->entry;
@@ -455,13 +473,8 @@ static int32_t read_args(const context *c, const spec_node *n, resolved *op)
         if (code) return code;
         position += !arg->key;
     }
-    for (uint32_t i = 0; i < e->op.params.count; i++) {
-        const heed_param *p = entry_param(e, i);
-        if (!(p->flags & HEED_PARAM_REQUIRED) || seen >> i & 1) continue;
-        const char *doc = p->doc ? p->doc : "it has no default";
-        return FAIL(c, n->at, "%s needs the key \"%s\": %s", e->op.id, p->key, doc);
-    }
-    return check_mask(c, n, op);
+    int32_t code = check_required(c, n, e, seen);
+    return code ? code : check_mask(c, n, op);
 }
 
 resolved *resolve(const registry *r, const spec *s, const spec_node *n, const char *kind,
@@ -476,6 +489,7 @@ resolved *resolve(const registry *r, const spec *s, const spec_node *n, const ch
     resolved *op = calloc(1, sizeof *op);
     if (op) {
         op->entry = e;
+        op->at = n->at;
         op->mask.size = sizeof op->mask;
         op->value = calloc(params + 1, sizeof *op->value);
         op->child = calloc(params + 1, sizeof *op->child);

@@ -18,6 +18,7 @@ struct resolved {
     resolved **child;    /* [params], NULL where the param is no op or left out */
     heed_mask mask;      /* from the engine's keys causal, window, prefix, sinks */
     uint32_t fast;       /* from its key accuracy: a path that gives other bits may be chosen */
+    size_t at;           /* its place in the text of the spec */
 };
 
 /* `kind` ("attention") completes a name without one; NULL: the id must be whole. NULL and a

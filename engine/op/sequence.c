@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "op/bind.h"
 #include "op/registry.h"
 #include "op/sequence.h"
 
@@ -46,10 +47,17 @@ int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state
     if (!failed && (size->page_bytes == 0 || size->page_bytes > (uint64_t)1 << 40 ||
                     size->page_tokens < 0 || size->recent < 0 || size->first < 0 || !size->format))
         failed = HEED_E_SHAPE;
-    return failed ? error_set(error, failed,
-                              "%s: the state's size does not follow from the axes that are known",
-                              op->id)
-                  : HEED_OK;
+    if (!failed) return HEED_OK;
+    uint32_t unknown = 0;
+    char why[200] = "";
+    for (uint32_t p = 0; p < op->ports.count; p++)
+        if (entry_port(i->entry, p)->role == HEED_INPUT)
+            unknown |= bind_unknown_axes(i->entry, p, axes);
+    unknown &= ~AXES_OF_A_CALL;
+    if (unknown) bind_unknown(i->entry, unknown, "", NULL, why, sizeof why);
+    return error_set(error, failed,
+                     "%s: the state's size does not follow from the axes that are known%s%s",
+                     op->id, unknown ? ": " : "", why);
 }
 
 int sequence_is_causal(const heed_instance *i)

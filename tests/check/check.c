@@ -248,12 +248,29 @@ typedef struct report {
     uint32_t findings;
 } report;
 
-/* The line that repeats a finding. */
+/* A path as one word for the shell. */
+static void put_word(FILE *to, const char *path)
+{
+    int plain = !path[strcspn(path, " \t\n'\"\\$`&|;<>()*?[]#~!{}")] && *path;
+    if (!plain) fputc('\'', to);
+    for (; *path; path++)
+        if (*path == '\'') fputs("'\\''", to);
+        else fputc(*path, to);
+    if (!plain) fputc('\'', to);
+}
+
+/* The line that repeats a finding; it is cut where paths are endless. */
 static void repeat_line(const report *r, const finding *f, char *text, size_t n)
 {
-    snprintf(text, n, "heed check %s%s%s --only '%s %s'", r->o->plugin,
-             r->o->oracle ? " --oracle " : "", r->o->oracle ? r->o->oracle : "",
-             checks[f->check].name, f->line);
+    FILE *to = fmemopen(text, n, "w");
+    *text = 0;
+    if (!to) return;
+    fputs("heed check ", to);
+    put_word(to, r->o->plugin);
+    if (r->o->oracle) fputs(" --oracle ", to), put_word(to, r->o->oracle);
+    fprintf(to, " --only '%s %s'", checks[f->check].name, f->line);
+    fclose(to);
+    text[n - 1] = 0;
 }
 
 static void tell_finding(report *r, const char *op, const finding *f, json_t *list)

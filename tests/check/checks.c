@@ -89,8 +89,9 @@ static void same(subject *s, heed_tensor out[ORACLE_PORTS], const char *format, 
     for (uint32_t p = 0; p < s->c.op->ports.count; p++)
         if (s->first[p].data && subject_port(s, p)->role == HEED_OUTPUT &&
             !tensors_equal(&s->first[p], &out[p]))
-            harness_fail("%s has other bits %s than %s with one thread", subject_port(s, p)->name,
-                         how, s->paths[0]);
+            harness_fail("%s has other bits %s than %s with one thread: %s",
+                         subject_port(s, p)->name, how, s->paths[0],
+                         tensors_difference(subject_port(s, p)->name, &out[p], &s->first[p]));
     outputs_free(out);
 }
 
@@ -103,8 +104,10 @@ static void check_call(subject *s)
 
 static void check_bound(subject *s)
 {
-    double ratio = call_judge(&s->c, s->first);
-    if (!(ratio <= 1)) harness_fail("the error is %.3g of its bound", ratio);
+    judged where;
+    double ratio = call_judge_element(&s->c, s->first, &where);
+    if (!(ratio <= 1))
+        harness_fail("the error is %.3g of its bound: %s", ratio, judged_text(&where));
 }
 
 static void check_paths(subject *s)
@@ -180,8 +183,8 @@ static void check_repeats(subject *s)
         run_on(s, path, once, b);
         if (!outputs_equal(&s->c, a, b))
             harness_fail("%s: other bits where axis %d of %s has stride 0 than where its numbers "
-                         "are written out",
-                         path, axis, subject_port(s, p)->name);
+                         "are written out: %s",
+                         path, axis, subject_port(s, p)->name, outputs_difference(&s->c, b, a));
         outputs_free(a);
         outputs_free(b);
         tensor_copy(t, &kept);

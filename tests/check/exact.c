@@ -340,8 +340,9 @@ static uint64_t run_directly(subject *s, const char *path, uint32_t lanes, int o
     for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
         if (subject_port(s, p)->role == HEED_OUTPUT && d.views[p].data &&
             !tensors_equal(&s->first[p], &d.views[p]))
-            harness_fail("%s on %s has other bits with %u lanes, tiles %s, memory full of %02x",
-                         subject_port(s, p)->name, path, lanes, order_names[order], before);
+            harness_fail("%s on %s has other bits with %u lanes, tiles %s, memory full of %02x: %s",
+                         subject_port(s, p)->name, path, lanes, order_names[order], before,
+                         tensors_difference(subject_port(s, p)->name, &d.views[p], &s->first[p]));
         piece_lock(&d.tensor[p], 0);
         piece_end(&d.tensor[p]);
     }

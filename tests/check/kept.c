@@ -193,7 +193,8 @@ static void must_remember(text *t, const heed_tensor *right, const char *format,
             harness_fail("%s: the length changed", what);
     text_feed(t, text_length(t->s) - t->at);
     if (!outputs_equal(&t->s->c, right, t->out))
-        harness_fail("%s changed what was remembered: the next call has other bits", what);
+        harness_fail("%s changed what was remembered: the next call has other bits: %s", what,
+                     outputs_difference(&t->s->c, t->out, right));
 }
 
 /* An instance and sequences that do not know a size beforehand, so that the op, not the engine, has

@@ -91,8 +91,9 @@ void check_alone(subject *s)
             if (!out[p].data) continue;
             heed_tensor among = tensor_slice(&s->first[p], subject_axis(s, p, letter), rows[k], 1);
             if (!tensors_equal(&out[p], &among))
-                harness_fail("%s: %s of row %lld of %lld has other bits alone", path,
-                             subject_port(s, p)->name, (long long)rows[k], (long long)n);
+                harness_fail("%s: %s of row %lld of %lld has other bits alone: %s", path,
+                             subject_port(s, p)->name, (long long)rows[k], (long long)n,
+                             tensors_difference(subject_port(s, p)->name, &out[p], &among));
         }
         outputs_free(out);
     }
@@ -252,8 +253,9 @@ void check_causal(subject *s)
             heed_tensor is = tensor_slice(&out[p], axis, 0, j),
                         was = tensor_slice(&s->first[p], axis, 0, j);
             if (!tensors_equal(&is, &was))
-                harness_fail("%s: what stands from position %lld on changes %s before it", path,
-                             (long long)j, subject_port(s, p)->name);
+                harness_fail("%s: what stands from position %lld on changes %s before it: %s", path,
+                             (long long)j, subject_port(s, p)->name,
+                             tensors_difference(subject_port(s, p)->name, &is, &was));
         }
         outputs_free(out);
         outputs_free(own);

@@ -107,7 +107,7 @@ static void feed_all(text *t, int form, uint64_t seed)
 }
 
 /* Without an oracle: as near as float32 sums of so many terms may be. */
-static double distance(const subject *s, const heed_tensor *out)
+static double distance(const subject *s, const heed_tensor *out, judged *where)
 {
     double worst = 0;
     for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
@@ -119,7 +119,9 @@ static double distance(const subject *s, const heed_tensor *out)
             double x = tensor_get(&out[p], i), y = tensor_get(&s->first[p], i);
             if (x == y || (isnan(x) && isnan(y))) continue;
             double ratio = fabs(x - y) / (scale * 1e-5);
-            if (!(ratio <= worst)) worst = ratio;
+            if (ratio <= worst) continue;
+            worst = ratio;
+            *where = (judged){subject_port(s, p)->name, &out[p], i, y, scale * 1e-5};
         }
     }
     return worst;
@@ -132,16 +134,19 @@ void check_forms(subject *s)
         text first, other;
         text_open(&first, s, s->paths[0], 1);
         feed_all(&first, form, s->seed);
-        double ratio = call_oracle(&s->c) ? call_judge(&s->c, first.out) : distance(s, first.out);
+        judged where;
+        double ratio = call_oracle(&s->c) ? call_judge_element(&s->c, first.out, &where)
+                                          : distance(s, first.out, &where);
         if (!(ratio <= 1))
-            harness_fail("%s: %.3g times as far from %s as it may be", form_names[form], ratio,
-                         call_oracle(&s->c) ? "the oracle" : "one call without a state");
+            harness_fail("%s: %.3g times as far from %s as it may be: %s", form_names[form], ratio,
+                         call_oracle(&s->c) ? "the oracle" : "one call without a state",
+                         judged_text(&where));
         for (int p = 1; p < s->n_paths; p++) {
             text_open(&other, s, s->paths[p], p == 1 ? 3 : 1);
             feed_all(&other, form, s->seed);
             if (!outputs_equal(&s->c, first.out, other.out))
-                harness_fail("%s: other bits on %s than on %s", form_names[form], s->paths[p],
-                             s->paths[0]);
+                harness_fail("%s: other bits on %s than on %s: %s", form_names[form], s->paths[p],
+                             s->paths[0], outputs_difference(&s->c, other.out, first.out));
             text_close(&other);
         }
         text_close(&first);
@@ -160,7 +165,8 @@ void text_keep(const text *t, heed_tensor to[ORACLE_PORTS])
 void text_must_equal(const text *t, const heed_tensor *right, const char *what)
 {
     if (!outputs_equal(&t->s->c, right, t->out))
-        harness_fail("%s: other bits than in the sequence itself", what);
+        harness_fail("%s: other bits than in the sequence itself: %s", what,
+                     outputs_difference(&t->s->c, t->out, right));
 }
 
 /* Some of the text, a fork, the rest; the rest in the fork; and again after a cut. A recurrent

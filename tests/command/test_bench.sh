@@ -186,6 +186,8 @@ report "--explain refuses what it can not tell"
 try 2 && says 'needs the spec' && try 2 norm/rms --rounds 0 && says '--rounds' && try 2 norm/rms --dtype f31 &&
     says '--dtype' && try 2 norm/rms --shap M=4 && says '--shape' && try 2 norm/rms --shape M=4,M=5 && says twice &&
     try 2 norm/rms --shape x=3x && says 'x=3x5' &&
+    try 2 norm/rms --shape heads=4 && says 'not "heads=4": it has no "heads"; it has axes, capital letters, and L' &&
+    try 2 norm/rms --shape M=4,decod=4 && says 'it has no "decod", the nearest is decode; it has axes' &&
     refuses_shapes M=0 M=-1 m=4 M=4, M= M x=3xx5 =4 M=99999999999 ''
 report "wrong usage ends with 2"
 

@@ -36,6 +36,35 @@ neighbour_shows alone other.bits.alone
 input_changes exact may.only.read
 LIST
 
+# A finding of bound, of paths and of forms tells the element, what it is and what it should be.
+# names NAME.so [--oracle FILE] SENTENCE
+names() {
+    sentence=$1 name=$2
+    shift 2
+    "$HEED" check "$HEED_HOSTILE/$name.so" --cases 40 "$@" >"$work/out" 2>&1
+    grep -Eq "^not ok - norm/hostile $sentence: heed check " "$work/out"
+    report $? "$name: the finding tells the element, got and expected"
+}
+number='-?([0-9.]+(e[-+][0-9]+)?|nan|inf)' element='out\[[0-9]+(, [0-9]+)*\]'
+if [ -z "${SANITIZERS-}" ]; then
+    names "bound: the error is [0-9.e+]+ of its bound: $element is $number, but must be within $number of $number" \
+        wrong --oracle "$HEED_HOSTILE/wrong_oracle.so"
+    differs="$element is $number, not $number"
+    names "paths: out has other bits on [a-z0-9]+ than scalar with one thread: $differs" path_shows
+    names "alone: [a-z0-9]+: out of row [0-9]+ of [0-9]+ has other bits alone: $differs" neighbour_shows
+fi
+
+# The line that repeats a finding is right for a path with a blank and a quote in it.
+mine="$work/my plugin's/hole.so"
+mkdir "${mine%/*}" && cp "$HEED_HOSTILE/hole.so" "$mine" && chmod go-w "$mine"
+if [ -z "${SANITIZERS-}" ]; then
+    "$HEED" check "$mine" --cases 40 >"$work/out" 2>&1
+    sed -n 's|^not ok.*: heed check |"$HEED" check |p' "$work/out" | head -1 >"$work/again"
+    HEED=$HEED sh "$work/again" >"$work/out" 2>&1
+    [ $? = 1 ] && grep -q '^not ok - norm/hostile call: ' "$work/out"
+    report $? "the line that is printed repeats it, in a folder with blanks"
+fi
+
 export HEED
 "$HEED" check "$HEED_HOSTILE/none.so" --cases 60 >"$work/out" 2>&1
 report $? "none has no findings"

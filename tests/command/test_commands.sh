@@ -36,6 +36,13 @@ says() {
     echo "# not the only thing said: $1"
     return 1
 }
+# The same about a spec: the sentence, the line of the spec, and a caret under the place.
+points() {
+    no_output && [ "$(wc -l <err)" = 3 ] && head -n 1 err | grep -F -e "$1" | grep -q '^heed: spec, line ' &&
+        tail -n 1 err | grep -q '^ *^$' && return 0
+    echo "# not said, with a caret: $1"
+    return 1
+}
 # report NAME: what has just been tested, by $?.
 report() {
     if [ $? = 0 ]; then echo "ok - $1"; else
@@ -114,6 +121,7 @@ done
 
 # ---- list ----
 
+small='vocab=256; width=16; layers=2; heads=2; norm=rms; feedforward=swiglu(hidden=24)'
 try 0 list && quiet && prints attention/softmax && prints attention_softmax.so && grep -q '\[[a-z0-9]*\]' out
 report 'list'
 try 0 list --json && quiet && prints '"id": "attention/softmax"' && prints '"chosen": "'; report 'list --json'
@@ -133,13 +141,41 @@ mkdir plugins && echo junk >plugins/broken.so && cp "$rms" plugins/norm_rms.so
     prints "$work/plugins/broken.so: "; report 'list: a refused plugin'
 (HEED_PLUGINS=$work/plugins && export HEED_PLUGINS && try 0 list --json) && [ "$(wc -l <err)" = 1 ] &&
     grep -q '^heed: warning: .*broken.so' err && ! grep -q broken out; report 'list --json: a refused plugin'
+# The plugins that were refused are why an op is not there: the one that is named after it, or the first.
+broken="one of them: $work/plugins/broken.so: it is no ELF file"
+cp "$rms" plugins/norm_layer.so && chmod o+w plugins/norm_layer.so
+rms_only() { (HEED_PLUGINS=$work/plugins && export HEED_PLUGINS && try "$@"); }
+rms_only 1 run attention/softmax -i q=q.npy -o out=o.npy &&
+    points "no op is of kind \"attention\"; 2 plugins were refused, $broken"; report 'refused plugins: no op of a kind'
+rms_only 1 run norm/layer -i x=x.npy -o out=o.npy &&
+    points 'no norm op is called "layer"; 2 plugins were refused, one of them: ' &&
+    points '/plugins/norm_layer.so has mode 0'
+report 'refused plugins: the one of the op'
+rms_only 1 bench softmax && points "write kind/name; 2 plugins were refused, $broken"
+report 'refused plugins: a name alone'
+rms_only 1 describe layer && says '; heed list names them; 2 plugins were refused, one of them: ' &&
+    says '/norm_layer.so has mode 0'
+report 'refused plugins: describe'
+rms_only 1 list attention && says "no op is of kind \"attention\"; there are norm; 2 plugins were refused, $broken"
+report 'refused plugins: list KIND'
+rms_only 1 generate --random-weights --spec "$small; attention=softmax" &&
+    points "no op is of kind \"attention\"; 2 plugins were refused, $broken"; report 'refused plugins: a network'
+rm -f plugins/norm_layer.so
+try 0 list norm && quiet && prints norm/rms && prints norm/layer && [ "$(grep -c / out)" = "$(grep -c '^norm/' out)" ]
+report 'list KIND'
+try 0 list norm --json && quiet && prints '"id": "norm/rms"' && ! grep -q '"id": "[^n]' out; report 'list KIND --json'
+try 1 list nrm && says 'no op is of kind "nrm", the nearest is norm; there are ' &&
+    try 1 list '' && says 'no op is of kind "";'; report 'list: an unknown kind'
+try 2 list norm position && says 'one kind, not also "position"'; report 'list: two kinds'
+try 2 list --bananas && says 'unknown option "--bananas"; there are --json, --isa' &&
+    try 2 list --jason && says 'unknown option "--jason", the nearest is --json'
+report 'an unknown option: those that there are'
 mkdir none
 (HEED_PLUGINS=$work/none && export HEED_PLUGINS && try 0 list --json) && grep -q '^heed: warning: ' err &&
     [ "$(cat out)" = '[]' ]; report 'list --json: no plugin'
 
 # ---- generate: a network that has learned nothing ----
 
-small='vocab=256; width=16; layers=2; heads=2; norm=rms; feedforward=swiglu(hidden=24)'
 for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(limit=20)' 'dynamic_span(limit=20)' \
     'softmax(causal=true); position=t5(bidirectional=false)'; do
     set -- generate --random-weights --spec "$small; attention=$attention" --prompt abc --tokens 30
@@ -175,7 +211,28 @@ more="encoder_layers=1; encoder_attention=softmax; cross_attention=softmax"
 try 1 generate --random-weights --prompt a --spec "$net; $more" &&
     says 'this network has an encoder'; report 'generate: without an encoder'
 try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; layers=1; heads=2; norm=rms; feedforward=gelu; attention=softmax' &&
-    says 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
+    points 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
+shaw='attention/shaw: the size of R is not known, which its weight relative_keys (R D) has; distances=N gives R'
+gelu='feedforward/gelu: the size of F is not known, which its weight up (F M) has; hidden=N gives F'
+try 1 generate --random-weights --prompt a --spec "${small%feedforward*}feedforward=gelu; attention=shaw" &&
+    points "$shaw; $gelu"
+report 'generate --random-weights: two sizes that nothing says, and what would'
+try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; attention=softmax; dropout=0.1' &&
+    points 'unknown key "dropout" of a stack; it takes vocab, width, layers, heads,'
+report 'generate: an unknown key, and those that there are'
+try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; attention=softmax' &&
+    points 'the key layers is missing: how many there are; so are heads, norm, feedforward'
+report 'generate: all keys that are missing'
+printf 'ROMEO:' >start
+try 0 generate "$SRC/models/plays.safetensors" --prompt-file start --tokens 9 && cp out text &&
+    try 0 generate "$SRC/models/plays.safetensors" --prompt-file - --tokens 9 <start && cmp -s out text &&
+    printf 'ROMEO:' | "$heed" generate "$SRC/models/plays.safetensors" --prompt-file=- --tokens 9 >out 2>err &&
+    cmp -s out text
+report 'generate --prompt-file: from a file, from standard input, from a pipe'
+"$heed" generate "$SRC/models/plays.safetensors" --prompt-file - --tokens 9 >out 2>err <&-
+[ $? = 1 ] && says 'standard input: Bad file descriptor'; report 'generate --prompt-file -: nothing there'
+"$heed" generate "$SRC/models/plays.safetensors" --prompt-file - --tokens 9 >out 2>err </
+[ $? = 1 ] && says 'standard input: Is a directory'; report 'generate --prompt-file -: a folder'
 
 # ---- describe ----
 
@@ -283,6 +340,31 @@ for option in -i -w; do
     try 0 run 'norm/rms(eps=0)' -i x=x.npy $option gain=gain.npy -o out=y.npy && holds y.npy 1.6970563 1.1313708
     report "run $option: a weight"
 done
+# Weights of the op inside: a bias for each of 2 heads at distance 0 and further back. The scores are 0 but for it.
+npy table.npy '<f4' '(2, 2)' "$one$zero$zero$zero"
+npy table3.npy '<f4' '(2, 3)' "$one$zero$zero$zero$zero$zero"
+t5='attention/softmax(causal=true, position=t5(buckets=2, bidirectional=false))'
+for option in -i -w; do
+    try 0 run "$t5" $qkv $option position.table=table.npy -o out=o.npy && quiet &&
+        holds o.npy 1 1 1.7310586 1.5 2.3641753 2 2.9507338 2.5
+    report "run $option: a weight of an op inside"
+done
+try 0 run 'attention/synthesizer_random(fixed=3, longest=4)' -i v=v.npy -o out=o.npy --axis H=2 && quiet &&
+    [ "$(wc -c <o.npy)" = 160 ] && cp o.npy two.npy &&
+    try 0 run 'attention/synthesizer_random(fixed=3)' -i v=v.npy -o out=o.npy --axis H=2,C=4 && cmp o.npy two.npy &&
+    try 0 run 'attention/synthesizer_random(fixed=3)' -i v=v.npy -o out=o.npy --axis C=4 --axis=H=2 && cmp o.npy two.npy
+report 'run --axis: sizes that only the caller knows'
+# 3 and 4 of float16; as outputs 0.8486 and 1.131 (0x3aca, 0x3c87), and the first halves of the float32 as bfloat16.
+npy half.npy '<f2' '(1, 2)' '\000\102\000\104'
+try 0 run 'norm/rms(eps=0)' -i x=half.npy -o out=y.npy && quiet && grep -q "'<f2'" y.npy &&
+    [ "$(od -An -v -t x1 -j 128 y.npy | tr -d ' ')" = ca3a873c ] &&
+    try 0 run 'norm/rms(eps=0)' -i x=half.npy -o out=y.npy --dtype f32 && holds y.npy 0.8485281 1.1313708 &&
+    try 0 run 'norm/rms(eps=0)' -i x=x.npy -o out=y.npy --dtype bf16 && grep -q "'<V2'" y.npy &&
+    [ "$(od -An -v -t x1 -j 128 y.npy | tr -d ' ')" = 593f913f ]
+report 'run: the type of the output is that of the input, or --dtype'
+npy half4.npy '<f2' '(1, 4, 1, 1)' '\000\074\000\100\000\102\000\104'
+try 0 run attention/softmax -i q=half4.npy -i k=half4.npy -i v=half4.npy -o out=o.npy -o lse=l.npy && quiet &&
+    grep -q "'<f2'" o.npy && grep -q "'<f4'" l.npy; report 'run: an output that has one type keeps it'
 cp x.npy same.npy
 try 0 run 'norm/rms(eps=0)' -i x=same.npy -o out=same.npy && holds same.npy 0.8485281 1.1313708
 report 'run: over its own input'
@@ -325,6 +407,25 @@ refuses 1 'port gain: axis M is 4, but in port x 2' norm/rms -i x=x.npy -w gain=
 refuses 1 'port documents: dtype f32 is not taken here; it takes i32, i64' attention/softmax $qkv -i documents=q4.npy $o
 refuses 1 'query_documents needs the input documents' attention/softmax $qkv -i query_documents=asked.npy $o
 refuses 1 'port bias: axis S is 2, but in port k 4; 1 fits any size' attention/softmax $qkv -i bias=bias2.npy $o
+refuses 1 'position: position/t5: the weight table (K H' "$t5" $qkv $o
+refuses 1 'position/t5: port table: axis H is 3, but it is known to be 2' "$t5" $qkv -w position.table=table3.npy $o
+refuses 1 'position/t5: port table: is bound twice' "$t5" $qkv -w position.table=table.npy \
+    -i position.table=table.npy $o
+refuses 1 'named "position.tabel"; it has sink_logits, position.table, and the nearest is position.table' \
+    "$t5" $qkv -w position.tabel=table.npy $o
+refuses 1 'no weight named "position.table"' attention/softmax $qkv -w position.table=table.npy $o
+refuses 1 'no output named "position.table"' "$t5" $qkv -w position.table=table.npy $o -o position.table=o.npy
+refuses 1 'fixed= draws table for a number of heads (axis H), of positions (longest=) ' \
+    'attention/synthesizer_random(fixed=3, longest=4)' -i v=v.npy $o
+refuses 1 '--axis Z=3: attention/softmax has no axis Z; it has B D E G H S T' attention/softmax $qkv $o --axis Z=3
+refuses 1 'port q: axis H is 2, but it is known to be 3' attention/softmax $qkv $o --axis H=3
+refuses 1 '--axis F=9: the spec says 8' 'feedforward/gelu(hidden=8)' -i x=x.npy -o out=kept.npy --axis F=9
+refuses 2 '--axis takes a letter and a size' attention/softmax $qkv $o --axis heads=2
+refuses 2 '--axis H= takes a whole number from 1' attention/softmax $qkv $o --axis H=0
+refuses 2 '--axis has H twice' attention/softmax $qkv $o --axis H=2,H=2
+refuses 2 '--dtype takes f32, f16 or bf16, not "float"' attention/softmax $qkv $o --dtype float
+refuses 1 '--dtype f16: no output of attention/softmax that is asked for' \
+    attention/softmax $qkv -o lse=kept.npy --dtype f16
 refuses 1 'does nothing by itself' position/alibi -o out=kept.npy
 refuses 1 'No such file or directory' attention/softmax $qkv -o out=kept.npy -o lse=nowhere/new.npy
 refuses 1 'Is a directory' attention/softmax $qkv -o out=kept.npy -o lse=plugins

@@ -92,6 +92,13 @@ template learned position '-i x=x.npy -w table=table.npy'
 log "$MAKE" -C small bench && grep -q 'norm/small' log && grep -q 'norm/rms' log; report 'make bench: beside the shipped one'
 log "$MAKE" -C small clean && [ "$(ls small | wc -l)" = 4 ]; report 'make clean'
 
+# In a folder whose name no shell leaves alone.
+mkdir "two words, one's \$HOME" && cd "two words, one's \$HOME" && log "$heed" new norm spaced &&
+    log "$MAKE" -C spaced all && own=$PWD/spaced/spaced &&
+    log "$heed" check "$own.so" --oracle "${own}_oracle.so" --cases 20 && grep -q '^ok - norm/spaced bound' log
+report 'a folder with blanks in its name'
+cd "$work" || exit 1
+
 # Into a copy of the tree: a folder and an oracle more, and two lines elsewhere.
 log sh -c 'mkdir -p tree/tests/ops && cp -R "$0/plugins" tree/ && cp -R "$0/tests/oracle" tree/tests/ &&
     cp "$0/tests/ops/golden_hashes.h" tree/tests/ops/ && cp -R tree tree.before' "$SRC"

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "op/bind.h"
 #include "op/registry.h"
 #include "op/resolve.h"
 #include "op/spec.h"
@@ -52,18 +53,29 @@ static const heed_param rope_params[] = {
 static const heed_param rms_params[] = {
     {SIZE, HEED_PARAM_FLOAT, 0, 0, 0, 1, 1e-6, "eps", NULL, "added to the mean square"},
 };
+static const heed_param tables_params[] = {
+    {SIZE, HEED_PARAM_INT, HEED_PARAM_REQUIRED, 'J', 1, 1e6, 0, "rank", NULL,
+     "width of the tables"},
+    {SIZE, HEED_PARAM_INT, 0, 0, 0, 1, 0, "other", NULL, "with a default"},
+    {SIZE, HEED_PARAM_INT, HEED_PARAM_REQUIRED, 'C', 1, 1e6, 0, "longest", NULL,
+     "rows of the tables"},
+    {SIZE, HEED_PARAM_INT, HEED_PARAM_REQUIRED, 'W', 1, 1e6, 0, "matrices", NULL, "tables"},
+};
 static const heed_param swiglu_params[] = {
     {SIZE, HEED_PARAM_INT, HEED_PARAM_REQUIRED, 'F', 1, 1e6, 0, "hidden", NULL, "hidden width"},
 };
 
 static entry entries[] = {
     {.op = {.id = "attention/softmax", .masks = ALL_MASKS, .params = TABLE(softmax_params)}},
-    {.op = {.id = "attention/window", .masks = HEED_MASK_CAUSAL | HEED_MASK_SINKS, .params = TABLE(window_params)}},
+    {.op = {.id = "attention/window",
+            .masks = HEED_MASK_CAUSAL | HEED_MASK_SINKS,
+            .params = TABLE(window_params)}},
     {.op = {.id = "attention/mixture", .masks = HEED_MASK_CAUSAL, .params = TABLE(mixture_params)}},
     {.op = {.id = "position/rope", .params = TABLE(rope_params)}},
     {.op = {.id = "position/alibi"}},
     {.op = {.id = "norm/rms", .params = TABLE(rms_params)}},
     {.op = {.id = "feedforward/swiglu", .params = TABLE(swiglu_params)}},
+    {.op = {.id = "linear/tables", .params = TABLE(tables_params)}},
 };
 static registry ops;
 
@@ -294,9 +306,13 @@ static const struct {
     {0, "softmax(scale=1,\n  ^scale=2)", "\"scale\" is given twice"},
     {0, "softmax(^[a])", "expected a key or an op, not '['"},
     {0, "soft^\xC3\xA9max",
-        "expected '(' or the end of the spec, not the byte \\xC3; only comments may have more than plain ASCII"},
-    {0, "^\x01", "expected the name of an op, not the byte \\x01; only comments may have more than plain ASCII"},
-    {0, "softmax(scale=^\x7F)", "expected a value, not the byte \\x7F; only comments may have more than plain ASCII"},
+     "expected '(' or the end of the spec, not the byte \\xC3; only comments may have more than "
+     "plain ASCII"},
+    {0, "^\x01",
+     "expected the name of an op, not the byte \\x01; only comments may have more than plain "
+     "ASCII"},
+    {0, "softmax(scale=^\x7F)",
+     "expected a value, not the byte \\x7F; only comments may have more than plain ASCII"},
     {1, "layers=12 ^width=3", "expected ';', not \"width\""},
     {1, "layers=12;^; width=3", "expected a key, not ';'"},
     {1, "layers^", "expected '=' behind the key, but the spec ends"},
@@ -309,36 +325,57 @@ static const struct {
     {1, "a=[b ^x0]", "the repeat count is 0, but must be from 1 to 10000"},
     {1, "a=[b(c) ^x10001]", "the repeat count is 10001, but must be from 1 to 10000"},
     {1, "a=[b ^x99999999999999999999999999]",
-        "the repeat count is 999999999999999999999999, but must be from 1 to 10000"},
+     "the repeat count is 999999999999999999999999, but must be from 1 to 10000"},
     {1, "a=[b ^x5x]", "expected ',' or ']', not \"x5x\""},
     {1, "a=[b x5 ^x5]", "expected ',' or ']', not \"x5\""},
     {1, "a=[b ^c]", "expected ',' or ']', not \"c\""},
     /* ops and keys */
-    {0, "^sofmax", "no attention op is called \"sofmax\"; nearest is \"softmax\""},
-    {0, "^attention/xyz(a=1)", "no attention op is called \"xyz\"; there are mixture, softmax, window"},
-    {0, "^atention/softmax", "no op is of kind \"atention\"; nearest is \"attention\""},
-    {0, "^zzz/softmax", "no op is of kind \"zzz\"; there are attention, feedforward, norm, position"},
-    {0, "^/softmax", "no op is of kind \"\"; there are attention, feedforward, norm, position"},
-    {0, "window(^lef=2)", "unknown key \"lef\" of attention/window; nearest is \"left\""},
-    {0, "window(^Left=2)", "unknown key \"Left\" of attention/window; nearest is \"left\""},
-    {0, "window(^cuasal=true)", "unknown key \"cuasal\" of attention/window; nearest is \"causal\""},
+    {0, "^sofmax",
+     "no attention op is called \"sofmax\"; nearest is \"softmax\"; there are mixture, softmax, "
+     "window"},
+    {0, "^attention/xyz(a=1)",
+     "no attention op is called \"xyz\"; there are mixture, softmax, window"},
+    {0, "^atention/softmax",
+     "no op is of kind \"atention\"; nearest is \"attention\"; there are attention, "
+     "feedforward, linear, norm, position"},
+    {0, "^zzz/softmax",
+     "no op is of kind \"zzz\"; there are attention, feedforward, linear, norm, position"},
+    {0, "^/softmax",
+     "no op is of kind \"\"; there are attention, feedforward, linear, norm, position"},
+    {0, "window(^lef=2)",
+     "unknown key \"lef\" of attention/window; nearest is \"left\"; it takes left, right, sinks, "
+     "strict, causal, accuracy"},
+    {0, "window(^Left=2)",
+     "unknown key \"Left\" of attention/window; nearest is \"left\"; it takes left, right, sinks, "
+     "strict, causal, accuracy"},
+    {0, "window(^cuasal=true)",
+     "unknown key \"cuasal\" of attention/window; nearest is \"causal\"; it takes left, right, "
+     "sinks, strict, causal, accuracy"},
     {0, "window(^foo=2)",
-        "unknown key \"foo\" of attention/window; it takes left, right, sinks, strict, causal, accuracy"},
+     "unknown key \"foo\" of attention/window; it takes left, right, sinks, strict, causal, "
+     "accuracy"},
     {0, "softmax(^alibi=1)",
-        "unknown key \"alibi\" of attention/softmax; it takes scale, softcap, position, second, "
-        "causal, window, prefix, sinks, accuracy"},
+     "unknown key \"alibi\" of attention/softmax; it takes scale, softcap, position, second, "
+     "causal, window, prefix, sinks, accuracy"},
     {0, "position/alibi(^a=1)", "unknown key \"a\" of position/alibi; it takes accuracy"},
     {0, "window(^256)",
-        "attention/window takes nothing without a key; keys are left, right, sinks, strict, causal, accuracy"},
+     "attention/window takes nothing without a key; keys are left, right, sinks, strict, causal, "
+     "accuracy"},
     {0, "softmax(alibi, alibi, ^alibi)",
-        "attention/softmax takes only 2 without a key; keys are scale, softcap, position, second, "
-        "causal, window, prefix, sinks, accuracy"},
+     "attention/softmax takes only 2 without a key; keys are scale, softcap, position, second, "
+     "causal, window, prefix, sinks, accuracy"},
     {0, "position/alibi(^256)", "position/alibi takes nothing without a key; keys are accuracy"},
     {0, "softmax(position=alibi, ^rope)", "\"position\" is given twice"},
     {0, "softmax(rope, ^position=alibi)", "\"position\" is given twice"},
     {0, "^feedforward/swiglu", "feedforward/swiglu needs the key \"hidden\": hidden width"},
+    {0, "^linear/tables",
+     "linear/tables needs the key \"rank\": width of the tables; and longest, matrices"},
+    {0, "^linear/tables(longest=3)",
+     "linear/tables needs the key \"rank\": width of the tables; and matrices"},
+    {0, "^linear/tables(longest=3, rank=3)", "linear/tables needs the key \"matrices\": tables"},
     {0, "^mixture", "attention/mixture needs the key \"first\": one of two"},
-    {0, "mixture(first=mixture(first=^rms))", "no attention op is called \"rms\"; there are mixture, softmax, window"},
+    {0, "mixture(first=mixture(first=^rms))",
+     "no attention op is called \"rms\"; there are mixture, softmax, window"},
     {0, "softmax(position=^norm/rms)", "position takes an op of kind position, not norm/rms"},
     {0, "softmax(position=^[alibi])", "position takes an op, not a list"},
     {0, "softmax(position=^5)", "no position op is called \"5\"; there are alibi, rope"},
@@ -363,36 +400,40 @@ static const struct {
     {0, "window(left=^1e300)", "left is 1e300, but must be from 0 to 1000000000"},
     {0, "window(right=^-1)", "right is -1, but must be at least 0"},
     {0, "window(right=^9223372036854775808)",
-        "right is 9223372036854775808, but must be from 0 to 9223372036854775807"},
+     "right is 9223372036854775808, but must be from 0 to 9223372036854775807"},
     {0, "window(left=^true)", "left takes a whole number, not \"true\""},
     {0, "window(strict=^1)", "strict takes true or false, not \"1\""},
     {0, "position/rope(pairs=^halves)", "pairs takes interleaved, half or none, not \"halves\""},
-    {0, "position/rope(pairs=^half())", "pairs takes interleaved, half or none, not an op with arguments"},
+    {0, "position/rope(pairs=^half())",
+     "pairs takes interleaved, half or none, not an op with arguments"},
     {0, "position/rope(pairs=^[half])", "pairs takes interleaved, half or none, not a list"},
     /* masks */
-    {0, "softmax(causal=^maybe)", "causal takes true, false, bottom_right or offset:N, not \"maybe\""},
-    {0, "softmax(causal=^[true])", "causal takes true, false, bottom_right or offset:N, not a list"},
+    {0, "softmax(causal=^maybe)",
+     "causal takes true, false, bottom_right or offset:N, not \"maybe\""},
+    {0, "softmax(causal=^[true])",
+     "causal takes true, false, bottom_right or offset:N, not a list"},
     {0, "softmax(causal=offset:^x)", "the offset of causal takes a whole number, not \"x\""},
     {0, "softmax(causal=offset:^)", "the offset of causal takes a whole number, not \"\""},
     {0, "softmax(causal=offset:^1e15)",
-        "the offset of causal is 1e15, but must be from -1099511627776 to 1099511627776"},
+     "the offset of causal is 1e15, but must be from -1099511627776 to 1099511627776"},
     {0, "softmax(window=^-1)", "window is -1, but must be from 0 to 1099511627776"},
     {0, "softmax(window=^:3)", "the left of window takes a whole number, not \"\""},
     {0, "softmax(window=3:^-1)", "the right of window is -1, but must be from 0 to 1099511627776"},
     {0, "softmax(window=^[3])", "window takes a whole number, not a list"},
     {0, "softmax(window=^)", "expected a value, not ')'"},
-    {0, "softmax(window=^1099511627777)", "window is 1099511627777, but must be from 0 to 1099511627776"},
+    {0, "softmax(window=^1099511627777)",
+     "window is 1099511627777, but must be from 0 to 1099511627776"},
     {0, "softmax(window=3:^99999999999999999999)",
-        "the right of window is 99999999999999999999, but must be from 0 to 1099511627776"},
+     "the right of window is 99999999999999999999, but must be from 0 to 1099511627776"},
     {0, "softmax(window=3:^4:5)", "the right of window takes a whole number, not \"4:5\""},
     {0, "softmax(window=^left)", "window takes a whole number, not \"left\""},
     {0, "softmax(window=3, ^window=4)", "\"window\" is given twice"},
     {0, "softmax(scale=2, ^prefix=7)",
-        "prefix has no effect without causal: it shows the first keys to queries in front of them"},
+     "prefix has no effect without causal: it shows the first keys to queries in front of them"},
     {0, "softmax(window=3, ^prefix=7)",
-        "prefix has no effect without causal: it shows the first keys to queries in front of them"},
+     "prefix has no effect without causal: it shows the first keys to queries in front of them"},
     {0, "softmax(causal=true, ^sinks=4)",
-        "sinks has no effect without window: it keeps the first keys that a window has left behind"},
+     "sinks has no effect without window: it keeps the first keys that a window has left behind"},
     {0, "softmax(prefix=^1.5)", "prefix is 1.5, but must be a whole number"},
     {0, "softmax(prefix=^-1)", "prefix is -1, but must be from 0 to 1099511627776"},
     {0, "softmax(prefix=^1e13)", "prefix is 1e13, but must be from 0 to 1099511627776"},
@@ -400,14 +441,16 @@ static const struct {
     {0, "softmax(sinks=^2e12)", "sinks is 2e12, but must be from 0 to 1099511627776"},
     {0, "softmax(sinks=^many)", "sinks takes a whole number, not \"many\""},
     {0, "softmax(causal=offset:^-1099511627777)",
-        "the offset of causal is -1099511627777, but must be from -1099511627776 to 1099511627776"},
-    {0, "softmax(causal=^offset)", "causal takes true, false, bottom_right or offset:N, not \"offset\""},
+     "the offset of causal is -1099511627777, but must be from -1099511627776 to 1099511627776"},
+    {0, "softmax(causal=^offset)",
+     "causal takes true, false, bottom_right or offset:N, not \"offset\""},
     {0, "mixture(softmax, ^window=3)", "attention/mixture does not honour the mask window"},
     /* accuracy */
     {0, "softmax(accuracy=^best)", "accuracy takes exact or fast, not \"best\""},
     {0, "softmax(accuracy=^true)", "accuracy takes exact or fast, not \"true\""},
     {0, "softmax(accuracy=^[fast])", "accuracy takes exact or fast, not a list"},
-    {0, "norm/rms(^accurcy=fast)", "unknown key \"accurcy\" of norm/rms; nearest is \"accuracy\""},
+    {0, "norm/rms(^accurcy=fast)",
+     "unknown key \"accurcy\" of norm/rms; nearest is \"accuracy\"; it takes eps, accuracy"},
     {0, "softmax(accuracy=fast, ^accuracy=fast)", "\"accuracy\" is given twice"},
     {0, "window(^prefix=3)", "attention/window does not honour the mask prefix"},
     {0, "norm/rms(^causal=true)", "norm/rms does not honour the mask causal"},
@@ -468,6 +511,88 @@ static void no_registry(void **state)
     spec_free(s);
     assert_null(spec_parse(NULL, 0, &e));
     assert_string_equal(e.text, "no spec is given");
+}
+
+/* Sizes that are not known, and what would give them. */
+static void unknown_sizes(void **state)
+{
+    static const struct {
+        uint32_t axes;
+        const char *where, *otherwise, *text;
+    } rows[] = {
+        {AXIS_BIT('J'), "", NULL, "the size of J is not known; rank=N gives J"},
+        {AXIS_BIT('J'), ", which it has", "nobody",
+         "the size of J is not known, which it has; rank=N gives J"},
+        {AXIS_BIT('K'), "", "nobody", "the size of K is not known; nobody gives K"},
+        {AXIS_BIT('K'), "", NULL, "the size of K is not known"},
+        {AXIS_BIT('J') | AXIS_BIT('C'), "", "nobody",
+         "the sizes of C and J are not known; longest=N gives C; rank=N gives J"},
+        {AXIS_BIT('J') | AXIS_BIT('A') | AXIS_BIT('Z'), "", "a file",
+         "the sizes of A, J and Z are not known; rank=N gives J; a file gives A and Z"},
+    };
+    (void)state;
+    const entry *tables = registry_find(&ops, "linear/tables");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[200], few[20];
+        bind_unknown(tables, rows[i].axes, rows[i].where, rows[i].otherwise, text, sizeof text);
+        assert_string_equal(text, rows[i].text);
+        bind_unknown(tables, rows[i].axes, rows[i].where, rows[i].otherwise, few, sizeof few);
+        assert_int_equal(strncmp(few, text, strlen(few)), 0); /* cut, where there is no room */
+    }
+}
+
+/* An op that is not there may be in a plugin that was refused: its own file first, then the first. */
+static void refused_plugins(void **state)
+{
+    static const struct {
+        const char *spec, *kind, *sentence;
+    } rows[] = {
+        {"norm/rms", NULL,
+         "no op is of kind \"norm\": no plugin is loaded; 3 plugins were refused, one of them: "
+         "/p/norm_rms.so: it is no ELF file\n"},
+        {"rms", NULL,
+         "\"rms\" is no op's id; write kind/name; 3 plugins were refused, one of them: "
+         "/p/norm_rms.so: it is no ELF file\n"},
+        {"norm/rmss", NULL,
+         "; 3 plugins were refused, one of them: /p/aa.so has mode 0666, so anybody can write "
+         "it\n"},
+        {"softmax", "attention", "; 3 plugins were refused, one of them: /p/aa.so has mode 0666"},
+    };
+    (void)state;
+    registry r = {0};
+    char path[4200] = "/p/", text[REFUSED_TEXT];
+    heed_error e = {0};
+    assert_int_equal(
+        registry_refuse(&r, "/p/aa.so", "/p/aa.so has mode 0666, so anybody can write it"), 0);
+    assert_int_equal(registry_refuse(&r, "/p/norm_rms.so", "it is no ELF file"), 0);
+    assert_int_equal(registry_refuse(&r, "/p/norm_rms2.so", "it is cut short"), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        spec *s = spec_parse(rows[i].spec, 0, &e);
+        assert_null(resolve(&r, s, s->op, rows[i].kind, &e));
+        if (!strstr(e.text, rows[i].sentence))
+            fail_msg("%s is not said in: %s", rows[i].sentence, e.text);
+        spec_free(s);
+    }
+    registry_free(&r);
+
+    /* One, and one whose path and reason are endless. */
+    registry_refused(&r, "norm/rms", text);
+    assert_string_equal(text, "");
+    assert_int_equal(registry_refuse(&r, "/p/a.so", "it is no ELF file"), 0);
+    registry_refused(&r, "norm/rms", text);
+    assert_string_equal(text, "; a plugin was refused: /p/a.so: it is no ELF file");
+    registry_free(&r);
+    memset(path + 3, 'x', 4096);
+    assert_int_equal(registry_refuse(&r, path, path), 0);
+    registry_refused(&r, "norm/rms", text);
+    assert_true(strlen(text) > 300 && !strncmp(text, "; a plugin was refused: ...xxx", 30));
+    spec *s = spec_parse("norm/rms", 0, &e);
+    assert_null(resolve(&r, s, s->op, NULL, &e));
+    const char *caret = strrchr(e.text, '\n');
+    assert_non_null(caret); /* the place is still shown */
+    assert_string_equal(caret, "\n  ^");
+    spec_free(s);
+    registry_free(&r);
 }
 
 static void nearest(void **state)
@@ -694,6 +819,8 @@ int main(void)
         cmocka_unit_test(locales),
         cmocka_unit_test(errors_name_their_place),
         cmocka_unit_test(no_registry),
+        cmocka_unit_test(unknown_sizes),
+        cmocka_unit_test(refused_plugins),
         cmocka_unit_test(nearest),
         cmocka_unit_test(long_sentences),
         cmocka_unit_test(deep),

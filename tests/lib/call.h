@@ -118,6 +118,10 @@ void tensor_put(const heed_tensor *t, int64_t i, double value);
 /* 1 if the elements, or those of all outputs, have the same bits; NaNs count as equal. */
 int tensors_equal(const heed_tensor *a, const heed_tensor *b);
 int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b);
+/* "out[0, 3, 1] is 1.5, not 1.25": the first element of an output whose bits differ, into a buffer that the next call
+ * overwrites; "" if none does. */
+const char *tensors_difference(const char *name, const heed_tensor *is, const heed_tensor *right);
+const char *outputs_difference(const call *c, const heed_tensor *is, const heed_tensor *right);
 
 /* The op's oracle, or NULL. */
 const heed_oracle *call_oracle(const call *c);
@@ -125,6 +129,17 @@ const heed_oracle *call_oracle(const call *c);
  * float32 loop on the same data (and on more draws, where the outputs are few), which is taken as half a unit in the
  * last place at least, plus one unit. */
 double call_judge(call *c, const heed_tensor *out);
+/* One element of an output, what it should be, and how far from that it may be. */
+typedef struct judged {
+    const char *port;
+    const heed_tensor *tensor;
+    int64_t element;
+    double right, bound;
+} judged;
+/* The same, and the element whose error is the worst; its port is NULL where every one is exact. */
+double call_judge_element(call *c, const heed_tensor *out, judged *worst);
+/* "out[0, 3, 1] is 1.5, but must be within 1e-07 of 1.25", into a buffer that the next call overwrites. */
+const char *judged_text(const judged *j);
 
 /* Deterministic normal numbers. */
 float harness_normal(uint64_t *seed);

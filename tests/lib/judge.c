@@ -5,21 +5,79 @@
 #include "call.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const heed_port *port_of(const call *c, uint32_t i) { return (const heed_port *)c->op->ports.data + i; }
 
-int tensors_equal(const heed_tensor *a, const heed_tensor *b)
+/* Element i, whatever the strides. */
+static double element(const heed_tensor *t, int64_t i)
 {
-    for (int64_t j = 0; j < heed_tensor_elements(a); j++) {
-        heed_tensor x = *a, y = *b;
-        x.data = tensor_at(a, j), y.data = tensor_at(b, j);
-        if (memcmp(x.data, y.data, heed_dtype_bytes(a->dtype)) &&
-            !(isnan(tensor_get(&x, 0)) && isnan(tensor_get(&y, 0))))
-            return 0;
+    heed_tensor one = *t;
+    one.data = tensor_at(t, i);
+    return tensor_get(&one, 0);
+}
+
+/* The first element with other bits; -1: none. */
+static int64_t difference(const heed_tensor *a, const heed_tensor *b)
+{
+    for (int64_t j = 0; j < heed_tensor_elements(a); j++)
+        if (memcmp(tensor_at(a, j), tensor_at(b, j), heed_dtype_bytes(a->dtype)) &&
+            !(isnan(element(a, j)) && isnan(element(b, j))))
+            return j;
+    return -1;
+}
+
+int tensors_equal(const heed_tensor *a, const heed_tensor *b) { return difference(a, b) < 0; }
+
+/* ---- sentences about an element ---- */
+
+/* "out[0, 3, 1]" */
+static void put_index(FILE *to, const char *name, const heed_tensor *t, int64_t i)
+{
+    int64_t below[HEED_MAX_RANK + 1] = {0};
+    below[t->rank] = 1;
+    for (int a = t->rank - 1; a >= 0; a--) below[a] = below[a + 1] * t->dim[a];
+    fprintf(to, "%s[", name);
+    for (int a = 0; a < t->rank; a++)
+        fprintf(to, "%s%lld", a ? ", " : "", (long long)(i % below[a] / below[a + 1]));
+    fputs("]", to);
+}
+
+static char said[256];
+
+const char *tensors_difference(const char *name, const heed_tensor *is, const heed_tensor *right)
+{
+    int64_t i = difference(is, right);
+    FILE *to = fmemopen(said, sizeof said, "w");
+    if (i >= 0 && to) {
+        put_index(to, name, is, i);
+        fprintf(to, " is %.9g, not %.9g", element(is, i), element(right, i));
     }
-    return 1;
+    if (i < 0) *said = 0;
+    if (to) fclose(to);
+    return said;
+}
+
+const char *outputs_difference(const call *c, const heed_tensor *is, const heed_tensor *right)
+{
+    *said = 0;
+    for (uint32_t i = 0; i < c->op->ports.count && !*said; i++)
+        if (port_of(c, i)->role == HEED_OUTPUT && is[i].data)
+            tensors_difference(port_of(c, i)->name, &is[i], &right[i]);
+    return said;
+}
+
+const char *judged_text(const judged *j)
+{
+    FILE *to = fmemopen(said, sizeof said, "w");
+    if (!to) return "";
+    put_index(to, j->port, j->tensor, j->element);
+    fprintf(to, " is %.9g, but must be within %.3g of %.9g", element(j->tensor, j->element),
+            j->bound, j->right);
+    fclose(to);
+    return said;
 }
 
 int outputs_equal(const call *c, const heed_tensor *a, const heed_tensor *b)
@@ -77,24 +135,33 @@ static void naive_errors(const call *c, const heed_oracle *o, double error[ORACL
     }
 }
 
-static double worst(const double *exact, double naive_error, const heed_tensor *out)
+/* Of one output; `where` is that of the worst element, if its error is above `ratio`. */
+static double worst(const double *exact, double naive_error, const heed_tensor *out,
+                    const char *port, double ratio, judged *where)
 {
-    double worst_ratio = 0;
-    for (int64_t i = 0; i < heed_tensor_elements(out); i++) {
-        double y = tensor_get(out, i), x = exact[i];
-        if (isnan(x) || isnan(y) || isinf(x) || isinf(y)) {
-            if (!(isnan(x) && isnan(y)) && x != y) return INFINITY;
-            continue;
-        }
+    for (int64_t i = 0; i < heed_tensor_elements(out) && ratio < INFINITY; i++) {
+        const double y = tensor_get(out, i), x = exact[i];
+        const int finite = isfinite(x) && isfinite(y), same = x == y || (isnan(x) && isnan(y));
         double ulp = (double)nextafterf((float)fabs(x), INFINITY) - (double)(float)fabs(x);
-        double ratio = fabs(y - x) / (4 * fmax(naive_error, ulp / 2) + ulp); /* exact by luck is half a unit off too */
-        if (ratio > worst_ratio) worst_ratio = ratio;
+        double bound =
+            4 * fmax(naive_error, ulp / 2) + ulp; /* exact by luck is half a unit off too */
+        double error = finite ? fabs(y - x) / bound : same ? 0 : INFINITY;
+        if (!(error > ratio)) continue;
+        ratio = error;
+        *where = (judged){port, out, i, x, finite ? bound : 0};
     }
-    return worst_ratio;
+    return ratio;
 }
 
 double call_judge(call *c, const heed_tensor *out)
 {
+    judged where;
+    return call_judge_element(c, out, &where);
+}
+
+double call_judge_element(call *c, const heed_tensor *out, judged *where)
+{
+    *where = (judged){.port = NULL};
     const heed_oracle *o = call_oracle(c);
     double naive[ORACLE_PORTS] = {0}, ratio = 0;
     if (!o) harness_fail("%s has no oracle", c->op->id);
@@ -102,8 +169,7 @@ double call_judge(call *c, const heed_tensor *out)
     o->f64(&c->oracle);
     for (uint32_t i = 0; i < c->op->ports.count; i++) {
         if (port_of(c, i)->role != HEED_OUTPUT || !out[i].data) continue;
-        double r = worst(c->d[i], naive[i], &out[i]);
-        if (!(r <= ratio)) ratio = r;
+        ratio = worst(c->d[i], naive[i], &out[i], port_of(c, i)->name, ratio, where);
     }
     return ratio;
 }

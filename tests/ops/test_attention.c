@@ -475,6 +475,9 @@ static void test_refused_sequences(void **state)
         for (int a = 0; a < HEED_AXES; a++) axes[a] = unknown[u][0] && strchr(unknown[u], 'A' + a) ? 4 : -1;
         assert_null(heed_sequence_new(open, axes, &e));
         sentence(&e, SAYS("attention/softmax", "does not follow from the axes that are known"), unknown[u]);
+        if (!u)
+            sentence(&e, SAYS("the sizes of D, E, G and H are not known"),
+                     "all sizes that are missing");
     }
     axes['G' - 'A'] = axes['D' - 'A'] = axes['E' - 'A'] = (int64_t)1 << 61;
     assert_null(heed_sequence_new(open, axes, &e));

@@ -135,6 +135,18 @@ log env HEED_PLUGINS="$work" "$heed" new norm theirs && log "$MAKE" -C theirs al
     HEED_PLUGINS=theirs/theirs.so log "$heed" describe norm/theirs
 report "heed new works from where it is installed"
 
+# From an installation that was moved into a folder with blanks, with nothing set that leads to it.
+mkdir -p "$work/my heed, today's" here && mv "$work/moved" "$work/my heed, today's/moved"
+there=$work/my\ heed,\ today\'s/moved${heed#"$work/root"}
+moved() { log env -u PKG_CONFIG_PATH -u PKG_CONFIG_SYSROOT_DIR -u HEED -u PKG_CONFIG -u MAKEFLAGS -u MAKELEVEL "$@"; }
+(cd here && moved "$there" new norm spaced && moved "$MAKE" -C spaced all CFLAGS='-O3 -Wall -Wextra -Werror' &&
+    grep -qF "HEED ?= '" spaced/Makefile && moved "$MAKE" -C spaced -n check && grep -qF "today'\\''s" "$work/log" &&
+    moved "$there" check "$PWD/spaced/spaced.so" --oracle "$PWD/spaced/spaced_oracle.so" --cases 10)
+report "heed new works from a folder with blanks, where heed was moved to"
+(cd here && PATH=$(dirname "$there"):$PATH && export PATH && moved heed new norm by_name &&
+    grep -qx 'HEED ?= heed' by_name/Makefile && moved "$MAKE" -C by_name all)
+report "heed new: found by its name, it is called by its name"
+
 # An application: the program of README.md and its command, and the one of docs/python.md.
 [ -z "${SANITIZERS-}" ] || { echo "SKIPPED applications: libheed is built with a sanitizer, and they are not"; exit $bad; }
 LD_LIBRARY_PATH=$(dirname "$(find "$work/root" -name 'libheed.so*' | head -1)") # and beside it are the plugins

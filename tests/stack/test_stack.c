@@ -151,10 +151,15 @@ static void test_canonical(void **unused)
 
 static void test_wrong(void **unused)
 {
-    static const struct { const char *spec, *says; } rows[] = {
+    static const struct {
+        const char *spec, *says;
+    } rows[] = {
         {"", "the spec is empty"},
         {"vocab=24", "the key width is missing"},
         {SIZES OPS "; contxt=4", "unknown key \"contxt\" of a stack; nearest is context"},
+        {SIZES OPS "; contxt=4", "nearest is context; it takes vocab, width, layers, heads, "},
+        {SIZES OPS "; dropout=4",
+         "unknown key \"dropout\" of a stack; it takes vocab, width, layers, heads, "},
         {SIZES OPS "; residual=past", "residual takes pre, post, dual, sandwich, parallel or "},
         {SIZES OPS "; layers=3", "given twice"},
         {SIZES OPS "; head_width=0", "head_width is 0"},
@@ -164,20 +169,25 @@ static void test_wrong(void **unused)
          "attention takes an op of kind attention, not norm/rms"},
         {SIZES "norm=rms; final_norm=[rms]; attention=softmax; feedforward=swiglu",
          "final_norm takes one op, not a list"},
-        {SIZES "norm=rms; attention=[softmax x4]; feedforward=swiglu", "more ops than there are layers"},
+        {SIZES "norm=rms; attention=[softmax x4]; feedforward=swiglu",
+         "more ops than there are layers"},
         {SIZES "norm=rms; attention=softmax(position=alibi); position=alibi; feedforward=swiglu",
          "has a position op of its own"},
-        {SIZES "norm=rms; attention=softmax(position=rope); feedforward=swiglu; tied=true", "does not act on scores"},
+        {SIZES "norm=rms; attention=softmax(position=rope); feedforward=swiglu; tied=true",
+         "does not act on scores"},
         {"vocab=24; width=16; layers=3; heads=3; norm=rms; attention=softmax; feedforward=swiglu",
          "3 heads do not divide the width 16, so head_width must be given\n"},
         {"heads=6; vocab=24; width=16; layers=3; norm=rms; attention=softmax; feedforward=swiglu",
          "spec, line 1, column 7: 6 heads do not divide the width 16"},
         {"heads=4; kv_heads=3; vocab=24; width=16; layers=3; " OPS,
          "spec, line 1, column 19: kv_heads is 3, which does not divide heads, 4\n"},
-        {"vocab=24; width=16; layers=3; kv_heads=8; heads=4; " OPS, "column 40: kv_heads is 8, which does not divide"},
-        {"kv_heads=3; heads=4; head_width=8; vocab=24; width=16; layers=3; " OPS, "column 10: kv_heads is 3"},
+        {"vocab=24; width=16; layers=3; kv_heads=8; heads=4; " OPS,
+         "column 40: kv_heads is 8, which does not divide"},
+        {"kv_heads=3; heads=4; head_width=8; vocab=24; width=16; layers=3; " OPS,
+         "column 10: kv_heads is 3"},
         {"vocab=24; width=16; layers=3;\nheads=3;\nkv_heads=2;\n" OPS,
-         "line 3, column 10: kv_heads is 2, which does not divide heads, 3\n  kv_heads=2;\n           ^"},
+         "line 3, column 10: kv_heads is 2, which does not divide heads, 3\n  kv_heads=2;\n        "
+         "   ^"},
         {"vocab=24; width=16; layers=4; heads=4; kv_heads=2; " OPS,
          "no tensor \"layers.3.q.weight\" of the shape [16, 16]"},
         {"vocab=24; width=16; layers=2; heads=4; kv_heads=2; " OPS,
@@ -187,7 +197,8 @@ static void test_wrong(void **unused)
         {SIZES "residual=post; " OPS, "\"final_norm.gain\" that nothing in this network uses"},
         {SIZES "norm=rms; attention=softmax; feedforward=swiglu(hidden=21); tied=true",
          "axis F is 20, but it is known to be 21"},
-        {SIZES "norm=rms; attention=softmax; feedforward=swiglu", "no tensor \"output.weight\" of the shape [24, 16]"},
+        {SIZES "norm=rms; attention=softmax; feedforward=swiglu",
+         "no tensor \"output.weight\" of the shape [24, 16]"},
     };
     (void)unused;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -266,6 +266,17 @@ static void test_refused(void **state)
          "scaling=dynamic needs length"},
         {"norm=rms; attention=softmax(causal=true); position=longrope",
          "the size of R is not known, which its weight short_factors (R) has"},
+        {"norm=rms; attention=[synthesizer_factorized_random(causal=true), shaw]",
+         "spec, line 1, column 115: attention/synthesizer_factorized_random: the size of J is not "
+         "known, which its "
+         "weight rows (H C J) has; rank=N gives J; attention/shaw: the size of R is not known, "
+         "which its weight "
+         "relative_keys (R D) has; distances=N gives R\n"},
+        {"norm=rms; attention=synthesizer_mixture(softmax, synthesizer_factorized_dense, "
+         "causal=true)",
+         "attention/synthesizer_factorized_dense: the sizes of A and U are not known, which its "
+         "tensors have; run=N "
+         "gives A; runs=N gives U\n"},
         {"norm=rms; attention=synthesizer_mixture(softmax, gau, causal=true)",
          "b=attention/gau does not tell its scores"},
     };

@@ -24,7 +24,7 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     if (heads < 1 || heads > 1 << 20)
         return kit_fail(open->sink, HEED_E_ARGUMENT,
                         "position/alibi has a slope per head, and the number of heads (axis H) is "
-                        "not known here");
+                        "not known here (heed run --axis H=N, or heed_opening.axes)");
     *bytes = sizeof(alibi) + (uint64_t)heads * sizeof(float);
     return HEED_OK;
 }
