@@ -43,6 +43,7 @@ engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
 engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
+  engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
   engine/command/describe_network.c engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/interrupt.c engine/command/interrupt.h \
@@ -60,6 +61,21 @@ engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdata
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
+
+# What completes the command in bash and zsh: `heed completion` prints it, make install puts it where the shells look.
+completions = engine/command/completion.bash engine/command/completion.zsh
+EXTRA_DIST += $(completions)
+include/completion_bash.h include/completion_zsh.h: $(completions)
+	$(AM_V_GEN)$(MKDIR_P) include && name=$@ && from=$${name#include/completion_} && sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' \
+	  $(srcdir)/engine/command/completion.$${from%.h} >$@
+BUILT_SOURCES += include/completion_bash.h include/completion_zsh.h
+engine/command/heed-completion.$(OBJEXT): include/completion_bash.h include/completion_zsh.h
+bash_folder = $(datadir)/bash-completion/completions
+zsh_folder = $(datadir)/zsh/site-functions
+install-data-local:
+	$(MKDIR_P) $(DESTDIR)$(bash_folder) $(DESTDIR)$(zsh_folder)
+	$(INSTALL_DATA) $(srcdir)/engine/command/completion.bash $(DESTDIR)$(bash_folder)/heed
+	$(INSTALL_DATA) $(srcdir)/engine/command/completion.zsh $(DESTDIR)$(zsh_folder)/_heed
 
 pkgconfig_DATA += engine/heed.pc
 dist_man_MANS = docs/heed.1

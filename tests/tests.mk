@@ -39,7 +39,7 @@ plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
 command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
   tests/command/test_short_memory.sh tests/command/test_surroundings.sh \
-  tests/command/test_bench.sh tests/command/test_new.sh \
+  tests/command/test_bench.sh tests/command/test_completion.sh tests/command/test_new.sh \
   tests/command/test_python.sh \
   tests/rules/check_third_party.sh \
   tests/rules/check_arrows.sh tests/rules/check_dist.sh tests/rules/check_docs.sh \
