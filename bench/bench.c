@@ -24,19 +24,29 @@
 #include "bench/rounds.h"
 #include "command/command.h"
 #include "command/file.h"
+#include "command/interrupt.h"
+#include "command/model.h"
 #include "command/operands.h"
 #include "command/options.h"
+#include "command/progress.h"
 #include "command/shape.h"
 #include "inspect.h"
 #include "command/origin.h"
 #include "command/probe.h"
 
 static const char usage[] =
-    "usage: heed bench SPEC ... [--shape AXIS=N,...] ... [OPTION ...]\n"
+    "usage: heed bench SPEC|NETWORK ... [--shape AXIS=N,...] ... [OPTION ...]\n"
     "       heed bench --suite [--tiny | --quick | --full] [OP ...] [OPTION ...]\n"
-    "Measures each op on each shape, and puts its speed beside the peaks of this machine.\n"
+    "Measures each op and network on each shape, and puts its speed beside the peaks of this "
+    "machine.\n"
     "\n"
     "  SPEC            an op with its settings, such as 'attention/softmax(causal=true)'\n"
+    "  NETWORK         a file of weights, or the spec of a network, which then gets weights of "
+    "chance. "
+    "--shape T=N reads\n"
+    "                  N tokens at once (2048, or its context), decode=N the N-th alone; its ops "
+    "follow, with their share\n"
+    "                  of the time\n"
     "  --shape SIZES   sizes of axes, such as B=1,H=8,T=2048,D=64. Those left out: B=1, T=2048, "
     "S=T, H=8, G=H, D=64,\n"
     "                  E=D, M=H*D, N=M, F=4M, V=256. The leading axes of a port such as \"... M\" "
@@ -81,7 +91,8 @@ static const char usage[] =
     "counter\n"
     "                  that bench/machines/run sets up\n"
     "\n"
-    "docs/benchmark.md tells how it is measured and how to read it.\n";
+    "Ctrl-C keeps the rounds that are whole. docs/benchmark.md tells how it is measured and how to "
+    "read it.\n";
 
 #define ROUNDS_MAX 1000
 #define THREADS_UNSAID UINT32_MAX
@@ -95,6 +106,7 @@ typedef struct options {
     uint32_t dtype;
     int peaks_only, overhead, explain, suite;
     int set; /* of the suite; -1 = not said */
+    int shape_unsaid, networks; /* among the specs */
 } options;
 
 /* ---- cases ---- */
@@ -118,12 +130,34 @@ static int32_t measure_overhead(heed_engine *engine, bench_overhead *out, heed_e
 }
 
 /* The specs and shapes that were named. */
+/* A network on each of the shapes. */
+static int32_t open_named_network(bench *b, const options *o, const char *word,
+                                  const call_shape *shapes, heed_error *error)
+{
+    network_choice choice = {.isa = o->isa};
+    int32_t failed = HEED_OK;
+    if (model_is_file(word)) choice.file = word;
+    else choice.spec = word;
+    for (uint32_t s = 0; s < o->n_shapes && !failed; s++) {
+        int next;
+        failed = model_shape(&shapes[s], &choice.tokens, &next, error);
+        choice.how = next ? NETWORK_NEXT : NETWORK_WHOLE;
+        if (o->shape_unsaid && !next) choice.tokens = 0;
+        if (!failed) failed = open_network(b, &o->engine, &choice, !o->count, error);
+    }
+    return failed;
+}
+
 static int32_t open_named(bench *b, const options *o, const call_shape *shapes, heed_error *error)
 {
     int want = o->explain ? OPEN_PLAN : o->count ? OPEN_RUN : OPEN_TIME;
     int32_t failed = HEED_OK;
     if (o->count && !(b->counter = count_open(o->count, error))) return error->code;
     for (uint32_t i = 0; i < o->n_specs && !failed; i++) {
+        if (model_is(o->specs[i])) {
+            failed = open_named_network(b, o, o->specs[i], shapes, error);
+            continue;
+        }
         resolved *op = inspect_resolve(b->engine, o->specs[i], error);
         if (!op) failed = error->code;
         for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
@@ -132,7 +166,7 @@ static int32_t open_named(bench *b, const options *o, const call_shape *shapes, 
     }
     for (uint32_t s = 0; s < o->n_shapes && !failed; s++)
         failed = shape_given(&shapes[s], b->calls, b->n_calls, error);
-    rounds_progress(NULL, 0, 0);
+    progress_end();
     return failed;
 }
 
@@ -142,6 +176,7 @@ static int read_spec(void *to, const char *value)
 {
     options *o = to;
     o->specs[o->n_specs++] = value;
+    o->networks |= model_is(value);
     return 0;
 }
 
@@ -211,15 +246,15 @@ static int check_suite(options *o)
 static int read_options(options *o, int argc, char **argv)
 {
     static const option table[] = {
-        {"", 1, .read = read_spec},
+        {"", 1, .read = read_spec, .values = "SPEC FILE"},
         {"--shape", 1, .read = read_shape},
         {"--decode", 1, .read = read_decode},
-        {"--dtype", 1, .read = read_dtype},
+        {"--dtype", 1, .read = read_dtype, .values = "f32 f16 bf16"},
         /* a path for the cases, not for the engine: the scalar one is needed too */
-        {"--isa", 1, .at = offsetof(options, isa)},
+        {"--isa", 1, .at = offsetof(options, isa), .values = OPTIONS_PATHS " all"},
         {"--rounds", 1, .read = read_rounds},
-        {"--json", 1, .at = offsetof(options, json)},
-        {"--plot", 1, .at = offsetof(options, plot)},
+        {"--json", 1, .at = offsetof(options, json), .values = "FILE"},
+        {"--plot", 1, .at = offsetof(options, plot), .values = "FILE"},
         {"--explain", 0, .at = offsetof(options, explain)},
         {"--peaks-only", 0, .at = offsetof(options, peaks_only)},
         {"--overhead", 0, .at = offsetof(options, overhead)},
@@ -227,8 +262,8 @@ static int read_options(options *o, int argc, char **argv)
         {"--tiny", 0, .read = read_tiny},
         {"--quick", 0, .read = read_quick},
         {"--full", 0, .read = read_full},
-        {"--model", 1, .at = offsetof(options, model)},
-        {"--count", 1, .at = offsetof(options, count)},
+        {"--model", 1, .at = offsetof(options, model), .values = "FILE"},
+        {"--count", 1, .at = offsetof(options, count), .values = "FILE"},
         {0},
     };
     o->engine.threads = THREADS_UNSAID;
@@ -236,6 +271,9 @@ static int read_options(options *o, int argc, char **argv)
     if (o->engine.threads == THREADS_UNSAID) o->engine.threads = o->suite || o->count ? 1 : 0;
     if (!status) status = check_suite(o);
     if (status || o->suite) return status;
+    if (o->networks && (o->dtype != HEED_F32 || o->explain))
+        return options_usage("%s is for ops, and not for a network",
+                             o->explain ? "--explain" : "--dtype");
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
         return options_usage("--explain takes specs and shapes, and measures nothing of them");
     if (o->count &&
@@ -279,6 +317,20 @@ static int32_t open_suite(bench *b, const options *o, heed_error *error)
     return suite_open(b, &choice, error);
 }
 
+/* How the time of each network is spread over its ops. */
+static int32_t measure_parts(bench *b, heed_error *error)
+{
+    int32_t failed = HEED_OK;
+    for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
+        bench_case *c = &b->cases[i];
+        if (!c->network || !c->seconds) continue;
+        progress_show(-1, "by op, %s  %s", bench_case_spec(c), bench_case_shape(c));
+        failed = network_by_op(c, b->pace.seconds, error);
+    }
+    progress_end();
+    return failed;
+}
+
 static int32_t measure_all(bench *b, const options *o, const call_shape *shapes, heed_error *error)
 {
     static bench_overhead overhead;
@@ -296,7 +348,7 @@ static int32_t measure_all(bench *b, const options *o, const call_shape *shapes,
     b->buffer = peaks_buffer(meter);
     if (!failed) failed = rounds_measure(b, meter, error);
     peaks_close(meter);
-    return failed;
+    return failed || o->suite || b->asked ? failed : measure_parts(b, error);
 }
 
 /* All that can be refused before anything is measured; b->varies. */
@@ -336,7 +388,7 @@ static int run(const options *o, const call_shape *shapes)
         !(b.engine = inspect_engine(&o->engine, o->suite ? probe_plugins() : NULL, &error)))
         failed = error.code;
     if (!failed && (heed_lanes(b.engine) > 1 || o->suite)) inspect_pin_caller(b.engine);
-    rounds_catch_signals();
+    interrupt_catch();
     if (!failed) failed = measure_all(&b, o, shapes, &error);
     origin_tell(b.engine);
     if (!failed) failed = write_outputs(&b, o, &error);
@@ -344,7 +396,10 @@ static int run(const options *o, const call_shape *shapes)
     suite_free(&b);
     free(b.peaks);
     heed_engine_free(b.engine);
-    return failed ? command_fail(&error) : 0;
+    if (failed) return command_fail(&error);
+    if (!b.asked) return 0;
+    fprintf(stderr, "heed: interrupted: that is %u of %u rounds\n", b.pace.rounds, b.asked);
+    return interrupt_status();
 }
 
 int command_bench(int argc, char **argv)
@@ -359,6 +414,7 @@ int command_bench(int argc, char **argv)
     }
     o.shape_texts = o.specs + argc;
     int status = read_options(&o, argc, argv);
+    o.shape_unsaid = !o.n_shapes;
     if (!o.n_shapes) o.shape_texts[o.n_shapes++] = "T=2048";
     for (uint32_t i = 0; i < o.n_shapes && !status; i++) {
         status = shape_read(o.shape_texts[i], &shapes[i]);

@@ -32,6 +32,7 @@ typedef struct bench_refusal {
 typedef struct bench {
     heed_engine *engine;
     bench_pace pace;
+    uint32_t asked;           /* rounds, of which an interrupted run has fewer; 0 = it has all */
     peaks *peaks;             /* [rounds], NULL = not measured */
     uint64_t buffer;
     operands **calls;       /* cases of several paths share one */

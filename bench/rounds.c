@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "bench/bench.h"
@@ -19,6 +18,8 @@
 #include "bench/rounds.h"
 #include "command/clock.h"
 #include "command/cost.h"
+#include "command/interrupt.h"
+#include "command/progress.h"
 #include "inspect.h"
 
 #define BATCH 50e-6 /* seconds that are timed at once: the clock costs some 20 ns */
@@ -37,30 +38,10 @@ double bench_median(double *v, uint32_t n)
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-/* ---- interruption and progress ---- */
-
-static volatile sig_atomic_t interrupted;
-static void interrupt(int signal) { interrupted = signal; }
-
-void rounds_catch_signals(void)
-{
-    struct sigaction a = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-}
-
 int32_t rounds_interrupted(heed_error *error)
 {
-    return interrupted ? error_set(error, HEED_E_CANCELLED, "interrupted; nothing was written")
-                       : HEED_OK;
-}
-
-void rounds_progress(const char *doing, uint32_t at, uint32_t of)
-{
-    if (!isatty(STDERR_FILENO)) return;
-    if (doing && of) fprintf(stderr, "\r\033[K%s %u of %u", doing, at, of);
-    else if (doing) fprintf(stderr, "\r\033[K%s %u", doing, at);
-    else fputs("\r\033[K", stderr);
+    return interrupt_seen ? error_set(error, HEED_E_CANCELLED, "interrupted; nothing was written")
+                          : HEED_OK;
 }
 
 /* ---- one case in one round ---- */
@@ -148,21 +129,28 @@ int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error)
     for (uint32_t i = 0; i < b->n_cases; i++) timed += b->cases[i].seconds != NULL;
     share(&b->pace, timed);
     int32_t failed = HEED_OK;
+    uint32_t whole = 0;
     for (uint32_t r = 0; r < b->pace.rounds && !failed; r++) {
         peaks_measure(meter, &b->peaks[r]);
         failed = rounds_interrupted(error);
         for (uint32_t i = 0; i < b->n_cases && !failed; i++) {
             bench_case *c = &b->cases[i];
-            rounds_progress("round", r + 1, b->pace.rounds);
+            progress_show((r + (double)i / b->n_cases) / b->pace.rounds, "round %u of %u, %s  %s",
+                          r + 1, b->pace.rounds, bench_case_spec(c), bench_case_shape(c));
             if (c->memory)
                 c->memory[r] = peaks_memory(meter, c->footprint > 0 ? c->footprint : c->cost.bytes,
                                             c->cost.copies);
             failed = c->seconds ? measure_case(c, r, &b->pace, heed_lanes(b->engine), error)
                                 : rounds_interrupted(error);
         }
+        if (!failed) whole++;
     }
-    rounds_progress(NULL, 0, 0);
-    return failed;
+    progress_end();
+    if (interrupt_seen != SIGINT || !whole) return failed; /* who sends SIGTERM wants nothing */
+    *error = (heed_error){0};
+    b->asked = b->pace.rounds;
+    b->pace.rounds = whole;
+    return HEED_OK;
 }
 
 /* ---- the engine's own share ---- */

@@ -9,10 +9,9 @@
 
 /* Of n numbers; they are sorted. */
 double bench_median(double *v, uint32_t n);
-/* The first signal ends the work in order, a second one at once. */
-void rounds_catch_signals(void);
+/* Ctrl-C before there is something to tell. */
 int32_t rounds_interrupted(heed_error *error);
-void rounds_progress(const char *doing, uint32_t at, uint32_t of); /* NULL: ends the line. of 0: not known */
+/* Ctrl-C ends it behind the last round that is whole, and b->pace.rounds is then how many are. */
 int32_t rounds_measure(bench *b, peaks_meter *meter, heed_error *error);
 int32_t rounds_overhead(const bench_case *c, bench_overhead *out, heed_error *error);
 

@@ -9,9 +9,11 @@ engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/bas
   engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
 engine_run = engine/run/arena.c engine/run/arena.h engine/run/host.c engine/run/host.h \
   engine/run/pool.c engine/run/pool.h \
-  engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h
+  engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
+  engine/run/trace.c engine/run/trace.h
 engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
-  engine/io/replace.h engine/io/safetensors.c engine/io/weights.c engine/io/weights.h
+  engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
+  engine/io/weights.c engine/io/weights.h
 engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h engine/op/engine.c \
   engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
   engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
@@ -41,19 +43,39 @@ engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
 engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
+  engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
   engine/command/describe_network.c engine/command/file.c engine/command/file.h \
-  engine/command/generate.c engine/command/list.c engine/command/main.c engine/command/model.c \
+  engine/command/generate.c engine/command/interrupt.c engine/command/interrupt.h \
+  engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
   engine/command/options.c engine/command/options.h engine/command/origin.c \
-  engine/command/origin.h engine/command/probe.c engine/command/probe.h engine/command/run.c engine/command/score.c \
+  engine/command/origin.h engine/command/parts.c engine/command/parts.h \
+  engine/command/probe.c engine/command/probe.h engine/command/progress.c \
+  engine/command/progress.h engine/command/run.c engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
-  engine/command/topo.c
+  engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
+  engine/command/tracing.h
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
+
+# What completes the command in bash and zsh: `heed completion` prints it, make install puts it where the shells look.
+completions = engine/command/completion.bash engine/command/completion.zsh
+EXTRA_DIST += $(completions)
+include/completion_bash.h include/completion_zsh.h: $(completions)
+	$(AM_V_GEN)$(MKDIR_P) include && name=$@ && from=$${name#include/completion_} && sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' \
+	  $(srcdir)/engine/command/completion.$${from%.h} >$@
+BUILT_SOURCES += include/completion_bash.h include/completion_zsh.h
+engine/command/heed-completion.$(OBJEXT): include/completion_bash.h include/completion_zsh.h
+bash_folder = $(datadir)/bash-completion/completions
+zsh_folder = $(datadir)/zsh/site-functions
+install-data-local:
+	$(MKDIR_P) $(DESTDIR)$(bash_folder) $(DESTDIR)$(zsh_folder)
+	$(INSTALL_DATA) $(srcdir)/engine/command/completion.bash $(DESTDIR)$(bash_folder)/heed
+	$(INSTALL_DATA) $(srcdir)/engine/command/completion.zsh $(DESTDIR)$(zsh_folder)/_heed
 
 pkgconfig_DATA += engine/heed.pc
 dist_man_MANS = docs/heed.1

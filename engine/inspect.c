@@ -8,6 +8,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "inspect.h"
+#include "model/session.h"
 #include "model/stack.h"
 #include "op/call.h"
 #include "op/engine.h"
@@ -125,15 +126,33 @@ void inspect_call_free(heed_call *call)
 static heed_tensor view_of(const stack_view *v, int64_t tokens)
 {
     heed_tensor t = heed_tensor_of(NULL, v->dtype, v->rank, v->dim);
+    if (v->rows == STACK_ONE) return t;
     t.dim[1] = tokens;
     t.stride[0] = tokens * t.stride[1];
     t.bytes *= (uint64_t)tokens;
     return t;
 }
 
-static void add_step(heed_cost *sum, const heed_stack *stack, const stack_step *step,
-                     int64_t tokens)
+/* heed_estimate, behind so many tokens of a sequence. */
+static int estimate(const heed_instance *instance, const heed_binding *in, uint32_t n,
+                    const heed_state *const *state, heed_cost *cost)
 {
+    const heed_op *op = &instance->entry->op;
+    const heed_coster *coster = op->get_extension ? op->get_extension(HEED_COST_ID) : NULL;
+    prepared *p = coster ? malloc(sizeof *p) : NULL;
+    int told = p && !call_prepare(p, instance, in, n, 0, NULL);
+    if (told) p->call.state = state;
+    if (told) told = !coster->cost(instance->memory, &p->call, cost);
+    free(p);
+    return told;
+}
+
+int inspect_stack_step(const heed_stack *stack, uint32_t index, int64_t tokens, int64_t before,
+                       inspect_step *out)
+{
+    if (index >= stack->n_steps) return 0;
+    const stack_step *step = &stack->steps[index];
+    const heed_state older = {.size = sizeof older, .length = before}, *state = &older;
     heed_tensor tensor[PORT_MAX];
     heed_binding in[PORT_MAX];
     heed_cost cost = {.size = sizeof cost};
@@ -144,14 +163,46 @@ static void add_step(heed_cost *sum, const heed_stack *stack, const stack_step *
         in[i] = (heed_binding){use->port, &tensor[i]};
         touched += (double)tensor[i].bytes;
     }
-    int told = !heed_estimate(step->instance, in, step->n_in, &cost, NULL);
-    sum->flops += told ? cost.flops : 0;
-    sum->executed += !told ? 0 : cost.executed > 0 ? cost.executed : cost.flops;
-    sum->bytes += told && cost.bytes > 0 ? cost.bytes : touched;
+    int told = estimate(step->instance, in, step->n_in, step->memory >= 0 && before ? &state : NULL,
+                        &cost);
+    if (!told) cost = (heed_cost){.size = sizeof cost};
+    if (!(cost.bytes > 0)) cost.bytes = touched;
+    if (!(cost.executed > 0)) cost.executed = cost.flops;
+    *out = (inspect_step){.op = step->instance->entry->op.id,
+                          .part = step->instance->part,
+                          .layer = step->layer,
+                          .told = told,
+                          .cost = cost};
+    return 1;
 }
 
-void inspect_stack_cost(const heed_stack *stack, int64_t tokens, heed_cost *cost)
+int64_t inspect_stack_rows(const heed_stack *stack, int64_t tokens)
 {
+    return stack->pools ? 1 : tokens;
+}
+
+void inspect_stack_cost(const heed_stack *stack, int64_t tokens, int64_t before, heed_cost *cost)
+{
+    inspect_step step;
     *cost = (heed_cost){.size = sizeof *cost};
-    for (uint32_t s = 0; s < stack->n_steps; s++) add_step(cost, stack, &stack->steps[s], tokens);
+    for (uint32_t s = 0; inspect_stack_step(stack, s, tokens, before, &step); s++) {
+        cost->flops += step.cost.flops;
+        cost->executed += step.cost.executed;
+        cost->bytes += step.cost.bytes;
+    }
+}
+
+void inspect_session_back(heed_session *session, int64_t length)
+{
+    for (uint32_t i = 0; i < session->stack->n_memories; i++)
+        heed_sequence_truncate(session->sequences[i], length, NULL);
+    session->length = length;
+}
+
+/* ---- a trace ---- */
+
+void inspect_trace(heed_engine *engine, trace *t)
+{
+    engine->host = t ? trace_host(t) : engine->trace ? trace_former(engine->trace) : engine->host;
+    engine->trace = t;
 }

@@ -12,6 +12,7 @@
 
 #include "op/load.h"
 #include "op/resolve.h"
+#include "run/trace.h"
 
 /* ---- an engine ---- */
 
@@ -73,8 +74,32 @@ HEED_LOCAL void inspect_call_free(heed_call *call);
 
 /* ---- a network ---- */
 
-/* What it costs to read so many tokens at once, without older ones: the sum over its ops of flops,
- * bytes and executed flops. An op that tells no cost touches its tensors once. */
-HEED_LOCAL void inspect_stack_cost(const heed_stack *stack, int64_t tokens, heed_cost *cost);
+/* One step of a network: an op, and what it costs to read so many tokens at once behind so many
+ * older ones, by flops, bytes and executed flops. One that tells no cost (`told` 0) touches its
+ * tensors once. */
+typedef struct inspect_step {
+    const char *op, *part; /* its id; "layers.3.q". They are the network's */
+    int64_t layer;         /* -1: in none */
+    int told;
+    heed_cost cost;
+} inspect_step;
+
+/* The step of that index, or 0 behind the last. */
+HEED_LOCAL int inspect_stack_step(const heed_stack *stack, uint32_t index, int64_t tokens,
+                                  int64_t before, inspect_step *step);
+/* How many results it can give of so many tokens: one of them all, if it pools. */
+HEED_LOCAL int64_t inspect_stack_rows(const heed_stack *stack, int64_t tokens);
+/* The sum over all steps. */
+HEED_LOCAL void inspect_stack_cost(const heed_stack *stack, int64_t tokens, int64_t before,
+                                   heed_cost *cost);
+/* Takes a session back to its first tokens, for timing: what can not go back, a recurrent state,
+ * stays, and costs the same. */
+HEED_LOCAL void inspect_session_back(heed_session *session, int64_t length);
+
+/* ---- a trace ---- */
+
+/* Its calls and their tiles are noted from now on; NULL ends that. No call may be running, and the
+ * trace was made for this engine's host. */
+HEED_LOCAL void inspect_trace(heed_engine *engine, trace *t);
 
 #endif

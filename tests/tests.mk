@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = \
   HEED_PLUGINS='$(abs_top_builddir)/plugins/.libs'; HEED_HOSTILE='$(abs_top_builddir)/tests/hostile'; \
   HEED='$(abs_top_builddir)/engine/heed'; BUILD='$(abs_top_builddir)'; SRC='$(abs_top_srcdir)'; NM='$(NM)'; OBJDUMP='$(OBJDUMP)'; SANITIZERS='$(sanitizers)'; \
   TESTEXEC='$(TESTEXEC)'; test -z "$$TESTEXEC" || HEED='$(abs_top_srcdir)/tests/emulated.sh'; \
-  export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP SANITIZERS TESTEXEC;
+  unset COLUMNS; export HEED_PLUGINS HEED_HOSTILE HEED BUILD SRC NM OBJDUMP SANITIZERS TESTEXEC;
 
 # What the tests share: a call, its oracle and the sweep over paths, threads and layouts.
 check_LTLIBRARIES += tests/libharness.la
@@ -39,7 +39,8 @@ plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
 command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
   tests/command/test_short_memory.sh tests/command/test_surroundings.sh \
-  tests/command/test_bench.sh tests/command/test_new.sh tests/command/test_python.sh \
+  tests/command/test_bench.sh tests/command/test_completion.sh tests/command/test_new.sh \
+  tests/command/test_python.sh \
   tests/rules/check_third_party.sh \
   tests/rules/check_arrows.sh tests/rules/check_dist.sh tests/rules/check_docs.sh \
   tests/rules/check_headers.sh

@@ -30,7 +30,7 @@ const heed_path *bench_case_path(const bench_case *c)
 }
 int bench_case_decodes(const bench_case *c)
 {
-    return c->network ? network_steps(c->network) : c->call->stateful;
+    return c->network ? network_decodes(c->network) : c->call->stateful;
 }
 
 /* ---- a run ---- */
@@ -118,6 +118,7 @@ void bench_case_close(bench_case *c)
     free(c->seconds);
     free(c->crowded);
     free(c->memory);
+    parts_free(&c->by_op);
     heed_instance_close(c->instance);
     *c = (bench_case){.call = NULL};
 }

@@ -7,6 +7,7 @@
 
 #include "command/cost.h"
 #include "command/operands.h"
+#include "command/parts.h"
 
 #define BENCH_CHUNK 512 /* keys that fill a sequence at a time */
 
@@ -32,6 +33,7 @@ typedef struct bench_case {
     /* [rounds] 1: other processes had the processor while that call was timed */
     double *crowded;
     double instructions;          /* of one call; 0 = not counted */
+    part_costs by_op;             /* of a network that was timed: its fastest run with a trace */
 } bench_case;
 
 /* What it is called; all of it lives as long as the case. */

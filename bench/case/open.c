@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/grow.h"
 #include "bench/bench.h"
@@ -17,6 +18,7 @@
 #include "bench/count.h"
 #include "bench/rounds.h"
 #include "command/operands.h"
+#include "command/progress.h"
 #include "inspect.h"
 
 #define PATHS_MAX 8 /* of one op */
@@ -86,7 +88,7 @@ int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32
     int32_t failed =
         call ? operands_make(call, op, shape, dtype, want != OPEN_PLAN, error) : HEED_E_MEMORY;
     for (uint32_t p = 0; p < n_paths && !failed; p++) {
-        rounds_progress("case", b->n_cases + 1, 0);
+        progress_show(-1, "case %u, %s  %s", b->n_cases + 1, op->entry->op.id, call->text);
         failed = open_path(b, op, call, paths[p], want, first, error);
         if (failed && failed_path) *failed_path = paths[p];
     }
@@ -94,6 +96,42 @@ int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32
         operands_free(call);
         free(call);
         b->n_calls--;
+    }
+    return failed;
+}
+
+/* Beside the scalar path, where that was run on the same text just before. */
+static void judge_network(const bench *b, bench_case *c, uint32_t first)
+{
+    const bench_case *plain = &b->cases[first];
+    if (plain == c || strcmp(bench_case_path(plain)->name, "scalar")) return;
+    if (plain->hash != c->hash) c->max_error = network_difference(c->network, plain->network);
+}
+
+int32_t open_network(bench *b, const heed_options *options, const network_choice *choice, int timed,
+                     heed_error *error)
+{
+    const char *isa = choice->isa, *path;
+    const uint32_t first = b->n_cases;
+    const int all = isa && !strcmp(isa, "all");
+    int32_t failed = HEED_OK;
+    for (uint32_t p = 0;
+         !failed && (path = all   ? cpu_path(inspect_features(b->engine) & ~CPU_INEXACT, p)
+                            : p   ? NULL
+                            : isa ? isa
+                                  : inspect_path(b->engine));
+         p++) {
+        network_choice one = *choice;
+        one.isa = path;
+        bench_case *c = open_case(b, error);
+        if (!c) return HEED_E_MEMORY;
+        progress_show(-1, "case %u, a network", b->n_cases);
+        failed = network_open(c, options, &one, error);
+        if (!failed) judge_network(b, c, first);
+        if (!failed && timed) failed = open_rounds(b, c, 1, error);
+        if (!failed && b->counter) failed = count_measure(c, b->counter, error);
+        if (!failed) failed = rounds_interrupted(error);
+        if (failed) open_drop(b);
     }
     return failed;
 }

@@ -6,6 +6,7 @@
 #define HEED_BENCH_OPEN_H
 
 #include "bench/bench.h"
+#include "bench/case/network.h"
 
 /* only asked for its cost; run once; run once and timed later */
 enum { OPEN_PLAN, OPEN_RUN, OPEN_TIME };
@@ -15,6 +16,9 @@ enum { OPEN_PLAN, OPEN_RUN, OPEN_TIME };
  * NULL. */
 int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32_t dtype,
                    const char *isa, int want, const char **failed_path, heed_error *error);
+/* Adds a network, on the path `isa` as above; timed = also in the rounds. */
+int32_t open_network(bench *b, const heed_options *options, const network_choice *choice, int timed,
+                     heed_error *error);
 /* Room for one more case, the last one; and back. */
 bench_case *open_case(bench *b, heed_error *error);
 void open_drop(bench *b);

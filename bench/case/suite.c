@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/grow.h"
 #include "bench/bench.h"
@@ -21,8 +20,7 @@
 #include "bench/case/network.h"
 #include "bench/case/open.h"
 #include "bench/case/suite.h"
-#include "bench/count.h"
-#include "bench/rounds.h"
+#include "command/progress.h"
 #include "command/shape.h"
 #include "inspect.h"
 
@@ -82,7 +80,7 @@ static const char own_sizes[] = "eoth1";
 #define OWN_AXES 3 /* of one op */
 
 /* Tokens of the network: read at once, and one by one. */
-static const int64_t network_tokens[SUITE_SETS][2] = {{9, 4}, {128, 32}, {256, 256}};
+static const int64_t network_tokens_of[SUITE_SETS][2] = {{9, 4}, {128, 32}, {256, 256}};
 static const char usual_model[] = "models/plays.safetensors";
 
 const char *suite_name(uint32_t set) { return sets[set].name; }
@@ -327,28 +325,14 @@ static int32_t open_op(bench *b, const suite_choice *choice, const entry *op, ui
     return failed;
 }
 
-static int32_t open_network(bench *b, const suite_choice *choice, uint32_t set, int steps,
-                            heed_error *error)
+static int32_t open_usual(bench *b, const suite_choice *choice, uint32_t set, int steps,
+                          heed_error *error)
 {
-    const char *file = choice->model ? choice->model : usual_model, *isa = choice->isa, *path;
-    int all = isa && !strcmp(isa, "all");
-    int32_t failed = HEED_OK;
-    for (uint32_t p = 0;
-         !failed && (path = all   ? cpu_path(inspect_features(b->engine) & ~CPU_INEXACT, p)
-                            : p   ? NULL
-                            : isa ? isa
-                                  : inspect_path(b->engine));
-         p++) {
-        bench_case *c = open_case(b, error);
-        if (!c) return HEED_E_MEMORY;
-        rounds_progress("case", b->n_cases, 0);
-        failed =
-            network_open(c, choice->engine, path, file, network_tokens[set][steps], steps, error);
-        if (!failed && set != SUITE_TINY) failed = open_rounds(b, c, 1, error);
-        if (!failed && b->counter) failed = count_measure(c, b->counter, error);
-        if (!failed) failed = rounds_interrupted(error);
-        if (failed) open_drop(b);
-    }
+    network_choice network = {.file = choice->model ? choice->model : usual_model,
+                              .isa = choice->isa,
+                              .tokens = network_tokens_of[set][steps],
+                              .how = steps ? NETWORK_STEPS : NETWORK_WHOLE};
+    int32_t failed = open_network(b, choice->engine, &network, set != SUITE_TINY, error);
     if (!failed || is_fatal(failed)) return failed;
     return choice->model ? failed : note(b, error, "a network");
 }
@@ -385,8 +369,8 @@ int32_t suite_open(bench *b, const suite_choice *choice, heed_error *error)
         for (uint32_t i = 0; !failed && (e = inspect_op(b->engine, i)); i++)
             if (asked(choice, e)) failed = open_op(b, choice, e, set, error);
         for (int steps = 0; steps < 2 && !failed && (!choice->n_ops || choice->model); steps++)
-            failed = open_network(b, choice, set, steps, error);
+            failed = open_usual(b, choice, set, steps, error);
     }
-    rounds_progress(NULL, 0, 0);
+    progress_end();
     return failed;
 }

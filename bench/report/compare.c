@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/options.h"
+#include "command/table.h"
 #include "bench/report/record.h"
 #include "bench/report/report.h"
 #include "bench/report/row.h"
@@ -173,7 +174,7 @@ static const record_row *base_of(const record_row *r, const record_row *group, u
     return fastest;
 }
 
-static void print_ratio(const record_row *r, const record_row *base)
+static void add_ratio(table *t, const record_row *r, const record_row *base)
 {
     char text[32] = "", note[64] = "";
     if (base && !isnan(amount(r)) && !isnan(amount(base))) {
@@ -185,7 +186,7 @@ static void print_ratio(const record_row *r, const record_row *base)
         snprintf(note, sizeof note, "%s%.32s%s%s", *other ? "of " : "", other,
                  *other && *equal ? ", " : "", equal);
     }
-    printf("  %6s %-16s", text, note);
+    table_cell(t, *note ? "%6s %s" : *text ? "%6s" : "", text, note);
 }
 
 /* The first row of a case that has a hash; its last row, if none has. */
@@ -206,34 +207,36 @@ static int differs(const record_row *r, const record_row *group, uint32_t n)
 /* Run once for its hash, and held against nothing: there is no more to see, while it agrees. */
 static int is_silent(const record_row *r) { return isnan(amount(r)) && !*r->limit && !is_peer(r); }
 
-static void print_row(const record_row *r, const record_row *group, uint32_t n, int path_width)
+static void add_row(table *t, const record_row *r, const record_row *group, uint32_t n)
 {
-    char time[32], share[32] = "", spread[32] = "";
+    char time[32], share[32] = "-", spread[32] = "", other[128] = "";
     if (!isnan(r->fraction))
         snprintf(share, sizeof share, "%.0f %% of %.8s", 100 * r->fraction, r->limit);
     if (!isnan(r->spread)) snprintf(spread, sizeof spread, "%.0f %%", 100 * r->spread);
     if (is_counted(r)) row_count(r->instructions, time, sizeof time - 6), strcat(time, " instr");
     else if (isnan(r->seconds)) strcpy(time, "-");
     else row_time(r->seconds, time, sizeof time);
-    printf("  %-4c  %-*s  %7lld  %14s", letter(r), path_width, r->path, (long long)r->threads,
-           time);
-    print_ratio(r, base_of(r, group, n));
-    printf("  %-13s  %6s", share, spread);
-    if (r->noisy) printf("  noisy");
+    table_cell(t, "%c", letter(r));
+    table_cell(t, "%s", r->path);
+    table_cell(t, "%lld", (long long)r->threads);
+    table_cell(t, "%s", time);
+    add_ratio(t, r, base_of(r, group, n));
+    table_cell(t, "%s", share);
+    table_cell(t, "%s", spread);
     if (differs(r, group, n))
-        printf("  other bits than %c %s", letter(first_hash(group, n)), first_hash(group, n)->path);
-    printf("\n");
+        snprintf(other, sizeof other, "other bits than %c %s", letter(first_hash(group, n)),
+                 first_hash(group, n)->path);
+    table_cell(t, "%s%s%s", r->noisy ? "noisy" : "", r->noisy && *other ? "  " : "", other);
 }
 
 static uint32_t print_cases(const record_set *all)
 {
+    static const table_column columns[] = {
+        {"file", 0, 0, 0},    {"path", 0, 8, 0},          {"threads", 1, 0, 1}, {"time", 1, 0, 0},
+        {"  to A", 0, 12, 0}, {"share of peak", 0, 0, 3}, {"spread", 1, 0, 2},  {"", 0, 12, 0},
+    };
+    table t = {.column = columns, .n_columns = 8, .indent = 2};
     uint32_t differ = 0;
-    int width = (int)strlen("path");
-    for (uint32_t i = 0; i < all->n_rows; i++)
-        if ((int)strlen(all->rows[i].path) > width) width = (int)strlen(all->rows[i].path);
-    if (all->n_rows)
-        printf("\n  %-4s  %-*s  %7s  %14s  %6s %-16s  %-13s  %6s\n", "file", width, "path",
-               "threads", "time", "to A", "", "share of peak", "spread");
     for (uint32_t i = 0, n; i < all->n_rows; i += n) {
         const record_row *group = &all->rows[i];
         for (n = 1; i + n < all->n_rows && group[n].group == group->group; n++) {}
@@ -242,10 +245,12 @@ static uint32_t print_cases(const record_set *all)
             int other = differs(&group[r], group, n);
             differ += (uint32_t)other;
             if (is_silent(&group[r]) && !other) continue;
-            if (!shown++) printf("\n%s  %s  %s\n", group->spec, group->shape, group->dtype);
-            print_row(&group[r], group, n, width);
+            if (!shown++) table_line(&t, "\n%s  %s  %s", group->spec, group->shape, group->dtype);
+            add_row(&t, &group[r], group, n);
         }
     }
+    if (all->n_rows) printf("\n");
+    if (all->n_rows) table_print(&t);
     return differ;
 }
 
@@ -316,7 +321,7 @@ static int read_path(void *to, const char *value)
 
 int command_compare(int argc, char **argv)
 {
-    static const option table[] = {{"", 1, .read = read_path}, {0}};
+    static const option table[] = {{"", 1, .read = read_path, .values = "FILE"}, {0}};
     heed_error error = {0};
     record_set all = {.error = &error};
     int status = options_parse(argc, argv, usage, table, &all, NULL);

@@ -9,7 +9,9 @@
 
 #include "bench/bench.h"
 #include "bench/case/case.h"
+#include "bench/case/network.h"
 #include "command/shape.h"
+#include "command/table.h"
 #include "bench/report/growth.h"
 #include "bench/report/report.h"
 #include "bench/report/row.h"
@@ -17,7 +19,7 @@
 int growth_same(const bench_case *a, const bench_case *b)
 {
     return !strcmp(bench_case_spec(a), bench_case_spec(b)) &&
-           bench_case_path(a) == bench_case_path(b);
+           !strcmp(bench_case_path(a)->name, bench_case_path(b)->name);
 }
 
 int growth_first(const bench *b, uint32_t i)
@@ -30,7 +32,8 @@ int growth_first(const bench *b, uint32_t i)
 
 double growth_size(const bench *b, const bench_case *c)
 {
-    return (double)shape_number(&c->call->shape, b->varies);
+    return (double)(c->network ? network_tokens(c->network)
+                               : shape_number(&c->call->shape, b->varies));
 }
 
 double growth_exponent(const bench *b, uint32_t first)
@@ -45,12 +48,17 @@ double growth_exponent(const bench *b, uint32_t first)
     return (n * xy - x_sum * y_sum) / (n * xx - x_sum * x_sum);
 }
 
-void growth_table(const bench *b, const int width[3])
+void growth_table(const bench *b)
 {
-    for (uint32_t i = 0, any = 0; i < b->n_cases; i++) {
+    static const table_column columns[] = {{"", 0, 16, 0}, {"", 0, 0, 0}, {"", 0, 0, 0}};
+    table t = {.column = columns, .n_columns = 3, .headless = 1};
+    char text[80];
+    for (uint32_t i = 0; i < b->n_cases; i++) {
         if (!growth_first(b, i)) continue;
-        if (!any++) printf("\n");
-        printf("%-*s  %-*s  grows as %s^%.2f\n", width[0], bench_case_spec(&b->cases[i]), width[2],
-               bench_case_path(&b->cases[i])->name, b->varies, growth_exponent(b, i));
+        if (!t.n) printf("\n");
+        table_cell(&t, "%s", row_spec(&b->cases[i], text, sizeof text));
+        table_cell(&t, "%s", bench_case_path(&b->cases[i])->name);
+        table_cell(&t, "grows as %s^%.2f", b->varies, growth_exponent(b, i));
     }
+    table_print(&t);
 }

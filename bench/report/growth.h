@@ -12,6 +12,6 @@ int growth_same(const bench_case *a, const bench_case *b);
 int growth_first(const bench *b, uint32_t i);           /* whether case i is the first of a line */
 double growth_size(const bench *b, const bench_case *c); /* the size that differs */
 double growth_exponent(const bench *b, uint32_t first);
-void growth_table(const bench *b, const int width[3]);
+void growth_table(const bench *b);
 
 #endif

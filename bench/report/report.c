@@ -3,7 +3,6 @@
  * report.c: what was measured, as a table for people and as a record of the schema "heed.bench/1"
  * for programs.
  */
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "bench/report/row.h"
 #include "bench/rounds.h"
 #include "command/file.h"
+#include "command/table.h"
 
 /* The median over the rounds of the peak at an offset of `peaks`. */
 static double peak(const bench *b, size_t at)
@@ -37,14 +37,19 @@ static double peak(const bench *b, size_t at)
 static void print_peaks(const bench *b)
 {
     uint32_t lanes = heed_lanes(b->engine);
-    printf("peaks, %u thread%s: multiply-adds", lanes, &"s"[lanes == 1]);
-    const char *comma = " ";
+    char fma[32 * PEAKS_PATHS] = "", line[sizeof fma + 160];
     for (uint32_t i = 0; i < PEAKS_PATHS; i++) {
         double p = peak(b, PEAK(fma) + i * sizeof(double));
-        if (p > 0) printf("%s%s %.1f", comma, peaks_path(i), p), comma = ", ";
+        size_t n = strlen(fma);
+        if (p > 0) snprintf(fma + n, sizeof fma - n, "%s%s %.1f", n ? ", " : " ", peaks_path(i), p);
     }
-    printf(" GFLOP/s; reading %.1f, copying %.1f GB/s (of %llu MiB)\n", peak(b, PEAK(read)),
-           peak(b, PEAK(copy)), (unsigned long long)b->buffer >> 20);
+    snprintf(
+        line, sizeof line,
+        "peaks, %u thread%s: multiply-adds%s GFLOP/s; reading %.1f, copying %.1f GB/s (of %llu "
+        "MiB)",
+        lanes, &"s"[lanes == 1], fma, peak(b, PEAK(read)), peak(b, PEAK(copy)),
+        (unsigned long long)b -> buffer >> 20);
+    table_prose(0, 2, line);
 }
 
 void report_head(const bench *b)
@@ -59,57 +64,84 @@ void report_head(const bench *b)
     if (b->peaks) print_peaks(b);
 }
 
-#define SPEC_SHOWN 64 /* of a network; the record has it all */
+/* What a row of each kind of table has. The peak that limits a case is more than its rate, which is
+ * left out before it. */
+static const table_column timed[] = {
+    {"spec", 0, 18, 0},         {"shape", 0, 10, 0}, {"path", 0, 0, 0},
+    {"threads", 1, 0, 1},       {"time", 1, 0, 0},   {"rate   ", 1, 0, 3},
+    {"share of peak", 0, 0, 0}, {"spread", 1, 0, 2}, {"", 0, 8, 0},
+};
+static const table_column counted[] = {
+    {"spec", 0, 18, 0},   {"shape", 0, 10, 0},       {"path", 0, 0, 0},
+    {"threads", 1, 0, 1}, {"instructions", 1, 0, 0}, {"", 0, 8, 0},
+};
+#define COLUMNS_OF(columns) (sizeof columns / sizeof *columns)
 
-static void print_spec(const bench_case *c, int width)
+/* "noisy", "crowded", and what its numbers are to those of the scalar path. */
+static void add_notes(table *t, const bench_case *c, const report_row *r)
 {
-    const char *spec = bench_case_spec(c);
-    int cut = c->network && strlen(spec) > SPEC_SHOWN;
-    printf("%-*.*s%s", cut ? SPEC_SHOWN - 3 : width, cut ? SPEC_SHOWN - 3 : INT_MAX, spec,
-           cut ? "..." : "");
-    if (cut && width > SPEC_SHOWN) printf("%*s", width - SPEC_SHOWN, "");
-}
-
-static void print_case(const bench *b, const bench_case *c, const int *width)
-{
-    char time[32], threads[16];
-    report_row r = row_sum_up(b, c);
-    const heed_path *path = bench_case_path(c);
-    if (!c->seconds && !(c->instructions > 0)) return;
-    snprintf(threads, sizeof threads, "%u", heed_lanes(b->engine));
-    print_spec(c, width[0]);
-    printf("  %-*s  %-*s  %7s  ", width[1], bench_case_shape(c), width[2], path->name, threads);
-    if (c->seconds) {
-        printf("%8s  ", row_time(r.seconds, time, sizeof time));
-        if (!strcmp(r.limit, "fma")) printf("%8.1f GFLOP/s", r.gflops);
-        else printf("%8.1f GB/s   ", r.gbps);
-        printf("  %4.0f %% of %-4s  %4.0f %%%s", 100 * r.fraction, r.limit, 100 * r.spread,
-               r.noisy ? "  noisy" : "");
-        if (r.crowded) printf("  crowded");
-    } else {
-        printf("%12s", row_count(c->instructions, time, sizeof time));
-    }
+    char error[64] = "";
+    int inexact = bench_case_path(c)->flags & HEED_PATH_INEXACT;
     if (c->max_error > 0)
-        printf("  %s the scalar path by %.2g",
-               path->flags & HEED_PATH_INEXACT ? "inexact, off" : "differs from", c->max_error);
-    printf("\n");
+        snprintf(error, sizeof error, "%s the scalar path by %.2g",
+                 inexact ? "inexact, off" : "differs from", c->max_error);
+    table_cell(t, "%s%s%s%s%s", r->noisy ? "noisy" : "", r->noisy && r->crowded ? "  " : "",
+               r->crowded ? "crowded" : "", (r->noisy || r->crowded) && *error ? "  " : "", error);
 }
 
-static int wider(int width, const char *text, int most)
+static void add_case(const bench *b, const bench_case *c, table *t)
 {
-    int length = strlen(text) < (size_t)most ? (int)strlen(text) : most;
-    return length > width ? length : width;
-}
-
-void report_widths(const bench *b, int width[3])
-{
-    width[0] = (int)strlen("spec"), width[1] = (int)strlen("shape"), width[2] = (int)strlen("path");
-    for (uint32_t i = 0; i < b->n_cases; i++) {
-        width[0] = wider(width[0], bench_case_spec(&b->cases[i]),
-                         b->cases[i].network ? SPEC_SHOWN : INT_MAX);
-        width[1] = wider(width[1], bench_case_shape(&b->cases[i]), INT_MAX);
-        width[2] = wider(width[2], bench_case_path(&b->cases[i])->name, INT_MAX);
+    char time[80];
+    report_row r = row_sum_up(b, c);
+    if (!c->seconds && !(c->instructions > 0)) return;
+    table_cell(t, "%s", row_spec(c, time, sizeof time));
+    table_cell(t, "%s", bench_case_shape(c));
+    table_cell(t, "%s", bench_case_path(c)->name);
+    table_cell(t, "%u", heed_lanes(b->engine));
+    if (c->seconds) {
+        table_cell(t, "%s", row_time(r.seconds, time, sizeof time));
+        if (!strcmp(r.limit, "fma")) table_cell(t, "%.1f GFLOP/s", r.gflops);
+        else table_cell(t, "%.1f GB/s   ", r.gbps);
+        table_cell(t, "%4.0f %% of %-4s", 100 * r.fraction, r.limit);
+        table_cell(t, "%.0f %%", 100 * r.spread);
+    } else {
+        table_cell(t, "%s", row_count(c->instructions, time, sizeof time));
     }
+    add_notes(t, c, &r);
+}
+
+/* How the time of a network is spread over its ops. What is between them is what the case takes
+ * without a trace, but for them. */
+static void print_parts(const bench *b, const bench_case *c)
+{
+    static const table_column columns[] = {
+        {"part", 0, 0, 0},  {"op", 0, 10, 4},   {"calls", 1, 0, 1}, {"time", 1, 0, 0},
+        {"share", 1, 0, 0}, {"flops", 1, 0, 3}, {"bytes", 1, 0, 2}, {"rate   ", 1, 0, 0},
+    };
+    table t = {.column = columns, .n_columns = COLUMNS_OF(columns)};
+    char text[32];
+    double sum = 0;
+    for (uint32_t i = 0; i < c->by_op.count; i++) sum += c->by_op.row[i].seconds;
+    const double all = fmax(row_sum_up(b, c).seconds, sum);
+    printf("\nby op, %s, %s:\n", bench_case_shape(c), bench_case_path(c)->name);
+    for (uint32_t i = 0; i < c->by_op.count; i++) {
+        const part_cost *p = &c->by_op.row[i];
+        table_cell(&t, "%s", p->part);
+        table_cell(&t, "%s", p->op);
+        table_cell(&t, "%lld", (long long)p->calls);
+        table_cell(&t, "%s", row_time(p->seconds, text, sizeof text));
+        table_cell(&t, "%.1f %%", 100 * p->seconds / all);
+        table_cell(&t, "%s", parts_amount(p->told ? p->flops : 0, text, sizeof text));
+        table_cell(&t, "%s", parts_amount(p->bytes, text, sizeof text));
+        if (p->flops > p->bytes) table_cell(&t, "%.1f GFLOP/s", 1e-9 * p->flops / p->seconds);
+        else table_cell(&t, "%.1f GB/s   ", 1e-9 * p->bytes / p->seconds);
+    }
+    table_cell(&t, "between ops");
+    for (int i = 0; i < 2; i++) table_cell(&t, "%s", "");
+    table_cell(&t, "%s", row_time(all - sum, text, sizeof text));
+    table_cell(&t, "%.1f %%", 100 * (all - sum) / all);
+    for (int i = 0; i < 3; i++) table_cell(&t, "%s", "");
+    table_print(&t);
 }
 
 /* The same op on the same shape gives one hash on all exact paths: how many do, and which do
@@ -154,7 +186,6 @@ static void print_suite(const bench *b)
 
 void report_table(const bench *b)
 {
-    int width[3];
     report_head(b);
     if (b->overhead) {
         double e = b->overhead->engine_ns, k = b->overhead->kernel_ns;
@@ -162,15 +193,14 @@ void report_table(const bench *b)
                "%.0f ns without)\n",
                e - k, e, k);
     }
-    report_widths(b, width);
-    if (b->n_cases && (b->peaks || b->counter))
-        printf("\n%-*s  %-*s  %-*s  %7s  ", width[0], "spec", width[1], "shape", width[2], "path",
-               "threads");
-    if (b->n_cases && b->peaks)
-        printf("%8s  %16s  %-14s  %6s\n", "time", "rate   ", "share of peak", "spread");
-    if (b->n_cases && b->counter) printf("%12s\n", "instructions");
-    for (uint32_t i = 0; i < b->n_cases; i++) print_case(b, &b->cases[i], width);
-    growth_table(b, width);
+    table t = {.column = b->counter ? counted : timed,
+               .n_columns = b->counter ? COLUMNS_OF(counted) : COLUMNS_OF(timed)};
+    if (b->n_cases && (b->peaks || b->counter)) printf("\n");
+    for (uint32_t i = 0; i < b->n_cases; i++) add_case(b, &b->cases[i], &t);
+    if (b->n_cases && (b->peaks || b->counter)) table_print(&t);
+    growth_table(b);
+    for (uint32_t i = 0; i < b->n_cases; i++)
+        if (b->cases[i].by_op.count) print_parts(b, &b->cases[i]);
     if (b->suite) print_suite(b);
 }
 
@@ -191,6 +221,19 @@ static json_t *json_peaks(const bench *b)
     return json_pack("{s:o, s:o, s:o, s:I}", "fma_gflops", fma, "read_gbps",
                      number(peak(b, PEAK(read))), "copy_gbps", number(peak(b, PEAK(copy))),
                      "buffer_bytes", (json_int_t)b->buffer);
+}
+
+static json_t *json_parts(const bench_case *c)
+{
+    json_t *all = c->by_op.count ? json_array() : json_null();
+    for (uint32_t i = 0; i < c->by_op.count; i++) {
+        const part_cost *p = &c->by_op.row[i];
+        json_array_append_new(
+            all, json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "part", p->part, "op", p->op, "calls",
+                           (json_int_t)p->calls, "seconds", number(p->seconds), "flops",
+                           number(p->told ? p->flops : NAN), "bytes", number(p->bytes)));
+    }
+    return all;
 }
 
 /* An exact path must give the scalar path's bits: its bound is 0. An inexact one has none that is
@@ -218,6 +261,7 @@ static json_t *json_case(const bench *b, const bench_case *c)
         "predicted_s", number(r.predicted), "max_error", number(c->ran ? c->max_error : NAN),
         "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0), "hash", c->ran ? hash : NULL,
         "judged_shape", c->ran ? c->judged : NULL);
+    if (j) json_object_set_new(j, "by_op", json_parts(c));
     /* NULL fails */
     int failed = !j || json_object_update(j, measured) || json_object_update(j, more);
     json_decref(measured);

@@ -8,7 +8,6 @@
 #include "bench/bench.h"
 
 void report_head(const bench *b); /* the machine and its peaks */
-void report_widths(const bench *b, int width[3]); /* of the columns spec, shape, path */
 void report_table(const bench *b);
 int32_t report_write(const bench *b, const char *path, heed_error *error); /* the record */
 

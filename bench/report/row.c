@@ -4,6 +4,7 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/bench.h"
 #include "bench/case/case.h"
@@ -68,6 +69,16 @@ report_row row_sum_up(const bench *b, const bench_case *c)
 }
 
 /* ---- as text ---- */
+
+#define SPEC_SHOWN 64
+
+const char *row_spec(const bench_case *c, char *text, size_t n)
+{
+    const char *spec = bench_case_spec(c);
+    if (!c->network || strlen(spec) <= SPEC_SHOWN) return spec;
+    snprintf(text, n, "%.*s...", SPEC_SHOWN - 3, spec);
+    return text;
+}
 
 const char *row_time(double seconds, char *text, size_t n)
 {

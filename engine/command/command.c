@@ -8,12 +8,13 @@
 
 #include "base/error.h"
 #include "command/command.h"
+#include "command/interrupt.h"
 
 int command_fail(const heed_error *error)
 {
     fflush(stdout);
     fprintf(stderr, "heed: %s\n", error->text[0] ? error->text : "failed, and it is not known why");
-    return 1;
+    return interrupt_seen ? interrupt_status() : 1;
 }
 
 int command_json(json_t *json)

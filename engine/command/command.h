@@ -22,7 +22,7 @@ int command_bench(int argc, char **argv);   /* bench/bench.c */
 int command_compare(int argc, char **argv); /* bench/report/compare.c */
 int command_check(int argc, char **argv);   /* tests/check/check.c */
 
-/* Prints "heed: <text>" to standard error; returns 1. */
+/* Prints "heed: <text>" to standard error; returns 1, or the status of an interrupted command. */
 int command_fail(const heed_error *error);
 /* Prints and frees; NULL means that memory ran out. Returns the exit status. */
 int command_json(json_t *json);

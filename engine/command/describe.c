@@ -15,18 +15,21 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/describe.h"
+#include "command/model.h"
 #include "command/options.h"
 #include "command/probe.h"
 #include "command/shape.h"
 #include "command/sizes.h"
+#include "command/table.h"
 #include "op/engine.h"
 #include "op/spec.h"
 
 static const char usage[] =
     "usage: heed describe OP [--isa PATH] [--json]\n"
     "       heed describe SPEC --shape AXIS=N,... [--isa PATH] [--json]\n"
-    "       heed describe MODEL [--spec SPEC] [--isa PATH] [--json]\n"
-    "       heed describe --spec SPEC [--isa PATH] [--json]\n"
+    "       heed describe MODEL [--spec SPEC] [--shape T=N] [--isa PATH] [--json]\n"
+    "       heed describe --spec SPEC [--shape T=N] [--save FILE] [--seed N] [--isa PATH] "
+    "[--json]\n"
     "\n"
     "  OP             an op's id, attention/softmax, or its name alone if only one kind has it\n"
     "  SPEC --shape   an op with its settings, and sizes of axes as bench has them: besides, its "
@@ -37,6 +40,11 @@ static const char usage[] =
     "what they remember\n"
     "  --spec SPEC    the network, if not what the model itself says; without a model, one that "
     "has learned nothing\n"
+    "  --shape T=N    of a network: besides, what it costs to read N tokens at once, by its ops; "
+    "decode=N: the N-th\n"
+    "                 alone, behind the others\n"
+    "  --save FILE    writes that network with weights of chance, as safetensors; --seed N: other "
+    "ones, 1 if not given\n"
     "  --isa PATH     as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon "
     "or neon_bf16\n"
     "  --json         an object\n";
@@ -146,7 +154,7 @@ static void dtypes_text(uint32_t set, char *text, size_t n)
 static void print_ports(const heed_op *op)
 {
     int name = 0, axes = 0;
-    char dtypes[64];
+    char dtypes[64], text[1536];
     for (uint32_t i = 0; i < op->ports.count; i++) {
         if ((int)strlen(port_at(op, i)->name) > name) name = (int)strlen(port_at(op, i)->name);
         if ((int)strlen(port_at(op, i)->axes) > axes) axes = (int)strlen(port_at(op, i)->axes);
@@ -157,21 +165,22 @@ static void print_ports(const heed_op *op)
             if (p->role != role) continue;
             if (!any++) printf("\n%ss\n", roles[role]);
             dtypes_text(p->dtypes, dtypes, sizeof dtypes);
-            printf("  %-*s  %-*s  %-12s  %s%s%s%s%s\n", name, p->name, axes, p->axes, dtypes,
-                   p->flags & HEED_PORT_OPTIONAL ? "optional; " : "",
-                   p->flags & HEED_PORT_REPEATS ? "axes of size 1 repeat; " : "",
-                   p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first such input; "
-                                                 : "",
-                   role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK
-                       ? "one for all layers, or a layer's own; "
-                       : "",
-                   p->doc);
+            snprintf(
+                text, sizeof text, "%s%s%s%s%s", p->flags & HEED_PORT_OPTIONAL ? "optional; " : "",
+                p->flags & HEED_PORT_REPEATS ? "axes of size 1 repeat; " : "",
+                p->flags & HEED_PORT_IN_PLACE ? "may be the memory of the first such input; " : "",
+                role == HEED_WEIGHT && p->scope == HEED_SCOPE_STACK
+                    ? "one for all layers, or a layer's own; "
+                    : "",
+                p->doc);
+            int at = printf("  %-*s  %-*s  %-12s  ", name, p->name, axes, p->axes, dtypes);
+            table_prose(at, at, text);
         }
 }
 
 static void print_params(const heed_op *op)
 {
-    char text[512];
+    char text[2304];
     int key = 0;
     for (uint32_t i = 0; i < op->params.count; i++)
         if ((int)strlen(param_at(op, i)->key) > key) key = (int)strlen(param_at(op, i)->key);
@@ -179,7 +188,10 @@ static void print_params(const heed_op *op)
     for (uint32_t i = 0; i < op->params.count; i++) {
         const heed_param *p = param_at(op, i);
         type_text(p, text, sizeof text);
-        printf("  %-*s  %s: %s\n", key, p->key, text, p->doc);
+        int at = printf("  %-*s  ", key, p->key);
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, ": %s", p->doc);
+        table_prose(at, at, text);
     }
 }
 
@@ -195,13 +207,15 @@ static const char *axis_name(const heed_op *op, char letter)
 /* What the letters in this op's axes stand for. */
 static void print_axes(const heed_op *op)
 {
-    int seen[HEED_AXES] = {0}, any = 0;
+    int seen[HEED_AXES] = {0};
+    char line[2048] = "";
     for (uint32_t i = 0; i < op->ports.count; i++)
         for (const char *a = port_at(op, i)->axes; *a; a++) {
             if (*a < 'A' || *a > 'Z' || seen[*a - 'A']++ || !axis_name(op, *a)) continue;
-            printf("%s%c %s", any++ ? ", " : "\naxes\n  ", *a, axis_name(op, *a));
+            snprintf(line + strlen(line), sizeof line - strlen(line), "%s%c %s", *line ? ", " : "",
+                     *a, axis_name(op, *a));
         }
-    if (any) printf("\n");
+    if (*line) printf("\naxes\n  "), table_prose(2, 2, line);
 }
 
 /* A text of maybe several lines behind its name. */
@@ -209,7 +223,10 @@ static void print_prose(const char *name, const char *text)
 {
     for (; *text; name = "") {
         size_t line = strcspn(text, "\n");
-        printf("  %-9s  %.*s\n", name, (int)line, text);
+        char *copy = strndup(text, line);
+        int at = printf("  %-9s  ", name);
+        table_prose(at, at, copy ? copy : "");
+        free(copy);
         text += line + (text[line] == '\n');
     }
 }
@@ -218,7 +235,10 @@ static void print_text(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
     const heed_path *chosen = heed_op_path(engine, index);
-    printf("%s %s: %s\n\n", op->id, op->version, op->summary);
+    char line[2304];
+    snprintf(line, sizeof line, "%s %s: %s", op->id, op->version, op->summary);
+    table_prose(0, 2, line);
+    printf("\n");
     print_prose("formula", op->formula);
     print_prose("reference", op->reference);
     printf("  plugin     %s\n  paths     ", heed_op_plugin(engine, index));
@@ -227,13 +247,17 @@ static void print_text(const heed_engine *engine, uint32_t index)
     printf("\n");
     for (uint32_t i = 0; i < op->paths.count; i++)
         if (path_at(op, i)->flags & HEED_PATH_INEXACT)
-            printf("  inexact    %s gives other bits: it runs where --isa names it, or with "
-                   "accuracy=fast\n",
-                   path_at(op, i)->name);
+            snprintf(line, sizeof line,
+                     "%s gives other bits: it runs where --isa names it, or with accuracy=fast",
+                     path_at(op, i)->name),
+                print_prose("inexact", line);
     if (acts[op->acts]) printf("  acts       %s\n", acts[op->acts]);
-    for (size_t i = 0, any = 0; i < MASKS; i++)
-        if (op->masks & masks[i].kind) printf("%s%s", any++ ? ", " : "  masks      ", masks[i].how);
-    if (op->masks) printf("\n");
+    *line = 0;
+    for (size_t i = 0; i < MASKS; i++)
+        if (op->masks & masks[i].kind)
+            snprintf(line + strlen(line), sizeof line - strlen(line), "%s%s", *line ? ", " : "",
+                     masks[i].how);
+    print_prose("masks", line);
     if (op->measure_state) printf("  state      remembers a sequence between calls\n");
     print_ports(op);
     print_params(op);
@@ -395,7 +419,8 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
 
 typedef struct request {
     heed_options options;
-    const char *word, *shape, *spec;
+    const char *word, *shape, *spec, *save;
+    int64_t seed;
     int json;
 } request;
 
@@ -408,11 +433,9 @@ static int read_word(void *to, const char *value)
     return 0;
 }
 
-/* A name of a file that could be weights; ops have no such names. */
-static int is_model(const char *word)
+static int read_seed(void *to, const char *value)
 {
-    size_t n = strlen(word), end = strlen(".safetensors");
-    return n > end && !strcmp(word + n - end, ".safetensors");
+    return options_int("--seed", value, 0, INT64_MAX, &((request *)to)->seed);
 }
 
 static int describe_op(const request *r, const call_shape *shape)
@@ -440,20 +463,31 @@ static int describe_op(const request *r, const call_shape *shape)
 
 int command_describe(int argc, char **argv)
 {
-    static const option options[] = {{"--json", 0, .at = offsetof(request, json)},
-                                     {"--isa", 1, .at = offsetof(request, options.isa)},
-                                     {"--shape", 1, .at = offsetof(request, shape)},
-                                     {"--spec", 1, .at = offsetof(request, spec)},
-                                     {"", 1, .read = read_word}, {0}};
-    request r = {.options = {.size = sizeof r.options, .threads = 1, .pinning = HEED_PIN_NONE}};
+    static const option options[] = {
+        {"--json", 0, .at = offsetof(request, json)},
+        {"--isa", 1, .at = offsetof(request, options.isa), .values = OPTIONS_PATHS},
+        {"--shape", 1, .at = offsetof(request, shape)},
+        {"--spec", 1, .at = offsetof(request, spec)},
+        {"--save", 1, .at = offsetof(request, save), .values = "FILE"},
+        {"--seed", 1, .read = read_seed},
+        {"", 1, .read = read_word, .values = "SPEC FILE"},
+        {0}};
+    request r = {.seed = 1,
+                 .options = {.size = sizeof r.options, .threads = 1, .pinning = HEED_PIN_NONE}};
     call_shape shape;
     int status = options_parse(argc, argv, usage, options, &r, NULL);
     if (status) return status;
-    int network = r.spec || (r.word && is_model(r.word));
     if (!r.word && !r.spec) return options_usage("describe needs an op or a model");
-    if (network && r.shape)
-        return options_usage("--shape goes with the spec of an op, not with a network");
-    if (network) return describe_network(&r.options, r.word, r.spec, r.json);
     if (r.shape && (status = shape_read(r.shape, &shape))) return status;
-    return describe_op(&r, &shape);
+    if (!r.spec && model_is(r.word) && !model_is_file(r.word)) r.spec = r.word, r.word = NULL;
+    if (r.save && (r.word || !r.spec))
+        return options_usage("--save writes weights of chance, of the network that --spec says");
+    if (!r.spec && !model_is(r.word)) return describe_op(&r, &shape);
+    return describe_network(&(network_request){.options = r.options,
+                                               .path = r.word,
+                                               .spec = r.spec,
+                                               .shape = r.shape ? &shape : NULL,
+                                               .save = r.save,
+                                               .seed = r.seed,
+                                               .json = r.json});
 }

@@ -5,9 +5,19 @@
 #ifndef HEED_COMMAND_DESCRIBE_H
 #define HEED_COMMAND_DESCRIBE_H
 
-#include "base/local.h"
+#include "command/shape.h"
 
-/* The parts of a network: of a file, of a spec (path NULL), or of both. The exit status. */
-int describe_network(const heed_options *options, const char *path, const char *spec, int json);
+/* What of a network is asked for. */
+typedef struct network_request {
+    heed_options options;
+    const char *path, *spec; /* of a file, of a spec (path NULL), or of both */
+    const call_shape *shape; /* NULL, or what it costs to read so many tokens too */
+    const char *save;        /* NULL, or where the weights go that a spec has by chance */
+    int64_t seed;            /* of these */
+    int json;
+} network_request;
+
+/* The parts of a network. The exit status. */
+int describe_network(const network_request *request);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * describe_network.c: heed describe MODEL: what a network is made of: the parameters of each part,
- * and what it remembers of every token. It is opened, and not run.
+ * what it remembers of every token, and, with --shape, what its ops cost. It is opened, and not run.
  *
  * Invariant: every tensor of the weights counts in one part, so that the parts add up to the whole.
  */
@@ -12,6 +12,11 @@
 #include "base/grow.h"
 #include "command/command.h"
 #include "command/describe.h"
+#include "command/file.h"
+#include "command/model.h"
+#include "command/parts.h"
+#include "command/table.h"
+#include "io/weights.h"
 #include "model/source.h"
 #include "model/stack.h"
 #include "model/stack_plan.h"
@@ -45,6 +50,10 @@ typedef struct network {
     uint32_t n_parts, layers; /* where the first layer's begin */
     int64_t parameters;
     double growing, bounded; /* bytes a token; bytes of those that stop growing */
+    int opened;              /* a spec alone, with numbers */
+    int64_t tokens;          /* of --shape; 0: it was not given */
+    int next;                /* the last of them alone is read */
+    part_costs costs;
 } network;
 
 /* ---- parts ---- */
@@ -156,34 +165,48 @@ static int32_t measure_states(network *n, heed_error *error)
 /* Numbers of a network that is opened though nobody asked for its numbers: 1 GiB. */
 #define OPENED_MOST ((int64_t)1 << 28)
 
-/* A network that is a spec alone is counted without its numbers; if it is small, it gets some, and
- * is opened. */
-static int32_t open_spec(network *n, const char *spec, heed_error *error)
+/* A network that is a spec alone is counted without its numbers; if it is small, or more is asked
+ * for than to count it, it gets some, and is opened. */
+static int32_t open_spec(network *n, const network_request *r, heed_error *error)
 {
-    if (!(n->weights = source_sketch(n->engine, spec, error))) return error->code;
+    if (!(n->weights = source_sketch(n->engine, r->spec, error))) return error->code;
     TRY(list_parts(n, error));
     count_parameters(n);
-    if (n->parameters > OPENED_MOST) return HEED_OK;
+    if (n->parameters > OPENED_MOST && !r->shape && !r->save) return HEED_OK;
     heed_weights_close(n->weights);
-    n->weights = heed_weights_random(n->engine, spec, 1, error);
+    n->weights = heed_weights_random(n->engine, r->spec, (uint64_t)r->seed, error);
+    n->opened = n->weights != NULL;
     return n->weights ? HEED_OK : error->code;
 }
 
-static int32_t open_network(network *n, const heed_options *options, const char *path,
-                            const char *spec, heed_error *error)
+static int32_t add_costs(network *n, const call_shape *shape, heed_error *error)
 {
-    if (path && !(n->weights = heed_weights_open(path, error))) return error->code;
-    if (!(n->engine = heed_engine_new(options, error))) return error->code;
-    if (path && !spec && !(spec = heed_weights_metadata(n->weights, "heed.spec")))
+    TRY(model_shape(shape, &n->tokens, &n->next, error));
+    TRY(model_check_measured(n->stack, error));
+    if (!n->tokens)
+        return error_set(error, HEED_E_ARGUMENT, "--shape of a network takes T=N or decode=N");
+    return parts_of_stack(&n->costs, n->stack, n->next ? 1 : n->tokens, n->next ? n->tokens - 1 : 0,
+                          error);
+}
+
+static int32_t open_network(network *n, const network_request *r, heed_error *error)
+{
+    const char *spec = r->spec;
+    if (r->save) TRY(file_check(r->save, error));
+    if (r->path && !(n->weights = heed_weights_open(r->path, error))) return error->code;
+    if (!(n->engine = heed_engine_new(&r->options, error))) return error->code;
+    if (r->path && !spec && !(spec = heed_weights_metadata(n->weights, "heed.spec")))
         return error_set(error, HEED_E_DATA,
                          "the weights have no spec (heed.spec), so one must be "
                          "given");
     TRY(stack_plan_read(&n->plan, &n->engine->registry, spec, error));
     if (!(n->spec = stack_plan_print(&n->plan))) return error_memory(error);
-    if (!path) TRY(open_spec(n, spec, error));
-    if (!path && n->parameters > OPENED_MOST) return HEED_OK;
+    if (!r->path) TRY(open_spec(n, r, error));
+    if (!r->path && !n->opened) return HEED_OK;
     if (!(n->stack = heed_stack_open(n->engine, spec, n->weights, error))) return error->code;
-    if (!path) return measure_states(n, error);
+    if (r->shape) TRY(add_costs(n, r->shape, error));
+    if (r->save) TRY(weights_write(n->weights, n->spec, r->save, error));
+    if (!r->path) return measure_states(n, error);
     TRY(list_parts(n, error));
     count_parameters(n);
     return measure_states(n, error);
@@ -210,7 +233,7 @@ static int64_t same_layers(const network *n, uint32_t at)
     return last;
 }
 
-static void print_part(const part *p, int64_t last, int width)
+static void add_part(table *t, const part *p, int64_t last)
 {
     char layers[48] = "", state[64] = "-";
     if (p->layer >= 0)
@@ -220,25 +243,60 @@ static void print_part(const part *p, int64_t last, int width)
     else if (p->state > 0 && p->keeps >= 0)
         snprintf(state, sizeof state, "%.6g, of %lld tokens", p->state, (long long)p->keeps);
     else if (p->state > 0) snprintf(state, sizeof state, "%.6g", p->state);
-    printf("%-7s  %-16s  %-*s  %12lld  %s\n", layers, p->name, width, p->op,
-           (long long)p->parameters, state);
+    table_cell(t, "%s", layers);
+    table_cell(t, "%s", p->name);
+    table_cell(t, "%s", p->op);
+    table_cell(t, "%lld", (long long)p->parameters);
+    table_cell(t, "%s", state);
+}
+
+static void print_costs(const network *n)
+{
+    static const table_column columns[] = {{"part", 0, 0, 0},     {"op", 0, 12, 3},
+                                           {"calls", 1, 0, 1},    {"flops", 1, 0, 0},
+                                           {"executed", 1, 0, 2}, {"bytes", 1, 0, 0}};
+    table t = {.column = columns, .n_columns = 6};
+    char text[32];
+    double flops = 0, executed = 0, bytes = 0;
+    printf(n->next ? "\ncosts of token %lld, behind the others\n" : "\ncosts of %lld tokens\n",
+           (long long)n->tokens);
+    for (uint32_t i = 0; i < n->costs.count; i++) {
+        const part_cost *p = &n->costs.row[i];
+        flops += p->flops, executed += p->executed, bytes += p->bytes;
+        table_cell(&t, "%s", p->part);
+        table_cell(&t, "%s", p->op);
+        table_cell(&t, "%lld", (long long)p->calls);
+        table_cell(&t, "%s", parts_amount(p->told ? p->flops : 0, text, sizeof text));
+        table_cell(&t, "%s", parts_amount(p->told ? p->executed : 0, text, sizeof text));
+        table_cell(&t, "%s", parts_amount(p->bytes, text, sizeof text));
+    }
+    table_cell(&t, "in all");
+    for (int i = 0; i < 2; i++) table_cell(&t, "%s", "");
+    table_cell(&t, "%s", parts_amount(flops, text, sizeof text));
+    table_cell(&t, "%s", parts_amount(executed, text, sizeof text));
+    table_cell(&t, "%s", parts_amount(bytes, text, sizeof text));
+    table_print(&t);
 }
 
 static void print_text(const network *n)
 {
-    int width = 2;
-    for (uint32_t i = 0; i < n->n_parts; i++)
-        width = (int)strlen(n->parts[i].op) > width ? (int)strlen(n->parts[i].op) : width;
-    printf("%s\n\n%-7s  %-16s  %-*s  %12s  %s\n", n->spec, "layers", "part", width, "op",
-           "parameters", "state bytes a token");
+    static const table_column columns[] = {{"layers", 0, 0, 0},
+                                           {"part", 0, 0, 0},
+                                           {"op", 0, 16, 0},
+                                           {"parameters", 1, 0, 0},
+                                           {"state bytes a token", 0, 8, 1}};
+    table t = {.column = columns, .n_columns = 5};
+    table_prose(0, 2, n->spec);
+    printf("\n");
     for (uint32_t i = 0; i < n->n_parts;) {
         int64_t last = n->parts[i].layer < 0 ? -1 : same_layers(n, i), first = n->parts[i].layer;
         uint32_t rows = first < 0 ? 1 : IN_LAYER;
         for (uint32_t k = 0; k < rows; k++)
             if (first >= 0 || n->parts[i].parameters || strcmp(n->parts[i].name, "stack"))
-                print_part(&n->parts[i + k], last, width);
+                add_part(&t, &n->parts[i + k], last);
         i += first < 0 ? 1 : (uint32_t)(last - first + 1) * IN_LAYER;
     }
+    table_print(&t);
     printf("\n%lld parameters; ", (long long)n->parameters);
     if (!n->stack)
         printf("too many for a description to open it, so what a sequence takes is not told\n");
@@ -250,6 +308,7 @@ static void print_text(const network *n)
             n->growing, n->bounded);
     else if (n->bounded > 0) printf("a sequence takes %.15g bytes at most\n", n->bounded);
     else printf("a sequence takes %.6g bytes a token\n", n->growing);
+    if (n->tokens) print_costs(n);
 }
 
 /* ---- as JSON ---- */
@@ -270,27 +329,44 @@ static json_t *json_part(const network *n, const part *p)
                      json_known(n, p->fixed));
 }
 
+static json_t *json_told(double x, int told) { return told ? json_real(x) : json_null(); }
+
+/* null without --shape */
+static json_t *json_costs(const network *n)
+{
+    json_t *all = n->tokens ? json_array() : json_null();
+    for (uint32_t i = 0; i < n->costs.count; i++) {
+        const part_cost *p = &n->costs.row[i];
+        json_array_append_new(all, json_pack("{s:s, s:s, s:I, s:o, s:o, s:f}", "part", p->part,
+                                             "op", p->op, "calls", (json_int_t)p->calls, "flops",
+                                             json_told(p->flops, p->told), "executed_flops",
+                                             json_told(p->executed, p->told), "bytes", p->bytes));
+    }
+    return all;
+}
+
 static json_t *json_network(const network *n)
 {
     json_t *parts = json_array();
     for (uint32_t i = 0; i < n->n_parts; i++)
         json_array_append_new(parts, json_part(n, &n->parts[i]));
-    return json_pack("{s:s, s:I, s:o, s:o, s:s?, s:o}", "spec", n->spec, "parameters",
+    return json_pack("{s:s, s:I, s:o, s:o, s:s?, s:o, s:o}", "spec", n->spec, "parameters",
                      (json_int_t)n->parameters, "state_bytes_per_token", json_known(n, n->growing),
                      "state_bytes_bounded", json_known(n, n->bounded), "forgets",
-                     n->stack ? n->stack->forgets : NULL, "parts", parts);
+                     n->stack ? n->stack->forgets : NULL, "parts", parts, "costs", json_costs(n));
 }
 
-int describe_network(const heed_options *options, const char *path, const char *spec, int json)
+int describe_network(const network_request *r)
 {
     network n = {.engine = NULL};
     heed_error error = {0};
     int status = 0;
-    if (open_network(&n, options, path, spec, &error)) status = command_fail(&error);
-    else if (json) status = command_json(json_network(&n));
+    if (open_network(&n, r, &error)) status = command_fail(&error);
+    else if (r->json) status = command_json(json_network(&n));
     else print_text(&n);
     free(n.parts);
     free(n.spec);
+    parts_free(&n.costs);
     stack_plan_free(&n.plan);
     heed_stack_close(n.stack);
     heed_weights_close(n.weights);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -19,6 +20,7 @@
 #include "command/model.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/tracing.h"
 #include "inspect.h"
 #include "model/stack.h"
 
@@ -33,7 +35,7 @@ static const char usage[] =
     "  --seed N          another number, another text; 1 if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
     "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec "
-    "and --seed\n" OPTIONS_ENGINE "\n"
+    "and --seed\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "When the context of the model is full, it starts afresh with the last half of it, at position "
     "0.\n"
     "Draw n of a seed is the top 24 bits of the n-th output of splitmix64, divided by 2^24.\n";
@@ -44,6 +46,7 @@ typedef struct job {
     int64_t tokens, seed;
     int random;
     double temperature;
+    tracing tracing;
 
     model model;
     int32_t *text;       /* all tokens so far: bos, the prompt, what was made */
@@ -76,14 +79,15 @@ static int read_temperature(void *command, const char *value)
 }
 
 static const option options[] = {
-    {"", 1, .read = read_model},
+    {"", 1, .read = read_model, .values = "FILE"},
     {"--prompt", 1, .at = offsetof(job, prompt)},
-    {"--prompt-file", 1, .at = offsetof(job, prompt_path)},
+    {"--prompt-file", 1, .at = offsetof(job, prompt_path), .values = "FILE"},
     {"--tokens", 1, .read = read_tokens},
     {"--temperature", 1, .read = read_temperature},
     {"--seed", 1, .read = read_seed},
     {"--spec", 1, .at = offsetof(job, spec)},
     {"--random-weights", 0, .at = offsetof(job, random)},
+    {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
     {0},
 };
 
@@ -157,11 +161,24 @@ static int32_t make(job *j, heed_error *error)
     return HEED_OK;
 }
 
+/* What goes to standard error now does not go on in the text's last line: at a terminal, and where
+ * both go to one file. */
+static void end_line(void)
+{
+    struct stat text, other;
+    fflush(stdout);
+    if (isatty(STDOUT_FILENO)) putchar('\n');
+    else if (!fstat(STDOUT_FILENO, &text) && !fstat(STDERR_FILENO, &other) &&
+             text.st_dev == other.st_dev && text.st_ino == other.st_ino)
+        putc('\n', stderr);
+}
+
 static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
     int32_t failed =
         model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
     if (!failed) failed = start_text(j, prompt, length, error);
+    if (!failed) failed = tracing_begin(&j->tracing, j->model.engine, error);
     if (!failed) failed = put(prompt, length, error);
     double begin = clock_seconds();
     if (!failed) failed = catch_up(j, error);
@@ -170,7 +187,7 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
     int64_t before = j->n, read = j->fed - j->start;
     if (!failed) failed = make(j, error);
     double end = clock_seconds();
-    if (isatty(STDOUT_FILENO)) putchar('\n');
+    end_line();
     origin_tell(j->model.engine);
     if (failed) return failed;
     fprintf(stderr,
@@ -201,6 +218,7 @@ int command_generate(int argc, char **argv)
     if (j.prompt) length = strlen(j.prompt);
     int32_t failed = j.prompt_path ? file_read(j.prompt_path, &file, &length, &error) : HEED_OK;
     if (!failed) failed = run(&j, file ? file : prompt, length, &error);
+    failed = tracing_end(&j.tracing, failed, &error);
     model_close(&j.model);
     free(j.text);
     free(j.logits);

@@ -8,11 +8,13 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "command/command.h"
 #include "command/options.h"
 #include "command/probe.h"
+#include "command/table.h"
 #include "op/engine.h"
 
 static const char usage[] =
@@ -87,46 +89,40 @@ static int32_t check_kind(const heed_engine *engine, const char *kind, heed_erro
 
 /* ---- as text ---- */
 
-enum { OP, PLUGIN, PATHS, SUMMARY, COLUMNS };
+#define WIDE 120 /* columns, from which on there is room for all paths */
 
-/* One line; `width` NULL: nothing is printed. Returns how wide the column of paths is. */
-static int print_row(const heed_engine *engine, uint32_t index, const int *width)
+/* `narrow`: the one that would run, alone. */
+static void paths_text(const heed_engine *engine, uint32_t index, int narrow, char *text, size_t n)
 {
     const heed_op *op = heed_op_at(engine, index);
     const heed_path *chosen = heed_op_path(engine, index);
-    int n = 0;
-    if (width)
-        printf("%-*s  %-*s  ", width[OP], op->id, width[PLUGIN],
-               file_name(heed_op_plugin(engine, index)));
+    *text = 0;
     for (uint32_t i = 0; i < op->paths.count; i++) {
         const heed_path *p = path_at(op, i);
-        const char *form = p == chosen ? "%s[%s%s]" : "%s%s%s", *blank = i ? " " : "";
-        const char *tilde = p->flags & HEED_PATH_INEXACT ? "~" : "";
-        n += width ? printf(form, blank, tilde, p->name)
-                   : snprintf(NULL, 0, form, blank, tilde, p->name);
+        size_t at = strlen(text);
+        if (narrow && p != chosen) continue;
+        snprintf(text + at, n - at, p == chosen ? "%s[%s%s]" : "%s%s%s", at ? " " : "",
+                 p->flags & HEED_PATH_INEXACT ? "~" : "", p->name);
     }
-    if (width) printf("%*s  %s\n", n < width[PATHS] ? width[PATHS] - n : 0, "", op->summary);
-    return n;
 }
 
-static int wider(int a, size_t b) { return a > (int)b ? a : (int)b; }
-
+/* The plugin's file is mostly named after the op, so it goes first where there is no room. */
 static void print_table(const heed_engine *engine, const char *kind)
 {
-    static const char *const head[COLUMNS] = {"OP", "PLUGIN", "PATHS", "SUMMARY"};
-    int width[COLUMNS];
-    for (int c = 0; c < COLUMNS; c++) width[c] = (int)strlen(head[c]);
+    static const table_column columns[] = {
+        {"OP", 0, 0, 0}, {"PLUGIN", 0, 0, 1}, {"PATHS", 0, 0, 2}, {"SUMMARY", 0, 16, 3}};
+    table t = {.column = columns, .n_columns = 4, .headless = !heed_op_count(engine)};
+    const int narrow = table_width(STDOUT_FILENO) < WIDE;
     for (uint32_t i = 0; i < heed_op_count(engine); i++) {
         if (!is_asked(engine, i, kind)) continue;
-        width[OP] = wider(width[OP], strlen(heed_op_at(engine, i)->id));
-        width[PLUGIN] = wider(width[PLUGIN], strlen(file_name(heed_op_plugin(engine, i))));
-        width[PATHS] = wider(width[PATHS], (size_t)print_row(engine, i, NULL));
+        char paths[512];
+        paths_text(engine, i, narrow, paths, sizeof paths);
+        table_cell(&t, "%s", heed_op_at(engine, i)->id);
+        table_cell(&t, "%s", file_name(heed_op_plugin(engine, i)));
+        table_cell(&t, "%s", paths);
+        table_cell(&t, "%s", heed_op_at(engine, i)->summary);
     }
-    if (heed_op_count(engine))
-        printf("%-*s  %-*s  %-*s  %s\n", width[OP], head[OP], width[PLUGIN], head[PLUGIN],
-               width[PATHS], head[PATHS], head[SUMMARY]);
-    for (uint32_t i = 0; i < heed_op_count(engine); i++)
-        if (is_asked(engine, i, kind)) print_row(engine, i, width);
+    table_print(&t);
 
     uint32_t refused = heed_refusal_count(engine);
     if (refused) printf("%srefused:\n", heed_op_count(engine) ? "\n" : "");
@@ -171,10 +167,11 @@ static int print_json(const heed_engine *engine, const char *kind)
 
 int command_list(int argc, char **argv)
 {
-    static const option options[] = {{"", 1, .read = read_kind},
-                                     {"--json", 0, .at = offsetof(request, json)},
-                                     {"--isa", 1, .at = offsetof(request, options.isa)},
-                                     {0}};
+    static const option options[] = {
+        {"", 1, .read = read_kind, .values = "KIND"},
+        {"--json", 0, .at = offsetof(request, json)},
+        {"--isa", 1, .at = offsetof(request, options.isa), .values = OPTIONS_PATHS},
+        {0}};
     request r = {.options = {.size = sizeof r.options, .threads = 1, .pinning = HEED_PIN_NONE}};
     heed_error error = {0};
     int status = options_parse(argc, argv, usage, options, &r, NULL);

@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "command/command.h"
+#include "command/completion.h"
 #include "command/options.h"
 #include "command/probe.h"
 
@@ -29,6 +30,7 @@
 #endif
 
 static int command_help(int argc, char **argv);
+static int command_completion(int argc, char **argv);
 
 static const struct command {
     const char *name;
@@ -46,6 +48,7 @@ static const struct command {
     {"new", command_new, "the folder of a new plugin, which works, to be changed"},
     {"check", command_check, "whether anybody's plugin keeps its contract"},
     {"topo", command_topo, "cores, caches and NUMA nodes, and where the threads would go"},
+    {"completion", command_completion, "what has bash or zsh complete all of this"},
     {"help", command_help, "this page, or that of a command"},
 };
 #define COMMANDS ((uint32_t)(sizeof commands / sizeof *commands))
@@ -80,6 +83,15 @@ static int command_help(int argc, char **argv)
     if (!c || c->run == command_help) return print_help(stdout), 0;
     char help[] = "-h", *words[] = {argv[1], help, NULL};
     return c->run(2, words);
+}
+
+static int command_completion(int argc, char **argv)
+{
+    completion_command all[COMMANDS + 1] = {{0}};
+    for (uint32_t i = 0; i < COMMANDS; i++)
+        all[i] = (completion_command){commands[i].name,
+                                      commands[i].run == command_help ? NULL : commands[i].run};
+    return completion_run(argc, argv, all);
 }
 
 static int status; /* of the command, once it has ended */

@@ -8,6 +8,38 @@
 #include "command/model.h"
 #include "inspect.h"
 
+int model_is_file(const char *word)
+{
+    size_t n = strlen(word), end = strlen(".safetensors");
+    return n > end && !strcmp(word + n - end, ".safetensors");
+}
+
+/* Before its parenthesis an op's spec has no "=", and a network's begins with a key. */
+int model_is(const char *word) { return model_is_file(word) || word[strcspn(word, "=(")] == '='; }
+
+int32_t model_shape(const call_shape *shape, int64_t *tokens, int *decode, heed_error *error)
+{
+    int other = shape->n_leading || shape->key_lengths || shape->documents || shape->pitch ||
+                shape->shift || shape->with || shape->values || SHAPE_AXIS(shape, 'B') > 1;
+    for (char letter = 'A'; letter <= 'Z'; letter++)
+        other |= SHAPE_AXIS(shape, letter) >= 0 && letter != 'T' && letter != 'B';
+    if (other)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "a network has its sizes from its spec, and reads one text: --shape takes "
+                         "T=N, or decode=N, alone");
+    *decode = shape->decode > 0;
+    *tokens = *decode ? shape->decode : SHAPE_AXIS(shape, 'T') > 0 ? SHAPE_AXIS(shape, 'T') : 0;
+    return HEED_OK;
+}
+
+int32_t model_check_measured(const heed_stack *stack, heed_error *error)
+{
+    if (heed_stack_number(stack, "encoder_layers") < 0) return HEED_OK;
+    return error_set(error, HEED_E_UNSUPPORTED,
+                     "a network with an encoder is not measured: it attends to another text, whose "
+                     "length no shape tells");
+}
+
 /* A command gives a network one text, and takes logits. */
 static int32_t check_logits(const heed_stack *stack, heed_error *error)
 {

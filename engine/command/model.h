@@ -5,7 +5,7 @@
 #ifndef HEED_COMMAND_MODEL_H
 #define HEED_COMMAND_MODEL_H
 
-#include "base/local.h"
+#include "command/shape.h"
 
 typedef struct model {
     heed_engine *engine;
@@ -14,6 +14,14 @@ typedef struct model {
     heed_session *session;
 } model;
 
+/* Whether a word of the command line is a network, and not an op: a stack's spec, "vocab=256; ...",
+ * or the name of a file of weights. */
+int model_is(const char *word);
+int model_is_file(const char *word);
+/* What a shape says of a network: T tokens at once, or the N-th alone (`decode`); 0 = not said. */
+int32_t model_shape(const call_shape *shape, int64_t *tokens, int *decode, heed_error *error);
+/* Refuses one with an encoder, of which nobody has said how long its text is. */
+int32_t model_check_measured(const heed_stack *stack, heed_error *error);
 /* Engine, weights, stack and a session; spec NULL = the file's own; path NULL = weights of chance,
  * from the seed. The calling thread is pinned as the plan says, for it is the command's own.
  * model_close also after a failure. */

@@ -324,7 +324,9 @@ static int32_t make_plugin(const words *w, const struct template *t, const char 
 
 int command_new(int argc, char **argv)
 {
-    static const option options[] = {{"", 1, .read = read_word}, {"--on", 1, .read = read_on}, {0}};
+    static const option options[] = {{"", 1, .read = read_word, .values = "KIND"},
+                                     {"--on", 1, .read = read_on, .values = "flash plain"},
+                                     {0}};
     words w = {0};
     heed_error error = {0};
     int failed = options_parse(argc, argv, usage, options, &w, NULL);

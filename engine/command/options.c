@@ -11,9 +11,17 @@
 
 #include "base/error.h"
 #include "command/options.h"
+#include "command/table.h"
 #include "run/pool.h"
 
 static const char *running = "help"; /* the command that is running */
+static void (*watching)(void *to, const option *row);
+static void *watching_to;
+
+void options_watch(void (*see)(void *to, const option *row), void *to)
+{
+    watching = see, watching_to = to;
+}
 
 int options_usage(const char *format, ...)
 {
@@ -26,7 +34,7 @@ int options_usage(const char *format, ...)
     return 2;
 }
 
-static int read_threads(void *engine, const char *value)
+int options_threads(void *engine, const char *value)
 {
     int64_t n = 0;
     int failed = options_int("--threads", value, 0, POOL_LANES_MAX, &n);
@@ -34,7 +42,7 @@ static int read_threads(void *engine, const char *value)
     return failed;
 }
 
-static int read_pin(void *engine, const char *value)
+int options_pin(void *engine, const char *value)
 {
     static const char *const how[] = {
         [HEED_PIN_COMPACT] = "compact", [HEED_PIN_SCATTER] = "scatter", [HEED_PIN_NONE] = "none"};
@@ -46,10 +54,11 @@ static int read_pin(void *engine, const char *value)
     return options_usage("--pin takes compact, scatter or none, not " QUOTE, QUOTED(value));
 }
 
-static const option engine_options[] = {{"--isa", 1, .at = offsetof(heed_options, isa)},
-                                        {"--threads", 1, .read = read_threads},
-                                        {"--pin", 1, .read = read_pin},
-                                        {0}};
+static const option engine_options[] = {
+    {"--isa", 1, .at = offsetof(heed_options, isa), .values = OPTIONS_PATHS},
+    {"--threads", 1, .read = options_threads},
+    {"--pin", 1, .read = options_pin, .values = "compact scatter none"},
+    {0}};
 
 /* The row whose name is the first `length` bytes of the word. */
 static const option *find(const option *options, const char *word, size_t length)
@@ -90,6 +99,10 @@ int options_parse(int argc, char **argv, const char *usage, const option *option
 {
     const option *shared = engine ? engine_options : NULL, *plain = find(options, "", 0);
     int only_words = 0, failed = 0;
+    for (const option *o = options; watching && o->name; o++) watching(watching_to, o);
+    for (const option *o = shared; watching && o && o->name; o++)
+        if (!find(options, o->name, strlen(o->name))) watching(watching_to, o);
+    if (watching) return -1;
     running = argv[0];
     for (int i = 1; i < argc && !failed; i++) {
         const char *word = argv[i];
@@ -103,7 +116,7 @@ int options_parse(int argc, char **argv, const char *usage, const option *option
             continue;
         }
         if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
-            fputs(usage, stdout);
+            table_usage(usage);
             exit(0);
         }
         size_t length = !strncmp(word, "--", 2) ? strcspn(word, "=") : strlen(word);

@@ -16,6 +16,7 @@
 #include "command/command.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/tracing.h"
 #include "io/npy.h"
 #include "op/bind.h"
 #include "op/engine.h"
@@ -31,7 +32,7 @@ static const char usage[] =
     "  -o PORT=FILE.npy  where an output goes\n"
     "  --axis LETTER=N   the size of an axis that no file tells, such as --axis H=8\n"
     "  --dtype TYPE      of outputs that may have several: f32, f16 or bf16; if not given, that of "
-    "the input\n" OPTIONS_ENGINE "\n"
+    "the input\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "heed describe OP tells an op's ports and settings.\n";
 
 /* A tensor and its file. */
@@ -48,6 +49,7 @@ typedef struct job {
     const char *spec;
     int64_t axis[HEED_AXES]; /* as given; -1: not */
     uint32_t dtype;          /* as given; HEED_DTYPES: not */
+    tracing tracing;
     file *files;          /* outputs are those of role HEED_OUTPUT */
     uint32_t n_files;
     heed_binding *in, *weights, *out;
@@ -408,12 +410,13 @@ static int read_spec(void *to, const char *value)
 static int run(job *j, int argc, char **argv)
 {
     static const option options[] = {
-        {"-i", 1, .read = read_input},
-        {"-w", 1, .read = read_weight},
-        {"-o", 1, .read = read_output},
+        {"-i", 1, .read = read_input, .values = "FILE"},
+        {"-w", 1, .read = read_weight, .values = "FILE"},
+        {"-o", 1, .read = read_output, .values = "FILE"},
         {"--axis", 1, .read = read_axis},
-        {"--dtype", 1, .read = read_dtype},
-        {"", 1, .read = read_spec},
+        {"--dtype", 1, .read = read_dtype, .values = "f32 f16 bf16"},
+        {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
+        {"", 1, .read = read_spec, .values = "SPEC"},
         {0},
     };
     heed_error error = {0};
@@ -424,7 +427,9 @@ static int run(job *j, int argc, char **argv)
     for (uint32_t i = 0; i < j->n_files; i++) outputs += j->files[i].role == HEED_OUTPUT;
     if (!outputs) return options_usage("run needs an output: -o PORT=FILE.npy");
     heed_engine *engine = heed_engine_new(&j->options, &error);
-    int failed = !engine || run_spec(j, engine, &error);
+    int failed =
+        !engine || tracing_begin(&j->tracing, engine, &error) || run_spec(j, engine, &error);
+    failed = tracing_end(&j->tracing, failed, &error);
     origin_tell(engine);
     if (failed) status = command_fail(&error);
     heed_engine_free(engine);

@@ -20,9 +20,12 @@
 #include "base/error.h"
 #include "command/clock.h"
 #include "command/command.h"
+#include "command/interrupt.h"
 #include "command/model.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/progress.h"
+#include "command/tracing.h"
 #include "inspect.h"
 #include "model/stack.h"
 
@@ -36,16 +39,19 @@ static const char usage[] =
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
-    "threads}\n" OPTIONS_ENGINE "\n"
+    "threads}\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; "
     "tokens/s counts all\n"
-    "tokens that the model has read, in overlapping windows again.\n";
+    "tokens that the model has read, in overlapping windows again. Ctrl-C prints the result for "
+    "what "
+    "was read so far.\n";
 
 typedef struct job {
     heed_options engine;
     const char *model_path, *file_path;
     int64_t context, stride; /* 0: not given */
     int json;
+    tracing tracing;
 
     model model;
     heed_instance *loss;
@@ -83,10 +89,11 @@ static int read_stride(void *command, const char *value)
 }
 
 static const option options[] = {
-    {"", 1, .read = read_word},
+    {"", 1, .read = read_word, .values = "FILE"},
     {"--context", 1, .read = read_context},
     {"--stride", 1, .read = read_stride},
     {"--json", 0, .at = offsetof(job, json)},
+    {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
     {0},
 };
 
@@ -184,38 +191,44 @@ static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *e
 }
 
 /* Of a file; how much a pipe still has nobody knows. */
-static void show_progress(const job *j, double *shown)
+static void show_progress(const job *j)
 {
     struct stat s;
-    if (!isatty(STDERR_FILENO) || clock_seconds() - *shown < 0.1) return;
-    *shown = clock_seconds();
     if (!fstat(fileno(j->file), &s) && S_ISREG(s.st_mode) && s.st_size > 0)
-        fprintf(stderr, "\r%3.0f %%", 100.0 * (double)j->counted / (double)s.st_size);
-    else fprintf(stderr, "\r%.1f MB", 1e-6 * (double)j->counted);
+        progress_show((double)j->counted / (double)s.st_size, "%s", j->file_path);
+    else progress_show(-1, "%s, %.1f MB", j->file_path, 1e-6 * (double)j->counted);
 }
+
+/* Whether Ctrl-C has ended it, and there is something to tell. */
+static int stopped(const job *j) { return interrupt_seen && j->counted > 0; }
 
 static int32_t score(job *j, heed_error *error)
 {
-    double begin = clock_seconds(), shown = begin;
+    double begin = clock_seconds();
     int32_t failed = HEED_OK;
-    for (int64_t start = 0; !failed && !(j->ended && j->counted == j->first + j->have); start += j->stride) {
+    for (int64_t start = 0;
+         !failed && !interrupt_seen && !(j->ended && j->counted == j->first + j->have);
+         start += j->stride) {
         int64_t from = start ? start - 1 : 0, now; /* token `start` is the byte before */
         failed = read_window(j, from, start - from + j->context, error);
         int64_t all = j->first + j->have, end = all - start < j->context ? all : start + j->context;
         if (failed || j->counted == all) break; /* it ended with the window before */
         failed = heed_session_reset(j->model.session, error);
-        for (int64_t at = start; at < end && !failed; at += now) {
+        for (int64_t at = start; at < end && !failed && !interrupt_seen; at += now) {
             now = end - at < j->piece ? end - at : j->piece;
             int64_t old = j->counted - at; /* counted already: no logits are needed */
             if (!j->model.stack->whole && old > 0 && now > old) now = old;
             int64_t rows = at + now - (at > j->counted ? at : j->counted);
             failed = feed(j, at, now, rows > 0 ? rows : 0, error);
-            show_progress(j, &shown);
+            show_progress(j);
         }
     }
     j->seconds = clock_seconds() - begin;
-    if (shown > begin) fputs("\r            \r", stderr);
-    return failed;
+    progress_end();
+    if (stopped(j)) return HEED_OK; /* whatever was cut off */
+    return interrupt_seen
+               ? error_set(error, HEED_E_CANCELLED, "interrupted before there was a result")
+               : failed;
 }
 
 static int print(const job *j)
@@ -223,11 +236,12 @@ static int print(const job *j)
     double bits = j->nats / log(2) / (double)j->counted, rate = (double)j->fed / j->seconds;
     uint32_t threads = heed_lanes(j->model.engine);
     if (j->json)
-        return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i}", "bits_per_byte",
+        return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}", "bits_per_byte",
                                       isfinite(bits) ? json_real(bits) : json_null(), "bytes",
                                       (json_int_t)j->counted, "seconds", j->seconds,
                                       "tokens_per_second", rate, "model", j->model_path, "path",
-                                      inspect_path(j->model.engine), "threads", (int)threads));
+                                      inspect_path(j->model.engine), "threads", (int)threads,
+                                      "interrupted", interrupt_seen != 0));
     printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->counted, rate);
     return 0;
 }
@@ -245,9 +259,17 @@ int command_score(int argc, char **argv)
         failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
     if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
     if (!failed) failed = prepare(&j, &error);
+    interrupt_catch();
+    if (!failed) failed = tracing_begin(&j.tracing, j.model.engine, &error);
     if (!failed) failed = score(&j, &error);
+    failed = tracing_end(&j.tracing, failed, &error);
     origin_tell(j.model.engine);
     status = failed ? command_fail(&error) : print(&j);
+    if (!status && stopped(&j)) {
+        fprintf(stderr, "heed: interrupted: that is of the first %lld bytes alone\n",
+                (long long)j.counted);
+        status = interrupt_status();
+    }
     heed_instance_close(j.loss);
     model_close(&j.model);
     free(j.tokens);

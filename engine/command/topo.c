@@ -6,10 +6,11 @@
  */
 #include "base/cpu.h"
 #include "base/error.h"
+#include "command/command.h"
+#include "command/options.h"
 #include "run/pool.h"
 #include "run/topology.h"
 
-#include <getopt.h>
 #include <hwloc.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ static const char *const policies[] = {
 };
 
 typedef struct options {
-    uint32_t threads, pinning, smt, json;
+    heed_options engine; /* first: threads and pinning are read into it */
+    int smt, json;
     const char *synthetic;
 } options;
 
@@ -297,62 +299,23 @@ static json_t *json_topo(hwloc_topology_t t, const options *o, const topology_pl
 
 /* ---- the command ---- */
 
-/* 0, or a usage error that has been told. */
-static int parse(int argc, char **argv, options *o)
-{
-    static const struct option known[] = {
-        {"threads", required_argument, NULL, 't'},
-        {"pin", required_argument, NULL, 'p'},
-        {"smt", no_argument, NULL, 's'},
-        {"synthetic", required_argument, NULL, 'm'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    optind = 0; /* glibc: start afresh, whoever parsed before */
-    opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":h", known, NULL)) != -1;) {
-        char *end;
-        switch (c) {
-        case 't':
-            o->threads = (uint32_t)strtoul(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end || strlen(optarg) > 4 ||
-                o->threads > POOL_LANES_MAX)
-                return fprintf(stderr, "heed: --threads takes a number from 0 to %d, not '%s'\n",
-                               POOL_LANES_MAX, optarg);
-            break;
-        case 'p':
-            for (o->pinning = 0;
-                 o->pinning <= HEED_PIN_NONE && strcmp(optarg, policies[o->pinning]);)
-                o->pinning++;
-            if (o->pinning > HEED_PIN_NONE)
-                return fprintf(stderr, "heed: --pin takes compact, scatter or none, not '%s'\n",
-                               optarg);
-            break;
-        case 's': o->smt = 1; break;
-        case 'm': o->synthetic = optarg; break;
-        case 'j': o->json = 1; break;
-        case 'h': fputs(usage, stdout); exit(fflush(stdout) ? 1 : 0);
-        case ':':
-            return fprintf(stderr, "heed: %s needs a value; -h shows the usage\n",
-                           argv[optind - 1]);
-        default:
-            return fprintf(stderr, "heed: unknown option %s; -h shows the usage\n",
-                           argv[optind - 1]);
-        }
-    }
-    if (optind == argc) return 0;
-    return fprintf(stderr, "heed: '%s' is one word too many; -h shows the usage\n", argv[optind]);
-}
-
 int command_topo(int argc, char **argv)
 {
-    options o = {.pinning = HEED_PIN_COMPACT};
+    static const option known[] = {
+        {"--threads", 1, .read = options_threads},
+        {"--pin", 1, .read = options_pin, .values = "compact scatter none"},
+        {"--smt", 0, .at = offsetof(options, smt)},
+        {"--synthetic", 1, .at = offsetof(options, synthetic)},
+        {"--json", 0, .at = offsetof(options, json)},
+        {0}};
+    options o = {.engine.pinning = HEED_PIN_COMPACT};
     heed_error error = {0}, unread = {0};
-    if (parse(argc, argv, &o)) return 2;
+    int status = options_parse(argc, argv, usage, known, &o, NULL);
+    if (status) return status;
     hwloc_topology_t t = topology_open(o.synthetic, o.synthetic ? &error : &unread);
     topology_plan *plan =
-        t || !o.synthetic ? topology_plan_make(t, o.threads, o.pinning, o.smt, &error) : NULL;
+        t || !o.synthetic ? topology_plan_make(t, o.engine.threads, o.engine.pinning, o.smt, &error)
+                          : NULL;
     if (plan) {
         char why[sizeof unread.text + 16];
         int failed = t ? topology_try(t, plan) : 0;
@@ -360,7 +323,7 @@ int command_topo(int argc, char **argv)
                  !t       ? unread.text
                  : failed ? strerror(failed)
                           : "not asked for");
-        const char *unpinned = !t || failed || o.pinning == HEED_PIN_NONE ? why : NULL;
+        const char *unpinned = !t || failed || o.engine.pinning == HEED_PIN_NONE ? why : NULL;
         if (o.json) {
             json_t *j = json_topo(t, &o, plan, unpinned);
             if (!j) error_memory(&error);

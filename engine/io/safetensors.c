@@ -6,7 +6,7 @@
  *     8 bytes: n, little-endian | n bytes: JSON {name: {dtype, shape, data_offsets: [begin, end]}}
  * | data
  *
- * Not for writing, nor for files in shards. The file is mapped read-only and private, and its
+ * Not for files in shards. The file is mapped read-only and private, and its
  * tensors are views of it. It is hostile until opened: after that every tensor lies within the
  * file, has as many bytes as its shape says, overlaps no other and is aligned to its element. Who
  * cuts the file short while it is mapped gets SIGBUS, as with any mapped file.
@@ -34,6 +34,8 @@ static const char types[HEED_DTYPES][5] = {
     [HEED_F32] = "F32", [HEED_F16] = "F16", [HEED_BF16] = "BF16", [HEED_I8] = "I8",
     [HEED_U8] = "U8",   [HEED_I32] = "I32", [HEED_I64] = "I64",   [HEED_F64] = "F64",
 };
+
+const char *weights_type(uint32_t dtype) { return types[dtype]; }
 
 typedef struct reader {
     heed_weights *w;

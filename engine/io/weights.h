@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * weights.h: named tensors, from inside: for safetensors.c, which reads them from a file, and for
- * who makes some that are in none.
+ * weights.h: named tensors, from inside: for safetensors.c, which reads them from a file,
+ * safetensors_write.c, and for who makes some that are in none.
  */
 #ifndef HEED_IO_WEIGHTS_H
 #define HEED_IO_WEIGHTS_H
@@ -39,5 +39,10 @@ HEED_LOCAL heed_tensor *weights_add_shape(heed_weights *w, const char *name, int
                                           const int64_t *dim, heed_error *error);
 /* Of names, types, shapes and numbers, in the order of the names. */
 HEED_LOCAL uint64_t weights_checksum(const heed_weights *w);
+/* All of them as a file of safetensors, with the network's spec as its metadata "heed.spec": whole,
+ * or what was there stays. */
+HEED_LOCAL int32_t weights_write(const heed_weights *w, const char *spec, const char *path,
+                                 heed_error *error);
+HEED_LOCAL const char *weights_type(uint32_t dtype); /* "F32", as safetensors has it */
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "model/session.h"
 #include "model/stack.h"
+#include "op/engine.h"
 #include "op/spec.h"
 
 #define CHUNK 512 /* tokens at a time: a longer feed gains no speed and needs larger buffers */
@@ -145,6 +146,7 @@ static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count
 {
     for (const stack_step *end = step + count; step < end; step++) {
         const heed_binding *in = s->bindings + step->first;
+        if (s->stack->engine->trace) trace_layer(s->stack->engine->trace, step->layer);
         int32_t failed = heed_run(step->instance, in, step->n_in, in + step->n_in, 1,
                                   step->memory < 0 ? NULL : s->sequences + step->memory, error);
         if (failed) return failed;

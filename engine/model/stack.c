@@ -132,7 +132,11 @@ static int32_t build_layers(stack_builder *b, uint32_t side)
     TRY(stack_position_begin(b, -1));
     TRY(normalise_embedding(b));
     b->gain = gain;
-    for (int64_t layer = 0; layer < layers; layer++) TRY(build_layer(b, layer));
+    for (int64_t layer = 0; layer < layers; layer++) {
+        b->layer = (int32_t)layer;
+        TRY(build_layer(b, layer));
+    }
+    b->layer = -1;
     b->gain = 1;
     return HEED_OK;
 }
@@ -215,6 +219,7 @@ static int32_t build(stack_builder *b)
     heed_stack *s = b->stack;
     int64_t axis[HEED_AXES];
     const int encoder = s->number[STACK_ENCODER_LAYERS] >= 0;
+    b->layer = -1;
     stack_step_axes(axis);
     HEED_AXIS(axis, 'M') = s->number[STACK_WIDTH];
     b->rows = STACK_ROWS, b->gain = 1, b->side = STACK_DECODER;

@@ -71,7 +71,7 @@ typedef struct stack_step {
     const heed_instance *instance;
     uint32_t first, n_in; /* of uses: the inputs, then one output */
     int32_t memory;       /* which of the sequences; -1 = none */
-    uint32_t reserved;
+    int32_t layer;        /* -1 = in none */
 } stack_step;
 
 struct heed_stack {

@@ -42,6 +42,7 @@ typedef struct stack_builder {
     const resolved *position_op;
     heed_instance *position;
     char position_prefix[48]; /* of its weights */
+    int32_t layer;            /* that is being built; -1 = none */
     int dry;
     char unknown[480]; /* sizes that nobody tells, and the place of the first in the spec */
     size_t unknown_at;

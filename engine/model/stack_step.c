@@ -109,7 +109,8 @@ int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use
     stack_step *step = b->encodes ? grow_append(&s->encode, &s->n_encode, sizeof *step)
                                   : grow_append(&s->steps, &s->n_steps, sizeof *step);
     if (!step) return error_memory(b->error);
-    *step = (stack_step){.instance = i, .first = s->n_uses, .n_in = n, .memory = memory};
+    *step = (stack_step){
+        .instance = i, .first = s->n_uses, .n_in = n, .memory = memory, .layer = b->layer};
     for (uint32_t u = 0; u <= n; u++) {
         stack_use *use = grow_append(&s->uses, &s->n_uses, sizeof *use);
         if (!use) return error_memory(b->error);

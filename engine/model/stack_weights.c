@@ -218,6 +218,8 @@ int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *pre
         else if (!(*slot = instance_make(b->engine, op, &opening, b->error)))
             failed = error_set(b->error, b->error->code, "%.*s: %s", (int)strlen(prefix) - 1,
                                prefix, b->error->text);
+        else if (!((*slot)->part = strndup(prefix, strlen(prefix) - 1)))
+            failed = error_memory(b->error);
         else memcpy(axis, (*slot)->axis, sizeof(*slot)->axis);
         if (!failed) *out = *slot;
     }

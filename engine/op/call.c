@@ -162,6 +162,23 @@ static __attribute__((noinline)) int32_t bind_outputs(prepared *c, const heed_in
     return check_aliases(c, i, error);
 }
 
+/* What a call took, with what the op tells of its cost; without that, all tensors are touched. */
+static void note_trace(const prepared *c, const heed_instance *i, int64_t begin)
+{
+    const heed_op *op = &i->entry->op;
+    trace_call call = {.op = op->id, .part = i->part, .begin = begin, .end = trace_now()};
+    heed_cost cost = {.size = sizeof cost, .flops = -1};
+    const heed_coster *coster = op->get_extension ? op->get_extension(HEED_COST_ID) : NULL;
+    if (coster && coster->cost(i->memory, &c->call, &cost)) cost.flops = -1, cost.bytes = 0;
+    call.flops = cost.flops;
+    call.bytes = cost.bytes;
+    for (uint32_t p = 0; !(cost.bytes > 0) && p < op->ports.count; p++)
+        if (c->set.tensor[p])
+            call.bytes += (double)heed_tensor_elements(c->set.tensor[p]) *
+                          heed_dtype_bytes(c->set.tensor[p]->dtype);
+    trace_add(i->engine->trace, call);
+}
+
 static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
 {
     heed_call_size size = {.size = sizeof size};
@@ -186,7 +203,9 @@ static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
     c->call.scratch_stride = stride;
     /* the application may flush subnormals: results must not depend on it */
     uint64_t mode = cpu_float_plain();
+    int64_t begin = i->engine->trace ? trace_now() : 0;
     failed = i->path->forward(i->memory, &c->call);
+    if (i->engine->trace) note_trace(c, i, begin);
     cpu_float_restore(mode);
     arena_give(memory);
     return failed ? call_failed(c, i, failed, error) : HEED_OK;

@@ -9,6 +9,7 @@
 #include "op/registry.h"
 #include "run/host.h"
 #include "run/pool.h"
+#include "run/trace.h"
 
 struct heed_engine {
     registry registry;
@@ -17,6 +18,7 @@ struct heed_engine {
     uint64_t features; /* after the mask */
     char isa[16];      /* the path that was asked for; "" = none */
     const heed_host *host;
+    trace *trace;      /* of its calls, or NULL */
     pool *pool;        /* NULL with an application's own host */
     uint32_t lanes;    /* of an application's own host */
     host own;          /* that host, as plugins see it */

@@ -193,6 +193,7 @@ void heed_instance_close(heed_instance *i)
     free(i->child);
     free(i->value);
     free(i->spec);
+    free(i->part);
     free(i);
 }
 

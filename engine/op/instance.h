@@ -20,6 +20,7 @@ struct heed_instance {
     uint32_t letters;         /* of the axes that it, or an op inside it that it calls, has; bit 0 is A */
     int64_t axis[HEED_AXES];  /* known when opened; -1 where the letter is not among them */
     char *spec;
+    char *part; /* where a network has it, "layers.3.q"; NULL: in none */
 };
 
 /* From a resolved op; children are opened with the same axes. */

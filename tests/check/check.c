@@ -18,7 +18,9 @@
 #include "check/child.h"
 #include "command/clock.h"
 #include "command/command.h"
+#include "command/interrupt.h"
 #include "command/options.h"
+#include "command/progress.h"
 #include "check/fail.h"
 #include "command/probe.h"
 #include "inspect.h"
@@ -318,6 +320,17 @@ static void tell_op(report *r, const char *op, const board *b, double seconds)
 
 /* ---- the parent ---- */
 
+static const report *sweeping; /* for the line of progress */
+static uint32_t sweeping_op;
+
+static void show_progress(const board *b)
+{
+    const uint32_t all = sweeping->o->cases, at = b->at < all ? b->at : all;
+    if (!b->ops) return;
+    progress_show((sweeping_op + (double)at / all) / b->ops, "%s, case %u of %u, %s",
+                  b->op[sweeping_op], at + 1, all, checks[b->check].name);
+}
+
 static void sweep_op(report *r, const board *loaded, uint32_t op)
 {
     board *b = board_make();
@@ -325,6 +338,7 @@ static void sweep_op(report *r, const board *loaded, uint32_t op)
     double start = clock_seconds();
     memcpy(b->op, loaded->op, sizeof b->op);
     b->ops = loaded->ops;
+    sweeping = r, sweeping_op = op, child_waiting = show_progress;
     for (int crashes = 0; crashes < 12; crashes++) {
         int how = child_run(b, work_sweep, &j, seconds_each());
         if (how == 2) snprintf(b->note, sizeof b->note, "the sweep stops where it did not end");
@@ -333,7 +347,10 @@ static void sweep_op(report *r, const board *loaded, uint32_t op)
         j.check = b->check + 1;
         if (j.check >= check_count || b->check == 0) j.from++, j.check = 0;
     }
-    if (b->cases && b->cases == b->refused) {
+    progress_end();
+    if (interrupt_seen)
+        snprintf(b->note, sizeof b->note, "interrupted: this is of %u cases alone", b->cases);
+    else if (b->cases && b->cases == b->refused) {
         char text[400];
         snprintf(text, sizeof text, "refuses every case, the last with: %s", b->refusal);
         board_find(b, 0, "", text);
@@ -364,6 +381,9 @@ static void run_only(report *r)
     tell_op(r, op, b, clock_seconds() - start);
 }
 
+static const heed_error interrupted = {HEED_E_CANCELLED,
+                                       "interrupted; what is not told of was not checked"};
+
 /* Checks one plugin and reports to standard output. 0; 1: there are findings, or it is no
  * plugin. */
 static int check_plugin(const check_options *o)
@@ -374,7 +394,9 @@ static int check_plugin(const check_options *o)
     job j = {.o = o};
     if (!loaded) return command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
     harness_care = probe_plugins(); /* all others are loaded beside it */
+    interrupt_catch();
     int loads = !child_run(loaded, work_load, &j, seconds_each()) && !loaded->findings;
+    if (interrupt_seen) return command_fail(&interrupted);
     if (!loads || child_run(loaded, work_end, &j, seconds_each()) || loaded->findings) {
         heed_error e = {HEED_E_DATA, ""};
         snprintf(e.text, sizeof e.text, "%s%s",
@@ -386,14 +408,16 @@ static int check_plugin(const check_options *o)
     }
     if (o->only) run_only(&r);
     else
-        for (uint32_t i = 0; i < loaded->ops; i++) sweep_op(&r, loaded, i);
+        for (uint32_t i = 0; i < loaded->ops && !interrupt_seen; i++) sweep_op(&r, loaded, i);
     if (r.json) {
         json_object_set_new(r.json, "plugin", json_string(o->plugin));
         json_object_set_new(r.json, "findings", json_integer(r.findings));
         json_object_set_new(r.json, "ops", r.ops);
+        json_object_set_new(r.json, "interrupted", json_boolean(interrupt_seen != 0));
         int status = command_json(r.json);
         if (status) return status;
-    } else if (!r.findings && !o->only) printf("# %s: no findings\n", o->plugin);
+    } else if (!r.findings && !o->only && !interrupt_seen) printf("# %s: no findings\n", o->plugin);
+    if (interrupt_seen) return command_fail(&interrupted);
     return r.findings > 0;
 }
 
@@ -423,12 +447,13 @@ static int read_only(void *command, const char *value)
 
 int command_check(int argc, char **argv)
 {
-    static const option options[] = {{"", 1, .read = read_plugin},
-                                     {"--oracle", 1, .at = offsetof(check_options, oracle)},
-                                     {"--only", 1, .read = read_only},
-                                     {"--cases", 1, .read = read_cases},
-                                     {"--json", 0, .at = offsetof(check_options, json)},
-                                     {0}};
+    static const option options[] = {
+        {"", 1, .read = read_plugin, .values = "FILE"},
+        {"--oracle", 1, .at = offsetof(check_options, oracle), .values = "FILE"},
+        {"--only", 1, .read = read_only},
+        {"--cases", 1, .read = read_cases},
+        {"--json", 0, .at = offsetof(check_options, json)},
+        {0}};
     check_options o = {.cases = CASES};
     char usage[6000];
     int used = snprintf(
@@ -441,7 +466,8 @@ int command_check(int argc, char **argv)
         "known\n"
         "  --cases N         calls of each op; %d if not given\n"
         "  --only LINE       one check of one case, as a finding has it\n"
-        "  --json            the report as JSON\n\nWhat is verified, of each op that",
+        "  --json            the report as JSON\n\n"
+        "Ctrl-C tells what was found so far.\n\nWhat is verified, of each op that",
         CASES);
     for (uint32_t k = 0; k < check_count; k++)
         used += snprintf(usage + used, sizeof usage - (size_t)used, "\n  %-10s %s", checks[k].name,

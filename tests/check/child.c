@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "check/child.h"
+#include "command/interrupt.h"
 
 enum { CRASHED = 3, HUNG = 4 }; /* exit statuses of a child */
 
@@ -129,6 +130,10 @@ void child_doing(board *b, uint32_t at, uint32_t check, const char *line)
 
 /* ---- the parent ---- */
 
+#define A_SECOND 5 /* so often it is looked after */
+
+void (*child_waiting)(const board *b);
+
 /* Until the child's end of the pipe is closed. A child that has its alarm switched off and does not
  * go on is killed. */
 static int wait_for(board *b, int fd, pid_t child, unsigned seconds)
@@ -137,12 +142,12 @@ static int wait_for(board *b, int fd, pid_t child, unsigned seconds)
     uint32_t at = b->at, check = b->check;
     unsigned idle = 0;
     int hung = 0;
-    while (poll(&end, 1, 1000) <= 0) {
+    while (poll(&end, 1, 1000 / A_SECOND) <= 0) {
+        if (child_waiting) child_waiting(b);
         idle = at == b->at && check == b->check ? idle + 1 : 0;
         at = b->at, check = b->check;
-        if (idle < 2 * seconds + 5 || hung) continue;
-        hung = 1;
-        kill(child, SIGKILL);
+        hung |= idle >= (2 * seconds + 5) * A_SECOND;
+        if (hung || interrupt_seen) kill(child, SIGKILL);
     }
     return hung;
 }
@@ -171,6 +176,7 @@ int child_run(board *b, void (*work)(board *b, void *arg), void *arg, unsigned s
     close(ends[0]);
     while (waitpid(child, &status, 0) < 0) continue;
     if (b->ended && WIFEXITED(status) && !WEXITSTATUS(status)) return 0;
+    if (interrupt_seen) return 3;
     char text[100];
     if (hung) snprintf(text, sizeof text, "does not end within %u seconds", seconds);
     else if (WIFSIGNALED(status))

@@ -36,9 +36,11 @@ typedef struct board {
 
 board *board_make(void);
 /* Runs work(arg) in a child, and tells what became of it: 0; or, after it has put a finding for the
- * check and case that were running on the board, 1, and 2 where it did not end. No check of a case
- * may take more than `seconds`. */
+ * check and case that were running on the board, 1, and 2 where it did not end; 3 where Ctrl-C ended
+ * it, and the board has what was found until then. No check of a case may take more than `seconds`. */
 int child_run(board *b, void (*work)(board *b, void *arg), void *arg, unsigned seconds);
+/* Called some times a second while a child runs, or NULL. */
+extern void (*child_waiting)(const board *b);
 /* [child] Before each check of a case: what would be said of a crash, and time starts anew. */
 void child_doing(board *b, uint32_t at, uint32_t check, const char *line);
 void board_find(board *b, uint32_t check, const char *line, const char *sentence);

@@ -87,6 +87,38 @@ are a.json spec 'attention/softmax\(causal=true\)' && are a.json path '[a-z0-9_]
     numbers a.json median_s spread gflops gbps peak fraction
 report "the record has all fields of a case"
 
+net='vocab=64; width=16; layers=2; heads=2; norm=rms; attention=softmax(causal=true); feedforward=swiglu(hidden=24)'
+try 0 "$net" norm/rms --shape T=20 --rounds 1 --threads 1 --isa all --json net.json &&
+    grep -qE '^vocab=64; .* +T=20 +scalar ' out &&
+    [ "$(grep -c '^by op, T=20, ' out)" -ge 1 ] &&
+    grep -qE '^q +linear/projection +2 +[0-9.]+ [mun]?s +[0-9.]+ % ' out &&
+    grep -q '^norm/rms  *T=20' out && are net.json part '[a-z_]+' && are net.json max_error '0\.0'
+report "a network is measured from its spec, op by op"
+try 0 "$net" --shape decode=9 --shape decode=17 --rounds 1 --json net.json && are net.json shape 'decode=(9|17)' &&
+    grep -q ' grows as decode^' out
+report "the next token of a network"
+"$heed" describe --spec "$net" --save net.safetensors >out 2>err &&
+    try 0 net.safetensors --rounds 1 --shape T=20 --json file.json &&
+    [ "$(values file.json hash)" = "$(try 0 "$net" --rounds 1 --shape T=20 --json again.json; values again.json hash)" ]
+report "a network is measured from its file, and is the same"
+try 1 "$net" --shape T=20,H=4 && says 'a network has its sizes from its spec' &&
+    try 2 "$net" --dtype bf16 && says 'is for ops' &&
+    try 1 none.safetensors && says 'none.safetensors'
+report "what does not go with a network is refused"
+
+"$heed" bench norm/rms --shape T=64,M=64 --rounds 1000 --json stopped.json >out 2>err &
+child=$!
+sleep 6
+kill -INT $child
+wait $child
+[ $? = 130 ] && grep -q '^heed: interrupted: that is [1-9][0-9]* of 1000 rounds$' err && grep -q '^norm/rms ' out &&
+    [ "$(values stopped.json rounds)" -ge 1 ]
+report "Ctrl-C keeps the rounds that are whole"
+try 0 "$net" norm/rms --shape T=9 --rounds 1 &&
+    COLUMNS=80 "$heed" bench "$net" norm/rms --shape T=9 --rounds 1 >out 2>err &&
+    ! awk 'length > 80' out | grep .
+report "the tables fit 80 columns"
+
 # A neighbour that stays on the same processor: its time slices are in every run that is longer than one.
 if command -v taskset >/dev/null; then
     cpu=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)

@@ -72,6 +72,17 @@ report $? "none has no findings"
 [ $? = 1 ] && grep -q '"check": "tiles"' "$work/out" && grep -q '"repeat": "heed check ' "$work/out"
 report $? "--json has the finding and its line"
 
+# Ctrl-C: what was found so far, and status 130.
+"$HEED" check "$HEED_PLUGINS/norm_rms.so" --cases 1000000 >"$work/out" 2>&1 &
+child=$!
+sleep 3
+kill -INT $child
+wait $child
+[ $? = 130 ] && grep -q '^ok - norm/rms ' "$work/out" &&
+    grep -q '^# norm/rms: interrupted: this is of [0-9]* cases alone' "$work/out" &&
+    grep -q '^heed: interrupted' "$work/out" && ! grep -q 'no findings\|^not ok' "$work/out"
+report $? "Ctrl-C tells what was found so far"
+
 # refused WORD ARGUMENTS: status 1, one line, no finding
 refused() {
     word=$1 want=$2

@@ -283,7 +283,129 @@ try 0 describe --spec "${net}transformer_xl(memory=16, causal=true)" && grep -qE
     prints 'stack  ' && prints 'a sequence takes 2048 bytes at most'
 report 'describe --spec: layers that are alike, and tensors that they share'
 try 0 describe --spec "${net}gau" && prints 'attention/gau'; report 'describe --spec: an attention that sees all'
-try 2 describe --spec "${net}softmax" --shape T=4 && says 'not with a network'; report 'describe --spec: with --shape'
+# A projection of 8 channels to 8: 128 flops a token; q, k, v and o of 2 layers, for 4 tokens.
+try 0 describe --spec "$net$two" --shape T=4 && quiet && grep -qE '^q +linear/projection +2 +1.02 k ' out &&
+    grep -qE '^residual +residual/add +4 ' out && grep -q '^in all ' out
+report 'describe --shape: what the ops of a network cost'
+try 0 describe "$net$two" --shape decode=9 && prints 'costs of token 9' && cp out page &&
+    try 0 describe --spec "$net$two" --shape decode=9 && cmp -s out page
+report 'describe --shape: the next token, and the spec of a network as the word'
+try 0 describe --spec "$net$two" --shape T=4 --json && prints '"costs": [' && prints '"flops": 1024.0'
+report 'describe --shape --json: a network'
+try 1 describe --spec "$net$two" --shape H=4 && says 'a network has its sizes from its spec'
+report 'describe --shape: a size that a network has itself'
+
+byte='vocab=256; width=16; layers=2; heads=2; bos=0; norm=rms; attention=softmax(causal=true)'
+byte="$byte; feedforward=gelu(hidden=24)"
+try 0 describe --spec "$byte" --save made.safetensors --seed 7 && quiet && sed 1d out >page &&
+    try 0 describe made.safetensors && sed 1d out | cmp -s - page
+report 'describe --save: the file is that network'
+try 0 generate made.safetensors --prompt abc --tokens 20 --seed 7 && cp out page &&
+    try 0 generate --random-weights --spec "$byte" --prompt abc --tokens 20 --seed 7 && cmp -s out page
+report 'describe --save: and goes on with a text as the weights of chance do'
+cp made.safetensors old
+try 2 describe made.safetensors --save made.safetensors && says '--save writes weights of chance' &&
+    untouched made.safetensors
+report 'describe --save: of a file'
+try 1 describe --spec "$byte" --save nowhere/made.safetensors && says 'nowhere/made.safetensors: cannot be written'
+report 'describe --save: no such folder'
+
+# ---- --trace ----
+
+# A file of JSON, with as many events as asked for whose lines have a text in them.
+traced() {
+    if command -v python3 >/dev/null && ! python3 -m json.tool "$1" >note 2>>err; then
+        echo "# $1 is no JSON"
+        return 1
+    fi
+    [ "$(tail -c 3 "$1")" = ']}' ] && [ "$(grep -c -e "$2" "$1")" = "$3" ] && return 0
+    echo "# $1 has $(grep -c -e "$2" "$1") events with $2, not $3"
+    return 1
+}
+try 0 run norm/rms -i x=x.npy -o out=o.npy --trace run.json && quiet && no_output && traced run.json '"cat":"op"' 1 &&
+    grep -q '"name":"norm/rms".*"dur":[0-9.]*,"args":{"op":"norm/rms","bytes":16' run.json &&
+    traced run.json '"cat":"tile"' 1
+report 'run --trace: one call, one tile'
+# 18 steps: embedding, 2 layers of 9 (norm, q, k, v, attention, o, sum, norm, feed-forward, sum) and 2; and a draw.
+try 0 generate made.safetensors --prompt abc --tokens 2 --trace generate.json --threads 2 && cp out text &&
+    try 0 generate made.safetensors --prompt abc --tokens 2 --threads 2 && cmp -s out text &&
+    traced generate.json '"cat":"op"' 48 && traced generate.json '"name":"layers.1.q","cat":"op".*"layer":1' 2 &&
+    traced generate.json '"name":"residual","cat":"op".*"layer":0' 4 && grep -q '"name":"lane 1"' generate.json
+report 'generate --trace: each step of each token, with its layer'
+head -c 40 "$SRC/models/sample.txt" >part
+try 0 score made.safetensors part --trace score.json && quiet && traced score.json '"op":"loss/cross_entropy"' 1
+report 'score --trace'
+rm -f o2.npy
+try 1 run norm/rms -i x=x.npy -o out=o2.npy --trace nowhere/t.json && says 'nowhere/t.json: cannot be written' &&
+    [ ! -e o2.npy ]
+report 'run --trace: no such folder, told before the work'
+
+# Ctrl-C: status 130, and what was seen until then. A shell has its background processes ignore it, heed does not.
+interrupts() { # interrupts SECONDS WORD ...: the status is in `got`
+    wait_for=$1
+    shift
+    "$heed" "$@" >out 2>err &
+    child=$!
+    sleep "$wait_for"
+    kill -INT $child
+    wait $child
+    got=$?
+    [ $got = 130 ] && return 0
+    echo "# heed $*: status $got, not 130"
+    return 1
+}
+interrupts 2 generate made.safetensors --prompt abc --tokens 100000000 --trace stopped.json &&
+    grep -q '^heed: interrupted; stopped.json has what ran until then$' err &&
+    traced stopped.json '"name":"calls"' 1 &&
+    [ "$(grep -c '"cat":"op"' stopped.json)" -gt 24 ]
+report 'generate --trace: Ctrl-C leaves a whole file'
+interrupts 2 score made.safetensors /dev/zero --context 64 && grep -qE '^[0-9.]+ bits per byte  \([0-9]+ bytes' out &&
+    grep -q '^heed: interrupted: that is of the first [0-9]* bytes alone$' err
+report 'score: Ctrl-C tells the result so far'
+interrupts 2 score made.safetensors /dev/zero --context 64 --json && prints '"interrupted": true'
+report 'score --json: Ctrl-C'
+
+# ---- on screen ----
+
+"$heed" generate made.safetensors --prompt abc --tokens 3 >both 2>&1 && [ "$(grep -ac '^prompt: ' both)" = 1 ]
+report 'generate: what it took stands in a line of its own'
+fits() { # fits COLUMNS WORD ...; a path of a file is no text that may be broken
+    COLUMNS=$1 "$heed" "$@" >/dev/null 2>&1
+    width=$1
+    shift
+    COLUMNS=$width "$heed" "$@" >out 2>err && quiet &&
+        [ "$(awk -v w="$width" 'length > w && !/^  plugin /' out | wc -l)" = 0 ] && return 0
+    echo "# heed $* does not fit $width columns"
+    return 1
+}
+for width in 80 60; do
+    fits $width list && fits $width describe softmax && fits $width describe --spec "$byte" --shape T=9 &&
+        fits $width bench norm/rms --explain --shape T=4,M=16 --rounds 1
+    report "tables fit $width columns"
+done
+for command in list describe run generate score bench compare new check topo completion; do
+    fits 80 $command -h || break
+done
+report 'the usage of every command fits 80 columns'
+COLUMNS=80 "$heed" list >out 2>err && grep -q '^attention/softmax .*\[[a-z0-9]*\].*\.\.\.$' out &&
+    ! grep -q '\.so' out &&
+    try 0 list && prints attention_softmax.so && ! grep -q '\.\.\.$' out
+report 'list: the plugin is left out and the summary cut, and nothing of it in a pipe'
+# at a terminal, which here is one of 80 columns
+if ! script -qec true /dev/null >/dev/null 2>&1; then echo "SKIPPED at a terminal: there is no script"
+else
+    screen() { script -qec "stty cols 80 2>/dev/null; $*" /dev/null </dev/null 2>&1; }
+    screen "'$heed' list" | tr -d '\r' >out && : >err && grep -q '^attention/softmax ' out &&
+        ! awk 'length > 80' out | grep -q .
+    report 'list: a terminal is not overrun'
+    head -c 30000 /dev/zero >zeros
+    screen "'$heed' score made.safetensors zeros --context 64; echo" >out && grep -qE '[0-9]+ %' out &&
+        grep -qE "$(printf '\033')\[K[0-9.]+ bits per byte" out
+    report 'score: progress at a terminal, gone afterwards'
+    screen "'$heed' generate made.safetensors --prompt abc --tokens 3" | tr -d '\r' >out &&
+        [ "$(grep -ac '^prompt: ' out)" = 1 ]
+    report 'generate: the text ends its line at a terminal'
+fi
 try 1 describe --spec "${net}sofmax" && grep -q 'nearest is "softmax"' err
 report 'describe --spec: an op that is not there'
 try 1 describe none.safetensors && says 'none.safetensors'; report 'describe: a model that is not there'
