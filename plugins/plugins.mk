@@ -79,9 +79,7 @@ include plugins/norm/rms/plugin.mk
 include plugins/pool/tokens/plugin.mk
 include plugins/position/alibi/plugin.mk
 include plugins/position/learned/plugin.mk
-include plugins/position/longrope/plugin.mk
 include plugins/position/rope/plugin.mk
-include plugins/position/rope_scaled/plugin.mk
 include plugins/position/sinusoidal/plugin.mk
 include plugins/position/t5/plugin.mk
 include plugins/residual/add/plugin.mk

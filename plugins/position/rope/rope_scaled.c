@@ -4,7 +4,7 @@
  * are longer than those it was trained on. The rules, with their sources, are in
  * kit/position/rotary.h: linear, ntk, dynamic, yarn and llama3. What a rule has no use for is refused.
  */
-#include "../rope/rope_op.h"
+#include "rope_op.h"
 
 static const heed_port ports[] = {ROPE_PORTS};
 

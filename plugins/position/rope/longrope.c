@@ -6,7 +6,7 @@
  * how many channels turn. Which of them counts is said by `length`, once and for all: cached keys are
  * turned already.
  */
-#include "../rope/rope_op.h"
+#include "rope_op.h"
 
 enum { SHORT_FACTORS = OUT + 1, LONG_FACTORS };
 static const heed_port ports[] = {
