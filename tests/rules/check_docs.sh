@@ -68,14 +68,17 @@ report 'links between pages lead somewhere'
 wirings=$(sed -n '/^static const stack_wires wirings/,/^};/p' "$SRC/engine/model/stack_wirings.c" |
     sed -n 's/^    {"\([a-z]*\)",.*/`\1`/p' | paste -s -d, - | sed 's/,/, /g; s/, \([^,]*\)$/ or \1/')
 sed -n '/^static const struct key/,/^};/p' "$SRC/engine/model/stack_plan.c" |
-    awk '/^    [A-Z]*_KEY\(/ { row = ""; run = 1 } run { sub(/^ */, " "); row = row $0 } /\),$/ && run { print row; run = 0 }' |
+    awk '/^    [A-Z]*_KEY\(/ { row = ""; run = 1 } run { sub(/^ */, " "); row = row $0 }
+        /\),$/ && run { print row; run = 0 }' |
     sed -n 's/^ \([A-Z]*\)_KEY("\([a-z_]*\)", *\(.*\)),$/\1|\2|\3/p' |
     sed 's/INT32_MAX/2147483647/; s/1 << 24/16777216/; s/1 << 20/1048576/; s/(int64_t)1 << 40/1099511627776/' |
     awk -F'|' -v wirings="$wirings" '{ split($3, field, ", *") }
-        $1 == "NUMBER" { print "| `" $2 "` | number, " field[3] " to " field[4] " |" (field[2] ~ /MUST/ ? " must be given" : "") }
+        { must = field[$1 == "OP" ? 3 : 2] ~ /MUST/ ? " must be given" : "" }
+        $1 == "NUMBER" { print "| `" $2 "` | number, " field[3] " to " field[4] " |" must }
         $1 == "REAL" { print "| `" $2 "` | number, 1e-6 to 1e6 |" }
-        $1 == "CHOICE" { print "| `" $2 "` | " (field[2] == "truth" ? "`false` or `true` | `false`" : wirings " | `pre`") }
-        $1 == "OP" && field[1] == "OPS" { print "| `" $2 "` | op or list |" (field[3] ~ /MUST/ ? " must be given" : "") }
+        $1 == "CHOICE" { truth = field[2] == "truth"
+            print "| `" $2 "` | " (truth ? "`false` or `true` | `false`" : wirings " | `pre`") }
+        $1 == "OP" && field[1] == "OPS" { print "| `" $2 "` | op or list |" must }
         $1 == "OP" && field[1] == "OP" { print "| `" $2 "` | " }
         $1 == "ENCODER" { print "`encoder_" $2 "`" }' >"$folder/keys"
 sed -n '/^| key | value/,/^$/p' "$SRC/docs/networks.md" | grep '^| `' >"$folder/rows"
