@@ -113,7 +113,7 @@ static void test_bytes_of_one_query(void **state)
         {WINDOW "(left=21, inclusive=true, sinks=3, causal=bottom_right)", 25},
         {WINDOW "(left=998, sinks=7, causal=bottom_right)", 1000},
         {"attention/softmax(causal=bottom_right)", 1000},
-        {"attention/sparse(pattern=fixed, stride=32, causal=bottom_right)", 1000 / 32 + 8},
+        {"attention/sparse(pattern=fixed, stride=32, columns=1, causal=bottom_right)", 1000 / 32 + 8},
     };
     (void)state;
     for (size_t n = 0; n < COUNT(cases); n++) {
