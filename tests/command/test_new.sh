@@ -88,7 +88,7 @@ template mine attention '-i q=q.npy -i k=q.npy -i v=q.npy'
 template linear_one attention '-i q=q.npy -i k=q.npy -i v=q.npy' --on linear
 template plain_one attention '-i q=q.npy -i k=q.npy -i v=q.npy' --on plain
 template small norm '-i x=x.npy'
-template learned position '-i x=x.npy -w table=table.npy'
+template rows position '-i x=x.npy -w table=table.npy'
 log "$MAKE" -C small bench && grep -q 'norm/small' log && grep -q 'norm/rms' log; report 'make bench: beside the shipped one'
 log "$MAKE" -C small clean && [ "$(ls small | wc -l)" = 4 ]; report 'make clean'
 
@@ -102,7 +102,7 @@ cd "$work" || exit 1
 # Into a copy of the tree: a folder and an oracle more, and two lines elsewhere.
 log sh -c 'mkdir -p tree/tests/ops && cp -R "$0/plugins" tree/ && cp -R "$0/tests/oracle" tree/tests/ &&
     cp "$0/tests/ops/golden_hashes.h" tree/tests/ops/ && cp -R tree tree.before' "$SRC"
-for op in attention/mine attention/plain_one norm/small position/learned; do
+for op in attention/mine attention/plain_one norm/small position/rows; do
     log tree/plugins/adopt "${op#*/}" || { false; report "adopt $op"; }
     own=tree/plugins/$op/${op#*/}.c oracle=${op%%/*}_${op#*/}
     log cmp "$own" "${op#*/}/${op#*/}.c" &&

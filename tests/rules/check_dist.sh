@@ -15,14 +15,14 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/heed-dist.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 (cd "$SRC" && git ls-files | grep -v -e '^\.gitignore$' -e '^\.ci/') | LC_ALL=C sort >"$work/git"
-printf 'include Makefile\nprint-dist:\n\t@printf "%%s\\n" $(DISTFILES)\n' >"$work/list.mk"
+printf 'include Makefile\nprint-dist:\n\t@printf "%%s\\n" $(srcdir) $(DISTFILES)\n' >"$work/list.mk"
 unset MAKEFLAGS MFLAGS MAKELEVEL
 (cd "$BUILD" && "$MAKE" -s -f "$work/list.mk" print-dist) >"$work/list" 2>"$work/said" ||
     { echo 'not ok - make tells what is in the tarball'; sed 's/^/# /' "$work/said"; exit 1; }
-# A folder stands for all that is in it.
-while read -r file; do
+# A folder stands for all that is in it. A build beside the sources names some of them by the way there.
+{ read -r way; sed "s|^$way/||"; } <"$work/list" | while read -r file; do
     if [ -d "$SRC/$file" ]; then (cd "$SRC" && find "$file" -type f); else echo "$file"; fi
-done <"$work/list" | sed "s|^$SRC/||" | LC_ALL=C sort -u >"$work/dist"
+done | LC_ALL=C sort -u >"$work/dist"
 missing=$(comm -23 "$work/git" "$work/dist")
 [ -z "$missing" ] && echo 'ok - make dist has every file that git has' && exit 0
 echo 'not ok - make dist has every file that git has; these are in no EXTRA_DIST, _SOURCES or _DATA:'
