@@ -314,7 +314,7 @@ report 'describe --save: no such folder'
 
 # A file of JSON, with as many events as asked for whose lines have a text in them.
 traced() {
-    if command -v python3 >/dev/null && ! python3 -m json.tool "$1" >note 2>>err; then
+    if command -v python3 >/dev/null && ! python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>>err; then
         echo "# $1 is no JSON"
         return 1
     fi
