@@ -383,7 +383,7 @@ for width in 80 60; do
         fits $width bench norm/rms --explain --shape T=4,M=16 --rounds 1
     report "tables fit $width columns"
 done
-for command in list describe run generate score bench compare new check topo completion; do
+for command in list describe run generate score bench compare new check matrix topo completion; do
     fits 80 $command -h || break
 done
 report 'the usage of every command fits 80 columns'

@@ -336,6 +336,8 @@ static void test_refused(void **unused)
         {PAIR("gau"), "attention/gau has no input k, so it can not be cross-attention, which takes "
                       "queries, keys and values"},
         {PAIR("softmax(causal=true)"), "cross-attention sees the whole encoded text"},
+        {PAIR("shaw(distances=9)"), "the scores of attention/shaw go by how far a key is"},
+        {PAIR("softmax(position=alibi)"), "the scores of attention/softmax go by how far a key is"},
         {PAIR("synthesizer_random"), "attention/synthesizer_random has no input q"},
         {PAIR("transformer_xl"), "attention/transformer_xl"},
         {PAIR("sparse(stride=4)"),
