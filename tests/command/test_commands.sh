@@ -211,7 +211,8 @@ more="encoder_layers=1; encoder_attention=softmax; cross_attention=softmax"
 try 1 generate --random-weights --prompt a --spec "$net; $more" &&
     says 'this network has an encoder'; report 'generate: without an encoder'
 try 0 describe --spec "$net; $more; encoder_vocab=90" --json &&
-    [ "$(sed -n 's/^ *"parameters": \([0-9]*\),.*/\1/p' out | awk 'NR == 1 { all = $1; next } { sum += $1 } END { print sum - all }')" = 0 ] &&
+    sed -n 's/^ *"parameters": \([0-9]*\),.*/\1/p' out |
+    awk 'NR == 1 { all = $1; next } { sum += $1 } END { exit sum != all }' &&
     try 0 describe --spec "$net; $more; encoder_vocab=90" && grep -q '^ *encoder.embed .* 1440 ' out &&
     grep -q '^0 *encoder.attention  .* 1024 ' out && grep -q '^0 *cross  .* 1024 ' out
 report 'describe: rows for each side, which add up'
