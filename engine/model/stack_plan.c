@@ -193,7 +193,8 @@ static int32_t check_shared(const stack_plan *p, heed_error *error)
 {
     for (size_t k = 0; p->choice[STACK_SHARED] && k < KEYS; k++) {
         const stack_part *t = &p->parts[keys[k].slot];
-        if (keys[k].type != OPS || t->count < 2 || t->inherited || !strcmp(keys[k].kind, "position"))
+        if (keys[k].type != OPS || t->count < 2 || t->inherited ||
+            !strcmp(keys[k].kind, "position"))
             continue;
         return spec_error(p->s, t->node[1]->at, error,
                           "with shared=true all layers have the weights of the first, so %s takes "
