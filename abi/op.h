@@ -98,7 +98,7 @@ typedef struct heed_path {
 
 /* ---- the operator ---- */
 
-/* Where a position op acts. */
+/* Where a position op acts. An attention whose own scores go by positions has HEED_ACTS_SCORES. */
 #define HEED_ACTS_NOWHERE 0u /* it is no position op */
 #define HEED_ACTS_INPUT 1u   /* x + p, before the first layer */
 #define HEED_ACTS_QK 2u      /* on queries and keys of every layer */

@@ -10,6 +10,7 @@
 #include "inspect.h"
 #include "model/session.h"
 #include "model/stack.h"
+#include "model/stack_wirings.h"
 #include "op/call.h"
 #include "op/engine.h"
 #include "op/instance.h"
@@ -23,6 +24,8 @@ heed_engine *inspect_engine(const heed_options *options, const load_care *care, 
 {
     return engine_make(options, care, error);
 }
+
+const char *inspect_wiring(uint32_t index) { return stack_wires_name(index); }
 
 const entry *inspect_op(const heed_engine *engine, uint32_t index)
 {

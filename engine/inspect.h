@@ -39,6 +39,9 @@ HEED_LOCAL const char *inspect_unpinned(const heed_engine *engine, char *buffer,
 /* This machine, as far as this process may use it, as hwloc has it; hwloc_topology_destroy. */
 HEED_LOCAL struct hwloc_topology *inspect_topology(heed_error *error);
 
+/* The name of a wiring of networks, such as "pre"; NULL behind the last. */
+HEED_LOCAL const char *inspect_wiring(uint32_t index);
+
 /* ---- an op with its settings, and an instance of it ---- */
 
 /* From a spec; resolve_free. NULL and a sentence if it is wrong. */

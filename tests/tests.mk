@@ -36,7 +36,7 @@ test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_d
 # where that needs an emulator.
 plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
   tests/rules/check_machines.sh
-command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh
+command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh tests/command/test_matrix.sh
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
   tests/command/test_short_memory.sh tests/command/test_surroundings.sh \
   tests/command/test_bench.sh tests/command/test_completion.sh tests/command/test_new.sh \

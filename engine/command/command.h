@@ -21,6 +21,7 @@ int command_topo(int argc, char **argv);
 int command_bench(int argc, char **argv);   /* bench/bench.c */
 int command_compare(int argc, char **argv); /* bench/report/compare.c */
 int command_check(int argc, char **argv);   /* tests/check/check.c */
+int command_matrix(int argc, char **argv);  /* tests/check/matrix.c */
 
 /* Prints "heed: <text>" to standard error; returns 1, or the status of an interrupted command. */
 int command_fail(const heed_error *error);

@@ -251,7 +251,9 @@ static void print_text(const heed_engine *engine, uint32_t index)
                      "%s gives other bits: it runs where --isa names it, or with accuracy=fast",
                      path_at(op, i)->name),
                 print_prose("inexact", line);
-    if (acts[op->acts]) printf("  acts       %s\n", acts[op->acts]);
+    if (!strncmp(op->id, "attention/", 10) && op->acts)
+        printf("  acts       its scores go by how far a key is from its query\n");
+    else if (acts[op->acts]) printf("  acts       %s\n", acts[op->acts]);
     *line = 0;
     for (size_t i = 0; i < MASKS; i++)
         if (op->masks & masks[i].kind)

@@ -25,13 +25,22 @@
 #include "op/instance.h"
 #include "op/sequence.h"
 
-/* What layers have, in order; tensors of other names, q.weight or o.weight, are the attention's
- * projections. */
-enum { ATTENTION_NORM, ATTENTION, FEEDFORWARD_NORM, FEEDFORWARD, IN_LAYER };
-static const char *const in_layer[IN_LAYER] = {"attention_norm", "attention", "feedforward_norm",
-                                               "feedforward"};
+/* What layers have, in order, in the decoder and in the encoder; tensors of other names, q.weight or
+ * o.weight, are the attention's projections. */
+enum { ATTENTION = 1, IN_LAYER = 6, SIDES = STACK_ENCODER + 1 };
+#define ENCODER "encoder."
+static const struct {
+    const char *name[SIDES]; /* NULL: it has none */
+    uint32_t part;
+} in_layer[IN_LAYER] = {{{"attention_norm", ENCODER "attention_norm"}, STACK_PART_NORM},
+                        {{"attention", ENCODER "attention"}, STACK_PART_ATTENTION},
+                        {{"cross_norm", NULL}, STACK_PART_NORM},
+                        {{"cross", NULL}, STACK_PART_CROSS},
+                        {{"feedforward_norm", ENCODER "feedforward_norm"}, STACK_PART_NORM},
+                        {{"feedforward", ENCODER "feedforward"}, STACK_PART_FEEDFORWARD}};
 
 typedef struct part {
+    uint32_t side;
     int64_t layer;         /* -1: it is in none */
     const char *name, *op; /* "attention", "attention/window(left=64)" */
     int64_t parameters;
@@ -47,7 +56,8 @@ typedef struct network {
     stack_plan plan;
     char *spec; /* canonical */
     part *parts;
-    uint32_t n_parts, layers; /* where the first layer's begin */
+    uint32_t n_parts, layers[SIDES]; /* where the first layer's begin */
+    uint32_t in_layer[SIDES];        /* parts of a layer */
     int64_t parameters;
     double growing, bounded; /* bytes a token; bytes of those that stop growing */
     int opened;              /* a spec alone, with numbers */
@@ -60,16 +70,64 @@ typedef struct network {
 
 static int32_t add(network *n, int64_t layer, const char *name, const char *op, heed_error *error)
 {
+    const uint32_t side = strncmp(name, ENCODER, strlen(ENCODER)) ? STACK_DECODER : STACK_ENCODER;
     part *p = grow_append(&n->parts, &n->n_parts, sizeof *p);
     if (!p) return error_memory(error);
-    *p = (part){.layer = layer, .name = name, .op = op, .keeps = -1};
+    *p = (part){.side = side, .layer = layer, .name = name, .op = op, .keeps = -1};
     return HEED_OK;
 }
 
-static const char *op_of(const network *n, uint32_t slot, int64_t layer)
+static const char *op_of(const network *n, uint32_t side, uint32_t part, int64_t layer)
 {
-    const stack_part *p = &n->plan.parts[slot];
+    const stack_part *p = stack_plan_part(&n->plan, side, part);
     return p->count ? p->text[p->of_layer ? p->of_layer[layer] : 0] : "none";
+}
+
+static int32_t list_position(network *n, uint32_t side, const char *name, heed_error *error)
+{
+    const stack_part *p = stack_plan_part(&n->plan, side, STACK_PART_POSITION);
+    if (!p->count) return HEED_OK;
+    return add(n, -1, name, p->listed ? "a list, by layer" : p->text[0], error);
+}
+
+/* The norm behind the embedding, and that behind the last layer. */
+static int32_t list_norms(network *n, uint32_t side, const char *embed, const char *final,
+                          heed_error *error)
+{
+    const stack_plan *p = &n->plan;
+    const int own = stack_plan_part(p, side, STACK_PART_FINAL_NORM)->count != 0;
+    if (p->parts[STACK_PART_EMBED_NORM].count)
+        TRY(add(n, -1, embed, op_of(n, side, STACK_PART_EMBED_NORM, 0), error));
+    if (!stack_wiring_final(p, side)) return HEED_OK;
+    return add(n, -1, final,
+               op_of(n, side, own ? STACK_PART_FINAL_NORM : STACK_PART_NORM,
+                     own ? 0 : stack_plan_layers(p, side) - 1),
+               error);
+}
+
+static int32_t list_layers(network *n, uint32_t side, heed_error *error)
+{
+    const int crosses = n->plan.parts[STACK_PART_CROSS].count != 0;
+    n->layers[side] = n->n_parts;
+    for (int64_t layer = 0; layer < stack_plan_layers(&n->plan, side); layer++)
+        for (int i = 0; i < IN_LAYER; i++) {
+            const char *name = in_layer[i].name[side];
+            if (!name || (!in_layer[i].name[STACK_ENCODER] && !crosses)) continue;
+            TRY(add(n, layer, name, op_of(n, side, in_layer[i].part, layer), error));
+            n->in_layer[side] += !layer;
+        }
+    return HEED_OK;
+}
+
+static int32_t list_encoder(network *n, heed_error *error)
+{
+    if (n->plan.number[STACK_ENCODER_LAYERS] < 0) return HEED_OK;
+    if (n->plan.number[STACK_ENCODER_VOCAB] >= 0)
+        TRY(add(n, -1, ENCODER "embed", "embed/table", error));
+    TRY(list_position(n, STACK_ENCODER, ENCODER "position", error));
+    TRY(list_layers(n, STACK_ENCODER, error));
+    TRY(add(n, -1, ENCODER "stack", "tensors that all layers share", error));
+    return list_norms(n, STACK_ENCODER, ENCODER "embed_norm", ENCODER "final_norm", error);
 }
 
 /* What stands beside the decoder's layers, each if the network has it. */
@@ -77,19 +135,10 @@ static int32_t list_rest(network *n, heed_error *error)
 {
     const stack_plan *p = &n->plan;
     TRY(add(n, -1, "stack", "tensors that all layers share", error));
-    if (p->number[STACK_ENCODER_LAYERS] >= 0)
-        TRY(add(n, -1, "encoder", "another stack, over the text that is encoded", error));
-    if (p->parts[STACK_PART_EMBED_NORM].count)
-        TRY(add(n, -1, "embed_norm", op_of(n, STACK_PART_EMBED_NORM, 0), error));
-    if (stack_wiring_final(p, STACK_DECODER)) {
-        const int own = p->parts[STACK_PART_FINAL_NORM].count != 0;
-        TRY(add(n, -1, "final_norm",
-                op_of(n, own ? STACK_PART_FINAL_NORM : STACK_PART_NORM,
-                      own ? 0 : p->number[STACK_LAYERS] - 1),
-                error));
-    }
+    TRY(list_norms(n, STACK_DECODER, "embed_norm", "final_norm", error));
     if (p->hidden || p->parts[STACK_PART_OUTPUT].count)
-        return add(n, -1, "output", p->hidden ? "hidden states" : op_of(n, STACK_PART_OUTPUT, 0),
+        return add(n, -1, "output",
+                   p->hidden ? "hidden states" : op_of(n, STACK_DECODER, STACK_PART_OUTPUT, 0),
                    error);
     return add(n, -1, "output",
                p->choice[STACK_TIED] ? "linear/projection, tied to embed" : "linear/projection",
@@ -98,18 +147,10 @@ static int32_t list_rest(network *n, heed_error *error)
 
 static int32_t list_parts(network *n, heed_error *error)
 {
-    const stack_part *position = &n->plan.parts[STACK_PART_POSITION];
     TRY(add(n, -1, "embed", "embed/table", error));
-    if (position->count)
-        TRY(add(n, -1, "position", position->listed ? "a list, by layer" : position->text[0],
-                error));
-    n->layers = n->n_parts;
-    for (int64_t layer = 0; layer < n->plan.number[STACK_LAYERS]; layer++) {
-        const char *norm = op_of(n, STACK_PART_NORM, layer);
-        const char *ops[IN_LAYER] = {norm, op_of(n, STACK_PART_ATTENTION, layer), norm,
-                                     op_of(n, STACK_PART_FEEDFORWARD, layer)};
-        for (int i = 0; i < IN_LAYER; i++) TRY(add(n, layer, in_layer[i], ops[i], error));
-    }
+    TRY(list_encoder(n, error));
+    TRY(list_position(n, STACK_DECODER, "position", error));
+    TRY(list_layers(n, STACK_DECODER, error));
     return list_rest(n, error);
 }
 
@@ -117,18 +158,24 @@ static int32_t list_parts(network *n, heed_error *error)
  * nobody's. */
 static part *owner(network *n, const char *tensor)
 {
+    const size_t skipped = strncmp(tensor, ENCODER, strlen(ENCODER)) ? 0 : strlen(ENCODER);
+    const uint32_t side = skipped ? STACK_ENCODER : STACK_DECODER;
     uint32_t first = 0, last = n->n_parts;
     char *name;
+    tensor += skipped;
     if (!strncmp(tensor, "layers.", 7)) {
         int64_t layer = strtoll(tensor + 7, &name, 10);
-        if (*name != '.' || layer < 0 || layer >= n->plan.number[STACK_LAYERS]) return NULL;
-        tensor = name + 1, first = n->layers + (uint32_t)layer * IN_LAYER, last = first + IN_LAYER;
+        if (*name != '.' || layer < 0 || layer >= stack_plan_layers(&n->plan, side)) return NULL;
+        tensor = name + 1, first = n->layers[side] + (uint32_t)layer * n->in_layer[side];
+        last = first + n->in_layer[side];
     }
-    for (uint32_t i = first; i < last; i++)
-        if (strlen(n->parts[i].name) == strcspn(tensor, ".") &&
-            !memcmp(n->parts[i].name, tensor, strlen(n->parts[i].name)) &&
-            (first || n->parts[i].layer < 0))
+    for (uint32_t i = first; i < last; i++) {
+        const part *p = &n->parts[i];
+        const char *own = p->name + (p->side == side ? skipped : strlen(p->name));
+        if (strlen(own) == strcspn(tensor, ".") && !memcmp(own, tensor, strlen(own)) &&
+            (first || p->layer < 0))
             return &n->parts[i];
+    }
     return first ? &n->parts[first + ATTENTION] : NULL;
 }
 
@@ -148,7 +195,8 @@ static int32_t measure_states(network *n, heed_error *error)
 {
     const stack_part *attention = &n->plan.parts[STACK_PART_ATTENTION];
     for (int64_t layer = 0, at = 0; layer < n->plan.number[STACK_LAYERS]; layer++) {
-        part *p = &n->parts[n->layers + layer * IN_LAYER + ATTENTION];
+        part *p =
+            &n->parts[n->layers[STACK_DECODER] + layer * n->in_layer[STACK_DECODER] + ATTENTION];
         heed_state_size size;
         if (!attention->op[attention->of_layer[layer]]->entry->op.measure_state) continue;
         const heed_instance *memory = n->stack->memories[at++];
@@ -223,10 +271,11 @@ static int equal(const part *a, const part *b)
 /* The last of the layers from this one on that are all alike. */
 static int64_t same_layers(const network *n, uint32_t at)
 {
+    const uint32_t rows = n->in_layer[n->parts[at].side];
     int64_t last = n->parts[at].layer;
-    for (uint32_t i = at + IN_LAYER; i + IN_LAYER <= n->n_parts && n->parts[i].layer == last + 1;
-         i += IN_LAYER) {
-        for (uint32_t k = 0; k < IN_LAYER; k++)
+    for (uint32_t i = at + rows; i + rows <= n->n_parts && n->parts[i].layer == last + 1;
+         i += rows) {
+        for (uint32_t k = 0; k < rows; k++)
             if (!equal(&n->parts[at + k], &n->parts[i + k])) return last;
         last++;
     }
@@ -290,11 +339,11 @@ static void print_text(const network *n)
     printf("\n");
     for (uint32_t i = 0; i < n->n_parts;) {
         int64_t last = n->parts[i].layer < 0 ? -1 : same_layers(n, i), first = n->parts[i].layer;
-        uint32_t rows = first < 0 ? 1 : IN_LAYER;
+        uint32_t rows = first < 0 ? 1 : n->in_layer[n->parts[i].side];
         for (uint32_t k = 0; k < rows; k++)
-            if (first >= 0 || n->parts[i].parameters || strcmp(n->parts[i].name, "stack"))
+            if (first >= 0 || n->parts[i].parameters || !strstr(n->parts[i].name, "stack"))
                 add_part(&t, &n->parts[i + k], last);
-        i += first < 0 ? 1 : (uint32_t)(last - first + 1) * IN_LAYER;
+        i += rows * (uint32_t)(first < 0 ? 1 : last - first + 1);
     }
     table_print(&t);
     printf("\n%lld parameters; ", (long long)n->parameters);

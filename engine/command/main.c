@@ -47,6 +47,7 @@ static const struct command {
     {"compare", command_compare, "records of bench side by side, from any machines"},
     {"new", command_new, "the folder of a new plugin, which works, to be changed"},
     {"check", command_check, "whether anybody's plugin keeps its contract"},
+    {"matrix", command_matrix, "which ops compose in a network, by running them"},
     {"topo", command_topo, "cores, caches and NUMA nodes, and where the threads would go"},
     {"completion", command_completion, "what has bash or zsh complete all of this"},
     {"help", command_help, "this page, or that of a command"},

@@ -52,7 +52,8 @@ static int32_t build_layer(stack_builder *b, int64_t layer)
 {
     const int crosses = b->side == STACK_DECODER && b->plan.parts[STACK_PART_CROSS].count;
     char prefix[48];
-    snprintf(prefix, sizeof prefix, "%slayers.%lld.", stack_plan_prefix(b->side), (long long)layer);
+    snprintf(prefix, sizeof prefix, "%slayers.%lld.", stack_plan_prefix(b->side),
+             (long long)stack_plan_weights(&b->plan, layer));
     stack_sublayer s = {.prefix = prefix,
                         .name = "attention",
                         .norm = stack_plan_op(&b->plan, b->side, STACK_PART_NORM, layer),

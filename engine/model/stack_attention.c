@@ -219,6 +219,15 @@ static int32_t cross_input(stack_builder *b, const attention *a, uint32_t port, 
                             : project_memory(b, a, port, which, view);
 }
 
+/* Whether scores go by positions: the op's own, or those of an op inside. */
+static int goes_by_positions(const resolved *op)
+{
+    if (op->entry->op.acts == HEED_ACTS_SCORES) return 1;
+    for (uint32_t p = 0; p < op->entry->op.params.count; p++)
+        if (op->child[p] && goes_by_positions(op->child[p])) return 1;
+    return 0;
+}
+
 static int32_t check_cross(stack_builder *b, const attention *a)
 {
     for (uint32_t which = STACK_Q; which <= STACK_V; which++)
@@ -229,6 +238,11 @@ static int32_t check_cross(stack_builder *b, const attention *a)
                  a->op->entry->op.id, projected[which]);
     if (a->op->mask.kinds)
         FAIL(b, a, "cross-attention sees the whole encoded text, so %s takes no mask here",
+             a->op->entry->op.id);
+    if (goes_by_positions(a->op))
+        FAIL(b, a,
+             "the scores of %s go by how far a key is from its query, which two texts do not "
+             "know, so it can not be cross-attention",
              a->op->entry->op.id);
     return HEED_OK;
 }

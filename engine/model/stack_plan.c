@@ -60,6 +60,7 @@ static const struct key {
                "the longest sequence; 0 = unlimited"),
     REAL_KEY("embed_scale", STACK_EMBED_SCALE, "factor of the embedding"),
     OP_KEY("embed_norm", OP, EMBED_NORM, NO_OP, "norm"),
+    CHOICE_KEY("shared", STACK_SHARED, truth, "true: all layers have the weights of the first"),
     CHOICE_KEY("residual", STACK_RESIDUAL, stack_wires_name, "where the norms are"),
     OP_KEY("norm", OPS, NORM, MUST, "norm"),
     OP_KEY("final_norm", OP, FINAL_NORM, NONE, "norm"),
@@ -186,6 +187,23 @@ static int32_t check_encoder(const stack_plan *p, heed_error *error)
     return HEED_OK;
 }
 
+/* Layers that share their weights are one layer, so a key has one op for all of them. Of positions
+ * each layer may have its own, which tells the layers apart. */
+static int32_t check_shared(const stack_plan *p, heed_error *error)
+{
+    for (size_t k = 0; p->choice[STACK_SHARED] && k < KEYS; k++) {
+        const stack_part *t = &p->parts[keys[k].slot];
+        if (keys[k].type != OPS || t->count < 2 || t->inherited ||
+            !strcmp(keys[k].kind, "position"))
+            continue;
+        return spec_error(p->s, t->node[1]->at, error,
+                          "with shared=true all layers have the weights of the first, so %s takes "
+                          "one op, not a list",
+                          keys[k].name);
+    }
+    return HEED_OK;
+}
+
 /* What is not given follows from the rest. */
 static int32_t fill_numbers(stack_plan *p, heed_error *error)
 {
@@ -287,6 +305,7 @@ int32_t stack_plan_read(stack_plan *p, const registry *r, const char *text, heed
     TRY(check_encoder(p, error));
     TRY(fill_numbers(p, error));
     TRY(read_parts(p, r, error));
+    TRY(check_shared(p, error));
     const spec_node *tied = given(p, "tied"), *capped = given(p, "softcap");
     const int other = p->hidden || p->parts[STACK_PART_OUTPUT].count;
     if (other && (p->choice[STACK_TIED] || capped))
@@ -411,6 +430,11 @@ int32_t stack_plan_slot(const char *key)
 /* ---- looking things up ---- */
 
 const char *stack_plan_prefix(uint32_t side) { return side == STACK_ENCODER ? "encoder." : ""; }
+
+int64_t stack_plan_weights(const stack_plan *p, int64_t layer)
+{
+    return p->choice[STACK_SHARED] ? 0 : layer;
+}
 
 int64_t stack_plan_layers(const stack_plan *p, uint32_t side)
 {

@@ -10,7 +10,13 @@
 #include "op/resolve.h"
 #include "op/spec.h"
 
-enum { STACK_RESIDUAL, STACK_TIED, STACK_BIASES, STACK_CHOICES }; /* 0 is the default: pre, false */
+enum {
+    STACK_RESIDUAL,
+    STACK_SHARED,
+    STACK_TIED,
+    STACK_BIASES,
+    STACK_CHOICES
+}; /* 0 is the default: pre, false */
 enum { STACK_EMBED_SCALE, STACK_SOFTCAP, STACK_REALS };
 enum { STACK_DECODER, STACK_ENCODER }; /* sides; a network without an encoder has the first alone */
 enum {
@@ -58,6 +64,8 @@ HEED_LOCAL char *stack_plan_print(const stack_plan *p);
 /* Which of the numbers a key is; -1 = none. */
 HEED_LOCAL int32_t stack_plan_slot(const char *key);
 
+/* The layer whose tensors a layer has: its own, or, with shared=true, the first. */
+HEED_LOCAL int64_t stack_plan_weights(const stack_plan *p, int64_t layer);
 /* What tensors' names of a side begin with: "" or "encoder.". */
 HEED_LOCAL const char *stack_plan_prefix(uint32_t side);
 HEED_LOCAL int64_t stack_plan_layers(const stack_plan *p, uint32_t side);

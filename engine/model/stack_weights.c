@@ -202,12 +202,32 @@ static int32_t collect(stack_builder *b, const resolved *op, const location *whe
     return HEED_OK;
 }
 
+/* The instance that an earlier layer has opened with the same weights, where layers share them; NULL:
+ * none. One with a position op inside that each layer has of its own is not the same. */
+static heed_instance *opened(const stack_builder *b, const resolved *op, const char *prefix)
+{
+    const stack_part *position = stack_plan_part(&b->plan, b->side, STACK_PART_POSITION);
+    const size_t length = strlen(prefix) - 1;
+    if (!b->plan.choice[STACK_SHARED] || !strstr(prefix, "layers.") ||
+        (b->acts == HEED_ACTS_SCORES && position->listed))
+        return NULL;
+    for (uint32_t i = 0; i < b->stack->n_instances; i++) {
+        heed_instance *at = b->stack->instances[i];
+        if (at && at->part && at->entry == op->entry && strlen(at->part) == length &&
+            !strncmp(at->part, prefix, length))
+            return at;
+    }
+    return NULL;
+}
+
 int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *prefix, int64_t *axis,
                            heed_instance **out)
 {
     weight_list list = {0};
-    *out = NULL;
     resolve_axes(op, axis, 1);
+    if (!b->dry && (*out = opened(b, op, prefix)))
+        return memcpy(axis, (*out)->axis, sizeof(*out)->axis), HEED_OK;
+    *out = NULL;
     int32_t failed = collect(b, op, &(location){prefix, "", axis}, &list);
     if (!failed && !b->dry) {
         heed_opening opening = {

@@ -210,6 +210,12 @@ try 1 generate --random-weights --prompt a --spec "$net; output=hidden" &&
 more="encoder_layers=1; encoder_attention=softmax; cross_attention=softmax"
 try 1 generate --random-weights --prompt a --spec "$net; $more" &&
     says 'this network has an encoder'; report 'generate: without an encoder'
+try 0 describe --spec "$net; $more; encoder_vocab=90" --json &&
+    sed -n 's/^ *"parameters": \([0-9]*\),.*/\1/p' out |
+    awk 'NR == 1 { all = $1; next } { sum += $1 } END { exit sum != all }' &&
+    try 0 describe --spec "$net; $more; encoder_vocab=90" && grep -q '^ *encoder.embed .* 1440 ' out &&
+    grep -q '^0 *encoder.attention  .* 1024 ' out && grep -q '^0 *cross  .* 1024 ' out
+report 'describe: rows for each side, which add up'
 try 1 generate --random-weights --prompt a --spec 'vocab=256; width=16; layers=1; heads=2; norm=rms; feedforward=gelu; attention=softmax' &&
     points 'the size of F is not known'; report 'generate --random-weights: a size that nothing says'
 shaw='attention/shaw: the size of R is not known, which its weight relative_keys (R D) has; distances=N gives R'
@@ -383,7 +389,7 @@ for width in 80 60; do
         fits $width bench norm/rms --explain --shape T=4,M=16 --rounds 1
     report "tables fit $width columns"
 done
-for command in list describe run generate score bench compare new check topo completion; do
+for command in list describe run generate score bench compare new check matrix topo completion; do
     fits 80 $command -h || break
 done
 report 'the usage of every command fits 80 columns'

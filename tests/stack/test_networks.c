@@ -336,6 +336,10 @@ static void test_refused(void **unused)
         {PAIR("gau"), "attention/gau has no input k, so it can not be cross-attention, which takes "
                       "queries, keys and values"},
         {PAIR("softmax(causal=true)"), "cross-attention sees the whole encoded text"},
+        {PAIR("shaw(distances=9)"), "the scores of attention/shaw go by how far a key is"},
+        {PAIR("softmax(position=alibi)"), "the scores of attention/softmax go by how far a key is"},
+        {NET "attention=[softmax(causal=true), linear(causal=true)]; feedforward=none; shared=true",
+         "so attention takes one op, not a list"},
         {PAIR("synthesizer_random"), "attention/synthesizer_random has no input q"},
         {PAIR("transformer_xl"), "attention/transformer_xl"},
         {PAIR("sparse(stride=4)"),
@@ -396,6 +400,58 @@ static void test_weights(void **unused)
     heed_weights_close(plain);
 }
 
+/* Layers that share their weights: what a network gives whose layers all have copies of them, whole
+ * and in parts. */
+static void test_shared(void **unused)
+{
+    static const char *const cases[] = {
+        DEEP "attention=softmax(causal=true); biases=true; position=rope",
+        DEEP "attention=transformer_xl(causal=true, memory=30); residual=dual",
+        DEEP "attention=softmax(causal=true); context=40; position=[learned]",
+        DEEP "attention=softmax(causal=true); position=[t5(buckets=8)]; qk_norm=rms",
+        DEEP "attention=softmax(causal=true); cross_attention=softmax; encoder_layers=3; "
+             "encoder_attention=softmax",
+    };
+    enum { COUNT = 30 };
+    static float shared[MOST], apart[MOST], parts[MOST];
+    int32_t tokens[COUNT];
+    (void)unused;
+    for (int i = 0; i < COUNT; i++) tokens[i] = i * i * 5 % 20;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        char spec[512];
+        const int sources = strstr(cases[k], "cross") ? 11 : 0;
+        snprintf(spec, sizeof spec, "%s; shared=true", cases[k]);
+        network one = open_network(engine, spec, 1), all = open_network(engine, cases[k], 1);
+        for (uint32_t i = 0; i < heed_weights_count(all.weights); i++) {
+            char name[160];
+            const char *own = heed_weights_name(all.weights, i), *layer = strstr(own, "layers.");
+            heed_tensor *to = heed_weights_find(all.weights, own);
+            snprintf(name, sizeof name, "%s", own);
+            if (layer && !strstr(own, "position.")) name[layer - own + 7] = '0';
+            const heed_tensor *from = heed_weights_find(one.weights, name);
+            if (!from) fail_msg("%s: there is no tensor %s", spec, name);
+            memcpy(to->data, from->data, (size_t)heed_tensor_elements(to) * sizeof(float));
+        }
+        network copies = {.weights = all.weights};
+        heed_session_free(all.session), heed_stack_close(all.stack);
+        copies.stack = heed_stack_open(engine, cases[k], copies.weights, &e);
+        copies.session = copies.stack ? heed_session_new(copies.stack, &e) : NULL;
+        if (!copies.session) fail_msg("%s", e.text);
+        const size_t bytes = sizeof(float) * COUNT * (size_t)heed_stack_outputs(one.stack);
+        assert_true(bytes <= sizeof shared);
+        assert_true(heed_weights_count(one.weights) < heed_weights_count(copies.weights));
+        run(&one, tokens, sources, tokens, COUNT, COUNT, COUNT, shared);
+        run(&copies, tokens, sources, tokens, COUNT, COUNT, COUNT, apart);
+        if (memcmp(shared, apart, bytes)) fail_msg("%s: other results than of copies", spec);
+        for (int chunk = 1; chunk < 8; chunk += 6) {
+            run(&one, tokens, sources, tokens, COUNT, chunk, COUNT, parts);
+            if (memcmp(shared, parts, bytes)) fail_msg("%s: in chunks of %d", spec, chunk);
+        }
+        close_network(&one);
+        close_network(&copies);
+    }
+}
+
 static int setup(void **unused)
 {
     char path[4096];
@@ -423,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_cross),     cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates),
         cmocka_unit_test(test_refused),   cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -189,6 +189,7 @@ static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),
+    .acts = HEED_ACTS_SCORES,
     .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_WINDOW | HEED_MASK_DOCUMENTS,
     .id = "attention/transformer_xl",
     .version = "1.0",

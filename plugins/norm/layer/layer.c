@@ -21,6 +21,8 @@ static const heed_port ports[] = {
 
 static const heed_param params[] = {
     [EPS] = KIT_FLOAT("eps", 1e-5, 0, 1, "added to the variance"),
+    [OFFSET] = KIT_FLOAT("offset", 0, -1000, 1000,
+                         "added to the gain: 1 where a file has gains less 1, as Gemma's"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -43,6 +45,9 @@ static int32_t init(void *memory, const heed_open *open)
         if (!w) continue;
         self->width = w->dim[0];
         kit_read_row_scalar(to, w->data, w->dtype, w->stride[0], w->dim[0]);
+        const double offset = port == GAIN ? open->value[OFFSET].f : 0;
+        for (int64_t i = 0; offset != 0 && i < w->dim[0]; i++)
+            to[i] = (float)((double)to[i] + offset);
         to += w->dim[0];
     }
     return HEED_OK;

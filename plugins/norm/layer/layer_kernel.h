@@ -13,7 +13,7 @@
 
 #ifdef KIT_FIRST
 enum { X, RESIDUAL, GAIN, BIAS, OUT, SUM };
-enum { EPS };
+enum { EPS, OFFSET };
 typedef struct layer {
     double eps;
     int32_t has_gain, has_bias;

@@ -24,6 +24,8 @@ static const heed_port ports[] = {
 
 static const heed_param params[] = {
     [EPS] = KIT_FLOAT("eps", 1e-6, 0, 1, "added to the mean square"),
+    [OFFSET] = KIT_FLOAT("offset", 0, -1000, 1000,
+                         "added to the gain: 1 where a file has gains less 1, as Gemma's"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -41,6 +43,8 @@ static int32_t init(void *memory, const heed_open *open)
     self->has_gain = gain != NULL;
     if (gain)
         kit_read_row_scalar(self->gain, gain->data, gain->dtype, gain->stride[0], gain->dim[0]);
+    for (int64_t i = 0; gain && open->value[OFFSET].f != 0 && i < gain->dim[0]; i++)
+        self->gain[i] = (float)((double)self->gain[i] + open->value[OFFSET].f);
     return HEED_OK;
 }
 

@@ -13,7 +13,7 @@
 
 #ifdef KIT_FIRST
 enum { X, RESIDUAL, GAIN, OUT, SUM };
-enum { EPS };
+enum { EPS, OFFSET };
 typedef struct rms {
     double eps;
     int64_t has_gain;
