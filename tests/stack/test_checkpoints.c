@@ -293,6 +293,43 @@ static void test_files(void **unused)
     refused("a list", "config.json|no object");
 }
 
+/* Every byte of a file of the folder in turn becomes another: it is opened, or one sentence says why
+ * not. */
+static void mutate(const char *name, int step)
+{
+    static const char others[] = {'0', '9', '"', '{', '-', 'e', 0x7F};
+    static char text[8192], changed[8192];
+    FILE *f = fopen(in_folder(name), "r");
+    assert_non_null(f);
+    const size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    for (size_t i = 0; i < n; i += (size_t)step) {
+        memcpy(changed, text, n);
+        changed[n] = 0;
+        changed[i] = others[i % sizeof others];
+        put(name, changed);
+        memset(&e, 0, sizeof e);
+        heed_weights *w = heed_weights_open(folder, &e);
+        if (!w && (!e.code || !*e.text)) fail_msg("%s, byte %zu: no sentence", name, i);
+        heed_weights_close(w);
+    }
+    put(name, text);
+}
+
+static void test_mutated(void **unused)
+{
+    (void)unused;
+    const int step = getenv("HEED_TEST_QUICK") ? 7 : 1;
+    change("phi3_longrope", "my_note", "1");
+    mutate("config.json", step);
+    change("qwen2_window", "my_note", "1");
+    mutate("config.json", step);
+    change("llama", "my_note", "1");
+    put("model.safetensors.index.json",
+        "{\"weight_map\": {\"lm_head.weight\": \"model.safetensors\", \"a\": \"a.safetensors\"}}");
+    mutate("model.safetensors.index.json", 1);
+}
+
 static int setup(void **unused)
 {
     char path[4200];
@@ -323,7 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_shards), cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_config),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_config),    cmocka_unit_test(test_files),  cmocka_unit_test(test_mutated),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
