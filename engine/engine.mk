@@ -11,7 +11,9 @@ engine_run = engine/run/arena.c engine/run/arena.h engine/run/host.c engine/run/
   engine/run/pool.c engine/run/pool.h \
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
   engine/run/trace.c engine/run/trace.h
-engine_io = engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
+engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_rope.c \
+  engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
+  engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
   engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
   engine/io/weights.c engine/io/weights.h
 engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h engine/op/engine.c \
@@ -45,7 +47,7 @@ bin_PROGRAMS += engine/heed
 engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
-  engine/command/describe_network.c engine/command/file.c engine/command/file.h \
+  engine/command/describe_checkpoint.c engine/command/describe_network.c engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/interrupt.c engine/command/interrupt.h \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \

@@ -29,7 +29,8 @@ tests_ops_test_rope_LDADD = $(LDADD) $(SLEEF_LIBS)
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology $(op_tests) tests/stack/test_model tests/stack/test_networks tests/stack/test_presets \
+  tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints \
+  tests/stack/test_model tests/stack/test_networks tests/stack/test_presets \
   tests/stack/test_stack \
   tests/stack/test_variant_stack
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
@@ -70,7 +71,7 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
   tests/ops/golden_rope.h tests/ops/rope_frequencies.py \
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
-  models/networks.json models/networks.py models/plays.safetensors models/reference.json \
+  models/checkpoints models/checkpoints.py models/networks.json models/networks.py models/plays.safetensors models/reference.json \
   models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.

@@ -20,4 +20,9 @@ typedef struct network_request {
 /* The parts of a network. The exit status. */
 int describe_network(const network_request *request);
 
+/* Of weights that are a checkpoint's; nothing, or null, of others. */
+struct json_t;
+void describe_checkpoint(const heed_weights *w);
+struct json_t *describe_checkpoint_json(const heed_weights *w);
+
 #endif

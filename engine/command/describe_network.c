@@ -358,6 +358,7 @@ static void print_text(const network *n)
     else if (n->bounded > 0) printf("a sequence takes %.15g bytes at most\n", n->bounded);
     else printf("a sequence takes %.6g bytes a token\n", n->growing);
     if (n->tokens) print_costs(n);
+    if (n->weights) describe_checkpoint(n->weights);
 }
 
 /* ---- as JSON ---- */
@@ -399,10 +400,11 @@ static json_t *json_network(const network *n)
     json_t *parts = json_array();
     for (uint32_t i = 0; i < n->n_parts; i++)
         json_array_append_new(parts, json_part(n, &n->parts[i]));
-    return json_pack("{s:s, s:I, s:o, s:o, s:s?, s:o, s:o}", "spec", n->spec, "parameters",
+    return json_pack("{s:s, s:I, s:o, s:o, s:s?, s:o, s:o, s:o}", "spec", n->spec, "parameters",
                      (json_int_t)n->parameters, "state_bytes_per_token", json_known(n, n->growing),
                      "state_bytes_bounded", json_known(n, n->bounded), "forgets",
-                     n->stack ? n->stack->forgets : NULL, "parts", parts, "costs", json_costs(n));
+                     n->stack ? n->stack->forgets : NULL, "parts", parts, "costs", json_costs(n),
+                     "checkpoint", describe_checkpoint_json(n->weights));
 }
 
 int describe_network(const network_request *r)

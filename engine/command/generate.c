@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes.
+ * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes, or, with
+ * --ids, numbers.
  *
- * Invariant: standard output is the prompt and what follows it, byte for byte; everything else goes
- * to standard error.
+ * Invariant: standard output is the prompt and what follows it, byte for byte, or the numbers of all
+ * tokens; everything else goes to standard error.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,9 +28,11 @@
 static const char usage[] =
     "usage: heed generate MODEL [OPTION ...]\n"
     "\n"
-    "  MODEL             a safetensors file with a byte model\n"
+    "  MODEL             a safetensors file with a byte model, or a checkpoint: a folder with a "
+    "config.json\n"
     "  --prompt TEXT     what comes first; nothing if not given\n"
     "  --prompt-file F   the same from a file; - is standard input\n"
+    "  --ids FILE.npy    the same as numbers of tokens; all tokens are then printed as numbers\n"
     "  --tokens N        how many are made, 200 if not given\n"
     "  --temperature X   0 takes the most likely byte; 0.8 if not given\n"
     "  --seed N          another number, another text; 1 if not given\n"
@@ -42,7 +45,7 @@ static const char usage[] =
 
 typedef struct job {
     heed_options engine;
-    const char *model_path, *prompt, *prompt_path, *spec;
+    const char *model_path, *prompt, *prompt_path, *ids_path, *spec;
     int64_t tokens, seed;
     int random;
     double temperature;
@@ -82,6 +85,7 @@ static const option options[] = {
     {"", 1, .read = read_model, .values = "FILE"},
     {"--prompt", 1, .at = offsetof(job, prompt)},
     {"--prompt-file", 1, .at = offsetof(job, prompt_path), .values = "FILE"},
+    {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
     {"--tokens", 1, .read = read_tokens},
     {"--temperature", 1, .read = read_temperature},
     {"--seed", 1, .read = read_seed},
@@ -93,12 +97,16 @@ static const option options[] = {
 
 /* ---- the text ---- */
 
-/* bos and the prompt, with room for what will be made. */
+/* bos and the prompt, with room for what will be made. Numbers of tokens are all that there is. */
 static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
+    int32_t *ids = NULL;
+    int64_t n_ids = 0;
     int64_t bos = heed_stack_number(j->model.stack, "bos"),
             vocab = heed_stack_number(j->model.stack, "vocab");
-    if (bos < 0 && !length)
+    if (!j->ids_path && j->model_path)
+        TRY(model_check_text(&j->model, j->model_path, error));
+    if (!j->ids_path && bos < 0 && !length)
         return error_set(error, HEED_E_ARGUMENT,
                          "%s has no token to begin with (bos), so a prompt is needed",
                          j->model_path ? j->model_path : "the spec");
@@ -107,12 +115,19 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
                          "%s is no language model: tokens of %s, which is not causal, see those behind them, and there "
                          "are none yet", j->model_path ? j->model_path : "the spec", j->model.stack->ahead);
     if (length > SIZE_MAX / 8) return error_memory(error);
-    j->text = calloc(length + (size_t)j->tokens + 1, sizeof *j->text);
-    j->logits = calloc((size_t)vocab, sizeof *j->logits);
-    if (!j->text || !j->logits) return error_memory(error);
-    if (bos >= 0) j->text[j->n++] = (int32_t)bos;
-    for (size_t i = 0; i < length; i++) j->text[j->n++] = prompt[i];
-    return HEED_OK;
+    int32_t failed =
+        j->ids_path ? model_read_ids(&j->model, j->ids_path, &ids, &n_ids, error) : HEED_OK;
+    if (!failed && j->ids_path && !n_ids)
+        failed = error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
+    j->text = failed ? NULL
+                     : calloc(length + (size_t)n_ids + (size_t)j->tokens + 1, sizeof *j->text);
+    j->logits = failed ? NULL : calloc((size_t)vocab, sizeof *j->logits);
+    if (!failed && (!j->text || !j->logits)) failed = error_memory(error);
+    if (!failed && !ids && bos >= 0) j->text[j->n++] = (int32_t)bos;
+    for (size_t i = 0; !failed && i < length; i++) j->text[j->n++] = prompt[i];
+    for (int64_t i = 0; !failed && i < n_ids; i++) j->text[j->n++] = ids[i];
+    free(ids);
+    return failed;
 }
 
 /* Brings the session to the end of the text. */
@@ -141,6 +156,29 @@ static int32_t put(const void *bytes, size_t n, heed_error *error)
     return error_set(error, HEED_E_SYSTEM, "standard output: %s", strerror(errno));
 }
 
+static int32_t put_id(int32_t id, const char *before, heed_error *error)
+{
+    char text[16];
+    return put(text, (size_t)snprintf(text, sizeof text, "%s%d", before, id), error);
+}
+
+/* A token of those that were made. */
+static int32_t put_token(const job *j, int32_t token, heed_error *error)
+{
+    const unsigned char byte = (unsigned char)token;
+    if (j->ids_path) return put_id(token, " ", error);
+    return token <= UINT8_MAX ? put(&byte, 1, error) : HEED_OK;
+}
+
+/* The prompt, as it was given. */
+static int32_t put_prompt(const job *j, const unsigned char *prompt, size_t length,
+                          heed_error *error)
+{
+    if (!j->ids_path) return put(prompt, length, error);
+    for (int64_t i = 0; i < j->n; i++) TRY(put_id(j->text[i], i ? " " : "", error));
+    return HEED_OK;
+}
+
 /* Draws, prints and feeds until enough is made, or the model ends the text with bos, where that is
  * no byte. */
 static int32_t make(job *j, heed_error *error)
@@ -152,9 +190,8 @@ static int32_t make(job *j, heed_error *error)
         int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature,
                                                     draw, &token, error);
         if (failed) return failed;
-        if (token > UINT8_MAX && token == bos) break;
-        unsigned char byte = (unsigned char)token;
-        if (token <= UINT8_MAX && (failed = put(&byte, 1, error))) return failed;
+        if (!j->ids_path && token > UINT8_MAX && token == bos) break;
+        TRY(put_token(j, token, error));
         j->text[j->n++] = token;
         if (i + 1 < j->tokens && (failed = catch_up(j, error))) return failed;
     }
@@ -179,7 +216,7 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
         model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
     if (!failed) failed = start_text(j, prompt, length, error);
     if (!failed) failed = tracing_begin(&j->tracing, j->model.engine, error);
-    if (!failed) failed = put(prompt, length, error);
+    if (!failed) failed = put_prompt(j, prompt, length, error);
     double begin = clock_seconds();
     if (!failed) failed = catch_up(j, error);
     double middle = clock_seconds();
@@ -214,6 +251,8 @@ int command_generate(int argc, char **argv)
     if (!j.model_path && !j.random) return options_usage("a model is needed");
     if (j.prompt && j.prompt_path)
         return options_usage("--prompt and --prompt-file exclude each other");
+    if (j.ids_path && (j.prompt || j.prompt_path))
+        return options_usage("--ids and a prompt exclude each other");
     const unsigned char *prompt = (const unsigned char *)(j.prompt ? j.prompt : "");
     if (j.prompt) length = strlen(j.prompt);
     int32_t failed = j.prompt_path ? file_read(j.prompt_path, &file, &length, &error) : HEED_OK;

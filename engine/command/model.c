@@ -2,16 +2,18 @@
  *
  * model.c: a network and its file, opened for a command.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "command/model.h"
 #include "inspect.h"
+#include "io/weights.h"
 
 int model_is_file(const char *word)
 {
     size_t n = strlen(word), end = strlen(".safetensors");
-    return n > end && !strcmp(word + n - end, ".safetensors");
+    return (n > end && !strcmp(word + n - end, ".safetensors")) || checkpoint_is(word);
 }
 
 /* Before its parenthesis an op's spec has no "=", and a network's begins with a key. */
@@ -53,6 +55,41 @@ static int32_t check_logits(const heed_stack *stack, heed_error *error)
                          "this network gives no logits, which a command takes (%.80s)",
                          strstr(spec, "; output=") + 2);
     return HEED_OK;
+}
+
+int32_t model_check_text(const model *m, const char *path, heed_error *error)
+{
+    const char *tokens = heed_weights_metadata(m->weights, "heed.tokens");
+    if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
+    return error_set(error, HEED_E_UNSUPPORTED,
+                     "%s: tokens of this checkpoint are not bytes, and its tokenizer is not read: "
+                     "--ids FILE.npy takes their numbers in the place of a text", path);
+}
+
+int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t *n,
+                       heed_error *error)
+{
+    heed_tensor t;
+    const int64_t vocab = heed_stack_number(m->stack, "vocab");
+    TRY(heed_npy_read(path, &t, error));
+    *n = heed_tensor_elements(&t);
+    const int whole = t.dtype == HEED_I32 || t.dtype == HEED_I64;
+    *ids = whole ? calloc((size_t)*n + 1, sizeof **ids) : NULL;
+    int32_t failed = HEED_OK;
+    if (!whole)
+        failed = error_set(error, HEED_E_DATA, "%s: is of the type %s, but tokens are int32 or int64",
+                           path, heed_dtype_name(t.dtype));
+    else if (!*ids) failed = error_memory(error);
+    for (int64_t i = 0; !failed && i < *n; i++) {
+        const int64_t id = t.dtype == HEED_I32 ? ((int32_t *)t.data)[i] : ((int64_t *)t.data)[i];
+        if (id < 0 || id >= vocab)
+            failed = error_set(error, HEED_E_DATA,
+                               "%s: token %lld is %lld, but the network has those from 0 to %lld",
+                               path, (long long)i, (long long)id, (long long)vocab - 1);
+        (*ids)[i] = (int32_t)id;
+    }
+    free(t.data);
+    return failed;
 }
 
 int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,

@@ -15,7 +15,7 @@ typedef struct model {
 } model;
 
 /* Whether a word of the command line is a network, and not an op: a stack's spec, "vocab=256; ...",
- * or the name of a file of weights. */
+ * or the name of a file of weights or of a checkpoint's folder. */
 int model_is(const char *word);
 int model_is_file(const char *word);
 /* What a shape says of a network: T tokens at once, or the N-th alone (`decode`); 0 = not said. */
@@ -27,6 +27,11 @@ int32_t model_check_measured(const heed_stack *stack, heed_error *error);
  * model_close also after a failure. */
 int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
                    uint64_t seed, heed_error *error);
+/* Refuses one whose tokens are no bytes of a text. */
+int32_t model_check_text(const model *m, const char *path, heed_error *error);
+/* Tokens of a .npy file, of any shape; free(*ids) also after a failure. */
+int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t *n,
+                       heed_error *error);
 void model_close(model *m);
 
 #endif

@@ -34,8 +34,11 @@
 static const char usage[] =
     "usage: heed score MODEL FILE [OPTION ...]\n"
     "\n"
-    "  MODEL             a safetensors file with a byte model\n"
+    "  MODEL             a safetensors file with a byte model, or a checkpoint: a folder with a "
+    "config.json\n"
     "  FILE              what is to be predicted; - is standard input\n"
+    "  --ids FILE.npy    in its place: numbers of tokens; the first is given, and the result is in "
+    "bits a token\n"
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
@@ -48,7 +51,7 @@ static const char usage[] =
 
 typedef struct job {
     heed_options engine;
-    const char *model_path, *file_path;
+    const char *model_path, *file_path, *ids_path;
     int64_t context, stride; /* 0: not given */
     int json;
     tracing tracing;
@@ -58,6 +61,8 @@ typedef struct job {
     FILE *file;
     /* of the file, those from `first` on, as many as `have`; there is room for `room` */
     unsigned char *bytes;
+    int32_t *ids; /* in its place: all tokens, of which the first is given; NULL: a file */
+    int64_t n_ids;
     int64_t first, have, room;
     int ended;               /* there are no more */
     int64_t piece;           /* tokens that are fed at a time */
@@ -90,6 +95,7 @@ static int read_stride(void *command, const char *value)
 
 static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
+    {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
     {"--context", 1, .read = read_context},
     {"--stride", 1, .read = read_stride},
     {"--json", 0, .at = offsetof(job, json)},
@@ -102,9 +108,25 @@ static const option options[] = {
 /* bytes of a file that must be there whole, for want of a context */
 #define WHOLE ((int64_t)1 << 30)
 
+/* What is predicted: a byte of the file, or a token. */
+static int32_t wanted(const job *j, int64_t i)
+{
+    return j->ids ? j->ids[i + 1] : j->bytes[i - j->first];
+}
+
+/* What stands before all of it. */
+static int64_t begins_with(const job *j)
+{
+    return j->ids ? j->ids[0] : heed_stack_number(j->model.stack, "bos");
+}
+
 /* The bytes from `from` on, and `n` of them or all that there are. */
 static int32_t read_window(job *j, int64_t from, int64_t n, heed_error *error)
 {
+    if (j->ids) {
+        j->first = from, j->have = j->n_ids - 1 - from, j->ended = 1;
+        return HEED_OK;
+    }
     memmove(j->bytes, j->bytes + (from - j->first), (size_t)(j->have - (from - j->first)));
     j->have -= from - j->first;
     j->first = from;
@@ -129,7 +151,13 @@ static int32_t prepare(job *j, heed_error *error)
 {
     const heed_stack *stack = j->model.stack;
     int64_t limit = heed_stack_number(stack, "context"), vocab = heed_stack_number(stack, "vocab");
-    if (heed_stack_number(stack, "bos") < 0)
+    if (!j->ids_path) TRY(model_check_text(&j->model, j->model_path, error));
+    else TRY(model_read_ids(&j->model, j->ids_path, &j->ids, &j->n_ids, error));
+    if (j->ids_path && j->n_ids < 2)
+        return error_set(error, HEED_E_DATA,
+                         "%s: has %lld tokens, but the first is given and another one is needed to "
+                         "be predicted", j->ids_path, (long long)j->n_ids);
+    if (begins_with(j) < 0)
         return error_set(error, HEED_E_DATA,
                          "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
     if (stack->ahead || stack->prefix)
@@ -172,11 +200,10 @@ static int32_t prepare(job *j, heed_error *error)
 /* Feeds y[from .. from + n) and counts the predictions of its last `rows` tokens. */
 static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *error)
 {
-    int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")},
-            bos = heed_stack_number(j->model.stack, "bos");
+    int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")};
     for (int64_t i = 0; i < n; i++)
-        j->tokens[i] = from + i ? j->bytes[from + i - 1 - j->first] : (int32_t)bos;
-    for (int64_t i = 0; i < rows; i++) j->targets[i] = j->bytes[from + n - rows + i - j->first];
+        j->tokens[i] = from + i ? wanted(j, from + i - 1) : (int32_t)begins_with(j);
+    for (int64_t i = 0; i < rows; i++) j->targets[i] = wanted(j, from + n - rows + i);
     int32_t failed = heed_session_feed(j->model.session, j->tokens, n, j->logits, rows, error);
     j->fed += n;
     if (failed || !rows) return failed;
@@ -194,7 +221,8 @@ static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *e
 static void show_progress(const job *j)
 {
     struct stat s;
-    if (!fstat(fileno(j->file), &s) && S_ISREG(s.st_mode) && s.st_size > 0)
+    if (j->ids) progress_show((double)j->counted / (double)(j->n_ids - 1), "%s", j->ids_path);
+    else if (!fstat(fileno(j->file), &s) && S_ISREG(s.st_mode) && s.st_size > 0)
         progress_show((double)j->counted / (double)s.st_size, "%s", j->file_path);
     else progress_show(-1, "%s, %.1f MB", j->file_path, 1e-6 * (double)j->counted);
 }
@@ -235,14 +263,18 @@ static int print(const job *j)
 {
     double bits = j->nats / log(2) / (double)j->counted, rate = (double)j->fed / j->seconds;
     uint32_t threads = heed_lanes(j->model.engine);
+    const char *unit = j->ids ? "token" : "byte";
     if (j->json)
-        return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}", "bits_per_byte",
-                                      isfinite(bits) ? json_real(bits) : json_null(), "bytes",
+        return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}",
+                                      j->ids ? "bits_per_token" : "bits_per_byte",
+                                      isfinite(bits) ? json_real(bits) : json_null(),
+                                      j->ids ? "tokens" : "bytes",
                                       (json_int_t)j->counted, "seconds", j->seconds,
                                       "tokens_per_second", rate, "model", j->model_path, "path",
                                       inspect_path(j->model.engine), "threads", (int)threads,
                                       "interrupted", interrupt_seen != 0));
-    printf("%.8f bits per byte  (%lld bytes, %.0f tokens/s)\n", bits, (long long)j->counted, rate);
+    printf("%.8f bits per %s  (%lld %ss, %.0f tokens/s)\n", bits, unit, (long long)j->counted,
+           unit, rate);
     return 0;
 }
 
@@ -252,10 +284,12 @@ int command_score(int argc, char **argv)
     heed_error error = {0};
     int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
-    if (!j.file_path) return options_usage("a model and a file are needed");
+    if (j.ids_path && j.file_path) return options_usage("--ids and a file exclude each other");
+    if (!j.model_path || (!j.file_path && !j.ids_path))
+        return options_usage("a model and a file are needed");
     int32_t failed = HEED_OK;
-    if (!strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
-    else if (!(j.file = fopen(j.file_path, "rb")))
+    if (j.file_path && !strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
+    else if (j.file_path && !(j.file = fopen(j.file_path, "rb")))
         failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
     if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
     if (!failed) failed = prepare(&j, &error);
@@ -266,8 +300,8 @@ int command_score(int argc, char **argv)
     origin_tell(j.model.engine);
     status = failed ? command_fail(&error) : print(&j);
     if (!status && stopped(&j)) {
-        fprintf(stderr, "heed: interrupted: that is of the first %lld bytes alone\n",
-                (long long)j.counted);
+        fprintf(stderr, "heed: interrupted: that is of the first %lld %s alone\n",
+                (long long)j.counted, j.ids ? "tokens" : "bytes");
         status = interrupt_status();
     }
     heed_instance_close(j.loss);
@@ -277,6 +311,7 @@ int command_score(int argc, char **argv)
     free(j.logits);
     free(j.nll);
     free(j.bytes);
+    free(j.ids);
     if (j.file) fclose(j.file);
     return status;
 }

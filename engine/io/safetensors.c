@@ -6,7 +6,7 @@
  *     8 bytes: n, little-endian | n bytes: JSON {name: {dtype, shape, data_offsets: [begin, end]}}
  * | data
  *
- * Not for files in shards. The file is mapped read-only and private, and its
+ * Not for files in shards, which are a checkpoint's (checkpoint.c). The file is mapped read-only and private, and its
  * tensors are views of it. It is hostile until opened: after that every tensor lies within the
  * file, has as many bytes as its shape says, overlaps no other and is aligned to its element. Who
  * cuts the file short while it is mapped gets SIGBUS, as with any mapped file.
@@ -296,7 +296,7 @@ static int32_t map_file(const reader *r)
     return failed;
 }
 
-heed_weights *heed_weights_open(const char *path, heed_error *error)
+heed_weights *safetensors_open(const char *path, heed_error *error)
 {
     reader r = {.w = calloc(1, sizeof *r.w), .path = path, .error = error};
     if (!r.w) {

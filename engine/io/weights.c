@@ -71,16 +71,31 @@ heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const 
 
 /* ---- all of them ---- */
 
+/* Of the numbers in the order of the axes, wherever they are. */
+static uint64_t checksum_of(const heed_tensor *t, uint64_t sum)
+{
+    const uint64_t width = heed_dtype_bytes(t->dtype);
+    const heed_tensor whole = heed_tensor_of(NULL, t->dtype, t->rank, t->dim);
+    if (!memcmp(whole.stride, t->stride, sizeof *t->stride * (size_t)t->rank))
+        return saved_checksum(t->data, whole.bytes, sum);
+    /* a checkpoint's view: a transposed matrix */
+    for (int64_t i = 0; i < t->dim[0]; i++)
+        for (int64_t j = 0; j < t->dim[1]; j++)
+            sum = saved_checksum((const char *)t->data +
+                                     (i * t->stride[0] + j * t->stride[1]) * (int64_t)width,
+                                 width, sum);
+    return sum;
+}
+
 uint64_t weights_checksum(const heed_weights *w)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < w->count; i++) {
         const heed_tensor *t = &w->items[i].tensor;
-        uint64_t bytes = (uint64_t)heed_tensor_elements(t) * heed_dtype_bytes(t->dtype);
         sum = saved_checksum(w->items[i].name, strlen(w->items[i].name), sum);
         sum = saved_checksum(&t->dtype, sizeof t->dtype, sum);
         sum = saved_checksum(t->dim, sizeof *t->dim * (size_t)t->rank, sum);
-        sum = saved_checksum(t->data, bytes, sum);
+        sum = checksum_of(t, sum);
     }
     return sum;
 }
@@ -91,9 +106,13 @@ void heed_weights_close(heed_weights *weights)
     for (uint32_t i = 0; i < weights->count; i++) {
         free(weights->items[i].copy);
         free(weights->items[i].own);
+        free(weights->items[i].origin);
     }
     free(weights->items);
     json_decref(weights->header);
+    json_decref(weights->told);
+    for (uint32_t i = 0; i < weights->n_shards; i++) heed_weights_close(weights->shards[i]);
+    free(weights->shards);
     if (weights->map) munmap(weights->map, weights->size);
     free(weights);
 }

@@ -18,6 +18,7 @@ typedef struct weights_item {
     heed_tensor tensor;
     int64_t begin, end; /* from the first byte of a file's data on */
     void *copy;         /* of a tensor that is misaligned in the file, or was made; else NULL */
+    char *origin;       /* of a checkpoint's: its name there, and what was done to it; else NULL */
 } weights_item;
 
 struct heed_weights {
@@ -26,8 +27,15 @@ struct heed_weights {
     struct json_t *header; /* its own, or NULL */
     weights_item *items;   /* sorted by name */
     uint32_t count;
+    /* of a checkpoint: the files that its tensors are views of; and what there is to tell about it */
+    heed_weights **shards;
+    uint32_t n_shards;
+    struct json_t *told; /* {model_type, unused: {key: value}, ignored: [tensor]}, or NULL */
 };
 
+/* A file of safetensors alone; heed_weights_open opens folders as well (checkpoint.c). */
+HEED_LOCAL heed_weights *safetensors_open(const char *path, heed_error *error);
+HEED_LOCAL int checkpoint_is(const char *path); /* a folder with a config.json */
 HEED_LOCAL int weights_by_name(const void *a, const void *b); /* of items, for qsort and bsearch */
 HEED_LOCAL heed_weights *weights_new(heed_error *error);      /* none yet */
 /* One more of float32, zeroed; tensors found before may move. The name must be new, and the weights

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * checkpoint.h: a checkpoint while it is opened: the folder that transformers writes, config.json and
+ * files of safetensors. For the files that open one:
+ *
+ *     checkpoint.c          the folder, its files, and what it becomes
+ *     checkpoint_types.c    for each model_type the spec, and the table of names
+ *     checkpoint_rope.c     rotary positions, whose settings all types write alike
+ *     checkpoint_tensors.c  the rows of a table, as tensors
+ */
+#ifndef HEED_IO_CHECKPOINT_H
+#define HEED_IO_CHECKPOINT_H
+
+#include <stdio.h>
+
+#include "io/config.h"
+#include "io/weights.h"
+
+/* What is done to one of their tensors. Without a copy: */
+enum {
+    CHECKPOINT_TRANSPOSE = 1, /* its two axes change places */
+    /* and with one: */
+    CHECKPOINT_INTERLEAVE = 2, /* rows of each head are taken out of those of all */
+};
+
+/* One tensor, or one of each layer. In names '*' is the number of the layer, and '~' what the names
+ * of this checkpoint begin with. */
+typedef struct checkpoint_row {
+    const char *ours, *theirs;
+    const char *shape; /* of theirs: a letter of `size` for each axis */
+    uint32_t form;
+    const char *take; /* of the rows, after it was transposed: how many; NULL: all */
+    const char *skip; /* those before them, letters that are added up */
+    uint32_t when;    /* what must be so */
+} checkpoint_row;
+
+/* For `when`; 0 is always. */
+enum {
+    CHECKPOINT_UNTIED = 1,
+    CHECKPOINT_BIAS_QKV = 2,
+    CHECKPOINT_BIAS_O = 4,
+    CHECKPOINT_BIAS_MLP = 8,
+    CHECKPOINT_QK_NORM = 16,
+    CHECKPOINT_AFFINE = 32, /* norms have weights */
+    CHECKPOINT_FINAL_NORM = 64,
+};
+
+typedef struct checkpoint checkpoint;
+
+typedef struct checkpoint_type {
+    const char *name;        /* model_type */
+    void (*read)(checkpoint *k); /* config.json to sizes, `when` and the spec */
+    const checkpoint_row *rows;
+    uint32_t n_rows;
+    const char *prefixes[4]; /* of which one is '~': the first that fits; "" if none is listed */
+    /* tensors that are not read: a part of their names if it ends with a dot, else their end */
+    const char *ignored[6];
+} checkpoint_type;
+
+#define CHECKPOINT_SIZE(k, letter) ((k)->size[(letter) - 'A'])
+
+struct checkpoint {
+    const char *folder;
+    heed_error *error;
+    config config;
+    const checkpoint_type *type;
+    int64_t size[26];    /* by letter */
+    const char *key[26]; /* of config.json, that says so, or NULL */
+    int64_t layers, heads;
+    uint32_t when;
+    FILE *spec; /* what is written there becomes the spec */
+    char *text;
+    size_t length;
+    const struct json_t *factors[2]; /* longrope's, short and long, or NULL */
+    heed_weights *made;              /* what it becomes */
+    char **files;                    /* paths of its shards */
+    uint32_t n_files;
+};
+
+HEED_LOCAL const checkpoint_type *checkpoint_type_of(const char *name); /* NULL: there is none */
+HEED_LOCAL void checkpoint_type_names(char *out, size_t size);          /* "llama, mistral, ..." */
+
+/* Writes the position op of layers of a type ("full_attention", of those that have settings of their
+ * own; else NULL). `theta` and `part`, the share of channels that turn, are what counts if the file
+ * does not say; theta_key and part_key are where older files have them. */
+typedef struct checkpoint_rope {
+    const char *layers;
+    const char *theta_key, *part_key;
+    double theta, part;
+    int scaled; /* settings of older files, rope_scaling, are of these layers */
+} checkpoint_rope;
+HEED_LOCAL void checkpoint_rope_write(checkpoint *k, const checkpoint_rope *r);
+
+/* The tensors of the shards of `made`, which are sorted by name, as those of the network. */
+HEED_LOCAL int32_t checkpoint_tensors(checkpoint *k);
+
+#endif

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * checkpoint_types.c: the model types that are read: for each how its config.json becomes the spec of
+ * a network (docs/networks.md), and the table of its tensors.
+ *
+ * What a type computes is that of its modeling_*.py in transformers, and what a missing key means
+ * stands in its configuration_*.py. A key that is read must be read by its type, so that those that
+ * are left can be told, or refused. Invariant: nothing here depends on the tensors.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "io/checkpoint.h"
+
+#define MOST (1 << 24)
+/* ROW(ours, theirs, shape, .form = ...) */
+#define ROW(a, b, ...) {.ours = a, .theirs = b, .shape = __VA_ARGS__}
+#define ROWS(rows) rows, sizeof(rows) / sizeof *(rows)
+
+static void put(checkpoint *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(checkpoint *k, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vfprintf(k->spec, format, args);
+    va_end(args);
+}
+
+/* ---- what types have in common ---- */
+
+/* A size from a key; `usual` CONFIG_MUST: it must be there. */
+static void size(checkpoint *k, char letter, const char *key, int64_t usual)
+{
+    CHECKPOINT_SIZE(k, letter) = config_int(&k->config, key, 1, INT32_MAX, usual);
+    k->key[letter - 'A'] = key;
+}
+
+/* Names of the keys that types write differently. */
+typedef struct keys {
+    const char *vocab, *width, *layers, *heads, *context;
+} keys;
+static const keys usual_keys = {"vocab_size", "hidden_size", "num_hidden_layers",
+                                "num_attention_heads", "max_position_embeddings"};
+
+/* Sizes V M C, D, Q and K, and the beginning of the spec. A type with kv_heads or head_width of its
+ * own has their keys. */
+static void begin(checkpoint *k, const keys *key, int own_kv_heads, int own_head_width,
+                  int64_t head_width)
+{
+    config *c = &k->config;
+    size(k, 'V', key->vocab, CONFIG_MUST);
+    size(k, 'M', key->width, CONFIG_MUST);
+    size(k, 'C', key->context, CONFIG_MUST);
+    k->layers = config_int(c, key->layers, 1, 10000, CONFIG_MUST);
+    k->heads = config_int(c, key->heads, 1, 1 << 20, CONFIG_MUST);
+    const int64_t width = CHECKPOINT_SIZE(k, 'M'),
+                  groups = own_kv_heads
+                               ? config_int(c, "num_key_value_heads", 1, k->heads, k->heads)
+                               : k->heads;
+    if (k->heads % groups)
+        config_wrong(c, "num_key_value_heads", "it must divide %s, %lld", key->heads,
+                     (long long)k->heads);
+    if (!head_width) head_width = width / k->heads;
+    if (own_head_width) head_width = config_int(c, "head_dim", 1, MOST, head_width);
+    if (!head_width || (head_width * k->heads != width && !own_head_width))
+        config_wrong(c, key->heads, "it must divide %s, %lld", key->width, (long long)width);
+    CHECKPOINT_SIZE(k, 'D') = head_width;
+    CHECKPOINT_SIZE(k, 'Q') = head_width * k->heads;
+    CHECKPOINT_SIZE(k, 'K') = head_width * groups;
+    CHECKPOINT_SIZE(k, 'N') = head_width * (k->heads + 2 * groups);
+    put(k, "vocab=%lld; width=%lld; layers=%lld; heads=%lld; kv_heads=%lld; head_width=%lld",
+        (long long)CHECKPOINT_SIZE(k, 'V'), (long long)width, (long long)k->layers,
+        (long long)k->heads, (long long)groups, (long long)head_width);
+}
+
+static void put_context(checkpoint *k, int64_t most)
+{
+    const int64_t context = CHECKPOINT_SIZE(k, 'C');
+    put(k, "; context=%lld", (long long)(most && most < context ? most : context));
+}
+
+/* "; norm=rms(eps=1e-05)" */
+static void put_norm(checkpoint *k, const char *op, const char *key, double usual)
+{
+    char number[32];
+    put(k, "; norm=%s(eps=%s)", op, config_number(number, config_real(&k->config, key, 0, 1, usual)));
+}
+
+static void set(checkpoint *k, uint32_t flag, int is) { k->when |= is ? flag : 0; }
+
+static void tie(checkpoint *k, int usual)
+{
+    const int tied = config_flag(&k->config, "tie_word_embeddings", usual);
+    set(k, CHECKPOINT_UNTIED, !tied);
+    if (tied) put(k, "; tied=true");
+}
+
+/* A feed-forward by its activation; gelu_new and gelu_pytorch_tanh are the same approximation. */
+static void put_feedforward(checkpoint *k, const char *key, const char *usual, int gated)
+{
+    static const char right[] = "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu";
+    static const char gates[] = "silu, swish, gelu_pytorch_tanh, gelu_new, gelu";
+    static const char *const plain_ops[] = {"gelu", "gelu(approximate=tanh)", "gelu(approximate=tanh)",
+                                            "gelu(approximate=tanh)", "relu"};
+    static const char *const gated_ops[] = {"swiglu", "swiglu", "geglu(approximate=tanh)",
+                                            "geglu(approximate=tanh)", "geglu"};
+    const int which = config_choice(&k->config, key, usual, gated ? gates : right);
+    put(k, "; feedforward=%s", (gated ? gated_ops : plain_ops)[which]);
+}
+
+/* Which layers have a window: as layer_types says, else by `rule`. */
+typedef struct windows {
+    int64_t window;                               /* 0: none has */
+    int (*rule)(const checkpoint *k, int64_t layer); /* NULL: all have */
+    const char *settings;                         /* of each attention, ", softcap=50" */
+} windows;
+
+static int has_window(checkpoint *k, const windows *w, const json_t *types, int64_t layer)
+{
+    const char *type = json_string_value(json_array_get(types, (size_t)layer));
+    if (!types) return w->window && (!w->rule || w->rule(k, layer));
+    if (type && !strcmp(type, "full_attention")) return 0;
+    if (type && !strcmp(type, "sliding_attention") && w->window) return 1;
+    config_wrong(&k->config, "layer_types",
+                 type && w->window ? "full_attention and sliding_attention are read"
+                                   : "sliding_attention needs a sliding_window");
+    return 0;
+}
+
+/* sliding_window counts the token itself, as `left` does. */
+static void put_attention(checkpoint *k, const windows *w)
+{
+    const json_t *types = config_array(&k->config, "layer_types", k->layers);
+    put(k, "; attention=[");
+    for (int64_t l = 0; l < k->layers; l++) {
+        if (has_window(k, w, types, l))
+            put(k, "%swindow(left=%lld%s)", l ? ", " : "", (long long)w->window, w->settings);
+        else put(k, "%ssoftmax(causal=true%s)", l ? ", " : "", w->settings);
+    }
+    put(k, "]");
+}
+
+static const checkpoint_rope usual_rope = {.theta_key = "rope_theta", .theta = 10000, .scaled = 1};
+
+static void put_rope(checkpoint *k, const checkpoint_rope *r)
+{
+    put(k, "; position=");
+    checkpoint_rope_write(k, r);
+}
+
+/* Longest texts that the frequencies are right for: with longrope those of the short list. */
+static int64_t rope_limit(checkpoint *k)
+{
+    const int64_t most = CHECKPOINT_SIZE(k, 'C');
+    return !k->factors[0]
+               ? 0
+               : config_int(&k->config, "original_max_position_embeddings", 2, 1 << 30,
+                            config_int(&k->config, "rope_parameters.original_max_position_embeddings",
+                                       2, 1 << 30, most));
+}
+
+static void put_rope_and_context(checkpoint *k, const checkpoint_rope *r)
+{
+    put_rope(k, r);
+    put_context(k, rope_limit(k));
+}
+
+/* ---- llama, mistral, qwen2, qwen3 ---- */
+
+static const checkpoint_row llama_rows[] = {
+    ROW("embed.table", "~embed_tokens.weight", "VM"),
+    ROW("layers.*.attention_norm.gain", "~layers.*.input_layernorm.weight", "M"),
+    ROW("layers.*.q.weight", "~layers.*.self_attn.q_proj.weight", "QM"),
+    ROW("layers.*.k.weight", "~layers.*.self_attn.k_proj.weight", "KM"),
+    ROW("layers.*.v.weight", "~layers.*.self_attn.v_proj.weight", "KM"),
+    ROW("layers.*.q.bias", "~layers.*.self_attn.q_proj.bias", "Q", .when = CHECKPOINT_BIAS_QKV),
+    ROW("layers.*.k.bias", "~layers.*.self_attn.k_proj.bias", "K", .when = CHECKPOINT_BIAS_QKV),
+    ROW("layers.*.v.bias", "~layers.*.self_attn.v_proj.bias", "K", .when = CHECKPOINT_BIAS_QKV),
+    ROW("layers.*.q_norm.gain", "~layers.*.self_attn.q_norm.weight", "D", .when = CHECKPOINT_QK_NORM),
+    ROW("layers.*.k_norm.gain", "~layers.*.self_attn.k_norm.weight", "D", .when = CHECKPOINT_QK_NORM),
+    ROW("layers.*.o.weight", "~layers.*.self_attn.o_proj.weight", "MQ"),
+    ROW("layers.*.o.bias", "~layers.*.self_attn.o_proj.bias", "M", .when = CHECKPOINT_BIAS_O),
+    ROW("layers.*.feedforward_norm.gain", "~layers.*.post_attention_layernorm.weight", "M"),
+    ROW("layers.*.feedforward.gate", "~layers.*.mlp.gate_proj.weight", "FM"),
+    ROW("layers.*.feedforward.up", "~layers.*.mlp.up_proj.weight", "FM"),
+    ROW("layers.*.feedforward.down", "~layers.*.mlp.down_proj.weight", "MF"),
+    ROW("layers.*.feedforward.gate_bias", "~layers.*.mlp.gate_proj.bias", "F", .when = CHECKPOINT_BIAS_MLP),
+    ROW("layers.*.feedforward.up_bias", "~layers.*.mlp.up_proj.bias", "F", .when = CHECKPOINT_BIAS_MLP),
+    ROW("layers.*.feedforward.down_bias", "~layers.*.mlp.down_proj.bias", "M", .when = CHECKPOINT_BIAS_MLP),
+    ROW("final_norm.gain", "~norm.weight", "M"),
+    ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+static void begin_llama(checkpoint *k, int own_head_width, int64_t head_width)
+{
+    begin(k, &usual_keys, 1, own_head_width, head_width);
+    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    put_norm(k, "rms", "rms_norm_eps", 1e-6);
+    put_feedforward(k, "hidden_act", "silu", 1);
+}
+
+static void end_llama(checkpoint *k, const windows *w)
+{
+    put_attention(k, w);
+    put_rope_and_context(k, &usual_rope);
+    tie(k, 0);
+}
+
+static void read_llama(checkpoint *k)
+{
+    const int biases = config_flag(&k->config, "attention_bias", 0);
+    begin_llama(k, 1, 0);
+    set(k, CHECKPOINT_BIAS_QKV | CHECKPOINT_BIAS_O, biases);
+    set(k, CHECKPOINT_BIAS_MLP, config_flag(&k->config, "mlp_bias", 0));
+    end_llama(k, &(windows){.settings = ""});
+}
+
+static void read_mistral(checkpoint *k)
+{
+    begin_llama(k, 1, 0);
+    /* absent is 4096 there, null is none */
+    const int absent = !json_object_get(k->config.root, "sliding_window");
+    end_llama(k, &(windows){.window = config_int(&k->config, "sliding_window", 1, MOST, absent ? 4096 : 0),
+                            .settings = ""});
+}
+
+static int behind_full(const checkpoint *k, int64_t layer)
+{
+    return layer >= json_integer_value(json_object_get(k->config.root, "max_window_layers"));
+}
+
+/* With use_sliding_window false the window is there in the file, and does not count. */
+static windows qwen_windows(checkpoint *k)
+{
+    config *c = &k->config;
+    const int uses = config_flag(c, "use_sliding_window", 0);
+    const int64_t window = config_int(c, "sliding_window", 0, INT32_MAX, 4096);
+    config_int(c, "max_window_layers", 0, INT32_MAX, uses ? CONFIG_MUST : 0);
+    return (windows){.window = uses ? window : 0, .rule = behind_full, .settings = ""};
+}
+
+static void read_qwen2(checkpoint *k)
+{
+    begin_llama(k, 0, 0);
+    set(k, CHECKPOINT_BIAS_QKV, 1);
+    const windows w = qwen_windows(k);
+    end_llama(k, &w);
+}
+
+static void read_qwen3(checkpoint *k)
+{
+    char number[32];
+    begin_llama(k, 1, 128);
+    set(k, CHECKPOINT_BIAS_QKV | CHECKPOINT_BIAS_O, config_flag(&k->config, "attention_bias", 0));
+    set(k, CHECKPOINT_QK_NORM, 1);
+    put(k, "; qk_norm=rms(eps=%s)",
+        config_number(number, config_real(&k->config, "rms_norm_eps", 0, 1, 1e-6)));
+    const windows w = qwen_windows(k);
+    end_llama(k, &w);
+}
+
+/* ---- phi3 ---- */
+
+static const checkpoint_row phi3_rows[] = {
+    ROW("embed.table", "~embed_tokens.weight", "VM"),
+    ROW("layers.*.attention_norm.gain", "~layers.*.input_layernorm.weight", "M"),
+    ROW("layers.*.q.weight", "~layers.*.self_attn.qkv_proj.weight", "NM", .take = "Q", .skip = ""),
+    ROW("layers.*.k.weight", "~layers.*.self_attn.qkv_proj.weight", "NM", .take = "K", .skip = "Q"),
+    ROW("layers.*.v.weight", "~layers.*.self_attn.qkv_proj.weight", "NM", .take = "K", .skip = "QK"),
+    ROW("layers.*.o.weight", "~layers.*.self_attn.o_proj.weight", "MQ"),
+    ROW("layers.*.feedforward_norm.gain", "~layers.*.post_attention_layernorm.weight", "M"),
+    ROW("layers.*.feedforward.gate", "~layers.*.mlp.gate_up_proj.weight", "UM", .take = "F", .skip = ""),
+    ROW("layers.*.feedforward.up", "~layers.*.mlp.gate_up_proj.weight", "UM", .take = "F", .skip = "F"),
+    ROW("layers.*.feedforward.down", "~layers.*.mlp.down_proj.weight", "MF"),
+    ROW("final_norm.gain", "~norm.weight", "M"),
+    ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+static void read_phi3(checkpoint *k)
+{
+    checkpoint_rope rope = usual_rope;
+    begin(k, &usual_keys, 1, 0, 0);
+    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    CHECKPOINT_SIZE(k, 'U') = 2 * CHECKPOINT_SIZE(k, 'F');
+    put_norm(k, "rms", "rms_norm_eps", 1e-5);
+    put_feedforward(k, "hidden_act", "silu", 1);
+    put_attention(k, &(windows){.window = config_int(&k->config, "sliding_window", 1, MOST, 0),
+                                .settings = ""});
+    rope.part_key = "partial_rotary_factor", rope.part = 1;
+    put_rope_and_context(k, &rope);
+    tie(k, 0);
+}
+
+/* ---- gpt2 ---- */
+
+#define FUSED(part, from, to)                                                                      \
+    ROW("layers.*." part ".weight", "~h.*.attn.c_attn.weight", "MN",                             \
+        .form = CHECKPOINT_TRANSPOSE, .take = to, .skip = from),  \
+    ROW("layers.*." part ".bias", "~h.*.attn.c_attn.bias", "N", .take = to, .skip = from)
+static const checkpoint_row gpt2_rows[] = {
+    ROW("embed.table", "~wte.weight", "VM"),
+    ROW("position.table", "~wpe.weight", "CM"),
+    ROW("layers.*.attention_norm.gain", "~h.*.ln_1.weight", "M"),
+    ROW("layers.*.attention_norm.bias", "~h.*.ln_1.bias", "M"),
+    FUSED("q", "", "Q"),
+    FUSED("k", "Q", "K"),
+    FUSED("v", "QK", "K"),
+    ROW("layers.*.o.weight", "~h.*.attn.c_proj.weight", "QM", .form = CHECKPOINT_TRANSPOSE),
+    ROW("layers.*.o.bias", "~h.*.attn.c_proj.bias", "M"),
+    ROW("layers.*.feedforward_norm.gain", "~h.*.ln_2.weight", "M"),
+    ROW("layers.*.feedforward_norm.bias", "~h.*.ln_2.bias", "M"),
+    ROW("layers.*.feedforward.up", "~h.*.mlp.c_fc.weight", "MF", .form = CHECKPOINT_TRANSPOSE),
+    ROW("layers.*.feedforward.up_bias", "~h.*.mlp.c_fc.bias", "F"),
+    ROW("layers.*.feedforward.down", "~h.*.mlp.c_proj.weight", "FM", .form = CHECKPOINT_TRANSPOSE),
+    ROW("layers.*.feedforward.down_bias", "~h.*.mlp.c_proj.bias", "M"),
+    ROW("final_norm.gain", "~ln_f.weight", "M"),
+    ROW("final_norm.bias", "~ln_f.bias", "M"),
+    ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+/* Scores are divided by the root of the width of a head, or not, and by the number of the layer. */
+static void put_gpt2_attention(checkpoint *k)
+{
+    const int scaled = config_flag(&k->config, "scale_attn_weights", 1),
+              by_layer = config_flag(&k->config, "scale_attn_by_inverse_layer_idx", 0);
+    const double scale = scaled ? 1 / sqrt((double)CHECKPOINT_SIZE(k, 'D')) : 1;
+    char number[32];
+    if (scaled && !by_layer) {
+        put(k, "; attention=softmax(causal=true)");
+        return;
+    }
+    put(k, "; attention=[");
+    for (int64_t l = 0; l < k->layers; l++)
+        put(k, "%ssoftmax(causal=true, scale=%s)", l ? ", " : "",
+            config_number(number, by_layer ? scale / (double)(l + 1) : scale));
+    put(k, "]");
+}
+
+static void read_gpt2(checkpoint *k)
+{
+    static const keys gpt2_keys = {"vocab_size", "n_embd", "n_layer", "n_head", "n_positions"};
+    begin(k, &gpt2_keys, 0, 0, 0);
+    size(k, 'F', "n_inner", 4 * CHECKPOINT_SIZE(k, 'M'));
+    config_only(&k->config, "add_cross_attention", 0);
+    config_int(&k->config, "n_ctx", 0, INT32_MAX, 0); /* n_positions once more, in old files */
+    put_norm(k, "layer", "layer_norm_epsilon", 1e-5);
+    put_feedforward(k, "activation_function", "gelu_new", 0);
+    put_gpt2_attention(k);
+    put(k, "; position=learned");
+    put_context(k, 0);
+    tie(k, 1);
+}
+
+/* ---- gpt_neox ---- */
+
+#define HEADS(part, from)                                                                          \
+    ROW("layers.*." part ".weight", "~layers.*.attention.query_key_value.weight", "NM",            \
+        .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from),                                                            \
+    ROW("layers.*." part ".bias", "~layers.*.attention.query_key_value.bias", "N",               \
+        .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from, .when = CHECKPOINT_BIAS_QKV)
+static const checkpoint_row gpt_neox_rows[] = {
+    ROW("embed.table", "~embed_in.weight", "VM"),
+    ROW("layers.*.attention_norm.gain", "~layers.*.input_layernorm.weight", "M"),
+    ROW("layers.*.attention_norm.bias", "~layers.*.input_layernorm.bias", "M"),
+    HEADS("q", ""),
+    HEADS("k", "D"),
+    HEADS("v", "DD"),
+    ROW("layers.*.o.weight", "~layers.*.attention.dense.weight", "MQ"),
+    ROW("layers.*.o.bias", "~layers.*.attention.dense.bias", "M", .when = CHECKPOINT_BIAS_O),
+    ROW("layers.*.feedforward_norm.gain", "~layers.*.post_attention_layernorm.weight", "M"),
+    ROW("layers.*.feedforward_norm.bias", "~layers.*.post_attention_layernorm.bias", "M"),
+    ROW("layers.*.feedforward.up", "~layers.*.mlp.dense_h_to_4h.weight", "FM"),
+    ROW("layers.*.feedforward.up_bias", "~layers.*.mlp.dense_h_to_4h.bias", "F"),
+    ROW("layers.*.feedforward.down", "~layers.*.mlp.dense_4h_to_h.weight", "MF"),
+    ROW("layers.*.feedforward.down_bias", "~layers.*.mlp.dense_4h_to_h.bias", "M"),
+    ROW("final_norm.gain", "~final_layer_norm.weight", "M"),
+    ROW("final_norm.bias", "~final_layer_norm.bias", "M"),
+    ROW("output.weight", "embed_out.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+static void read_gpt_neox(checkpoint *k)
+{
+    config *c = &k->config;
+    begin(k, &usual_keys, 0, 0, 0);
+    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    set(k, CHECKPOINT_BIAS_QKV | CHECKPOINT_BIAS_O, config_flag(c, "attention_bias", 1));
+    config_only(c, "is_decoder", 0);
+    if (config_flag(c, "use_parallel_residual", 1)) put(k, "; residual=parallel");
+    put_norm(k, "layer", "layer_norm_eps", 1e-5);
+    put_feedforward(k, "hidden_act", "gelu", 0);
+    put(k, "; attention=softmax(causal=true)");
+    put_rope_and_context(k, &(checkpoint_rope){.theta_key = "rotary_emb_base",
+                                               .theta = 10000,
+                                               .part_key = "rotary_pct",
+                                               .part = 0.25,
+                                               .scaled = 1});
+    tie(k, 0);
+}
+
+/* ---- opt ---- */
+
+#define BOTH(ours, theirs, shape, rows, bias)                                                      \
+    ROW("layers.*." ours ".weight", "~layers.*." theirs ".weight", shape),                            \
+    ROW("layers.*." ours ".bias", "~layers.*." theirs ".bias", rows, .when = bias)
+#define NORM(ours, theirs, flags)                                                                  \
+    ROW(ours ".gain", theirs ".weight", "M", .when = flags),                                          \
+    ROW(ours ".bias", theirs ".bias", "M", .when = flags)
+static const checkpoint_row opt_rows[] = {
+    ROW("embed.table", "~embed_tokens.weight", "VM"),
+    ROW("position.table", "~embed_positions.weight", "PM"),
+    NORM("layers.*.attention_norm", "~layers.*.self_attn_layer_norm", CHECKPOINT_AFFINE),
+    BOTH("q", "self_attn.q_proj", "QM", "Q", CHECKPOINT_BIAS_QKV),
+    BOTH("k", "self_attn.k_proj", "KM", "K", CHECKPOINT_BIAS_QKV),
+    BOTH("v", "self_attn.v_proj", "KM", "K", CHECKPOINT_BIAS_QKV),
+    BOTH("o", "self_attn.out_proj", "MQ", "M", CHECKPOINT_BIAS_O),
+    NORM("layers.*.feedforward_norm", "~layers.*.final_layer_norm", CHECKPOINT_AFFINE),
+    ROW("layers.*.feedforward.up", "~layers.*.fc1.weight", "FM"),
+    ROW("layers.*.feedforward.up_bias", "~layers.*.fc1.bias", "F", .when = CHECKPOINT_BIAS_MLP),
+    ROW("layers.*.feedforward.down", "~layers.*.fc2.weight", "MF"),
+    ROW("layers.*.feedforward.down_bias", "~layers.*.fc2.bias", "M", .when = CHECKPOINT_BIAS_MLP),
+    NORM("final_norm", "~final_layer_norm", CHECKPOINT_AFFINE | CHECKPOINT_FINAL_NORM),
+    ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+static void read_opt(checkpoint *k)
+{
+    config *c = &k->config;
+    begin(k, &usual_keys, 0, 0, 0);
+    size(k, 'F', "ffn_dim", CONFIG_MUST);
+    CHECKPOINT_SIZE(k, 'P') = CHECKPOINT_SIZE(k, 'C') + 2; /* two rows before that of position 0 */
+    config_only(c, "word_embed_proj_dim", CHECKPOINT_SIZE(k, 'M'));
+    const int before = config_flag(c, "do_layer_norm_before", 1),
+              last = before && !config_flag(c, "_remove_final_layer_norm", 0);
+    set(k, CHECKPOINT_BIAS_QKV | CHECKPOINT_BIAS_O | CHECKPOINT_BIAS_MLP,
+        config_flag(c, "enable_bias", 1));
+    set(k, CHECKPOINT_AFFINE, config_flag(c, "layer_norm_elementwise_affine", 1));
+    set(k, CHECKPOINT_FINAL_NORM, last);
+    put(k, "; residual=%s", before ? "pre" : "post");
+    if (before && !last) put(k, "; final_norm=none");
+    put(k, "; norm=layer(eps=1e-5)");
+    put_feedforward(k, "activation_function", "relu", 0);
+    put(k, "; attention=softmax(causal=true); position=learned(offset=2)");
+    put_context(k, 0);
+    tie(k, 1);
+}
+
+/* ---- all types ---- */
+
+static const checkpoint_type types[] = {
+    {"llama", read_llama, ROWS(llama_rows), {"model."}, {"rotary_emb.inv_freq"}},
+    {"mistral", read_mistral, ROWS(llama_rows), {"model."}, {0}},
+    {"qwen2", read_qwen2, ROWS(llama_rows), {"model."}, {0}},
+    {"qwen3", read_qwen3, ROWS(llama_rows), {"model."}, {0}},
+    {"gpt2", read_gpt2, ROWS(gpt2_rows), {"transformer.", ""}, {".attn.bias", ".attn.masked_bias"}},
+    {"gpt_neox", read_gpt_neox, ROWS(gpt_neox_rows), {"gpt_neox."},
+     {".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"}},
+    {"opt", read_opt, ROWS(opt_rows), {"model.decoder.", "decoder."}, {0}},
+    {"phi3", read_phi3, ROWS(phi3_rows), {"model."}, {0}},
+};
+
+const checkpoint_type *checkpoint_type_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strcmp(types[i].name, name)) return &types[i];
+    return NULL;
+}
+
+void checkpoint_type_names(char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof types / sizeof *types && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "", types[i].name);
+}

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Tiny random models of transformers, one for each model_type and each setting that changes what is computed: the yardstick
+of tests/stack/test_checkpoints.c.
+
+    python3 models/checkpoints.py models/checkpoints        # transformers 5.24, PyTorch 2.13
+
+Each is a folder as save_pretrained writes it. reference.safetensors has, for each, the logits of 20 tokens by eager float32 and
+the 32 tokens that greedy decoding goes on with.
+"""
+import json
+import pathlib
+import sys
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+
+WIDTH, HEADS, LAYERS, HIDDEN, VOCAB, CONTEXT = 16, 4, 2, 24, 37, 64
+LLAMA = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS, intermediate_size=HIDDEN, vocab_size=VOCAB,
+             max_position_embeddings=CONTEXT, num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+GPT2 = dict(n_embd=WIDTH, n_head=HEADS, n_layer=LAYERS, vocab_size=VOCAB, n_positions=CONTEXT, n_inner=HIDDEN, bos_token_id=0,
+            eos_token_id=0)
+NEOX = dict(LLAMA, rope_parameters=dict(rope_theta=100.0, rope_type="default", partial_rotary_factor=0.5))
+del NEOX["num_key_value_heads"]
+OPT = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS, ffn_dim=HIDDEN, vocab_size=VOCAB,
+           max_position_embeddings=CONTEXT, word_embed_proj_dim=WIDTH)
+
+
+def rope(theta=100.0, **settings):
+    return dict(rope_theta=theta, **{"rope_type": "default", **settings})
+
+
+LONG = dict(rope_type="longrope", original_max_position_embeddings=56, short_factor=[1.0, 1.25], long_factor=[2.0, 3.5])
+CASES = {
+    "llama": ("Llama", LLAMA),
+    "llama_flags": ("Llama", dict(LLAMA, attention_bias=True, mlp_bias=True, tie_word_embeddings=True, head_dim=6,
+                                  num_key_value_heads=1, hidden_act="gelu", rms_norm_eps=1e-3)),
+    "llama_bf16": ("Llama", dict(LLAMA, rope_parameters=rope())),
+    "llama_linear": ("Llama", dict(LLAMA, rope_parameters=rope(rope_type="linear", factor=4.0))),
+    "llama_dynamic": ("Llama", dict(LLAMA, rope_parameters=rope(rope_type="dynamic", factor=4.0))),
+    "llama_yarn": ("Llama", dict(LLAMA, rope_parameters=rope(
+        rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=8.0, beta_slow=1.0))),
+    "llama_llama3": ("Llama", dict(LLAMA, rope_parameters=rope(
+        rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16))),
+    "mistral": ("Mistral", dict(LLAMA, sliding_window=5)),
+    "mistral_full": ("Mistral", dict(LLAMA, sliding_window=None, head_dim=6)),
+    "qwen2": ("Qwen2", LLAMA),
+    "qwen2_window": ("Qwen2", dict(LLAMA, num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1,
+                                   tie_word_embeddings=True)),
+    "qwen3": ("Qwen3", dict(LLAMA, head_dim=8)),
+    "qwen3_flags": ("Qwen3", dict(LLAMA, head_dim=6, attention_bias=True, use_sliding_window=True, sliding_window=4,
+                                  max_window_layers=1, tie_word_embeddings=True)),
+    "gpt2": ("GPT2", GPT2),
+    "gpt2_flags": ("GPT2", dict(GPT2, scale_attn_by_inverse_layer_idx=True, activation_function="relu", n_inner=None,
+                                tie_word_embeddings=False)),
+    "gpt2_unscaled": ("GPT2", dict(GPT2, scale_attn_weights=False, activation_function="gelu")),
+    "gpt_neox": ("GPTNeoX", NEOX),
+    "gpt_neox_flags": ("GPTNeoX", dict(NEOX, use_parallel_residual=False, attention_bias=False, hidden_act="relu",
+                                       rope_parameters=rope(partial_rotary_factor=1.0), tie_word_embeddings=True)),
+    "opt": ("OPT", OPT),
+    "opt_post": ("OPT", dict(OPT, do_layer_norm_before=False, enable_bias=False, activation_function="gelu",
+                             tie_word_embeddings=False)),
+    "opt_bare": ("OPT", dict(OPT, _remove_final_layer_norm=True, layer_norm_elementwise_affine=False)),
+    "phi3": ("Phi3", dict(LLAMA, sliding_window=7)),
+    "phi3_longrope": ("Phi3", dict(LLAMA, original_max_position_embeddings=56, rope_parameters=rope(**LONG),
+                                   tie_word_embeddings=True)),
+}
+
+
+def dress(model, seed):
+    """Numbers that make a network of few layers no easy one: gains and biases that are not 1 and 0."""
+    chance = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        x = torch.randn(p.shape, generator=chance)
+        gain = p.ndim == 1 and name.endswith("weight")
+        p.data = 1 + x / 4 if gain else x * 1.5 / p.shape[-1] ** 0.5 if p.ndim > 1 else x / 4
+
+
+def run(model, tokens):
+    """The logits of all tokens, 32 that follow, and by how much the nearest of their choices was won."""
+    with torch.no_grad():
+        logits, text, margin = model(tokens).logits[0], tokens, []
+        for _ in range(32):
+            row = model(text).logits[0, -1]
+            two = row.topk(2).values
+            margin.append(float((two[0] - two[1]) / row.abs().max()))
+            text = torch.cat([text, row.argmax().view(1, 1)], 1)
+    return logits, text[0, tokens.shape[1]:], min(margin)
+
+
+def make(name, kind, settings, folder, reference):
+    config = getattr(transformers, kind + "Config")(**settings)
+    for seed in range(100):
+        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+        dress(model, seed)
+        model.tie_weights()
+        if name.endswith("bf16"):
+            for p in model.parameters():  # and not the buffers, among them the frequencies
+                p.data = p.data.bfloat16().float()
+        tokens = torch.randint(3, VOCAB, (1, 20), generator=torch.Generator().manual_seed(seed))
+        logits, greedy, margin = run(model, tokens)
+        if margin > 1e-3 and len(set(greedy.tolist())) > 4:
+            break
+    if name.endswith("bf16"):
+        model = model.bfloat16()
+    model.save_pretrained(folder / name)
+    (folder / name / "generation_config.json").unlink(missing_ok=True)
+    if name == "llama_flags":  # the same in shards
+        model.save_pretrained(folder / "shards", max_shard_size="4KB")
+        (folder / "shards" / "generation_config.json").unlink(missing_ok=True)
+    reference[name + ".tokens"] = tokens[0].int()
+    reference[name + ".logits"] = logits.contiguous()
+    reference[name + ".greedy"] = greedy.int()
+
+
+def main():
+    folder, reference = pathlib.Path(sys.argv[1]), {}
+    for name, (kind, settings) in CASES.items():
+        make(name, kind, settings, folder, reference)
+    np.save(folder / "ids.npy", np.array([5, 12, 7, 31, 9, 30, 11, 3]))
+    save_file(reference, folder / "reference.safetensors")
+    print(json.dumps({n: sum(f.stat().st_size for f in (folder / n).iterdir()) for n in CASES}))
+
+
+if __name__ == "__main__":
+    main()
