@@ -14,10 +14,10 @@
 #include "base/error.h"
 #include "model/field.h"
 
-#define RUNS (2 * HEED_FIELD_RUNS)       /* of an op, cut by a mask into two */
-#define ENDLESS ((int64_t)1 << 42)       /* tokens of a text that is longer than any window */
-#define FAR ((int64_t)1 << 40)           /* what is as far as this has no end */
-#define WALKED_MOST ((int64_t)1 << 22)   /* tokens of a text that is gone through to find its end */
+#define RUNS (2 * HEED_FIELD_RUNS)     /* of an op, cut by a mask into two */
+#define ENDLESS ((int64_t)1 << 42)     /* tokens of a text that is longer than any window */
+#define FAR ((int64_t)1 << 40)         /* what is as far as this has no end */
+#define WALKED_MOST ((int64_t)1 << 22) /* tokens of a text that is gone through to find its end */
 #define EACH_LAYER_MOST ((int64_t)1 << 28) /* queries looked at so that every layer has its reach */
 
 typedef struct keys {
@@ -66,8 +66,7 @@ static int32_t ask(const resolved *op, const heed_fielder *fielder, int64_t begi
     heed_sink sink = {sizeof sink, sizeof text, text};
     for (int a = 0; a < HEED_AXES; a++) axis[a] = -1;
     resolve_axes(op, axis, 1);
-    const heed_open open = {
-        .size = sizeof open, .value = op->value, .axis = axis, .sink = &sink};
+    const heed_open open = {.size = sizeof open, .value = op->value, .axis = axis, .sink = &sink};
     const int32_t failed = fielder->field(&open, &op->mask, begin, at, told);
     if (failed) return error_set(error, failed, "%s: %s", op->entry->op.id, text);
     int right = told->runs <= HEED_FIELD_RUNS && told->longest >= 0 && told->loose >= 0;
@@ -87,10 +86,11 @@ static int32_t keys_of(const resolved *op, int64_t begin, int64_t at, int64_t to
     const heed_fielder *fielder = o->get_extension ? o->get_extension(HEED_FIELD_ID) : NULL;
     const int windowed = op->mask.kinds & HEED_MASK_WINDOW,
               prefixed = op->mask.kinds & HEED_MASK_PREFIX;
-    heed_field told = {.size = sizeof told,
-                       .flags = HEED_FIELD_MOVES,
-                       .runs = 1,
-                       .run = {{.size = sizeof told.run[0], .last = INT64_MAX, .step = 1, .length = 1}}};
+    heed_field told = {
+        .size = sizeof told,
+        .flags = HEED_FIELD_MOVES,
+        .runs = 1,
+        .run = {{.size = sizeof told.run[0], .last = INT64_MAX, .step = 1, .length = 1}}};
     span near, sinks;
     if (fielder) {
         told = (heed_field){.size = sizeof told};

@@ -16,25 +16,27 @@
 
 /* What one layer adds, and what the last token of the text sees through it and those below. */
 typedef struct field_layer {
-    const char *op;      /* the attention's text, the plan's */
-    int64_t back, ahead; /* tokens before and behind its own that a query of a long text can look at;
+    const char *op; /* the attention's text, the plan's */
+    int64_t back,
+        ahead;     /* tokens before and behind its own that a query of a long text can look at;
                           * FIELD_ALL: however many there are */
-    int64_t first;       /* the first tokens, seen from everywhere */
-    int64_t loose;       /* what papers count for a layer; 0: nothing */
-    int64_t most;        /* keys that some query of this text touches */
-    double mean;         /* keys of all of its queries, divided by their number */
-    int bound;           /* weights may leave some out */
-    int64_t reach;       /* tokens of the text, its own among them; 0: not computed */
+    int64_t first; /* the first tokens, seen from everywhere */
+    int64_t loose; /* what papers count for a layer; 0: nothing */
+    int64_t most;  /* keys that some query of this text touches */
+    double mean;   /* keys of all of its queries, divided by their number */
+    int bound;     /* weights may leave some out */
+    int64_t reach; /* tokens of the text, its own among them; 0: not computed */
 } field_layer;
 
 typedef struct network_field {
     int64_t tokens, layers; /* of the text, cut to the network's context */
     field_layer *layer;
-    int64_t reach;  /* tokens of the text that its last one depends on, its own among them */
-    int64_t needed; /* layers, from the first on, through which that is the whole text; 0: too few */
-    int64_t far;    /* the same of any text, however long; FIELD_ALL: the field has no end */
-    int64_t ahead;  /* tokens behind a token that it depends on; FIELD_ALL: all */
-    int64_t loose;  /* the papers' rule: the sum over the layers; 0: they have none */
+    int64_t reach; /* tokens of the text that its last one depends on, its own among them */
+    int64_t
+        needed;    /* layers, from the first on, through which that is the whole text; 0: too few */
+    int64_t far;   /* the same of any text, however long; FIELD_ALL: the field has no end */
+    int64_t ahead; /* tokens behind a token that it depends on; FIELD_ALL: all */
+    int64_t loose; /* the papers' rule: the sum over the layers; 0: they have none */
     int bound;
 } network_field;
 

@@ -45,8 +45,7 @@ double law_loss(const law *l, double parameters, double unique, double epochs)
 {
     const double tokens = unique * law_worth(l, epochs);
     double n = parameters;
-    if (l->parameter_star > 0)
-        n = saturated(n, fmin(n, l->ratio * unique), l->parameter_star);
+    if (l->parameter_star > 0) n = saturated(n, fmin(n, l->ratio * unique), l->parameter_star);
     return l->E + l->A / pow(n, l->alpha) + l->B / pow(tokens, l->beta);
 }
 

@@ -33,7 +33,8 @@ static void read_plan(stack_plan *plan, const char *spec)
 /* ---- by hand ---- */
 
 #define NET(layers, attention)                                                                     \
-    "vocab=16; width=8; heads=2; norm=rms; feedforward=none; layers=" layers "; attention=" attention
+    "vocab=16; width=8; heads=2; norm=rms; feedforward=none; layers=" layers                       \
+    "; attention=" attention
 
 static void test_by_hand(void **state)
 {
@@ -42,8 +43,9 @@ static void test_by_hand(void **state)
         int64_t tokens, reach, needed, far, loose;
         double mean; /* keys that a query touches, of the first layer */
     } rows[] = {
-        /* arXiv 2310.06825, section 2: 32 layers of 4096 keys are "approximately 131K tokens": 32 x 4096; each layer adds
-         * 4095 to the token itself. 8192 queries touch 4096 keys each, but the first 4095: 4096 (4096 + 1) / 2 less */
+        /* arXiv 2310.06825, section 2: 32 layers of 4096 keys are "approximately 131K tokens": 32 x 4096;
+         * each layer adds 4095 to the token itself. 8192 queries touch 4096 keys each, but the first 4095:
+         * 4096 (4096 + 1) / 2 less */
         {NET("32", "window(left=4096)"), 8192, 8192, 3, 131041, 131072,
          (4096. * 4097 / 2 + 4096. * 4096) / 8192},
         {NET("32", "softmax(causal=true, window=4095)"), 8192, 8192, 3, 131041, 131072,
@@ -55,15 +57,17 @@ static void test_by_hand(void **state)
         {NET("4", "[window(left=3) x3, softmax(causal=true)]"), 100, 100, 4, FIELD_ALL, 0, 0},
         {NET("3", "softmax(causal=true)"), 2048, 2048, 1, FIELD_ALL, 0, 2049. / 2},
         {NET("3", "softmax"), 64, 64, 1, FIELD_ALL, 0, 64},
-        /* arXiv 1901.02860, section 3.2: O(N x L), 16 layers of a memory of 150; from the last token of a segment besides
-         * the 149 before it in that. 2048 tokens are 13 segments and 98 tokens, 97 + 150 x 13 + 1 = 2048 of 13 layers */
+        /* arXiv 1901.02860, section 3.2: O(N x L), 16 layers of a memory of 150; from the last token of a
+         * segment besides the 149 before it in that. 2048 tokens are 13 segments and 98 tokens, 97 + 150 x
+         * 13 + 1 = 2048 of 13 layers */
         {NET("16", "transformer_xl(memory=150, causal=true)"), 2048, 2048, 13, 2550, 2400, 0},
         {NET("2", "transformer_xl(memory=8, causal=true)"), 64, 24, 0, 24, 16, 0},
         {NET("2", "transformer_xl(memory=8, same_length=true)"), 64, 17, 0, 17, 16, 0},
         /* arXiv 1905.07799: at most the limit's keys before its own; the own key stays by the residual */
         {NET("12", "adaptive_span(limit=8192)"), 2048, 2048, 1, 98305, 98304, 2047. / 2},
         {NET("2", "dynamic_span(limit=5)"), 64, 11, 0, 11, 10, 0},
-        /* arXiv 1904.10509, section 4.3: both parts connect all in two steps; one part alone in the far past does not */
+        /* arXiv 1904.10509, section 4.3: both parts connect all in two steps; one part alone in the far past
+         * does not */
         {NET("2", "sparse(stride=8)"), 64, 64, 2, FIELD_ALL, 0, 0},
         {NET("1", "sparse(stride=8)"), 64, 9 + 6, 0, FIELD_ALL, 0, 0},
         {NET("2", "sparse(stride=8, factor=local)"), 64, 17, 0, 17, 18, 0},
@@ -87,7 +91,8 @@ static void test_by_hand(void **state)
             fail_msg("%s: %s", rows[i].spec, e.text);
         if (f.reach != rows[i].reach || f.needed != rows[i].needed || f.far != rows[i].far ||
             f.loose != rows[i].loose)
-            fail_msg("%s: sees %lld, all from %lld layers, %lld of any text, %lld loosely; not %lld, %lld, %lld, %lld",
+            fail_msg("%s: sees %lld, all from %lld layers, %lld of any text, %lld loosely; not "
+                     "%lld, %lld, %lld, %lld",
                      rows[i].spec, (long long)f.reach, (long long)f.needed, (long long)f.far,
                      (long long)f.loose, (long long)rows[i].reach, (long long)rows[i].needed,
                      (long long)rows[i].far, (long long)rows[i].loose);
@@ -102,8 +107,9 @@ static void test_by_hand(void **state)
 
 enum { VOCAB = 16, TOKENS = 40 };
 
-/* Every attention of the registry stands here; `longest` tokens are fed at once, 0: all. A text has `tokens`, 0: all 40;
- * fewer where what is old fades below the last bit of a float32, which is in the field all the same. */
+/* Every attention of the registry stands here; `longest` tokens are fed at once, 0: all. A text has
+ * `tokens`, 0: all 40; fewer where what is old fades below the last bit of a float32, which is in the field
+ * all the same. */
 static const struct {
     const char *attention;
     int longest, tokens;
@@ -200,10 +206,11 @@ static void test_perturbed(void **state)
         for (int layers = 1; layers <= 3; layers += getenv("HEED_TEST_QUICK") ? 2 : 1) {
             char spec[320];
             if (layers < 3 && running[i].attention[0] == '[') continue; /* lists of up to 3 */
-            snprintf(spec, sizeof spec,
-                     "vocab=16; width=8; heads=2; context=40; norm=rms; feedforward=relu(hidden=8); "
-                     "layers=%d; attention=%s",
-                     layers, running[i].attention);
+            snprintf(
+                spec, sizeof spec,
+                "vocab=16; width=8; heads=2; context=40; norm=rms; feedforward=relu(hidden=8); "
+                "layers=%d; attention=%s",
+                layers, running[i].attention);
             perturb(spec, running[i].tokens ? running[i].tokens : TOKENS, running[i].longest);
         }
 }
@@ -235,10 +242,12 @@ static void test_laws(void **state)
     const law *hoffmann = &laws[LAW_CHINCHILLA], *epoch = &laws[LAW_EPOCH], *data = &laws[LAW_DATA];
     const double gopher = 5.76e23; /* flops: arXiv 2203.15556, table 3 */
     (void)state;
-    /* arXiv 2203.15556, section 3.3: Gopher's compute is best spent on 40 billion parameters */
+    /* arXiv 2203.15556, figure 4 and table A3: Gopher's compute is best spent on 40 billion parameters, and
+     * 1.71e24 on 67 */
     near(law_optimum(hoffmann, gopher), 40e9, 0.5e9, "Chinchilla's optimum");
-    /* arXiv 2404.10102: about 20 tokens a parameter there, as the first two approaches have it, where the third with its
-     * rounded exponents has more than 90; and an exponent of 0.512 */
+    near(law_optimum(hoffmann, 1.71e24), 67e9, 1e9, "Chinchilla's optimum, 67 G");
+    /* arXiv 2404.10102: about 20 tokens a parameter there, as the first two approaches have it, where the
+     * third with its rounded exponents has more than 90; and an exponent of 0.512 */
     near(gopher / 6 / pow(law_optimum(epoch, gopher), 2), 20, 2, "Epoch's tokens a parameter");
     near(log(law_optimum(epoch, 1e22) / law_optimum(epoch, 1e21)) / log(10), 0.512, 0.001,
          "Epoch's exponent");
@@ -248,14 +257,15 @@ static void test_laws(void **state)
     near(data->A, 521, 0.5, "A"), near(data->B, 1488, 0.5, "B"), near(data->E, 1.87, 0.005, "E");
     near(law_loss(data, 1e9, 20e9, 1), 1.87 + 521 / pow(1e9, .353) + 1488 / pow(20e9, .353), 0.01,
          "one epoch of enough tokens");
-    /* the same, section 3.1: never more than U + U R*, 16.4 times the tokens; 4 epochs are nearly as good as fresh ones */
+    /* the same, section 3.1: never more than U + U R*, 16.4 times the tokens; 4 epochs are nearly as good as
+     * fresh ones */
     near(law_worth(data, 1), 1, 1e-12, "one epoch");
     near(law_worth(data, 4) / 4, 0.93, 0.005, "four epochs");
     near(law_worth(data, 1e6), 16.4, 0.02, "any number of epochs");
     assert_true(law_worth(epoch, 4) == 4);
     /* parameters beyond 0.051 of a unique token count less */
-    assert_true(law_loss(data, 1e9, 1e8, 1) > data->E + data->A / pow(1e9, data->alpha) +
-                                                  data->B / pow(1e8, data->beta));
+    assert_true(law_loss(data, 1e9, 1e8, 1) >
+                data->E + data->A / pow(1e9, data->alpha) + data->B / pow(1e8, data->beta));
     /* what was worked out by hand for 15 layers of 3 heads and 30 of 5, without their tables */
     near(law_loss(data, 12. * 15 * 192 * 192, 1e9, 1), 4.91, 0.01, "15 x 3");
     near(law_loss(data, 12. * 30 * 320 * 320, 1e9, 1), 3.98, 0.01, "30 x 5");

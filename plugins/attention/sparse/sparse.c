@@ -115,8 +115,12 @@ static int32_t field(const heed_open *open, const heed_mask *mask, int64_t begin
     f->loose = far ? 0 : fixed ? stride : near;
     if (local) kit_field_add(f, at - near + 1, at + 1);
     if (far)
-        f->run[f->runs++] = (heed_field_run){sizeof *f->run, 0, 0, local ? at - near + 1 : at + 1,
-                                             fixed ? stride - columns : at % stride, stride,
+        f->run[f->runs++] = (heed_field_run){sizeof *f->run,
+                                             0,
+                                             0,
+                                             local ? at - near + 1 : at + 1,
+                                             fixed ? stride - columns : at % stride,
+                                             stride,
                                              columns};
     return HEED_OK;
 }
