@@ -21,7 +21,8 @@ engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h 
   engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
-engine_model = engine/model/presets.c engine/model/presets.h \
+engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c engine/model/laws.h \
+  engine/model/presets.c engine/model/presets.h \
   engine/model/session.c engine/model/session.h engine/model/session_saved.c \
   engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
   engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
@@ -53,6 +54,8 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
   engine/command/options.c engine/command/options.h engine/command/origin.c \
   engine/command/origin.h engine/command/parts.c engine/command/parts.h \
+  engine/command/plan.c engine/command/plan.h engine/command/plan_cost.c engine/command/plan_json.c \
+  engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
   engine/command/progress.h engine/command/run.c engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \

@@ -2,9 +2,9 @@
 kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/next.h
 kit_convdir = $(kitdir)/conv
-kit_conv_HEADERS = plugins/kit/conv/conv.h
+kit_conv_HEADERS = plugins/kit/conv/conv.h plugins/kit/conv/field.h
 kit_coredir = $(kitdir)/core
-kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/half.h plugins/kit/core/load.h \
+kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/field.h plugins/kit/core/half.h plugins/kit/core/load.h \
   plugins/kit/core/math.h plugins/kit/core/names.h plugins/kit/core/path.h \
   plugins/kit/core/plugin.h plugins/kit/core/sleef.h plugins/kit/core/vec.h \
   plugins/kit/core/vec_avx2.h plugins/kit/core/vec_avx512.h plugins/kit/core/vec_bf16.h \
@@ -14,7 +14,8 @@ kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/k
   plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
   plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
-  plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_op.h \
+  plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_field.h \
+  plugins/kit/flash/span_op.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
 kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/feedforward.h plugins/kit/gemm/gemm.h

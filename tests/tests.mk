@@ -30,7 +30,7 @@ test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_d
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
   tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints \
-  tests/stack/test_model tests/stack/test_networks tests/stack/test_presets \
+  tests/stack/test_model tests/stack/test_networks tests/stack/test_plan tests/stack/test_presets \
   tests/stack/test_stack \
   tests/stack/test_variant_stack
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
@@ -52,7 +52,7 @@ test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
 emulated_tests = $(command_scripts) tests/abi/test_layout tests/engine/test_call \
   tests/engine/test_dlpack tests/engine/test_files tests/engine/test_load \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology $(op_tests) tests/stack/test_presets tests/stack/test_variant_stack
+  tests/engine/test_topology $(op_tests) tests/stack/test_plan tests/stack/test_presets tests/stack/test_variant_stack
 emulated_networks = tests/stack/test_stack tests/stack/test_model tests/stack/test_networks
 
 if HAVE_CMOCKA

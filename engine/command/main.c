@@ -43,6 +43,8 @@ static const struct command {
     {"run", command_run, "one op on tensors in .npy files"},
     {"generate", command_generate, "text from a model"},
     {"score", command_score, "how well a model predicts a file, in bits per byte"},
+    {"plan", command_plan,
+     "how far networks see, what they cost, and what laws say of their sizes"},
     {"bench", command_bench, "the speed of ops on this machine, against what it can do"},
     {"compare", command_compare, "records of bench side by side, from any machines"},
     {"new", command_new, "the folder of a new plugin, which works, to be changed"},

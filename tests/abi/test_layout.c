@@ -5,6 +5,7 @@
  * compiler put in. A struct that is new altogether is not found.
  */
 #include <heed/abi/abi.h>
+#include <heed/abi/field.h>
 #include <heed/abi/network.h>
 #include <heed/abi/oracle.h>
 

@@ -317,6 +317,70 @@ report 'describe --shape --json: a network'
 try 1 describe --spec "$net$two" --shape H=4 && says 'a network has its sizes from its spec'
 report 'describe --shape: a size that a network has itself'
 
+# ---- plan ----
+
+try 0 plan 'layers=15; heads=3' 'layers=30; heads=5' --tokens 2048 --data-tokens 1e9 --suggest && quiet &&
+    grep -qE '^  without tables +6.64 M +36.9 M$' out && grep -qE '^last token sees, tokens +2048 +2048$' out &&
+    grep -qE '^Chinchilla +too few parameters +too few parameters$' out &&
+        grep -qE '^data-constrained +[0-9.]+ +[0-9.]+$' out &&
+    grep -qE '^ +128 +B +640 ' out && grep -qE '^B +12 +8 +512 +37.8 M$' out &&
+        prints 'the receptive field does not decide'
+report 'plan: the shapes alone, with widths of heads taken'
+mistral='vocab=32000; width=4096; layers=32; heads=32; kv_heads=8; norm=rms; attention=window(left=4096)'
+mistral="$mistral; position=rope; feedforward=swiglu(hidden=14336)"
+try 0 plan "$mistral" preset=transformer_xl_base --tokens 8192 &&
+    grep -qE '^  of any text, exact +131041 +2550$' out &&
+    grep -qE '^  by the loose rule +131072 +2400$' out && grep -qE '^parameters +7.24 G +151 M$' out
+report 'plan: fields that have an end, and 7 billion parameters of no weights'
+# As an opened network tells them: flops to 0.1 %, states and parameters exactly.
+flops() { sed -n 's/.*"flops": \([0-9.e+]*\).*/\1/p' "$1" | awk '{ sum += $1 } END { printf "%.0f", sum }'; }
+number() { sed -n "s/.*\"$2\": \([0-9.e+]*\),*\$/\1/p" "$1" | head -n 1; }
+for attention in 'softmax(causal=true)' 'window(left=5)' 'sparse(stride=4, factor=heads)' \
+    'transformer_xl(memory=24, causal=true)' 'gau(causal=true)' 'linear(causal=true)' \
+    'gated_delta(gate=softplus, causal=true)' 'dynamic_conv(kernel=3, causal=true)' \
+    'shaw(causal=true, distances=5)' 'synthesizer_dense(causal=true)' 'flash_linear(chunk=8, causal=true)'; do
+    small="vocab=32; width=32; layers=3; heads=4; context=24; norm=rms"
+    small="$small; feedforward=swiglu(hidden=40); attention=$attention"
+    try 0 describe "$small" --shape T=24 --json && cp out opened.json &&
+        try 0 describe "$small" --shape decode=24 --json &&
+        cp out decoded.json && try 0 plan "$small" --tokens 24 --json && quiet &&
+        awk -v a="$(flops opened.json)" -v b="$(number out prefill_flops)" \
+            -v c="$(flops decoded.json)" -v d="$(number out token_flops)" \
+            'BEGIN { exit !(a > 0 && a / b > 0.999 && a / b < 1.001 && c > 0 && c / d > 0.999 && c / d < 1.001) }' &&
+        [ "$(number out state_bytes_per_token)" = "$(number opened.json state_bytes_per_token)" ] &&
+        [ "$(number out state_bytes_bounded)" = "$(number opened.json state_bytes_bounded)" ]
+    report "plan: what $attention costs, without its weights"
+done
+try 0 plan preset=gpt2 --tokens 1024 --json &&
+    [ "$(number out parameters)" = 124439808 ]; report 'plan --json: a preset'
+try 0 plan preset=bert_base preset=vaswani2017_base --tokens 512 && grep -qE '^  decode the last +- +-$' out &&
+    prints 'B: costs are not told: it has an encoder'
+report 'plan: networks that do not decode, or have two texts'
+try 0 plan 'layers=2; heads=2' --tokens 64 --data-tokens 1e8 --epochs 8 --svg p.svg && quiet &&
+    grep -q '^</svg>' p.svg &&
+    ! grep -qE 'href|nan|inf' p.svg
+report 'plan --svg: a picture that needs no other file'
+mkdir -p texts/more && head -c 4000 /dev/zero >texts/a && head -c 8000 /dev/zero >texts/more/b
+try 0 plan 'layers=2; heads=2' --tokens 64 --data texts --json && [ "$(number out data_tokens)" = 3000.0 ]
+report 'plan --data: all files in a folder'
+COLUMNS=80 "$heed" plan 'layers=15; heads=3' 'layers=30; heads=5' preset=gpt2 preset=llama3_8b --tokens 2048 \
+    --data-tokens 1e10 >out &&
+    [ "$(awk '{ if (length > most) most = length } END { print most }' out)" -le 80 ]
+report 'plan: on a terminal of 80 columns'
+try 1 plan 'layers=2; heads=2' --tokens 9000 --data texts && says 'which is less than one document of --tokens 9000'
+report 'plan --data: less than a document'
+try 1 plan 'layers=2; heads=2' --tokens 9 --data nothing &&
+    says 'nothing: No such file'; report 'plan --data: no such file'
+try 1 plan 'layers=2' --tokens 9 && points 'the key heads is missing'; report 'plan: heads must be known'
+try 1 plan 'layers=2; heads=2; attention=window' --tokens 9 && points 'left'; report 'plan: a setting that is missing'
+try 2 plan 'layers=2; heads=2' && says '--tokens N'; report 'plan: without --tokens'
+try 2 plan --tokens 9 && says 'plan needs a spec'; report 'plan: without a spec'
+try 2 plan some.safetensors --tokens 9 && says 'plan takes specs, not files'; report 'plan: a file'
+try 2 plan 'layers=2; heads=2' --tokens 9 --epochs 3 &&
+    says '--epochs needs to know of what'; report 'plan --epochs: of nothing'
+try 1 plan 'layers=2; heads=2' --tokens 9 --svg no/p.svg &&
+    says 'cannot be written'; report 'plan --svg: where nothing can be'
+
 byte='vocab=256; width=16; layers=2; heads=2; bos=0; norm=rms; attention=softmax(causal=true)'
 byte="$byte; feedforward=gelu(hidden=24)"
 try 0 describe --spec "$byte" --save made.safetensors --seed 7 && quiet && sed 1d out >page &&
@@ -336,7 +400,8 @@ report 'describe --save: no such folder'
 
 # A file of JSON, with as many events as asked for whose lines have a text in them.
 traced() {
-    if command -v python3 >/dev/null && ! python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>>err; then
+    if command -v python3 >/dev/null &&
+        ! python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>>err; then
         echo "# $1 is no JSON"
         return 1
     fi
@@ -496,7 +561,8 @@ done
 try 0 run 'attention/synthesizer_random(fixed=3, longest=4)' -i v=v.npy -o out=o.npy --axis H=2 && quiet &&
     [ "$(wc -c <o.npy)" = 160 ] && cp o.npy two.npy &&
     try 0 run 'attention/synthesizer_random(fixed=3)' -i v=v.npy -o out=o.npy --axis H=2,C=4 && cmp o.npy two.npy &&
-    try 0 run 'attention/synthesizer_random(fixed=3)' -i v=v.npy -o out=o.npy --axis C=4 --axis=H=2 && cmp o.npy two.npy
+    try 0 run 'attention/synthesizer_random(fixed=3)' -i v=v.npy -o out=o.npy --axis C=4 --axis=H=2 &&
+        cmp o.npy two.npy
 report 'run --axis: sizes that only the caller knows'
 # 3 and 4 of float16; as outputs 0.8486 and 1.131 (0x3aca, 0x3c87), and the first halves of the float32 as bfloat16.
 npy half.npy '<f2' '(1, 2)' '\000\102\000\104'
@@ -587,16 +653,19 @@ if [ -c /dev/full ]; then
     report 'run: the first output is taken back'
 fi
 ln -s made.npy dangling.npy
-try 0 run norm/rms -i x=x.npy -o out=dangling.npy && quiet && [ -L dangling.npy ] && holds made.npy 0.8485281 1.1313708
+try 0 run norm/rms -i x=x.npy -o out=dangling.npy && quiet && [ -L dangling.npy ] &&
+    holds made.npy 0.8485281 1.1313708
 report 'run: onto a link that leads nowhere yet'
 cp old kept.npy && ln kept.npy twin.npy
-try 0 run norm/rms -i x=x.npy -o out=kept.npy && quiet && cmp -s kept.npy twin.npy && holds twin.npy 0.8485281 1.1313708
+try 0 run norm/rms -i x=x.npy -o out=kept.npy && quiet && cmp -s kept.npy twin.npy &&
+    holds twin.npy 0.8485281 1.1313708
 report 'run: onto one of two names of a file'
 rm -f dangling.npy made.npy twin.npy
 npy large.npy '<f4' '(65536, 2)' ''
 head -c 524288 /dev/zero >>large.npy
 cp old kept.npy
-(ulimit -f 16 && try 1 run norm/rms -i x=large.npy -o out=kept.npy) && says 'kept.npy: cannot be written: File too large' &&
+(ulimit -f 16 && try 1 run norm/rms -i x=large.npy -o out=kept.npy) &&
+    says 'kept.npy: cannot be written: File too large' &&
     untouched kept.npy
 report 'run: a file beyond the limit is a sentence'
 ! ls | grep -E 'heed.*(old|tmp)' >out; report 'run: nothing is left over'

@@ -31,7 +31,7 @@ engine/base         engine/heed.h
 engine/run          engine/heed.h engine/base
 engine/io           engine/heed.h engine/base
 engine/op           engine/heed.h engine/base engine/run
-engine/model        abi/network.h engine/heed.h engine/base engine/run engine/io engine/op
+engine/model        abi/field.h abi/network.h engine/heed.h engine/base engine/run engine/io engine/op
 engine/inspect      engine/heed.h engine/base engine/run engine/op engine/model
 engine/command      abi engine/heed.h engine/base engine/run engine/io engine/op engine/model engine/inspect plugins/kit/core/half.h
 bench               engine/heed.h engine/base engine/inspect engine/command

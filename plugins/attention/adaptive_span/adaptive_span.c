@@ -15,6 +15,7 @@
  */
 #include "adaptive_span_kernel.h"
 #include <heed/kit/flash/span_op.h>
+#include <heed/kit/flash/span_field.h>
 
 enum { SPAN = FLASH_PORT_COUNT, TABLE };
 static const heed_port ports[] = {
@@ -62,7 +63,7 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     return kit_flash_measure_state(instance, axis, size);
 }
 
-KIT_COST(get_extension, kit_flash_op_cost)
+KIT_COST_FIELD(get_extension, kit_flash_op_cost, kit_flash_soft_field)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 

@@ -13,6 +13,7 @@
  * round, is not here.
  */
 #include "dynamic_conv_kernel.h"
+#include <heed/kit/conv/field.h>
 
 static const heed_port ports[] = {
     CONV_PORTS,
@@ -122,7 +123,7 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     return HEED_OK;
 }
 
-KIT_COST(get_extension, cost)
+KIT_COST_FIELD(get_extension, cost, kit_conv_field)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 

@@ -10,6 +10,7 @@
  */
 #include "dynamic_span_kernel.h"
 #include <heed/kit/flash/span_op.h>
+#include <heed/kit/flash/span_field.h>
 
 enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
 static const heed_port ports[] = {
@@ -55,8 +56,8 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     return kit_flash_measure_state(instance, axis, size);
 }
 
-KIT_COST(get_extension,
-         kit_flash_op_cost) /* which knows no x: as if every token looked to the limit */
+/* The cost knows no x: as if every token looked to the limit. */
+KIT_COST_FIELD(get_extension, kit_flash_op_cost, kit_flash_soft_field)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 

@@ -12,6 +12,7 @@
  * those that would meet nothing; so do we.
  */
 #include "lightweight_conv_kernel.h"
+#include <heed/kit/conv/field.h>
 
 static const heed_port ports[] = {
     CONV_PORTS,
@@ -65,7 +66,7 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     return failed;
 }
 
-KIT_COST(get_extension, cost)
+KIT_COST_FIELD(get_extension, cost, kit_conv_field)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 

@@ -15,6 +15,7 @@
  * blocks of 32 make the patterns coarser: here they are those of the formulas.
  */
 #include "sparse_kernel.h"
+#include <heed/kit/core/field.h>
 
 static const heed_port ports[] = {FLASH_PORTS};
 
@@ -35,6 +36,14 @@ static const heed_param params[] = {
         KIT_BOOL("inclusive", 1,
                  "strided: stride + 1 local keys, as in the paper; false: stride, as in its code"),
 };
+
+/* Last keys of a block that a set of columns has. */
+static int64_t columns_of(const heed_value *value)
+{
+    const int64_t stride = value[STRIDE].i, most = stride / value[SETS].i,
+                  quarter = stride / 4 > 0 ? stride / 4 : 1;
+    return value[COLUMNS].given ? value[COLUMNS].i : quarter < most ? quarter : most;
+}
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
@@ -58,10 +67,7 @@ static int32_t init(void *memory, const heed_open *open)
     s->fixed = open->value[PATTERN].i == 1;
     s->stride = open->value[STRIDE].i;
     s->sets = open->value[SETS].i;
-    const int64_t most = s->stride / s->sets, quarter = s->stride / 4 > 0 ? s->stride / 4 : 1;
-    s->columns = open->value[COLUMNS].given ? open->value[COLUMNS].i
-                 : quarter < most           ? quarter
-                                            : most;
+    s->columns = columns_of(open->value);
     s->factor = (int)open->value[FACTOR].i;
     if (s->factor == SPARSE_MERGED && (s->fixed ? s->columns : 1) == s->stride) /* all keys */
         s->factor = SPARSE_COLUMNS;
@@ -95,7 +101,31 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     return HEED_OK;
 }
 
-KIT_COST(get_extension, cost)
+/* The near keys, and before them, or alone, the columns of all heads' sets. */
+static int32_t field(const heed_open *open, const heed_mask *mask, int64_t begin, int64_t at,
+                     heed_field *f)
+{
+    const heed_value *value = open->value;
+    const int64_t stride = value[STRIDE].i, fixed = value[PATTERN].i == 1,
+                  near = fixed ? at % stride + 1 : stride + value[INCLUSIVE].i,
+                  columns = fixed ? columns_of(value) * value[SETS].i : 1;
+    const int local = value[FACTOR].i != SPARSE_COLUMNS, far = value[FACTOR].i != SPARSE_LOCAL;
+    (void)mask, (void)begin;
+    f->flags = fixed || far ? 0 : HEED_FIELD_MOVES;
+    f->loose = far ? 0 : fixed ? stride : near;
+    if (local) kit_field_add(f, at - near + 1, at + 1);
+    if (far)
+        f->run[f->runs++] = (heed_field_run){sizeof *f->run,
+                                             0,
+                                             0,
+                                             local ? at - near + 1 : at + 1,
+                                             fixed ? stride - columns : at % stride,
+                                             stride,
+                                             columns};
+    return HEED_OK;
+}
+
+KIT_COST_FIELD(get_extension, cost, field)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 

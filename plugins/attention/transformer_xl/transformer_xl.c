@@ -18,6 +18,7 @@
  *   clamp, same_length  only the code has them, for evaluation
  */
 #include "transformer_xl_kernel.h"
+#include <heed/kit/core/field.h>
 
 #define XL_BIAS(name, doc)                                                                         \
     {                                                                                              \
@@ -183,7 +184,20 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
     return HEED_OK;
 }
 
-KIT_COST(get_extension, cost)
+/* A call is a segment: its queries see what of it is not behind them, and the memory before it. */
+static int32_t field(const heed_open *open, const heed_mask *mask, int64_t begin, int64_t at,
+                     heed_field *f)
+{
+    const int64_t memory = open->value[MEMORY].i, same = open->value[SAME_LENGTH].i;
+    (void)mask;
+    f->flags = same ? HEED_FIELD_MOVES : 0;
+    f->longest = same ? 0 : memory;
+    f->loose = memory;
+    kit_field_add(f, (same ? at : begin) - memory, at + 1);
+    return HEED_OK;
+}
+
+KIT_COST_FIELD(get_extension, cost, field)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 

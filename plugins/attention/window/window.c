@@ -14,6 +14,7 @@
  * first keys.
  */
 #include "window_kernel.h"
+#include <heed/kit/core/field.h>
 
 static const heed_port ports[] = {FLASH_PORTS};
 
@@ -55,7 +56,25 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     return kit_flash_measure_state(instance, axis, size);
 }
 
-KIT_COST(get_extension, kit_flash_op_cost)
+/* The rows that see all, and the columns that all see, stay where they are. */
+static int32_t field(const heed_open *open, const heed_mask *mask, int64_t begin, int64_t at,
+                     heed_field *f)
+{
+    const heed_value *value = open->value;
+    const int64_t left = value[LEFT].i - !value[INCLUSIVE].i, right = value[RIGHT].i,
+                  global = value[GLOBAL].i, end = at + right + 1,
+                  sinks = value[SINKS].i < end ? value[SINKS].i : end;
+    const int64_t seen = sinks > global ? sinks : global;
+    (void)mask, (void)begin;
+    f->flags = global ? 0 : HEED_FIELD_MOVES;
+    f->loose = left + 1 + right;
+    if (at < global) return kit_field_add(f, 0, INT64_MAX), HEED_OK;
+    kit_field_add(f, at - left, end);
+    kit_field_add(f, 0, seen < at - left ? seen : at - left);
+    return HEED_OK;
+}
+
+KIT_COST_FIELD(get_extension, kit_flash_op_cost, field)
 
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * plan.c: heed plan: what can be told of networks before anything is trained: how far they see, what
+ * they cost, and what laws of others' networks say of their sizes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "command/command.h"
+#include "command/file.h"
+#include "command/model.h"
+#include "command/options.h"
+#include "command/plan.h"
+#include "op/engine.h"
+
+#define SPECS 8        /* side by side */
+#define USUAL_WIDTH 64 /* of a head */
+#define TOKENS_MOST ((int64_t)1 << 24)
+
+static const char usage[] =
+    "usage: heed plan SPEC [SPEC ...] --tokens N [OPTION ...]\n"
+    "Tells of networks, side by side and without weights, how far they see, what they cost, and\n"
+    "what scaling laws say of their sizes. Docs: docs/plan.md.\n"
+    "\n"
+    "  SPEC              a network, such as 'layers=15; heads=3' or preset=gpt2; up to 8\n"
+    "  --tokens N        tokens of a document\n"
+    "  --data-tokens N   tokens to train on, each counted once; then the laws are printed\n"
+    "  --data PATH       the same from a file, or all files in a folder: 4 bytes are a token\n"
+    "  --epochs N        how often each is read; 1 if not given\n"
+    "  --suggest         other shapes of about as many parameters\n"
+    "  --json            the same as an object\n"
+    "  --svg FILE        a picture of the fields and the laws, \"-\" for standard output\n";
+
+typedef struct request {
+    const char *spec[SPECS];
+    uint32_t count;
+    int64_t tokens;
+    double unique, epochs;
+    const char *data, *svg;
+    int json, suggest;
+} request;
+
+static int read_spec(void *to, const char *value)
+{
+    request *r = to;
+    if (model_is_file(value))
+        return options_usage(
+            "plan takes specs, not files; heed describe %.60s shows the spec that it "
+            "has",
+            value);
+    if (r->count == SPECS) return options_usage("plan takes up to %d specs", SPECS);
+    r->spec[r->count++] = value;
+    return 0;
+}
+
+static int read_tokens(void *to, const char *value)
+{
+    return options_int("--tokens", value, 1, TOKENS_MOST, &((request *)to)->tokens);
+}
+
+static int read_unique(void *to, const char *value)
+{
+    return options_float("--data-tokens", value, 1, 1e18, &((request *)to)->unique);
+}
+
+static int read_epochs(void *to, const char *value)
+{
+    return options_float("--epochs", value, 1, 1e6, &((request *)to)->epochs);
+}
+
+/* ---- the work ---- */
+
+typedef struct work {
+    heed_engine *engine;
+    plan_network network[SPECS], another[2 * SPECS];
+    plan_other other[SPECS];
+    plan_text text;
+} work;
+
+static int32_t read_text(work *w, const request *r, heed_error *error)
+{
+    w->text = (plan_text){.tokens = r->tokens, .unique = r->unique, .epochs = r->epochs};
+    if (!r->data) return HEED_OK;
+    w->text.data = r->data;
+    TRY(plan_count(r->data, &w->text.unique, error));
+    if (w->text.unique < (double)r->tokens)
+        return error_set(error, HEED_E_DATA,
+                         "%.200s: about %.0f tokens, at %d bytes each, which is less than one "
+                         "document of --tokens %lld",
+                         r->data, w->text.unique, PLAN_BYTES_OF_TOKEN, (long long)r->tokens);
+    return HEED_OK;
+}
+
+static int32_t read_networks(work *w, const request *r, heed_error *error)
+{
+    static const int widths[] = PLAN_OTHER_WIDTHS;
+    const heed_options options = {.size = sizeof options, .threads = 1, .pinning = HEED_PIN_NONE};
+    if (!(w->engine = heed_engine_new(&options, error))) return error->code;
+    for (uint32_t i = 0; i < r->count; i++) {
+        plan_network *n = &w->network[i];
+        snprintf(n->name, sizeof n->name, "%c", (char)('A' + (int)i));
+        TRY(plan_read(n, w->engine, r->spec[i], USUAL_WIDTH, &w->text, error));
+        for (int k = 0; k < 2 && n->guessed_width; k++) {
+            w->other[i].at[k] = &w->another[2 * i + (uint32_t)k];
+            TRY(plan_read(w->other[i].at[k], w->engine, r->spec[i], widths[k], &w->text, error));
+        }
+    }
+    return HEED_OK;
+}
+
+static int run(work *w, const request *r)
+{
+    heed_error error = {0};
+    int32_t failed = r->svg ? file_check(r->svg, &error) : HEED_OK;
+    if (!failed) failed = read_text(w, r, &error);
+    if (!failed) failed = read_networks(w, r, &error);
+    if (!failed && r->svg) failed = plan_picture(w->network, r->count, &w->text, r->svg, &error);
+    if (failed) return command_fail(&error);
+    if (r->json)
+        return command_json(plan_json(w->network, r->count, w->other, &w->text, r->suggest));
+    if (!r->svg || strcmp(r->svg, "-"))
+        plan_print(w->network, r->count, w->other, &w->text, r->suggest);
+    return 0;
+}
+
+int command_plan(int argc, char **argv)
+{
+    static const option options[] = {{"--tokens", 1, .read = read_tokens},
+                                     {"--data-tokens", 1, .read = read_unique},
+                                     {"--data", 1, .at = offsetof(request, data), .values = "FILE"},
+                                     {"--epochs", 1, .read = read_epochs},
+                                     {"--suggest", 0, .at = offsetof(request, suggest)},
+                                     {"--json", 0, .at = offsetof(request, json)},
+                                     {"--svg", 1, .at = offsetof(request, svg), .values = "FILE"},
+                                     {"", 1, .read = read_spec},
+                                     {0}};
+    request r = {.epochs = 1};
+    int status = options_parse(argc, argv, usage, options, &r, NULL);
+    if (status) return status;
+    if (!r.count) return options_usage("plan needs a spec, such as 'layers=15; heads=3'");
+    if (!r.tokens) return options_usage("plan needs --tokens N, the tokens of a document");
+    if (r.data && r.unique > 0)
+        return options_usage("--data and --data-tokens say the same; give one");
+    if (r.epochs > 1 && !r.data && !(r.unique > 0))
+        return options_usage("--epochs needs to know of what: --data or --data-tokens");
+    if (r.json && r.svg && !strcmp(r.svg, "-"))
+        return options_usage("--json and --svg - would both write to standard output");
+    work *w = calloc(1, sizeof *w);
+    if (!w) return command_fail(&(heed_error){.code = HEED_E_MEMORY, .text = "out of memory"});
+    status = run(w, &r);
+    for (uint32_t i = 0; i < SPECS; i++) plan_free(&w->network[i]);
+    for (uint32_t i = 0; i < 2 * SPECS; i++) plan_free(&w->another[i]);
+    heed_engine_free(w->engine);
+    free(w);
+    return status;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * plan.h: the parts of heed plan: what one network is, and the pages that show several.
+ */
+#ifndef HEED_COMMAND_PLAN_H
+#define HEED_COMMAND_PLAN_H
+
+#include "model/field.h"
+#include "model/laws.h"
+
+/* What a network costs; flops and bytes are of float32. */
+typedef struct plan_cost {
+    double prefill_flops, prefill_bytes; /* to read the text, with the logits of every token */
+    double token_flops, token_bytes;     /* to read the last token of it, behind the others */
+    double growing, bounded;             /* state: bytes a token; bytes of what stops growing */
+    int decodes;   /* no token sees those behind it: they may come one by one */
+    char why[320]; /* why none of this is known; "": it is */
+} plan_cost;
+
+typedef struct plan_network {
+    char name[4];      /* "A" */
+    const char *given; /* as on the command line */
+    char *text;        /* with what was taken where that is silent */
+    char taken[320];   /* which that was, "width=192, ..."; "": nothing */
+    int guessed_width; /* channels a head that were taken; 0: the spec says a width */
+    stack_plan plan;
+    int64_t parameters, tables; /* all; of these, in tables of tokens and positions */
+    double matrices;            /* parameters that each token is multiplied with */
+    double moved;               /* channels that go in and out of those matrices, for each token */
+    network_field field;
+    plan_cost cost;
+} plan_network;
+
+/* What the command line says besides. */
+typedef struct plan_text {
+    int64_t tokens; /* of a document */
+    double unique;  /* tokens to train on; 0: nobody said */
+    double epochs;
+    const char *data; /* the file or folder that they were counted in, or NULL */
+} plan_text;
+
+/* A network from a spec, into zeroed memory: plan, parameters, field and costs. `width_of_head` is
+ * taken where the spec has no width. To be freed also after an error. */
+int32_t plan_read(plan_network *n, heed_engine *engine, const char *spec, int width_of_head,
+                  const plan_text *text, heed_error *error);
+void plan_free(plan_network *n);
+
+/* The costs, from the plan, the field and the counted parameters. */
+int32_t plan_costs(plan_network *n, heed_engine *engine, heed_error *error);
+
+/* Tokens of a file, or of all files in a folder and those inside, by their bytes. */
+#define PLAN_BYTES_OF_TOKEN 4
+int32_t plan_count(const char *path, double *tokens, heed_error *error);
+
+/* Other shapes of about as many parameters outside of the tables, with heads as wide. */
+typedef struct plan_shape {
+    int64_t layers, heads, width;
+    double body; /* about so many parameters outside of the tables */
+} plan_shape;
+#define PLAN_SHAPES 4
+uint32_t plan_suggest(const plan_network *n, plan_shape shape[PLAN_SHAPES]);
+
+/* Two sentences: what the networks' sizes decide, and what no size tells. malloc'ed; NULL: no
+ * memory. */
+char *plan_verdict(const plan_network *n, uint32_t count, const plan_text *text);
+/* The law that the verdict goes by: the first under which all of them are, of those that know
+ * repeats before the others; -1: none. */
+int plan_law(const plan_network *n, uint32_t count, const plan_text *text);
+
+/* What the networks would be with 32 and 128 channels a head, where they had to take 64: two for
+ * each, NULL where the spec says a width. */
+typedef struct plan_other {
+    plan_network *at[2];
+} plan_other;
+#define PLAN_OTHER_WIDTHS                                                                          \
+    {                                                                                              \
+        32, 128                                                                                    \
+    }
+
+void plan_print(const plan_network *n, uint32_t count, const plan_other *other,
+                const plan_text *text, int suggest);
+struct json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,
+                         const plan_text *text, int suggest);
+
+/* The picture, self-contained, to a file. */
+int32_t plan_picture(const plan_network *n, uint32_t count, const plan_text *text, const char *path,
+                     heed_error *error);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * plan_cost.c: what a network costs, without its weights.
+ *
+ * A projection or a feed-forward multiplies each token with all of its matrices: 2 flops an element,
+ * as the shapes tell. What an attention does between its projections only the op knows; so a small
+ * network is opened that has each of the attentions once, with heads of their real number and width
+ * and hardly anything else, and is asked. What a head has learned, a span, is taken at its most.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "command/plan.h"
+#include "inspect.h"
+#include "io/weights.h"
+#include "model/source.h"
+#include "model/stack.h"
+#include "op/instance.h"
+#include "op/sequence.h"
+
+#define NARROW 2                       /* the width of what only flows between the layers */
+#define OPENED_MOST ((int64_t)1 << 27) /* numbers that the small network may have */
+
+/* A small network, and how many of it a layer is. Attentions that have weights of their own are opened
+ * for one group of heads, where these are no more than as many times as many for all groups. */
+typedef struct specimen {
+    heed_weights *weights;
+    heed_stack *stack;
+    int64_t times;
+} specimen;
+
+static int takes_x(const entry *e)
+{
+    for (uint32_t p = 0; p < e->op.ports.count; p++)
+        if (entry_port(e, p)->role == HEED_INPUT && entry_has_axis(e, p, 'M')) return 1;
+    return 0;
+}
+
+static char *small_spec(const plan_network *n, int64_t heads, int64_t kv_heads)
+{
+    const stack_part *a = &n->plan.parts[STACK_PART_ATTENTION];
+    const int64_t *number = n->plan.number;
+    int64_t width = NARROW;
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    if (!out) return NULL;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (takes_x(a->op[i]->entry)) width = number[STACK_WIDTH];
+    fprintf(out, "vocab=1; width=%lld; layers=%u; heads=%lld; kv_heads=%lld; head_width=%lld; ",
+            (long long)width, a->count, (long long)heads, (long long)kv_heads,
+            (long long)number[STACK_HEAD_WIDTH]);
+    if (number[STACK_CONTEXT] > 0) fprintf(out, "context=%lld; ", (long long)number[STACK_CONTEXT]);
+    fprintf(out, "norm=rms; attention=[");
+    for (uint32_t i = 0; i < a->count; i++) fprintf(out, "%s%s", i ? ", " : "", a->text[i]);
+    fprintf(out, "]; feedforward=none; output=hidden");
+    const int failed = ferror(out);
+    if (fclose(out) || failed) free(text), text = NULL;
+    return text;
+}
+
+/* Numbers of all its weights, and of those that attentions have themselves. */
+static int32_t count_small(heed_engine *engine, const char *spec, int64_t *all, int64_t *own,
+                           heed_error *error)
+{
+    heed_weights *w = source_sketch(engine, spec, error);
+    *all = *own = 0;
+    if (!w) return error->code;
+    for (uint32_t i = 0; i < heed_weights_count(w); i++) {
+        const char *name = heed_weights_name(w, i);
+        const int64_t n = heed_tensor_elements(heed_weights_find(w, name));
+        *all += n;
+        if (strstr(name, ".attention.")) *own += n;
+    }
+    heed_weights_close(w);
+    return HEED_OK;
+}
+
+/* Ones: a span of 1 is the whole limit. */
+static void fill_ones(heed_weights *w)
+{
+    for (uint32_t i = 0; i < heed_weights_count(w); i++) {
+        if (!strstr(heed_weights_name(w, i), ".attention.")) continue;
+        heed_tensor *t = heed_weights_find(w, heed_weights_name(w, i));
+        for (int64_t k = 0; k < heed_tensor_elements(t); k++) ((float *)t->data)[k] = 1;
+    }
+}
+
+static int32_t open_small(specimen *s, const plan_network *n, heed_engine *engine,
+                          heed_error *error)
+{
+    const int64_t heads = n->plan.number[STACK_HEADS], groups = n->plan.number[STACK_KV_HEADS];
+    int64_t all, own, all_of_group, own_of_group;
+    char *spec = small_spec(n, heads, groups), *group = small_spec(n, heads / groups, 1);
+    int32_t failed = spec && group ? HEED_OK : error_memory(error);
+    if (!failed) failed = count_small(engine, spec, &all, &own, error);
+    if (!failed && own) failed = count_small(engine, group, &all_of_group, &own_of_group, error);
+    if (!failed && own && own <= own_of_group * groups) {
+        char *whole = spec;
+        spec = group, group = whole;
+        s->times = groups, all = all_of_group;
+    }
+    if (!failed && all > OPENED_MOST)
+        failed = error_set(error, HEED_E_UNSUPPORTED,
+                           "its attention alone has %lld numbers, too many to be opened for a plan",
+                           (long long)all);
+    if (!failed && !(s->weights = heed_weights_random(engine, spec, 1, error)))
+        failed = error->code;
+    if (!failed) {
+        fill_ones(s->weights);
+        s->stack = heed_stack_open(engine, spec, s->weights, error);
+        if (!s->stack) failed = error->code;
+    }
+    free(spec);
+    free(group);
+    return failed;
+}
+
+static int is_attention(const inspect_step *step)
+{
+    const char *dot = strrchr(step->part, '.');
+    return dot && !strcmp(dot, ".attention");
+}
+
+/* Layers of the network whose attention is that item of the list. */
+static double layers_of(const plan_network *n, int64_t item)
+{
+    const stack_part *a = &n->plan.parts[STACK_PART_ATTENTION];
+    double layers = 0;
+    for (int64_t l = 0; l < n->plan.number[STACK_LAYERS]; l++) layers += a->of_layer[l] == item;
+    return layers;
+}
+
+/* Adds what the attentions cost for so many tokens behind so many. */
+static int32_t add_attention(const plan_network *n, const specimen *s, int64_t tokens,
+                             int64_t before, double *flops, double *bytes, heed_error *error)
+{
+    inspect_step step;
+    for (uint32_t i = 0; inspect_stack_step(s->stack, i, tokens, before, &step); i++) {
+        if (!is_attention(&step)) continue;
+        if (!step.told)
+            return error_set(error, HEED_E_UNSUPPORTED, "%s does not tell what it costs", step.op);
+        const double times = (double)s->times * layers_of(n, step.layer);
+        *flops += times * step.cost.flops;
+        *bytes += times * step.cost.bytes;
+    }
+    return HEED_OK;
+}
+
+static int32_t add_states(plan_network *n, const specimen *s, heed_error *error)
+{
+    const stack_part *a = &n->plan.parts[STACK_PART_ATTENTION];
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        heed_state_size size;
+        if (!a->op[i]->entry->op.measure_state) continue;
+        const heed_instance *memory = s->stack->memories[at++];
+        TRY(sequence_measure(memory, memory->axis, &size, error));
+        const double bytes = (double)s->times * layers_of(n, i) * (double)size.page_bytes;
+        if (!size.page_tokens) n->cost.bounded += bytes;
+        else if (size.recent)
+            n->cost.bounded +=
+                bytes / (double)size.page_tokens * (double)(size.recent + size.first);
+        else n->cost.growing += bytes / (double)size.page_tokens;
+    }
+    return HEED_OK;
+}
+
+/* The matrices: every token is multiplied with them, and they are read once. */
+static void add_matrices(const plan_network *n, double tokens, double *flops, double *bytes)
+{
+    *flops += 2 * tokens * n->matrices;
+    *bytes += 4 * n->matrices + 4 * tokens * n->moved;
+}
+
+static int32_t add_all(plan_network *n, const specimen *s, heed_error *error)
+{
+    plan_cost *c = &n->cost;
+    const int64_t tokens = n->field.tokens;
+    int64_t longest;
+    TRY(field_longest(&n->plan, &longest, error));
+    if (!longest || longest > tokens) longest = tokens;
+    for (int64_t at = 0; at < tokens; at += longest)
+        TRY(add_attention(n, s, at + longest < tokens ? longest : tokens - at, at,
+                          &c->prefill_flops, &c->prefill_bytes, error));
+    add_matrices(n, (double)tokens, &c->prefill_flops, &c->prefill_bytes);
+    c->decodes = !n->field.ahead;
+    if (!c->decodes) return HEED_OK;
+    TRY(add_attention(n, s, 1, tokens - 1, &c->token_flops, &c->token_bytes, error));
+    add_matrices(n, 1, &c->token_flops, &c->token_bytes);
+    return add_states(n, s, error);
+}
+
+int32_t plan_costs(plan_network *n, heed_engine *engine, heed_error *error)
+{
+    heed_error why = {0};
+    specimen s = {.times = 1};
+    if (n->plan.number[STACK_ENCODER_LAYERS] >= 0) {
+        snprintf(n->cost.why, sizeof n->cost.why,
+                 "it has an encoder, and no plan says how long the text is that it encodes");
+        return HEED_OK;
+    }
+    int32_t failed = open_small(&s, n, engine, &why);
+    if (!failed) failed = add_all(n, &s, &why);
+    heed_stack_close(s.stack);
+    heed_weights_close(s.weights);
+    if (failed == HEED_E_MEMORY) return error_memory(error);
+    if (failed) {
+        n->cost = (plan_cost){0};
+        snprintf(n->cost.why, sizeof n->cost.why, "%.310s", why.text);
+    }
+    return HEED_OK;
+}
