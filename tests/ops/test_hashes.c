@@ -114,11 +114,13 @@ static void *run_small(void *arg)
     return NULL;
 }
 
-/* Runs it on a thread with 32 KiB of stack, whose guard page has canaries behind it: a frame that is not probed may step
- * over the page and crash nothing. Returns how deep the painted stack was used. */
+/* Runs it on a thread with 32 KiB of stack, or the least that the machine allows (aarch64: 128 KiB), whose guard page has
+ * canaries behind it: a frame that is not probed may step over the page and crash nothing. Returns how deep the painted
+ * stack was used. */
 static size_t run_on_small_stack(small_call *s, const char *what, const char *path)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), all = BELOW + page + SMALL;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), least = (size_t)sysconf(_SC_THREAD_STACK_MIN);
+    const size_t stack = least > SMALL && least <= 1 << 20 ? least : SMALL, all = BELOW + page + stack;
     unsigned char *map = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     pthread_attr_t with;
     pthread_t thread;
@@ -126,7 +128,7 @@ static size_t run_on_small_stack(small_call *s, const char *what, const char *pa
     memset(map, CANARY, all);
     mprotect(map + BELOW, page, PROT_NONE);
     pthread_attr_init(&with);
-    assert_int_equal(pthread_attr_setstack(&with, map + BELOW + page, SMALL), 0);
+    assert_int_equal(pthread_attr_setstack(&with, map + BELOW + page, stack), 0);
     assert_int_equal(pthread_create(&thread, &with, run_small, s), 0);
     pthread_join(thread, NULL);
     pthread_attr_destroy(&with);
@@ -136,7 +138,7 @@ static size_t run_on_small_stack(small_call *s, const char *what, const char *pa
     size_t unused = 0;
     while (map[BELOW + page + unused] == CANARY) unused++;
     munmap(map, all);
-    return SMALL - unused;
+    return stack - unused;
 }
 
 /* How deep a row of the table goes on a thread with a small stack, on the deepest of its paths; the bits are the same
