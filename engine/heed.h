@@ -177,9 +177,9 @@ HEED_API void *heed_dlpack_export(const heed_tensor *tensor, void *owner, void (
 HEED_API int32_t heed_npy_read(const char *path, heed_tensor *tensor, heed_error *error);
 HEED_API int32_t heed_npy_write(const char *path, const heed_tensor *tensor, heed_error *error);
 
-/* safetensors files, mapped read-only; every number in the header is bounded by the file's size before use. Or the folder
- * of a checkpoint of transformers (docs/checkpoints.md), whose tensors are views of its files by the names of a network, and
- * whose spec is the metadata's. */
+/* safetensors files, mapped read-only; every number in the header is bounded by the file's size before use. Or the
+ * folder of a checkpoint of transformers (docs/checkpoints.md), whose tensors are views of its files by the names of a
+ * network, and whose spec is the metadata's. */
 typedef struct heed_weights heed_weights;
 HEED_API heed_weights *heed_weights_open(const char *path, heed_error *error);
 HEED_API void heed_weights_close(heed_weights *weights);

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Tiny random models of transformers, one for each model_type and each setting that changes what is computed: the yardstick
-of tests/stack/test_checkpoints.c.
+"""Tiny random models of transformers, one for each model_type and each setting that changes what is
+computed: the yardstick of tests/stack/test_checkpoints.c.
 
     python3 models/checkpoints.py models/checkpoints        # transformers 5.24, PyTorch 2.13
 
-Each is a folder as save_pretrained writes it. reference.safetensors has, for each, the logits of 20 tokens by eager float32 and
-the 32 tokens that greedy decoding goes on with.
+Each is a folder as save_pretrained writes it. reference.safetensors has, for each, the logits of 20
+tokens by eager float32 and the 32 tokens that greedy decoding goes on with.
 """
 import json
 import pathlib
@@ -17,10 +17,11 @@ import transformers
 from safetensors.torch import save_file
 
 WIDTH, HEADS, LAYERS, HIDDEN, VOCAB, CONTEXT = 16, 4, 2, 24, 37, 64
-LLAMA = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS, intermediate_size=HIDDEN, vocab_size=VOCAB,
+LLAMA = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS,
+             intermediate_size=HIDDEN, vocab_size=VOCAB,
              max_position_embeddings=CONTEXT, num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0)
-GPT2 = dict(n_embd=WIDTH, n_head=HEADS, n_layer=LAYERS, vocab_size=VOCAB, n_positions=CONTEXT, n_inner=HIDDEN, bos_token_id=0,
-            eos_token_id=0)
+GPT2 = dict(n_embd=WIDTH, n_head=HEADS, n_layer=LAYERS, vocab_size=VOCAB, n_positions=CONTEXT,
+            n_inner=HIDDEN, bos_token_id=0, eos_token_id=0)
 NEOX = dict(LLAMA, rope_parameters=dict(rope_theta=100.0, rope_type="default", partial_rotary_factor=0.5))
 del NEOX["num_key_value_heads"]
 OPT = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS, ffn_dim=HIDDEN, vocab_size=VOCAB,
@@ -42,12 +43,13 @@ CASES = {
     "llama_yarn": ("Llama", dict(LLAMA, rope_parameters=rope(
         rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=8.0, beta_slow=1.0))),
     "llama_llama3": ("Llama", dict(LLAMA, rope_parameters=rope(
-        rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16))),
+        rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+        original_max_position_embeddings=16))),
     "mistral": ("Mistral", dict(LLAMA, sliding_window=5)),
     "mistral_full": ("Mistral", dict(LLAMA, sliding_window=None, head_dim=6)),
     "qwen2": ("Qwen2", LLAMA),
-    "qwen2_window": ("Qwen2", dict(LLAMA, num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1,
-                                   tie_word_embeddings=True)),
+    "qwen2_window": ("Qwen2", dict(LLAMA, num_hidden_layers=3, use_sliding_window=True, sliding_window=6,
+                                   max_window_layers=1, tie_word_embeddings=True)),
     "qwen3": ("Qwen3", dict(LLAMA, head_dim=8)),
     "qwen3_flags": ("Qwen3", dict(LLAMA, head_dim=6, attention_bias=True, use_sliding_window=True, sliding_window=4,
                                   max_window_layers=1, tie_word_embeddings=True)),

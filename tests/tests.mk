@@ -71,7 +71,8 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
   tests/ops/golden_rope.h tests/ops/rope_frequencies.py \
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
-  models/checkpoints models/checkpoints.py models/networks.json models/networks.py models/plays.safetensors models/reference.json \
+  models/checkpoints models/checkpoints.py \
+  models/networks.json models/networks.py models/plays.safetensors models/reference.json \
   models/reference.py models/sample.txt models/train.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.

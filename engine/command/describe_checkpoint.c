@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * describe_checkpoint.c: what heed describe tells of a checkpoint beside its network: the keys of
- * config.json that nothing was made of, every tensor with its name there, and those that are not read.
+ * config.json that nothing was made of, every tensor with its name there, and those that are not
+ * read.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -22,8 +23,10 @@ static void shape_of(const heed_tensor *t, char *out, size_t size)
 
 static void print_tensors(const heed_weights *w)
 {
-    static const table_column columns[] = {
-        {"tensor", 0, 0, 0}, {"type", 0, 0, 1}, {"shape", 0, 0, 1}, {"in the checkpoint", 0, 16, 0}};
+    static const table_column columns[] = {{"tensor", 0, 0, 0},
+                                           {"type", 0, 0, 1},
+                                           {"shape", 0, 0, 1},
+                                           {"in the checkpoint", 0, 16, 0}};
     table t = {.column = columns, .n_columns = 4};
     char shape[24 * HEED_MAX_RANK + 8];
     for (const weights_item *i = w->items; i < w->items + w->count; i++) {
@@ -47,7 +50,8 @@ static void print_unused(const heed_weights *w)
     if (!out) return;
     fprintf(out, "model_type %s; keys of config.json that nothing was made of:",
             json_string_value(json_object_get(w->told, "model_type")));
-    json_object_foreach(json_object_get(w->told, "unused"), key, value) {
+    json_object_foreach(json_object_get(w->told, "unused"), key, value)
+    {
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
         fprintf(out, "%s%s=%.60s", between, key, text ? text : "?");
         free(text);

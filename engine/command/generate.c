@@ -3,8 +3,8 @@
  * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes, or, with
  * --ids, numbers.
  *
- * Invariant: standard output is the prompt and what follows it, byte for byte, or the numbers of all
- * tokens; everything else goes to standard error.
+ * Invariant: standard output is the prompt and what follows it, byte for byte, or the numbers of
+ * all tokens; everything else goes to standard error.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -104,8 +104,7 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
     int64_t n_ids = 0;
     int64_t bos = heed_stack_number(j->model.stack, "bos"),
             vocab = heed_stack_number(j->model.stack, "vocab");
-    if (!j->ids_path && j->model_path)
-        TRY(model_check_text(&j->model, j->model_path, error));
+    if (!j->ids_path && j->model_path) TRY(model_check_text(&j->model, j->model_path, error));
     if (!j->ids_path && bos < 0 && !length)
         return error_set(error, HEED_E_ARGUMENT,
                          "%s has no token to begin with (bos), so a prompt is needed",
@@ -119,8 +118,8 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
         j->ids_path ? model_read_ids(&j->model, j->ids_path, &ids, &n_ids, error) : HEED_OK;
     if (!failed && j->ids_path && !n_ids)
         failed = error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
-    j->text = failed ? NULL
-                     : calloc(length + (size_t)n_ids + (size_t)j->tokens + 1, sizeof *j->text);
+    j->text =
+        failed ? NULL : calloc(length + (size_t)n_ids + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = failed ? NULL : calloc((size_t)vocab, sizeof *j->logits);
     if (!failed && (!j->text || !j->logits)) failed = error_memory(error);
     if (!failed && !ids && bos >= 0) j->text[j->n++] = (int32_t)bos;

@@ -63,7 +63,8 @@ int32_t model_check_text(const model *m, const char *path, heed_error *error)
     if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
     return error_set(error, HEED_E_UNSUPPORTED,
                      "%s: tokens of this checkpoint are not bytes, and its tokenizer is not read: "
-                     "--ids FILE.npy takes their numbers in the place of a text", path);
+                     "--ids FILE.npy takes their numbers in the place of a text",
+                     path);
 }
 
 int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t *n,
@@ -77,8 +78,9 @@ int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t 
     *ids = whole ? calloc((size_t)*n + 1, sizeof **ids) : NULL;
     int32_t failed = HEED_OK;
     if (!whole)
-        failed = error_set(error, HEED_E_DATA, "%s: is of the type %s, but tokens are int32 or int64",
-                           path, heed_dtype_name(t.dtype));
+        failed =
+            error_set(error, HEED_E_DATA, "%s: is of the type %s, but tokens are int32 or int64",
+                      path, heed_dtype_name(t.dtype));
     else if (!*ids) failed = error_memory(error);
     for (int64_t i = 0; !failed && i < *n; i++) {
         const int64_t id = t.dtype == HEED_I32 ? ((int32_t *)t.data)[i] : ((int64_t *)t.data)[i];

@@ -156,7 +156,8 @@ static int32_t prepare(job *j, heed_error *error)
     if (j->ids_path && j->n_ids < 2)
         return error_set(error, HEED_E_DATA,
                          "%s: has %lld tokens, but the first is given and another one is needed to "
-                         "be predicted", j->ids_path, (long long)j->n_ids);
+                         "be predicted",
+                         j->ids_path, (long long)j->n_ids);
     if (begins_with(j) < 0)
         return error_set(error, HEED_E_DATA,
                          "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
@@ -265,16 +266,14 @@ static int print(const job *j)
     uint32_t threads = heed_lanes(j->model.engine);
     const char *unit = j->ids ? "token" : "byte";
     if (j->json)
-        return command_json(json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}",
-                                      j->ids ? "bits_per_token" : "bits_per_byte",
-                                      isfinite(bits) ? json_real(bits) : json_null(),
-                                      j->ids ? "tokens" : "bytes",
-                                      (json_int_t)j->counted, "seconds", j->seconds,
-                                      "tokens_per_second", rate, "model", j->model_path, "path",
-                                      inspect_path(j->model.engine), "threads", (int)threads,
-                                      "interrupted", interrupt_seen != 0));
-    printf("%.8f bits per %s  (%lld %ss, %.0f tokens/s)\n", bits, unit, (long long)j->counted,
-           unit, rate);
+        return command_json(json_pack(
+            "{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}", j->ids ? "bits_per_token" : "bits_per_byte",
+            isfinite(bits) ? json_real(bits) : json_null(), j->ids ? "tokens" : "bytes",
+            (json_int_t)j->counted, "seconds", j->seconds, "tokens_per_second", rate, "model",
+            j->model_path, "path", inspect_path(j->model.engine), "threads", (int)threads,
+            "interrupted", interrupt_seen != 0));
+    printf("%.8f bits per %s  (%lld %ss, %.0f tokens/s)\n", bits, unit, (long long)j->counted, unit,
+           rate);
     return 0;
 }
 

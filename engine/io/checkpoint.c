@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * checkpoint.c: weights from a file of safetensors, or from the folder of a checkpoint, as transformers
- * writes it: config.json and model.safetensors, or files that model.safetensors.index.json names.
+ * checkpoint.c: weights from a file of safetensors, or from the folder of a checkpoint, as
+ * transformers writes it: config.json and model.safetensors, or files that
+ * model.safetensors.index.json names.
  *
- * No copy of it is made: tensors are views of the mapped files, by names of ours, and the spec is an
- * entry of the metadata, as if one file had both. Invariant: the folder is hostile; no file outside
- * of it is opened.
+ * No copy of it is made: tensors are views of the mapped files, by names of ours, and the spec is
+ * an entry of the metadata, as if one file had both. Invariant: the folder is hostile; no file
+ * outside of it is opened.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -58,14 +59,16 @@ static int32_t open_shards(checkpoint *k, const char *path, const json_t *map)
     const char *tensor;
     json_t *value, *opened = json_object(); /* {file: its number} */
     int32_t failed = opened ? HEED_OK : error_memory(k->error);
-    json_object_foreach((json_t *)map, tensor, value) {
+    json_object_foreach((json_t *)map, tensor, value)
+    {
         const char *file = json_string_value(value);
         if (failed) break;
         if (!file || !is_name(file))
             failed = error_set(k->error, HEED_E_DATA,
                                "%s: weight_map says of the tensor '%.80s' that it is in " QUOTE
                                ", but the name of a file in this folder that ends in .safetensors "
-                               "is right", path, tensor, QUOTED(file ? file : "no text"));
+                               "is right",
+                               path, tensor, QUOTED(file ? file : "no text"));
         else if (!json_object_get(opened, file)) {
             failed = open_shard(k, file);
             if (!failed && json_object_set_new(opened, file, json_integer(k->made->n_shards - 1)))
@@ -75,7 +78,8 @@ static int32_t open_shards(checkpoint *k, const char *path, const json_t *map)
         if (!failed && !heed_weights_find(k->made->shards[json_integer_value(number)], tensor))
             failed = error_set(k->error, HEED_E_DATA,
                                "%s: weight_map says that the tensor '%.80s' is in " QUOTE
-                               ", and it is not", path, tensor, QUOTED(file));
+                               ", and it is not",
+                               path, tensor, QUOTED(file));
     }
     /* and no tensor that the index does not know */
     for (uint32_t s = 0; !failed && s < k->made->n_shards; s++)
@@ -83,7 +87,8 @@ static int32_t open_shards(checkpoint *k, const char *path, const json_t *map)
             if (!json_object_get(map, k->made->shards[s]->items[i].name))
                 failed = error_set(k->error, HEED_E_DATA,
                                    "%s: weight_map does not have the tensor '%.80s', which a file "
-                                   "has", path, k->made->shards[s]->items[i].name);
+                                   "has",
+                                   path, k->made->shards[s]->items[i].name);
     json_decref(opened);
     return failed;
 }
@@ -97,7 +102,8 @@ static int32_t open_index(checkpoint *k)
     const json_t *map = json_object_get(index, "weight_map");
     int32_t failed = HEED_OK;
     if (!index)
-        failed = error_set(k->error, HEED_E_DATA, "%s: line %d: %.120s", path, wrong.line, wrong.text);
+        failed =
+            error_set(k->error, HEED_E_DATA, "%s: line %d: %.120s", path, wrong.line, wrong.text);
     else if (!json_object_size(map))
         failed = error_set(k->error, HEED_E_DATA,
                            "%s: weight_map is no object of tensors and their files", path);
@@ -110,7 +116,8 @@ static int32_t open_index(checkpoint *k)
 static int32_t open_files(checkpoint *k)
 {
     static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
-                                         "tf_model.h5", "flax_model.msgpack", "adapter_config.json"};
+                                         "tf_model.h5", "flax_model.msgpack",
+                                         "adapter_config.json"};
     if (is_there(k, INDEX)) return open_index(k);
     if (is_there(k, ONE)) return open_shard(k, ONE);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -119,8 +126,8 @@ static int32_t open_files(checkpoint *k)
                              "%s: the weights are in %s, which is not read; " ONE " or " INDEX
                              " is right: transformers writes them with save_pretrained",
                              k->folder, others[i]);
-    return error_set(k->error, HEED_E_DATA, "%s: there is a config.json, but no " ONE " and no " INDEX,
-                     k->folder);
+    return error_set(k->error, HEED_E_DATA,
+                     "%s: there is a config.json, but no " ONE " and no " INDEX, k->folder);
 }
 
 /* ---- config.json ---- */
@@ -155,11 +162,11 @@ static int32_t make(checkpoint *k)
 {
     TRY(read_config(k));
     json_t *unused = config_unused(&k->config);
-    k->made->told = json_pack("{s:s, s:o, s:[]}", "model_type", k->type->name, "unused", unused,
-                              "ignored");
+    k->made->told =
+        json_pack("{s:s, s:o, s:[]}", "model_type", k->type->name, "unused", unused, "ignored");
     if (k->config.failed) return k->config.failed;
-    k->made->header = json_pack("{s:{s:s, s:s}}", "__metadata__", "heed.spec", k->text,
-                                "heed.tokens", "ids");
+    k->made->header =
+        json_pack("{s:{s:s, s:s}}", "__metadata__", "heed.spec", k->text, "heed.tokens", "ids");
     if (!k->made->told || !k->made->header) return error_memory(k->error);
     TRY(open_files(k));
     return checkpoint_tensors(k);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * checkpoint.h: a checkpoint while it is opened: the folder that transformers writes, config.json and
- * files of safetensors. For the files that open one:
+ * checkpoint.h: a checkpoint while it is opened: the folder that transformers writes, config.json
+ * and files of safetensors. For the files that open one:
  *
  *     checkpoint.c          the folder, its files, and what it becomes
  *     checkpoint_types.c    for each model_type the spec, and the table of names
@@ -48,7 +48,7 @@ enum {
 typedef struct checkpoint checkpoint;
 
 typedef struct checkpoint_type {
-    const char *name;        /* model_type */
+    const char *name;            /* model_type */
     void (*read)(checkpoint *k); /* config.json to sizes, `when` and the spec */
     const checkpoint_row *rows;
     uint32_t n_rows;

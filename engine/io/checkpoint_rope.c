@@ -69,7 +69,8 @@ static void put_longrope(checkpoint *k, const settings *s, int64_t pairs)
     if (!k->factors[0] || !k->factors[1])
         config_wrong(s->c, in(s, k->factors[0] ? "long_factor" : "short_factor"),
                      "longrope needs its two lists");
-    if (config_has(s->c, in(s, "attention_factor"))) put_if(s, "attention_factor", "attention_factor");
+    if (config_has(s->c, in(s, "attention_factor")))
+        put_if(s, "attention_factor", "attention_factor");
     fprintf(s->out, ", length=%lld", (long long)s->original);
 }
 
@@ -80,7 +81,10 @@ static void put_rule(checkpoint *k, const settings *s, int type, double base, in
     static const char *const words[] = {[LINEAR] = "linear", [YARN] = "yarn", [LLAMA3] = "llama3"};
     char number[32];
     const int plain = type == PLAIN || type == DYNAMIC, listed = type >= LONGROPE;
-    fprintf(s->out, "%s(base=%s, pairs=half", plain ? "rope" : listed ? "longrope" : "rope_scaled",
+    fprintf(s->out, "%s(base=%s, pairs=half",
+            plain    ? "rope"
+            : listed ? "longrope"
+                     : "rope_scaled",
             config_number(number, base));
     if (!listed && width != CHECKPOINT_SIZE(k, 'D'))
         fprintf(s->out, ", width=%lld", (long long)width);
@@ -119,13 +123,15 @@ void checkpoint_rope_write(checkpoint *k, const checkpoint_rope *r)
         config_wrong(c, in(&s, "partial_rotary_factor"), "this model_type turns all channels");
     const int old = !config_has(c, in(&s, "rope_type")) && config_has(c, in(&s, "type"));
     const int type = config_choice(c, in(&s, old ? "type" : "rope_type"), "default", right);
-    const int64_t context = CHECKPOINT_SIZE(k, 'C'), width = (int64_t)(part * (double)CHECKPOINT_SIZE(k, 'D'));
+    const int64_t context = CHECKPOINT_SIZE(k, 'C'),
+                  width = (int64_t)(part * (double)CHECKPOINT_SIZE(k, 'D'));
     if (old) config_word(c, in(&s, "rope_type"), "");
     else config_word(c, in(&s, "type"), "");
     s.original = config_int(c, in(&s, "original_max_position_embeddings"), 2, 1 << 30, context);
     s.original = config_int(c, "original_max_position_embeddings", 2, 1 << 30, s.original);
-    s.factor = type == LINEAR || type == DYNAMIC || type == LLAMA3 ? NAN
-                                                                   : (double)context / (double)s.original;
+    s.factor = type == LINEAR || type == DYNAMIC || type == LLAMA3
+                   ? NAN
+                   : (double)context / (double)s.original;
     if (type != PLAIN) s.factor = config_real(c, in(&s, "factor"), 1, 1e6, s.factor);
     if (width < 2 || width % 2)
         config_wrong(c, in(&s, "partial_rotary_factor"), "an even number of channels must turn");

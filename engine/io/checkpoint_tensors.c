@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * checkpoint_tensors.c: the rows of a model_type's table as tensors: each one of ours is a view of one
- * of theirs, or, where rows of heads lie between one another, a copy.
+ * checkpoint_tensors.c: the rows of a model_type's table as tensors: each one of ours is a view
+ * of one of theirs, or, where rows of heads lie between one another, a copy.
  *
  * Invariant: each of theirs is used, or is among those that the type does not read, or is refused.
  */
@@ -14,8 +14,8 @@
 #include "base/grow.h"
 #include "io/checkpoint.h"
 
-#define NAME 160   /* bytes of a name that a row makes */
-#define SHAPE 160  /* of a shape in a sentence */
+#define NAME 160  /* bytes of a name that a row makes */
+#define SHAPE 160 /* of a shape in a sentence */
 
 typedef struct their {
     const char *name;
@@ -198,9 +198,10 @@ static int32_t add(map *m, const checkpoint_row *r, int64_t layer)
     their *t = find(m, name_of(theirs, r->theirs, m->prefix, layer));
     right_shape(k, r->shape, right);
     if (!t)
-        return error_set(k->error, HEED_E_DATA,
-                         "%s: there is no tensor '%s', which model_type \"%s\" has; its shape would be %s",
-                         k->folder, theirs, k->type->name, right);
+        return error_set(
+            k->error, HEED_E_DATA,
+            "%s: there is no tensor '%s', which model_type \"%s\" has; its shape would be %s",
+            k->folder, theirs, k->type->name, right);
     TRY(check_shape(k, t, r->shape));
     weights_item *to = grow_append(&k->made->items, &k->made->count, sizeof *to);
     if (!to) return error_memory(k->error);
@@ -257,9 +258,9 @@ static int32_t check_rest(const map *m, json_t *ignored)
         if (!is_ignored(type, t->name))
             return error_set(m->k->error, HEED_E_DATA,
                              "%s: the tensor '%.80s' is none that model_type \"%s\" has, with this "
-                             "config.json", t->file, t->name, type->name);
-        if (json_array_append_new(ignored, json_string(t->name)))
-            return error_memory(m->k->error);
+                             "config.json",
+                             t->file, t->name, type->name);
+        if (json_array_append_new(ignored, json_string(t->name))) return error_memory(m->k->error);
     }
     return HEED_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * checkpoint_types.c: the model types that are read: for each how its config.json becomes the spec of
- * a network (docs/networks.md), and the table of its tensors.
+ * checkpoint_types.c: the model types that are read: for each how its config.json becomes the
+ * spec of a network (docs/networks.md), and the table of its tensors.
  *
  * What a type computes is that of its modeling_*.py in transformers, and what a missing key means
  * stands in its configuration_*.py. A key that is read must be read by its type, so that those that
@@ -16,7 +16,10 @@
 
 #define MOST (1 << 24)
 /* ROW(ours, theirs, shape, .form = ...) */
-#define ROW(a, b, ...) {.ours = a, .theirs = b, .shape = __VA_ARGS__}
+#define ROW(a, b, ...)                                                                             \
+    {                                                                                              \
+        .ours = a, .theirs = b, .shape = __VA_ARGS__                                               \
+    }
 #define ROWS(rows) rows, sizeof(rows) / sizeof *(rows)
 
 static void put(checkpoint *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -85,7 +88,8 @@ static void put_context(checkpoint *k, int64_t most)
 static void put_norm(checkpoint *k, const char *op, const char *key, double usual)
 {
     char number[32];
-    put(k, "; norm=%s(eps=%s)", op, config_number(number, config_real(&k->config, key, 0, 1, usual)));
+    put(k, "; norm=%s(eps=%s)", op,
+        config_number(number, config_real(&k->config, key, 0, 1, usual)));
 }
 
 static void set(checkpoint *k, uint32_t flag, int is) { k->when |= is ? flag : 0; }
@@ -102,8 +106,9 @@ static void put_feedforward(checkpoint *k, const char *key, const char *usual, i
 {
     static const char right[] = "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu";
     static const char gates[] = "silu, swish, gelu_pytorch_tanh, gelu_new, gelu";
-    static const char *const plain_ops[] = {"gelu", "gelu(approximate=tanh)", "gelu(approximate=tanh)",
-                                            "gelu(approximate=tanh)", "relu"};
+    static const char *const plain_ops[] = {"gelu", "gelu(approximate=tanh)",
+                                            "gelu(approximate=tanh)", "gelu(approximate=tanh)",
+                                            "relu"};
     static const char *const gated_ops[] = {"swiglu", "swiglu", "geglu(approximate=tanh)",
                                             "geglu(approximate=tanh)", "geglu"};
     const int which = config_choice(&k->config, key, usual, gated ? gates : right);
@@ -112,9 +117,9 @@ static void put_feedforward(checkpoint *k, const char *key, const char *usual, i
 
 /* Which layers have a window: as layer_types says, else by `rule`. */
 typedef struct windows {
-    int64_t window;                               /* 0: none has */
+    int64_t window;                                  /* 0: none has */
     int (*rule)(const checkpoint *k, int64_t layer); /* NULL: all have */
-    const char *settings;                         /* of each attention, ", softcap=50" */
+    const char *settings;                            /* of each attention, ", softcap=50" */
 } windows;
 
 static int has_window(checkpoint *k, const windows *w, const json_t *types, int64_t layer)
@@ -157,8 +162,9 @@ static int64_t rope_limit(checkpoint *k)
     return !k->factors[0]
                ? 0
                : config_int(&k->config, "original_max_position_embeddings", 2, 1 << 30,
-                            config_int(&k->config, "rope_parameters.original_max_position_embeddings",
-                                       2, 1 << 30, most));
+                            config_int(&k->config,
+                                       "rope_parameters.original_max_position_embeddings", 2,
+                                       1 << 30, most));
 }
 
 static void put_rope_and_context(checkpoint *k, const checkpoint_rope *r)
@@ -178,17 +184,22 @@ static const checkpoint_row llama_rows[] = {
     ROW("layers.*.q.bias", "~layers.*.self_attn.q_proj.bias", "Q", .when = CHECKPOINT_BIAS_QKV),
     ROW("layers.*.k.bias", "~layers.*.self_attn.k_proj.bias", "K", .when = CHECKPOINT_BIAS_QKV),
     ROW("layers.*.v.bias", "~layers.*.self_attn.v_proj.bias", "K", .when = CHECKPOINT_BIAS_QKV),
-    ROW("layers.*.q_norm.gain", "~layers.*.self_attn.q_norm.weight", "D", .when = CHECKPOINT_QK_NORM),
-    ROW("layers.*.k_norm.gain", "~layers.*.self_attn.k_norm.weight", "D", .when = CHECKPOINT_QK_NORM),
+    ROW("layers.*.q_norm.gain", "~layers.*.self_attn.q_norm.weight", "D",
+        .when = CHECKPOINT_QK_NORM),
+    ROW("layers.*.k_norm.gain", "~layers.*.self_attn.k_norm.weight", "D",
+        .when = CHECKPOINT_QK_NORM),
     ROW("layers.*.o.weight", "~layers.*.self_attn.o_proj.weight", "MQ"),
     ROW("layers.*.o.bias", "~layers.*.self_attn.o_proj.bias", "M", .when = CHECKPOINT_BIAS_O),
     ROW("layers.*.feedforward_norm.gain", "~layers.*.post_attention_layernorm.weight", "M"),
     ROW("layers.*.feedforward.gate", "~layers.*.mlp.gate_proj.weight", "FM"),
     ROW("layers.*.feedforward.up", "~layers.*.mlp.up_proj.weight", "FM"),
     ROW("layers.*.feedforward.down", "~layers.*.mlp.down_proj.weight", "MF"),
-    ROW("layers.*.feedforward.gate_bias", "~layers.*.mlp.gate_proj.bias", "F", .when = CHECKPOINT_BIAS_MLP),
-    ROW("layers.*.feedforward.up_bias", "~layers.*.mlp.up_proj.bias", "F", .when = CHECKPOINT_BIAS_MLP),
-    ROW("layers.*.feedforward.down_bias", "~layers.*.mlp.down_proj.bias", "M", .when = CHECKPOINT_BIAS_MLP),
+    ROW("layers.*.feedforward.gate_bias", "~layers.*.mlp.gate_proj.bias", "F",
+        .when = CHECKPOINT_BIAS_MLP),
+    ROW("layers.*.feedforward.up_bias", "~layers.*.mlp.up_proj.bias", "F",
+        .when = CHECKPOINT_BIAS_MLP),
+    ROW("layers.*.feedforward.down_bias", "~layers.*.mlp.down_proj.bias", "M",
+        .when = CHECKPOINT_BIAS_MLP),
     ROW("final_norm.gain", "~norm.weight", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
 };
@@ -222,8 +233,9 @@ static void read_mistral(checkpoint *k)
     begin_llama(k, 1, 0);
     /* absent is 4096 there, null is none */
     const int absent = !json_object_get(k->config.root, "sliding_window");
-    end_llama(k, &(windows){.window = config_int(&k->config, "sliding_window", 1, MOST, absent ? 4096 : 0),
-                            .settings = ""});
+    end_llama(k, &(windows){
+                     .window = config_int(&k->config, "sliding_window", 1, MOST, absent ? 4096 : 0),
+                     .settings = ""});
 }
 
 static int behind_full(const checkpoint *k, int64_t layer)
@@ -268,11 +280,14 @@ static const checkpoint_row phi3_rows[] = {
     ROW("layers.*.attention_norm.gain", "~layers.*.input_layernorm.weight", "M"),
     ROW("layers.*.q.weight", "~layers.*.self_attn.qkv_proj.weight", "NM", .take = "Q", .skip = ""),
     ROW("layers.*.k.weight", "~layers.*.self_attn.qkv_proj.weight", "NM", .take = "K", .skip = "Q"),
-    ROW("layers.*.v.weight", "~layers.*.self_attn.qkv_proj.weight", "NM", .take = "K", .skip = "QK"),
+    ROW("layers.*.v.weight", "~layers.*.self_attn.qkv_proj.weight", "NM", .take = "K",
+        .skip = "QK"),
     ROW("layers.*.o.weight", "~layers.*.self_attn.o_proj.weight", "MQ"),
     ROW("layers.*.feedforward_norm.gain", "~layers.*.post_attention_layernorm.weight", "M"),
-    ROW("layers.*.feedforward.gate", "~layers.*.mlp.gate_up_proj.weight", "UM", .take = "F", .skip = ""),
-    ROW("layers.*.feedforward.up", "~layers.*.mlp.gate_up_proj.weight", "UM", .take = "F", .skip = "F"),
+    ROW("layers.*.feedforward.gate", "~layers.*.mlp.gate_up_proj.weight", "UM", .take = "F",
+        .skip = ""),
+    ROW("layers.*.feedforward.up", "~layers.*.mlp.gate_up_proj.weight", "UM", .take = "F",
+        .skip = "F"),
     ROW("layers.*.feedforward.down", "~layers.*.mlp.down_proj.weight", "MF"),
     ROW("final_norm.gain", "~norm.weight", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
@@ -296,9 +311,9 @@ static void read_phi3(checkpoint *k)
 /* ---- gpt2 ---- */
 
 #define FUSED(part, from, to)                                                                      \
-    ROW("layers.*." part ".weight", "~h.*.attn.c_attn.weight", "MN",                             \
-        .form = CHECKPOINT_TRANSPOSE, .take = to, .skip = from),  \
-    ROW("layers.*." part ".bias", "~h.*.attn.c_attn.bias", "N", .take = to, .skip = from)
+    ROW("layers.*." part ".weight", "~h.*.attn.c_attn.weight", "MN", .form = CHECKPOINT_TRANSPOSE, \
+        .take = to, .skip = from),                                                                 \
+        ROW("layers.*." part ".bias", "~h.*.attn.c_attn.bias", "N", .take = to, .skip = from)
 static const checkpoint_row gpt2_rows[] = {
     ROW("embed.table", "~wte.weight", "VM"),
     ROW("position.table", "~wpe.weight", "CM"),
@@ -357,9 +372,9 @@ static void read_gpt2(checkpoint *k)
 
 #define HEADS(part, from)                                                                          \
     ROW("layers.*." part ".weight", "~layers.*.attention.query_key_value.weight", "NM",            \
-        .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from),                                                            \
-    ROW("layers.*." part ".bias", "~layers.*.attention.query_key_value.bias", "N",               \
-        .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from, .when = CHECKPOINT_BIAS_QKV)
+        .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from),                                 \
+        ROW("layers.*." part ".bias", "~layers.*.attention.query_key_value.bias", "N",             \
+            .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from, .when = CHECKPOINT_BIAS_QKV)
 static const checkpoint_row gpt_neox_rows[] = {
     ROW("embed.table", "~embed_in.weight", "VM"),
     ROW("layers.*.attention_norm.gain", "~layers.*.input_layernorm.weight", "M"),
@@ -402,11 +417,11 @@ static void read_gpt_neox(checkpoint *k)
 /* ---- opt ---- */
 
 #define BOTH(ours, theirs, shape, rows, bias)                                                      \
-    ROW("layers.*." ours ".weight", "~layers.*." theirs ".weight", shape),                            \
-    ROW("layers.*." ours ".bias", "~layers.*." theirs ".bias", rows, .when = bias)
+    ROW("layers.*." ours ".weight", "~layers.*." theirs ".weight", shape),                         \
+        ROW("layers.*." ours ".bias", "~layers.*." theirs ".bias", rows, .when = bias)
 #define NORM(ours, theirs, flags)                                                                  \
-    ROW(ours ".gain", theirs ".weight", "M", .when = flags),                                          \
-    ROW(ours ".bias", theirs ".bias", "M", .when = flags)
+    ROW(ours ".gain", theirs ".weight", "M", .when = flags),                                       \
+        ROW(ours ".bias", theirs ".bias", "M", .when = flags)
 static const checkpoint_row opt_rows[] = {
     ROW("embed.table", "~embed_tokens.weight", "VM"),
     ROW("position.table", "~embed_positions.weight", "PM"),
@@ -454,7 +469,10 @@ static const checkpoint_type types[] = {
     {"qwen2", read_qwen2, ROWS(llama_rows), {"model."}, {0}},
     {"qwen3", read_qwen3, ROWS(llama_rows), {"model."}, {0}},
     {"gpt2", read_gpt2, ROWS(gpt2_rows), {"transformer.", ""}, {".attn.bias", ".attn.masked_bias"}},
-    {"gpt_neox", read_gpt_neox, ROWS(gpt_neox_rows), {"gpt_neox."},
+    {"gpt_neox",
+     read_gpt_neox,
+     ROWS(gpt_neox_rows),
+     {"gpt_neox."},
      {".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"}},
     {"opt", read_opt, ROWS(opt_rows), {"model.decoder.", "decoder."}, {0}},
     {"phi3", read_phi3, ROWS(phi3_rows), {"model."}, {0}},

@@ -2,8 +2,8 @@
  *
  * config.c: the config.json of a checkpoint.
  *
- * Invariant: `used` has the path of every key that was there when somebody asked for it. The file is
- * hostile: every number is bounded by who asks.
+ * Invariant: `used` has the path of every key that was there when somebody asked for it. The file
+ * is hostile: every number is bounded by who asks.
  */
 #include "io/config.h"
 
@@ -95,9 +95,9 @@ void config_wrong(config *c, const char *path, const char *format, ...)
     const json_t *value = look(c, path);
     char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII)
                        : strdup("absent");
-    c->failed = error_set(c->error, HEED_E_DATA, "%s: \"%.*s\" is %.*s%s, but %s", c->path, SHOWN,
-                          path, SHOWN, text ? text : "?", text && strlen(text) > SHOWN ? "..." : "",
-                          right);
+    c->failed =
+        error_set(c->error, HEED_E_DATA, "%s: \"%.*s\" is %.*s%s, but %s", c->path, SHOWN, path,
+                  SHOWN, text ? text : "?", text && strlen(text) > SHOWN ? "..." : "", right);
     free(text);
 }
 
@@ -160,10 +160,11 @@ void config_only(config *c, const char *path, int64_t only)
 {
     const json_t *value = find(c, path, 0);
     if (!value) return;
-    const int same = json_is_boolean(value) ? json_is_true(value) == (only != 0)
-                                            : json_is_number(value) &&
-                                                  json_number_value(value) == (double)only;
-    if (!same && json_is_boolean(value)) config_wrong(c, path, "%s is read", only ? "true" : "false");
+    const int same = json_is_boolean(value)
+                         ? json_is_true(value) == (only != 0)
+                         : json_is_number(value) && json_number_value(value) == (double)only;
+    if (!same && json_is_boolean(value))
+        config_wrong(c, path, "%s is read", only ? "true" : "false");
     else if (!same) config_wrong(c, path, "%lld is read", (long long)only);
 }
 
@@ -171,15 +172,16 @@ void config_only(config *c, const char *path, int64_t only)
 
 /* Parts of names of keys that change what is computed. */
 static const char *const matter[] = {
-    "activation", "alibi",     "attention", "attn",  "auto_map", "bias",  "embed", "expert",
-    "hidden_act", "layer_types", "logit",   "lora",  "mlp",      "moe",   "mscale", "multiplier",
-    "norm",       "parallel",  "position",  "quant", "residual", "rope",  "rotary", "scal",
-    "sliding",    "softcap",   "window",
+    "activation", "alibi",      "attention",   "attn",     "auto_map", "bias",   "embed",
+    "expert",     "hidden_act", "layer_types", "logit",    "lora",     "mlp",    "moe",
+    "mscale",     "multiplier", "norm",        "parallel", "position", "quant",  "residual",
+    "rope",       "rotary",     "scal",        "sliding",  "softcap",  "window",
 };
 /* Keys that have such a part in their name, and are about training, other heads or speed. */
 static const char *const harmless[] = {
-    "_attn_implementation", "attn_implementation", "layerdrop", "output_attentions",
-    "reorder_and_upcast_attn", "summary_activation", "_sliding_window_pattern",
+    "_attn_implementation",    "attn_implementation",     "layerdrop",
+    "output_attentions",       "reorder_and_upcast_attn", "summary_activation",
+    "_sliding_window_pattern",
 };
 
 static int is_among(const char *const *words, size_t count, const char *key, int part)
@@ -211,13 +213,14 @@ static void collect(config *c, const json_t *object, const char *inside, json_t 
     const char *key;
     json_t *value, *none;
     char path[256];
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         const int n = snprintf(path, sizeof path, "%s%s", inside, key);
         if (c->failed || json_object_get(c->used, path)) continue;
         int opened = 0;
         const char *used;
-        json_object_foreach(c->used, used, none)
-            opened |= n < (int)sizeof path && !strncmp(used, path, (size_t)n) && used[n] == '.';
+        json_object_foreach(c->used, used, none) opened |=
+            n < (int)sizeof path && !strncmp(used, path, (size_t)n) && used[n] == '.';
         if (opened && json_is_object(value) && n + 2 < (int)sizeof path) {
             strcpy(path + n, ".");
             collect(c, value, path, unused);

@@ -2,9 +2,9 @@
  *
  * config.h: the config.json of a checkpoint: its keys, typed, and which of them were asked for.
  *
- * A path is a key, or the keys of objects in objects with dots between them: "rope_parameters.factor".
- * null counts as absent. After the first failure, which `failed` and `error` keep, every function
- * gives its default, so that who reads twenty keys looks once.
+ * A path is a key, or the keys of objects in objects with dots between them:
+ * "rope_parameters.factor". null counts as absent. After the first failure, which `failed` and
+ * `error` keep, every function gives its default, so that who reads twenty keys looks once.
  */
 #ifndef HEED_IO_CONFIG_H
 #define HEED_IO_CONFIG_H

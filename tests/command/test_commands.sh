@@ -179,14 +179,17 @@ mkdir none
 tiny=$SRC/models/checkpoints
 try 0 generate "$tiny/gpt2" --ids "$tiny/ids.npy" --tokens 3 --temperature 0 && prints '5 12 7 31 9 30 11 3 ' &&
     [ "$(wc -w <out)" = 11 ]; report 'generate --ids: numbers in and out'
-try 1 generate "$tiny/gpt2" --prompt a && says "--ids FILE.npy takes their numbers"; report 'generate: no text for a checkpoint'
-try 1 score "$tiny/gpt2" "$SRC/README.md" && says "--ids FILE.npy takes their numbers"; report 'score: no text for a checkpoint'
+try 1 generate "$tiny/gpt2" --prompt a && says "--ids FILE.npy takes their numbers"
+report 'generate: no text for a checkpoint'
+try 1 score "$tiny/gpt2" "$SRC/README.md" && says "--ids FILE.npy takes their numbers"
+report 'score: no text for a checkpoint'
 try 2 generate "$tiny/gpt2" --ids a --prompt b && says 'exclude each other'; report 'generate: --ids or a prompt'
 try 2 score "$tiny/gpt2" --ids a b && says 'exclude each other'; report 'score: --ids or a file'
 try 1 generate "$SRC/models/plays.safetensors" --ids "$SRC/models/checkpoints/none.npy" && says none.npy
 report 'generate --ids: a file that is not there'
 try 0 score "$tiny/gpt2" --ids "$tiny/ids.npy" && prints 'bits per token  (7 tokens'; report 'score --ids'
-try 0 describe "$tiny/gpt2" && prints 'model_type gpt2; keys of config.json' && prints 'transformer.h.0.attn.c_attn.weight, transposed, rows 16 to 31'
+try 0 describe "$tiny/gpt2" && prints 'model_type gpt2; keys of config.json' &&
+    prints 'transformer.h.0.attn.c_attn.weight, transposed, rows 16 to 31'
 report 'describe: a checkpoint'
 try 0 describe "$tiny/gpt2" --json && prints '"model_type": "gpt2"'; report 'describe --json: a checkpoint'
 

@@ -110,8 +110,8 @@ END
     report 'bench/peers/plot.py draws a record, and refuses what is none'
 else echo '# skipped: bench/peers/plot.py needs python3'; fi
 
-for page in README.md docs/benchmark.md docs/variants.md docs/networks.md docs/checkpoints.md docs/porting.md docs/check.md docs/heed.1 \
-    models/README.md abi/ABI.md; do
+for page in README.md docs/benchmark.md docs/variants.md docs/networks.md docs/porting.md docs/check.md docs/heed.1 \
+    docs/checkpoints.md models/README.md abi/ABI.md; do
     commands "$SRC/$page" >"$folder/commands"
     [ -s "$folder/commands" ] || [ "${page%README.md}" = models/ ] || [ "$page" = abi/ABI.md ] || { bad=1; echo "not ok - $page has commands"; }
     while IFS= read -r line; do

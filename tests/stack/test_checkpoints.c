@@ -2,8 +2,8 @@
  *
  * test_checkpoints.c: folders that transformers wrote (models/checkpoints, made by
  * models/checkpoints.py), of every model_type and with every setting changed: their logits within
- * 1e-4 of the largest, and the same tokens in greedy decoding. Shards have the bits of one file. And
- * what is refused: one sentence that names the file, the key and the value.
+ * 1e-4 of the largest, and the same tokens in greedy decoding. Shards have the bits of one file.
+ * And what is refused: one sentence that names the file, the key and the value.
  */
 #include <math.h>
 #include <stdio.h>
@@ -91,7 +91,8 @@ static void check(const char *name)
         for (int32_t v = 1; v < width; v++)
             if (row[v] > row[best]) best = v;
         if (best != ((const int32_t *)greedy->data)[i])
-            fail_msg("%s: token %d is %d, not %d", name, i, best, ((const int32_t *)greedy->data)[i]);
+            fail_msg("%s: token %d is %d, not %d", name, i, best,
+                     ((const int32_t *)greedy->data)[i]);
         feed(&n, &best, 1, row, 1);
     }
     free(got);
@@ -228,22 +229,26 @@ static void test_config(void **unused)
         {"llama", "rope_parameters", "{\"rope_theta\": 1e4, \"rope_type\": \"mrope\"}",
          "rope_parameters.rope_type|\"mrope\"|yarn"},
         {"llama", "rope_scaling.new", "3", "rope_parameters.new|is 3|not known"},
-        {"llama", "rope_parameters.rope_theta", "\"x\"", "rope_parameters.rope_theta|\"x\"|a number"},
+        {"llama", "rope_parameters.rope_theta", "\"x\"",
+         "rope_parameters.rope_theta|\"x\"|a number"},
         {"llama", "rope_parameters.partial_rotary_factor", "0.5", "partial_rotary_factor|0.5"},
         {"llama", "hidden_act", "\"tanh\"", "hidden_act|\"tanh\"|silu"},
         {"llama", "hidden_size", "32",
          "model.embed_tokens.weight'|[37, 16]|[vocab_size 37, hidden_size 32]"},
-        {"llama", "num_hidden_layers", "3", "model.layers.2.input_layernorm.weight'|[hidden_size 16]"},
+        {"llama", "num_hidden_layers", "3",
+         "model.layers.2.input_layernorm.weight'|[hidden_size 16]"},
         {"llama", "num_hidden_layers", "1", "model.layers.1.|none that model_type \"llama\" has"},
         {"llama", "num_hidden_layers", "0", "num_hidden_layers|is 0|from 1 to 10000"},
         {"llama", "vocab_size", "\"many\"", "vocab_size|\"many\"|a whole number"},
         {"llama", "vocab_size", NULL, "vocab_size\" is missing"},
-        {"llama", "num_key_value_heads", "3", "num_key_value_heads|is 3|divide num_attention_heads, 4"},
+        {"llama", "num_key_value_heads", "3",
+         "num_key_value_heads|is 3|divide num_attention_heads, 4"},
         {"llama", "attn_logit_softcapping", "50.0", "attn_logit_softcapping|is 50.0|not known"},
         {"llama", "num_local_experts", "8", "num_local_experts|is 8|not known"},
         {"llama", "attention_bias", "true", "q_proj.bias'|[16]"},
         {"llama", "tie_word_embeddings", "true", "tie_word_embeddings|lm_head.weight|differ"},
-        {"qwen2", "layer_types", "[\"full_attention\", \"linear_attention\"]", "layer_types|linear_attention"},
+        {"qwen2", "layer_types", "[\"full_attention\", \"linear_attention\"]",
+         "layer_types|linear_attention"},
         {"qwen2", "layer_types", "[\"full_attention\"]", "layer_types|a list of 2 values"},
         {"gpt2", "add_cross_attention", "true", "add_cross_attention|is true|false is read"},
         {"opt", "word_embed_proj_dim", "8", "word_embed_proj_dim|is 8|16 is read"},
@@ -267,12 +272,14 @@ static void test_files(void **unused)
     static const struct {
         const char *index, *parts;
     } bad[] = {
-        {"{\"weight_map\": {\"a\": \"../../etc/x.safetensors\"}}", "index.json|'a'|\"../../etc/x|in this folder"},
+        {"{\"weight_map\": {\"a\": \"../../etc/x.safetensors\"}}",
+         "index.json|'a'|\"../../etc/x|in this folder"},
         {"{\"weight_map\": {\"a\": \"/etc/passwd\"}}", "'a'|/etc/passwd"},
         {"{\"weight_map\": {\"a\": 3}}", "'a'|no text"},
         {"{\"weight_map\": {\"a\": \"a.safetensors\"}}", "a.safetensors|cannot be opened"},
         {"{\"weight_map\": {\"a\": \"model.safetensors\"}}", "'a'|\"model.safetensors\"|it is not"},
-        {"{\"weight_map\": {\"lm_head.weight\": \"model.safetensors\"}}", "does not have the tensor"},
+        {"{\"weight_map\": {\"lm_head.weight\": \"model.safetensors\"}}",
+         "does not have the tensor"},
         {"{\"weight_map\": []}", "index.json|weight_map is no object"},
         {"{", "index.json|line 1"},
     };
@@ -359,8 +366,9 @@ static int teardown(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference), cmocka_unit_test(test_shards), cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_config),    cmocka_unit_test(test_files),  cmocka_unit_test(test_mutated),
+        cmocka_unit_test(test_reference), cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_saved),     cmocka_unit_test(test_config),
+        cmocka_unit_test(test_files),     cmocka_unit_test(test_mutated),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
