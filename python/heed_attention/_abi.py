@@ -78,12 +78,16 @@ HEED_ACTS_INPUT = 1
 HEED_ACTS_QK = 2
 HEED_ACTS_SCORES = 3
 HEED_TILE_CONSECUTIVE = 1
+HEED_FIELD_RUNS = 4
+HEED_FIELD_BOUND = 1
+HEED_FIELD_MOVES = 2
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
 HEED_COST_ID = "heed.cost/1"
 HEED_ENTRY_NAME = "heed_plugin_v0"
 HEED_SCORE_ID = "heed.score/1"
+HEED_FIELD_ID = "heed.field/1"
 HEED_NETWORK_ID = "heed.network/1"
 HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
 
@@ -547,6 +551,55 @@ class heed_score(c.Structure):
     ]
 
 
+class heed_field_run(c.Structure):
+    size: int
+    reserved: int
+    first: int
+    last: int
+    phase: int
+    step: int
+    length: int
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("first", c.c_int64),
+        ("last", c.c_int64),
+        ("phase", c.c_int64),
+        ("step", c.c_int64),
+        ("length", c.c_int64),
+    ]
+
+
+class heed_field(c.Structure):
+    size: int
+    flags: int
+    runs: int
+    reserved: int
+    longest: int
+    loose: int
+    run: c.Array[heed_field_run]
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("flags", c.c_uint32),
+        ("runs", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("longest", c.c_int64),
+        ("loose", c.c_int64),
+        ("run", heed_field_run * 4),
+    ]
+
+
+class heed_fielder(c.Structure):
+    size: int
+    reserved: int
+    field: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("field", c.c_void_p),
+    ]
+
+
 class heed_network_input(c.Structure):
     size: int
     reserved: int
@@ -732,6 +785,9 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_score_tile": heed_score_tile,
     "heed_score_fit": heed_score_fit,
     "heed_score": heed_score,
+    "heed_field_run": heed_field_run,
+    "heed_field": heed_field,
+    "heed_fielder": heed_fielder,
     "heed_network_input": heed_network_input,
     "heed_network": heed_network,
     "heed_oracle_call": heed_oracle_call,
