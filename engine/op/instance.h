@@ -27,8 +27,10 @@ struct heed_instance {
 HEED_LOCAL heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening,
                                         heed_error *error);
 
-/* Axes that the op does not have are unknown to it (-1): a network's G says nothing to an op whose values have H heads.
- * An op that is only a setting of others, such as a position, knows theirs. */
+/* Makes the axes that the op does not have unknown to it (-1). A network names all of its sizes to
+ * every op, and without this an op whose values have H heads would take the network's number of
+ * key heads, G, for its own. An op that is only a setting of others, such as a position op on
+ * scores, has no call of its own and keeps the axes of the op that it is inside. */
 HEED_LOCAL void instance_own_axes(const heed_instance *i, int64_t *axis);
 
 HEED_LOCAL heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink);

@@ -19,7 +19,8 @@ printf 'include Makefile\nprint-dist:\n\t@printf "%%s\\n" $(srcdir) $(DISTFILES)
 unset MAKEFLAGS MFLAGS MAKELEVEL
 (cd "$BUILD" && "$MAKE" -s -f "$work/list.mk" print-dist) >"$work/list" 2>"$work/said" ||
     { echo 'not ok - make tells what is in the tarball'; sed 's/^/# /' "$work/said"; exit 1; }
-# A folder stands for all that is in it. A build beside the sources names some of them by the way there.
+# A folder in the list stands for all files in it. Make names some files through $(srcdir), the
+# path from the build folder to the sources; it is the first line of the list, and is cut off.
 { read -r way; sed "s|^$way/||"; } <"$work/list" | while read -r file; do
     if [ -d "$SRC/$file" ]; then (cd "$SRC" && find "$file" -type f); else echo "$file"; fi
 done | LC_ALL=C sort -u >"$work/dist"
