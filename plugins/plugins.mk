@@ -15,7 +15,7 @@ kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/k
   plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
   plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_field.h \
-  plugins/kit/flash/span_op.h \
+  plugins/kit/flash/span_op.h plugins/kit/flash/spans.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
 kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/feedforward.h plugins/kit/gemm/gemm.h

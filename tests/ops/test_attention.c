@@ -162,6 +162,70 @@ static void test_phases(void **state)
         }
 }
 
+/* Keys of several spans, whose results are merged by position: whole, in chunks, token by token, on every path and at
+ * any number of threads the same bits, within the bound. Decode shares the spans of one sequence among its threads. */
+static void test_spans(void **state)
+{
+    enum { SPAN = 1536 };
+    static const struct { const char *spec; int tokens, H, G; } cases[] = {
+        {"attention/softmax(causal=true)", SPAN + 1, 2, 1},
+        {"attention/softmax(causal=true)", 5 * SPAN + 7, 1, 1},
+        {"attention/softmax(softcap=9, causal=true, window=1600, sinks=3)", 3 * SPAN - 1, 2, 2},
+        {"attention/softmax(position=alibi, causal=true)", 2 * SPAN + 50, 2, 1},
+    };
+    (void)state;
+    for (size_t n = 0; n < (harness_quick() ? 1 : COUNT(cases)); n++) {
+        const int tokens = cases[n].tokens, last = tokens - 3;
+        call c;
+        call_case how = {cases[n].spec, axes_text(1, tokens, tokens, cases[n].H, cases[n].G, 3, 5), n % 2 ? "key_lengths,+sink_logits" : "key_lengths",
+                         HEED_F32, 1, 7 + n};
+        heed_tensor whole[ORACLE_PORTS], other[ORACLE_PORTS];
+        call_make(&c, &how);
+        call_run(&c, paths[0], 1, PLAIN, whole);
+        within_bound(&c, whole, "whole");
+        for (int p = 0; p < n_paths; p++)
+            for (uint32_t threads = 1; threads <= 7; threads += 3) {
+                heed_sequence *s[BATCH_MAX];
+                heed_instance *i = call_open(&c, paths[p], threads);
+                sequences_new(&c, i, s);
+                outputs_make(&c, other);
+                chunks(&c, i, s, 0, SPAN - 5, 1000, other);
+                chunks(&c, i, s, SPAN - 5, last, 700 + 40 * threads, other);
+                chunks(&c, i, s, last, tokens, 1, other);
+                same_bits(&c, whole, other, paths[p]);
+                sequences_free(&c, s);
+                heed_instance_close(i);
+                outputs_free(other);
+            }
+        outputs_free(whole);
+        call_free(&c);
+    }
+}
+
+/* A sum of values that overflows in one span, and a later span with a larger score, next to which the first counts
+ * nothing: the mean is finite, and so is the output. */
+static void test_overflow_in_a_span(void **state)
+{
+    const call_case how = {"attention/softmax(scale=1)", axes_text(1, 1, 3200, 1, 1, 1, 4), "key_lengths", HEED_F32, 1, 3};
+    (void)state;
+    for (int p = 0; p < n_paths; p++)
+        for (uint32_t threads = 1; threads <= 3; threads += 2) {
+            call c;
+            heed_tensor out[ORACLE_PORTS];
+            call_make(&c, &how);
+            float *q = c.plain[call_port(&c, "q")].data, *k = c.plain[call_port(&c, "k")].data,
+                  *v = c.plain[call_port(&c, "v")].data;
+            q[0] = 1;
+            for (int s = 0; s < 3200; s++) k[s] = s < 3000 ? 0.0f : 200.0f;
+            for (int s = 0; s < 4 * 3200; s++) v[s] = s < 4 * 3000 ? 3e38f : 1.0f;
+            call_update(&c);
+            call_run(&c, paths[p], threads, PLAIN, out);
+            within_bound(&c, out, paths[p]);
+            outputs_free(out);
+            call_free(&c);
+        }
+}
+
 /* Queries and new keys in any numbers: cross-attention over a filled sequence (no new keys), filling without queries,
  * more queries than keys. The oracle is told the keys so far; queries are the last ones of all positions. */
 static void test_any_queries_any_keys(void **state)
@@ -1029,6 +1093,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phases),
+        cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_overflow_in_a_span),
         cmocka_unit_test(test_any_queries_any_keys),
         cmocka_unit_test(test_no_keys),
         cmocka_unit_test(test_ragged_batch),

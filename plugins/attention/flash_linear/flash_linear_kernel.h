@@ -237,6 +237,7 @@ static int32_t KIT(inside)(flash_linear_call *c)
                        .v = &run.v,
                        .out = &run.out,
                        .variant = &run,
+                       .begins = 1,
                        .scale = (float)KIT_LN2,
                        .own = KIT_FLASH_ROWS * kit_lanes(c->D)}; /* a scale of 1: no log2 */
         failed = kit_flash_setup(&f);

@@ -73,7 +73,7 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
                   B = HEED_AXIS(call->axis, 'B');
     const int64_t rows = B * HEED_AXIS(call->axis, 'T') * HEED_AXIS(call->axis, 'H');
     (void)instance;
-    size->scratch = kit_flash_scratch(D, E);
+    size->scratch = kit_flash_scratch(D, E, kit_flash_most_keys(call));
     size->workspace = kit_line(kit_flash_workspace(call->tensor[DOCUMENTS], B)) +
                       (uint64_t)(2 * kit_lanes(rows * D) + kit_lanes(rows * E)) * sizeof(float);
     return HEED_OK;
@@ -83,7 +83,7 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
 {
     (void)instance;
     size->format = "kv/f32";
-    size->version = 1;
+    size->version = 2;
     size->page_tokens = KIT_FLASH_KEYS;
     size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'H'), HEED_AXIS(axis, 'D'),
                                       HEED_AXIS(axis, 'E')); /* 0: not known */

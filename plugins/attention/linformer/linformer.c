@@ -84,7 +84,7 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
                         "there are tables for %lld heads, and k has %lld; one would be for all "
                         "(matrices=1)",
                         (long long)W, (long long)G);
-    size->scratch = kit_flash_scratch(D, E);
+    size->scratch = kit_flash_scratch(D, E, J);
     if (linformer_scratch() > size->scratch) size->scratch = linformer_scratch();
     size->workspace =
         sizeof(float) * (uint64_t)(HEED_AXIS(axis, 'B') * G * J * (kit_lanes(D) + kit_lanes(E)));

@@ -91,7 +91,9 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     const sparse *s = kit_flash_variant(instance);
     size->recent = s->factor == SPARSE_LOCAL ? s->near : 0;
     size->flags = HEED_STATE_CAUSAL;
-    return kit_flash_measure_state(instance, axis, size);
+    const int32_t failed = kit_flash_measure_state(instance, axis, size);
+    size->format = "kv/f32 rows", size->version = 1;
+    return failed;
 }
 
 static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)

@@ -83,6 +83,7 @@ static kit_flash sparse_call(const void *instance, const heed_call *call)
 {
     kit_flash f = kit_flash_call(instance, call);
     f.per_head = ((const sparse *)f.variant)->sets > 1;
+    f.rows_in_pages = 1;
     return f;
 }
 

@@ -111,6 +111,7 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
     const int64_t D = HEED_AXIS(axis, 'D');
     int32_t failed = synthesizer_state(instance, axis, size);
     size->format = D < 0 ? "v/f32" : "kv/f32"; /* the width of keys is known where there are some */
+    size->version = D < 0 ? 1 : 2;
     size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), D < 0 ? 0 : D, HEED_AXIS(axis, 'E'));
     return failed;
 }

@@ -84,6 +84,20 @@ BF16_KERNEL void BF16(flash_pack_keys)(uint32_t *to, const float *K, int64_t ld,
         }
 }
 
+/* The same of keys that lie by channels. */
+BF16_KERNEL void BF16(flash_pack_turned)(uint32_t *to, const float *K, int64_t ldc, int keys,
+                                         int64_t D)
+{
+    const int64_t pairs = (D + 1) / 2, size = pairs * BF16_PANEL;
+    for (int64_t k = 0; k < keys; k += 16)
+        for (int64_t d = 0; d < D; d += 2) {
+            const float *row = K + d * ldc + k;
+            const vf next = d + 1 < D ? v_load(row + ldc) : v_set(0.0f);
+            vp_store_panels(to + k / BF16_PANEL * size + d / 2 * BF16_PANEL, size,
+                            vp_zip(v_load(row), next));
+        }
+}
+
 BF16_KERNEL void BF16(flash_pack_values)(uint32_t *to, const float *V, int64_t ld, int keys,
                                          int64_t E)
 {
@@ -118,7 +132,8 @@ static void KIT(flash_bf16_queries)(kit_flash_rows *r, int64_t D, uint32_t *to)
 static void KIT(flash_bf16_keys)(const kit_flash *f, KIT(flash_keys) *x, uint32_t *to)
 {
     uint32_t *values = to + KIT_FLASH_KEYS * ((f->D + 1) / 2);
-    BF16(flash_pack_keys)(to, x->K, x->ldk, x->keys, f->D);
+    if (x->turned) BF16(flash_pack_turned)(to, x->K, x->ldc, x->keys, f->D);
+    else BF16(flash_pack_keys)(to, x->K, x->ldk, x->keys, f->D);
     BF16(flash_pack_values)(values, x->V, x->ldv, x->keys, f->E);
     x->K = (const float *)to, x->V = (const float *)values;
 }

@@ -108,9 +108,34 @@ KIT_INLINE void KIT(flash_update_sum)(kit_flash_rows *r)
 /* A block of keys and values, as the algorithms get it: whole cells of rows, read from now on. */
 typedef struct KIT(flash_keys) {
     const float *K, *V;
-    int64_t ldk, ldv;
+    int64_t ldk, ldc, ldv; /* floats from key to key and channel to channel of K; key to key of V */
+    int turned;            /* K is a page of the cache, which lies by channels: [D][96] */
     int64_t start; /* position of key 0 */
     int keys;
     kit_flash_prefetch_block next_K, next_V;
 } KIT(flash_keys);
+
+/* Rows become columns: to[width][48] = factor from[row][width], 16 rows at a time. */
+static void KIT(flash_load_columns)(const char *const *from, uint32_t dtype, int64_t stride,
+                                    int rows, int64_t width, float factor, float *to)
+{
+    const int64_t step = stride * kit_width(dtype);
+    for (int i = 0; i < rows; i += 16)
+        for (int64_t d = 0; d < width; d += 16) {
+            const int m = width - d < 16 ? (int)(width - d) : 16;
+            vf x[16];
+            if (dtype == HEED_F32 && stride == 1 && m == 16)
+                KIT_UNROLL for (int l = 0; l < 16; l++)
+                    x[l] = v_load((const float *)from[i + l] + d);
+            else
+                for (int l = 0; l < 16; l++)
+                    x[l] = v_read(from[i + l] + d * step, dtype, stride, m);
+            v_transpose(x);
+            if (m == 16) KIT_UNROLL for (int l = 0; l < 16; l++)
+                v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
+            else
+                for (int l = 0; l < m; l++)
+                    v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
+        }
+}
 #endif

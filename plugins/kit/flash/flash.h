@@ -18,9 +18,9 @@
  * (flash/bf16.h is a third, for many rows on a path that gives other bits.)
  *
  * For in both a row's arithmetic is one sequence, whatever the vector width, the tile it is in, or
- * its neighbours: a score is one chain of fma over d, an output one chain over the keys, and a
- * block's weights are summed as 16 chains (key modulo 16), then by halves. A path only chooses what
- * it holds in registers.
+ * its neighbours: a score is one chain of fma over d, an output one chain over the keys of a span of
+ * 1536, and a block's weights are summed as 16 chains (key modulo 16), then by halves. Spans are
+ * merged by a tree over their index (flash/spans.h). A path only chooses what it holds in registers.
  *
  * What the equality of bits rests on besides: a masked score never enters a maximum; a masked
  * weight is left out of the sum, and its value is skipped by select, so that a NaN behind the mask
@@ -46,6 +46,7 @@
 #include <heed/kit/flash/relative_values.h>
 #endif
 #include <heed/kit/flash/bf16.h>
+#include <heed/kit/flash/spans.h>
 #include <heed/kit/flash/task.h>
 #include <heed/kit/flash/cost.h>
 #include <heed/kit/flash/op.h>

@@ -33,12 +33,13 @@
 
 /* Scores of FLASH_N keys for a strip of rows; `max` rises to the largest of each row. */
 KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int64_t ldk,
-                                  const float *Q, int64_t D, float *P, kit_flash_prefetch next)
+                                  int64_t ldc, const float *Q, int64_t D, float *P,
+                                  kit_flash_prefetch next)
 {
     vr s[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = vr_set(0.0f);
-    KIT(flash_multiply_add)(FLASH_N, nv, FLASH_ALL, s, K, ldk, 1, Q, KIT_FLASH_ROWS, D, 1,
+    KIT(flash_multiply_add)(FLASH_N, nv, FLASH_ALL, s, K, ldk, ldc, Q, KIT_FLASH_ROWS, D, 1,
                             FLASH_EVERY, next);
     KIT_UNROLL for (int j = 0; j < nv; j++) {
         vr m = vr_load(max + j * VR_LANES);
@@ -74,11 +75,11 @@ KIT_INLINE void KIT(flash_values)(const int n, const int nv, const int masked, c
 /* ---- the kernels: one for each shape of the register tile ---- */
 
 #define FLASH_SCORER(nv)                                                                           \
-    KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk,                \
+    KIT_KERNEL void KIT(flash_scores_##nv)(float *max, const float *K, int64_t ldk, int64_t ldc,   \
                                            const float *Q, int64_t D, float *P,                    \
                                            kit_flash_prefetch next)                                \
     {                                                                                              \
-        KIT(flash_scores)(nv, max, K, ldk, Q, D, P, next);                                         \
+        KIT(flash_scores)(nv, max, K, ldk, ldc, Q, D, P, next);                                    \
     }
 #define FLASH_VALUES(n, nv, masked)                                                                \
     KIT_KERNEL void KIT(flash_values_##n##_##nv##_##masked)(const float *alpha, const float *V,    \
@@ -117,8 +118,8 @@ FLASH_EACH(3)
 #define FLASH_SCORERS {KIT(flash_scores_1)}
 #endif
 
-typedef void KIT(flash_scorer)(float *max, const float *K, int64_t ldk, const float *Q, int64_t D,
-                               float *P, kit_flash_prefetch next);
+typedef void KIT(flash_scorer)(float *max, const float *K, int64_t ldk, int64_t ldc, const float *Q,
+                               int64_t D, float *P, kit_flash_prefetch next);
 typedef void KIT(flash_valuer)(const float *alpha, const float *V, int64_t ldv, const float *P,
                                float *O, int depth, kit_flash_prefetch next);
 static KIT(flash_scorer) *const KIT(flash_scorers)[FLASH_WIDE] = FLASH_SCORERS;
@@ -199,8 +200,8 @@ static void KIT(flash_compute_scores)(const kit_flash *f, kit_flash_rows *r,
         for (int k = runs->at[n].from; k < runs->at[n].to;
              k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS)
             for (int j = 0; j < s.n; j++)
-                KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, r->Q + s.row[j], f->D,
-                                              p + s.row[j],
+                KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, x->ldc, r->Q + s.row[j],
+                                              f->D, p + s.row[j],
                                               kit_flash_prefetch_from(&x->next_V, k, 0, j > 0));
     }
 }
@@ -331,7 +332,7 @@ static void KIT(flash_unmasked_block)(const kit_flash *f, kit_flash_rows *r,
             vr_store(r->block_max + j, vr_set(-FLT_MAX));
         for (int k = 0; k < KIT_FLASH_KEYS; k += FLASH_N)
             KIT(flash_scorers)[FLASH_WIDE - 1](r->block_max + row, x->K + k * x->ldk, x->ldk,
-                                               r->Q + row, f->D, P + k * KIT_FLASH_ROWS + row,
+                                               x->ldc, r->Q + row, f->D, P + k * KIT_FLASH_ROWS + row,
                                                kit_flash_prefetch_from(&x->next_V, k, 0, row > 0));
         for (int j = row; j < row + FLASH_STRIP; j += VR_LANES) {
             const vr before = vr_load(r->max + j);

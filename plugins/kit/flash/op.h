@@ -86,29 +86,6 @@ KIT_INLINE const void *kit_flash_variant(const void *instance)
     return ((const kit_flash_op *)instance)->variant;
 }
 
-KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call *call,
-                                          heed_call_size *size)
-{
-    const kit_flash_op *self = instance;
-    const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
-    size->scratch = kit_flash_scratch(D, E) + kit_flash_own(D, E, self->own + FLASH_CARRIED);
-    size->workspace =
-        kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
-    return HEED_OK;
-}
-
-KIT_INLINE int32_t kit_flash_measure_state(const void *instance, const int64_t *axis,
-                                           heed_state_size *size)
-{
-    (void)instance;
-    size->format = "kv/f32";
-    size->version = 1;
-    size->page_tokens = KIT_FLASH_KEYS;
-    size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'),
-                                      HEED_AXIS(axis, 'E')); /* 0: not known */
-    return HEED_OK;
-}
-
 KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
 {
     const kit_flash_op *self = instance;
@@ -134,6 +111,39 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
                                                     : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
 }
 
+/* Bytes of the workspace before the results of spans. */
+KIT_INLINE uint64_t kit_flash_spans_at(const heed_call *call)
+{
+    return kit_line(
+        kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B')));
+}
+
+KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call *call,
+                                          heed_call_size *size)
+{
+    const kit_flash_op *self = instance;
+    const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
+    size->scratch = kit_flash_scratch(D, E, kit_flash_most_keys(call)) +
+                    kit_flash_own(D, E, self->own + FLASH_CARRIED);
+    kit_flash f = kit_flash_call(instance, call);
+    kit_flash_sizes(&f);
+    size->workspace = kit_flash_spans_at(call) +
+                      kit_flash_partials(E, f.B * f.G * kit_flash_split_spans(&f));
+    return HEED_OK;
+}
+
+KIT_INLINE int32_t kit_flash_measure_state(const void *instance, const int64_t *axis,
+                                           heed_state_size *size)
+{
+    (void)instance;
+    size->format = "kv/f32";
+    size->version = 2;
+    size->page_tokens = KIT_FLASH_KEYS;
+    size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'),
+                                      HEED_AXIS(axis, 'E')); /* 0: not known */
+    return HEED_OK;
+}
+
 static __attribute__((unused)) int32_t kit_flash_op_cost(const void *instance,
                                                          const heed_call *call, heed_cost *c)
 {
@@ -148,7 +158,9 @@ static __attribute__((unused)) int32_t KIT(flash_forward)(const void *instance,
                                                           const heed_call *call)
 {
     kit_flash f = kit_flash_call(instance, call);
-    int32_t failed = kit_flash_setup(&f);
-    return failed ? failed : KIT(flash_run)(&f);
+    const int32_t failed = kit_flash_setup(&f);
+    if (failed) return failed;
+    kit_flash_place_spans(&f, (char *)call->workspace + kit_flash_spans_at(call));
+    return KIT(flash_run)(&f);
 }
 #endif

@@ -87,7 +87,6 @@ KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_r
                                            const KIT(flash_keys) *x, float *P, int ks, int rs,
                                            int from, int to, int row, int rows)
 {
-    const int64_t key_row = rs == 1 ? x->ldk : 1, key_step = rs == 1 ? 1 : KIT_FLASH_KEYS;
     return (heed_score_tile){.size = sizeof(heed_score_tile),
                              .flags = kit_flash_tile_flags(f),
                              .s = P + from * ks + row * rs,
@@ -103,9 +102,9 @@ KIT_INLINE heed_score_tile KIT(flash_tile)(const kit_flash *f, const kit_flash_r
                              .batch = r->batch,
                              .unit = (float)KIT_LOG2E,
                              .query_unit = (float)((double)f->scale * KIT_LOG2E),
-                             .key = f->k ? x->K + from * key_row : NULL,
-                             .key_row = key_row,
-                             .key_step = key_step,
+                             .key = f->k ? x->K + from * x->ldk : NULL,
+                             .key_row = x->ldk,
+                             .key_step = x->ldc,
                              .width = f->D};
 }
 

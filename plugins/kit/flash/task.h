@@ -26,6 +26,7 @@
 #include <heed/kit/flash/many.h>
 #include <heed/kit/flash/few.h>
 #include <heed/kit/flash/bf16.h>
+#include <heed/kit/flash/spans.h>
 
 #ifndef HEED_KIT_FLASH_TASK_ONCE
 #define HEED_KIT_FLASH_TASK_ONCE
@@ -64,6 +65,27 @@ static void kit_flash_sizes(kit_flash *f)
         f->per_head = 1;
         kit_flash_sizes(f);
     }
+}
+
+/* Spans that are tasks of their own: where a group of heads has no other tasks, and the groups are
+ * too few to share them among the lanes evenly. 0: none. (The bits are the same.) */
+KIT_INLINE int64_t kit_flash_split_spans(const kit_flash *f)
+{
+    const int64_t spans = kit_flash_spans(kit_flash_most_keys(f->call));
+    return f->tiles == 0 && spans > 1 && f->call->lanes > 1 &&
+                   f->B * f->G < 4 * (int64_t)f->call->lanes
+               ? spans
+               : 0;
+}
+
+/* Where their results are, in `room` of the workspace. */
+KIT_INLINE void kit_flash_place_spans(kit_flash *f, void *room)
+{
+    f->spans = FLASH_SQUARED_RELU ? 0 : kit_flash_split_spans(f), f->partial = room;
+    const int64_t n = f->B * f->G * f->spans;
+    for (int64_t i = 0; i < n; i++)
+        f->partial[i].O =
+            (float *)(f->partial + n) + i * KIT_FLASH_ROWS * kit_lanes(f->E);
 }
 
 /* A pass of f over some of its keys and queries; f is set up. */
@@ -198,17 +220,20 @@ static const float *KIT(flash_pack_rows)(const heed_tensor *t, int64_t b, int64_
                                 width, room, ld);
 }
 
-/* Keys transposed to [width][96]; the arguments are those of flash_copy_rows. */
+/* Keys transposed to [width][96]; the arguments are those of flash_copy_rows. Rows `ahead` bytes
+ * further are prefetched; 0: none are. */
 static const float *KIT(flash_transpose_listed)(const char *p, int64_t bytes,
                                                 const char *const *row, uint32_t dtype,
                                                 int64_t stride, int count, int64_t width,
-                                                float *room)
+                                                int64_t ahead, float *room)
 {
     const int64_t step = stride * kit_width(dtype);
     for (int k = 0; k < count; k += 16)
         for (int64_t d = 0; d < width; d += 16) {
             const int n = width - d < 16 ? (int)(width - d) : 16;
             vf x[16];
+            for (int l = 0; l < 16 && ahead; l++)
+                __builtin_prefetch(p + (k + l) * bytes + d * step + ahead, 0, 2);
             if (!row && dtype == HEED_F32 && stride == 1 && n == 16 && k + 16 <= count)
                 KIT_UNROLL for (int l = 0; l < 16; l++)
                     x[l] = v_load((const float *)(p + (k + l) * bytes) + d);
@@ -225,9 +250,10 @@ static const float *KIT(flash_transpose_listed)(const char *p, int64_t bytes,
 }
 
 static const float *KIT(flash_transpose_keys)(const char *p, int64_t bytes, uint32_t dtype,
-                                              int64_t stride, int count, int64_t width, float *room)
+                                              int64_t stride, int count, int64_t width,
+                                              int64_t ahead, float *room)
 {
-    return KIT(flash_transpose_listed)(p, bytes, NULL, dtype, stride, count, width, room);
+    return KIT(flash_transpose_listed)(p, bytes, NULL, dtype, stride, count, width, ahead, room);
 }
 
 /* A block of picked keys, from wherever they are. (There is no k by position to pick from.) */
@@ -251,10 +277,32 @@ static KIT(flash_keys) KIT(flash_load_picked)(const kit_flash *f, int64_t b, int
         for (int64_t ahead = 0; ahead < E * kit_width(v->dtype); ahead += 64)
             __builtin_prefetch(V[i] + ahead);
     }
-    KIT(flash_keys) x = {.ldk = D, .start = start, .keys = keys};
-    if (few) x.K = KIT(flash_transpose_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR);
+    KIT(flash_keys) x = {.ldk = few ? 1 : D, .ldc = few ? KIT_FLASH_KEYS : 1, .start = start,
+                         .keys = keys};
+    if (few) x.K = KIT(flash_transpose_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, 0, KR);
     else x.K = KIT(flash_copy_rows)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR, &x.ldk);
     x.V = KIT(flash_copy_rows)(NULL, 0, V, v->dtype, v->stride[3], keys, E, VR, &x.ldv);
+    return x;
+}
+
+/* A block out of a page of the cache. */
+static KIT(flash_keys) KIT(flash_load_page)(const kit_flash *f, int64_t b, int64_t g, int64_t start,
+                                            int keys, int few, int how, float *KR, float *VR)
+{
+    const int64_t D = kit_flash_cached_width(f), G = f->G / f->share, head = g / f->share;
+    const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
+    KIT(flash_keys) x = {.K = page + head * KIT_FLASH_KEYS * D, .ldk = 1, .ldc = KIT_FLASH_KEYS,
+                         .V = page + G * KIT_FLASH_KEYS * D + head * KIT_FLASH_KEYS * f->E,
+                         .ldv = f->E, .start = start, .keys = keys, .turned = !f->rows_in_pages};
+    if (f->rows_in_pages && few)
+        x.K = KIT(flash_transpose_keys)((const char *)x.K, D * (int64_t)sizeof(float), HEED_F32, 1,
+                                        keys, D, 0, KR);
+    else if (f->rows_in_pages) x.ldk = D, x.ldc = 1;
+    if (few && f->E % 16) {
+        const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
+                               .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
+        x.V = KIT(flash_pack_rows)(&v, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
+    }
     return x;
 }
 
@@ -262,32 +310,24 @@ static KIT(flash_keys) KIT(flash_load_block)(const kit_flash *f, int64_t b, int6
                                              int64_t start, int keys, int few, int how, float *KR,
                                              float *VR)
 {
-    const int64_t D = kit_flash_cached_width(f);
-    KIT(flash_keys) x = {.ldk = f->D, .ldv = f->E, .start = start, .keys = keys};
+    KIT(flash_keys) x = {.ldv = f->E, .start = start, .keys = keys};
     if (f->pick.step) return KIT(flash_load_picked)(f, b, g, start, keys, few, KR, VR);
     if (f->call->state) {
-        const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
-        x.K = page + g / f->share * KIT_FLASH_KEYS * D;
-        x.V = page + f->G / f->share * KIT_FLASH_KEYS * D + g / f->share * KIT_FLASH_KEYS * f->E;
-        if (few && D)
-            x.K = KIT(flash_transpose_keys)((const char *)x.K, D * (int64_t)sizeof(float), HEED_F32,
-                                            1, keys, D, KR);
-        if (few && f->E % 16) {
-            const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
-                                   .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
-            x.V = KIT(flash_pack_rows)(&v, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
-        }
+        x = KIT(flash_load_page)(f, b, g, start, keys, few, how, KR, VR);
         if (!f->k_by_position) return x;
+        x.turned = 0;
     }
     const int64_t at[3] = {f->k_by_position ? 0 : b, start, f->k_by_position ? g : g / f->share};
     const int how_V = how == FLASH_READ_ONCE && FLASH_N < 8
                           ? FLASH_READ_OFTEN
                           : how; /* it reads a line four times or more */
-    if (f->k && few)
-        x.K =
-            KIT(flash_transpose_keys)(kit_at(f->k, at, 3), f->k->stride[1] * kit_width(f->k->dtype),
-                                      f->k->dtype, f->k->stride[3], keys, f->D, KR);
-    else if (f->k)
+    x.ldk = few ? 1 : f->D, x.ldc = few ? KIT_FLASH_KEYS : 1;
+    if (f->k && few) {
+        const int64_t row = f->k->stride[1] * kit_width(f->k->dtype);
+        x.K = KIT(flash_transpose_keys)(
+            kit_at(f->k, at, 3), row, f->k->dtype, f->k->stride[3], keys, f->D,
+            start + 2 * KIT_FLASH_KEYS <= f->S ? row * KIT_FLASH_KEYS : 0, KR);
+    } else if (f->k)
         x.K = KIT(flash_pack_rows)(f->k, at[0], at[2], start, keys, f->D, how, KR, &x.ldk);
     if (!f->call->state)
         x.V = KIT(flash_pack_rows)(f->v, b, g / f->share, start, keys, f->E, how_V, VR, &x.ldv);
@@ -331,52 +371,6 @@ static void KIT(flash_prefetch_next)(const kit_flash *f, int64_t b, int64_t g, i
 
 /* ---- rows ---- */
 
-/* Rows become columns: to[width][48] = factor from[row][width], 16 rows at a time. */
-static void KIT(flash_load_columns)(const char *const *from, uint32_t dtype, int64_t stride,
-                                    int rows, int64_t width, float factor, float *to)
-{
-    const int64_t step = stride * kit_width(dtype);
-    for (int i = 0; i < rows; i += 16)
-        for (int64_t d = 0; d < width; d += 16) {
-            const int m = width - d < 16 ? (int)(width - d) : 16;
-            vf x[16];
-            if (dtype == HEED_F32 && stride == 1 && m == 16)
-                KIT_UNROLL for (int l = 0; l < 16; l++)
-                    x[l] = v_load((const float *)from[i + l] + d);
-            else
-                for (int l = 0; l < 16; l++)
-                    x[l] = v_read(from[i + l] + d * step, dtype, stride, m);
-            v_transpose(x);
-            if (m == 16) KIT_UNROLL for (int l = 0; l < 16; l++)
-                v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
-            else
-                for (int l = 0; l < m; l++)
-                    v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
-        }
-}
-
-/* Rows that go on from f->before: its output stands for a sum of 1 at the maximum lse, or for
- * none. */
-static void KIT(flash_resume_rows)(const kit_flash *f, kit_flash_rows *r, int lanes)
-{
-    const char *from[KIT_FLASH_ROWS];
-    for (int i = 0; i < lanes; i++) {
-        const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
-        from[i] = kit_at(f->before, at, 3);
-        r->max[i] = *(const float *)kit_at(f->before_lse, at, 3);
-        if (r->few && i < r->rows)
-            kit_read_row(r->O + i * kit_lanes(f->E), from[i], HEED_F32, 1, f->E);
-    }
-    for (int i = 0; i < lanes; i += 16) {
-        const vf lse = v_in_units(v_load(r->max + i), (float)KIT_LOG2E),
-                 any = v_add(v_set(1.0f), v_sub(lse, lse));
-        const vm none = v_lt(lse, v_set(-FLT_MAX));
-        v_store(r->max + i, v_select(v_ge(lse, v_set(-FLT_MAX)), lse, v_set(-FLT_MAX)));
-        v_store(r->sum + i, v_select(none, v_set(0.0f), any)); /* NaN stays */
-    }
-    if (!r->few) KIT(flash_load_columns)(from, HEED_F32, 1, lanes, f->E, 1.0f, r->O);
-}
-
 /* Begins a tile: its live keys, its queries transposed, empty sums. r->rows, r->row0, r->batch,
  * r->few, r->lift, r->Q and r->O are set. */
 static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t g)
@@ -399,22 +393,12 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
         if (!FLASH_PER_HEAD && i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
         else r->live[i] = kit_flash_live_keys(f, r->batch, t, h, origin + t, &pages);
-        r->max[i] = -FLT_MAX;
-        r->sum[i] = 0.0f;
-        if (f->sink_logits)
-            kit_read_row(&r->max[i], kit_at(f->sink_logits, &h, 1), f->sink_logits->dtype, 1, 1);
         if (i + 1 < r->rows && ++inner == f->group)
             inner = 0, t += f->pick.step ? f->pick.every : 1;
     }
-    for (int i = 0; f->sink_logits && i < lanes; i += 16) {
-        const vf logit = v_in_units(v_load(r->max + i), (float)KIT_LOG2E);
-        const vf max = v_max(v_add(logit, v_load(r->lift + i)), v_set(-FLT_MAX));
-        v_store(r->max + i, max);
-        v_store(r->sum + i, v_exp2(v_sub(logit, max)));
-    }
     for (int i = 0; i < r->groups; i++) kit_flash_group_ranges(r, i);
-    if (f->before) KIT(flash_resume_rows)(f, r, lanes);
-    else memset(r->O, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
+    r->span = -1, r->depth = 0;
+    KIT(flash_clear)(f, r);
     if (q)
         KIT(flash_load_columns)(from, q->dtype, q->stride[3], lanes, D,
                                 (float)((double)f->scale * KIT_LOG2E), r->Q);
@@ -427,9 +411,9 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
  * finite. Such a row is lifted: with a maximum that is 32 too large, all its weights are 2^-32 of
  * what they were, and so is the divisor.
  *
- * Lifting changes the last bits of a row, so it may only happen for that reason. A row with a NaN
- * has its NaN from an input and is left alone. An infinity may come from an overflow or from an
- * infinite value: if it is still there after lifting, it is a value's own, and the row goes back. */
+ * Lifting changes the last bits of a row, so it may only happen for that reason. An infinity may
+ * come from an overflow or from an infinite value, and a NaN from such an infinity times a weight
+ * of 0, or from a NaN: what is still there after lifting is an input's own, and the row goes back. */
 static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r, int again)
 {
     const vf zero = v_set(0.0f), one = v_set(1.0f), infinite = v_set(INFINITY);
@@ -457,7 +441,7 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r, int again
         }
         for (int l = 0; l < 16; l++) {
             float lift = r->lift[i + l];
-            if (!again && over[l] == 1.0f) lift = 32.0f;
+            if (!again && over[l] != 0.0f) lift = 32.0f;
             if (again && over[l] != 0.0f) lift = 0.0f;
             any |= i + l < r->rows && lift != r->lift[i + l];
             r->lift[i + l] = lift;
@@ -512,11 +496,71 @@ static void KIT(flash_finish_rows)(const kit_flash *f, const kit_flash_rows *r)
 
 /* ---- a task ---- */
 
-/* All blocks of keys that the n tiles of a task see; each is loaded once for all of them. */
-static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int n, int64_t b,
-                                   int64_t g, float *P, float *KR, float *VR, uint32_t *packed)
+/* The memory of a task, in its lane's scratch. */
+typedef struct KIT(flash_room) {
+    float *P, *K, *V;     /* weights of a block; keys and values, packed */
+    uint32_t *packed;     /* the same in pairs, for flash/bf16.h; or NULL */
+    kit_flash_rows *tile; /* of n */
+    float *before;        /* outputs of an earlier pass */
+    int n;
+} KIT(flash_room);
+
+/* Lays out the memory of a tile from `room` on; what is behind it comes back. */
+static float *KIT(flash_lay_out_tile)(const kit_flash *f, kit_flash_rows *r, int64_t waiting,
+                                      float *room)
 {
-    const int few = tile[0].few, bf16 = packed != NULL;
+    const int64_t outputs = KIT_FLASH_ROWS * kit_lanes(f->E);
+    r->Q = room, room += KIT_FLASH_ROWS * kit_lanes(f->D);
+    r->O = room, room += outputs;
+    r->own = room, room += kit_lanes(f->own);
+    if (FLASH_RELATIVES) r->carried = (kit_flash_carried *)(void *)room, room += FLASH_CARRIED;
+    r->stack = (kit_flash_partial *)(void *)room;
+    room = (float *)(r->stack + waiting);
+    for (int64_t i = 0; i < waiting; i++) r->stack[i].O = room, room += outputs;
+    return room;
+}
+
+/* The same of a task of n tiles from tile `first` of sequence b on. */
+static KIT(flash_room) KIT(flash_lay_out)(const kit_flash *f, uint32_t lane, int64_t b,
+                                          int64_t first, int64_t n, int few)
+{
+    const int64_t D = f->D, E = f->E, waiting = kit_flash_waiting(kit_flash_past(f, b) + f->S);
+    float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride);
+    KIT(flash_room) m = {.P = P, .n = (int)n};
+    m.K = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS, m.V = m.K + KIT_FLASH_KEYS * kit_flash_pitch(D);
+    float *room = m.V + KIT_FLASH_KEYS * kit_flash_pitch(E);
+    if (f->bf16 && !few) m.packed = (uint32_t *)room, room += kit_flash_block_pairs(D, E);
+    m.tile = (kit_flash_rows *)(void *)room;
+    float *spare = (float *)(m.tile + n);
+    m.before = spare + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
+    room = m.before + KIT_FLASH_ROWS * kit_lanes(E);
+    for (int64_t i = 0; i < n; i++) {
+        kit_flash_rows *r = &m.tile[i];
+        r->row0 = (first + i) * KIT_FLASH_ROWS;
+        r->rows = (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
+        r->batch = b, r->few = few, r->spare = spare;
+        memset(r->lift, 0, sizeof r->lift);
+        room = KIT(flash_lay_out_tile)(f, r, waiting, room);
+        if (m.packed) r->pairs = (uint32_t *)room, room += kit_flash_query_pairs(D);
+    }
+    return m;
+}
+
+static void KIT(flash_begin_tile)(const kit_flash *f, kit_flash_rows *r, int64_t g, int bf16)
+{
+    if (FLASH_RELATIVES) r->carried->start = -1;
+    KIT(flash_begin_rows)(f, r, g);
+    FLASH_BEGIN(f, r);
+    if (bf16) KIT(flash_bf16_queries)(r, f->D, r->pairs);
+}
+
+/* All blocks of keys from `from` to `to` that the tiles of a task see; each is loaded once for all
+ * of them. */
+static void KIT(flash_task_blocks)(const kit_flash *f, const KIT(flash_room) *m, int64_t b,
+                                   int64_t g, int64_t from, int64_t to)
+{
+    kit_flash_rows *tile = m->tile;
+    const int few = tile[0].few, bf16 = m->packed != NULL, n = m->n;
     int64_t begin = INT64_MAX, end = 0, sinks = 0;
     for (int t = 0; t < n; t++)
         for (int i = 0; i < tile[t].groups; i++) {
@@ -525,9 +569,11 @@ static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int
             if (any->last > end) end = any->last;
             if (any->sink_last > sinks) sinks = any->sink_last;
         }
-    for (int64_t start = 0; start < end; start += KIT_FLASH_KEYS) {
+    if (end > to) end = to;
+    for (int64_t start = from; start < end; start += KIT_FLASH_KEYS) {
         if (start >= sinks && start < begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS)
             start = begin / KIT_FLASH_KEYS * KIT_FLASH_KEYS;
+        if (start >= end) break;
         const int keys = (int)(end - start < KIT_FLASH_KEYS ? end - start : KIT_FLASH_KEYS);
         int seen[KIT_FLASH_TILES], readers = 0;
         for (int i = 0; i < n; i++)
@@ -536,14 +582,16 @@ static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int
         const int how = bf16           ? FLASH_PACKED_LATER
                         : readers <= 2 ? FLASH_READ_ONCE
                                        : FLASH_READ_OFTEN;
-        KIT(flash_keys) x = KIT(flash_load_block)(f, b, g, start, keys, few, how, KR, VR);
-        if (bf16) KIT(flash_bf16_keys)(f, &x, packed);
+        KIT(flash_keys) x = KIT(flash_load_block)(f, b, g, start, keys, few, how, m->K, m->V);
+        if (bf16) KIT(flash_bf16_keys)(f, &x, m->packed);
         for (int i = 0; i < n; i++) {
             if (!seen[i]) continue;
+            if (tile[i].span != start / KIT_FLASH_SPAN)
+                KIT(flash_next_span)(f, &tile[i], start / KIT_FLASH_SPAN);
             KIT(flash_prefetch_next)(f, b, g, --readers ? end : start + KIT_FLASH_KEYS, end, &x);
-            if (bf16) KIT(flash_bf16)(f, &tile[i], &x, P);
-            else if (few) KIT(flash_few)(f, &tile[i], &x, P);
-            else KIT(flash_many)(f, &tile[i], &x, P);
+            if (bf16) KIT(flash_bf16)(f, &tile[i], &x, m->P);
+            else if (few) KIT(flash_few)(f, &tile[i], &x, m->P);
+            else KIT(flash_many)(f, &tile[i], &x, m->P);
         }
     }
 }
@@ -553,46 +601,80 @@ static void KIT(flash_task_blocks)(const kit_flash *f, kit_flash_rows *tile, int
 static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash *f = arg;
-    const int64_t D = f->D, E = f->E, b = task / f->tasks / f->G, g = task / f->tasks % f->G,
-                  turn = task % f->tasks;
+    const int64_t b = task / f->tasks / f->G, g = task / f->tasks % f->G, turn = task % f->tasks;
     const int few = f->few > 0 && turn == 0, bf16 = f->bf16 && !few;
     const int64_t first = few ? f->rows / KIT_FLASH_ROWS : (f->tasks - 1 - turn) * f->per_task;
     const int64_t left = f->tiles - first, n = few ? 1 : left < f->per_task ? left : f->per_task;
-    float *P = (float *)(f->call->scratch + lane * f->call->scratch_stride),
-          *KR = P + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
-    float *VR = KR + KIT_FLASH_KEYS * kit_flash_pitch(D),
-          *room = VR + KIT_FLASH_KEYS * kit_flash_pitch(E);
-    uint32_t *packed = bf16 ? (uint32_t *)room : NULL;
-    room += bf16 ? kit_flash_block_pairs(D, E) : 0;
-    kit_flash_rows *tile = (kit_flash_rows *)(void *)room;
-    float *spare = (float *)(tile + n), *tiles_room = spare + KIT_FLASH_ROWS * KIT_FLASH_KEYS;
-    for (int i = 0; i < n; i++) memset(tile[i].lift, 0, sizeof tile[i].lift);
+    const KIT(flash_room) m = KIT(flash_lay_out)(f, lane, b, first, n, few);
     for (int again = 0, overflows = 1; again < 3 && overflows; again++) {
-        room = tiles_room;
-        for (int i = 0; i < n; i++) {
-            kit_flash_rows *r = &tile[i];
-            r->row0 = (first + i) * KIT_FLASH_ROWS;
-            r->rows =
-                (int)(f->rows - r->row0 < KIT_FLASH_ROWS ? f->rows - r->row0 : KIT_FLASH_ROWS);
-            r->batch = b, r->few = few;
-            r->Q = room, r->O = r->Q + KIT_FLASH_ROWS * kit_lanes(D),
-            room = r->O + KIT_FLASH_ROWS * kit_lanes(E);
-            r->own = room, room += kit_lanes(f->own);
-            r->spare = spare;
-            if (FLASH_RELATIVES)
-                r->carried = (kit_flash_carried *)(void *)room, r->carried->start = -1,
-                room += FLASH_CARRIED;
-            KIT(flash_begin_rows)(f, r, g);
-            FLASH_BEGIN(f, r);
-            if (bf16)
-                KIT(flash_bf16_queries)(r, D, (uint32_t *)room), room += kit_flash_query_pairs(D);
-        }
-        KIT(flash_task_blocks)(f, tile, (int)n, b, g, P, KR, VR, packed);
+        for (int i = 0; i < n; i++) KIT(flash_begin_tile)(f, &m.tile[i], g, bf16);
+        KIT(flash_task_blocks)(f, &m, b, g, 0, INT64_MAX);
         overflows = 0;
-        for (int i = 0; i < n && again < 2 && !FLASH_SQUARED_RELU; i++)
-            overflows |= KIT(flash_overflows)(f, &tile[i], again);
+        for (int i = 0; i < n; i++) {
+            KIT(flash_end_spans)(f, &m.tile[i], m.before);
+            if (again < 2 && !FLASH_SQUARED_RELU)
+                overflows |= KIT(flash_overflows)(f, &m.tile[i], again);
+        }
     }
-    for (int i = 0; i < n; i++) KIT(flash_finish_rows)(f, &tile[i]);
+    for (int i = 0; i < n; i++) KIT(flash_finish_rows)(f, &m.tile[i]);
+}
+
+/* ---- few rows and many keys: the spans of a group of heads are tasks of their own ---- */
+
+static void KIT(flash_span_task)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash *f = arg;
+    const int64_t span = task % f->spans, b = task / f->spans / f->G, g = task / f->spans % f->G;
+    kit_flash_partial *x = &f->partial[task];
+    const KIT(flash_room) m = KIT(flash_lay_out)(f, lane, b, 0, 1, 1);
+    m.tile->O = x->O;
+    KIT(flash_begin_tile)(f, m.tile, g, 0);
+    KIT(flash_task_blocks)(f, &m, b, g, span * KIT_FLASH_SPAN, (span + 1) * KIT_FLASH_SPAN);
+    memcpy(x->max, m.tile->max, sizeof x->max), memcpy(x->sum, m.tile->sum, sizeof x->sum);
+    x->span = m.tile->span;
+}
+
+/* Merges what those have found, as a tile does that goes through all keys; it goes through them if
+ * a sum overflows. */
+static void KIT(flash_merge_task)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash *f = arg;
+    const int64_t b = task / f->G, g = task % f->G;
+    const KIT(flash_room) m = KIT(flash_lay_out)(f, lane, b, 0, 1, 1);
+    kit_flash_rows *r = m.tile;
+    KIT(flash_begin_tile)(f, r, g, 0);
+    for (int64_t span = 0; span < f->spans; span++) {
+        kit_flash_partial *x = &f->partial[task * f->spans + span];
+        if (x->span < 0) continue;
+        KIT(flash_next_span)(f, r, span);
+        memcpy(r->max, x->max, sizeof x->max), memcpy(r->sum, x->sum, sizeof x->sum);
+        memcpy(r->O, x->O, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
+    }
+    KIT(flash_end_spans)(f, r, m.before);
+    if (KIT(flash_overflows)(f, r, 0)) KIT(flash_task)(arg, task, lane);
+    else KIT(flash_finish_rows)(f, r);
+}
+
+/* New keys [s, s + count) of sequence b go to slots [slot, slot + count) of a page, whose keys lie by
+ * channels: 16 whole slots at a time, or one. (Slots behind the new keys have no meaning yet.) */
+static void KIT(flash_append_turned)(const kit_flash *f, int64_t b, int64_t g, int64_t s,
+                                     int64_t slot, int64_t count, float *page)
+{
+    const int64_t D = f->D, row = f->k->stride[1] * kit_width(f->k->dtype);
+    for (int64_t i = 0, n; i < count; i += n) {
+        const int64_t at[3] = {b, s + i, g};
+        float *to = page + slot + i, line[16];
+        const char *from = kit_at(f->k, at, 3);
+        n = count - i >= 16 ? 16 : 1;
+        if (n == 16)
+            KIT(flash_transpose_keys)(from, row, f->k->dtype, f->k->stride[3], 16, D, 0, to);
+        else for (int64_t d = 0; d < D; d += 16) {
+            const int m = D - d < 16 ? (int)(D - d) : 16;
+            v_store(line, v_read(from + d * f->k->stride[3] * kit_width(f->k->dtype), f->k->dtype,
+                                 f->k->stride[3], m));
+            for (int l = 0; l < m; l++) to[(d + l) * KIT_FLASH_KEYS] = line[l];
+        }
+    }
 }
 
 /* Stores the new keys, if keys are remembered, and values in their pages: a tile of the parallel
@@ -603,14 +685,21 @@ static void KIT(flash_append_keys)(void *arg, int64_t tile, uint32_t lane)
     const kit_flash *f = arg;
     const int64_t G = f->G / f->share, b = tile / G, g = tile % G, past = kit_flash_past(f, b),
                   D = kit_flash_cached_width(f);
-    for (int64_t s = 0; s < f->S; s++) {
-        const int64_t at[3] = {b, s, g}, n = (past + s) % KIT_FLASH_KEYS;
+    for (int64_t s = 0, n; s < f->S; s += n) {
+        const int64_t slot = (past + s) % KIT_FLASH_KEYS, left = KIT_FLASH_KEYS - slot;
         float *page = f->call->state[b]->page[(past + s) / KIT_FLASH_KEYS];
-        if (D)
-            kit_read_row(page + (g * KIT_FLASH_KEYS + n) * D, kit_at(f->k, at, 3), f->k->dtype,
-                         f->k->stride[3], D);
-        kit_read_row(page + G * KIT_FLASH_KEYS * D + (g * KIT_FLASH_KEYS + n) * f->E,
-                     kit_at(f->v, at, 3), f->v->dtype, f->v->stride[3], f->E);
+        float *keys = page + g * KIT_FLASH_KEYS * D,
+              *values = page + G * KIT_FLASH_KEYS * D + (g * KIT_FLASH_KEYS + slot) * f->E;
+        n = f->S - s < left ? f->S - s : left;
+        if (D && !f->rows_in_pages) KIT(flash_append_turned)(f, b, g, s, slot, n, keys);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t at[3] = {b, s + i, g};
+            if (D && f->rows_in_pages)
+                kit_read_row(keys + (slot + i) * D, kit_at(f->k, at, 3), f->k->dtype,
+                             f->k->stride[3], D);
+            kit_read_row(values + i * f->E, kit_at(f->v, at, 3), f->v->dtype, f->v->stride[3],
+                         f->E);
+        }
     }
 }
 
@@ -624,7 +713,11 @@ static int32_t KIT(flash_update_cache)(kit_flash *f)
 static int32_t KIT(flash_run)(kit_flash *f)
 {
     const heed_host *host = f->call->host;
-    const int32_t failed = KIT(flash_update_cache)(f);
-    return failed ? failed : host->parallel_for(host, f->B * f->G * f->tasks, KIT(flash_task), f);
+    const int64_t groups = f->B * f->G;
+    int32_t failed = KIT(flash_update_cache)(f);
+    if (failed) return failed;
+    if (f->spans == 0) return host->parallel_for(host, groups * f->tasks, KIT(flash_task), f);
+    failed = host->parallel_for(host, groups * f->spans, KIT(flash_span_task), f);
+    return failed ? failed : host->parallel_for(host, groups, KIT(flash_merge_task), f);
 }
 #endif

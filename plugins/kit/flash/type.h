@@ -12,6 +12,7 @@
 #define KIT_FLASH_KEYS                                                                             \
     96 /* of a block, and tokens of a page of the cache: weights and values share the first cache  \
         */
+#define KIT_FLASH_SPAN (16 * KIT_FLASH_KEYS) /* keys that are summed in one chain (flash/spans.h) */
 #define KIT_FLASH_TILES                                                                            \
     16 /* of a task, at most: keys and values that have to be packed are packed once for them */
 #define KIT_FLASH_CELL 16  /* rows and keys of a cell */
@@ -66,6 +67,7 @@ typedef struct kit_flash {
     /* Whether a row of q or k belongs to a position, whatever the sequence: q and k are weights
      * [1, positions, H, D] then, and no state remembers such keys. */
     int q_by_position, k_by_position;
+    int rows_in_pages; /* the cache has keys as rows, for who picks some of them */
     int per_head; /* each head is a group of its own, though some share values */
 
     int64_t B, T, S, H, G, D, E;
@@ -79,6 +81,12 @@ typedef struct kit_flash {
     int64_t tiles, few, tasks, per_task;
     int64_t own; /* floats of each tile that are the variant's */
     int bf16;    /* tiles go to flash/bf16.h, in a kernel that has it */
+    int begins;  /* FLASH_BEGIN writes to the outputs, and what it writes is a part of them */
+
+    /* Where few rows see many keys: the spans that are tasks of their own, and a result for each of
+     * them, in the workspace. 0, NULL: a task goes through all its keys. */
+    int64_t spans;
+    struct kit_flash_partial *partial;
 
     /* Of each sequence from batch0 on: whether its documents come in rising order. */
     const uint8_t *sorted;
@@ -130,12 +138,20 @@ typedef struct kit_flash_carried {
     int64_t start;
 } kit_flash_carried;
 
+/* What rows have of some spans of keys (flash/spans.h). */
+typedef struct kit_flash_partial {
+    float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];
+    float has[KIT_FLASH_ROWS]; /* 1: the row sees some of these keys; 0: it has nothing of them */
+    float *O;
+    int64_t span; /* one of them */
+} __attribute__((aligned(64))) kit_flash_partial;
+
 /* A tile: rows that go through the registers together. Arrays are padded with copies of the last
  * row, whose results are dropped. */
 typedef struct kit_flash_rows {
-    /* Over the blocks so far, the maximum in log2 units; of this block; and what the sums so far
-     * are worth under the new maximum. */
-    float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];
+    /* Over the blocks of this span so far, the maximum in log2 units; of this block; and what the
+     * sums so far are worth under the new maximum. */
+    float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS], has[KIT_FLASH_ROWS];
     float block_max[KIT_FLASH_ROWS], block_sum[KIT_FLASH_ROWS], alpha[KIT_FLASH_ROWS];
 
     /* 0; or 32, which makes the row's weights 2^-32 of what they were (flash/task.h). */
@@ -158,8 +174,9 @@ typedef struct kit_flash_rows {
     float *spare;    /* room for the scores of a block, for hooks; one for the whole task */
     uint32_t *pairs; /* Q for flash/bf16.h */
     kit_flash_carried *carried; /* of variants with FLASH_RELATIVE */
-    int64_t row0, batch;
-    int rows, groups, few;
+    kit_flash_partial *stack;   /* of spans that wait to be merged */
+    int64_t row0, batch, span;  /* span -1: no key yet */
+    int rows, groups, few, depth;
 } __attribute__((aligned(64))) kit_flash_rows;
 
 static const float kit_flash_ones[KIT_FLASH_ROWS] __attribute__((unused)) = {
@@ -199,10 +216,41 @@ KIT_INLINE int64_t kit_flash_block_pairs(int64_t D, int64_t E)
 }
 KIT_INLINE int64_t kit_flash_query_pairs(int64_t D) { return KIT_FLASH_ROWS / 2 * kit_lanes(D); }
 
+/* How many spans so many keys have, and how many of them wait at most while a row goes through
+ * all. */
+KIT_INLINE int64_t kit_flash_spans(int64_t keys)
+{
+    return (keys + KIT_FLASH_SPAN - 1) / KIT_FLASH_SPAN;
+}
+KIT_INLINE int64_t kit_flash_waiting(int64_t keys)
+{
+    int64_t n = 0;
+    while ((int64_t)1 << n < kit_flash_spans(keys)) n++;
+    return n;
+}
+
+/* Bytes of results, and of their outputs behind them. */
+KIT_INLINE uint64_t kit_flash_partials(int64_t E, int64_t n)
+{
+    return (uint64_t)n * (sizeof(kit_flash_partial) +
+                          sizeof(float) * (uint64_t)(KIT_FLASH_ROWS * kit_lanes(E)));
+}
+
+/* The most keys that a sequence of the call has. */
+KIT_INLINE int64_t kit_flash_most_keys(const heed_call *call)
+{
+    const int64_t S = HEED_AXIS(call->axis, 'S') < 0 ? HEED_AXIS(call->axis, 'T')
+                                                     : HEED_AXIS(call->axis, 'S');
+    int64_t past = 0;
+    for (int64_t b = 0; call->state && b < HEED_AXIS(call->axis, 'B'); b++)
+        if (call->state[b]->length > past) past = call->state[b]->length;
+    return past + S;
+}
+
 /* A lane's scratch: a block of weights, one of K and V packed, the rows of a task, a spare block of
- * scores, Q and O of the task; and K, V and Q in pairs. All of a task's memory is here and not on
- * the stack, whose size nobody knows. */
-KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
+ * scores, Q and O of the task; K, V and Q in pairs; and the results of spans that wait, and one
+ * more. All of a task's memory is here and not on the stack, whose size nobody knows. */
+KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E, int64_t keys)
 {
     return sizeof(float) *
                (uint64_t)(2 * KIT_FLASH_ROWS * KIT_FLASH_KEYS +
@@ -210,7 +258,8 @@ KIT_INLINE uint64_t kit_flash_scratch(int64_t D, int64_t E)
                           kit_flash_most(D, E) * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) +
                           kit_flash_block_pairs(D, E) +
                           kit_flash_most(D, E) * kit_flash_query_pairs(D)) +
-           sizeof(kit_flash_rows) * (uint64_t)kit_flash_most(D, E);
+           sizeof(kit_flash_rows) * (uint64_t)kit_flash_most(D, E) +
+           kit_flash_partials(E, kit_flash_most(D, E) * kit_flash_waiting(keys) + 1);
 }
 
 /* What the variant's own floats of each tile add to it. */
@@ -230,7 +279,8 @@ KIT_INLINE uint64_t kit_flash_workspace(const heed_tensor *documents, int64_t B)
     return documents ? (uint64_t)B : 0;
 }
 
-/* A page of the cache: K [G][96][D], then V [G][96][E], float32. 0 if a size is not known, or none
+/* A page of the cache: K [G][D][96], which is the order in which flash/few.h reads it, or
+ * [G][96][D] where keys are picked; then V [G][96][E]; float32. 0 if a size is not known, or none
  * that memory can hold. */
 KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 {
