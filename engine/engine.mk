@@ -23,7 +23,7 @@ engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h 
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c engine/model/laws.h \
   engine/model/presets.c engine/model/presets.h \
-  engine/model/session.c engine/model/session.h engine/model/session_saved.c \
+  engine/model/session.c engine/model/session.h engine/model/session_many.c engine/model/session_saved.c \
   engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
   engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
   engine/model/stack_plan.c engine/model/stack_plan.h \

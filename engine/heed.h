@@ -222,6 +222,12 @@ HEED_API int32_t heed_session_encode(heed_session *session, const int32_t *token
  * are fed at once: a second feed is refused. [one] */
 HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
                                    heed_error *error);
+/* Appends n[i] tokens to each of `count` sessions of one stack, whatever their lengths: one product over the tokens of all,
+ * and each session with its own state. logits[i], if it and `logits` are not NULL, gets the row [heed_stack_outputs] of the
+ * last token of session i, where n[i] > 0. The bits are those of feeding them one by one. If any can not be fed, none is,
+ * and the sentence names it. [one, for all of them] */
+HEED_API int32_t heed_session_feed_many(heed_session *const *sessions, uint32_t count, const int32_t *const *tokens,
+                                        const int64_t *n, float *const *logits, heed_error *error);
 /* Draws the next token from logits [vocab]: temperature 0 = the most likely one. `draw` in [0,1). [one] */
 HEED_API int32_t heed_session_sample(heed_session *session, const float *logits, double temperature, double draw,
                                      int32_t *token, heed_error *error);

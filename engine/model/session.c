@@ -101,13 +101,13 @@ static int32_t make_buffers(heed_session *s, uint32_t first, uint32_t end, int64
     return HEED_OK;
 }
 
-static int32_t make_room(heed_session *s, int64_t tokens, heed_error *error)
+int32_t session_make_room(heed_session *s, int64_t tokens, heed_error *error)
 {
     return make_buffers(s, STACK_POSITIONS, STACK_BUFFERS, tokens, &s->room, error);
 }
 
 /* Points a tensor at `count` tokens of its buffer, behind the first `skipped`. */
-static void place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
+void session_place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
                        int64_t count)
 {
     const stack_view *view = &s->stack->views[v];
@@ -136,9 +136,9 @@ static void place(heed_session *s, const int32_t *tokens, int64_t n, float *logi
                              : view->buffer == STACK_LOGITS ? logits
                                                             : s->buffer[view->buffer];
         if (view->rows == STACK_SOURCE) continue;
-        if (view->rows == STACK_ONE) place_view(s, v, buffer, 0, 1);
-        else if (view->rows == STACK_ROWS) place_view(s, v, buffer, 0, n);
-        else place_view(s, v, buffer, view->buffer == STACK_LOGITS ? 0 : n - rows, rows);
+        if (view->rows == STACK_ONE) session_place_view(s, v, buffer, 0, 1);
+        else if (view->rows == STACK_ROWS) session_place_view(s, v, buffer, 0, n);
+        else session_place_view(s, v, buffer, view->buffer == STACK_LOGITS ? 0 : n - rows, rows);
     }
 }
 
@@ -155,7 +155,7 @@ static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count
 }
 
 /* The results of the last rows; those that an op has left elsewhere are copied to where they are wanted. */
-static int32_t run_tail(heed_session *s, float *to, heed_error *error)
+int32_t session_run_tail(heed_session *s, float *to, heed_error *error)
 {
     const heed_stack *stack = s->stack;
     const int32_t failed =
@@ -168,7 +168,7 @@ static int32_t run_tail(heed_session *s, float *to, heed_error *error)
 /* ---- the session ---- */
 
 /* Every layer back to the first `length` tokens. What can not go back leaves the session broken. */
-static void take_back(heed_session *s, int64_t length)
+void session_take_back(heed_session *s, int64_t length)
 {
     s->length = length;
     for (uint32_t i = 0; i < s->stack->n_memories; i++)
@@ -176,7 +176,7 @@ static void take_back(heed_session *s, int64_t length)
 }
 
 /* What is wrong with feeding n tokens more, and asking for `rows` results. */
-static int32_t check_feed(const heed_session *s, int64_t n, int64_t rows, heed_error *error)
+int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows, heed_error *error)
 {
     const heed_stack *stack = s->stack;
     const int64_t start = s->length, context = stack->number[STACK_CONTEXT];
@@ -234,21 +234,21 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
     if ((n && !tokens) || (rows && !logits))
         return error_set(error, HEED_E_ARGUMENT, "the %s are NULL",
                          n && !tokens ? "tokens" : "logits");
-    int32_t failed = check_feed(s, n, rows, error);
+    int32_t failed = session_check_feed(s, n, rows, error);
     if (failed) return failed;
     for (int64_t done = 0; done < n; done += now) {
         now = stack->whole || n - done < CHUNK ? n - done : CHUNK;
         keep = done + now - (n - rows);
         keep = keep < 0 ? 0 : keep > now ? now : keep;
         float *to = keep ? logits + (done + now - keep - (n - rows)) * stack->outputs : NULL;
-        failed = make_room(s, now, error);
+        failed = session_make_room(s, now, error);
         if (!failed) {
             place(s, tokens + done, now, to, keep);
             failed = run_steps(s, stack->steps, stack->tail, error);
         }
-        if (!failed && keep) failed = run_tail(s, to, error);
+        if (!failed && keep) failed = session_run_tail(s, to, error);
         if (failed) {
-            take_back(s, start);
+            session_take_back(s, start);
             return failed;
         }
         s->length += now;
@@ -272,8 +272,8 @@ int32_t heed_session_encode(heed_session *s, const int32_t *tokens, int64_t n, h
                          "%lld tokens are to be encoded, more than the context of %lld",
                          (long long)n, (long long)context);
     s->broken = 0, s->source = -1;
-    take_back(s, 0);
-    int32_t failed = make_room(s, n, error);
+    session_take_back(s, 0);
+    int32_t failed = session_make_room(s, n, error);
     if (!failed)
         failed = make_buffers(s, STACK_BUFFERS, stack->n_buffers, n, &s->source_room, error);
     if (failed) return failed;
@@ -281,7 +281,7 @@ int32_t heed_session_encode(heed_session *s, const int32_t *tokens, int64_t n, h
     for (uint32_t v = 0; v < stack->n_views; v++) {
         const stack_view *view = &stack->views[v];
         if (view->rows != STACK_SOURCE) continue;
-        place_view(s, v,
+        session_place_view(s, v,
                    view->buffer == STACK_TOKENS ? (const void *)tokens : s->buffer[view->buffer], 0,
                    n);
     }
@@ -294,7 +294,7 @@ int32_t heed_session_reset(heed_session *s, heed_error *error)
 {
     if (error) *error = (heed_error){0};
     s->broken = 0;
-    take_back(s, 0);
+    session_take_back(s, 0);
     return HEED_OK; /* to 0 all can go back */
 }
 

@@ -22,4 +22,14 @@ struct heed_session {
     double temperature;
 };
 
+/* What session_many.c shares with session.c. Buffers for so many tokens at least; a view on `count` tokens of a buffer,
+ * behind the first `skipped`; the results of the views' rows, to `to`; every layer back to `length` tokens, or the session
+ * is broken; and what is wrong with feeding n tokens more, and asking for `rows` results. */
+HEED_LOCAL int32_t session_make_room(heed_session *s, int64_t tokens, heed_error *error);
+HEED_LOCAL void session_place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
+                                   int64_t count);
+HEED_LOCAL int32_t session_run_tail(heed_session *s, float *to, heed_error *error);
+HEED_LOCAL void session_take_back(heed_session *s, int64_t length);
+HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows, heed_error *error);
+
 #endif

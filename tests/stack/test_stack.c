@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "model/session.h"
 #include "op/spec.h"
 
 enum { V = 24, M = 16, LAYERS = 3, H = 4, G = 2, D = 4, F = 20, LONG = 1100 };
@@ -445,6 +446,96 @@ static void test_prefix(void **unused)
     heed_session_free(session);
     heed_stack_close(s);
 }
+/* ---- several sequences at once ---- */
+
+enum { MANY = 5, TEXT = 700 };
+#define RANDOM_OPS                                                                                 \
+    "norm=rms; attention=softmax(causal=true); position=rope; feedforward=swiglu(hidden=20); "     \
+    "tied=true"
+
+/* Feeds many sessions in steps of different and of equal length; each has the logits of one that is alone. */
+static void feed_many_of(const char *spec)
+{
+    static const int64_t steps[][MANY] = {{3, 0, 1, 40, 17}, {1, 1, 1, 1, 1}, {0, 600, 2, 1, 1},
+                                          {1, 1, 1, 1, 1},   {4, 4, 4, 4, 4}, {0, 0, 0, 0, 0}};
+    static int32_t text[MANY][TEXT];
+    heed_weights *w = heed_weights_random(engine, spec, 3, &e);
+    if (!w) fail_msg("%s: %s", spec, e.text);
+    heed_stack *stack = heed_stack_open(engine, spec, w, &e);
+    if (!stack) fail_msg("%s: %s", spec, e.text);
+    const size_t row = (size_t)heed_stack_outputs(stack);
+    heed_session *many[MANY], *alone[MANY];
+    float *logits[MANY], *right = malloc(row * sizeof *right);
+    int64_t at[MANY] = {0};
+    uint64_t state = 9;
+    for (int i = 0; i < MANY; i++) {
+        many[i] = heed_session_new(stack, &e), alone[i] = heed_session_new(stack, &e);
+        assert_true(many[i] && alone[i]);
+        logits[i] = malloc(row * sizeof **logits);
+        for (int t = 0; t < TEXT; t++) text[i][t] = (int32_t)(fabs(next_random(&state)) * 23);
+    }
+    for (size_t n = 0; n < sizeof steps / sizeof *steps; n++) {
+        const int32_t *tokens[MANY];
+        for (int i = 0; i < MANY; i++)
+            tokens[i] = text[i] + at[i], memset(logits[i], 0x5a, row * sizeof **logits);
+        if (heed_session_feed_many(many, MANY, tokens, steps[n], logits, &e))
+            fail_msg("%s: %s", spec, e.text);
+        for (int i = 0; i < MANY; i++) {
+            memset(right, 0x5a, row * sizeof *right);
+            if (heed_session_feed(alone[i], tokens[i], steps[n][i], right, steps[n][i] > 0, &e))
+                fail_msg("%s", e.text);
+            if (memcmp(right, logits[i], row * sizeof *right))
+                fail_msg("%s: step %d: session %d of many has other logits than alone", spec,
+                         (int)n, i);
+            assert_int_equal(many[i]->length, alone[i]->length);
+            at[i] += steps[n][i];
+        }
+    }
+    for (int i = 0; i < MANY; i++)
+        heed_session_free(many[i]), heed_session_free(alone[i]), free(logits[i]);
+    free(right);
+    heed_stack_close(stack);
+    heed_weights_close(w);
+}
+
+static void test_many(void **unused)
+{
+    (void)unused;
+    feed_many_of(SIZES RANDOM_OPS);
+    feed_many_of(SIZES "norm=layer; attention=softmax(causal=true, position=alibi); "
+                       "feedforward=gelu(hidden=20)");
+    feed_many_of(
+        "vocab=24; width=16; layers=4; heads=4; kv_heads=2; norm=rms; "
+        "attention=[window(causal=true, left=50), fast_weight(causal=true)]; position=rope; "
+        "feedforward=swiglu(hidden=20)");
+}
+
+static void test_many_wrong(void **unused)
+{
+    (void)unused;
+    heed_weights *w = heed_weights_random(engine, SIZES RANDOM_OPS "; context=8", 3, &e);
+    heed_stack *stack = heed_stack_open(engine, SIZES RANDOM_OPS "; context=8", w, &e),
+               *other = heed_stack_open(engine, SIZES RANDOM_OPS "; context=8", w, &e);
+    assert_true(stack && other);
+    heed_session *s[3] = {heed_session_new(stack, &e), heed_session_new(stack, &e),
+                          heed_session_new(other, &e)};
+    const int32_t text[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, *tokens[3] = {text, text, text};
+    const int64_t fit[] = {2, 3, 4}, long_one[] = {2, 9, 0}, less[] = {-1, 0, 0};
+    assert_int_equal(heed_session_feed_many(s, 2, tokens, fit, NULL, &e), HEED_OK);
+    assert_true(heed_session_feed_many(s, 2, tokens, long_one, NULL, &e));
+    assert_string_equal(e.text, "session 1: 9 tokens after 3 are more than the context of 8");
+    assert_int_equal(s[0]->length, 2); /* none was fed */
+    assert_true(heed_session_feed_many(s, 3, tokens, fit, NULL, &e));
+    assert_string_equal(e.text, "session 2 is of another stack than session 0");
+    assert_true(
+        heed_session_feed_many((heed_session *[]){s[0], s[1], s[0]}, 3, tokens, fit, NULL, &e));
+    assert_string_equal(e.text, "session 2 is session 0 once more");
+    assert_true(heed_session_feed_many(s, 2, tokens, less, NULL, &e));
+    assert_string_equal(e.text, "session 0: -1 tokens are fed; 0 or more is right");
+    assert_int_equal(heed_session_feed_many(s, 0, NULL, NULL, NULL, &e), HEED_OK);
+    for (int i = 0; i < 3; i++) heed_session_free(s[i]);
+    heed_stack_close(stack), heed_stack_close(other), heed_weights_close(w);
+}
 
 static void test_sample(void **unused)
 {
@@ -488,9 +579,12 @@ static int tear_down(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_canonical),  cmocka_unit_test(test_wrong),  cmocka_unit_test(test_tensor_names),
-        cmocka_unit_test(test_wiring),     cmocka_unit_test(test_parts),  cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_not_causal), cmocka_unit_test(test_prefix), cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_canonical),    cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_tensor_names), cmocka_unit_test(test_wiring),
+        cmocka_unit_test(test_parts),        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_not_causal),   cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_many),         cmocka_unit_test(test_many_wrong),
+        cmocka_unit_test(test_sample),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
