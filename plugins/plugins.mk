@@ -1,6 +1,8 @@
 # The kit's headers, the templates of heed new, and a line for each plugin: KIND_NAME.so from plugins/KIND/NAME/.
 kitdir = $(includedir)/heed/kit
 kit_HEADERS = plugins/kit/next.h
+kit_cachedir = $(kitdir)/cache
+kit_cache_HEADERS = plugins/kit/cache/halves.h plugins/kit/cache/rows.h
 kit_convdir = $(kitdir)/conv
 kit_conv_HEADERS = plugins/kit/conv/conv.h plugins/kit/conv/field.h
 kit_coredir = $(kitdir)/core
@@ -37,7 +39,7 @@ pkgconfig_DATA += plugins/heed-plugin.pc
 templatesdir = $(pkgdatadir)/templates
 dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/README.md plugins/kit/templates/attention_flash.c \
   plugins/kit/templates/attention_linear.c \
-  plugins/kit/templates/attention_linear_oracle.c plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/norm.c \
+  plugins/kit/templates/attention_linear_oracle.c plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/cache.c plugins/kit/templates/norm.c \
   plugins/kit/templates/norm_oracle.c plugins/kit/templates/position.c plugins/kit/templates/position_oracle.c
 
 EXTRA_DIST += plugins/adopt
@@ -66,6 +68,9 @@ include plugins/attention/synthesizer_mixture/plugin.mk
 include plugins/attention/synthesizer_random/plugin.mk
 include plugins/attention/transformer_xl/plugin.mk
 include plugins/attention/window/plugin.mk
+include plugins/cache/bf16/plugin.mk
+include plugins/cache/f16/plugin.mk
+include plugins/cache/int8/plugin.mk
 include plugins/embed/table/plugin.mk
 include plugins/feedforward/geglu/plugin.mk
 include plugins/feedforward/gelu/plugin.mk

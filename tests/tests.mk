@@ -81,6 +81,7 @@ sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \
   tests/hostile/between_rows.c tests/hostile/bytes_believed.c tests/hostile/changes.c \
   tests/hostile/cost_negative.c tests/hostile/crash.c tests/hostile/declines.c \
   tests/hostile/duplicate.c tests/hostile/endless.c tests/hostile/error.c tests/hostile/exits.c \
+  tests/hostile/codec.c tests/hostile/codec_beside.c tests/hostile/codec_counts.c tests/hostile/codec_infinite.c \
   tests/hostile/hole.c tests/hostile/id.c tests/hostile/id_long.c tests/hostile/input_changes.c \
   tests/hostile/instance_changes.c tests/hostile/lane_shows.c tests/hostile/lanes_show.c \
   tests/hostile/lengths_unread.c tests/hostile/licence.c tests/hostile/loading_crashes.c \
@@ -105,7 +106,7 @@ sinners = $(sins:.c=.so)
 SUFFIXES = .so
 .c.so:
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -shared -fPIC $< -o $@ -lm
-$(sinners): tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h $(abi_HEADERS)
-EXTRA_DIST += $(sins) tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h
+$(sinners): tests/hostile/codec.h tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h $(abi_HEADERS)
+EXTRA_DIST += $(sins) tests/hostile/codec.h tests/hostile/hostile.h tests/hostile/mean.h tests/hostile/past.h
 EXTRA_DIST += tests/command/short_memory.c
 CLEANFILES += $(sinners) tests/command/short_memory.so

@@ -33,7 +33,7 @@ static const char usage[] =
     "float64 to hold it\n"
     "against, a Makefile and a README. Then: make -C NAME check; make -C NAME bench.\n"
     "\n"
-    "  KIND        attention, norm or position\n"
+    "  KIND        attention, cache (a codec of keys and values), norm or position\n"
     "  NAME        a letter, then letters, digits and _, all small\n"
     "  --on flash  an attention on the kit's tiled core, which brings masks, a cache and its speed "
     "(the default)\n"
@@ -43,7 +43,7 @@ static const char usage[] =
 
 /* What there is to begin with: the first row of a kind is its default. */
 static const struct template {
-    const char *kind, *on, *file, *oracle; /* files in the templates' folder */
+    const char *kind, *on, *file, *oracle; /* files in the templates' folder; NULL: it has none */
     const char *bench;                     /* what `make bench` measures */
 }
 templates[] = {
@@ -55,6 +55,9 @@ templates[] = {
      "--isa all --rounds 3"},
     {"attention", "plain", "attention_plain.c", "attention_oracle.c",
      "'attention/$(name)(causal=true)' --shape T=256,H=4,D=64 --isa all --rounds 3"},
+    {"cache", "plain", "cache.c", NULL,
+     "'attention/softmax(causal=true,cache=$(name))' 'attention/softmax(causal=true)' --shape "
+     "H=8,G=2,D=64,decode=2000 --rounds 3"},
     {"norm", "plain", "norm.c", "norm_oracle.c",
      "norm/$(name) norm/rms --shape x=1024,M=1024 --isa all --rounds 3"},
     {"position", "plain", "position.c", "position_oracle.c",
@@ -106,7 +109,7 @@ static const struct template *choose(const words *w, heed_error *error)
     else
         error_set(error, HEED_E_ARGUMENT,
                   "there is no template of the kind " QUOTE
-                  "%s%s; there are attention, norm and position",
+                  "%s%s; there are attention, cache, norm and position",
                   QUOTED(w->kind), near ? ", the nearest is " : "", near ? near : "");
     return NULL;
 }
@@ -268,6 +271,8 @@ static int32_t make_folder(const char *from, const char *name, const char *const
                          strerror(errno));
     for (; made < 4 && !code; made++) {
         char *text = NULL;
+        path[made][0] = 0;
+        if (!files[made]) continue;
         snprintf(path[made], sizeof path[made], called[made], draft, name);
         code = fill(from, files[made], with, &text, error);
         if (!code) code = write_file(path[made], text, error);
@@ -343,9 +348,8 @@ int command_new(int argc, char **argv)
     failed = error.code || make_plugin(&w, t, command, &error);
     free(command);
     if (failed) return command_fail(&error);
-    printf("%s/\n  %s.c         the op %s/%s\n  %s_oracle.c  its formula in float64\n  Makefile, "
-           "README.md\n"
-           "next: make -C %s check; make -C %s bench\n",
-           w.name, w.name, w.kind, w.name, w.name, w.name, w.name);
+    printf("%s/\n  %s.c         the op %s/%s\n", w.name, w.name, w.kind, w.name);
+    if (t->oracle) printf("  %s_oracle.c  its formula in float64\n", w.name);
+    printf("  Makefile, README.md\nnext: make -C %s check; make -C %s bench\n", w.name, w.name);
     return 0;
 }

@@ -41,6 +41,7 @@ static const char usage[] =
     "bits a token\n"
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
+    "  --spec SPEC       the network, if not what the model itself says: with another cache, say\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
     "threads}\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; "
@@ -51,7 +52,7 @@ static const char usage[] =
 
 typedef struct job {
     heed_options engine;
-    const char *model_path, *file_path, *ids_path;
+    const char *model_path, *file_path, *ids_path, *spec;
     int64_t context, stride; /* 0: not given */
     int json;
     tracing tracing;
@@ -97,6 +98,7 @@ static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
     {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
     {"--context", 1, .read = read_context},
+    {"--spec", 1, .at = offsetof(job, spec)},
     {"--stride", 1, .read = read_stride},
     {"--json", 0, .at = offsetof(job, json)},
     {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
@@ -290,7 +292,7 @@ int command_score(int argc, char **argv)
     if (j.file_path && !strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
     else if (j.file_path && !(j.file = fopen(j.file_path, "rb")))
         failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
-    if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, NULL, 0, &error);
+    if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, j.spec, 0, &error);
     if (!failed) failed = prepare(&j, &error);
     interrupt_catch();
     if (!failed) failed = tracing_begin(&j.tracing, j.model.engine, &error);

@@ -81,6 +81,7 @@ HEED_TILE_CONSECUTIVE = 1
 HEED_FIELD_RUNS = 4
 HEED_FIELD_BOUND = 1
 HEED_FIELD_MOVES = 2
+HEED_KV_ROWS = 4
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
@@ -88,6 +89,7 @@ HEED_COST_ID = "heed.cost/1"
 HEED_ENTRY_NAME = "heed_plugin_v0"
 HEED_SCORE_ID = "heed.score/1"
 HEED_FIELD_ID = "heed.field/1"
+HEED_KV_ID = "heed.kv/1"
 HEED_NETWORK_ID = "heed.network/1"
 HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
 
@@ -600,6 +602,71 @@ class heed_fielder(c.Structure):
     ]
 
 
+class heed_kv_block(c.Structure):
+    size: int
+    by_channels: int
+    data: int | None
+    rows: int
+    width: int
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("by_channels", c.c_uint32),
+        ("data", c.c_void_p),
+        ("rows", c.c_int64),
+        ("width", c.c_int64),
+    ]
+
+
+class heed_kv_rows(c.Structure):
+    size: int
+    masked: int
+    block: int | None
+    next: int | None
+    rows: int
+    first: int
+    count: int
+    input: int | None
+    input_step: int
+    alpha: int | None
+    out: int | None
+    out_step: int
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("masked", c.c_uint32),
+        ("block", c.c_void_p),
+        ("next", c.c_void_p),
+        ("rows", c.c_int64),
+        ("first", c.c_int64),
+        ("count", c.c_int64),
+        ("input", c.c_void_p),
+        ("input_step", c.c_int64),
+        ("alpha", c.c_void_p),
+        ("out", c.c_void_p),
+        ("out_step", c.c_int64),
+    ]
+
+
+class heed_kv(c.Structure):
+    size: int
+    version: int
+    format: Bytes | None
+    bytes: int | None
+    encode: int | None
+    decode: int | None
+    scores: int | None
+    values: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("version", c.c_uint32),
+        ("format", c.c_char_p),
+        ("bytes", c.c_void_p),
+        ("encode", c.c_void_p),
+        ("decode", c.c_void_p),
+        ("scores", c.c_void_p),
+        ("values", c.c_void_p),
+    ]
+
+
 class heed_network_input(c.Structure):
     size: int
     reserved: int
@@ -788,6 +855,9 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_field_run": heed_field_run,
     "heed_field": heed_field,
     "heed_fielder": heed_fielder,
+    "heed_kv_block": heed_kv_block,
+    "heed_kv_rows": heed_kv_rows,
+    "heed_kv": heed_kv,
     "heed_network_input": heed_network_input,
     "heed_network": heed_network,
     "heed_oracle_call": heed_oracle_call,

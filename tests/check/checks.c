@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "check/checks.h"
+#include "check/codec.h"
 #include "check/exact.h"
 #include "check/kept.h"
 #include "check/rows.h"
@@ -71,6 +72,9 @@ const check checks[] = {
     {"score",
      "changes tiles of scores alike on every path, whole and in parts, within their padding", 4,
      has_score, check_score},
+    {"codec",
+     "stores rows alike in any order and parts, on every path, within its block; finite ones stay so", 4,
+     has_codec, check_codec},
     {"cost", "tells finite costs that are not negative", 4, has_cost, check_cost},
 };
 const uint32_t check_count = sizeof checks / sizeof *checks;

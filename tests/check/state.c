@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check/codec.h"
 #include "check/state.h"
 #include "inspect.h"
 
@@ -135,8 +136,11 @@ void check_forms(subject *s)
         text_open(&first, s, s->paths[0], 1);
         feed_all(&first, form, s->seed);
         judged where;
+        if (s->c.coded) codec_tell_oracle(s, first.instance);
         double ratio = call_oracle(&s->c) ? call_judge_element(&s->c, first.out, &where)
+                       : s->c.coded       ? 0
                                           : distance(s, first.out, &where);
+        if (s->c.coded) call_update(&s->c);
         if (!(ratio <= 1))
             harness_fail("%s: %.3g times as far from %s as it may be: %s", form_names[form], ratio,
                          call_oracle(&s->c) ? "the oracle" : "one call without a state",

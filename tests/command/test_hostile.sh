@@ -38,6 +38,7 @@ none|nothing|
 mean|nothing|
 past|nothing|
 rounding|nothing|
+codec|nothing|
 changes|threads|its id is empty
 memory_short|exact|touches byte 64 of its instance, which has 64
 scratch_short|exact|of the scratch of a lane
@@ -75,6 +76,9 @@ lengths_unread|nan|which does not see it
 mask_multiplies|nan|which does not see it
 address_kept|saved|remembers other bytes in a second sequence .* an address
 bytes_believed|saved|a segmentation fault
+codec_beside|codec|writes beside the block
+codec_counts|codec|rows that come in parts leave other bytes than all at once
+codec_infinite|codec|and is decoded as
 stopped_silent|failure|says that all went well, but its host skipped tiles
 stopped_remembers|failure|a call that its host stops .* changed what was remembered
 refused_remembers|failure|a call that is refused, with one more of the axis D, changed what was remembered

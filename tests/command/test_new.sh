@@ -89,6 +89,13 @@ template linear_one attention '-i q=q.npy -i k=q.npy -i v=q.npy' --on linear
 template plain_one attention '-i q=q.npy -i k=q.npy -i v=q.npy' --on plain
 template small norm '-i x=x.npy'
 template rows position '-i x=x.npy -w table=table.npy'
+log "$heed" new cache packed && [ "$(ls -A packed | sort | tr '\n' ' ')" = "Makefile README.md packed.c " ] &&
+    ! grep -rq '@[A-Z]' packed && [ "$(wc -l <packed/packed.c)" -le 90 ]
+report 'new cache: three files, for the contract is its oracle'
+for cc in $compilers; do
+    log "$MAKE" -C packed -B CC="$cc" CFLAGS='-O3 -Wall -Wextra -Werror'; report "new cache: $cc builds it without a warning"
+done
+log "$MAKE" -C packed check && grep -q '^ok - cache/packed codec' log; report 'new cache: make check'
 log "$MAKE" -C small bench && grep -q 'norm/small' log && grep -q 'norm/rms' log; report 'make bench: beside the shipped one'
 log "$MAKE" -C small clean && [ "$(ls small | wc -l)" = 4 ]; report 'make clean'
 

@@ -243,6 +243,10 @@ static void describe(call *c, const char *spec)
                              : p->type == HEED_PARAM_FLOAT                    ? r->value[i].f
                                                                               : (double)r->value[i].i;
         if (!r->child[i]) continue;
+        if (!strcmp(p->choices, "cache")) { /* it changes nothing that is not remembered */
+            c->coded = 1;
+            continue;
+        }
         c->oracle.position = r->child[i]->entry->op.id;
         c->untold |= has_settings(r->child[i]);
         add_inner(c, p->key, r->child[i]->entry);

@@ -76,3 +76,8 @@
     {"attention/softmax(causal=true)", "B=1,T=1700,S=1700,H=1,G=1,D=7,E=5", 0, 0xa6233bd67ffddcb6, "key_lengths"},
     {"attention/softmax(causal=bottom_right)", "B=1,T=2,S=7000,H=4,G=2,D=9,E=17", 0, 0xf24ed54bc15ab10e, "key_lengths"},
     {"attention/gau(causal=true)", "B=1,T=1700,S=1700,H=1,G=1,D=5,E=7", 0, 0x23e4e9b060d73759, "key_lengths"},
+    /* a codec changes nothing that is not remembered (test_attention has its bits) */
+    {"attention/softmax(cache=f16, causal=true)", "B=1,T=20,S=20,H=2,G=1,D=7,E=5", 0, 0xbba6f90f806ef867, "key_lengths"},
+    {"attention/softmax(cache=bf16, causal=true)", "B=1,T=20,S=20,H=2,G=1,D=7,E=5", 0, 0xbba6f90f806ef867, "key_lengths"},
+    {"attention/softmax(cache=int8, causal=true)", "B=1,T=20,S=20,H=2,G=1,D=7,E=5", 0, 0xbba6f90f806ef867, "key_lengths"},
+    {"attention/softmax(causal=true)", "B=1,T=20,S=20,H=2,G=1,D=7,E=5", 0, 0xbba6f90f806ef867, "key_lengths"},

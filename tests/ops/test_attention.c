@@ -11,6 +11,8 @@
 #include <immintrin.h>
 #endif
 
+#include <heed/kit/core/half.h>
+
 #include "lib/harness.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -200,6 +202,103 @@ static void test_spans(void **state)
         outputs_free(whole);
         call_free(&c);
     }
+}
+
+/* ---- codecs of the cache ---- */
+
+/* What a codec makes of a row, from its formula. */
+static void through_f16(float *row, int64_t n)
+{
+    for (int64_t c = 0; c < n; c++) row[c] = kit_from_f16(kit_to_f16(fminf(fmaxf(row[c], -65504.0f), 65504.0f)));
+}
+static void through_bf16(float *row, int64_t n)
+{
+    for (int64_t c = 0; c < n; c++) row[c] = kit_from_bf16(kit_to_bf16(row[c]));
+}
+static void through_int8(float *row, int64_t n)
+{
+    float most = 0;
+    for (int64_t c = 0; c < n; c++) most = fmaxf(most, fabsf(row[c]));
+    const float scale = most / 127;
+    for (int64_t c = 0; c < n; c++) row[c] = scale > 0 ? scale * rintf(row[c] / scale) : 0;
+}
+static void through_nothing(float *row, int64_t n) { (void)row, (void)n; }
+
+/* Rows of k or v of a call, contiguous, through a codec. */
+static void code_port(call *c, const char *name, void (*through)(float *, int64_t))
+{
+    const heed_tensor *t = &c->plain[call_port(c, name)];
+    for (int64_t row = 0; row < heed_tensor_elements(t) / t->dim[3]; row++)
+        through((float *)t->data + row * t->dim[3], t->dim[3]);
+}
+
+/* A cache that a codec has gives the bits of one of float32 that is given what the codec makes of keys and values: in
+ * chunks, token by token, on every path, at any number of threads. */
+static void test_codecs(void **state)
+{
+    static const struct { const char *spec, *plain; void (*k)(float *, int64_t), (*v)(float *, int64_t); } cases[] = {
+        {"attention/softmax(cache=f16, causal=true)", "attention/softmax(causal=true)", through_f16, through_f16},
+        {"attention/softmax(cache=bf16, causal=true)", "attention/softmax(causal=true)", through_bf16, through_bf16},
+        {"attention/softmax(cache=int8, causal=true)", "attention/softmax(causal=true)", through_int8, through_int8},
+        {"attention/softmax(cache=int8, value_cache=bf16, causal=true)", "attention/softmax(causal=true)", through_int8,
+         through_bf16},
+        {"attention/softmax(value_cache=int8, causal=true)", "attention/softmax(causal=true)", through_nothing,
+         through_int8},
+        {"attention/window(cache=f16, causal=true, left=70)", "attention/window(causal=true, left=70)", through_f16,
+         through_f16},
+    };
+    static const int chunk[] = {300, 17, 1};
+    (void)state;
+    for (size_t n = 0; n < COUNT(cases); n++)
+        for (int draw = 0; draw < (harness_quick() ? 1 : 2); draw++) {
+            const char *axes = axes_text(1 + draw, 300, 300, 6, draw ? 2 : 6, draw ? 33 : 16, draw ? 16 : 5);
+            const call_case how = {cases[n].spec, axes, "key_lengths", HEED_F32, 1, 77 + n};
+            const call_case without = {cases[n].plain, axes, "key_lengths", HEED_F32, 1, 77 + n};
+            call c, plain;
+            heed_tensor expected[ORACLE_PORTS], got[ORACLE_PORTS];
+            call_make(&c, &how), call_make(&plain, &without);
+            code_port(&plain, "k", cases[n].k), code_port(&plain, "v", cases[n].v);
+            call_update(&plain);
+            call_run(&plain, paths[0], 1, PLAIN, expected);
+            within_bound(&plain, expected, "decoded numbers");
+            for (int p = 0; p < n_paths; p++)
+                for (size_t k = 0; k < COUNT(chunk); k++) {
+                    run_chunks(&c, paths[p], 1 + (uint32_t)p, chunk[k], got);
+                    if (!outputs_equal(&plain, expected, got))
+                        fail_msg("%s [%s], chunks of %d on %s: other bits", how.spec, axes, chunk[k], paths[p]);
+                    outputs_free(got);
+                }
+            outputs_free(expected);
+            call_free(&plain), call_free(&c);
+        }
+}
+
+/* Rows that a codec must not make infinite, or finite. */
+static void test_codecs_at_the_edge(void **state)
+{
+    static const char *const specs[] = {"attention/softmax(cache=f16, causal=true)",
+                                        "attention/softmax(cache=bf16, causal=true)",
+                                        "attention/softmax(cache=int8, causal=true)"};
+    enum { T = 40, E = 3 };
+    (void)state;
+    for (size_t n = 0; n < COUNT(specs); n++)
+        for (int p = 0; p < n_paths; p++) {
+            const call_case how = {specs[n], axes_text(1, T, T, 1, 1, 2, E), "key_lengths", HEED_F32, 1, 5};
+            call c;
+            heed_tensor out[ORACLE_PORTS];
+            call_make(&c, &how);
+            float *v = c.plain[call_port(&c, "v")].data, *k = c.plain[call_port(&c, "k")].data;
+            v[0] = 3.4e38f, v[1] = -3.4e38f, v[2] = 1e-42f, k[0] = 0, k[1] = 0; /* finite: they stay so */
+            v[30 * E] = NAN, v[35 * E] = INFINITY;                              /* they stay too, from there on */
+            run_chunks(&c, paths[p], 1, 7, out);
+            const float *y = out[call_port(&c, "out")].data;
+            for (int t = 0; t < T; t++) {
+                if (t < 30) assert_true(isfinite(y[t * E]) && isfinite(y[t * E + 1]) && isfinite(y[t * E + 2]));
+                else assert_false(isfinite(y[t * E]));
+            }
+            outputs_free(out);
+            call_free(&c);
+        }
 }
 
 /* A sum of values that overflows in one span, and a later span with a larger score, next to which the first counts
@@ -1095,6 +1194,8 @@ int main(void)
         cmocka_unit_test(test_phases),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_overflow_in_a_span),
+        cmocka_unit_test(test_codecs),
+        cmocka_unit_test(test_codecs_at_the_edge),
         cmocka_unit_test(test_any_queries_any_keys),
         cmocka_unit_test(test_no_keys),
         cmocka_unit_test(test_ragged_batch),

@@ -502,7 +502,7 @@ static void test_many(void **unused)
 {
     (void)unused;
     feed_many_of(SIZES RANDOM_OPS);
-    feed_many_of(SIZES "norm=layer; attention=softmax(causal=true, position=alibi); "
+    feed_many_of(SIZES "norm=layer; attention=softmax(causal=true, cache=int8, position=alibi); "
                        "feedforward=gelu(hidden=20)");
     feed_many_of(
         "vocab=24; width=16; layers=4; heads=4; kv_heads=2; norm=rms; "

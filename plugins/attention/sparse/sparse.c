@@ -58,6 +58,11 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
                         "a block of %lld keys (stride) does not hold %lld sets of %lld "
                         "columns",
                         (long long)stride, (long long)value[SETS].i, (long long)columns);
+    if (open->child[FLASH_CACHE].op || open->child[FLASH_VALUE_CACHE].op)
+        return kit_fail(open->sink, HEED_E_UNSUPPORTED,
+                        "%s: single keys are picked out of the cache, and a codec has them by the "
+                        "block; leave it out",
+                        open->child[FLASH_CACHE].op ? "cache" : "value_cache");
     return kit_flash_measure(open, sizeof(sparse), bytes);
 }
 

@@ -55,10 +55,11 @@ static void KIT(factors)(const kit_flash *f, kit_flash_rows *r)
     for (int64_t i = 0; i < KIT_FLASH_ROWS * D; i += 16)
         v_store(r->Q + i, v_max(v_set(0.0f), v_load(r->Q + i)));
     for (int64_t k = 0; k < rows; k += FLASH_N)
-        for (int j = 0; j < s.n; j++)
-            KIT(flash_scorers)[s.wide[j]](max + s.row[j], matrix + k * D, D, 1, r->Q + s.row[j], D,
-                                          to + k * KIT_FLASH_ROWS + s.row[j],
-                                          kit_flash_no_prefetch);
+        for (int j = 0; j < s.n; j++) {
+            KIT(flash_scorer) *const score = KIT(flash_scorers)[s.wide[j]];
+            score(max + s.row[j], matrix + k * D, D, 1, r->Q + s.row[j], D,
+                  to + k * KIT_FLASH_ROWS + s.row[j], kit_flash_no_prefetch);
+        }
     for (float *p = to + kit_lanes(self->A) * KIT_FLASH_ROWS, *end = to + rows * KIT_FLASH_ROWS;
          p < end; p += 16)
         v_store(p, v_mul(v_load(p), v_set((float)KIT_LOG2E)));

@@ -109,10 +109,13 @@ KIT_INLINE void KIT(flash_update_sum)(kit_flash_rows *r)
 typedef struct KIT(flash_keys) {
     const float *K, *V;
     int64_t ldk, ldc, ldv; /* floats from key to key and channel to channel of K; key to key of V */
-    int turned;            /* K is a page of the cache, which lies by channels: [D][96] */
+    int turned;            /* K lies by channels, [D][96], for any number of rows */
     int64_t start; /* position of key 0 */
     int keys;
     kit_flash_prefetch_block next_K, next_V;
+    kit_flash_prefetch next_turned; /* of a page: a line for each channel of K */
+    heed_kv_block K_block, V_block; /* in the place of K or V: what their codec reads itself */
+    const void *next_K_block, *next_V_block;
 } KIT(flash_keys);
 
 /* Rows become columns: to[width][48] = factor from[row][width], 16 rows at a time. */
@@ -125,14 +128,15 @@ static void KIT(flash_load_columns)(const char *const *from, uint32_t dtype, int
             const int m = width - d < 16 ? (int)(width - d) : 16;
             vf x[16];
             if (dtype == HEED_F32 && stride == 1 && m == 16)
-                KIT_UNROLL for (int l = 0; l < 16; l++)
-                    x[l] = v_load((const float *)from[i + l] + d);
+                KIT_UNROLL for (int l = 0; l < 16; l++) x[l] =
+                    v_load((const float *)from[i + l] + d);
             else
                 for (int l = 0; l < 16; l++)
                     x[l] = v_read(from[i + l] + d * step, dtype, stride, m);
             v_transpose(x);
-            if (m == 16) KIT_UNROLL for (int l = 0; l < 16; l++)
-                v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
+            if (m == 16)
+                KIT_UNROLL for (int l = 0; l < 16; l++)
+                    v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));
             else
                 for (int l = 0; l < m; l++)
                     v_store(to + (d + l) * KIT_FLASH_ROWS + i, v_mul(x[l], v_set(factor)));

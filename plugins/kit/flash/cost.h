@@ -100,14 +100,20 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     const double width = (double)((f->k ? f->D : 0) + f->E),
                  moved = (double)f->B * (double)f->T * (double)f->H;
     const double q = f->q ? (double)(f->D * kit_width(f->q->dtype)) : 0;
-    const double k = f->k ? (double)(f->D * kit_width(f->k->dtype)) : 0;
+    const int cached = f->call->state != NULL;
+    const double cached_k = (double)f->key_bytes / KIT_FLASH_KEYS,
+                 cached_v =
+                     (double)f->value_bytes / KIT_FLASH_KEYS; /* of a key, where it is kept */
+    const double k = cached && !f->k_by_position ? cached_k
+                     : f->k                      ? (double)(f->D * kit_width(f->k->dtype))
+                                                 : 0;
+    const double v = cached ? cached_v : (double)(f->E * kit_width(f->v->dtype));
     const double values = (double)(f->G / f->share),
                  key_heads = f->k_by_position ? (double)f->G : values;
     c->flops = 2 * all.pairs * width;
     c->bytes = moved * (q + (double)f->E * 4) +
-               (f->k_by_position ? longest : all.keys) * key_heads * k +
-               all.keys * values * (double)(f->E * kit_width(f->v->dtype));
-    c->state_bytes = 4 * values * (double)(kit_flash_cached_width(f) + f->E);
+               (f->k_by_position ? longest : all.keys) * key_heads * k + all.keys * values * v;
+    c->state_bytes = values * (cached_k + cached_v);
     c->receptive_field = all.most;
     if (!HEED_HAS(c, algorithm)) return;
     c->executed = 2 * all.cells * width;

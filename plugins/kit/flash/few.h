@@ -21,9 +21,8 @@
 /* Line j of what is read in step k is prefetched of the next block: next.at + k next.pitch. */
 KIT_INLINE void KIT(flash_few_prefetch)(const int nv, kit_flash_prefetch next, int64_t k)
 {
-    KIT_UNROLL for (int j = 0; j < nv; j++)
-        if (j * VR_LANES % 16 == 0)
-            __builtin_prefetch(next.at + k * next.pitch + j * VR_LANES * (int)sizeof(float), 0, 2);
+    KIT_UNROLL for (int j = 0; j < nv; j++) if (j * VR_LANES % 16 == 0)
+        __builtin_prefetch(next.at + k * next.pitch + j * VR_LANES * (int)sizeof(float), 0, 2);
 }
 
 /* acc[i][j] += a[i][k] b[k][j], over k in [0, depth): flash_multiply_add for shapes that are wide
@@ -33,23 +32,26 @@ KIT_INLINE void KIT(flash_few_multiply_add)(const int n, const int nv, const int
                                             int64_t a_row, int64_t a_step, const float *b,
                                             int64_t b_step, int64_t depth, kit_flash_prefetch next)
 {
-    KIT_UNROLL_4 for (int64_t k = 0; k < depth; k++) {
+    KIT_UNROLL_4 for (int64_t k = 0; k < depth; k++)
+    {
         KIT(flash_few_prefetch)(nv, next, k);
         vr s[2], x[FLASH_FEW_MOST];
         KIT_UNROLL for (int i = 0; i < n && n <= 2; i++) s[i] = vr_set(a[i * a_row + k * a_step]);
-        KIT_UNROLL for (int j = 0; j < nv && n > 2; j++)
-            x[j] = vr_pin(vr_load(b + k * b_step + j * VR_LANES));
-        KIT_UNROLL for (int i = 0; i < n && n > 2; i++) {
+        KIT_UNROLL for (int j = 0; j < nv && n > 2; j++) x[j] =
+            vr_pin(vr_load(b + k * b_step + j * VR_LANES));
+        KIT_UNROLL for (int i = 0; i < n && n > 2; i++)
+        {
             const vr t = vr_set(a[i * a_row + k * a_step]);
-            KIT_UNROLL for (int j = 0; j < nv; j++)
-                acc[i][j] = masked ? vr_fma_unless(KIT(flash_mask_sign)(t), t, x[j], acc[i][j])
-                                   : vr_fma(t, x[j], acc[i][j]);
+            KIT_UNROLL for (int j = 0; j < nv; j++) acc[i][j] =
+                masked ? vr_fma_unless(KIT(flash_mask_sign)(t), t, x[j], acc[i][j])
+                       : vr_fma(t, x[j], acc[i][j]);
         }
-        KIT_UNROLL for (int j = 0; j < nv && n <= 2; j++) {
+        KIT_UNROLL for (int j = 0; j < nv && n <= 2; j++)
+        {
             const vr y = vr_load(b + k * b_step + j * VR_LANES);
-            KIT_UNROLL for (int i = 0; i < n; i++)
-                acc[i][j] = masked ? vr_fma_unless(KIT(flash_mask_sign)(s[i]), s[i], y, acc[i][j])
-                                   : vr_fma(s[i], y, acc[i][j]);
+            KIT_UNROLL for (int i = 0; i < n; i++) acc[i][j] =
+                masked ? vr_fma_unless(KIT(flash_mask_sign)(s[i]), s[i], y, acc[i][j])
+                       : vr_fma(s[i], y, acc[i][j]);
         }
     }
 }
@@ -59,12 +61,11 @@ KIT_INLINE void KIT(flash_few_scores)(const int n, const int nv, const float *Q,
                                       int64_t D, float *P, kit_flash_prefetch next)
 {
     vr s[FLASH_N + 1][FLASH_FEW_MOST];
-    KIT_UNROLL for (int i = 0; i < n; i++)
-        KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = vr_set(0.0f);
+    KIT_UNROLL for (int i = 0; i < n; i++) KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] =
+        vr_set(0.0f);
     KIT(flash_few_multiply_add)(n, nv, 0, s, Q, 1, KIT_FLASH_ROWS, KT, KIT_FLASH_KEYS, D, next);
-    KIT_UNROLL for (int i = 0; i < n; i++)
-        KIT_UNROLL for (int j = 0; j < nv; j++)
-            vr_store(P + i * KIT_FLASH_KEYS + j * VR_LANES, s[i][j]);
+    KIT_UNROLL for (int i = 0; i < n; i++) KIT_UNROLL for (int j = 0; j < nv; j++)
+        vr_store(P + i * KIT_FLASH_KEYS + j * VR_LANES, s[i][j]);
 }
 
 /* Sums of values: nv registers of channels of n rows, over `depth` keys. */
@@ -112,19 +113,25 @@ typedef void KIT(flash_few_valuer)(const float *alpha, const float *V, int64_t l
     FLASH_FEW_SCORES(n, keys) FLASH_FEW_BOTH(n, a) FLASH_FEW_BOTH(n, b) FLASH_FEW_BOTH(n, 1)
 #define FLASH_FEW_STEP(n, keys, a, b)                                                              \
     {                                                                                              \
-        n, (keys) * VR_LANES, KIT(flash_few_scores_##n),                                           \
-            {FLASH_FEW_OF(n, a), FLASH_FEW_OF(n, b), FLASH_FEW_OF(n, 1)}                           \
+        n, (keys)*VR_LANES, KIT(flash_few_scores_##n),                                             \
+        {                                                                                          \
+            FLASH_FEW_OF(n, a), FLASH_FEW_OF(n, b), FLASH_FEW_OF(n, 1)                             \
+        }                                                                                          \
     }
 #define FLASH_FEW_NARROW(n) FLASH_FEW_SCORES(n, 1) FLASH_FEW_BOTH(n, 1)
 
 /* How many rows go together; how many keys, for scores; and registers of channels, for values. */
 typedef struct KIT(flash_few_kernels) {
     int rows, keys;
-    KIT(flash_few_scorer) *scores;
-    struct { int wide; KIT(flash_few_valuer) *values, *masked; } at[3];
+    KIT(flash_few_scorer) * scores;
+    struct {
+        int wide;
+        KIT(flash_few_valuer) * values, *masked;
+    } at[3];
 } KIT(flash_few_kernels);
 
 /* 9 rows fill the registers as 8 do; 1 alone takes nearly the time of 4. */
+/* clang-format off */
 #if defined KIT_AVX512
 FLASH_FEW(9, 3, 3, 2) FLASH_FEW(8, 3, 3, 2) FLASH_FEW(4, 6, 4, 2) FLASH_FEW(2, 6, 8, 4)
 FLASH_FEW(1, 6, 8, 4)
@@ -140,6 +147,7 @@ FLASH_FEW_NARROW(4) FLASH_FEW_NARROW(2) FLASH_FEW_NARROW(1)
 static const KIT(flash_few_kernels) KIT(flash_few_steps)[] = {
     FLASH_FEW_STEP(4, 1, 1, 1), FLASH_FEW_STEP(2, 1, 1, 1), FLASH_FEW_STEP(1, 1, 1, 1)};
 #endif
+/* clang-format on */
 #undef FLASH_FEW
 #undef FLASH_FEW_NARROW
 #undef FLASH_FEW_STEP
@@ -149,7 +157,7 @@ static const KIT(flash_few_kernels) KIT(flash_few_steps)[] = {
 #undef FLASH_FEW_VALUES
 
 /* Which of them take the rows from `row` on. */
-KIT_INLINE const KIT(flash_few_kernels) *KIT(flash_few_step)(int row, int rows)
+KIT_INLINE const KIT(flash_few_kernels) * KIT(flash_few_step)(int row, int rows)
 {
     const int left = rows - row;
     const KIT(flash_few_kernels) *x = KIT(flash_few_steps);
@@ -158,39 +166,38 @@ KIT_INLINE const KIT(flash_few_kernels) *KIT(flash_few_step)(int row, int rows)
     return x;
 }
 
-/* What a kernel prefetches while it reads b; where there is nothing, what it reads. */
-KIT_INLINE kit_flash_prefetch KIT(flash_few_next)(const kit_flash_prefetch *next, int64_t offset,
-                                                  const float *b, int64_t step)
+/* What a kernel prefetches while it reads b: from a row and a number of bytes on; where there is
+ * nothing, what it reads. */
+KIT_INLINE kit_flash_prefetch KIT(flash_few_next)(const kit_flash_prefetch *next, int64_t row,
+                                                  int64_t floats, const float *b, int64_t step)
 {
     const int64_t bytes = (int64_t)sizeof(float);
     if (next->pitch == 0) return (kit_flash_prefetch){(const char *)b, step * bytes};
-    return (kit_flash_prefetch){next->at + offset * bytes, next->pitch};
+    return (kit_flash_prefetch){next->at + row * next->pitch + floats * bytes, next->pitch};
 }
 
 /* The scores of all rows for keys [from, to), and what lies between these and whole registers. */
 static void KIT(flash_few_score_rows)(const kit_flash *f, kit_flash_rows *r,
-                                      const KIT(flash_keys) *x, int from, int to, float *P)
+                                      const KIT(flash_keys) * x, int from, int to, float *P)
 {
-    const kit_flash_prefetch turned = {x->next_K.first.at,
-                                       (int64_t)sizeof(float) * KIT_FLASH_KEYS},
-                             none = kit_flash_no_prefetch;
-    const int ahead = x->turned && x->next_K.first.pitch;
+    const kit_flash_prefetch none = kit_flash_no_prefetch;
     for (int row = 0, end; row < r->rows; row = end) {
         const int wide = KIT(flash_few_step)(row, r->rows)->keys;
         for (end = row; end < r->rows; end += KIT(flash_few_step)(end, r->rows)->rows)
             if (KIT(flash_few_step)(end, r->rows)->keys != wide) break;
         for (int k = from / wide * wide; k < to; k += wide)
             for (int i = row; i < end; i += KIT(flash_few_step)(i, r->rows)->rows)
-                KIT(flash_few_step)(i, r->rows)->scores(
-                    r->Q + i, x->K + k, f->D, P + i * KIT_FLASH_KEYS + k,
-                    KIT(flash_few_next)(ahead && i == 0 ? &turned : &none, k, x->K + k,
-                                        KIT_FLASH_KEYS));
+                KIT(flash_few_step)
+        (i, r->rows)
+            ->scores(r->Q + i, x->K + k, f->D, P + i * KIT_FLASH_KEYS + k,
+                     KIT(flash_few_next)(i == 0 ? &x->next_turned : &none, 0, k, x->K + k,
+                                         KIT_FLASH_KEYS));
     }
 }
 
 /* O = alpha O + P V of all rows, over keys [from, to). */
 static void KIT(flash_few_sum_rows)(const kit_flash *f, kit_flash_rows *r,
-                                    const KIT(flash_keys) *x, int from, int to, int masked,
+                                    const KIT(flash_keys) * x, int from, int to, int masked,
                                     const float *P)
 {
     const int64_t ldo = kit_lanes(f->E), registers = ldo / VR_LANES;
@@ -205,10 +212,46 @@ static void KIT(flash_few_sum_rows)(const kit_flash *f, kit_flash_rows *r,
             (masked ? step->at[c].masked : step->at[c].values)(
                 r->alpha + row, V, x->ldv, P + row * KIT_FLASH_KEYS + from,
                 r->O + row * ldo + j * VR_LANES, ldo, to - from,
-                KIT(flash_few_next)(row == 0 ? &x->next_V.first : &none,
-                                    from * x->ldv + j * VR_LANES, V, x->ldv));
+                KIT(flash_few_next)(row == 0 ? &x->next_V.first : &none, from, j * VR_LANES, V,
+                                    x->ldv));
         }
     }
+}
+
+/* The same two products by the codec that has the block, if it does not decode it. */
+static void KIT(flash_few_score)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) * x,
+                                 int from, int to, float *P)
+{
+    const heed_kv_rows rows = {.size = sizeof rows,
+                               .block = &x->K_block,
+                               .next = x->next_K_block,
+                               .rows = r->rows,
+                               .first = from,
+                               .count = to - from,
+                               .input = r->Q,
+                               .input_step = KIT_FLASH_ROWS,
+                               .out = P,
+                               .out_step = KIT_FLASH_KEYS};
+    if (x->K_block.data && to > from) f->k_codec.kv->scores(f->k_codec.instance, &rows);
+    else if (!x->K_block.data) KIT(flash_few_score_rows)(f, r, x, from, to, P);
+}
+static void KIT(flash_few_sum)(const kit_flash *f, kit_flash_rows *r, const KIT(flash_keys) * x,
+                               int from, int to, int masked, const float *P)
+{
+    const heed_kv_rows rows = {.size = sizeof rows,
+                               .masked = (uint32_t)masked,
+                               .block = &x->V_block,
+                               .next = x->next_V_block,
+                               .rows = r->rows,
+                               .first = from,
+                               .count = to - from,
+                               .input = P,
+                               .input_step = KIT_FLASH_KEYS,
+                               .alpha = r->alpha,
+                               .out = r->O,
+                               .out_step = kit_lanes(f->E)};
+    if (x->V_block.data && to > from) f->v_codec.kv->values(f->v_codec.instance, &rows);
+    else if (!x->V_block.data) KIT(flash_few_sum_rows)(f, r, x, from, to, masked, P);
 }
 
 /* Makes masked scores of a row -inf in the cells [from, to) that are not unmasked as a whole, and
@@ -262,7 +305,7 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     if (masked) kit_flash_block_ranges(r, x->start);
     if (FLASH_FILLS(f))
         FLASH_FILL(f, r, x, P, 1, KIT_FLASH_KEYS, from, to < x->keys ? to : x->keys, 0, r->rows);
-    else KIT(flash_few_score_rows)(f, r, x, from, to, P);
+    else KIT(flash_few_score)(f, r, x, from, to, P);
     if (rescores)
         KIT(flash_change_scores)(f, r, P, 1, KIT_FLASH_KEYS, x->start, x->keys, KIT_FLASH_KEYS);
     for (int row = 0; row < r->rows; row++) KIT(flash_few_mask)(r, row, from, to, P);
@@ -271,7 +314,7 @@ static void KIT(flash_few)(const kit_flash *f, kit_flash_rows *r, const KIT(flas
     for (int row = 0; row < r->rows; row++)
         KIT(flash_few_weights)(r, row, from, to, masked, holes, P);
     KIT(flash_update_sum)(r);
-    KIT(flash_few_sum_rows)(f, r, x, from, to, masked, P);
+    KIT(flash_few_sum)(f, r, x, from, to, masked, P);
     FLASH_RELATE_VALUES(f, r, P, KIT_FLASH_KEYS, x->start);
 }
 #endif

@@ -39,8 +39,8 @@ KIT_INLINE void KIT(flash_scores)(const int nv, float *max, const float *K, int6
     vr s[FLASH_N][FLASH_WIDE];
     KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
         KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] = vr_set(0.0f);
-    KIT(flash_multiply_add)(FLASH_N, nv, FLASH_ALL, s, K, ldk, ldc, Q, KIT_FLASH_ROWS, D, 1,
-                            FLASH_EVERY, next);
+    KIT(flash_multiply_add)
+    (FLASH_N, nv, FLASH_ALL, s, K, ldk, ldc, Q, KIT_FLASH_ROWS, D, 1, FLASH_EVERY, next);
     KIT_UNROLL for (int j = 0; j < nv; j++) {
         vr m = vr_load(max + j * VR_LANES);
         KIT_UNROLL for (int i = 0; i < FLASH_N; i++) {
@@ -199,10 +199,9 @@ static void KIT(flash_compute_scores)(const kit_flash *f, kit_flash_rows *r,
         float *p = P + runs->at[n].from * KIT_FLASH_ROWS;
         for (int k = runs->at[n].from; k < runs->at[n].to;
              k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS)
-            for (int j = 0; j < s.n; j++)
-                KIT(flash_scorers)[s.wide[j]](max + s.row[j], K, x->ldk, x->ldc, r->Q + s.row[j],
-                                              f->D, p + s.row[j],
-                                              kit_flash_prefetch_from(&x->next_V, k, 0, j > 0));
+            for (int j = 0; j < s.n; j++) KIT(flash_scorers)
+        [s.wide[j]](max + s.row[j], K, x->ldk, x->ldc, r->Q + s.row[j], f->D, p + s.row[j],
+                    kit_flash_prefetch_from(&x->next_V, k, 0, j > 0));
     }
 }
 
@@ -330,10 +329,10 @@ static void KIT(flash_unmasked_block)(const kit_flash *f, kit_flash_rows *r,
         float sum[KIT_FLASH_CELL * FLASH_STRIP] __attribute__((aligned(64)));
         for (int j = row; j < row + FLASH_STRIP; j += VR_LANES)
             vr_store(r->block_max + j, vr_set(-FLT_MAX));
-        for (int k = 0; k < KIT_FLASH_KEYS; k += FLASH_N)
-            KIT(flash_scorers)[FLASH_WIDE - 1](r->block_max + row, x->K + k * x->ldk, x->ldk,
-                                               x->ldc, r->Q + row, f->D, P + k * KIT_FLASH_ROWS + row,
-                                               kit_flash_prefetch_from(&x->next_V, k, 0, row > 0));
+        for (int k = 0; k < KIT_FLASH_KEYS; k += FLASH_N) KIT(flash_scorers)
+        [FLASH_WIDE - 1](r->block_max + row, x->K + k * x->ldk, x->ldk, x->ldc, r->Q + row, f->D,
+                         P + k * KIT_FLASH_ROWS + row,
+                         kit_flash_prefetch_from(&x->next_V, k, 0, row > 0));
         for (int j = row; j < row + FLASH_STRIP; j += VR_LANES) {
             const vr before = vr_load(r->max + j);
             const vr max = vr_max(before, vr_add(vr_load(r->block_max + j), vr_load(r->lift + j)));

@@ -44,7 +44,10 @@
     [FLASH_SOFTCAP] =                                                                              \
         KIT_FLOAT("softcap", 0, 0, 1e6,                                                            \
                   "scores become softcap * tanh(score / softcap), before any bias; 0 = off"),      \
-    [FLASH_POSITION] = KIT_OP("position", "position", "a position op that acts on scores")
+    [FLASH_POSITION] = KIT_OP("position", "position", "a position op that acts on scores"),        \
+    [FLASH_CACHE] =                                                                                \
+        KIT_OP("cache", "cache", "how keys and values are remembered; as float32 if not given"),   \
+    [FLASH_VALUE_CACHE] = KIT_OP("value_cache", "cache", "how values are, if not as keys")
 
 typedef struct kit_flash_op {
     float scale; /* 0: 1 / sqrt(D) */
@@ -52,20 +55,49 @@ typedef struct kit_flash_op {
     const heed_score *score;
     const void *score_instance;
     const heed_tensor *sink_logits;
+    kit_flash_codec k_codec, v_codec;
+    char format[40]; /* of its states */
     int64_t own; /* floats of each tile that the variant wants; set by its init */
     char variant[] __attribute__((aligned(64)));
 } kit_flash_op;
+
+KIT_INLINE kit_flash_codec kit_flash_codec_of(const heed_open *open, int param)
+{
+    const heed_child *child = &open->child[param];
+    if (!child->op || !child->path->get_extension) return (kit_flash_codec){NULL, NULL};
+    return (kit_flash_codec){child->path->get_extension(HEED_KV_ID), child->instance};
+}
 
 /* Bytes of an instance whose variant keeps that many, and what no such op takes. */
 KIT_INLINE int32_t kit_flash_measure(const heed_open *open, uint64_t variant, uint64_t *bytes)
 {
     const int32_t failed = kit_score_child(open, FLASH_POSITION);
     if (failed) return failed;
+    for (int p = FLASH_CACHE; p <= FLASH_VALUE_CACHE; p++)
+        if (open->child[p].op && !kit_flash_codec_of(open, p).kv)
+            return kit_fail(open->sink, HEED_E_UNSUPPORTED,
+                            "%s=%s has no heed.kv/1, so it can not store keys and values",
+                            p == FLASH_CACHE ? "cache" : "value_cache", open->child[p].op->id);
     if (open->value[FLASH_SCALE].given && open->value[FLASH_SCALE].f == 0)
         return kit_fail(open->sink, HEED_E_ARGUMENT,
                         "scale is 0, which makes all keys equal; give another number");
     *bytes = sizeof(kit_flash_op) + variant;
     return HEED_OK;
+}
+
+/* "kv/f32", "kv/f16", or, where they differ, "kv/int8 f16". */
+KIT_INLINE void kit_flash_name_format(kit_flash_op *self)
+{
+    const char *name[2] = {self->k_codec.kv ? self->k_codec.kv->format : "f32",
+                           self->v_codec.kv ? self->v_codec.kv->format : "f32"};
+    char *to = self->format;
+    memcpy(to, "kv/", 3), to += 3;
+    for (int i = 0; i < (strcmp(name[0], name[1]) ? 2 : 1); i++) {
+        const size_t n = strlen(name[i]) < 15 ? strlen(name[i]) : 15;
+        if (i) *to++ = ' ';
+        memcpy(to, name[i], n), to += n;
+    }
+    *to = 0;
 }
 
 /* Returns where the variant keeps what it does. */
@@ -78,6 +110,10 @@ KIT_INLINE void *kit_flash_init(void *memory, const heed_open *open)
     self->score = child->op ? child->path->get_extension(HEED_SCORE_ID) : NULL;
     self->score_instance = child->instance;
     self->sink_logits = open->weight[FLASH_SINK_LOGITS];
+    self->k_codec = self->v_codec = kit_flash_codec_of(open, FLASH_CACHE);
+    if (open->child[FLASH_VALUE_CACHE].op)
+        self->v_codec = kit_flash_codec_of(open, FLASH_VALUE_CACHE);
+    kit_flash_name_format(self);
     return self->variant;
 }
 
@@ -106,6 +142,8 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
                        .score_instance = self->score_instance,
                        .variant = self->variant,
                        .own = self->own,
+                       .k_codec = self->k_codec,
+                       .v_codec = self->v_codec,
                        .softcap = self->softcap,
                        .scale = self->scale != 0.0f ? self->scale
                                                     : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
@@ -114,8 +152,7 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
 /* Bytes of the workspace before the results of spans. */
 KIT_INLINE uint64_t kit_flash_spans_at(const heed_call *call)
 {
-    return kit_line(
-        kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B')));
+    return kit_line(kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B')));
 }
 
 KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call *call,
@@ -127,20 +164,26 @@ KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call 
                     kit_flash_own(D, E, self->own + FLASH_CARRIED);
     kit_flash f = kit_flash_call(instance, call);
     kit_flash_sizes(&f);
-    size->workspace = kit_flash_spans_at(call) +
-                      kit_flash_partials(E, f.B * f.G * kit_flash_split_spans(&f));
+    size->workspace =
+        kit_flash_spans_at(call) + kit_flash_partials(E, f.B * f.G * kit_flash_split_spans(&f));
     return HEED_OK;
 }
 
+/* The version is that of the page's layout, and of the codecs'. */
 KIT_INLINE int32_t kit_flash_measure_state(const void *instance, const int64_t *axis,
                                            heed_state_size *size)
 {
-    (void)instance;
-    size->format = "kv/f32";
-    size->version = 2;
+    const kit_flash_op *self = instance;
+    const int64_t D = HEED_AXIS(axis, 'D'), E = HEED_AXIS(axis, 'E');
+    const uint32_t k = self->k_codec.kv ? self->k_codec.kv->version : 0,
+                   v = self->v_codec.kv ? self->v_codec.kv->version : 0;
+    size->format = self->format;
+    size->version = 2 + (k << 8) + (v << 16);
     size->page_tokens = KIT_FLASH_KEYS;
-    size->page_bytes = kit_flash_page(HEED_AXIS(axis, 'G'), HEED_AXIS(axis, 'D'),
-                                      HEED_AXIS(axis, 'E')); /* 0: not known */
+    if (D >= 0 && E >= 0)
+        size->page_bytes =
+            kit_flash_page_of(HEED_AXIS(axis, 'G'), kit_flash_block_bytes(&self->k_codec, D, 1),
+                              kit_flash_block_bytes(&self->v_codec, E, 0));
     return HEED_OK;
 }
 

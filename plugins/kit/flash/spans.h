@@ -59,23 +59,21 @@ static void KIT(flash_merge)(const kit_flash *f, const kit_flash_partial *a, kit
 {
     const int64_t ld = kit_lanes(f->E);
     const vf none = v_set(0.0f);
-    float wa[KIT_FLASH_ROWS] __attribute__((aligned(64))), wb[KIT_FLASH_ROWS]
-        __attribute__((aligned(64)));
+    float wa[KIT_FLASH_ROWS] __attribute__((aligned(64))),
+        wb[KIT_FLASH_ROWS] __attribute__((aligned(64)));
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
         const vf ma = v_load(a->max + i), mb = v_load(r->max + i), m = v_max(ma, mb);
         const vm no_a = v_eq(v_load(a->has + i), none), no_b = v_eq(v_load(r->has + i), none);
         const vf x = FLASH_SQUARED_RELU ? v_set(1.0f) : v_exp2(v_sub(ma, m)),
                  y = FLASH_SQUARED_RELU ? v_set(1.0f) : v_exp2(v_sub(mb, m));
-        const vf sa = v_load(a->sum + i), sb = v_load(r->sum + i),
-                 sum = v_fma(sb, y, v_mul(sa, x));
+        const vf sa = v_load(a->sum + i), sb = v_load(r->sum + i), sum = v_fma(sb, y, v_mul(sa, x));
         v_store(wa + i, x), v_store(wb + i, y);
         v_store(r->max + i, v_select(no_b, ma, v_select(no_a, mb, m)));
         v_store(r->sum + i, v_select(no_b, sa, v_select(no_a, sb, sum)));
         for (int64_t e = 0; e < f->E && !r->few; e++) {
             float *o = r->O + e * KIT_FLASH_ROWS + i;
             const vf oa = v_load(a->O + e * KIT_FLASH_ROWS + i), ob = v_load(o);
-            v_store(o, v_select(no_b, oa,
-                                v_select(no_a, ob, v_fma(ob, y, v_mul(oa, x)))));
+            v_store(o, v_select(no_b, oa, v_select(no_a, ob, v_fma(ob, y, v_mul(oa, x)))));
         }
     }
     for (int i = 0; i < r->rows && r->few; i++) {
@@ -84,8 +82,8 @@ static void KIT(flash_merge)(const kit_flash *f, const kit_flash_partial *a, kit
         if (r->has[i] == 0.0f) memcpy(o, from, sizeof(float) * (size_t)ld);
         else if (a->has[i] != 0.0f)
             for (int64_t e = 0; e < ld; e += 16)
-                v_store(o + e, v_fma(v_load(o + e), v_set(wb[i]),
-                                     v_mul(v_load(from + e), v_set(wa[i]))));
+                v_store(o + e,
+                        v_fma(v_load(o + e), v_set(wb[i]), v_mul(v_load(from + e), v_set(wa[i]))));
     }
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++)
         if (a->has[i] != 0.0f) r->has[i] = 1.0f;

@@ -48,6 +48,12 @@ KIT_INLINE void kit_flash_split_tasks(kit_flash *f)
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
 }
 
+/* Floats of a key in the cache; 0 where keys are not remembered. */
+KIT_INLINE int64_t kit_flash_cached_width(const kit_flash *f)
+{
+    return f->k && !f->k_by_position ? f->D : 0;
+}
+
 static void kit_flash_sizes(kit_flash *f)
 {
     const int64_t *axis = f->call->axis;
@@ -60,6 +66,8 @@ static void kit_flash_sizes(kit_flash *f)
     f->share = f->per_head && f->G > 0 && f->G <= f->H ? f->H / f->G : 1, f->G *= f->share;
     f->group = f->G ? f->H / f->G : 1;
     f->rows = f->T * f->group;
+    f->key_bytes = kit_flash_block_bytes(&f->k_codec, kit_flash_cached_width(f), 1);
+    f->value_bytes = kit_flash_block_bytes(&f->v_codec, f->E, 0);
     kit_flash_split_tasks(f);
     if (relative && f->tiles && f->group > 1) { /* its tiles have rows of consecutive positions */
         f->per_head = 1;
@@ -84,8 +92,7 @@ KIT_INLINE void kit_flash_place_spans(kit_flash *f, void *room)
     f->spans = FLASH_SQUARED_RELU ? 0 : kit_flash_split_spans(f), f->partial = room;
     const int64_t n = f->B * f->G * f->spans;
     for (int64_t i = 0; i < n; i++)
-        f->partial[i].O =
-            (float *)(f->partial + n) + i * KIT_FLASH_ROWS * kit_lanes(f->E);
+        f->partial[i].O = (float *)(f->partial + n) + i * KIT_FLASH_ROWS * kit_lanes(f->E);
 }
 
 /* A pass of f over some of its keys and queries; f is set up. */
@@ -102,12 +109,6 @@ KIT_INLINE kit_flash kit_flash_picked(const kit_flash *f, kit_flash_pick pick)
 KIT_INLINE int64_t kit_flash_query(const kit_flash *f, int64_t row)
 {
     return f->pick.step ? f->pick.query + row / f->group * f->pick.every : row / f->group;
-}
-
-/* Floats of a key in the cache; 0 where keys are not remembered. */
-KIT_INLINE int64_t kit_flash_cached_width(const kit_flash *f)
-{
-    return f->k && !f->k_by_position ? f->D : 0;
 }
 
 /* The first key that the row sees, of any group of heads, in a page that was taken back; -1: none
@@ -166,6 +167,20 @@ static int32_t kit_flash_setup(kit_flash *f)
 
 /* Who reads the rows of a block: several tiles, one or two, or one that packs them for itself. */
 enum { FLASH_READ_OFTEN, FLASH_READ_ONCE, FLASH_PACKED_LATER };
+
+/* A head's block of keys or values in a page of sequence b, as its codec gets it. */
+KIT_INLINE heed_kv_block kit_flash_block_of(const kit_flash *f, int64_t b, int64_t at, int64_t head,
+                                            int of_values)
+{
+    void *page = f->call->state[b]->page[at / KIT_FLASH_KEYS];
+    return (heed_kv_block){.size = sizeof(heed_kv_block),
+                           .by_channels = !of_values,
+                           .data = page ? kit_flash_block_at(page, f->key_bytes, f->value_bytes,
+                                                             f->G / f->share, head, of_values)
+                                        : NULL,
+                           .rows = KIT_FLASH_KEYS,
+                           .width = of_values ? f->E : kit_flash_cached_width(f)};
+}
 
 /* Whether rows of k or v follow each other in memory. */
 KIT_INLINE int kit_flash_is_dense(const heed_tensor *t, int64_t width)
@@ -277,31 +292,57 @@ static KIT(flash_keys) KIT(flash_load_picked)(const kit_flash *f, int64_t b, int
         for (int64_t ahead = 0; ahead < E * kit_width(v->dtype); ahead += 64)
             __builtin_prefetch(V[i] + ahead);
     }
-    KIT(flash_keys) x = {.ldk = few ? 1 : D, .ldc = few ? KIT_FLASH_KEYS : 1, .start = start,
-                         .keys = keys};
+    KIT(flash_keys)
+    x = {.ldk = few ? 1 : D, .ldc = few ? KIT_FLASH_KEYS : 1, .start = start, .keys = keys};
     if (few) x.K = KIT(flash_transpose_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, 0, KR);
     else x.K = KIT(flash_copy_rows)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR, &x.ldk);
     x.V = KIT(flash_copy_rows)(NULL, 0, V, v->dtype, v->stride[3], keys, E, VR, &x.ldv);
     return x;
 }
 
-/* A block out of a page of the cache. */
+/* Whether a codec multiplies its blocks itself with rows so few. */
+KIT_INLINE int KIT(flash_is_read_coded)(const kit_flash *f, const kit_flash_codec *codec, int few)
+{
+    return few && f->few <= HEED_KV_ROWS && codec->kv && codec->kv->scores;
+}
+
+/* A block out of a page of the cache. What a codec has is decoded, keys by channels too, but for a
+ * few rows. */
 static KIT(flash_keys) KIT(flash_load_page)(const kit_flash *f, int64_t b, int64_t g, int64_t start,
                                             int keys, int few, int how, float *KR, float *VR)
 {
-    const int64_t D = kit_flash_cached_width(f), G = f->G / f->share, head = g / f->share;
-    const float *page = f->call->state[b]->page[start / KIT_FLASH_KEYS];
-    KIT(flash_keys) x = {.K = page + head * KIT_FLASH_KEYS * D, .ldk = 1, .ldc = KIT_FLASH_KEYS,
-                         .V = page + G * KIT_FLASH_KEYS * D + head * KIT_FLASH_KEYS * f->E,
-                         .ldv = f->E, .start = start, .keys = keys, .turned = !f->rows_in_pages};
-    if (f->rows_in_pages && few)
-        x.K = KIT(flash_transpose_keys)((const char *)x.K, D * (int64_t)sizeof(float), HEED_F32, 1,
-                                        keys, D, 0, KR);
+    const int64_t D = kit_flash_cached_width(f), head = g / f->share;
+    const heed_kv_block k = kit_flash_block_of(f, b, start, head, 0),
+                        v = kit_flash_block_of(f, b, start, head, 1);
+    KIT(flash_keys)
+    x = {.K = k.data,
+         .ldk = 1,
+         .ldc = KIT_FLASH_KEYS,
+         .V = v.data,
+         .ldv = f->E,
+         .start = start,
+         .keys = keys,
+         .turned = !f->rows_in_pages};
+    if (f->k_codec.kv && D && KIT(flash_is_read_coded)(f, &f->k_codec, few)) x.K_block = k;
+    else if (f->k_codec.kv && D)
+        f->k_codec.kv->decode(f->k_codec.instance, &k, keys, KR, KIT_FLASH_KEYS), x.K = KR;
+    else if (f->rows_in_pages && few)
+        x.K = KIT(flash_transpose_keys)(k.data, D * (int64_t)sizeof(float), HEED_F32, 1, keys, D, 0,
+                                        KR);
     else if (f->rows_in_pages) x.ldk = D, x.ldc = 1;
-    if (few && f->E % 16) {
-        const heed_tensor v = {.dtype = HEED_F32, .rank = 4, .data = (void *)(uintptr_t)x.V,
-                               .dim = {1, keys, 1, f->E}, .stride = {0, f->E, 0, 1}};
-        x.V = KIT(flash_pack_rows)(&v, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
+    if (KIT(flash_is_read_coded)(f, &f->v_codec, few)) x.V_block = v;
+    else if (f->v_codec.kv) {
+        x.ldv = kit_flash_pitch(f->E), x.V = VR;
+        f->v_codec.kv->decode(f->v_codec.instance, &v, keys, VR, x.ldv);
+        for (int i = keys; i % KIT_FLASH_CELL; i++)
+            memset(VR + i * x.ldv, 0, sizeof(float) * (size_t)kit_lanes(f->E));
+    } else if (few && f->E % 16) {
+        const heed_tensor rows = {.dtype = HEED_F32,
+                                  .rank = 4,
+                                  .data = v.data,
+                                  .dim = {1, keys, 1, f->E},
+                                  .stride = {0, f->E, 0, 1}};
+        x.V = KIT(flash_pack_rows)(&rows, 0, 0, 0, keys, f->E, how, VR, &x.ldv);
     }
     return x;
 }
@@ -334,7 +375,11 @@ static KIT(flash_keys) KIT(flash_load_block)(const kit_flash *f, int64_t b, int6
     return x;
 }
 
-/* What to prefetch of rows of `width` elements. */
+/* What to prefetch of rows of so many bytes, and of rows of `width` elements. */
+KIT_INLINE kit_flash_prefetch_block KIT(flash_prefetch_bytes)(const void *at, int64_t bytes)
+{
+    return (kit_flash_prefetch_block){{at, bytes}, (bytes + 63) / 64};
+}
 KIT_INLINE kit_flash_prefetch_block KIT(flash_prefetch_rows)(const char *at, int64_t stride,
                                                              int64_t width, uint32_t dtype)
 {
@@ -350,16 +395,19 @@ static void KIT(flash_prefetch_next)(const kit_flash *f, int64_t b, int64_t g, i
     const int64_t last = f->S - KIT_FLASH_KEYS, from = start < last ? start : last > 0 ? last : 0;
     const int64_t D = kit_flash_cached_width(f), v = g / f->share, at[3] = {b, from, v};
     x->next_K = x->next_V = (kit_flash_prefetch_block){{NULL, 0}, 0};
+    x->next_turned = kit_flash_no_prefetch;
+    x->next_K_block = x->next_V_block = NULL;
     if (start >= end || f->pick.step) return;
     if (f->call->state) {
-        const float *K = f->call->state[b]->page[start / KIT_FLASH_KEYS];
-        if (!K) return; /* no page: between the sinks and a window */
-        const float *V = K + f->G / f->share * KIT_FLASH_KEYS * D;
-        if (D)
-            x->next_K = KIT(flash_prefetch_rows)((const char *)(K + v * KIT_FLASH_KEYS * D), D, D,
-                                                 HEED_F32);
-        x->next_V = KIT(flash_prefetch_rows)((const char *)(V + v * KIT_FLASH_KEYS * f->E), f->E,
-                                             f->E, HEED_F32);
+        const heed_kv_block k = kit_flash_block_of(f, b, start, v, 0),
+                            w = kit_flash_block_of(f, b, start, v, 1);
+        if (!k.data) return; /* no page: between the sinks and a window */
+        if (D) {
+            x->next_K = KIT(flash_prefetch_bytes)(k.data, (int64_t)f->key_bytes / KIT_FLASH_KEYS);
+            x->next_turned = (kit_flash_prefetch){k.data, (int64_t)f->key_bytes / D};
+        }
+        x->next_V = KIT(flash_prefetch_bytes)(w.data, (int64_t)f->value_bytes / KIT_FLASH_KEYS);
+        x->next_K_block = k.data, x->next_V_block = w.data;
     } else {
         if (D)
             x->next_K =
@@ -556,7 +604,7 @@ static void KIT(flash_begin_tile)(const kit_flash *f, kit_flash_rows *r, int64_t
 
 /* All blocks of keys from `from` to `to` that the tiles of a task see; each is loaded once for all
  * of them. */
-static void KIT(flash_task_blocks)(const kit_flash *f, const KIT(flash_room) *m, int64_t b,
+static void KIT(flash_task_blocks)(const kit_flash *f, const KIT(flash_room) * m, int64_t b,
                                    int64_t g, int64_t from, int64_t to)
 {
     kit_flash_rows *tile = m->tile;
@@ -668,12 +716,37 @@ static void KIT(flash_append_turned)(const kit_flash *f, int64_t b, int64_t g, i
         n = count - i >= 16 ? 16 : 1;
         if (n == 16)
             KIT(flash_transpose_keys)(from, row, f->k->dtype, f->k->stride[3], 16, D, 0, to);
-        else for (int64_t d = 0; d < D; d += 16) {
-            const int m = D - d < 16 ? (int)(D - d) : 16;
-            v_store(line, v_read(from + d * f->k->stride[3] * kit_width(f->k->dtype), f->k->dtype,
-                                 f->k->stride[3], m));
-            for (int l = 0; l < m; l++) to[(d + l) * KIT_FLASH_KEYS] = line[l];
-        }
+        else
+            for (int64_t d = 0; d < D; d += 16) {
+                const int m = D - d < 16 ? (int)(D - d) : 16;
+                v_store(line, v_read(from + d * f->k->stride[3] * kit_width(f->k->dtype),
+                                     f->k->dtype, f->k->stride[3], m));
+                for (int l = 0; l < m; l++) to[(d + l) * KIT_FLASH_KEYS] = line[l];
+            }
+    }
+}
+
+/* New rows [s, s + count) of a tensor go to a block's slots from `slot` on, by its codec; `room` has
+ * them as float32 before. */
+static void KIT(flash_append_encoded)(const kit_flash_codec *codec, const heed_kv_block *to,
+                                      const heed_tensor *from, int64_t b, int64_t g, int64_t s,
+                                      int64_t slot, int64_t count, float *room)
+{
+    const int64_t step = kit_lanes(to->width);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t at[3] = {b, s + i, g};
+        kit_read_row(room + i * step, kit_at(from, at, 3), from->dtype, from->stride[3], to->width);
+    }
+    codec->kv->encode(codec->instance, to, slot, count, room, step);
+}
+
+/* The same without a codec, row by row. */
+static void KIT(flash_append_rows)(const heed_tensor *from, int64_t b, int64_t g, int64_t s,
+                                   int64_t count, int64_t width, float *to)
+{
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t at[3] = {b, s + i, g};
+        kit_read_row(to + i * width, kit_at(from, at, 3), from->dtype, from->stride[3], width);
     }
 }
 
@@ -681,25 +754,23 @@ static void KIT(flash_append_turned)(const kit_flash *f, int64_t b, int64_t g, i
  * work is a sequence and a head of values. */
 static void KIT(flash_append_keys)(void *arg, int64_t tile, uint32_t lane)
 {
-    (void)lane;
     const kit_flash *f = arg;
     const int64_t G = f->G / f->share, b = tile / G, g = tile % G, past = kit_flash_past(f, b),
                   D = kit_flash_cached_width(f);
+    float *room = (float *)(f->call->scratch + lane * f->call->scratch_stride);
     for (int64_t s = 0, n; s < f->S; s += n) {
         const int64_t slot = (past + s) % KIT_FLASH_KEYS, left = KIT_FLASH_KEYS - slot;
-        float *page = f->call->state[b]->page[(past + s) / KIT_FLASH_KEYS];
-        float *keys = page + g * KIT_FLASH_KEYS * D,
-              *values = page + G * KIT_FLASH_KEYS * D + (g * KIT_FLASH_KEYS + slot) * f->E;
+        const heed_kv_block k = kit_flash_block_of(f, b, past + s, g, 0),
+                            v = kit_flash_block_of(f, b, past + s, g, 1);
+        float *keys = k.data, *values = v.data;
         n = f->S - s < left ? f->S - s : left;
-        if (D && !f->rows_in_pages) KIT(flash_append_turned)(f, b, g, s, slot, n, keys);
-        for (int64_t i = 0; i < n; i++) {
-            const int64_t at[3] = {b, s + i, g};
-            if (D && f->rows_in_pages)
-                kit_read_row(keys + (slot + i) * D, kit_at(f->k, at, 3), f->k->dtype,
-                             f->k->stride[3], D);
-            kit_read_row(values + i * f->E, kit_at(f->v, at, 3), f->v->dtype, f->v->stride[3],
-                         f->E);
-        }
+        if (D && f->k_codec.kv)
+            KIT(flash_append_encoded)(&f->k_codec, &k, f->k, b, g, s, slot, n, room);
+        else if (D && f->rows_in_pages)
+            KIT(flash_append_rows)(f->k, b, g, s, n, D, keys + slot * D);
+        else if (D) KIT(flash_append_turned)(f, b, g, s, slot, n, keys);
+        if (f->v_codec.kv) KIT(flash_append_encoded)(&f->v_codec, &v, f->v, b, g, s, slot, n, room);
+        else KIT(flash_append_rows)(f->v, b, g, s, n, f->E, values + slot * f->E);
     }
 }
 

@@ -7,6 +7,7 @@
 #ifndef HEED_KIT_FLASH_TYPE_H
 #define HEED_KIT_FLASH_TYPE_H
 #include <heed/kit.h>
+#include <heed/abi/kv.h>
 
 #define KIT_FLASH_ROWS 48  /* of a tile */
 #define KIT_FLASH_KEYS                                                                             \
@@ -42,6 +43,12 @@ KIT_INLINE int64_t kit_flash_picked_position(const kit_flash_pick *p, int64_t n)
                          : p->first + n / p->run * p->step + n % p->run;
 }
 
+/* How the cache has keys, or values: by a codec, or, kv NULL, as float32. */
+typedef struct kit_flash_codec {
+    const heed_kv *kv;
+    const void *instance;
+} kit_flash_codec;
+
 /* One call, set up by kit_flash_setup; read-only while tiles run. */
 typedef struct kit_flash {
     const heed_call *call;
@@ -67,6 +74,7 @@ typedef struct kit_flash {
     /* Whether a row of q or k belongs to a position, whatever the sequence: q and k are weights
      * [1, positions, H, D] then, and no state remembers such keys. */
     int q_by_position, k_by_position;
+    kit_flash_codec k_codec, v_codec;
     int rows_in_pages; /* the cache has keys as rows, for who picks some of them */
     int per_head; /* each head is a group of its own, though some share values */
 
@@ -79,6 +87,7 @@ typedef struct kit_flash {
     /* Tiles of a group of heads, the last one perhaps not full; rows behind them, for flash_few;
      * tasks, the few rows among them; tiles of a task. */
     int64_t tiles, few, tasks, per_task;
+    uint64_t key_bytes, value_bytes; /* of a block of the cache */
     int64_t own; /* floats of each tile that are the variant's */
     int bf16;    /* tiles go to flash/bf16.h, in a kernel that has it */
     int begins;  /* FLASH_BEGIN writes to the outputs, and what it writes is a part of them */
@@ -232,15 +241,15 @@ KIT_INLINE int64_t kit_flash_waiting(int64_t keys)
 /* Bytes of results, and of their outputs behind them. */
 KIT_INLINE uint64_t kit_flash_partials(int64_t E, int64_t n)
 {
-    return (uint64_t)n * (sizeof(kit_flash_partial) +
-                          sizeof(float) * (uint64_t)(KIT_FLASH_ROWS * kit_lanes(E)));
+    return (uint64_t)n *
+           (sizeof(kit_flash_partial) + sizeof(float) * (uint64_t)(KIT_FLASH_ROWS * kit_lanes(E)));
 }
 
 /* The most keys that a sequence of the call has. */
 KIT_INLINE int64_t kit_flash_most_keys(const heed_call *call)
 {
-    const int64_t S = HEED_AXIS(call->axis, 'S') < 0 ? HEED_AXIS(call->axis, 'T')
-                                                     : HEED_AXIS(call->axis, 'S');
+    const int64_t S =
+        HEED_AXIS(call->axis, 'S') < 0 ? HEED_AXIS(call->axis, 'T') : HEED_AXIS(call->axis, 'S');
     int64_t past = 0;
     for (int64_t b = 0; call->state && b < HEED_AXIS(call->axis, 'B'); b++)
         if (call->state[b]->length > past) past = call->state[b]->length;
@@ -279,18 +288,41 @@ KIT_INLINE uint64_t kit_flash_workspace(const heed_tensor *documents, int64_t B)
     return documents ? (uint64_t)B : 0;
 }
 
-/* A page of the cache: K [G][D][96], which is the order in which flash/few.h reads it, or
- * [G][96][D] where keys are picked; then V [G][96][E]; float32. 0 if a size is not known, or none
- * that memory can hold. */
+/* Bytes of a block of the cache: what a page has of one head's keys, by channels, or values. 0: it
+ * can not have any. */
+KIT_INLINE uint64_t kit_flash_block_bytes(const kit_flash_codec *codec, int64_t width,
+                                          uint32_t by_channels)
+{
+    if (width < 0 || width > (int64_t)1 << 40) return 0;
+    return codec->kv && width > 0
+               ? kit_line(codec->kv->bytes(codec->instance, KIT_FLASH_KEYS, width, by_channels))
+               : sizeof(float) * (uint64_t)(KIT_FLASH_KEYS * width);
+}
+
+/* A page of the cache: the blocks of keys of all heads, then those of values. In float32 these are K
+ * [G][D][96], which is the order in which flash/few.h reads it, or [G][96][D] where keys are picked;
+ * and V [G][96][E]. 0 if a size is not known, or none that memory can hold. */
+KIT_INLINE uint64_t kit_flash_page_of(int64_t G, uint64_t keys, uint64_t values)
+{
+    uint64_t bytes;
+    return G < 0 || __builtin_mul_overflow(keys + values, (uint64_t)G, &bytes) ? 0 : bytes;
+}
 KIT_INLINE uint64_t kit_flash_page(int64_t G, int64_t D, int64_t E)
 {
-    int64_t bytes;
-    if (G < 0 || D < 0 || E < 0 || __builtin_add_overflow(D, E, &bytes) ||
-        __builtin_mul_overflow(bytes, G, &bytes) ||
-        __builtin_mul_overflow(bytes, (int64_t)(KIT_FLASH_KEYS * sizeof(float)), &bytes))
-        return 0;
-    return (uint64_t)bytes;
+    const kit_flash_codec none = {NULL, NULL};
+    if (D < 0 || E < 0) return 0;
+    return kit_flash_page_of(G, kit_flash_block_bytes(&none, D, 1),
+                             kit_flash_block_bytes(&none, E, 0));
 }
+
+/* Where a page has a head's keys and values. */
+KIT_INLINE void *kit_flash_block_at(void *page, uint64_t keys, uint64_t values, int64_t G,
+                                    int64_t head, int of_values)
+{
+    return (char *)page +
+           (of_values ? (uint64_t)G * keys + (uint64_t)head * values : (uint64_t)head * keys);
+}
+
 /* The ports and params that every op on it has, before its own (flash/op.h). */
 enum {
     FLASH_Q,
@@ -305,5 +337,12 @@ enum {
     FLASH_LSE,
     FLASH_PORT_COUNT
 };
-enum { FLASH_SCALE, FLASH_SOFTCAP, FLASH_POSITION, FLASH_PARAM_COUNT };
+enum {
+    FLASH_SCALE,
+    FLASH_SOFTCAP,
+    FLASH_POSITION,
+    FLASH_CACHE,
+    FLASH_VALUE_CACHE,
+    FLASH_PARAM_COUNT
+};
 #endif
