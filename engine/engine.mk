@@ -44,6 +44,22 @@ engine_libheed_la_SOURCES =
 engine_libheed_la_LIBADD = engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
+# Tokenizers of checkpoints, for the command; without their libraries one file that says so.
+noinst_LTLIBRARIES += engine/libtext.la
+if HAVE_TEXT
+engine_text = engine/text/added.c engine/text/added.h engine/text/bpe.c engine/text/byte_chars.h \
+  engine/text/charsmap.c engine/text/charsmap.h engine/text/decode.c engine/text/decode.h \
+  engine/text/fields.c engine/text/fields.h engine/text/model.h engine/text/normalize.c \
+  engine/text/normalize.h engine/text/pattern.c engine/text/pattern.h engine/text/split.c \
+  engine/text/split.h engine/text/tokenizer.c engine/text/unicode.c engine/text/unicode.h \
+  engine/text/unigram.c engine/text/vocab.c engine/text/vocab.h engine/text/wordpiece.c
+else
+engine_text = engine/text/without.c
+endif
+engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/tokenizer.h $(engine_text)
+engine_libtext_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS)
+engine_libtext_la_LIBADD = $(PCRE2_LIBS) $(UTF8PROC_LIBS)
+
 bin_PROGRAMS += engine/heed
 engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
@@ -65,7 +81,7 @@ engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
-engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
+engine_heed_LDADD = tests/libcall.la engine/libtext.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
 
 # What completes the command in bash and zsh: `heed completion` prints it, make install puts it where the shells look.
 completions = engine/command/completion.bash engine/command/completion.zsh

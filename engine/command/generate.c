@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes, or, with
- * --ids, numbers.
+ * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes, or those of
+ * a checkpoint's tokenizer, or, with --ids, numbers.
  *
- * Invariant: standard output is the prompt and what follows it, byte for byte, or the numbers of
- * all tokens; everything else goes to standard error.
+ * Invariant: standard output is the prompt and what follows it, byte for byte and no half character
+ * of a tokenizer's, or the numbers of all tokens; everything else goes to standard error.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +30,7 @@ static const char usage[] =
     "\n"
     "  MODEL             a safetensors file with a byte model, or a checkpoint: a folder with a "
     "config.json\n"
+    "                    and, to go on with texts, a tokenizer.json\n"
     "  --prompt TEXT     what comes first; nothing if not given\n"
     "  --prompt-file F   the same from a file; - is standard input\n"
     "  --ids FILE.npy    the same as numbers of tokens; all tokens are then printed as numbers\n"
@@ -55,6 +56,7 @@ typedef struct job {
     int32_t *text;       /* all tokens so far: bos, the prompt, what was made */
     int64_t n, start, fed; /* of them: how many; where the session begins; how far it has come */
     float *logits;       /* after the last one */
+    bytes made;          /* of a tokenizer's text, what is to be printed next */
 } job;
 
 /* ---- options ---- */
@@ -97,35 +99,63 @@ static const option options[] = {
 
 /* ---- the text ---- */
 
-/* bos and the prompt, with room for what will be made. Numbers of tokens are all that there is. */
-static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+/* The prompt behind bos, as tokens. */
+static int32_t read_bytes(const job *j, const unsigned char *prompt, size_t length, id_list *to,
+                          heed_error *error)
 {
-    int32_t *ids = NULL;
-    int64_t n_ids = 0;
-    int64_t bos = heed_stack_number(j->model.stack, "bos"),
-            vocab = heed_stack_number(j->model.stack, "vocab");
-    if (!j->ids_path && j->model_path) TRY(model_check_text(&j->model, j->model_path, error));
-    if (!j->ids_path && bos < 0 && !length)
+    const int64_t bos = heed_stack_number(j->model.stack, "bos");
+    if (bos < 0 && !length)
         return error_set(error, HEED_E_ARGUMENT,
                          "%s has no token to begin with (bos), so a prompt is needed",
                          j->model_path ? j->model_path : "the spec");
+    if (length > SIZE_MAX / 8) return error_memory(error);
+    if (bos >= 0) id_list_put(to, (int32_t)bos);
+    for (size_t i = 0; i < length; i++) id_list_put(to, prompt[i]);
+    return HEED_OK;
+}
+
+/* The same by a tokenizer, with what its models read around a text. */
+static int32_t read_text(const job *j, const unsigned char *prompt, size_t length, id_list *to,
+                         heed_error *error)
+{
+    const int64_t begin = model_token(&j->model, "heed.begin");
+    TRY(tokenizer_encode(j->model.tokenizer, j->prompt_path ? j->prompt_path : "--prompt",
+                         (const char *)prompt, length, 1, 0, to, error));
+    if (!to->n && begin >= 0) id_list_put(to, (int32_t)begin);
+    if (to->n || to->failed) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT,
+                     "%s has no token to begin with (bos_token_id), so a prompt is needed",
+                     j->model_path);
+}
+
+static int32_t read_numbers(const job *j, id_list *to, heed_error *error)
+{
+    int64_t n;
+    TRY(model_read_ids(&j->model, j->ids_path, &to->at, &n, error));
+    to->n = (size_t)n, to->room = to->n + 1;
+    if (n) return HEED_OK;
+    return error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
+}
+
+/* What comes first, with room for what will be made. Numbers of tokens are all that there is. */
+static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+{
+    int64_t vocab = heed_stack_number(j->model.stack, "vocab");
+    if (!j->ids_path && j->model_path) TRY(model_open_text(&j->model, j->model_path, error));
     if (j->model.stack->ahead)
         return error_set(error, HEED_E_DATA,
                          "%s is no language model: tokens of %s, which is not causal, see those behind them, and there "
                          "are none yet", j->model_path ? j->model_path : "the spec", j->model.stack->ahead);
-    if (length > SIZE_MAX / 8) return error_memory(error);
-    int32_t failed =
-        j->ids_path ? model_read_ids(&j->model, j->ids_path, &ids, &n_ids, error) : HEED_OK;
-    if (!failed && j->ids_path && !n_ids)
-        failed = error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
-    j->text =
-        failed ? NULL : calloc(length + (size_t)n_ids + (size_t)j->tokens + 1, sizeof *j->text);
+    id_list list = {0};
+    int32_t failed = j->ids_path          ? read_numbers(j, &list, error)
+                     : j->model.tokenizer ? read_text(j, prompt, length, &list, error)
+                                          : read_bytes(j, prompt, length, &list, error);
+    if (!failed && list.failed) failed = error_memory(error);
+    j->text = failed ? NULL : calloc(list.n + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = failed ? NULL : calloc((size_t)vocab, sizeof *j->logits);
     if (!failed && (!j->text || !j->logits)) failed = error_memory(error);
-    if (!failed && !ids && bos >= 0) j->text[j->n++] = (int32_t)bos;
-    for (size_t i = 0; !failed && i < length; i++) j->text[j->n++] = prompt[i];
-    for (int64_t i = 0; !failed && i < n_ids; i++) j->text[j->n++] = ids[i];
-    free(ids);
+    if (!failed) memcpy(j->text, list.at, list.n * sizeof *list.at), j->n = (int64_t)list.n;
+    free(list.at);
     return failed;
 }
 
@@ -151,7 +181,7 @@ static int32_t catch_up(job *j, heed_error *error)
 
 static int32_t put(const void *bytes, size_t n, heed_error *error)
 {
-    if (fwrite(bytes, 1, n, stdout) == n && !fflush(stdout)) return HEED_OK;
+    if (!n || (fwrite(bytes, 1, n, stdout) == n && !fflush(stdout))) return HEED_OK;
     return error_set(error, HEED_E_SYSTEM, "standard output: %s", strerror(errno));
 }
 
@@ -162,24 +192,40 @@ static int32_t put_id(int32_t id, const char *before, heed_error *error)
 }
 
 /* A token of those that were made. */
-static int32_t put_token(const job *j, int32_t token, heed_error *error)
+static int32_t put_token(job *j, int32_t token, heed_error *error)
 {
     const unsigned char byte = (unsigned char)token;
     if (j->ids_path) return put_id(token, " ", error);
-    return token <= UINT8_MAX ? put(&byte, 1, error) : HEED_OK;
+    if (!j->model.tokenizer) return token <= UINT8_MAX ? put(&byte, 1, error) : HEED_OK;
+    j->made.n = 0;
+    TRY(tokenizer_put(j->model.tokenizer, token, &j->made, error));
+    return put(j->made.at, j->made.n, error);
 }
 
-/* The prompt, as it was given. */
-static int32_t put_prompt(const job *j, const unsigned char *prompt, size_t length,
-                          heed_error *error)
+/* The prompt, as it was given; what a tokenizer makes of tokens goes on with its text. */
+static int32_t put_prompt(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    if (!j->ids_path) return put(prompt, length, error);
-    for (int64_t i = 0; i < j->n; i++) TRY(put_id(j->text[i], i ? " " : "", error));
-    return HEED_OK;
+    if (!j->ids_path) TRY(put(prompt, length, error));
+    for (int64_t i = 0; j->ids_path && i < j->n; i++)
+        TRY(put_id(j->text[i], i ? " " : "", error));
+    if (!j->model.tokenizer) return HEED_OK;
+    tokenizer_begin(j->model.tokenizer);
+    for (int64_t i = 0; i < j->n; i++)
+        TRY(tokenizer_put(j->model.tokenizer, j->text[i], &j->made, error));
+    return tokenizer_end(j->model.tokenizer, &j->made, error);
 }
 
-/* Draws, prints and feeds until enough is made, or the model ends the text with bos, where that is
- * no byte. */
+/* What waits for the rest of a character. */
+static int32_t put_rest(job *j, heed_error *error)
+{
+    if (!j->model.tokenizer) return HEED_OK;
+    j->made.n = 0;
+    TRY(tokenizer_end(j->model.tokenizer, &j->made, error));
+    return put(j->made.at, j->made.n, error);
+}
+
+/* Draws, prints and feeds until enough is made, or the model ends the text: with a token of
+ * eos_token_id, or with bos, where that is no byte. */
 static int32_t make(job *j, heed_error *error)
 {
     uint64_t chance = (uint64_t)j->seed;
@@ -189,12 +235,14 @@ static int32_t make(job *j, heed_error *error)
         int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature,
                                                     draw, &token, error);
         if (failed) return failed;
-        if (!j->ids_path && token > UINT8_MAX && token == bos) break;
-        TRY(put_token(j, token, error));
+        if (!j->ids_path && !j->model.tokenizer && token > UINT8_MAX && token == bos) break;
+        const int ends = j->model.weights && model_ends(&j->model, token);
+        if (!ends || j->ids_path) TRY(put_token(j, token, error));
         j->text[j->n++] = token;
+        if (ends) break;
         if (i + 1 < j->tokens && (failed = catch_up(j, error))) return failed;
     }
-    return HEED_OK;
+    return put_rest(j, error);
 }
 
 /* What goes to standard error now does not go on in the text's last line: at a terminal, and where
@@ -260,6 +308,7 @@ int command_generate(int argc, char **argv)
     model_close(&j.model);
     free(j.text);
     free(j.logits);
+    free(j.made.at);
     free(file);
     return failed ? command_fail(&error) : 0;
 }

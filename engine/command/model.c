@@ -2,8 +2,10 @@
  *
  * model.c: a network and its file, opened for a command.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "command/model.h"
@@ -57,14 +59,52 @@ static int32_t check_logits(const heed_stack *stack, heed_error *error)
     return HEED_OK;
 }
 
-int32_t model_check_text(const model *m, const char *path, heed_error *error)
+int32_t model_open_text(model *m, const char *path, heed_error *error)
 {
     const char *tokens = heed_weights_metadata(m->weights, "heed.tokens");
+    const int64_t vocab = heed_stack_number(m->stack, "vocab");
+    char *file;
     if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
-    return error_set(error, HEED_E_UNSUPPORTED,
-                     "%s: tokens of this checkpoint are not bytes, and its tokenizer is not read: "
-                     "--ids FILE.npy takes their numbers in the place of a text",
-                     path);
+    if (asprintf(&file, "%s/tokenizer.json", path) < 0) return error_memory(error);
+    const int is_there = !access(file, F_OK);
+    free(file);
+    if (!is_there)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s: tokens of this checkpoint are not bytes, and there is no "
+                         "tokenizer.json: --ids FILE.npy takes their numbers in the place of a text",
+                         path);
+    if (!(m->tokenizer = tokenizer_open(path, error))) return error->code;
+    if (tokenizer_size(m->tokenizer) <= vocab) return HEED_OK;
+    return error_set(error, HEED_E_DATA,
+                     "%s/tokenizer.json: has token %d, but by config.json they are those from 0 to "
+                     "%lld",
+                     path, tokenizer_size(m->tokenizer) - 1, (long long)vocab - 1);
+}
+
+/* The next of a list, "2, 7", from *at on. */
+static int next_token(const char **at, int64_t *token)
+{
+    char *end;
+    if (!*at || !**at) return 0;
+    *token = strtoll(*at, &end, 10);
+    *at = end + strspn(end, ", ");
+    return 1;
+}
+
+int64_t model_token(const model *m, const char *which)
+{
+    const char *list = heed_weights_metadata(m->weights, which);
+    int64_t token;
+    return next_token(&list, &token) && token < heed_stack_number(m->stack, "vocab") ? token : -1;
+}
+
+int model_ends(const model *m, int64_t token)
+{
+    const char *list = heed_weights_metadata(m->weights, "heed.end");
+    int64_t end;
+    while (next_token(&list, &end))
+        if (end == token) return 1;
+    return 0;
 }
 
 int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t *n,
@@ -111,6 +151,7 @@ int32_t model_open(model *m, const heed_options *options, const char *path, cons
 
 void model_close(model *m)
 {
+    tokenizer_close(m->tokenizer);
     heed_session_free(m->session);
     heed_stack_close(m->stack);
     heed_weights_close(m->weights);

@@ -193,6 +193,21 @@ try 0 describe "$tiny/gpt2" && prints 'model_type gpt2; keys of config.json' &&
 report 'describe: a checkpoint'
 try 0 describe "$tiny/gpt2" --json && prints '"model_type": "gpt2"'; report 'describe --json: a checkpoint'
 
+# ---- and its tokenizer ----
+
+if "$heed" score "$tiny/llama" "$SRC/models/sample.txt" 2>&1 | grep -q 'built without PCRE2'; then
+    echo '# skipped: texts of a checkpoint need PCRE2 and utf8proc'
+else
+    try 0 generate "$tiny/llama" --prompt 'The king' --tokens 20 --temperature 0 && grep -q '^The king' out &&
+        [ "$(wc -c <out)" -ge 10 ] && grep -q '^prompt: ' err; report 'generate: a text of a checkpoint'
+    try 0 score "$tiny/llama" "$SRC/models/sample.txt" && prints ' bits per byte  (2123 bytes, '
+    report 'score: a text of a checkpoint'
+    try 0 score "$tiny/llama" "$SRC/models/sample.txt" --json && prints '"bytes": 2123' && prints '"tokens": '
+    report 'score --json: a text of a checkpoint'
+    printf 'a\377' >bad.txt
+    try 1 score "$tiny/llama" bad.txt && says 'bad.txt: byte 1 is 0xFF'; report 'score: a text that is no UTF-8'
+fi
+
 # ---- generate: a network that has learned nothing ----
 
 for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(limit=20)' 'dynamic_span(limit=20)' \
