@@ -75,7 +75,7 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
   engine/command/progress.h engine/command/run.c engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
-  engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
+  engine/command/stops.c engine/command/stops.h engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \

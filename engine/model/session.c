@@ -56,6 +56,7 @@ void heed_session_free(heed_session *s)
         free(s->buffer[b]);
     free(s->buffer);
     heed_instance_close(s->sampler);
+    free(s->settings);
     free(s->sequences);
     free(s->tensors);
     free(s->bindings);
@@ -298,26 +299,31 @@ int32_t heed_session_reset(heed_session *s, heed_error *error)
     return HEED_OK; /* to 0 all can go back */
 }
 
-int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw,
-                            int32_t *token, heed_error *error)
+/* The sampler of these settings, which is kept for the next token. */
+static int32_t open_sampler(heed_session *s, const char *settings, heed_error *error)
 {
-    if (error) *error = (heed_error){0};
-    if (!(temperature >= 0) || !isfinite(temperature))
-        return error_set(error, HEED_E_ARGUMENT,
-                         "the temperature is %g, but must be 0 or a positive number", temperature);
+    char *spec, *own = strdup(settings);
+    if (!own || asprintf(&spec, "sample/categorical(%s)", settings) < 0)
+        return free(own), error_memory(error);
+    heed_instance *sampler = heed_instance_open(s->stack->engine, spec, NULL, error);
+    free(spec);
+    if (!sampler) return free(own), error ? error->code : HEED_E_ARGUMENT;
+    heed_instance_close(s->sampler);
+    free(s->settings);
+    s->sampler = sampler, s->settings = own;
+    return HEED_OK;
+}
+
+int32_t heed_session_draw(heed_session *s, const float *logits, const char *settings, double draw,
+                          int32_t *token, heed_error *error)
+{
+    heed_error own;
+    if (!error) error = &own;
+    *error = (heed_error){0};
     if (!(draw >= 0 && draw < 1))
         return error_set(error, HEED_E_ARGUMENT,
                          "the draw is %g, but must be at least 0 and less than 1", draw);
-    if (!s->sampler || s->temperature != temperature) {
-        char number[32], spec[80];
-        spec_number(number, temperature);
-        snprintf(spec, sizeof spec, "sample/categorical(temperature=%s)", number);
-        heed_instance *sampler = heed_instance_open(s->stack->engine, spec, NULL, error);
-        if (!sampler) return error ? error->code : HEED_E_ARGUMENT;
-        heed_instance_close(s->sampler);
-        s->sampler = sampler;
-        s->temperature = temperature;
-    }
+    if (!s->sampler || strcmp(s->settings, settings)) TRY(open_sampler(s, settings, error));
     float chance = (float)draw;
     if (chance >= 1) chance = 0x1.fffffep-1f; /* it was rounded up */
     int64_t shape[] = {1, s->stack->number[STACK_VOCAB]};
@@ -325,5 +331,18 @@ int32_t heed_session_sample(heed_session *s, const float *logits, double tempera
                 d = heed_tensor_of(&chance, HEED_F32, 1, shape),
                 out = heed_tensor_of(token, HEED_I32, 1, shape);
     heed_binding in[] = {{"logits", &t}, {"draw", &d}}, result = {"token", &out};
-    return heed_run(s->sampler, in, temperature > 0 ? 2 : 1, &result, 1, NULL, error);
+    return heed_run(s->sampler, in, 2, &result, 1, NULL, error);
+}
+
+int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw,
+                            int32_t *token, heed_error *error)
+{
+    char number[32], settings[64];
+    if (error) *error = (heed_error){0};
+    if (!(temperature >= 0) || !isfinite(temperature))
+        return error_set(error, HEED_E_ARGUMENT,
+                         "the temperature is %g, but must be 0 or a positive number", temperature);
+    spec_number(number, temperature);
+    snprintf(settings, sizeof settings, "temperature=%s", number);
+    return heed_session_draw(s, logits, settings, draw, token, error);
 }

@@ -18,8 +18,8 @@ struct heed_session {
     heed_binding *bindings; /* [uses], prepared once: they point at the tensors */
     int64_t length;         /* tokens fed */
     int broken;
-    heed_instance *sampler; /* for the temperature that was asked for last */
-    double temperature;
+    heed_instance *sampler; /* for the settings that were asked for last */
+    char *settings;
 };
 
 #endif

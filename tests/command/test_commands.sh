@@ -208,6 +208,23 @@ else
     try 1 score "$tiny/llama" bad.txt && says 'bad.txt: byte 1 is 0xFF'; report 'score: a text that is no UTF-8'
 fi
 
+# ---- generate: which tokens ----
+
+plays=$SRC/models/plays.safetensors
+"$heed" generate "$plays" --prompt ROMEO: --tokens 30 --temperature 0 >likely 2>err
+try 0 generate "$plays" --prompt ROMEO: --tokens 30 --top-k 1 --temperature 5 && cmp -s out likely
+report 'generate --top-k 1: the most likely ones'
+try 0 generate "$plays" --prompt ROMEO: --tokens 30 --top-p 0 && cmp -s out likely && try 0 generate "$plays" \
+    --prompt ROMEO: --tokens 30 --min-p 1 && cmp -s out likely; report 'generate --top-p 0, --min-p 1: the same'
+"$heed" generate "$plays" --prompt ROMEO: --tokens 400 >long 2>err
+try 0 generate "$plays" --prompt ROMEO: --tokens 400 --stop 'zzz' --stop ' the ' && ! grep -q ' the ' out &&
+    [ "$(wc -c <out)" -lt "$(wc -c <long)" ] && cmp -s -n "$(wc -c <out)" out long && grep -q ' the ' long
+report 'generate --stop: nothing from there on'
+try 0 generate "$plays" --prompt ROMEO: --tokens 60 --temperature 0 --repetition-penalty 1e3 && ! cmp -s out likely
+report 'generate --repetition-penalty'
+try 2 generate "$plays" --top-p 2 && says 'from 0 to 1'; report 'generate: --top-p has a range'
+try 2 generate "$tiny/gpt2" --ids a --stop b && says 'exclude each other'; report 'generate: --ids or --stop'
+
 # ---- generate: a network that has learned nothing ----
 
 for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(limit=20)' 'dynamic_span(limit=20)' \
