@@ -64,7 +64,8 @@ bin_PROGRAMS += engine/heed
 engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
-  engine/command/describe_checkpoint.c engine/command/describe_network.c engine/command/file.c engine/command/file.h \
+  engine/command/describe_checkpoint.c engine/command/describe_network.c \
+  engine/command/embed.c engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/interrupt.c engine/command/interrupt.h \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
@@ -74,8 +75,10 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
   engine/command/progress.h engine/command/run.c engine/command/score.c \
+  engine/command/sentence.c engine/command/sentence.h \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
-  engine/command/stops.c engine/command/stops.h engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
+  engine/command/stops.c engine/command/stops.h \
+  engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \

@@ -226,8 +226,8 @@ HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens,
 HEED_API int32_t heed_session_sample(heed_session *session, const float *logits, double temperature, double draw,
                                      int32_t *token, heed_error *error);
 /* The same by all settings of sample/categorical: "temperature=0.8, top_k=40, top_p=0.95, min_p=0.05". [one] */
-HEED_API int32_t heed_session_draw(heed_session *session, const float *logits, const char *settings, double draw,
-                                   int32_t *token, heed_error *error);
+HEED_API int32_t heed_session_draw(heed_session *session, const float *logits, const char *settings,
+                                   double draw, int32_t *token, heed_error *error);
 HEED_API int32_t heed_session_reset(heed_session *session, heed_error *error);
 /* As of a sequence: what all layers remember, so that a prompt is read once. Only into a session of the same spec and
  * weights, of which a stack takes the checksum the first time; a session that can not be loaded is as it was. [one] */

@@ -3,12 +3,13 @@
 yardstick of tests/engine/test_tokenizers.c.
 
     python3 models/tokens.py record models/tokenizers          # tokenizers 0.23, sentencepiece 0.2
-    python3 models/tokens.py compare PROGRAM FOLDER TEXT...    # PROGRAM: tests/engine/test_tokenizers; STEP=10: each tenth line
+    python3 models/tokens.py tiny models/checkpoints
+    python3 models/tokens.py compare PROGRAM FOLDER TEXT...        # PROGRAM: tests/engine/test_tokenizers
     python3 models/tokens.py speed PROGRAM FOLDER TEXT         # TEXT: tens of megabytes
 
 `record` trains four on models/sample.txt, and writes each as NAME.json, and reference.json: cases, which
 are one of the four with some of its keys changed, and for each the numbers and the text that come out.
-It gives models/checkpoints/llama a tokenizer too.
+`tiny` gives two of the checkpoints tokenizers of as many tokens as they have.
 `compare` trains larger ones on the texts, and compares every line of them, and 100,000 lines of random
 Unicode, on each variant, or with STEP in the environment each STEP-th of them. FOLDER is made.
 """
@@ -69,13 +70,13 @@ def train_fallback(texts, size):
     return t
 
 
-def train_wordpiece(texts, size):
+def train_wordpiece(texts, size, **how):
     t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     t.normalizer = normalizers.BertNormalizer()
     t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     t.decoder = decoders.WordPiece()
     t.train_from_iterator(texts, trainers.WordPieceTrainer(
-        vocab_size=size, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+        vocab_size=size, show_progress=False, **how, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
     spec = json.loads(t.to_str())
     spec["added_tokens"][4]["lstrip"] = True
     t = Tokenizer.from_str(json.dumps(spec))
@@ -226,11 +227,14 @@ def changed(base, changes):
 TEXTS = [
     "The moon is drown'd, the reeds are stiff with frost,", " two  spaces,   three ", "a\n\n b\r\n\tc\n", "",
     "We'll see; I'd SAY 'Tis 12345 and 3.14159!", "na\u00efve caf\u00e9 cafe\u0301 \u00c5ngstr\u00f6m",
-    "\u4eca\u65e5\u306f\u3001\u4e16\u754c\uff01 \uc548\ub155", "\U0001F468\u200d\U0001F469\u200d\U0001F467 \U0001F1E9\U0001F1EA ok",
+    "\u4eca\u65e5\u306f\u3001\u4e16\u754c\uff01 \uc548\ub155",
+    "\U0001F468\u200d\U0001F469\u200d\U0001F467 \U0001F1E9\U0001F1EA ok",
     "Moon Moonlight [gap] x   [gap]   y<|fim|>z<|endoftext|>w", "<s>hello</s> <unk> <0x41>", "x [MASK] y[MASK] [CLS]",
     "\uff21\u2460\ufb01\u00a0\u3000\u200b\u2581 \u0130stanbul \u1e9e", "\u0000\u0007\u0085\u180e\u2028|\ufffd\ue000",
-    "\u0939\u093f\u0928\u094d\u0926\u0940 \u0645\u0631\u062d\u0628\u0627 \u05e9\u05c1\u05dc\u05d5\u05dd \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35",
-    "under_score $5+6=11 ~`^ don't do not isn 't , . ! ?", "Qu\u2019il \u201cdit\u201d \u2014 non\u2026", "a,b,,c 1\u00bd\u2167\u0663",
+    "\u0939\u093f\u0928\u094d\u0926\u0940 \u0645\u0631\u062d\u0628\u0627 \u05e9\u05c1\u05dc\u05d5\u05dd "
+    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35",
+    "under_score $5+6=11 ~`^ don't do not isn 't , . ! ?", "Qu\u2019il \u201cdit\u201d \u2014 non\u2026",
+    "a,b,,c 1\u00bd\u2167\u0663",
     "supercalifragilisticexpialidocious antidisestablishmentarianism", "\u212b\u017f 'S '\u017f \u01c5 \u02b0\u0301",
 ]
 
@@ -248,6 +252,20 @@ def train_tiny(texts):
     return t
 
 
+def tiny(folder):
+    lines = (HERE / "sample.txt").read_text().splitlines()
+    of_bert = train_wordpiece(lines, 37, limit_alphabet=14)
+    for name, t in [("llama", train_tiny(lines)), ("bert", of_bert)]:
+        (folder / name / "tokenizer.json").write_text(json.dumps(json.loads(t.to_str()), separators=(",", ":")) + "\n")
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    modules = [{"idx": i, "name": str(i), "path": path, "type": "sentence_transformers.models." + kind}
+               for i, (path, kind) in enumerate(kinds)]
+    (folder / "bert" / "modules.json").write_text(json.dumps(modules) + "\n")
+    (folder / "bert" / "sentence_bert_config.json").write_text('{"max_seq_length": 20, "do_lower_case": false}\n')
+    (folder / "bert" / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "bert" / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}\n')
+
+
 def record(folder):
     folder.mkdir(exist_ok=True)
     lines = (HERE / "sample.txt").read_text().splitlines()
@@ -255,9 +273,6 @@ def record(folder):
             "wordpiece": train_wordpiece(lines, 150), "unigram": train_unigram(lines, 110, RULES)}
     for name, t in four.items():
         (folder / (name + ".json")).write_text(json.dumps(json.loads(t.to_str()), separators=(",", ":")) + "\n")
-    tiny = json.loads(train_tiny(lines).to_str())
-    (folder.parent / "checkpoints" / "llama" / "tokenizer.json").write_text(
-        json.dumps(tiny, separators=(",", ":")) + "\n")
     cases = []
     for name, of, changes in variants():
         t = Tokenizer.from_str(json.dumps(changed(json.loads(four[of].to_str()), changes)))
@@ -339,6 +354,8 @@ def main():
     what, rest = sys.argv[1], sys.argv[2:]
     if what == "record":
         return record(pathlib.Path(rest[0]))
+    if what == "tiny":
+        return tiny(pathlib.Path(rest[0]))
     if what == "compare":
         return min(1, compare(rest[0], pathlib.Path(rest[1]), rest[2:]))
     return speed(rest[0], pathlib.Path(rest[1]), rest[2])

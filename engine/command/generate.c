@@ -163,8 +163,8 @@ static int32_t read_text(const job *j, const unsigned char *prompt, size_t lengt
                          heed_error *error)
 {
     const int64_t begin = model_token(&j->model, "heed.begin");
-    TRY(tokenizer_encode(j->model.tokenizer, j->prompt_path ? j->prompt_path : "--prompt",
-                         (const char *)prompt, length, 1, 0, to, error));
+    TRY(model_encode(&j->model, j->prompt_path ? j->prompt_path : "--prompt", (const char *)prompt,
+                     length, 1, 0, to, error));
     if (!to->n && begin >= 0) id_list_put(to, (int32_t)begin);
     if (to->n || to->failed) return HEED_OK;
     return error_set(error, HEED_E_ARGUMENT,
@@ -261,8 +261,7 @@ static int32_t put_token(job *j, int32_t token, int *ends, heed_error *error)
 static int32_t put_prompt(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
     if (!j->ids_path) TRY(put(prompt, length, error));
-    for (int64_t i = 0; j->ids_path && i < j->n; i++)
-        TRY(put_id(j->text[i], i ? " " : "", error));
+    for (int64_t i = 0; j->ids_path && i < j->n; i++) TRY(put_id(j->text[i], i ? " " : "", error));
     if (!j->model.tokenizer) return HEED_OK;
     tokenizer_begin(j->model.tokenizer);
     for (int64_t i = 0; i < j->n; i++)
@@ -286,8 +285,8 @@ static void punish(job *j)
     const int64_t vocab = heed_stack_number(j->model.stack, "vocab");
     const float penalty = (float)j->penalty;
     for (int64_t i = 0; penalty != 1 && i < vocab; i++)
-        if (j->seen[i]) j->logits[i] = j->logits[i] > 0 ? j->logits[i] / penalty
-                                                        : j->logits[i] * penalty;
+        if (j->seen[i])
+            j->logits[i] = j->logits[i] > 0 ? j->logits[i] / penalty : j->logits[i] * penalty;
 }
 
 static int32_t draw_token(job *j, double draw, int32_t *token, heed_error *error)
@@ -361,8 +360,12 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
 
 int command_generate(int argc, char **argv)
 {
-    job j = {.engine.size = sizeof j.engine, .tokens = 200, .seed = 1, .temperature = 0.8,
-             .top_p = 1, .penalty = 1};
+    job j = {.engine.size = sizeof j.engine,
+             .tokens = 200,
+             .seed = 1,
+             .temperature = 0.8,
+             .top_p = 1,
+             .penalty = 1};
     heed_error error = {0};
     unsigned char *file = NULL;
     size_t length = 0;

@@ -43,6 +43,7 @@ static const struct command {
     {"run", command_run, "one op on tensors in .npy files"},
     {"generate", command_generate, "text from a model"},
     {"score", command_score, "how well a model predicts a file, in bits per byte"},
+    {"embed", command_embed, "a vector for each line of a file, by an encoder"},
     {"plan", command_plan,
      "how far networks see, what they cost, and what laws say of their sizes"},
     {"bench", command_bench, "the speed of ops on this machine, against what it can do"},

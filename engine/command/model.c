@@ -62,23 +62,35 @@ static int32_t check_logits(const heed_stack *stack, heed_error *error)
 int32_t model_open_text(model *m, const char *path, heed_error *error)
 {
     const char *tokens = heed_weights_metadata(m->weights, "heed.tokens");
-    const int64_t vocab = heed_stack_number(m->stack, "vocab");
     char *file;
     if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
     if (asprintf(&file, "%s/tokenizer.json", path) < 0) return error_memory(error);
     const int is_there = !access(file, F_OK);
     free(file);
     if (!is_there)
-        return error_set(error, HEED_E_UNSUPPORTED,
-                         "%s: tokens of this checkpoint are not bytes, and there is no "
-                         "tokenizer.json: --ids FILE.npy takes their numbers in the place of a text",
-                         path);
-    if (!(m->tokenizer = tokenizer_open(path, error))) return error->code;
-    if (tokenizer_size(m->tokenizer) <= vocab) return HEED_OK;
-    return error_set(error, HEED_E_DATA,
-                     "%s/tokenizer.json: has token %d, but by config.json they are those from 0 to "
-                     "%lld",
-                     path, tokenizer_size(m->tokenizer) - 1, (long long)vocab - 1);
+        return error_set(
+            error, HEED_E_UNSUPPORTED,
+            "%s: tokens of this checkpoint are not bytes, and there is no "
+            "tokenizer.json: --ids FILE.npy takes their numbers in the place of a text",
+            path);
+    m->tokenizer = tokenizer_open(path, error);
+    return m->tokenizer ? HEED_OK : error->code;
+}
+
+/* A tokenizer may have tokens that the network has not: Gemma 3's has one for images. */
+int32_t model_encode(const model *m, const char *name, const char *text, size_t n, int special,
+                     size_t most, id_list *to, heed_error *error)
+{
+    const int64_t vocab = heed_stack_number(m->stack, "vocab");
+    const size_t before = to->n;
+    TRY(tokenizer_encode(m->tokenizer, name, text, n, special, most, to, error));
+    for (size_t i = before; i < to->n; i++)
+        if (to->at[i] >= vocab)
+            return error_set(error, HEED_E_DATA,
+                             "%s: the tokenizer makes token %d of it, but the network has those "
+                             "from 0 to %lld",
+                             name, to->at[i], (long long)vocab - 1);
+    return HEED_OK;
 }
 
 /* The next of a list, "2, 7", from *at on. */

@@ -31,6 +31,9 @@ int32_t model_open(model *m, const heed_options *options, const char *path, cons
                    uint64_t seed, heed_error *error);
 /* Before texts are read: opens the tokenizer of one whose tokens are no bytes. */
 int32_t model_open_text(model *m, const char *path, heed_error *error);
+/* tokenizer_encode, and tokens that the network has not are refused. */
+int32_t model_encode(const model *m, const char *name, const char *text, size_t n, int special,
+                     size_t most, id_list *to, heed_error *error);
 /* Its first token of "heed.begin" or "heed.end" of a checkpoint, or -1; whether one ends a text. */
 int64_t model_token(const model *m, const char *which);
 int model_ends(const model *m, int64_t token);

@@ -164,9 +164,8 @@ static int32_t read_text(job *j, heed_error *error)
         return error_set(error, HEED_E_DATA, "%s: it has %lld MiB or more, or no end", j->file_path,
                          (long long)(WHOLE >> 20));
     id_list_put(&list, (int32_t)begin);
-    const int32_t failed = tokenizer_encode(j->model.tokenizer, j->file_path,
-                                            (const char *)j->bytes, (size_t)j->have, 0, 0, &list,
-                                            error);
+    const int32_t failed = model_encode(&j->model, j->file_path, (const char *)j->bytes,
+                                        (size_t)j->have, 0, 0, &list, error);
     j->ids = list.at, j->n_ids = (int64_t)list.n, j->n_bytes = j->have;
     return failed ? failed : list.failed ? error_memory(error) : HEED_OK;
 }
@@ -303,13 +302,13 @@ static int print(const job *j)
     uint32_t threads = heed_lanes(j->model.engine);
     const char *unit = by_bytes ? "byte" : "token";
     if (j->json) {
-        json_t *all = json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}",
-                                by_bytes ? "bits_per_byte" : "bits_per_token",
-                                isfinite(bits) ? json_real(bits) : json_null(),
-                                by_bytes ? "bytes" : "tokens", (json_int_t)units, "seconds",
-                                j->seconds, "tokens_per_second", rate, "model", j->model_path,
-                                "path", inspect_path(j->model.engine), "threads", (int)threads,
-                                "interrupted", interrupt_seen != 0);
+        json_t *all =
+            json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}",
+                      by_bytes ? "bits_per_byte" : "bits_per_token",
+                      isfinite(bits) ? json_real(bits) : json_null(), by_bytes ? "bytes" : "tokens",
+                      (json_int_t)units, "seconds", j->seconds, "tokens_per_second", rate, "model",
+                      j->model_path, "path", inspect_path(j->model.engine), "threads", (int)threads,
+                      "interrupted", interrupt_seen != 0);
         if (of_text) json_object_set_new(all, "tokens", json_integer(j->counted));
         return command_json(all);
     }

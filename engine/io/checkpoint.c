@@ -204,9 +204,8 @@ static int32_t make(checkpoint *k)
     k->made->told =
         json_pack("{s:s, s:o, s:[]}", "model_type", k->type->name, "unused", unused, "ignored");
     if (k->config.failed) return k->config.failed;
-    k->made->header =
-        json_pack("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text, "heed.tokens",
-                  "ids", "heed.begin", begin, "heed.end", end);
+    k->made->header = json_pack("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text,
+                                "heed.tokens", "ids", "heed.begin", begin, "heed.end", end);
     if (!k->made->told || !k->made->header) return error_memory(k->error);
     TRY(open_files(k));
     return checkpoint_tensors(k);

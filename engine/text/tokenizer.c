@@ -174,12 +174,6 @@ void tokenizer_close(tokenizer *t)
     free(t);
 }
 
-int32_t tokenizer_size(const tokenizer *t)
-{
-    const int32_t a = t->vocab.n_words, b = t->added.words.n_words;
-    return a > b ? a : b;
-}
-
 /* ---- a text to numbers ---- */
 
 typedef struct work {

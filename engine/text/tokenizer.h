@@ -23,9 +23,6 @@ HEED_LOCAL void tokenizer_close(tokenizer *t);
 HEED_LOCAL int32_t tokenizer_encode(tokenizer *t, const char *name, const char *text, size_t n,
                                     int special, size_t most, id_list *to, heed_error *error);
 
-/* The largest number of a token + 1. */
-HEED_LOCAL int32_t tokenizer_size(const tokenizer *t);
-
 /* A text from tokens as they come: begin, put each, end. What is appended is whole characters; of
  * special tokens nothing is. After an end tokens may follow that go on with the text. */
 HEED_LOCAL void tokenizer_begin(tokenizer *t);

@@ -24,8 +24,6 @@ int32_t tokenizer_encode(tokenizer *t, const char *name, const char *text, size_
     return error_set(error, HEED_E_UNSUPPORTED, "no tokenizer is open");
 }
 
-int32_t tokenizer_size(const tokenizer *t) { return (void)t, 0; }
-
 void tokenizer_begin(tokenizer *t) { (void)t; }
 
 int32_t tokenizer_put(tokenizer *t, int32_t id, bytes *to, heed_error *error)

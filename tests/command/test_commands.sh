@@ -204,6 +204,24 @@ else
     report 'score: a text of a checkpoint'
     try 0 score "$tiny/llama" "$SRC/models/sample.txt" --json && prints '"bytes": 2123' && prints '"tokens": '
     report 'score --json: a text of a checkpoint'
+    cp -r "$tiny/llama" more &&
+        sed 's/"added_tokens":\[/&{"id":37,"content":"zz"},/' "$tiny/llama/tokenizer.json" >more/tokenizer.json
+    try 1 generate more --prompt 'a zz' && says 'makes token 37 of it' && try 0 generate more --prompt a --tokens 1
+    report 'generate: a token that the network has not'
+    printf 'the hare\n\nin the rain' >lines.txt
+    try 0 embed "$tiny/bert" lines.txt -o v.npy && grep -q '^3 lines, [0-9]* tokens, .*pooling mean, l2 true' err &&
+        [ "$(wc -c <v.npy)" = 320 ]; report 'embed: a row of 16 numbers for each line'
+    printf 'in the rain' >last.txt
+    try 0 embed "$tiny/bert" last.txt -o w.npy && tail -c 64 v.npy >a && tail -c 64 w.npy >b && cmp -s a b
+    report 'embed: a line is by itself'
+    try 0 embed "$tiny/bert" lines.txt -o u.npy --pooling first --l2 false && ! cmp -s u.npy v.npy &&
+        grep -q 'pooling first, l2 false' err; report 'embed --pooling --l2'
+    try 1 embed "$tiny/llama" lines.txt -o u.npy && says 'is no encoder'; report 'embed: no encoder'
+    try 2 embed "$tiny/bert" lines.txt && says '-o OUT.npy is needed'; report 'embed: where to'
+    cp -r "$tiny/bert" dense && printf '[{"path": "2_Dense", "type": "a.Dense"}]' >dense/modules.json
+    try 1 embed dense lines.txt -o u.npy && says 'dense/modules.json: there is a module "Dense"'
+    printf '[{"path": "../x", "type": "a.Pooling"}]' >dense/modules.json
+    try 1 embed dense lines.txt -o u.npy && says '"../x"'; report 'embed: modules that are not read'
     printf 'a\377' >bad.txt
     try 1 score "$tiny/llama" bad.txt && says 'bad.txt: byte 1 is 0xFF'; report 'score: a text that is no UTF-8'
 fi

@@ -15,8 +15,8 @@ static const char *paths[8];
 static int n_paths;
 
 /* Tokens of `rows` rows of V logits by settings; draw may be NULL. */
-static int32_t sample_by(const char *settings, const char *isa, uint32_t threads, float *logits, float *draw,
-                         int64_t rows, int64_t V, int32_t *token, heed_error *e)
+static int32_t sample_by(const char *settings, const char *isa, uint32_t threads, float *logits,
+                         float *draw, int64_t rows, int64_t V, int32_t *token, heed_error *e)
 {
     char spec[120];
     snprintf(spec, sizeof spec, "sample/categorical(%s)", settings);
@@ -31,8 +31,8 @@ static int32_t sample_by(const char *settings, const char *isa, uint32_t threads
     return code;
 }
 
-static int32_t sample(const char *isa, uint32_t threads, double temperature, float *logits, float *draw, int64_t rows,
-                      int64_t V, int32_t *token, heed_error *e)
+static int32_t sample(const char *isa, uint32_t threads, double temperature, float *logits,
+                      float *draw, int64_t rows, int64_t V, int32_t *token, heed_error *e)
 {
     char settings[40];
     snprintf(settings, sizeof settings, "temperature=%.17g", temperature);
@@ -107,7 +107,8 @@ static int falling(const void *a, const void *b)
 }
 
 /* The token by the definition, with sorted weights; -1 where a rounding error may decide. */
-static int by_sorting(const float *logits, int n, int top_k, double top_p, double min_p, double draw)
+static int by_sorting(const float *logits, int n, int top_k, double top_p, double min_p,
+                      double draw)
 {
     double weight[64], sorted[64], most = -1e30, total = 0, least = 0, sum = 0;
     for (int i = 0; i < n; i++) most = fmax(most, logits[i]);
@@ -135,9 +136,12 @@ static int by_sorting(const float *logits, int n, int top_k, double top_p, doubl
 /* top_k, top_p and min_p, one by one and together, against a sort. Equal logits stay together. */
 static void test_left_out(void **state)
 {
-    static const struct { int top_k; double top_p, min_p; } by[] = {
-        {1, 1, 0}, {5, 1, 0}, {40, 1, 0}, {0, 0, 0}, {0, 0.3, 0}, {0, 0.95, 0}, {0, 1, 0.2}, {0, 1, 1},
-        {8, 0.7, 0.05}, {3, 0.99, 0.5}, {63, 0.5, 0},
+    static const struct {
+        int top_k;
+        double top_p, min_p;
+    } by[] = {
+        {1, 1, 0},   {5, 1, 0}, {40, 1, 0},     {0, 0, 0},      {0, 0.3, 0},  {0, 0.95, 0},
+        {0, 1, 0.2}, {0, 1, 1}, {8, 0.7, 0.05}, {3, 0.99, 0.5}, {63, 0.5, 0},
     };
     uint64_t seed = 3;
     int decided = 0;
@@ -149,11 +153,13 @@ static void test_left_out(void **state)
             const int n = round % 4 ? 64 : 7;
             for (int v = 0; v < n; v++) logits[v] = (float)(harness_random(&seed) >> 60) / 3;
             const int right = by_sorting(logits, n, by[i].top_k, by[i].top_p, by[i].min_p, draw);
-            snprintf(settings, sizeof settings, "top_k=%d, top_p=%g, min_p=%g", by[i].top_k, by[i].top_p, by[i].min_p);
+            snprintf(settings, sizeof settings, "top_k=%d, top_p=%g, min_p=%g", by[i].top_k,
+                     by[i].top_p, by[i].min_p);
             for (int p = 0; right >= 0 && p < n_paths; p++) {
                 int32_t token;
                 heed_error e;
-                assert_int_equal(sample_by(settings, paths[p], 1, logits, &draw, 1, n, &token, &e), HEED_OK);
+                assert_int_equal(sample_by(settings, paths[p], 1, logits, &draw, 1, n, &token, &e),
+                                 HEED_OK);
                 if (token != right) fail_msg("%s: %d, not %d", settings, token, right);
             }
             decided += right >= 0;
@@ -275,7 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_greedy),          cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_left_out),   cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_left_out),        cmocka_unit_test(test_distribution),
         cmocka_unit_test(test_same_everywhere), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

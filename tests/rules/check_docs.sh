@@ -117,7 +117,8 @@ for page in README.md docs/benchmark.md docs/variants.md docs/networks.md docs/p
     while IFS= read -r line; do
         case $line in
             *--plot*) command -v gnuplot >/dev/null || { echo "# skipped: $page: $line: no gnuplot"; continue; } ;;
-            *checkpoints/llama\ *prompt*|*checkpoints/llama\ *.txt) [ -e "$BUILD/engine/text/.libs/libtext_la-tokenizer.o" ] ||
+            *checkpoints/llama\ *prompt*|*checkpoints/llama\ *.txt|*\ embed\ *)
+                [ -e "$BUILD/engine/text/.libs/libtext_la-tokenizer.o" ] ||
                 { echo "# skipped: $page: $line: built without PCRE2 and utf8proc"; continue; } ;;
         esac
         if (cd "$folder" && sh -c "$line") >"$folder/output" 2>&1 </dev/null; then

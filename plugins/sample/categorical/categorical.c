@@ -21,10 +21,10 @@ static const heed_param params[] = {
     [TEMPERATURE] =
         KIT_FLOAT_RUNTIME("temperature", 1, 0, 1e6, "divides the logits; 0 takes the largest"),
     [TOP_K] = KIT_INT("top_k", 0, 0, INT32_MAX, "so many of the most likely; 0 is all"),
-    [TOP_P] = KIT_FLOAT("top_p", 1, 0, 1,
-                                "then the fewest of the most likely whose sum is this or more"),
-    [MIN_P] = KIT_FLOAT("min_p", 0, 0, 1,
-                                "then those at least so likely, against the most likely one"),
+    [TOP_P] =
+        KIT_FLOAT("top_p", 1, 0, 1, "then the fewest of the most likely whose sum is this or more"),
+    [MIN_P] =
+        KIT_FLOAT("min_p", 0, 0, 1, "then those at least so likely, against the most likely one"),
 };
 
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)

@@ -112,8 +112,9 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     const heed_tensor *out = call->tensor[TOKEN];
     int64_t batch = out->dim[0];
     const heed_value *value = call->value;
-    sample_call c = {call,           (float)value[TEMPERATURE].f, value[TOP_K].i,
-                     value[TOP_P].f, value[MIN_P].f,              call->workspace};
+    sample_call c = {call,           (float)value[TEMPERATURE].f,
+                     value[TOP_K].i, value[TOP_P].f,
+                     value[MIN_P].f, call->workspace};
     (void)instance;
     if (c.temperature > 0.0f && !call->tensor[DRAW])
         return kit_fail(
