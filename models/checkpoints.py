@@ -81,6 +81,7 @@ CASES = {
         GEMMA, num_hidden_layers=2, layer_types=["full_attention", "sliding_attention"], final_logit_softcapping=9.0,
         attn_logit_softcapping=2.0,
         rope_parameters=dict(full_attention=rope(rope_type="linear", factor=8.0), sliding_attention=rope(50.0)))),
+    "bloom": ("Bloom", dict(hidden_size=24, n_head=6, n_layer=LAYERS, vocab_size=VOCAB)),
     "bert": ("Bert", BERT),
     "bert_flags": ("Bert", dict(BERT, hidden_act="gelu_new", layer_norm_eps=1e-5)),
     "roberta": ("Roberta", dict(BERT, type_vocab_size=1, pad_token_id=1, hidden_act="relu")),

@@ -55,7 +55,7 @@ static void begin(checkpoint *k, const keys *key, int own_kv_heads, int own_head
     config *c = &k->config;
     size(k, 'V', key->vocab, CONFIG_MUST);
     size(k, 'M', key->width, CONFIG_MUST);
-    size(k, 'C', key->context, CONFIG_MUST);
+    if (key->context) size(k, 'C', key->context, CONFIG_MUST);
     k->layers = config_int(c, key->layers, 1, 10000, CONFIG_MUST);
     k->heads = config_int(c, key->heads, 1, 1 << 20, CONFIG_MUST);
     const int64_t width = CHECKPOINT_SIZE(k, 'M'),
@@ -628,6 +628,46 @@ static void read_gemma3(checkpoint *k)
     tie(k, 1);
 }
 
+/* ---- bloom ---- */
+
+#define FUSED_HEADS(part, from)                                                                    \
+    ROW("layers.*." part ".weight", "~h.*.self_attention.query_key_value.weight", "NM",            \
+        .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from),                                 \
+        ROW("layers.*." part ".bias", "~h.*.self_attention.query_key_value.bias", "N",             \
+            .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from)
+static const checkpoint_row bloom_rows[] = {
+    ROW("embed.table", "~word_embeddings.weight", "VM"),
+    NORM("embed_norm", "~word_embeddings_layernorm", 0),
+    NORM("layers.*.attention_norm", "~h.*.input_layernorm", 0),
+    FUSED_HEADS("q", ""),
+    FUSED_HEADS("k", "D"),
+    FUSED_HEADS("v", "DD"),
+    ROW("layers.*.o.weight", "~h.*.self_attention.dense.weight", "MQ"),
+    ROW("layers.*.o.bias", "~h.*.self_attention.dense.bias", "M"),
+    NORM("layers.*.feedforward_norm", "~h.*.post_attention_layernorm", 0),
+    ROW("layers.*.feedforward.up", "~h.*.mlp.dense_h_to_4h.weight", "FM"),
+    ROW("layers.*.feedforward.up_bias", "~h.*.mlp.dense_h_to_4h.bias", "F"),
+    ROW("layers.*.feedforward.down", "~h.*.mlp.dense_4h_to_h.weight", "MF"),
+    ROW("layers.*.feedforward.down_bias", "~h.*.mlp.dense_4h_to_h.bias", "M"),
+    NORM("final_norm", "~ln_f", 0),
+    ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+static void read_bloom(checkpoint *k)
+{
+    config *c = &k->config;
+    const keys bloom_keys = {"vocab_size", config_has(c, "n_embed") ? "n_embed" : "hidden_size",
+                             config_has(c, "n_layer") ? "n_layer" : "num_hidden_layers",
+                             config_has(c, "n_head") ? "n_head" : "num_attention_heads", NULL};
+    begin(k, &bloom_keys, 0, 0, 0);
+    CHECKPOINT_SIZE(k, 'F') = 4 * CHECKPOINT_SIZE(k, 'M');
+    config_only(c, "apply_residual_connection_post_layernorm", 0);
+    put(k, "; embed_norm=layer(eps=1e-5)");
+    put_norm(k, "layer", "layer_norm_epsilon", 1e-5);
+    put(k, "; feedforward=gelu(approximate=tanh); attention=softmax(causal=true); position=alibi");
+    tie(k, 1);
+}
+
 /* ---- all types ---- */
 
 /* what stands on an encoder, for tasks of its own */
@@ -650,6 +690,7 @@ static const checkpoint_type types[] = {
     {"phi3", read_phi3, ROWS(phi3_rows), {"model."}, {0}},
     {"gemma2", read_gemma2, ROWS(gemma_rows), {"model."}, {0}},
     {"gemma3_text", read_gemma3, ROWS(gemma_rows), {"model."}, {0}},
+    {"bloom", read_bloom, ROWS(bloom_rows), {"transformer.", ""}, {0}},
     {"bert", read_bert, ROWS(bert_rows), {"bert.", ""}, BERT_HEADS},
     {"roberta", read_roberta, ROWS(bert_rows), {"roberta.", ""}, BERT_HEADS},
 };
