@@ -331,7 +331,7 @@ def compare(program, folder, paths):
 
 
 def speed(program, folder, path):
-    """The tokenizer of `compare` that was written last is left out: byte-level BPE, trained on the text."""
+    """Of byte-level BPE that is trained on the text, by the processor's time, so that other work counts little."""
     folder.mkdir(exist_ok=True)
     text = pathlib.Path(path).read_text()
     for name, regex in [("gpt2", GPT2), ("llama3", LLAMA3)]:
@@ -345,9 +345,9 @@ def speed(program, folder, path):
 
 
 def once(call):
-    begin = time.perf_counter()
+    begin = time.process_time()
     call()
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 def main():
