@@ -47,8 +47,14 @@ engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 bin_PROGRAMS += engine/heed
 engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
-  engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
-  engine/command/describe_checkpoint.c engine/command/describe_network.c engine/command/file.c engine/command/file.h \
+  engine/command/cost.c engine/command/cost.h engine/command/depth.c engine/command/depth.h \
+  engine/command/describe.c engine/command/describe.h \
+  engine/command/describe_checkpoint.c engine/command/describe_network.c \
+  engine/command/describe_probe.c \
+  engine/command/field.c engine/command/field.h engine/command/field_attend.c \
+  engine/command/field_measure.c engine/command/field_print.c engine/command/field_record.c \
+  engine/command/field_stats.c engine/command/field_svg.c \
+  engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/interrupt.c engine/command/interrupt.h \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
@@ -59,6 +65,7 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
   engine/command/progress.h engine/command/run.c engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
+  engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)

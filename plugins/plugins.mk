@@ -66,6 +66,7 @@ include plugins/attention/synthesizer_mixture/plugin.mk
 include plugins/attention/synthesizer_random/plugin.mk
 include plugins/attention/transformer_xl/plugin.mk
 include plugins/attention/window/plugin.mk
+include plugins/compare/rows/plugin.mk
 include plugins/embed/table/plugin.mk
 include plugins/feedforward/geglu/plugin.mk
 include plugins/feedforward/gelu/plugin.mk

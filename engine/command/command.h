@@ -18,6 +18,7 @@ int command_generate(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_new(int argc, char **argv);
 int command_plan(int argc, char **argv);
+int command_field(int argc, char **argv);
 int command_topo(int argc, char **argv);
 int command_bench(int argc, char **argv);   /* bench/bench.c */
 int command_compare(int argc, char **argv); /* bench/report/compare.c */

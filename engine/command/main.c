@@ -45,6 +45,7 @@ static const struct command {
     {"score", command_score, "how well a model predicts a file, in bits per byte"},
     {"plan", command_plan,
      "how far networks see, what they cost, and what laws say of their sizes"},
+    {"field", command_field, "how far a network looks on a text, measured"},
     {"bench", command_bench, "the speed of ops on this machine, against what it can do"},
     {"compare", command_compare, "records of bench side by side, from any machines"},
     {"new", command_new, "the folder of a new plugin, which works, to be changed"},

@@ -42,14 +42,18 @@ int32_t model_check_measured(const heed_stack *stack, heed_error *error)
                      "length no shape tells");
 }
 
-/* A command gives a network one text, and takes logits. */
+/* A command gives a network one text. */
+static int32_t check_encoder(const heed_stack *stack, heed_error *error)
+{
+    if (heed_stack_number(stack, "encoder_layers") < 0) return HEED_OK;
+    return error_set(error, HEED_E_UNSUPPORTED,
+                     "this network has an encoder, which a command has no text for: "
+                     "heed_session_encode takes one");
+}
+
 static int32_t check_logits(const heed_stack *stack, heed_error *error)
 {
     const char *spec = heed_stack_spec(stack);
-    if (strstr(spec, "; encoder_layers="))
-        return error_set(error, HEED_E_UNSUPPORTED,
-                         "this network has an encoder, which a command has no text for: "
-                         "heed_session_encode takes one");
     if (strstr(spec, "; output="))
         return error_set(error, HEED_E_UNSUPPORTED,
                          "this network gives no logits, which a command takes (%.80s)",
@@ -94,8 +98,8 @@ int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t 
     return failed;
 }
 
-int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
-                   uint64_t seed, heed_error *error)
+static int32_t open_stack(model *m, const heed_options *options, const char *path, const char *spec,
+                          uint64_t seed, heed_error *error)
 {
     /* first: a wrong name fails at once */
     *m = (model){.weights = path ? heed_weights_open(path, error) : NULL};
@@ -104,8 +108,25 @@ int32_t model_open(model *m, const heed_options *options, const char *path, cons
     if (!m->weights) return error->code;
     if (m->engine && heed_lanes(m->engine) > 1) inspect_pin_caller(m->engine);
     if (m->engine) m->stack = heed_stack_open(m->engine, spec, m->weights, error);
-    if (m->stack && check_logits(m->stack, error)) return error->code;
-    if (m->stack) m->session = heed_session_new(m->stack, error);
+    return m->stack ? HEED_OK : error->code;
+}
+
+int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
+                   uint64_t seed, heed_error *error)
+{
+    TRY(open_stack(m, options, path, spec, seed, error));
+    TRY(check_encoder(m->stack, error));
+    TRY(check_logits(m->stack, error));
+    m->session = heed_session_new(m->stack, error);
+    return m->session ? HEED_OK : error->code;
+}
+
+int32_t model_open_any(model *m, const heed_options *options, const char *path, const char *spec,
+                       uint64_t seed, heed_error *error)
+{
+    TRY(open_stack(m, options, path, spec, seed, error));
+    TRY(check_encoder(m->stack, error));
+    m->session = heed_session_new(m->stack, error);
     return m->session ? HEED_OK : error->code;
 }
 

@@ -27,6 +27,9 @@ int32_t model_check_measured(const heed_stack *stack, heed_error *error);
  * model_close also after a failure. */
 int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
                    uint64_t seed, heed_error *error);
+/* The same of a network that may give something else than logits. */
+int32_t model_open_any(model *m, const heed_options *options, const char *path, const char *spec,
+                       uint64_t seed, heed_error *error);
 /* Refuses one whose tokens are no bytes of a text. */
 int32_t model_check_text(const model *m, const char *path, heed_error *error);
 /* Tokens of a .npy file, of any shape; free(*ids) also after a failure. */

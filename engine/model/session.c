@@ -26,6 +26,7 @@ heed_session *heed_session_new(heed_stack *stack, heed_error *error)
     if (!s) return error_memory(error), NULL;
     *s = (heed_session){.stack = stack,
                         .source = -1,
+                        .chunk = CHUNK,
                         .buffer = calloc(stack->n_buffers, sizeof *s->buffer),
                         .sequences = calloc(stack->n_memories + 1, sizeof *s->sequences),
                         .tensors = calloc(stack->n_views, sizeof *s->tensors),
@@ -60,6 +61,19 @@ void heed_session_free(heed_session *s)
     free(s->tensors);
     free(s->bindings);
     free(s);
+}
+
+int32_t session_take(heed_session *to, heed_session *from, heed_error *error)
+{
+    to->broken = 1;
+    for (uint32_t i = 0; i < from->stack->n_memories; i++) {
+        heed_sequence *twin = heed_sequence_fork(from->sequences[i], error);
+        if (!twin) return error->code;
+        heed_sequence_free(to->sequences[i]);
+        to->sequences[i] = twin;
+    }
+    to->length = from->length, to->broken = from->broken;
+    return HEED_OK;
 }
 
 /* ---- one chunk ---- */
@@ -154,6 +168,18 @@ static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count
     return HEED_OK;
 }
 
+/* The steps before the tail, one by one where somebody looks on. */
+static int32_t run_layers(heed_session *s, heed_error *error)
+{
+    const heed_stack *stack = s->stack;
+    if (!s->watch.seen) return run_steps(s, stack->steps, stack->tail, error);
+    for (uint32_t i = 0; i < stack->tail; i++) {
+        TRY(run_steps(s, stack->steps + i, 1, error));
+        TRY(s->watch.seen(s->watch.self, s, i + 1, error));
+    }
+    return HEED_OK;
+}
+
 /* The results of the last rows; those that an op has left elsewhere are copied to where they are wanted. */
 static int32_t run_tail(heed_session *s, float *to, heed_error *error)
 {
@@ -237,14 +263,14 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
     int32_t failed = check_feed(s, n, rows, error);
     if (failed) return failed;
     for (int64_t done = 0; done < n; done += now) {
-        now = stack->whole || n - done < CHUNK ? n - done : CHUNK;
+        now = stack->whole || n - done < s->chunk ? n - done : s->chunk;
         keep = done + now - (n - rows);
         keep = keep < 0 ? 0 : keep > now ? now : keep;
         float *to = keep ? logits + (done + now - keep - (n - rows)) * stack->outputs : NULL;
         failed = make_room(s, now, error);
         if (!failed) {
             place(s, tokens + done, now, to, keep);
-            failed = run_steps(s, stack->steps, stack->tail, error);
+            failed = run_layers(s, error);
         }
         if (!failed && keep) failed = run_tail(s, to, error);
         if (failed) {

@@ -7,6 +7,13 @@
 
 #include "model/stack.h"
 
+/* Looks on while a text is fed: called behind each step but those of the tail, `done` of which have
+ * run. The tensors of the session are then of the tokens that are being fed. */
+typedef struct session_watch {
+    int32_t (*seen)(void *self, heed_session *s, uint32_t done, heed_error *error);
+    void *self;
+} session_watch;
+
 struct heed_session {
     const heed_stack *stack;
     heed_sequence **sequences; /* [memories] */
@@ -20,6 +27,12 @@ struct heed_session {
     int broken;
     heed_instance *sampler; /* for the temperature that was asked for last */
     double temperature;
+    session_watch watch; /* `seen` NULL: nobody looks on */
+    int64_t chunk;       /* tokens that go through the layers at a time */
 };
+
+/* Makes of `to` what `from` is: a second session of the same network with the same content, which
+ * shares its pages until one of them writes. A text that was encoded is not taken along. */
+HEED_LOCAL int32_t session_take(heed_session *to, heed_session *from, heed_error *error);
 
 #endif

@@ -117,6 +117,19 @@ static int32_t normalise_embedding(stack_builder *b)
     return HEED_OK;
 }
 
+/* Notes where what flows on is, for who looks at it. */
+static int32_t note_flow(stack_builder *b)
+{
+    heed_stack *s = b->stack;
+    uint32_t view;
+    if (b->dry || b->side != STACK_DECODER) return HEED_OK;
+    TRY(stack_step_rows(b, b->buffer[STACK_ROLE_X], s->number[STACK_WIDTH], &view));
+    stack_flow *flow = grow_append(&s->flows, &s->n_flows, sizeof *flow);
+    if (!flow) return error_memory(b->error);
+    *flow = (stack_flow){view, s->n_steps};
+    return HEED_OK;
+}
+
 /* From tokens to what flows out of the last layer, in the role X. */
 static int32_t build_layers(stack_builder *b, uint32_t side)
 {
@@ -133,9 +146,11 @@ static int32_t build_layers(stack_builder *b, uint32_t side)
     TRY(stack_position_begin(b, -1));
     TRY(normalise_embedding(b));
     b->gain = gain;
+    TRY(note_flow(b));
     for (int64_t layer = 0; layer < layers; layer++) {
         b->layer = (int32_t)layer;
         TRY(build_layer(b, layer));
+        TRY(note_flow(b));
     }
     b->layer = -1;
     b->gain = 1;
@@ -318,6 +333,7 @@ void heed_stack_close(heed_stack *s)
     free(s->uses);
     free(s->steps);
     free(s->encode);
+    free(s->flows);
     free(s->memories);
     free(s->spec);
     free(s);

@@ -399,6 +399,87 @@ report 'describe --save: of a file'
 try 1 describe --spec "$byte" --save nowhere/made.safetensors && says 'nowhere/made.safetensors: cannot be written'
 report 'describe --save: no such folder'
 
+# ---- field ----
+
+head -c 400 "$SRC/models/sample.txt" >text
+# Of rows of a CSV: the numbers that a condition of awk picks, of the column named.
+rows() {
+    awk -F, -v column="$1" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+        '"($2)"' { print $at[column] }' field.csv
+}
+# save NAME SPEC: a network with weights of chance in NAME.safetensors
+save() {
+    "$heed" describe --spec "vocab=256; width=16; layers=2; heads=2; norm=rms; $2" --save "$1.safetensors" >out 2>err
+}
+save windows 'attention=window(left=4); feedforward=gelu(hidden=24)'
+try 0 field windows.safetensors text --context 40 --places 4 --csv field.csv && quiet &&
+    prints 'perturbation: another token so far back' && prints 'tokens are enough' &&
+    grep -qE '^ +2 +7 ' out &&
+    [ "$(rows high '$2 == "loss_change" && $5 > 6' | sort -u)" = 0 ] &&
+    [ "$(rows high '$2 == "layer_change" && $3 == 1 && $5 > 3' | sort -u)" = 0 ] &&
+    ! rows low '$2 == "loss_change" && $5 <= 6' | grep -qx 0 &&
+    [ "$(rows median '$2 == "layer_change" && $3 == 0 && $5 > 0' | sort -u)" = 0 ]
+report 'field: what is beyond the field of a network changes not a bit, and what is at its edge does'
+[ "$(rows mean '$2 == "loss_excess" && $5 == 40')" = 0 ] &&
+    rows high '$2 == "loss_excess" && $5 >= 7' | awk '{ if ($1 > 1e-5 || $1 < -1e-5) exit 1 }' &&
+    rows mean '$2 == "loss_excess" && $5 == 2' | awk '{ if ($1 < 1e-5 && $1 > -1e-5) exit 1 }'
+report 'field: more tokens than the field has change no loss'
+# All keys alike: token i looks i / 2 back, on average over 32 to 63 23.75; 2 of 4 keys 1.5.
+save alike 'attention=[softmax(causal=true, scale=1e-9), window(left=4, scale=1e-9)]; feedforward=none'
+try 0 field alike.safetensors text --context 64 --places 2 --measure attention --csv field.csv &&
+    rows median '$2 == "attention_distance"' | tr '\n' ' ' |
+    awk '{ exit !($1 > 23.749 && $1 < 23.751 && $2 == $1 && $3 > 1.4999 && $3 < 1.5001 && $4 == $3) }'
+report 'field: how far back weights are that are all alike'
+for attention in 'linear(causal=true)' 'gated_delta(gate=softplus, causal=true)' \
+    'transformer_xl(memory=16, causal=true)' 'linformer(slots=4, longest=24)' 'softmax(causal=true, prefix=5)' \
+    'gau(causal=true)' 'synthesizer_random(causal=true)'; do
+    save other "context=24; attention=$attention; feedforward=none" &&
+        try 0 field other.safetensors text --places 2 --json && quiet && prints '"loss_change"' && ! grep -q NaN out
+    report "field: $attention"
+done
+save hidden 'attention=softmax; feedforward=none; output=hidden'
+try 0 field hidden.safetensors text --context 40 --places 2 && prints 'no truncation: it predicts no next token' &&
+    prints 'no attention: tokens of' && prints 'Of the change of the last layer, half comes from'
+report 'field: an encoder has layers and no loss'
+try 1 field hidden.safetensors text --context 40 --measure truncation && says 'it predicts no next token'
+report 'field: a measure that a network can not have'
+try 0 field windows.safetensors made.safetensors text --context 32 --step 4 --places 6 --measure truncation \
+    --svg f.svg && prints 'relative effective context length' && grep -qE '^windows.safetensors +[0-9.]+ ' out &&
+    grep -q '^</svg>' f.svg &&
+    ! grep -qE 'href|nan|inf' f.svg
+report 'field: a group of networks, and a picture that needs no other file'
+try 0 field made.safetensors text --context 32 --places 3 --svg - && grep -q '^</svg>' out && quiet
+report 'field --svg -'
+try 0 field made.safetensors - --context 32 --places 1 --measure similarity <text && prints 'standard input'
+report 'field: a text from standard input'
+try 1 field made.safetensors text && says 'text: it has 400 tokens, but a context of 1024 and the token behind it'
+report 'field: a text shorter than a context'
+try 1 field other.safetensors text --context 25 && says '--context is 25, but other.safetensors was made for 24'
+report 'field: a longer context than the network has'
+try 1 field made.safetensors text --measure gradient && says 'needs backward passes'
+report 'field --measure gradient'
+try 2 field made.safetensors text --measure reach && says '--measure is perturbation'
+report 'field: an unknown measure'
+try 2 field text && says 'field needs a model and a text'; report 'field: a word too few'
+try 1 field made.safetensors nothing --context 8 && says 'nothing: No such file'; report 'field: no such text'
+try 1 field made.safetensors text --context 8 --csv no/f.csv && says 'cannot be written'
+report 'field --csv: where nothing can be'
+
+# ---- describe --probe ----
+
+deep='vocab=64; width=32; layers=12; heads=4; embed_scale=5; norm=rms; attention=softmax(causal=true)'
+deep="$deep; feedforward=relu(hidden=64)"
+# A sum of unlike parts grows with its layers, and turns the less; what a norm ends has the norm's size.
+try 0 describe --probe "$deep" "$deep; residual=post" --shape T=32 --svg p.svg && quiet && grep -q '^</svg>' p.svg &&
+    ! grep -qE 'href|nan|inf' p.svg &&
+    awk '$1 == 1 { a = $2; b = $3 } $1 == 12 { exit !($2 > a && $2 > 0.9 && $3 > b && $5 > 0.999 && $5 < 1.001) }' out
+report 'describe --probe: pre-norm and post-norm before anything is learned'
+try 0 describe --probe made.safetensors --json && prints '"cosine": [' && prints '"tokens": 256'
+report 'describe --probe --json: of a file'
+try 2 describe --probe norm/rms && says '--probe runs networks, and "norm/rms" is none'
+report 'describe --probe: an op'
+try 2 describe "$deep" --svg p.svg && says '--svg is the picture of --probe'; report 'describe --svg: without --probe'
+
 # ---- --trace ----
 
 # A file of JSON, with as many events as asked for whose lines have a text in them.

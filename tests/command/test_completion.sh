@@ -30,7 +30,7 @@ offers() {
 has() { for word; do grep -qxF -e "$word" out || { echo "# not offered: $word"; return 1; }; done; }
 only() { has "$@" && [ "$(wc -l <out)" = $# ]; }
 
-offers '<nothing>' && has list describe plan run generate score bench compare new check topo completion help
+offers '<nothing>' && has list describe plan field run generate score bench compare new check topo completion help
 report $? 'all commands'
 offers be && only bench
 report $? 'a command'

@@ -72,3 +72,5 @@
      "B=1,T=33,H=2,D=33", 0, 0x2a6c511f453e88e6},
     {"position/longrope(factor=32, original=4096, length=8192)", "B=2,T=33,H=3,D=40,R=13", 0, 0x24dab836d37582d4},
     {"attention/softmax(position=alibi)", "B=1,T=70,S=90,H=6,G=3,D=17,E=33", 0, 0xcececc177592a2c6},
+    {"compare/rows", "x=7,M=129", 0, 0x424b365ad0f52756},
+    {"compare/rows(by=distance)", "x=5,M=64", 2, 0x062a75e3fdbcd826},
