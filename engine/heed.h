@@ -207,7 +207,7 @@ HEED_API void heed_stack_close(heed_stack *stack);
 HEED_API const char *heed_stack_spec(const heed_stack *stack);
 /* A number of the spec: "vocab", "width", "layers", "heads", "kv_heads", "context", "bos"; -1 if it has none. */
 HEED_API int64_t heed_stack_number(const heed_stack *stack, const char *key);
-/* Floats of a row of what a feed gives: vocab, or, of a network whose output is hidden or pooled, width. */
+/* Floats of a row of what a feed gives: vocab, or, of a network whose output is hidden or pooled, width, or classes. */
 HEED_API int64_t heed_stack_outputs(const heed_stack *stack);
 
 /* One sequence that runs through the stack: all layers' states. [one] */

@@ -117,7 +117,7 @@ static void test_reference(void **unused)
     (void)unused;
     const int n = read_tokens("tokens", tokens), sources = read_tokens("source", source);
     const json_t *networks = json_object_get(reference, "networks");
-    assert_int_equal(json_array_size(networks), 15);
+    assert_int_equal(json_array_size(networks), 17);
     for (size_t i = 0; i < json_array_size(networks); i++) {
         const json_t *one = json_array_get(networks, i), *rows = json_object_get(one, "results");
         const char *spec = json_string_value(json_object_get(one, "spec"));
@@ -360,6 +360,12 @@ static void test_refused(void **unused)
          "position lists more ops than there are layers, 2"},
         {NET "attention=softmax; feedforward=none; final_norm=[rms]", "final_norm takes one op"},
         {NET "attention=softmax; feedforward=none; softcap=0", "softcap is 0"},
+        {NET "attention=softmax; feedforward=none; classes=3",
+         "classes is of hidden states or of a row of them all, and this network's output is "
+         "logits"},
+        {NET "attention=softmax; feedforward=none; pooler=true", "pooler=true is of hidden states"},
+        {NET "attention=softmax; feedforward=none; output=hidden; auxiliary=1",
+         "auxiliary classifiers are of logits, and this network's output is another"},
     };
     (void)unused;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
