@@ -116,8 +116,9 @@ static void print_lengths(const field_network *n, const field_text *t)
         table_cell(&a, "%.4f", more.high);
     }
     table_print(&a);
-    say("%lld tokens are enough: from there on the loss is within %g nats of that with %lld.",
-        (long long)t->length[field_enough(n, t)], FIELD_NATS, (long long)t->context);
+    const int64_t enough = t->length[field_enough(n, t)];
+    say("%lld token%s enough: from there on the loss is within %g nats of that with %lld.",
+        (long long)enough, enough > 1 ? "s are" : " is", FIELD_NATS, (long long)t->context);
 }
 
 /* ---- layers ---- */
@@ -173,7 +174,7 @@ static void print_layers(const field_network *n, const field_text *t)
         cell_tokens(&a, d.half < 0 ? -1 : d.half + 1);
         cell_tokens(&a, d.most < 0 ? -1 : d.most + 1);
         cell_tokens(&a, d.nearly_all < 0 ? -1 : d.nearly_all + 1);
-        cell_number(&a, d.power);
+        cell_number(&a, d.explained > 0.5 ? d.power : NAN);
         cell_heads(&a, n, t, l);
         cell_row(&a, n, n->similarity, t, l);
         cell_row(&a, n, n->size, t, l + 1);

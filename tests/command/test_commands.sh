@@ -437,6 +437,11 @@ for attention in 'linear(causal=true)' 'gated_delta(gate=softplus, causal=true)'
         try 0 field other.safetensors text --places 2 --json && quiet && prints '"loss_change"' && ! grep -q NaN out
     report "field: $attention"
 done
+ids=$SRC/models/checkpoints/ids.npy
+try 0 field "$SRC/models/checkpoints/mistral" --ids "$ids" --context 7 --measure perturbation --csv field.csv &&
+    [ "$(rows high '$2 == "layer_change" && $3 == 1 && $5 > 4' | sort -u)" = 0 ] &&
+    rows high '$2 == "loss_change" && $5 == 6' | awk '{ exit !($1 > 0) }'
+report 'field: a checkpoint with windows, by numbers of tokens'
 save hidden 'attention=softmax; feedforward=none; output=hidden'
 try 0 field hidden.safetensors text --context 40 --places 2 && prints 'no truncation: it predicts no next token' &&
     prints 'no attention: tokens of' && prints 'Of the change of the last layer, half comes from'
