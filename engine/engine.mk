@@ -61,6 +61,7 @@ engine_command = engine/command/clock.h engine/command/command.c engine/command/
   engine/command/options.c engine/command/options.h engine/command/origin.c \
   engine/command/origin.h engine/command/parts.c engine/command/parts.h \
   engine/command/plan.c engine/command/plan.h engine/command/plan_cost.c engine/command/plan_json.c \
+  engine/command/plan_machine.c \
   engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
   engine/command/progress.h engine/command/run.c engine/command/score.c \

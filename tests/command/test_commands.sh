@@ -370,6 +370,22 @@ COLUMNS=80 "$heed" plan 'layers=15; heads=3' 'layers=30; heads=5' preset=gpt2 pr
     --data-tokens 1e10 >out &&
     [ "$(awk '{ if (length > most) most = length } END { print most }' out)" -le 80 ]
 report 'plan: on a terminal of 80 columns'
+# 2 flops a parameter and token at 100 GFLOP/s; the weights, 4 bytes each, at 10 GB/s for each decoded token.
+peaks='"peaks": {"fma_gflops": {"scalar": 9, "avx2": 100, "avx512_bf16": 900}, "read_gbps": 10}'
+echo '{"machine": {"cpu": "some CPU", "caches": [{"level": 3, "bytes": 1e6, "count": 2}]}, '"$peaks}" >record.json
+try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine record.json --json && cp out plan.json &&
+    try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine record.json && prints 'on some CPU' &&
+    awk -v flops="$(number plan.json prefill_flops)" -v bytes="$(number plan.json token_bytes)" \
+        -v read="$(number plan.json read)" -v token="$(number plan.json token)" 'BEGIN {
+        t = flops / 100e9; m = 4 * (12 * (4 * 512 * 512 + 2 * 2048 * 512) + 1000 * 512) / 10e9; if (m > t) t = m
+        d = bytes / 10e9
+        exit !(read / t > 0.999 && read / t < 1.001 && token / d > 0.999 && token / d < 1.001) }'
+report 'plan --machine: no faster than its peaks'
+echo '{}' >record.json
+try 1 plan 'layers=2; heads=2' --tokens 9 --machine record.json && says 'record.json: it is no record of heed bench'
+report 'plan --machine: another JSON'
+try 1 plan 'layers=2; heads=2' --tokens 9 --machine nothing.json && says 'nothing.json: '
+report 'plan --machine: no such file'
 try 1 plan 'layers=2; heads=2' --tokens 9000 --data texts && says 'which is less than one document of --tokens 9000'
 report 'plan --data: less than a document'
 try 1 plan 'layers=2; heads=2' --tokens 9 --data nothing &&
