@@ -16,7 +16,8 @@ engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_r
   engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
   engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
   engine/io/weights.c engine/io/weights.h
-engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h engine/op/engine.c \
+engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/call.c \
+  engine/op/call.h engine/op/engine.c \
   engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
   engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \

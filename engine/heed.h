@@ -17,6 +17,7 @@
 #define HEED_H
 
 #include <heed/abi/abi.h>
+#include <heed/abi/grad.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -117,6 +118,23 @@ typedef struct heed_sequence heed_sequence;
  * call. On failure sequences are as before; outputs are undefined. [any], but a sequence is in one call at a time. */
 HEED_API int32_t heed_run(const heed_instance *instance, const heed_binding *in, uint32_t n_in, const heed_binding *out,
                           uint32_t n_out, heed_sequence *const *sequences, heed_error *error);
+
+/* What the backward of an op has, on one of its paths: heed.grad/1. NULL: there is none. [any] */
+HEED_API const heed_grad *heed_op_grad(const heed_op *op, const heed_path *path);
+/* The gradients of a call that has been run: `in` and `out` are its inputs, and those of its outputs that
+ * heed_op_grad says backward reads (others may be left out). `gradients` are float32 tensors of the
+ * shapes of their ports: of an output, the gradient that comes (one that is left out is zero); of an input,
+ * where its gradient is written; of a weight, what its gradient is added to. Those that are left out are not
+ * computed. They must not overlap anything else. On failure those wanted are undefined. [any] */
+HEED_API int32_t heed_backward(const heed_instance *instance, const heed_binding *in, uint32_t n_in,
+                               const heed_binding *out, uint32_t n_out,
+                               const heed_binding *gradients, uint32_t n_gradients,
+                               heed_error *error);
+/* After the numbers of weights have changed: the instance takes them over, as if it had been opened with them.
+ * Weights that `weights` names come from these tensors from now on, of the shapes of the former ones; the others
+ * from where they were. On failure the instance is as before. [one], and no call of it may be running. */
+HEED_API int32_t heed_instance_rebind(heed_instance *instance, const heed_binding *weights,
+                                      uint32_t n_weights, heed_error *error);
 
 /* What a call of these shapes costs, by the op's heed.cost/1; data may be NULL. HEED_E_UNSUPPORTED if it has none.
  * [any] */

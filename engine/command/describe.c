@@ -108,6 +108,16 @@ static const char *choice(const char *words, int64_t index, int *length)
     return words;
 }
 
+/* The names of a set of ports, ", " between them. */
+static void names_text(const heed_op *op, uint32_t ports, char *text, size_t n)
+{
+    text[0] = 0;
+    for (uint32_t i = 0; i < op->ports.count; i++)
+        if (ports >> i & 1)
+            snprintf(text + strlen(text), n - strlen(text), "%s%s", *text ? ", " : "",
+                     port_at(op, i)->name);
+}
+
 /* ---- as text ---- */
 
 /* "a number from 0 to 1, default 1e-06" */
@@ -231,6 +241,18 @@ static void print_prose(const char *name, const char *text)
     }
 }
 
+/* Which gradients its backward gives, and from which; nothing if it has none. */
+static void print_backward(const heed_op *op, const heed_path *path)
+{
+    const heed_grad *grad = path ? heed_op_grad(op, path) : NULL;
+    char gives[512], takes[512], line[1100];
+    if (!grad) return;
+    names_text(op, grad->gives, gives, sizeof gives);
+    names_text(op, grad->takes, takes, sizeof takes);
+    snprintf(line, sizeof line, "gradients of %s, from those of %s", gives, takes);
+    print_prose("backward", line);
+}
+
 static void print_text(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
@@ -261,6 +283,7 @@ static void print_text(const heed_engine *engine, uint32_t index)
                      masks[i].how);
     print_prose("masks", line);
     if (op->measure_state) printf("  state      remembers a sequence between calls\n");
+    print_backward(op, chosen);
     print_ports(op);
     print_params(op);
     print_axes(op);
@@ -339,6 +362,23 @@ static json_t *json_param(const heed_param *p)
         "axis", p->axis ? axis : NULL, "doc", p->doc);
 }
 
+/* The names of a set of ports. */
+static json_t *json_names(const heed_op *op, uint32_t ports)
+{
+    json_t *names = json_array();
+    for (uint32_t i = 0; i < op->ports.count; i++)
+        if (ports >> i & 1) json_array_append_new(names, json_string(port_at(op, i)->name));
+    return names;
+}
+
+static json_t *json_backward(const heed_op *op, const heed_path *path)
+{
+    const heed_grad *grad = path ? heed_op_grad(op, path) : NULL;
+    if (!grad) return json_null();
+    return json_pack("{s:o, s:o, s:o}", "gives", json_names(op, grad->gives), "takes",
+                     json_names(op, grad->takes), "reads", json_names(op, grad->reads));
+}
+
 static json_t *json_op(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
@@ -356,12 +396,13 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
         json_array_append_new(ports, json_port(port_at(op, i)));
     for (uint32_t i = 0; i < op->params.count; i++)
         json_array_append_new(params, json_param(param_at(op, i)));
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o, s:o}",
                      "id", op->id, "version", op->version, "plugin", heed_op_plugin(engine, index),
                      "paths", paths, "inexact", inexact, "chosen", chosen ? chosen->name : NULL,
                      "summary", op->summary, "formula", op->formula, "reference", op->reference,
                      "acts", acts_words[op->acts], "masks", kinds, "state",
-                     op->measure_state != NULL, "ports", ports, "params", params);
+                     op->measure_state != NULL, "backward", json_backward(op, chosen), "ports",
+                     ports, "params", params);
 }
 
 static json_t *json_told(double x) { return x >= 0 ? json_number(x) : json_null(); }
