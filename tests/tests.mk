@@ -19,7 +19,8 @@ tests_libharness_la_LIBADD = tests/libcall.la
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 AM_CFLAGS += $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 LDADD = tests/libharness.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
-op_tests = tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_gau tests/ops/test_hashes \
+op_tests = tests/ops/test_attention tests/ops/test_backward tests/ops/test_bf16 \
+  tests/ops/test_gau tests/ops/test_hashes \
   tests/ops/test_masks tests/ops/test_mixers tests/ops/test_mixture tests/ops/test_ops \
   tests/ops/test_recurrent tests/ops/test_recurrent_equal tests/ops/test_rope tests/ops/test_sample \
   tests/ops/test_shaw tests/ops/test_span tests/ops/test_sparse tests/ops/test_synthesizer \

@@ -1,5 +1,6 @@
 # heed check: it judges truth, so it lives with the tests. What it shares with them is libcall.
-call_sources = tests/lib/call.c tests/lib/call.h tests/lib/judge.c tests/lib/tensors.c tests/oracle/oracle.c
+call_sources = tests/lib/call.c tests/lib/call.h tests/lib/gradient.c tests/lib/gradient.h \
+  tests/lib/judge.c tests/lib/tensors.c tests/oracle/oracle.c
 noinst_LTLIBRARIES += tests/libcall.la
 tests_libcall_la_SOURCES = $(call_sources)
 tests_libcall_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
