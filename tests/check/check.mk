@@ -13,7 +13,8 @@ $(tests_libcall_la_OBJECTS): include/oracles.h
 EXTRA_DIST += tests/oracle
 check_sources = tests/check/cases.c tests/check/cases.h tests/check/check.c tests/check/checks.c \
   tests/check/checks.h tests/check/child.c tests/check/child.h tests/check/exact.c \
-  tests/check/exact.h tests/check/fail.c tests/check/fail.h tests/check/kept.c tests/check/kept.h \
+  tests/check/exact.h tests/check/fail.c tests/check/fail.h tests/check/grad.c tests/check/grad.h \
+  tests/check/kept.c tests/check/kept.h \
   tests/check/matrix.c tests/check/matrix_cell.c tests/check/matrix_cell.h \
   tests/check/rows.c tests/check/rows.h tests/check/score.c tests/check/score.h \
   tests/check/state.c tests/check/state.h tests/check/subject.c tests/check/subject.h
