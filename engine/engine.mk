@@ -16,7 +16,8 @@ engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_r
   engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
   engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
   engine/io/weights.c engine/io/weights.h
-engine_op = engine/op/bind.c engine/op/bind.h engine/op/call.c engine/op/call.h engine/op/engine.c \
+engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/call.c \
+  engine/op/call.h engine/op/engine.c \
   engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
   engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
@@ -44,28 +45,53 @@ engine_libheed_la_SOURCES =
 engine_libheed_la_LIBADD = engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
+# Tokenizers of checkpoints, for the command; without their libraries one file that says so.
+noinst_LTLIBRARIES += engine/libtext.la
+if HAVE_TEXT
+engine_text = engine/text/added.c engine/text/added.h engine/text/bpe.c engine/text/byte_chars.h \
+  engine/text/charsmap.c engine/text/charsmap.h engine/text/decode.c engine/text/decode.h \
+  engine/text/fields.c engine/text/fields.h engine/text/model.h engine/text/normalize.c \
+  engine/text/normalize.h engine/text/pattern.c engine/text/pattern.h engine/text/split.c \
+  engine/text/split.h engine/text/tokenizer.c engine/text/unicode.c engine/text/unicode.h \
+  engine/text/unigram.c engine/text/vocab.c engine/text/vocab.h engine/text/wordpiece.c
+else
+engine_text = engine/text/without.c
+endif
+engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/tokenizer.h $(engine_text)
+engine_libtext_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS)
+engine_libtext_la_LIBADD = $(PCRE2_LIBS) $(UTF8PROC_LIBS)
+
 bin_PROGRAMS += engine/heed
 engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
-  engine/command/cost.c engine/command/cost.h engine/command/describe.c engine/command/describe.h \
-  engine/command/describe_checkpoint.c engine/command/describe_network.c engine/command/file.c engine/command/file.h \
+  engine/command/cost.c engine/command/cost.h engine/command/depth.c engine/command/depth.h \
+  engine/command/describe.c engine/command/describe.h \
+  engine/command/describe_checkpoint.c engine/command/describe_network.c \
+  engine/command/describe_probe.c \
+  engine/command/embed.c engine/command/field.c engine/command/field.h engine/command/field_attend.c \
+  engine/command/field_measure.c engine/command/field_print.c engine/command/field_record.c \
+  engine/command/field_stats.c engine/command/field_svg.c \
+  engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/interrupt.c engine/command/interrupt.h \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
   engine/command/options.c engine/command/options.h engine/command/origin.c \
   engine/command/origin.h engine/command/parts.c engine/command/parts.h \
   engine/command/plan.c engine/command/plan.h engine/command/plan_cost.c engine/command/plan_json.c \
+  engine/command/plan_machine.c \
   engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
   engine/command/progress.h engine/command/run.c engine/command/score.c \
+  engine/command/sentence.c engine/command/sentence.h \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
+  engine/command/stops.c engine/command/stops.h engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"
 engine_heed_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
-engine_heed_LDADD = tests/libcall.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
+engine_heed_LDADD = tests/libcall.la engine/libtext.la engine/libcore.la $(HWLOC_LIBS) $(JANSSON_LIBS)
 
 # What completes the command in bash and zsh: `heed completion` prints it, make install puts it where the shells look.
 completions = engine/command/completion.bash engine/command/completion.zsh

@@ -17,6 +17,7 @@
 #define HEED_H
 
 #include <heed/abi/abi.h>
+#include <heed/abi/grad.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -118,6 +119,23 @@ typedef struct heed_sequence heed_sequence;
 HEED_API int32_t heed_run(const heed_instance *instance, const heed_binding *in, uint32_t n_in, const heed_binding *out,
                           uint32_t n_out, heed_sequence *const *sequences, heed_error *error);
 
+/* What the backward of an op has, on one of its paths: heed.grad/1. NULL: there is none. [any] */
+HEED_API const heed_grad *heed_op_grad(const heed_op *op, const heed_path *path);
+/* The gradients of a call that has been run: `in` and `out` are its inputs, and those of its outputs that
+ * heed_op_grad says backward reads (others may be left out). `gradients` are float32 tensors of the
+ * shapes of their ports: of an output, the gradient that comes (one that is left out is zero); of an input,
+ * where its gradient is written; of a weight, what its gradient is added to. Those that are left out are not
+ * computed. They must not overlap anything else. On failure those wanted are undefined. [any] */
+HEED_API int32_t heed_backward(const heed_instance *instance, const heed_binding *in, uint32_t n_in,
+                               const heed_binding *out, uint32_t n_out,
+                               const heed_binding *gradients, uint32_t n_gradients,
+                               heed_error *error);
+/* After the numbers of weights have changed: the instance takes them over, as if it had been opened with them.
+ * Weights that `weights` names come from these tensors from now on, of the shapes of the former ones; the others
+ * from where they were. On failure the instance is as before. [one], and no call of it may be running. */
+HEED_API int32_t heed_instance_rebind(heed_instance *instance, const heed_binding *weights,
+                                      uint32_t n_weights, heed_error *error);
+
 /* What a call of these shapes costs, by the op's heed.cost/1; data may be NULL. HEED_E_UNSUPPORTED if it has none.
  * [any] */
 HEED_API int32_t heed_estimate(const heed_instance *instance, const heed_binding *in, uint32_t n_in, heed_cost *cost,
@@ -207,7 +225,7 @@ HEED_API void heed_stack_close(heed_stack *stack);
 HEED_API const char *heed_stack_spec(const heed_stack *stack);
 /* A number of the spec: "vocab", "width", "layers", "heads", "kv_heads", "context", "bos"; -1 if it has none. */
 HEED_API int64_t heed_stack_number(const heed_stack *stack, const char *key);
-/* Floats of a row of what a feed gives: vocab, or, of a network whose output is hidden or pooled, width. */
+/* Floats of a row of what a feed gives: vocab, or, of a network whose output is hidden or pooled, width, or classes. */
 HEED_API int64_t heed_stack_outputs(const heed_stack *stack);
 
 /* One sequence that runs through the stack: all layers' states. [one] */
@@ -222,15 +240,20 @@ HEED_API int32_t heed_session_encode(heed_session *session, const int32_t *token
  * are fed at once: a second feed is refused. [one] */
 HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
                                    heed_error *error);
-/* Appends n[i] tokens to each of `count` sessions of one stack, whatever their lengths: one product over the tokens of all,
- * and each session with its own state. logits[i], if it and `logits` are not NULL, gets the row [heed_stack_outputs] of the
- * last token of session i, where n[i] > 0. The bits are those of feeding them one by one. If any can not be fed, none is,
- * and the sentence names it. [one, for all of them] */
-HEED_API int32_t heed_session_feed_many(heed_session *const *sessions, uint32_t count, const int32_t *const *tokens,
-                                        const int64_t *n, float *const *logits, heed_error *error);
+/* Appends n[i] tokens to each of `count` sessions of one stack, whatever their lengths: one product
+ * over the tokens of all, and each session with its own state. logits[i], if it and `logits` are not
+ * NULL, gets the row [heed_stack_outputs] of the last token of session i, where n[i] > 0. The bits
+ * are those of feeding them one by one. If any can not be fed, none is, and the sentence names it.
+ * [one, for all of them] */
+HEED_API int32_t heed_session_feed_many(heed_session *const *sessions, uint32_t count,
+                                        const int32_t *const *tokens, const int64_t *n,
+                                        float *const *logits, heed_error *error);
 /* Draws the next token from logits [vocab]: temperature 0 = the most likely one. `draw` in [0,1). [one] */
 HEED_API int32_t heed_session_sample(heed_session *session, const float *logits, double temperature, double draw,
                                      int32_t *token, heed_error *error);
+/* The same by all settings of sample/categorical: "temperature=0.8, top_k=40, top_p=0.95, min_p=0.05". [one] */
+HEED_API int32_t heed_session_draw(heed_session *session, const float *logits, const char *settings,
+                                   double draw, int32_t *token, heed_error *error);
 HEED_API int32_t heed_session_reset(heed_session *session, heed_error *error);
 /* As of a sequence: what all layers remember, so that a prompt is read once. Only into a session of the same spec and
  * weights, of which a stack takes the checksum the first time; a session that can not be loaded is as it was. [one] */

@@ -2,7 +2,9 @@
 """Tiny random models of transformers, one for each model_type and each setting that changes what is
 computed: the yardstick of tests/stack/test_checkpoints.c.
 
-    python3 models/checkpoints.py models/checkpoints        # transformers 5.24, PyTorch 2.13
+    python3 models/checkpoints.py models/checkpoints [NAME ...]     # transformers 5.24, PyTorch 2.13
+
+Without names, all of them.
 
 Each is a folder as save_pretrained writes it. reference.safetensors has, for each, the logits of 20
 tokens by eager float32 and the 32 tokens that greedy decoding goes on with.
@@ -14,7 +16,7 @@ import sys
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 WIDTH, HEADS, LAYERS, HIDDEN, VOCAB, CONTEXT = 16, 4, 2, 24, 37, 64
 LLAMA = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS,
@@ -24,6 +26,9 @@ GPT2 = dict(n_embd=WIDTH, n_head=HEADS, n_layer=LAYERS, vocab_size=VOCAB, n_posi
             n_inner=HIDDEN, bos_token_id=0, eos_token_id=0)
 NEOX = dict(LLAMA, rope_parameters=dict(rope_theta=100.0, rope_type="default", partial_rotary_factor=0.5))
 del NEOX["num_key_value_heads"]
+GEMMA = dict(LLAMA, head_dim=8, sliding_window=5, query_pre_attn_scalar=7, num_hidden_layers=3)
+BERT = dict(LLAMA, type_vocab_size=2)
+del BERT["num_key_value_heads"]
 OPT = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS, ffn_dim=HIDDEN, vocab_size=VOCAB,
            max_position_embeddings=CONTEXT, word_embed_proj_dim=WIDTH)
 
@@ -67,7 +72,21 @@ CASES = {
     "phi3": ("Phi3", dict(LLAMA, sliding_window=7)),
     "phi3_longrope": ("Phi3", dict(LLAMA, original_max_position_embeddings=56, rope_parameters=rope(**LONG),
                                    tie_word_embeddings=True)),
+    "gemma2": ("Gemma2", GEMMA),
+    "gemma2_flags": ("Gemma2", dict(GEMMA, attn_logit_softcapping=None, final_logit_softcapping=None,
+                                    attention_bias=True, tie_word_embeddings=False,
+                                    layer_types=["full_attention", "sliding_attention", "full_attention"])),
+    "gemma3_text": ("Gemma3Text", dict(GEMMA, num_hidden_layers=6)),
+    "gemma3_text_flags": ("Gemma3Text", dict(
+        GEMMA, num_hidden_layers=2, layer_types=["full_attention", "sliding_attention"], final_logit_softcapping=9.0,
+        attn_logit_softcapping=2.0,
+        rope_parameters=dict(full_attention=rope(rope_type="linear", factor=8.0), sliding_attention=rope(50.0)))),
+    "bloom": ("Bloom", dict(hidden_size=24, n_head=6, n_layer=LAYERS, vocab_size=VOCAB)),
+    "bert": ("Bert", BERT),
+    "bert_flags": ("Bert", dict(BERT, hidden_act="gelu_new", layer_norm_eps=1e-5)),
+    "roberta": ("Roberta", dict(BERT, type_vocab_size=1, pad_token_id=1, hidden_act="relu")),
 }
+ENCODERS = ("Bert", "Roberta")
 
 
 def dress(model, seed):
@@ -94,13 +113,18 @@ def run(model, tokens):
 def make(name, kind, settings, folder, reference):
     config = getattr(transformers, kind + "Config")(**settings)
     for seed in range(100):
-        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+        auto = transformers.AutoModel if kind in ENCODERS else transformers.AutoModelForCausalLM
+        model = auto.from_config(config, attn_implementation="eager").eval()
         dress(model, seed)
         model.tie_weights()
         if name.endswith("bf16"):
             for p in model.parameters():  # and not the buffers, among them the frequencies
                 p.data = p.data.bfloat16().float()
         tokens = torch.randint(3, VOCAB, (1, 20), generator=torch.Generator().manual_seed(seed))
+        if kind in ENCODERS:
+            with torch.no_grad():
+                logits, greedy = model(tokens).last_hidden_state[0], tokens[0, :0]
+            break
         logits, greedy, margin = run(model, tokens)
         if margin > 1e-3 and len(set(greedy.tolist())) > 4:
             break
@@ -117,12 +141,14 @@ def make(name, kind, settings, folder, reference):
 
 
 def main():
-    folder, reference = pathlib.Path(sys.argv[1]), {}
+    folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
+    reference = load_file(folder / "reference.safetensors") if names else {}
     for name, (kind, settings) in CASES.items():
-        make(name, kind, settings, folder, reference)
+        if not names or name in names:
+            make(name, kind, settings, folder, reference)
     np.save(folder / "ids.npy", np.array([5, 12, 7, 31, 9, 30, 11, 3]))
     save_file(reference, folder / "reference.safetensors")
-    print(json.dumps({n: sum(f.stat().st_size for f in (folder / n).iterdir()) for n in CASES}))
+    print(json.dumps({n: sum(f.stat().st_size for f in (folder / n).rglob("*") if f.is_file()) for n in CASES}))
 
 
 if __name__ == "__main__":

@@ -201,6 +201,11 @@ def networks():
     mean = torchs_encoder().mean(0)
     yield SIZES + "embed_norm=layer; residual=post; " + NORM + bidirectional + ff("gelu") + \
         "output=tokens(by=mean, l2=true)", (mean / mean.norm())[None]
+    pooled = torch.tanh(linear(torchs_encoder()[:1], "pooler", WIDTH))
+    yield SIZES + "embed_norm=layer; residual=post; " + NORM + bidirectional + ff("gelu") + \
+        "output=tokens(by=first); pooler=true; classes=3", linear(pooled, "output", 3)
+    yield SIZES + "embed_norm=layer; residual=post; " + NORM + bidirectional + ff("gelu") + \
+        "output=hidden; classes=5", linear(torchs_encoder(), "output", 5)
     yield SIZES + NORM + SELF + ff("gelu", ", approximate=tanh"), own("pre", "tanh")
     yield SIZES + "residual=dual; " + NORM + SELF + ff("relu"), own("dual", "relu")
     yield SIZES + "residual=dual; " + NORM + BOTH + ff("relu"), own("dual", "relu", encoder=True)

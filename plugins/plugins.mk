@@ -6,13 +6,15 @@ kit_cache_HEADERS = plugins/kit/cache/halves.h plugins/kit/cache/rows.h
 kit_convdir = $(kitdir)/conv
 kit_conv_HEADERS = plugins/kit/conv/conv.h plugins/kit/conv/field.h
 kit_coredir = $(kitdir)/core
-kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/field.h plugins/kit/core/half.h plugins/kit/core/load.h \
-  plugins/kit/core/math.h plugins/kit/core/names.h plugins/kit/core/path.h \
+kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/field.h plugins/kit/core/grad.h \
+  plugins/kit/core/half.h plugins/kit/core/load.h plugins/kit/core/math.h \
+  plugins/kit/core/names.h plugins/kit/core/path.h \
   plugins/kit/core/plugin.h plugins/kit/core/sleef.h plugins/kit/core/vec.h \
   plugins/kit/core/vec_avx2.h plugins/kit/core/vec_avx512.h plugins/kit/core/vec_bf16.h \
   plugins/kit/core/vec_neon.h plugins/kit/core/vec_scalar.h plugins/kit/core/vr.h
 kit_flashdir = $(kitdir)/flash
-kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/kit/flash/cost.h \
+kit_flash_HEADERS = plugins/kit/flash/backward.h plugins/kit/flash/bf16.h \
+  plugins/kit/flash/block.h plugins/kit/flash/cost.h \
   plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
   plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
@@ -20,7 +22,8 @@ kit_flash_HEADERS = plugins/kit/flash/bf16.h plugins/kit/flash/block.h plugins/k
   plugins/kit/flash/span_op.h plugins/kit/flash/spans.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
 kit_gemmdir = $(kitdir)/gemm
-kit_gemm_HEADERS = plugins/kit/gemm/feedforward.h plugins/kit/gemm/gemm.h
+kit_gemm_HEADERS = plugins/kit/gemm/backward.h plugins/kit/gemm/feedforward.h \
+  plugins/kit/gemm/feedforward_backward.h plugins/kit/gemm/gemm.h
 kit_lineardir = $(kitdir)/linear
 kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
   plugins/kit/linear/hooks.h plugins/kit/linear/linear.h plugins/kit/linear/op.h \
@@ -29,7 +32,8 @@ kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
 kit_positiondir = $(kitdir)/position
 kit_position_HEADERS = plugins/kit/position/rotary.h
 kit_reducedir = $(kitdir)/reduce
-kit_reduce_HEADERS = plugins/kit/reduce/reduce.h
+kit_reduce_HEADERS = plugins/kit/reduce/backward.h plugins/kit/reduce/blocks.h \
+  plugins/kit/reduce/reduce.h
 kit_scoredir = $(kitdir)/score
 kit_score_HEADERS = plugins/kit/score/product.h plugins/kit/score/score.h \
   plugins/kit/score/synthesizer.h
@@ -39,7 +43,9 @@ pkgconfig_DATA += plugins/heed-plugin.pc
 templatesdir = $(pkgdatadir)/templates
 dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/README.md plugins/kit/templates/attention_flash.c \
   plugins/kit/templates/attention_linear.c \
-  plugins/kit/templates/attention_linear_oracle.c plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c plugins/kit/templates/cache.c plugins/kit/templates/norm.c \
+  plugins/kit/templates/attention_linear_oracle.c \
+  plugins/kit/templates/attention_oracle.c plugins/kit/templates/attention_plain.c \
+  plugins/kit/templates/cache.c plugins/kit/templates/norm.c \
   plugins/kit/templates/norm_oracle.c plugins/kit/templates/position.c plugins/kit/templates/position_oracle.c
 
 EXTRA_DIST += plugins/adopt
@@ -71,6 +77,7 @@ include plugins/attention/window/plugin.mk
 include plugins/cache/bf16/plugin.mk
 include plugins/cache/f16/plugin.mk
 include plugins/cache/int8/plugin.mk
+include plugins/compare/rows/plugin.mk
 include plugins/embed/table/plugin.mk
 include plugins/feedforward/geglu/plugin.mk
 include plugins/feedforward/gelu/plugin.mk

@@ -19,7 +19,8 @@ tests_libharness_la_LIBADD = tests/libcall.la
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 AM_CFLAGS += $(CMOCKA_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 LDADD = tests/libharness.la engine/libcore.la $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
-op_tests = tests/ops/test_attention tests/ops/test_bf16 tests/ops/test_gau tests/ops/test_hashes \
+op_tests = tests/ops/test_attention tests/ops/test_backward tests/ops/test_bf16 \
+  tests/ops/test_gau tests/ops/test_hashes \
   tests/ops/test_masks tests/ops/test_mixers tests/ops/test_mixture tests/ops/test_ops \
   tests/ops/test_recurrent tests/ops/test_recurrent_equal tests/ops/test_rope tests/ops/test_sample \
   tests/ops/test_shaw tests/ops/test_span tests/ops/test_sparse tests/ops/test_synthesizer \
@@ -33,6 +34,11 @@ test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_d
   tests/stack/test_model tests/stack/test_networks tests/stack/test_plan tests/stack/test_presets \
   tests/stack/test_stack \
   tests/stack/test_variant_stack
+if HAVE_TEXT
+test_programs += tests/engine/test_tokenizers
+tests_engine_test_tokenizers_LDADD = tests/libharness.la engine/libtext.la engine/libcore.la \
+  $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
+endif
 # The rules of a plugin, whatever it is built for; the command, through TESTEXEC too; and what compiles or takes times, so not
 # where that needs an emulator.
 plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
@@ -71,7 +77,7 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
   tests/ops/golden_rope.h tests/ops/rope_frequencies.py \
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
-  models/checkpoints models/checkpoints.py \
+  models/checkpoints models/checkpoints.py models/tokenizers models/tokens.py \
   models/networks.json models/networks.py models/plays.safetensors models/reference.json \
   models/reference.py models/sample.txt models/train.py
 

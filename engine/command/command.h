@@ -16,8 +16,10 @@ int command_describe(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_score(int argc, char **argv);
+int command_embed(int argc, char **argv);
 int command_new(int argc, char **argv);
 int command_plan(int argc, char **argv);
+int command_field(int argc, char **argv);
 int command_topo(int argc, char **argv);
 int command_bench(int argc, char **argv);   /* bench/bench.c */
 int command_compare(int argc, char **argv); /* bench/report/compare.c */

@@ -30,6 +30,7 @@ static const char usage[] =
     "       heed describe MODEL [--spec SPEC] [--shape T=N] [--isa PATH] [--json]\n"
     "       heed describe --spec SPEC [--shape T=N] [--save FILE] [--seed N] [--isa PATH] "
     "[--json]\n"
+    "       heed describe --probe SPEC|MODEL ... [--shape T=N] [--svg FILE] [--seed N] [--json]\n"
     "\n"
     "  OP             an op's id, attention/softmax, or its name alone if only one kind has it\n"
     "  SPEC --shape   an op with its settings, and sizes of axes as bench has them: besides, its "
@@ -45,6 +46,10 @@ static const char usage[] =
     "                 alone, behind the others\n"
     "  --save FILE    writes that network with weights of chance, as safetensors; --seed N: other "
     "ones, 1 if not given\n"
+    "  --probe        runs up to 7 networks on tokens of chance, 256 if --shape does not say, and "
+    "tells how large\n"
+    "                 what flows between their layers is, and how alike to the layer before; --svg "
+    "FILE: a picture\n"
     "  --isa PATH     as if this machine had no more than scalar, avx2, avx512, avx512_bf16, neon "
     "or neon_bf16\n"
     "  --json         an object\n";
@@ -106,6 +111,16 @@ static const char *choice(const char *words, int64_t index, int *length)
     for (; index > 0; index--) words = strchr(words, '|') + 1;
     *length = (int)strcspn(words, "|");
     return words;
+}
+
+/* The names of a set of ports, ", " between them. */
+static void names_text(const heed_op *op, uint32_t ports, char *text, size_t n)
+{
+    text[0] = 0;
+    for (uint32_t i = 0; i < op->ports.count; i++)
+        if (ports >> i & 1)
+            snprintf(text + strlen(text), n - strlen(text), "%s%s", *text ? ", " : "",
+                     port_at(op, i)->name);
 }
 
 /* ---- as text ---- */
@@ -231,6 +246,18 @@ static void print_prose(const char *name, const char *text)
     }
 }
 
+/* Which gradients its backward gives, and from which; nothing if it has none. */
+static void print_backward(const heed_op *op, const heed_path *path)
+{
+    const heed_grad *grad = path ? heed_op_grad(op, path) : NULL;
+    char gives[512], takes[512], line[1100];
+    if (!grad) return;
+    names_text(op, grad->gives, gives, sizeof gives);
+    names_text(op, grad->takes, takes, sizeof takes);
+    snprintf(line, sizeof line, "gradients of %s, from those of %s", gives, takes);
+    print_prose("backward", line);
+}
+
 static void print_text(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
@@ -261,6 +288,7 @@ static void print_text(const heed_engine *engine, uint32_t index)
                      masks[i].how);
     print_prose("masks", line);
     if (op->measure_state) printf("  state      remembers a sequence between calls\n");
+    print_backward(op, chosen);
     print_ports(op);
     print_params(op);
     print_axes(op);
@@ -339,6 +367,23 @@ static json_t *json_param(const heed_param *p)
         "axis", p->axis ? axis : NULL, "doc", p->doc);
 }
 
+/* The names of a set of ports. */
+static json_t *json_names(const heed_op *op, uint32_t ports)
+{
+    json_t *names = json_array();
+    for (uint32_t i = 0; i < op->ports.count; i++)
+        if (ports >> i & 1) json_array_append_new(names, json_string(port_at(op, i)->name));
+    return names;
+}
+
+static json_t *json_backward(const heed_op *op, const heed_path *path)
+{
+    const heed_grad *grad = path ? heed_op_grad(op, path) : NULL;
+    if (!grad) return json_null();
+    return json_pack("{s:o, s:o, s:o}", "gives", json_names(op, grad->gives), "takes",
+                     json_names(op, grad->takes), "reads", json_names(op, grad->reads));
+}
+
 static json_t *json_op(const heed_engine *engine, uint32_t index)
 {
     const heed_op *op = heed_op_at(engine, index);
@@ -356,12 +401,13 @@ static json_t *json_op(const heed_engine *engine, uint32_t index)
         json_array_append_new(ports, json_port(port_at(op, i)));
     for (uint32_t i = 0; i < op->params.count; i++)
         json_array_append_new(params, json_param(param_at(op, i)));
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o, s:o}",
                      "id", op->id, "version", op->version, "plugin", heed_op_plugin(engine, index),
                      "paths", paths, "inexact", inexact, "chosen", chosen ? chosen->name : NULL,
                      "summary", op->summary, "formula", op->formula, "reference", op->reference,
                      "acts", acts_words[op->acts], "masks", kinds, "state",
-                     op->measure_state != NULL, "ports", ports, "params", params);
+                     op->measure_state != NULL, "backward", json_backward(op, chosen), "ports",
+                     ports, "params", params);
 }
 
 static json_t *json_told(double x) { return x >= 0 ? json_number(x) : json_null(); }
@@ -421,17 +467,18 @@ static int64_t find_op(const heed_engine *engine, const char *word, heed_error *
 
 typedef struct request {
     heed_options options;
-    const char *word, *shape, *spec, *save;
+    const char *words[PROBE_NETWORKS], *word, *shape, *spec, *save, *svg;
+    uint32_t n_words;
     int64_t seed;
-    int json;
+    int json, probe;
 } request;
 
 static int read_word(void *to, const char *value)
 {
     request *r = to;
-    if (r->word)
-        return options_usage("describe takes one op or model, not %s and %s", r->word, value);
-    r->word = value;
+    if (r->n_words == PROBE_NETWORKS)
+        return options_usage("describe --probe takes up to %d networks", PROBE_NETWORKS);
+    r->words[r->n_words++] = value;
     return 0;
 }
 
@@ -463,6 +510,31 @@ static int describe_op(const request *r, const call_shape *shape)
     return status;
 }
 
+static int probe(request *r)
+{
+    call_shape shape;
+    int status = r->shape ? shape_read(r->shape, &shape) : 0;
+    if (status) return status;
+    if (r->save) return options_usage("--save and --probe are two things to do");
+    if (r->spec && r->n_words == PROBE_NETWORKS)
+        return options_usage("describe --probe takes up to %d networks", PROBE_NETWORKS);
+    if (r->spec) r->words[r->n_words++] = r->spec;
+    if (!r->n_words) return options_usage("describe --probe needs a network");
+    for (uint32_t i = 0; i < r->n_words; i++)
+        if (!model_is(r->words[i]))
+            return options_usage("--probe runs networks, and " QUOTE " is none",
+                                 QUOTED(r->words[i]));
+    if (r->json && r->svg && !strcmp(r->svg, "-"))
+        return options_usage("--json and --svg - would both write to standard output");
+    return describe_probe(&(probe_request){.options = r->options,
+                                           .word = r->words,
+                                           .count = r->n_words,
+                                           .shape = r->shape ? &shape : NULL,
+                                           .svg = r->svg,
+                                           .seed = r->seed,
+                                           .json = r->json});
+}
+
 int command_describe(int argc, char **argv)
 {
     static const option options[] = {
@@ -472,6 +544,8 @@ int command_describe(int argc, char **argv)
         {"--spec", 1, .at = offsetof(request, spec)},
         {"--save", 1, .at = offsetof(request, save), .values = "FILE"},
         {"--seed", 1, .read = read_seed},
+        {"--probe", 0, .at = offsetof(request, probe)},
+        {"--svg", 1, .at = offsetof(request, svg), .values = "FILE"},
         {"", 1, .read = read_word, .values = "SPEC FILE"},
         {0}};
     request r = {.seed = 1,
@@ -479,6 +553,12 @@ int command_describe(int argc, char **argv)
     call_shape shape;
     int status = options_parse(argc, argv, usage, options, &r, NULL);
     if (status) return status;
+    if (r.probe) return probe(&r);
+    if (r.svg) return options_usage("--svg is the picture of --probe");
+    if (r.n_words > 1)
+        return options_usage("describe takes one op or model, not %s and %s", r.words[0],
+                             r.words[1]);
+    r.word = r.words[0];
     if (!r.word && !r.spec) return options_usage("describe needs an op or a model");
     if (r.shape && (status = shape_read(r.shape, &shape))) return status;
     if (!r.spec && model_is(r.word) && !model_is_file(r.word)) r.spec = r.word, r.word = NULL;

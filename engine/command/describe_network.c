@@ -108,14 +108,18 @@ static int32_t list_norms(network *n, uint32_t side, const char *embed, const ch
 static int32_t list_layers(network *n, uint32_t side, heed_error *error)
 {
     const int crosses = n->plan.parts[STACK_PART_CROSS].count != 0;
+    const int trains = side == STACK_DECODER && n->plan.number[STACK_AUXILIARY] > 0;
     n->layers[side] = n->n_parts;
-    for (int64_t layer = 0; layer < stack_plan_layers(&n->plan, side); layer++)
+    for (int64_t layer = 0; layer < stack_plan_layers(&n->plan, side); layer++) {
         for (int i = 0; i < IN_LAYER; i++) {
             const char *name = in_layer[i].name[side];
             if (!name || (!in_layer[i].name[STACK_ENCODER] && !crosses)) continue;
             TRY(add(n, layer, name, op_of(n, side, in_layer[i].part, layer), error));
             n->in_layer[side] += !layer;
         }
+        if (trains) TRY(add(n, layer, "auxiliary", "classifiers, for training alone", error));
+        n->in_layer[side] += trains && !layer;
+    }
     return HEED_OK;
 }
 
@@ -136,9 +140,12 @@ static int32_t list_rest(network *n, heed_error *error)
     const stack_plan *p = &n->plan;
     TRY(add(n, -1, "stack", "tensors that all layers share", error));
     TRY(list_norms(n, STACK_DECODER, "embed_norm", "final_norm", error));
+    if (p->choice[STACK_POOLER]) TRY(add(n, -1, "pooler", "linear/projection, tanh", error));
     if (p->hidden || p->parts[STACK_PART_OUTPUT].count)
         return add(n, -1, "output",
-                   p->hidden ? "hidden states" : op_of(n, STACK_DECODER, STACK_PART_OUTPUT, 0),
+                   p->number[STACK_CLASSES] >= 0 ? "linear/projection, to classes"
+                   : p->hidden                   ? "hidden states"
+                                                 : op_of(n, STACK_DECODER, STACK_PART_OUTPUT, 0),
                    error);
     return add(n, -1, "output",
                p->choice[STACK_TIED] ? "linear/projection, tied to embed" : "linear/projection",

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes, or, with
- * --ids, numbers.
+ * generate.c: heed generate: a text, and how a model goes on with it. Tokens are bytes, or those of
+ * a checkpoint's tokenizer, or, with --ids, numbers.
  *
- * Invariant: standard output is the prompt and what follows it, byte for byte, or the numbers of
- * all tokens; everything else goes to standard error.
+ * Invariant: standard output is the prompt and what follows it, byte for byte and no half character
+ * of a tokenizer's, or the numbers of all tokens; everything else goes to standard error.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,6 +21,7 @@
 #include "command/model.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/stops.h"
 #include "command/tracing.h"
 #include "inspect.h"
 #include "model/stack.h"
@@ -30,11 +31,20 @@ static const char usage[] =
     "\n"
     "  MODEL             a safetensors file with a byte model, or a checkpoint: a folder with a "
     "config.json\n"
+    "                    and, to go on with texts, a tokenizer.json\n"
     "  --prompt TEXT     what comes first; nothing if not given\n"
     "  --prompt-file F   the same from a file; - is standard input\n"
     "  --ids FILE.npy    the same as numbers of tokens; all tokens are then printed as numbers\n"
     "  --tokens N        how many are made, 200 if not given\n"
-    "  --temperature X   0 takes the most likely byte; 0.8 if not given\n"
+    "  --temperature X   0 takes the most likely token; 0.8 if not given\n"
+    "  --top-k N         only the N most likely; all if not given\n"
+    "  --top-p X         then only the fewest of the most likely whose sum is X or more\n"
+    "  --min-p X         then only those at least X times as likely as the most likely one\n"
+    "  --repetition-penalty X  logits of tokens that were there are divided by X, or multiplied if "
+    "they are\n"
+    "                    below 0; 1 if not given\n"
+    "  --stop TEXT       ends before this text; up to 16 times\n"
+    "  --ignore-eos      goes on behind a token that ends a checkpoint's text\n"
     "  --seed N          another number, another text; 1 if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
     "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec "
@@ -47,14 +57,19 @@ typedef struct job {
     heed_options engine;
     const char *model_path, *prompt, *prompt_path, *ids_path, *spec;
     int64_t tokens, seed;
-    int random;
-    double temperature;
+    int random, ignore_eos;
+    double temperature, top_p, min_p, penalty;
+    int64_t top_k;
+    stops stops;
     tracing tracing;
 
     model model;
     int32_t *text;       /* all tokens so far: bos, the prompt, what was made */
     int64_t n, start, fed; /* of them: how many; where the session begins; how far it has come */
     float *logits;       /* after the last one */
+    unsigned char *seen; /* of each token, whether it was there */
+    /* what comes of tokens: their text, and what of it is to be printed next */
+    bytes made, shown;
 } job;
 
 /* ---- options ---- */
@@ -81,6 +96,31 @@ static int read_temperature(void *command, const char *value)
     return options_float("--temperature", value, 0, 1e6, &((job *)command)->temperature);
 }
 
+static int read_top_k(void *command, const char *value)
+{
+    return options_int("--top-k", value, 0, INT32_MAX, &((job *)command)->top_k);
+}
+static int read_top_p(void *command, const char *value)
+{
+    return options_float("--top-p", value, 0, 1, &((job *)command)->top_p);
+}
+static int read_min_p(void *command, const char *value)
+{
+    return options_float("--min-p", value, 0, 1, &((job *)command)->min_p);
+}
+static int read_penalty(void *command, const char *value)
+{
+    return options_float("--repetition-penalty", value, 1e-3, 1e3, &((job *)command)->penalty);
+}
+static int read_stop(void *command, const char *value)
+{
+    stops *s = &((job *)command)->stops;
+    if (!*value) return options_usage("--stop takes a text, not \"\"");
+    if (s->n == STOPS_MOST) return options_usage("--stop can be given %d times", STOPS_MOST);
+    s->word[s->n++] = value;
+    return 0;
+}
+
 static const option options[] = {
     {"", 1, .read = read_model, .values = "FILE"},
     {"--prompt", 1, .at = offsetof(job, prompt)},
@@ -88,6 +128,12 @@ static const option options[] = {
     {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
     {"--tokens", 1, .read = read_tokens},
     {"--temperature", 1, .read = read_temperature},
+    {"--top-k", 1, .read = read_top_k},
+    {"--top-p", 1, .read = read_top_p},
+    {"--min-p", 1, .read = read_min_p},
+    {"--repetition-penalty", 1, .read = read_penalty},
+    {"--stop", 1, .read = read_stop},
+    {"--ignore-eos", 0, .at = offsetof(job, ignore_eos)},
     {"--seed", 1, .read = read_seed},
     {"--spec", 1, .at = offsetof(job, spec)},
     {"--random-weights", 0, .at = offsetof(job, random)},
@@ -97,35 +143,65 @@ static const option options[] = {
 
 /* ---- the text ---- */
 
-/* bos and the prompt, with room for what will be made. Numbers of tokens are all that there is. */
-static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+/* The prompt behind bos, as tokens. */
+static int32_t read_bytes(const job *j, const unsigned char *prompt, size_t length, id_list *to,
+                          heed_error *error)
 {
-    int32_t *ids = NULL;
-    int64_t n_ids = 0;
-    int64_t bos = heed_stack_number(j->model.stack, "bos"),
-            vocab = heed_stack_number(j->model.stack, "vocab");
-    if (!j->ids_path && j->model_path) TRY(model_check_text(&j->model, j->model_path, error));
-    if (!j->ids_path && bos < 0 && !length)
+    const int64_t bos = heed_stack_number(j->model.stack, "bos");
+    if (bos < 0 && !length)
         return error_set(error, HEED_E_ARGUMENT,
                          "%s has no token to begin with (bos), so a prompt is needed",
                          j->model_path ? j->model_path : "the spec");
+    if (length > SIZE_MAX / 8) return error_memory(error);
+    if (bos >= 0) id_list_put(to, (int32_t)bos);
+    for (size_t i = 0; i < length; i++) id_list_put(to, prompt[i]);
+    return HEED_OK;
+}
+
+/* The same by a tokenizer, with what its models read around a text. */
+static int32_t read_text(const job *j, const unsigned char *prompt, size_t length, id_list *to,
+                         heed_error *error)
+{
+    const int64_t begin = model_token(&j->model, "heed.begin");
+    TRY(model_encode(&j->model, j->prompt_path ? j->prompt_path : "--prompt", (const char *)prompt,
+                     length, 1, 0, to, error));
+    if (!to->n && begin >= 0) id_list_put(to, (int32_t)begin);
+    if (to->n || to->failed) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT,
+                     "%s has no token to begin with (bos_token_id), so a prompt is needed",
+                     j->model_path);
+}
+
+static int32_t read_numbers(const job *j, id_list *to, heed_error *error)
+{
+    int64_t n;
+    TRY(model_read_ids(&j->model, j->ids_path, &to->at, &n, error));
+    to->n = (size_t)n, to->room = to->n + 1;
+    if (n) return HEED_OK;
+    return error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
+}
+
+/* What comes first, with room for what will be made. Numbers of tokens are all that there is. */
+static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+{
+    int64_t vocab = heed_stack_number(j->model.stack, "vocab");
+    if (!j->ids_path && j->model_path) TRY(model_open_text(&j->model, j->model_path, error));
     if (j->model.stack->ahead)
         return error_set(error, HEED_E_DATA,
                          "%s is no language model: tokens of %s, which is not causal, see those behind them, and there "
                          "are none yet", j->model_path ? j->model_path : "the spec", j->model.stack->ahead);
-    if (length > SIZE_MAX / 8) return error_memory(error);
-    int32_t failed =
-        j->ids_path ? model_read_ids(&j->model, j->ids_path, &ids, &n_ids, error) : HEED_OK;
-    if (!failed && j->ids_path && !n_ids)
-        failed = error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
-    j->text =
-        failed ? NULL : calloc(length + (size_t)n_ids + (size_t)j->tokens + 1, sizeof *j->text);
+    id_list list = {0};
+    int32_t failed = j->ids_path          ? read_numbers(j, &list, error)
+                     : j->model.tokenizer ? read_text(j, prompt, length, &list, error)
+                                          : read_bytes(j, prompt, length, &list, error);
+    if (!failed && list.failed) failed = error_memory(error);
+    j->text = failed ? NULL : calloc(list.n + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = failed ? NULL : calloc((size_t)vocab, sizeof *j->logits);
-    if (!failed && (!j->text || !j->logits)) failed = error_memory(error);
-    if (!failed && !ids && bos >= 0) j->text[j->n++] = (int32_t)bos;
-    for (size_t i = 0; !failed && i < length; i++) j->text[j->n++] = prompt[i];
-    for (int64_t i = 0; !failed && i < n_ids; i++) j->text[j->n++] = ids[i];
-    free(ids);
+    j->seen = failed ? NULL : calloc((size_t)vocab, 1);
+    if (!failed && (!j->text || !j->logits || !j->seen)) failed = error_memory(error);
+    if (!failed) memcpy(j->text, list.at, list.n * sizeof *list.at), j->n = (int64_t)list.n;
+    for (size_t i = 0; !failed && i < list.n; i++) j->seen[list.at[i]] = 1;
+    free(list.at);
     return failed;
 }
 
@@ -151,7 +227,7 @@ static int32_t catch_up(job *j, heed_error *error)
 
 static int32_t put(const void *bytes, size_t n, heed_error *error)
 {
-    if (fwrite(bytes, 1, n, stdout) == n && !fflush(stdout)) return HEED_OK;
+    if (!n || (fwrite(bytes, 1, n, stdout) == n && !fflush(stdout))) return HEED_OK;
     return error_set(error, HEED_E_SYSTEM, "standard output: %s", strerror(errno));
 }
 
@@ -161,40 +237,86 @@ static int32_t put_id(int32_t id, const char *before, heed_error *error)
     return put(text, (size_t)snprintf(text, sizeof text, "%s%d", before, id), error);
 }
 
-/* A token of those that were made. */
-static int32_t put_token(const job *j, int32_t token, heed_error *error)
+/* Prints what has come of tokens, up to a text that ends it; *ends: there was one. */
+static int32_t put_made(job *j, int all, int *ends, heed_error *error)
 {
-    const unsigned char byte = (unsigned char)token;
-    if (j->ids_path) return put_id(token, " ", error);
-    return token <= UINT8_MAX ? put(&byte, 1, error) : HEED_OK;
+    j->shown.n = 0;
+    *ends |= stops_put(&j->stops, j->made.at, j->made.n, all, &j->shown);
+    if (j->stops.held.failed || j->shown.failed || j->made.failed) return error_memory(error);
+    return put(j->shown.at, j->shown.n, error);
 }
 
-/* The prompt, as it was given. */
-static int32_t put_prompt(const job *j, const unsigned char *prompt, size_t length,
-                          heed_error *error)
+/* A token of those that were made. */
+static int32_t put_token(job *j, int32_t token, int *ends, heed_error *error)
 {
-    if (!j->ids_path) return put(prompt, length, error);
-    for (int64_t i = 0; i < j->n; i++) TRY(put_id(j->text[i], i ? " " : "", error));
+    const char byte = (char)token;
+    if (j->ids_path) return put_id(token, " ", error);
+    j->made.n = 0;
+    if (j->model.tokenizer) TRY(tokenizer_put(j->model.tokenizer, token, &j->made, error));
+    else if (token <= UINT8_MAX) bytes_put(&j->made, &byte, 1);
+    return put_made(j, 0, ends, error);
+}
+
+/* The prompt, as it was given; what a tokenizer makes of tokens goes on with its text. */
+static int32_t put_prompt(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+{
+    if (!j->ids_path) TRY(put(prompt, length, error));
+    for (int64_t i = 0; j->ids_path && i < j->n; i++) TRY(put_id(j->text[i], i ? " " : "", error));
+    if (!j->model.tokenizer) return HEED_OK;
+    tokenizer_begin(j->model.tokenizer);
+    for (int64_t i = 0; i < j->n; i++)
+        TRY(tokenizer_put(j->model.tokenizer, j->text[i], &j->made, error));
+    return tokenizer_end(j->model.tokenizer, &j->made, error);
+}
+
+/* What waits for the rest of a character, or of a text that would have ended it. */
+static int32_t put_rest(job *j, heed_error *error)
+{
+    int ends = 0;
+    if (j->ids_path) return HEED_OK;
+    j->made.n = 0;
+    if (j->model.tokenizer) TRY(tokenizer_end(j->model.tokenizer, &j->made, error));
+    return put_made(j, 1, &ends, error);
+}
+
+/* Less likely are tokens that were there already (CTRL, arXiv 1909.05858, section 4.1). */
+static void punish(job *j)
+{
+    const int64_t vocab = heed_stack_number(j->model.stack, "vocab");
+    const float penalty = (float)j->penalty;
+    for (int64_t i = 0; penalty != 1 && i < vocab; i++)
+        if (j->seen[i])
+            j->logits[i] = j->logits[i] > 0 ? j->logits[i] / penalty : j->logits[i] * penalty;
+}
+
+static int32_t draw_token(job *j, double draw, int32_t *token, heed_error *error)
+{
+    char settings[160];
+    snprintf(settings, sizeof settings, "temperature=%.17g, top_k=%lld, top_p=%.17g, min_p=%.17g",
+             j->temperature, (long long)j->top_k, j->top_p, j->min_p);
+    punish(j);
+    TRY(heed_session_draw(j->model.session, j->logits, settings, draw, token, error));
+    j->seen[*token] = 1;
     return HEED_OK;
 }
 
-/* Draws, prints and feeds until enough is made, or the model ends the text with bos, where that is
- * no byte. */
+/* Draws, prints and feeds until enough is made, or the model ends the text: with a token of
+ * eos_token_id, or with bos, where that is no byte. */
 static int32_t make(job *j, heed_error *error)
 {
     uint64_t chance = (uint64_t)j->seed;
     int64_t bos = heed_stack_number(j->model.stack, "bos");
     for (int64_t i = 0; i < j->tokens; i++) {
-        double draw = random_unit(&chance);
-        int32_t token, failed = heed_session_sample(j->model.session, j->logits, j->temperature,
-                                                    draw, &token, error);
-        if (failed) return failed;
-        if (!j->ids_path && token > UINT8_MAX && token == bos) break;
-        TRY(put_token(j, token, error));
+        int32_t token;
+        TRY(draw_token(j, random_unit(&chance), &token, error));
+        if (!j->ids_path && !j->model.tokenizer && token > UINT8_MAX && token == bos) break;
+        int ends = !j->ignore_eos && model_ends(&j->model, token);
+        if (!ends || j->ids_path) TRY(put_token(j, token, &ends, error));
         j->text[j->n++] = token;
-        if (i + 1 < j->tokens && (failed = catch_up(j, error))) return failed;
+        if (ends) break;
+        if (i + 1 < j->tokens) TRY(catch_up(j, error));
     }
-    return HEED_OK;
+    return put_rest(j, error);
 }
 
 /* What goes to standard error now does not go on in the text's last line: at a terminal, and where
@@ -238,7 +360,12 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
 
 int command_generate(int argc, char **argv)
 {
-    job j = {.engine.size = sizeof j.engine, .tokens = 200, .seed = 1, .temperature = 0.8};
+    job j = {.engine.size = sizeof j.engine,
+             .tokens = 200,
+             .seed = 1,
+             .temperature = 0.8,
+             .top_p = 1,
+             .penalty = 1};
     heed_error error = {0};
     unsigned char *file = NULL;
     size_t length = 0;
@@ -252,6 +379,7 @@ int command_generate(int argc, char **argv)
         return options_usage("--prompt and --prompt-file exclude each other");
     if (j.ids_path && (j.prompt || j.prompt_path))
         return options_usage("--ids and a prompt exclude each other");
+    if (j.ids_path && j.stops.n) return options_usage("--ids and --stop exclude each other");
     const unsigned char *prompt = (const unsigned char *)(j.prompt ? j.prompt : "");
     if (j.prompt) length = strlen(j.prompt);
     int32_t failed = j.prompt_path ? file_read(j.prompt_path, &file, &length, &error) : HEED_OK;
@@ -260,6 +388,10 @@ int command_generate(int argc, char **argv)
     model_close(&j.model);
     free(j.text);
     free(j.logits);
+    free(j.seen);
+    free(j.made.at);
+    free(j.shown.at);
+    free(j.stops.held.at);
     free(file);
     return failed ? command_fail(&error) : 0;
 }

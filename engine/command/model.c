@@ -2,8 +2,10 @@
  *
  * model.c: a network and its file, opened for a command.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "command/model.h"
@@ -42,14 +44,18 @@ int32_t model_check_measured(const heed_stack *stack, heed_error *error)
                      "length no shape tells");
 }
 
-/* A command gives a network one text, and takes logits. */
+/* A command gives a network one text. */
+static int32_t check_encoder(const heed_stack *stack, heed_error *error)
+{
+    if (heed_stack_number(stack, "encoder_layers") < 0) return HEED_OK;
+    return error_set(error, HEED_E_UNSUPPORTED,
+                     "this network has an encoder, which a command has no text for: "
+                     "heed_session_encode takes one");
+}
+
 static int32_t check_logits(const heed_stack *stack, heed_error *error)
 {
     const char *spec = heed_stack_spec(stack);
-    if (strstr(spec, "; encoder_layers="))
-        return error_set(error, HEED_E_UNSUPPORTED,
-                         "this network has an encoder, which a command has no text for: "
-                         "heed_session_encode takes one");
     if (strstr(spec, "; output="))
         return error_set(error, HEED_E_UNSUPPORTED,
                          "this network gives no logits, which a command takes (%.80s)",
@@ -57,14 +63,64 @@ static int32_t check_logits(const heed_stack *stack, heed_error *error)
     return HEED_OK;
 }
 
-int32_t model_check_text(const model *m, const char *path, heed_error *error)
+int32_t model_open_text(model *m, const char *path, heed_error *error)
 {
     const char *tokens = heed_weights_metadata(m->weights, "heed.tokens");
+    char *file;
     if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
-    return error_set(error, HEED_E_UNSUPPORTED,
-                     "%s: tokens of this checkpoint are not bytes, and its tokenizer is not read: "
-                     "--ids FILE.npy takes their numbers in the place of a text",
-                     path);
+    if (asprintf(&file, "%s/tokenizer.json", path) < 0) return error_memory(error);
+    const int is_there = !access(file, F_OK);
+    free(file);
+    if (!is_there)
+        return error_set(
+            error, HEED_E_UNSUPPORTED,
+            "%s: tokens of this checkpoint are not bytes, and there is no "
+            "tokenizer.json: --ids FILE.npy takes their numbers in the place of a text",
+            path);
+    m->tokenizer = tokenizer_open(path, error);
+    return m->tokenizer ? HEED_OK : error->code;
+}
+
+/* A tokenizer may have tokens that the network has not: Gemma 3's has one for images. */
+int32_t model_encode(const model *m, const char *name, const char *text, size_t n, int special,
+                     size_t most, id_list *to, heed_error *error)
+{
+    const int64_t vocab = heed_stack_number(m->stack, "vocab");
+    const size_t before = to->n;
+    TRY(tokenizer_encode(m->tokenizer, name, text, n, special, most, to, error));
+    for (size_t i = before; i < to->n; i++)
+        if (to->at[i] >= vocab)
+            return error_set(error, HEED_E_DATA,
+                             "%s: the tokenizer makes token %d of it, but the network has those "
+                             "from 0 to %lld",
+                             name, to->at[i], (long long)vocab - 1);
+    return HEED_OK;
+}
+
+/* The next of a list, "2, 7", from *at on. */
+static int next_token(const char **at, int64_t *token)
+{
+    char *end;
+    if (!*at || !**at) return 0;
+    *token = strtoll(*at, &end, 10);
+    *at = end + strspn(end, ", ");
+    return 1;
+}
+
+int64_t model_token(const model *m, const char *which)
+{
+    const char *list = heed_weights_metadata(m->weights, which);
+    int64_t token;
+    return next_token(&list, &token) && token < heed_stack_number(m->stack, "vocab") ? token : -1;
+}
+
+int model_ends(const model *m, int64_t token)
+{
+    const char *list = heed_weights_metadata(m->weights, "heed.end");
+    int64_t end;
+    while (next_token(&list, &end))
+        if (end == token) return 1;
+    return 0;
 }
 
 int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t *n,
@@ -94,8 +150,8 @@ int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t 
     return failed;
 }
 
-int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
-                   uint64_t seed, heed_error *error)
+static int32_t open_stack(model *m, const heed_options *options, const char *path, const char *spec,
+                          uint64_t seed, heed_error *error)
 {
     /* first: a wrong name fails at once */
     *m = (model){.weights = path ? heed_weights_open(path, error) : NULL};
@@ -104,13 +160,31 @@ int32_t model_open(model *m, const heed_options *options, const char *path, cons
     if (!m->weights) return error->code;
     if (m->engine && heed_lanes(m->engine) > 1) inspect_pin_caller(m->engine);
     if (m->engine) m->stack = heed_stack_open(m->engine, spec, m->weights, error);
-    if (m->stack && check_logits(m->stack, error)) return error->code;
-    if (m->stack) m->session = heed_session_new(m->stack, error);
+    return m->stack ? HEED_OK : error->code;
+}
+
+int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
+                   uint64_t seed, heed_error *error)
+{
+    TRY(open_stack(m, options, path, spec, seed, error));
+    TRY(check_encoder(m->stack, error));
+    TRY(check_logits(m->stack, error));
+    m->session = heed_session_new(m->stack, error);
+    return m->session ? HEED_OK : error->code;
+}
+
+int32_t model_open_any(model *m, const heed_options *options, const char *path, const char *spec,
+                       uint64_t seed, heed_error *error)
+{
+    TRY(open_stack(m, options, path, spec, seed, error));
+    TRY(check_encoder(m->stack, error));
+    m->session = heed_session_new(m->stack, error);
     return m->session ? HEED_OK : error->code;
 }
 
 void model_close(model *m)
 {
+    tokenizer_close(m->tokenizer);
     heed_session_free(m->session);
     heed_stack_close(m->stack);
     heed_weights_close(m->weights);

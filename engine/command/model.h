@@ -6,12 +6,14 @@
 #define HEED_COMMAND_MODEL_H
 
 #include "command/shape.h"
+#include "text/tokenizer.h"
 
 typedef struct model {
     heed_engine *engine;
     heed_weights *weights;
     heed_stack *stack;
     heed_session *session;
+    tokenizer *tokenizer; /* of a checkpoint whose text is asked for, or NULL: tokens are bytes */
 } model;
 
 /* Whether a word of the command line is a network, and not an op: a stack's spec, "vocab=256; ...",
@@ -27,8 +29,17 @@ int32_t model_check_measured(const heed_stack *stack, heed_error *error);
  * model_close also after a failure. */
 int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
                    uint64_t seed, heed_error *error);
-/* Refuses one whose tokens are no bytes of a text. */
-int32_t model_check_text(const model *m, const char *path, heed_error *error);
+/* The same of a network that may give something else than logits. */
+int32_t model_open_any(model *m, const heed_options *options, const char *path, const char *spec,
+                       uint64_t seed, heed_error *error);
+/* Before texts are read: opens the tokenizer of one whose tokens are no bytes. */
+int32_t model_open_text(model *m, const char *path, heed_error *error);
+/* tokenizer_encode, and tokens that the network has not are refused. */
+int32_t model_encode(const model *m, const char *name, const char *text, size_t n, int special,
+                     size_t most, id_list *to, heed_error *error);
+/* Its first token of "heed.begin" or "heed.end" of a checkpoint, or -1; whether one ends a text. */
+int64_t model_token(const model *m, const char *which);
+int model_ends(const model *m, int64_t token);
 /* Tokens of a .npy file, of any shape; free(*ids) also after a failure. */
 int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t *n,
                        heed_error *error);

@@ -29,6 +29,7 @@ static const char usage[] =
     "  --data-tokens N   tokens to train on, each counted once; then the laws are printed\n"
     "  --data PATH       the same from a file, or all files in a folder: 4 bytes are a token\n"
     "  --epochs N        how often each is read; 1 if not given\n"
+    "  --machine FILE    a record of heed bench --json: the least times that this machine allows\n"
     "  --suggest         other shapes of about as many parameters\n"
     "  --json            the same as an object\n"
     "  --svg FILE        a picture of the fields and the laws, \"-\" for standard output\n";
@@ -38,7 +39,7 @@ typedef struct request {
     uint32_t count;
     int64_t tokens;
     double unique, epochs;
-    const char *data, *svg;
+    const char *data, *svg, *machine;
     int json, suggest;
 } request;
 
@@ -77,11 +78,14 @@ typedef struct work {
     plan_network network[SPECS], another[2 * SPECS];
     plan_other other[SPECS];
     plan_text text;
+    plan_machine machine;
 } work;
 
 static int32_t read_text(work *w, const request *r, heed_error *error)
 {
-    w->text = (plan_text){.tokens = r->tokens, .unique = r->unique, .epochs = r->epochs};
+    w->text = (plan_text){
+        .tokens = r->tokens, .unique = r->unique, .epochs = r->epochs, .machine = &w->machine};
+    if (r->machine) TRY(plan_machine_read(&w->machine, r->machine, error));
     if (!r->data) return HEED_OK;
     w->text.data = r->data;
     TRY(plan_count(r->data, &w->text.unique, error));
@@ -102,6 +106,7 @@ static int32_t read_networks(work *w, const request *r, heed_error *error)
         plan_network *n = &w->network[i];
         snprintf(n->name, sizeof n->name, "%c", (char)('A' + (int)i));
         TRY(plan_read(n, w->engine, r->spec[i], USUAL_WIDTH, &w->text, error));
+        plan_least_times(n, &w->machine);
         for (int k = 0; k < 2 && n->guessed_width; k++) {
             w->other[i].at[k] = &w->another[2 * i + (uint32_t)k];
             TRY(plan_read(w->other[i].at[k], w->engine, r->spec[i], widths[k], &w->text, error));
@@ -127,15 +132,17 @@ static int run(work *w, const request *r)
 
 int command_plan(int argc, char **argv)
 {
-    static const option options[] = {{"--tokens", 1, .read = read_tokens},
-                                     {"--data-tokens", 1, .read = read_unique},
-                                     {"--data", 1, .at = offsetof(request, data), .values = "FILE"},
-                                     {"--epochs", 1, .read = read_epochs},
-                                     {"--suggest", 0, .at = offsetof(request, suggest)},
-                                     {"--json", 0, .at = offsetof(request, json)},
-                                     {"--svg", 1, .at = offsetof(request, svg), .values = "FILE"},
-                                     {"", 1, .read = read_spec},
-                                     {0}};
+    static const option options[] = {
+        {"--tokens", 1, .read = read_tokens},
+        {"--data-tokens", 1, .read = read_unique},
+        {"--data", 1, .at = offsetof(request, data), .values = "FILE"},
+        {"--epochs", 1, .read = read_epochs},
+        {"--machine", 1, .at = offsetof(request, machine), .values = "FILE"},
+        {"--suggest", 0, .at = offsetof(request, suggest)},
+        {"--json", 0, .at = offsetof(request, json)},
+        {"--svg", 1, .at = offsetof(request, svg), .values = "FILE"},
+        {"", 1, .read = read_spec},
+        {0}};
     request r = {.epochs = 1};
     int status = options_parse(argc, argv, usage, options, &r, NULL);
     if (status) return status;

@@ -29,7 +29,19 @@ typedef struct plan_network {
     double moved;               /* channels that go in and out of those matrices, for each token */
     network_field field;
     plan_cost cost;
+    double least_read, least_token, least_train; /* seconds; 0: not known */
 } plan_network;
+
+/* What a machine can do at best, by a record of heed bench. */
+typedef struct plan_machine {
+    char cpu[128];       /* "": there is no record */
+    char path[24];       /* the fastest that gives the same bits */
+    double gflops, gbps; /* of products and sums; of memory that is read */
+    double cache;        /* bytes of all last-level caches */
+} plan_machine;
+int32_t plan_machine_read(plan_machine *m, const char *path, heed_error *error);
+/* The least seconds of a network whose costs are known. */
+void plan_least_times(plan_network *n, const plan_machine *m);
 
 /* What the command line says besides. */
 typedef struct plan_text {
@@ -37,6 +49,7 @@ typedef struct plan_text {
     double unique;  /* tokens to train on; 0: nobody said */
     double epochs;
     const char *data; /* the file or folder that they were counted in, or NULL */
+    const plan_machine *machine;
 } plan_text;
 
 /* A network from a spec, into zeroed memory: plan, parameters, field and costs. `width_of_head` is

@@ -74,16 +74,32 @@ static json_t *json_shapes(const plan_network *n, int suggest)
     return all;
 }
 
+static json_t *json_times(const plan_network *n)
+{
+    return json_pack("{s:o, s:o, s:o}", "read", json_if(n->least_read, n->least_read > 0), "token",
+                     json_if(n->least_token, n->least_token > 0), "training_step",
+                     json_if(n->least_train, n->least_train > 0));
+}
+
+/* null without a record of one */
+static json_t *json_machine(const plan_machine *m)
+{
+    return *m->cpu ? json_pack("{s:s, s:s, s:f, s:f}", "cpu", m->cpu, "path", m->path, "gflops",
+                               m->gflops, "read_gbps", m->gbps)
+                   : json_null();
+}
+
 static json_t *json_network(const plan_network *n, const plan_text *text)
 {
     const int64_t *number = n->plan.number;
-    return json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name", n->name, "given",
-        n->given, "taken", n->taken, "layers", (json_int_t)number[STACK_LAYERS], "heads",
-        (json_int_t)number[STACK_HEADS], "head_width", (json_int_t)number[STACK_HEAD_WIDTH],
-        "width", (json_int_t)number[STACK_WIDTH], "parameters", (json_int_t)n->parameters,
-        "parameters_without_tables", (json_int_t)(n->parameters - n->tables), "field",
-        json_field(&n->field), "cost", json_costs(&n->cost), "laws", json_laws(n, text));
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "name",
+                     n->name, "given", n->given, "taken", n->taken, "layers",
+                     (json_int_t)number[STACK_LAYERS], "heads", (json_int_t)number[STACK_HEADS],
+                     "head_width", (json_int_t)number[STACK_HEAD_WIDTH], "width",
+                     (json_int_t)number[STACK_WIDTH], "parameters", (json_int_t)n->parameters,
+                     "parameters_without_tables", (json_int_t)(n->parameters - n->tables), "field",
+                     json_field(&n->field), "cost", json_costs(&n->cost), "least_seconds",
+                     json_times(n), "laws", json_laws(n, text));
 }
 
 json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,
@@ -99,9 +115,10 @@ json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other
         json_object_set_new(one, "suggestions", json_shapes(&n[i], suggest));
         json_array_append_new(all, one);
     }
-    json_t *object = json_pack("{s:I, s:o, s:f, s:o, s:s?}", "tokens", (json_int_t)text->tokens,
-                               "data_tokens", json_if(text->unique, text->unique > 0), "epochs",
-                               text->epochs, "networks", all, "verdict", verdict);
+    json_t *object =
+        json_pack("{s:I, s:o, s:f, s:o, s:o, s:s?}", "tokens", (json_int_t)text->tokens,
+                  "data_tokens", json_if(text->unique, text->unique > 0), "epochs", text->epochs,
+                  "machine", json_machine(text->machine), "networks", all, "verdict", verdict);
     free(verdict);
     return object;
 }

@@ -177,6 +177,22 @@ static const row rows[] = {
     {"  that stop growing", put_bounded},
 };
 
+static void cell_seconds(table *t, double s)
+{
+    if (!(s > 0)) table_cell(t, "-");
+    else if (s < 1e-3) table_cell(t, "%.3g us", 1e6 * s);
+    else if (s < 1) table_cell(t, "%.3g ms", 1e3 * s);
+    else table_cell(t, "%.3g s", s);
+}
+static void put_least_read(table *t, const plan_network *n) { cell_seconds(t, n->least_read); }
+static void put_least_token(table *t, const plan_network *n) { cell_seconds(t, n->least_token); }
+static void put_least_train(table *t, const plan_network *n) { cell_seconds(t, n->least_train); }
+
+/* With a record of a machine. */
+static const row times[] = {{"least time: read it", put_least_read},
+                            {"  decode the last", put_least_token},
+                            {"  train on it", put_least_train}};
+
 /* A column for each network; those that do not fit are left out, the last first. */
 static void set_columns(table_column *columns, const char *head, const plan_network *n,
                         uint32_t count)
@@ -187,7 +203,19 @@ static void set_columns(table_column *columns, const char *head, const plan_netw
             (table_column){.head = n[i].name, .right = 1, .leave = i ? (int)(count - i) : 0};
 }
 
-static void print_sides(const plan_network *n, uint32_t count)
+static void print_machine(const plan_machine *m)
+{
+    char text[320];
+    if (!*m->cpu) return;
+    snprintf(
+        text, sizeof text,
+        "times: at %.0f GFLOP/s, the peak of %s, and %.1f GB/s of memory, as measured on %s; no "
+        "call is faster",
+        m->gflops, m->path, m->gbps, m->cpu);
+    table_prose(0, 2, text);
+}
+
+static void print_sides(const plan_network *n, uint32_t count, const plan_machine *machine)
 {
     table_column columns[1 + NETWORKS];
     char head[64];
@@ -199,7 +227,12 @@ static void print_sides(const plan_network *n, uint32_t count)
         table_cell(&t, "%s", rows[r].head);
         for (uint32_t i = 0; i < count; i++) rows[r].put(&t, &n[i]);
     }
+    for (size_t r = 0; *machine->cpu && r < sizeof times / sizeof *times; r++) {
+        table_cell(&t, "%s", times[r].head);
+        for (uint32_t i = 0; i < count; i++) times[r].put(&t, &n[i]);
+    }
     table_print(&t);
+    print_machine(machine);
     for (uint32_t i = 0; i < count; i++)
         if (*n[i].cost.why) printf("%s: costs are not told: %s\n", n[i].name, n[i].cost.why);
 }
@@ -300,7 +333,7 @@ void plan_print(const plan_network *n, uint32_t count, const plan_other *other,
     char *verdict = plan_verdict(n, count, text);
     print_specs(n, count);
     print_layers(n, count);
-    print_sides(n, count);
+    print_sides(n, count, text->machine);
     if (text->unique > 0) print_laws(n, count, text);
     print_others(n, count, other, text);
     if (suggest) print_suggestions(n, count);

@@ -92,7 +92,8 @@ static int32_t complete(plan_network *n, const char *given, int width_of_head, h
 static int is_table(const char *name)
 {
     return strstr(name, "embed.table") || !strncmp(name, "position.", 9) ||
-           strstr(name, ".position.") || !strcmp(name, "output.weight");
+           strstr(name, ".position.") || strstr(name, ".auxiliary.") ||
+           !strcmp(name, "output.weight");
 }
 
 /* What every token is multiplied with: projections, feed-forwards and the output. An attention
@@ -101,8 +102,9 @@ static int is_matrix(const plan_network *n, const char *name, const heed_tensor 
 {
     const int tied = n->plan.choice[STACK_TIED];
     if (t->rank != 2 || strstr(name, ".attention.")) return 0;
-    if (!strcmp(name, "output.weight")) return 1;
+    if (!strcmp(name, "output.weight")) return !n->plan.parts[STACK_PART_OUTPUT].count;
     if (!strcmp(name, "embed.table")) return tied;
+    if (strstr(name, ".auxiliary.")) return 0;
     return !strncmp(name, "layers.", 7) && !strstr(name, ".position.") && !strstr(name, "_norm.");
 }
 

@@ -36,6 +36,7 @@ static const char usage[] =
     "\n"
     "  MODEL             a safetensors file with a byte model, or a checkpoint: a folder with a "
     "config.json\n"
+    "                    and, to be scored on texts, a tokenizer.json\n"
     "  FILE              what is to be predicted; - is standard input\n"
     "  --ids FILE.npy    in its place: numbers of tokens; the first is given, and the result is in "
     "bits a token\n"
@@ -62,8 +63,9 @@ typedef struct job {
     FILE *file;
     /* of the file, those from `first` on, as many as `have`; there is room for `room` */
     unsigned char *bytes;
-    int32_t *ids; /* in its place: all tokens, of which the first is given; NULL: a file */
-    int64_t n_ids;
+    /* in its place, or of it: all tokens, of which the first is given; NULL: they are bytes */
+    int32_t *ids;
+    int64_t n_ids, n_bytes; /* and of how many bytes of text they are; 0: of none */
     int64_t first, have, room;
     int ended;               /* there are no more */
     int64_t piece;           /* tokens that are fed at a time */
@@ -148,18 +150,47 @@ static int32_t read_window(job *j, int64_t from, int64_t n, heed_error *error)
     return HEED_OK;
 }
 
+/* The whole file as tokens, behind the one that the checkpoint's texts begin with. */
+static int32_t read_text(job *j, heed_error *error)
+{
+    id_list list = {0};
+    int64_t begin = model_token(&j->model, "heed.begin");
+    if (begin < 0) begin = model_token(&j->model, "heed.end");
+    if (begin < 0)
+        return error_set(error, HEED_E_DATA,
+                         "%s: config.json has no bos_token_id and no eos_token_id, so the first "
+                         "token can not be predicted",
+                         j->model_path);
+    TRY(read_window(j, 0, WHOLE, error));
+    if (!j->ended)
+        return error_set(error, HEED_E_DATA, "%s: it has %lld MiB or more, or no end", j->file_path,
+                         (long long)(WHOLE >> 20));
+    id_list_put(&list, (int32_t)begin);
+    const int32_t failed = model_encode(&j->model, j->file_path, (const char *)j->bytes,
+                                        (size_t)j->have, 0, 0, &list, error);
+    j->ids = list.at, j->n_ids = (int64_t)list.n, j->n_bytes = j->have;
+    return failed ? failed : list.failed ? error_memory(error) : HEED_OK;
+}
+
+static int32_t read_tokens(job *j, heed_error *error)
+{
+    if (!j->ids_path) TRY(model_open_text(&j->model, j->model_path, error));
+    if (j->model.tokenizer) return read_text(j, error);
+    if (!j->ids_path) return HEED_OK;
+    TRY(model_read_ids(&j->model, j->ids_path, &j->ids, &j->n_ids, error));
+    if (j->n_ids > 1) return HEED_OK;
+    return error_set(error, HEED_E_DATA,
+                     "%s: has %lld tokens, but the first is given and another one is needed to be "
+                     "predicted",
+                     j->ids_path, (long long)j->n_ids);
+}
+
 /* Context and stride, from the options, the model and the file; and memory. */
 static int32_t prepare(job *j, heed_error *error)
 {
     const heed_stack *stack = j->model.stack;
     int64_t limit = heed_stack_number(stack, "context"), vocab = heed_stack_number(stack, "vocab");
-    if (!j->ids_path) TRY(model_check_text(&j->model, j->model_path, error));
-    else TRY(model_read_ids(&j->model, j->ids_path, &j->ids, &j->n_ids, error));
-    if (j->ids_path && j->n_ids < 2)
-        return error_set(error, HEED_E_DATA,
-                         "%s: has %lld tokens, but the first is given and another one is needed to "
-                         "be predicted",
-                         j->ids_path, (long long)j->n_ids);
+    TRY(read_tokens(j, error));
     if (begins_with(j) < 0)
         return error_set(error, HEED_E_DATA,
                          "%s has no token to begin with (bos), so the first byte can not be predicted", j->model_path);
@@ -224,7 +255,9 @@ static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *e
 static void show_progress(const job *j)
 {
     struct stat s;
-    if (j->ids) progress_show((double)j->counted / (double)(j->n_ids - 1), "%s", j->ids_path);
+    if (j->ids)
+        progress_show((double)j->counted / (double)(j->n_ids - 1), "%s",
+                      j->ids_path ? j->ids_path : j->file_path);
     else if (!fstat(fileno(j->file), &s) && S_ISREG(s.st_mode) && s.st_size > 0)
         progress_show((double)j->counted / (double)s.st_size, "%s", j->file_path);
     else progress_show(-1, "%s, %.1f MB", j->file_path, 1e-6 * (double)j->counted);
@@ -264,18 +297,26 @@ static int32_t score(job *j, heed_error *error)
 
 static int print(const job *j)
 {
-    double bits = j->nats / log(2) / (double)j->counted, rate = (double)j->fed / j->seconds;
+    /* of a text that was not read to its end nobody knows how many bytes the tokens are */
+    const int of_text = j->n_bytes && !stopped(j), by_bytes = !j->ids || of_text;
+    const int64_t units = of_text ? j->n_bytes : j->counted;
+    double bits = j->nats / log(2) / (double)units, rate = (double)j->fed / j->seconds;
     uint32_t threads = heed_lanes(j->model.engine);
-    const char *unit = j->ids ? "token" : "byte";
-    if (j->json)
-        return command_json(json_pack(
-            "{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}", j->ids ? "bits_per_token" : "bits_per_byte",
-            isfinite(bits) ? json_real(bits) : json_null(), j->ids ? "tokens" : "bytes",
-            (json_int_t)j->counted, "seconds", j->seconds, "tokens_per_second", rate, "model",
-            j->model_path, "path", inspect_path(j->model.engine), "threads", (int)threads,
-            "interrupted", interrupt_seen != 0));
-    printf("%.8f bits per %s  (%lld %ss, %.0f tokens/s)\n", bits, unit, (long long)j->counted, unit,
-           rate);
+    const char *unit = by_bytes ? "byte" : "token";
+    if (j->json) {
+        json_t *all =
+            json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}",
+                      by_bytes ? "bits_per_byte" : "bits_per_token",
+                      isfinite(bits) ? json_real(bits) : json_null(), by_bytes ? "bytes" : "tokens",
+                      (json_int_t)units, "seconds", j->seconds, "tokens_per_second", rate, "model",
+                      j->model_path, "path", inspect_path(j->model.engine), "threads", (int)threads,
+                      "interrupted", interrupt_seen != 0);
+        if (of_text) json_object_set_new(all, "tokens", json_integer(j->counted));
+        return command_json(all);
+    }
+    printf("%.8f bits per %s  (%lld %ss, ", bits, unit, (long long)units, unit);
+    if (of_text) printf("%lld tokens, ", (long long)j->counted);
+    printf("%.0f tokens/s)\n", rate);
     return 0;
 }
 

@@ -21,6 +21,7 @@
 
 #define INDEX "model.safetensors.index.json"
 #define ONE "model.safetensors"
+#define NUMBERS 160 /* bytes of a list of tokens */
 
 /* ---- files ---- */
 
@@ -158,15 +159,53 @@ static int32_t read_config(checkpoint *k)
     return c->failed ? c->failed : bad || closed ? error_memory(k->error) : HEED_OK;
 }
 
+/* Numbers of tokens, "2, 7", of one or of a list; "" if there is none. */
+static void put_numbers(char out[NUMBERS], const json_t *value)
+{
+    size_t n = 0;
+    *out = 0;
+    for (size_t i = 0; i < (json_is_array(value) ? json_array_size(value) : 1); i++) {
+        const json_t *one = json_is_array(value) ? json_array_get(value, i) : value;
+        if (!json_is_integer(one) || json_integer_value(one) < 0) continue;
+        n += (size_t)snprintf(out + n, NUMBERS - n, "%s%" JSON_INTEGER_FORMAT, n ? ", " : "",
+                              json_integer_value(one));
+        if (n >= NUMBERS) return;
+    }
+}
+
+/* The tokens that texts begin and end with: generation_config.json counts, where it says so. */
+static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS])
+{
+    json_error_t wrong;
+    char *path = path_of(k, "generation_config.json");
+    json_t *other = NULL;
+    if (!path) return error_memory(k->error);
+    if (!access(path, F_OK) && !(other = json_load_file(path, 0, &wrong))) {
+        error_set(k->error, HEED_E_DATA, "%s: line %d: %.120s", path, wrong.line, wrong.text);
+        free(path);
+        return HEED_E_DATA;
+    }
+    const json_t *first = config_any(&k->config, "bos_token_id"),
+                 *last = config_any(&k->config, "eos_token_id"),
+                 *own = json_object_get(other, "eos_token_id");
+    put_numbers(begin, first ? first : json_object_get(other, "bos_token_id"));
+    put_numbers(end, json_is_integer(own) || json_is_array(own) ? own : last);
+    json_decref(other);
+    free(path);
+    return k->config.failed;
+}
+
 static int32_t make(checkpoint *k)
 {
+    char begin[NUMBERS], end[NUMBERS];
     TRY(read_config(k));
+    TRY(read_ends(k, begin, end));
     json_t *unused = config_unused(&k->config);
     k->made->told =
         json_pack("{s:s, s:o, s:[]}", "model_type", k->type->name, "unused", unused, "ignored");
     if (k->config.failed) return k->config.failed;
-    k->made->header =
-        json_pack("{s:{s:s, s:s}}", "__metadata__", "heed.spec", k->text, "heed.tokens", "ids");
+    k->made->header = json_pack("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text,
+                                "heed.tokens", "ids", "heed.begin", begin, "heed.end", end);
     if (!k->made->told || !k->made->header) return error_memory(k->error);
     TRY(open_files(k));
     return checkpoint_tensors(k);

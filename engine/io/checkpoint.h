@@ -32,6 +32,8 @@ typedef struct checkpoint_row {
     const char *take; /* of the rows, after it was transposed: how many; NULL: all */
     const char *skip; /* those before them, letters that are added up */
     uint32_t when;    /* what must be so */
+    /* another of theirs, and its shape, whose first row is added to each row: a copy of float32 */
+    const char *plus, *plus_shape;
 } checkpoint_row;
 
 /* For `when`; 0 is always. */

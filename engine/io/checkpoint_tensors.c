@@ -7,6 +7,7 @@
  */
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,50 @@ static int32_t form(const checkpoint *k, const checkpoint_row *r, weights_item *
     return reach(t);
 }
 
+/* An element of any of the three types. */
+static float number_at(const heed_tensor *t, int64_t index)
+{
+    uint16_t half;
+    uint32_t bits;
+    float x;
+    if (t->dtype == HEED_F32) return ((const float *)t->data)[index];
+    memcpy(&half, (const char *)t->data + 2 * index, sizeof half);
+    bits = (uint32_t)half << 16;
+    if (t->dtype == HEED_F16) {
+        /* a half's exponent is put where a float has it; times 2^112 makes up for the other bias */
+        bits = (bits & 0x80000000u) | (uint32_t)(half & 0x7FFF) << 13;
+        memcpy(&x, &bits, sizeof x);
+        return (half & 0x7C00) == 0x7C00 ? (half & 0x8000 ? -INFINITY : INFINITY) : x * 0x1p112f;
+    }
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* A row of another tensor is added to all, such as that of the one type that tokens have. */
+static int32_t add_row(map *m, const checkpoint_row *r, weights_item *to)
+{
+    checkpoint *k = m->k;
+    char name[NAME], *origin;
+    const heed_tensor from = to->tensor;
+    their *t = find(m, name_of(name, r->plus, m->prefix, 0));
+    if (!t)
+        return error_set(k->error, HEED_E_DATA,
+                         "%s: there is no tensor '%s', which model_type \"%s\" has", k->folder,
+                         name, k->type->name);
+    TRY(check_shape(k, t, r->plus_shape));
+    t->used = 1;
+    to->tensor = heed_tensor_of(NULL, HEED_F32, from.rank, from.dim);
+    TRY(heed_tensor_alloc(&to->tensor, k->error));
+    to->copy = to->tensor.data;
+    for (int64_t i = 0; i < from.dim[0] * from.dim[1]; i++)
+        ((float *)to->copy)[i] = number_at(&from, i) + number_at(t->tensor, i % from.dim[1]);
+    if (asprintf(&origin, "%s + row 0 of %s, copied", to->origin, name) < 0)
+        return error_memory(k->error);
+    free(to->origin);
+    to->origin = origin;
+    return HEED_OK;
+}
+
 /* "NAME, transposed, rows 64 to 127" */
 static char *origin_of(const checkpoint *k, const checkpoint_row *r, const char *name)
 {
@@ -209,7 +254,8 @@ static int32_t add(map *m, const checkpoint_row *r, int64_t layer)
     to->tensor = *t->tensor;
     to->name = to->own = strdup(name_of(ours, r->ours, "", layer));
     to->origin = origin_of(k, r, theirs);
-    return to->own && to->origin ? form(k, r, to) : error_memory(k->error);
+    if (!to->own || !to->origin) return error_memory(k->error);
+    return r->plus ? add_row(m, r, to) : form(k, r, to);
 }
 
 /* ---- those that are left ---- */

@@ -55,7 +55,7 @@ static void begin(checkpoint *k, const keys *key, int own_kv_heads, int own_head
     config *c = &k->config;
     size(k, 'V', key->vocab, CONFIG_MUST);
     size(k, 'M', key->width, CONFIG_MUST);
-    size(k, 'C', key->context, CONFIG_MUST);
+    if (key->context) size(k, 'C', key->context, CONFIG_MUST);
     k->layers = config_int(c, key->layers, 1, 10000, CONFIG_MUST);
     k->heads = config_int(c, key->heads, 1, 1 << 20, CONFIG_MUST);
     const int64_t width = CHECKPOINT_SIZE(k, 'M'),
@@ -461,8 +461,220 @@ static void read_opt(checkpoint *k)
     tie(k, 1);
 }
 
+/* ---- bert, roberta ---- */
+
+#define ENCODER(ours, theirs, shape, rows)                                                         \
+    ROW("layers.*." ours ".weight", "~encoder.layer.*." theirs ".weight", shape),                  \
+        ROW("layers.*." ours ".bias", "~encoder.layer.*." theirs ".bias", rows)
+static const checkpoint_row bert_rows[] = {
+    ROW("embed.table", "~embeddings.word_embeddings.weight", "VM"),
+    ROW("position.table", "~embeddings.position_embeddings.weight", "PM",
+        .plus = "~embeddings.token_type_embeddings.weight", .plus_shape = "TM"),
+    NORM("embed_norm", "~embeddings.LayerNorm", 0),
+    ENCODER("q", "attention.self.query", "QM", "Q"),
+    ENCODER("k", "attention.self.key", "KM", "K"),
+    ENCODER("v", "attention.self.value", "KM", "K"),
+    ENCODER("o", "attention.output.dense", "MQ", "M"),
+    NORM("layers.*.attention_norm", "~encoder.layer.*.attention.output.LayerNorm", 0),
+    ROW("layers.*.feedforward.up", "~encoder.layer.*.intermediate.dense.weight", "FM"),
+    ROW("layers.*.feedforward.up_bias", "~encoder.layer.*.intermediate.dense.bias", "F"),
+    ROW("layers.*.feedforward.down", "~encoder.layer.*.output.dense.weight", "MF"),
+    ROW("layers.*.feedforward.down_bias", "~encoder.layer.*.output.dense.bias", "M"),
+    NORM("layers.*.feedforward_norm", "~encoder.layer.*.output.LayerNorm", 0),
+};
+
+/* All tokens of a text are of the first type. `skipped` rows of positions are in front of the
+ * first token's. */
+static void read_encoder(checkpoint *k, int64_t skipped)
+{
+    config *c = &k->config;
+    char number[32];
+    begin(k, &usual_keys, 0, 0, 0);
+    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    size(k, 'T', "type_vocab_size", 2);
+    size(k, 'P', "max_position_embeddings", CONFIG_MUST);
+    config_only(c, "is_decoder", 0);
+    config_only(c, "add_cross_attention", 0);
+    config_choice(c, "position_embedding_type", "absolute", "absolute");
+    config_flag(c, "tie_word_embeddings", 1); /* of heads, which are not read */
+    CHECKPOINT_SIZE(k, 'C') -= skipped;
+    if (CHECKPOINT_SIZE(k, 'C') < 1)
+        config_wrong(c, "max_position_embeddings", "more than pad_token_id + 1 is right");
+    put(k, "; residual=post; embed_norm=layer(eps=%s)",
+        config_number(number, config_real(c, "layer_norm_eps", 0, 1, 1e-12)));
+    put_norm(k, "layer", "layer_norm_eps", 1e-12);
+    put_feedforward(k, "hidden_act", "gelu", 0);
+    put(k, "; attention=softmax; position=learned(offset=%lld); output=hidden", (long long)skipped);
+    put_context(k, 0);
+}
+
+static void read_bert(checkpoint *k) { read_encoder(k, 0); }
+
+static void read_roberta(checkpoint *k)
+{
+    read_encoder(k, config_int(&k->config, "pad_token_id", 0, 1 << 20, 1) + 1);
+}
+
+/* ---- gemma2, gemma3_text ---- */
+
+#define GAIN(ours, theirs) ROW("layers.*." ours ".gain", "~layers.*." theirs ".weight", "M")
+static const checkpoint_row gemma_rows[] = {
+    ROW("embed.table", "~embed_tokens.weight", "VM"),
+    GAIN("attention_norm", "input_layernorm"),
+    GAIN("attention_out_norm", "post_attention_layernorm"),
+    GAIN("feedforward_norm", "pre_feedforward_layernorm"),
+    GAIN("feedforward_out_norm", "post_feedforward_layernorm"),
+    BOTH("q", "self_attn.q_proj", "QM", "Q", CHECKPOINT_BIAS_QKV),
+    BOTH("k", "self_attn.k_proj", "KM", "K", CHECKPOINT_BIAS_QKV),
+    BOTH("v", "self_attn.v_proj", "KM", "K", CHECKPOINT_BIAS_QKV),
+    BOTH("o", "self_attn.o_proj", "MQ", "M", CHECKPOINT_BIAS_O),
+    ROW("layers.*.q_norm.gain", "~layers.*.self_attn.q_norm.weight", "D",
+        .when = CHECKPOINT_QK_NORM),
+    ROW("layers.*.k_norm.gain", "~layers.*.self_attn.k_norm.weight", "D",
+        .when = CHECKPOINT_QK_NORM),
+    ROW("layers.*.feedforward.gate", "~layers.*.mlp.gate_proj.weight", "FM"),
+    ROW("layers.*.feedforward.up", "~layers.*.mlp.up_proj.weight", "FM"),
+    ROW("layers.*.feedforward.down", "~layers.*.mlp.down_proj.weight", "MF"),
+    ROW("final_norm.gain", "~norm.weight", "M"),
+    ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+static int every_second(const checkpoint *k, int64_t layer) { return (void)k, layer % 2 == 0; }
+
+/* All but every sixth, or as the file says. */
+static int but_every_sixth(const checkpoint *k, int64_t layer)
+{
+    const json_t *each = json_object_get(k->config.root, "sliding_window_pattern");
+    return (layer + 1) % (each ? json_integer_value(each) : 6) != 0;
+}
+
+/* Their root of the width is that of float32, also where the weights are of fewer bits. */
+static void begin_gemma(checkpoint *k)
+{
+    char number[32];
+    config *c = &k->config;
+    begin(k, &usual_keys, 1, 1, 256);
+    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    config_only(c, "use_bidirectional_attention", 0);
+    set(k, CHECKPOINT_BIAS_QKV | CHECKPOINT_BIAS_O, config_flag(c, "attention_bias", 0));
+    put(k, "; residual=sandwich; embed_scale=%s",
+        config_number(number, (double)sqrtf((float)CHECKPOINT_SIZE(k, 'M'))));
+    put(k, "; norm=rms(eps=%s, offset=1)",
+        config_number(number, config_real(c, "rms_norm_eps", 0, 1, 1e-6)));
+    config_word(c, "hidden_act", ""); /* of old files; hidden_activation counts */
+    put_feedforward(k, "hidden_activation", "gelu_pytorch_tanh", 1);
+}
+
+/* ", scale=0.0625, softcap=50", of each attention; and the cap of logits. A cap of scores that is
+ * usually below 0 is one that this type's code does not use, whatever the file says. */
+static void put_caps(checkpoint *k, char settings[96], double attention, double logits)
+{
+    char number[32];
+    config *c = &k->config;
+    const double scalar = config_real(c, "query_pre_attn_scalar", 1e-3, 1e6, 256);
+    const int own = !json_object_get(c->root, "attn_logit_softcapping"),
+              own_last = !json_object_get(c->root, "final_logit_softcapping");
+    int n = snprintf(settings, 96, ", scale=%s", config_number(number, 1 / sqrt(scalar)));
+    const double cap = config_real(c, "attn_logit_softcapping", 1e-6, 1e6, own ? attention : 0);
+    if (cap > 0 && attention >= 0)
+        snprintf(settings + n, 96 - (size_t)n, ", softcap=%s", config_number(number, cap));
+    logits = config_real(c, "final_logit_softcapping", 1e-6, 1e6, own_last ? logits : 0);
+    if (logits > 0) put(k, "; softcap=%s", config_number(number, logits));
+}
+
+static void read_gemma2(checkpoint *k)
+{
+    char settings[96];
+    begin_gemma(k);
+    put_caps(k, settings, 50, 30);
+    put_attention(k, &(windows){.window = config_int(&k->config, "sliding_window", 1, MOST, 4096),
+                                .rule = every_second,
+                                .settings = settings});
+    put_rope_and_context(k, &usual_rope);
+    tie(k, 1);
+}
+
+/* Layers with a window have positions of their own. */
+static void put_two_ropes(checkpoint *k, const windows *w)
+{
+    const checkpoint_rope rope[] = {
+        {.layers = "full_attention", .theta_key = "rope_theta", .theta = 1e6, .scaled = 1},
+        {.layers = "sliding_attention", .theta_key = "rope_local_base_freq", .theta = 1e4}};
+    const json_t *types = config_array(&k->config, "layer_types", k->layers);
+    put(k, "; position=[");
+    for (int64_t l = 0; l < k->layers; l++) {
+        put(k, "%s", l ? ", " : "");
+        checkpoint_rope_write(k, &rope[has_window(k, w, types, l)]);
+    }
+    put(k, "]");
+}
+
+static void read_gemma3(checkpoint *k)
+{
+    char settings[96], number[32];
+    config *c = &k->config;
+    begin_gemma(k);
+    put_caps(k, settings, -1, 0);
+    set(k, CHECKPOINT_QK_NORM, 1);
+    put(k, "; qk_norm=rms(eps=%s, offset=1)",
+        config_number(number, config_real(c, "rms_norm_eps", 0, 1, 1e-6)));
+    config_int(c, "sliding_window_pattern", 1, 10000, 6);
+    const windows w = {.window = config_int(c, "sliding_window", 1, MOST, 4096),
+                       .rule = but_every_sixth,
+                       .settings = settings};
+    put_attention(k, &w);
+    put_two_ropes(k, &w);
+    put_context(k, 0);
+    tie(k, 1);
+}
+
+/* ---- bloom ---- */
+
+#define FUSED_HEADS(part, from)                                                                    \
+    ROW("layers.*." part ".weight", "~h.*.self_attention.query_key_value.weight", "NM",            \
+        .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from),                                 \
+        ROW("layers.*." part ".bias", "~h.*.self_attention.query_key_value.bias", "N",             \
+            .form = CHECKPOINT_INTERLEAVE, .take = "Q", .skip = from)
+static const checkpoint_row bloom_rows[] = {
+    ROW("embed.table", "~word_embeddings.weight", "VM"),
+    NORM("embed_norm", "~word_embeddings_layernorm", 0),
+    NORM("layers.*.attention_norm", "~h.*.input_layernorm", 0),
+    FUSED_HEADS("q", ""),
+    FUSED_HEADS("k", "D"),
+    FUSED_HEADS("v", "DD"),
+    ROW("layers.*.o.weight", "~h.*.self_attention.dense.weight", "MQ"),
+    ROW("layers.*.o.bias", "~h.*.self_attention.dense.bias", "M"),
+    NORM("layers.*.feedforward_norm", "~h.*.post_attention_layernorm", 0),
+    ROW("layers.*.feedforward.up", "~h.*.mlp.dense_h_to_4h.weight", "FM"),
+    ROW("layers.*.feedforward.up_bias", "~h.*.mlp.dense_h_to_4h.bias", "F"),
+    ROW("layers.*.feedforward.down", "~h.*.mlp.dense_4h_to_h.weight", "MF"),
+    ROW("layers.*.feedforward.down_bias", "~h.*.mlp.dense_4h_to_h.bias", "M"),
+    NORM("final_norm", "~ln_f", 0),
+    ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+};
+
+static void read_bloom(checkpoint *k)
+{
+    config *c = &k->config;
+    const keys bloom_keys = {"vocab_size", config_has(c, "n_embed") ? "n_embed" : "hidden_size",
+                             config_has(c, "n_layer") ? "n_layer" : "num_hidden_layers",
+                             config_has(c, "n_head") ? "n_head" : "num_attention_heads", NULL};
+    begin(k, &bloom_keys, 0, 0, 0);
+    CHECKPOINT_SIZE(k, 'F') = 4 * CHECKPOINT_SIZE(k, 'M');
+    config_only(c, "apply_residual_connection_post_layernorm", 0);
+    put(k, "; embed_norm=layer(eps=1e-5)");
+    put_norm(k, "layer", "layer_norm_epsilon", 1e-5);
+    put(k, "; feedforward=gelu(approximate=tanh); attention=softmax(causal=true); position=alibi");
+    tie(k, 1);
+}
+
 /* ---- all types ---- */
 
+/* what stands on an encoder, for tasks of its own */
+#define BERT_HEADS                                                                                 \
+    {                                                                                              \
+        "embeddings.position_ids", "pooler.", "cls.", "lm_head.", "classifier."                    \
+    }
 static const checkpoint_type types[] = {
     {"llama", read_llama, ROWS(llama_rows), {"model."}, {"rotary_emb.inv_freq"}},
     {"mistral", read_mistral, ROWS(llama_rows), {"model."}, {0}},
@@ -476,6 +688,11 @@ static const checkpoint_type types[] = {
      {".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"}},
     {"opt", read_opt, ROWS(opt_rows), {"model.decoder.", "decoder."}, {0}},
     {"phi3", read_phi3, ROWS(phi3_rows), {"model."}, {0}},
+    {"gemma2", read_gemma2, ROWS(gemma_rows), {"model."}, {0}},
+    {"gemma3_text", read_gemma3, ROWS(gemma_rows), {"model."}, {0}},
+    {"bloom", read_bloom, ROWS(bloom_rows), {"transformer.", ""}, {0}},
+    {"bert", read_bert, ROWS(bert_rows), {"bert.", ""}, BERT_HEADS},
+    {"roberta", read_roberta, ROWS(bert_rows), {"roberta.", ""}, BERT_HEADS},
 };
 
 const checkpoint_type *checkpoint_type_of(const char *name)

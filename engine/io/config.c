@@ -148,6 +148,8 @@ int config_choice(config *c, const char *path, const char *usual, const char *ri
     return 0;
 }
 
+const json_t *config_any(config *c, const char *path) { return find(c, path, 0); }
+
 const json_t *config_array(config *c, const char *path, int64_t count)
 {
     const json_t *value = find(c, path, 0);

@@ -36,6 +36,8 @@ HEED_LOCAL int config_flag(config *c, const char *path, int usual);
 HEED_LOCAL const char *config_word(config *c, const char *path, const char *usual); /* NULL: must */
 /* The word must be among those in `right`, "silu, swish"; which one, from 0 on. */
 HEED_LOCAL int config_choice(config *c, const char *path, const char *usual, const char *right);
+/* A value of any type, or NULL if absent. */
+HEED_LOCAL const struct json_t *config_any(config *c, const char *path);
 /* An array of `count` values, or NULL if absent. */
 HEED_LOCAL const struct json_t *config_array(config *c, const char *path, int64_t count);
 /* Fails unless the key is absent, or has this value. */

@@ -26,6 +26,7 @@ heed_session *heed_session_new(heed_stack *stack, heed_error *error)
     if (!s) return error_memory(error), NULL;
     *s = (heed_session){.stack = stack,
                         .source = -1,
+                        .chunk = CHUNK,
                         .buffer = calloc(stack->n_buffers, sizeof *s->buffer),
                         .sequences = calloc(stack->n_memories + 1, sizeof *s->sequences),
                         .tensors = calloc(stack->n_views, sizeof *s->tensors),
@@ -56,10 +57,24 @@ void heed_session_free(heed_session *s)
         free(s->buffer[b]);
     free(s->buffer);
     heed_instance_close(s->sampler);
+    free(s->settings);
     free(s->sequences);
     free(s->tensors);
     free(s->bindings);
     free(s);
+}
+
+int32_t session_take(heed_session *to, heed_session *from, heed_error *error)
+{
+    to->broken = 1;
+    for (uint32_t i = 0; i < from->stack->n_memories; i++) {
+        heed_sequence *twin = heed_sequence_fork(from->sequences[i], error);
+        if (!twin) return error->code;
+        heed_sequence_free(to->sequences[i]);
+        to->sequences[i] = twin;
+    }
+    to->length = from->length, to->broken = from->broken;
+    return HEED_OK;
 }
 
 /* ---- one chunk ---- */
@@ -108,7 +123,7 @@ int32_t session_make_room(heed_session *s, int64_t tokens, heed_error *error)
 
 /* Points a tensor at `count` tokens of its buffer, behind the first `skipped`. */
 void session_place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
-                       int64_t count)
+                        int64_t count)
 {
     const stack_view *view = &s->stack->views[v];
     heed_tensor *t = &s->tensors[v];
@@ -150,6 +165,18 @@ static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count
         int32_t failed = heed_run(step->instance, in, step->n_in, in + step->n_in, 1,
                                   step->memory < 0 ? NULL : s->sequences + step->memory, error);
         if (failed) return failed;
+    }
+    return HEED_OK;
+}
+
+/* The steps before the tail, one by one where somebody looks on. */
+static int32_t run_layers(heed_session *s, heed_error *error)
+{
+    const heed_stack *stack = s->stack;
+    if (!s->watch.seen) return run_steps(s, stack->steps, stack->tail, error);
+    for (uint32_t i = 0; i < stack->tail; i++) {
+        TRY(run_steps(s, stack->steps + i, 1, error));
+        TRY(s->watch.seen(s->watch.self, s, i + 1, error));
     }
     return HEED_OK;
 }
@@ -237,14 +264,14 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
     int32_t failed = session_check_feed(s, n, rows, error);
     if (failed) return failed;
     for (int64_t done = 0; done < n; done += now) {
-        now = stack->whole || n - done < CHUNK ? n - done : CHUNK;
+        now = stack->whole || n - done < s->chunk ? n - done : s->chunk;
         keep = done + now - (n - rows);
         keep = keep < 0 ? 0 : keep > now ? now : keep;
         float *to = keep ? logits + (done + now - keep - (n - rows)) * stack->outputs : NULL;
         failed = session_make_room(s, now, error);
         if (!failed) {
             place(s, tokens + done, now, to, keep);
-            failed = run_steps(s, stack->steps, stack->tail, error);
+            failed = run_layers(s, error);
         }
         if (!failed && keep) failed = session_run_tail(s, to, error);
         if (failed) {
@@ -281,9 +308,9 @@ int32_t heed_session_encode(heed_session *s, const int32_t *tokens, int64_t n, h
     for (uint32_t v = 0; v < stack->n_views; v++) {
         const stack_view *view = &stack->views[v];
         if (view->rows != STACK_SOURCE) continue;
-        session_place_view(s, v,
-                   view->buffer == STACK_TOKENS ? (const void *)tokens : s->buffer[view->buffer], 0,
-                   n);
+        session_place_view(
+            s, v, view->buffer == STACK_TOKENS ? (const void *)tokens : s->buffer[view->buffer], 0,
+            n);
     }
     failed = run_steps(s, stack->encode, stack->n_encode, error);
     if (!failed) s->source = n;
@@ -298,26 +325,31 @@ int32_t heed_session_reset(heed_session *s, heed_error *error)
     return HEED_OK; /* to 0 all can go back */
 }
 
-int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw,
-                            int32_t *token, heed_error *error)
+/* The sampler of these settings, which is kept for the next token. */
+static int32_t open_sampler(heed_session *s, const char *settings, heed_error *error)
 {
-    if (error) *error = (heed_error){0};
-    if (!(temperature >= 0) || !isfinite(temperature))
-        return error_set(error, HEED_E_ARGUMENT,
-                         "the temperature is %g, but must be 0 or a positive number", temperature);
+    char *spec, *own = strdup(settings);
+    if (!own || asprintf(&spec, "sample/categorical(%s)", settings) < 0)
+        return free(own), error_memory(error);
+    heed_instance *sampler = heed_instance_open(s->stack->engine, spec, NULL, error);
+    free(spec);
+    if (!sampler) return free(own), error ? error->code : HEED_E_ARGUMENT;
+    heed_instance_close(s->sampler);
+    free(s->settings);
+    s->sampler = sampler, s->settings = own;
+    return HEED_OK;
+}
+
+int32_t heed_session_draw(heed_session *s, const float *logits, const char *settings, double draw,
+                          int32_t *token, heed_error *error)
+{
+    heed_error own;
+    if (!error) error = &own;
+    *error = (heed_error){0};
     if (!(draw >= 0 && draw < 1))
         return error_set(error, HEED_E_ARGUMENT,
                          "the draw is %g, but must be at least 0 and less than 1", draw);
-    if (!s->sampler || s->temperature != temperature) {
-        char number[32], spec[80];
-        spec_number(number, temperature);
-        snprintf(spec, sizeof spec, "sample/categorical(temperature=%s)", number);
-        heed_instance *sampler = heed_instance_open(s->stack->engine, spec, NULL, error);
-        if (!sampler) return error ? error->code : HEED_E_ARGUMENT;
-        heed_instance_close(s->sampler);
-        s->sampler = sampler;
-        s->temperature = temperature;
-    }
+    if (!s->sampler || strcmp(s->settings, settings)) TRY(open_sampler(s, settings, error));
     float chance = (float)draw;
     if (chance >= 1) chance = 0x1.fffffep-1f; /* it was rounded up */
     int64_t shape[] = {1, s->stack->number[STACK_VOCAB]};
@@ -325,5 +357,18 @@ int32_t heed_session_sample(heed_session *s, const float *logits, double tempera
                 d = heed_tensor_of(&chance, HEED_F32, 1, shape),
                 out = heed_tensor_of(token, HEED_I32, 1, shape);
     heed_binding in[] = {{"logits", &t}, {"draw", &d}}, result = {"token", &out};
-    return heed_run(s->sampler, in, temperature > 0 ? 2 : 1, &result, 1, NULL, error);
+    return heed_run(s->sampler, in, 2, &result, 1, NULL, error);
+}
+
+int32_t heed_session_sample(heed_session *s, const float *logits, double temperature, double draw,
+                            int32_t *token, heed_error *error)
+{
+    char number[32], settings[64];
+    if (error) *error = (heed_error){0};
+    if (!(temperature >= 0) || !isfinite(temperature))
+        return error_set(error, HEED_E_ARGUMENT,
+                         "the temperature is %g, but must be 0 or a positive number", temperature);
+    spec_number(number, temperature);
+    snprintf(settings, sizeof settings, "temperature=%s", number);
+    return heed_session_draw(s, logits, settings, draw, token, error);
 }

@@ -7,6 +7,13 @@
 
 #include "model/stack.h"
 
+/* Looks on while a text is fed: called behind each step but those of the tail, `done` of which have
+ * run. The tensors of the session are then of the tokens that are being fed. */
+typedef struct session_watch {
+    int32_t (*seen)(void *self, heed_session *s, uint32_t done, heed_error *error);
+    void *self;
+} session_watch;
+
 struct heed_session {
     const heed_stack *stack;
     heed_sequence **sequences; /* [memories] */
@@ -18,18 +25,26 @@ struct heed_session {
     heed_binding *bindings; /* [uses], prepared once: they point at the tensors */
     int64_t length;         /* tokens fed */
     int broken;
-    heed_instance *sampler; /* for the temperature that was asked for last */
-    double temperature;
+    heed_instance *sampler; /* for the settings that were asked for last */
+    char *settings;
+    session_watch watch; /* `seen` NULL: nobody looks on */
+    int64_t chunk;       /* tokens that go through the layers at a time */
 };
 
-/* What session_many.c shares with session.c. Buffers for so many tokens at least; a view on `count` tokens of a buffer,
- * behind the first `skipped`; the results of the views' rows, to `to`; every layer back to `length` tokens, or the session
- * is broken; and what is wrong with feeding n tokens more, and asking for `rows` results. */
+/* What session_many.c shares with session.c: buffers for so many tokens at least; a view on `count`
+ * tokens of a buffer, behind the first `skipped`; the results of the views' rows, to `to`; every
+ * layer back to `length` tokens, or the session is broken; what is wrong with feeding n tokens more,
+ * and asking for `rows` results. */
 HEED_LOCAL int32_t session_make_room(heed_session *s, int64_t tokens, heed_error *error);
 HEED_LOCAL void session_place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
                                    int64_t count);
 HEED_LOCAL int32_t session_run_tail(heed_session *s, float *to, heed_error *error);
 HEED_LOCAL void session_take_back(heed_session *s, int64_t length);
-HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows, heed_error *error);
+HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows,
+                                      heed_error *error);
+
+/* Makes of `to` what `from` is: a second session of the same network with the same content, which
+ * shares its pages until one of them writes. A text that was encoded is not taken along. */
+HEED_LOCAL int32_t session_take(heed_session *to, heed_session *from, heed_error *error);
 
 #endif

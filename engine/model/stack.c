@@ -117,6 +117,19 @@ static int32_t normalise_embedding(stack_builder *b)
     return HEED_OK;
 }
 
+/* Notes where what flows on is, for who looks at it. */
+static int32_t note_flow(stack_builder *b)
+{
+    heed_stack *s = b->stack;
+    uint32_t view;
+    if (b->dry || b->side != STACK_DECODER) return HEED_OK;
+    TRY(stack_step_rows(b, b->buffer[STACK_ROLE_X], s->number[STACK_WIDTH], &view));
+    stack_flow *flow = grow_append(&s->flows, &s->n_flows, sizeof *flow);
+    if (!flow) return error_memory(b->error);
+    *flow = (stack_flow){view, s->n_steps};
+    return HEED_OK;
+}
+
 /* From tokens to what flows out of the last layer, in the role X. */
 static int32_t build_layers(stack_builder *b, uint32_t side)
 {
@@ -133,9 +146,11 @@ static int32_t build_layers(stack_builder *b, uint32_t side)
     TRY(stack_position_begin(b, -1));
     TRY(normalise_embedding(b));
     b->gain = gain;
+    TRY(note_flow(b));
     for (int64_t layer = 0; layer < layers; layer++) {
         b->layer = (int32_t)layer;
         TRY(build_layer(b, layer));
+        TRY(note_flow(b));
     }
     b->layer = -1;
     b->gain = 1;
@@ -154,44 +169,67 @@ static int32_t build_encoder(stack_builder *b)
 
 /* ---- the output ---- */
 
-static int32_t cap_logits(stack_builder *b)
+/* Rows of that width become cap tanh(row / cap). */
+static int32_t cap_rows(stack_builder *b, double cap, uint32_t buffer, int64_t width)
 {
-    const int64_t vocab = b->stack->number[STACK_VOCAB];
     int64_t axis[HEED_AXES];
     char number[32], spec[64];
     heed_instance *i;
-    uint32_t logits;
-    if (isnan(b->plan.real[STACK_SOFTCAP])) return HEED_OK;
-    spec_number(number, b->plan.real[STACK_SOFTCAP]);
+    uint32_t rows;
+    spec_number(number, cap);
     snprintf(spec, sizeof spec, "activation/softcap(cap=%s)", number);
     resolved *op = resolve_text(&b->engine->registry, spec, b->error);
     if (!op) return b->error->code;
     stack_step_axes(axis);
-    HEED_AXIS(axis, 'M') = vocab;
+    HEED_AXIS(axis, 'M') = width;
     const int32_t failed = stack_weights_open(b, op, "softcap.", axis, &i);
     resolve_free(op);
     if (failed) return failed;
-    TRY(stack_step_rows(b, STACK_LOGITS, vocab, &logits));
-    return stack_step_add(b, i, &(stack_use){"x", logits}, 1, logits, -1);
+    TRY(stack_step_rows(b, buffer, width, &rows));
+    return stack_step_add(b, i, &(stack_use){"x", rows}, 1, rows, -1);
 }
 
-/* One row of all tokens. */
-static int32_t pool_rows(stack_builder *b, const resolved *op)
+/* One row of all tokens, from which on there is no other. */
+static int32_t pool_rows(stack_builder *b, const resolved *op, uint32_t to)
 {
     const int64_t width = b->stack->number[STACK_WIDTH];
     int64_t axis[HEED_AXES];
     heed_instance *i;
-    uint32_t in;
+    uint32_t in, out;
     stack_step_axes(axis);
     HEED_AXIS(axis, 'M') = width;
     TRY(stack_weights_open(b, op, "output.", axis, &i));
     TRY(stack_step_rows(b, b->buffer[STACK_ROLE_X], width, &in));
     b->rows = STACK_ONE;
-    TRY(stack_step_view(b, STACK_LOGITS, 1, &width, &b->stack->result));
-    b->rows = STACK_ROWS;
+    TRY(stack_step_rows(b, to, width, &out));
     b->stack->whole = 1;
     b->stack->pools = op->entry->op.id;
-    return stack_step_add(b, i, &(stack_use){"x", in}, 1, b->stack->result, -1);
+    return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
+}
+
+/* What is made of hidden states, or of one row of them all: that row, tanh of its projection, and
+ * the scores of classes, each if the network has it. */
+static int32_t build_head(stack_builder *b, const resolved *op)
+{
+    heed_stack *s = b->stack;
+    const int64_t width = s->number[STACK_WIDTH], classes = s->number[STACK_CLASSES];
+    const int pooler = b->plan.choice[STACK_POOLER];
+    uint32_t x = b->buffer[STACK_ROLE_X];
+    s->outputs = classes >= 0 ? classes : width;
+    if (op) {
+        const uint32_t to =
+            pooler || classes >= 0 ? b->buffer[STACK_ROLE_H] : (uint32_t)STACK_LOGITS;
+        TRY(pool_rows(b, op, to));
+        x = to;
+    }
+    if (pooler) {
+        const uint32_t to = classes >= 0 ? b->buffer[STACK_ROLE_Y] : (uint32_t)STACK_LOGITS;
+        TRY(stack_step_project(b, "pooler.", x, width, to, width));
+        TRY(cap_rows(b, 1, to, width));
+        x = to;
+    }
+    if (classes >= 0) TRY(stack_step_project(b, "output.", x, width, STACK_LOGITS, classes));
+    return stack_step_rows(b, classes >= 0 ? (uint32_t)STACK_LOGITS : x, s->outputs, &s->result);
 }
 
 static int32_t build_output(stack_builder *b)
@@ -199,18 +237,36 @@ static int32_t build_output(stack_builder *b)
     heed_stack *s = b->stack;
     const int64_t width = s->number[STACK_WIDTH], vocab = s->number[STACK_VOCAB];
     const resolved *op = stack_plan_op(&b->plan, STACK_DECODER, STACK_PART_OUTPUT, 0);
-    s->outputs = b->plan.hidden || op ? width : vocab;
     if (!op) s->tail = s->n_steps, b->rows = STACK_TAIL;
     TRY(stack_wiring_end(b));
-    const uint32_t x = b->buffer[STACK_ROLE_X];
-    if (op) {
-        s->tail = s->n_steps;
-        return pool_rows(b, op);
-    }
-    if (b->plan.hidden) return stack_step_rows(b, x, width, &s->result);
-    TRY(stack_step_project(b, "output.", x, width, STACK_LOGITS, vocab));
+    if (op) s->tail = s->n_steps;
+    if (op || b->plan.hidden) return build_head(b, op);
+    s->outputs = vocab;
+    TRY(stack_step_project(b, "output.", b->buffer[STACK_ROLE_X], width, STACK_LOGITS, vocab));
     TRY(stack_step_rows(b, STACK_LOGITS, vocab, &s->result));
-    return cap_logits(b);
+    if (isnan(b->plan.real[STACK_SOFTCAP])) return HEED_OK;
+    return cap_rows(b, b->plan.real[STACK_SOFTCAP], STACK_LOGITS, vocab);
+}
+
+/* The classifiers that training alone has, arXiv 1808.04444, section 3: of each layer for each target,
+ * but of the last layer for the next token, which is the output. Their tensors are asked for, and
+ * nothing is done with them. */
+static int32_t claim_auxiliary(stack_builder *b)
+{
+    const int64_t *number = b->stack->number, last = number[STACK_LAYERS] - 1;
+    for (int64_t l = 0; b->dry && l <= last; l++)
+        for (int64_t target = l == last; target < number[STACK_AUXILIARY]; target++) {
+            int64_t axis[HEED_AXES];
+            heed_instance *none;
+            char name[64];
+            stack_step_axes(axis);
+            HEED_AXIS(axis, 'M') = number[STACK_WIDTH];
+            HEED_AXIS(axis, 'N') = number[STACK_VOCAB];
+            snprintf(name, sizeof name, "layers.%lld.auxiliary.%lld.", (long long)l,
+                     (long long)target + 1);
+            TRY(stack_weights_open(b, b->fixed[STACK_OP_PROJECTION], name, axis, &none));
+        }
+    return HEED_OK;
 }
 
 /* ---- the whole ---- */
@@ -228,6 +284,7 @@ static int32_t build(stack_builder *b)
     TRY(stack_weights_open(b, b->fixed[STACK_OP_ADD], "residual.", axis, &b->add));
     if (encoder) TRY(build_encoder(b));
     TRY(build_layers(b, STACK_DECODER));
+    TRY(claim_auxiliary(b));
     return build_output(b);
 }
 
@@ -318,6 +375,7 @@ void heed_stack_close(heed_stack *s)
     free(s->uses);
     free(s->steps);
     free(s->encode);
+    free(s->flows);
     free(s->memories);
     free(s->spec);
     free(s);

@@ -23,6 +23,8 @@ enum {
     STACK_BOS,
     STACK_ENCODER_LAYERS,
     STACK_ENCODER_VOCAB,
+    STACK_CLASSES,
+    STACK_AUXILIARY,
     STACK_NUMBERS
 };
 
@@ -74,6 +76,11 @@ typedef struct stack_step {
     int32_t layer;        /* -1 = in none */
 } stack_step;
 
+/* What flows from layer to layer: a view, and how many of the steps have run when it is there. */
+typedef struct stack_flow {
+    uint32_t view, steps;
+} stack_flow;
+
 struct heed_stack {
     heed_engine *engine;
     int64_t number[STACK_NUMBERS];
@@ -86,6 +93,8 @@ struct heed_stack {
     uint32_t n_uses;
     stack_step *steps, *encode; /* `encode`: for a text that is encoded */
     uint32_t n_steps, tail, n_encode;
+    stack_flow *flows; /* [layers + 1] of the decoder: into its first layer, and out of each */
+    uint32_t n_flows;
     uint32_t n_buffers;             /* STACK_BUFFERS and those that stay */
     uint32_t result;                /* the view that a feed's results are in */
     int64_t outputs;                /* floats of a row of them */

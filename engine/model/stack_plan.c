@@ -82,6 +82,9 @@ static const struct key {
     CHOICE_KEY("tied", STACK_TIED, truth, "true: the output's weights are embed.table"),
     REAL_KEY("softcap", STACK_SOFTCAP, "logits become softcap tanh(logits / softcap)"),
     OP_KEY("output", OP, OUTPUT, 0, "pool"),
+    CHOICE_KEY("pooler", STACK_POOLER, truth, "true: a projection and tanh behind the output"),
+    NUMBER_KEY("classes", STACK_CLASSES, 0, 1, 1 << 24, "that a row of the output is one of"),
+    NUMBER_KEY("auxiliary", STACK_AUXILIARY, 0, 1, 64, "targets of classifiers for training alone"),
     NUMBER_KEY("bos", STACK_BOS, 0, 0, INT32_MAX, "the token that a sequence begins with"),
 };
 /* clang-format on */
@@ -306,12 +309,24 @@ int32_t stack_plan_read(stack_plan *p, const registry *r, const char *text, heed
     TRY(fill_numbers(p, error));
     TRY(read_parts(p, r, error));
     TRY(check_shared(p, error));
-    const spec_node *tied = given(p, "tied"), *capped = given(p, "softcap");
+    const spec_node *tied = given(p, "tied"), *capped = given(p, "softcap"),
+                    *classes = given(p, "classes"), *pooler = given(p, "pooler");
     const int other = p->hidden || p->parts[STACK_PART_OUTPUT].count;
+    const spec_node *auxiliary = given(p, "auxiliary");
+    if (other && auxiliary)
+        return spec_error(
+            p->s, auxiliary->at, error,
+            "auxiliary classifiers are of logits, and this network's output is another");
     if (other && (p->choice[STACK_TIED] || capped))
         return spec_error(p->s, capped ? capped->at : tied->at, error,
                           "%s is of logits, and this network's output is another",
                           capped ? "softcap" : "tied=true");
+    if (!other && (classes || p->choice[STACK_POOLER]))
+        return spec_error(
+            p->s, classes ? classes->at : pooler->at, error,
+            "%s is of hidden states or of a row of them all, and this network's output "
+            "is logits: output=hidden or output=tokens is right with it",
+            classes ? "classes" : "pooler=true");
     return HEED_OK;
 }
 

@@ -15,6 +15,7 @@ enum {
     STACK_SHARED,
     STACK_TIED,
     STACK_BIASES,
+    STACK_POOLER,
     STACK_CHOICES
 }; /* 0 is the default: pre, false */
 enum { STACK_EMBED_SCALE, STACK_SOFTCAP, STACK_REALS };

@@ -100,12 +100,15 @@ typedef struct location {
     int64_t *axis; /* sizes that are known */
 } location;
 
-/* Whether biases=true asks for a port: those of the layers' projections and feed-forwards. */
+/* Whether biases=true asks for a port: those of the layers' projections and feed-forwards, and of a
+ * classifier. */
 static int asks_for(const stack_builder *b, const entry *e, const char *prefix, const char *port)
 {
     const size_t length = strlen(port);
-    return b->plan.choice[STACK_BIASES] && strstr(prefix, "layers.") && length >= 4 &&
-           !strcmp(port + length - 4, "bias") &&
+    const int classifies = !strcmp(prefix, "pooler.") ||
+                           (!strcmp(prefix, "output.") && b->plan.number[STACK_CLASSES] >= 0);
+    return b->plan.choice[STACK_BIASES] && (strstr(prefix, "layers.") || classifies) &&
+           length >= 4 && !strcmp(port + length - 4, "bias") &&
            (!strncmp(e->op.id, "linear/", 7) || !strncmp(e->op.id, "feedforward/", 12));
 }
 

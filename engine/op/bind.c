@@ -154,7 +154,15 @@ static int32_t unknown_port(const entry *e, uint32_t role, const char *name, hee
                      near ? near : "", near ? ")" : "");
 }
 
-int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data,
+int32_t bind_check_memory(const binding_set *set, uint32_t port, const heed_tensor *t, int written,
+                          heed_error *error)
+{
+    heed_port as = *entry_port(set->entry, port);
+    as.role = written ? HEED_OUTPUT : HEED_INPUT;
+    return check_memory(set, &as, t, 1, error);
+}
+
+int32_t bind_some(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data,
                   heed_error *error)
 {
     const entry *e = set->entry;
@@ -191,13 +199,21 @@ int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32
         if (failed) return failed;
         set->tensor[p] = t;
     }
-    for (uint32_t p = 0; p < e->op.ports.count; p++) {
+    return HEED_OK;
+}
+
+int32_t bind_role(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n, int with_data,
+                  heed_error *error)
+{
+    const entry *e = set->entry;
+    int32_t failed = bind_some(set, role, b, n, with_data, error);
+    for (uint32_t p = 0; p < e->op.ports.count && !failed; p++) {
         const heed_port *port = entry_port(e, p);
         if (port->role == role && !set->tensor[p] && !(port->flags & HEED_PORT_OPTIONAL))
             return error_set(error, HEED_E_ARGUMENT, "%s: the %s %s (%s: %s) is missing", e->op.id,
                              role_names[role], port->name, port->axes, port->doc);
     }
-    return role == HEED_INPUT ? bind_repeats(set, with_data, error) : HEED_OK;
+    return !failed && role == HEED_INPUT ? bind_repeats(set, with_data, error) : failed;
 }
 
 uint32_t bind_unknown_axes(const entry *e, uint32_t port, const int64_t *axis)

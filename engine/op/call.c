@@ -94,7 +94,7 @@ static int is_dense(const heed_tensor *t)
 
 /* Whether two tensors surely share an element: they start together, or one has no gaps and an end
  * of the other lies in it. Views that only interleave, such as q, k and v in one buffer, pass. */
-static int share_memory(const heed_tensor *a, const heed_tensor *b)
+int call_share_memory(const heed_tensor *a, const heed_tensor *b)
 {
     if (a->data == b->data) return 1;
     for (int turn = 0; turn < 2; turn++) {
@@ -130,7 +130,8 @@ static int32_t check_aliases(const prepared *c, const heed_instance *i, heed_err
             continue;
         for (uint32_t p = 0; p < e->op.ports.count; p++) {
             const heed_tensor *in = c->set.tensor[p];
-            if (p == o || !in || heed_tensor_elements(in) == 0 || !share_memory(in, out)) continue;
+            if (p == o || !in || heed_tensor_elements(in) == 0 || !call_share_memory(in, out))
+                continue;
             int same = entry_port(e, p)->role == HEED_INPUT && in == place_of(c, e, o) &&
                        in->data == out->data && in->dtype == out->dtype && in->rank == out->rank &&
                        !memcmp(in->stride, out->stride, sizeof *in->stride * (size_t)in->rank);
@@ -179,13 +180,12 @@ static void note_trace(const prepared *c, const heed_instance *i, int64_t begin)
     trace_add(i->engine->trace, call);
 }
 
-static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
+int32_t call_compute(prepared *c, const heed_instance *i, const call_work *work, heed_error *error)
 {
     heed_call_size size = {.size = sizeof size};
     if (i->engine->host->cancelled(i->engine->host))
         return call_failed(c, i, HEED_E_CANCELLED, error);
-    int32_t failed =
-        i->entry->op.measure_call ? i->entry->op.measure_call(i->memory, &c->call, &size) : HEED_OK;
+    int32_t failed = work->measure(work->arg, i, &c->call, &size);
     if (failed) return call_failed(c, i, failed, error);
     const uint64_t limit = (uint64_t)1 << 46;
     if (size.workspace > limit || size.scratch > limit / (c->call.lanes + 1))
@@ -203,12 +203,30 @@ static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
     c->call.scratch_stride = stride;
     /* the application may flush subnormals: results must not depend on it */
     uint64_t mode = cpu_float_plain();
-    int64_t begin = i->engine->trace ? trace_now() : 0;
-    failed = i->path->forward(i->memory, &c->call);
-    if (i->engine->trace) note_trace(c, i, begin);
+    failed = work->run(work->arg, i, &c->call);
     cpu_float_restore(mode);
     arena_give(memory);
     return failed ? call_failed(c, i, failed, error) : HEED_OK;
+}
+
+static int32_t measure_forward(void *arg, const heed_instance *i, const heed_call *call,
+                               heed_call_size *size)
+{
+    (void)arg;
+    return i->entry->op.measure_call ? i->entry->op.measure_call(i->memory, call, size) : HEED_OK;
+}
+
+static int32_t run_forward(void *arg, const heed_instance *i, const heed_call *call)
+{
+    int64_t begin = i->engine->trace ? trace_now() : 0;
+    int32_t failed = i->path->forward(i->memory, call);
+    if (i->engine->trace) note_trace(arg, i, begin);
+    return failed;
+}
+
+static int32_t forward(prepared *c, const heed_instance *i, heed_error *error)
+{
+    return call_compute(c, i, &(call_work){measure_forward, run_forward, c}, error);
 }
 
 int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in,

@@ -20,6 +20,19 @@ typedef struct prepared {
  * alone. */
 HEED_LOCAL int32_t call_prepare(prepared *c, const heed_instance *i, const heed_binding *in,
                                 uint32_t n_in, int with_data, heed_error *error);
+/* Whether two tensors, neither of them empty, surely share an element. */
+HEED_LOCAL int call_share_memory(const heed_tensor *a, const heed_tensor *b);
+
+/* What a call is to do: how much memory that takes, and the work in it. */
+typedef struct call_work {
+    int32_t (*measure)(void *arg, const heed_instance *i, const heed_call *call,
+                       heed_call_size *size);
+    int32_t (*run)(void *arg, const heed_instance *i, const heed_call *call);
+    void *arg;
+} call_work;
+/* Does it, in workspace and scratch, under plain rules for floating-point numbers. */
+HEED_LOCAL int32_t call_compute(prepared *c, const heed_instance *i, const call_work *work,
+                                heed_error *error);
 /* The sentence of an op that answered `code`; returns the code. */
 HEED_LOCAL int32_t call_failed(const prepared *c, const heed_instance *i, int32_t code,
                                heed_error *error);

@@ -69,6 +69,34 @@ static uint32_t weights_of(const resolved *op, int who, const heed_opening *open
     return n;
 }
 
+int32_t instance_build(const heed_instance *i, void **memory, heed_error *error)
+{
+    const entry *e = i->entry;
+    char text[sizeof error->text] = "";
+    heed_sink sink = {sizeof sink, sizeof text, text};
+    heed_open open = instance_opening(i, i->weight, &sink);
+    uint64_t bytes = 0;
+    int32_t failed = e->op.measure(&open, &bytes);
+    if (failed)
+        return error_set(error, failed, "%s: %s", e->op.id,
+                         text[0] ? text : "can not be opened, and the plugin does not say why");
+    if (bytes > (uint64_t)1 << 46)
+        return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu bytes", e->op.id,
+                         (unsigned long long)bytes);
+    bytes = (bytes + 127) & ~(uint64_t)63;
+    if (!(*memory = aligned_alloc(64, bytes))) return error_memory(error);
+    memset(*memory, 0, bytes);
+    /* an instance's numbers do not depend on the application's mode either */
+    uint64_t mode = cpu_float_plain();
+    failed = e->op.init(*memory, &open);
+    cpu_float_restore(mode);
+    if (!failed) return HEED_OK;
+    free(*memory);
+    *memory = NULL; /* nothing to fini */
+    return error_set(error, failed, "%s: %s", e->op.id,
+                     text[0] ? text : "can not be opened, and the plugin does not say why");
+}
+
 /* `weights` has room for all of the opening's. */
 static int32_t build(heed_instance *i, const resolved *op, const heed_opening *opening,
                      heed_binding *weights, heed_error *error)
@@ -101,31 +129,9 @@ static int32_t build(heed_instance *i, const resolved *op, const heed_opening *o
     }
     instance_own_axes(i, i->axis);
 
-    char text[sizeof error->text] = "";
-    heed_sink sink = {sizeof sink, sizeof text, text};
-    heed_open open = instance_opening(i, set.tensor, &sink);
-    uint64_t bytes = 0;
-    failed = e->op.measure(&open, &bytes);
-    if (failed)
-        return error_set(error, failed, "%s: %s", e->op.id,
-                         text[0] ? text : "can not be opened, and the plugin does not say why");
-    if (bytes > (uint64_t)1 << 46)
-        return error_set(error, HEED_E_MEMORY, "%s: the plugin asks for %llu bytes", e->op.id,
-                         (unsigned long long)bytes);
-    bytes = (bytes + 127) & ~(uint64_t)63;
-    if (!(i->memory = aligned_alloc(64, bytes))) return error_memory(error);
-    memset(i->memory, 0, bytes);
-    /* an instance's numbers do not depend on the application's mode either */
-    uint64_t mode = cpu_float_plain();
-    failed = e->op.init(i->memory, &open);
-    cpu_float_restore(mode);
-    if (failed) {
-        free(i->memory);
-        i->memory = NULL; /* nothing to fini */
-        return error_set(error, failed, "%s: %s", e->op.id,
-                         text[0] ? text : "can not be opened, and the plugin does not say why");
-    }
-    return HEED_OK;
+    memcpy(i->weight, set.tensor, sizeof *i->weight * e->op.ports.count);
+    memcpy(i->built, set.tensor, sizeof *i->built * e->op.ports.count);
+    return instance_build(i, &i->memory, error);
 }
 
 heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed_opening *opening,
@@ -142,11 +148,13 @@ heed_instance *instance_make(heed_engine *engine, const resolved *op, const heed
                          .path = path,
                          .mask = op->mask,
                          .letters = e->letters,
+                         .weight = calloc(e->op.ports.count + 1, sizeof *i->weight),
+                         .built = calloc(e->op.ports.count + 1, sizeof *i->built),
                          .value = calloc(params, sizeof *i->value),
                          .child = calloc(params, sizeof *i->child),
                          .children = calloc(params, sizeof *i->children),
                          .spec = resolve_print(op)};
-    if (!i->value || !i->child || !i->children || !i->spec) {
+    if (!i->weight || !i->built || !i->value || !i->child || !i->children || !i->spec) {
         error_memory(error);
         heed_instance_close(i);
         return NULL;
@@ -192,6 +200,8 @@ void heed_instance_close(heed_instance *i)
     free(i->children);
     free(i->child);
     free(i->value);
+    free(i->weight);
+    free(i->built);
     free(i->spec);
     free(i->part);
     free(i);

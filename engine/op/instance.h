@@ -12,7 +12,9 @@ struct heed_instance {
     heed_engine *engine;
     const entry *entry;
     const heed_path *path;
-    void *memory;
+    void *memory, *next; /* next: its memory once a rebind has succeeded */
+    /* [ports] the weights as they are bound, and those that `memory` was built from */
+    const heed_tensor **weight, **built;
     heed_value *value;
     heed_child *child;
     heed_instance **children; /* [params], NULL where there is none */
@@ -32,6 +34,9 @@ HEED_LOCAL heed_instance *instance_make(heed_engine *engine, const resolved *op,
  * key heads, G, for its own. An op that is only a setting of others, such as a position op on
  * scores, has no call of its own and keeps the axes of the op that it is inside. */
 HEED_LOCAL void instance_own_axes(const heed_instance *i, int64_t *axis);
+
+/* Measures and builds it from its values, children and weights, in memory of its own. */
+HEED_LOCAL int32_t instance_build(const heed_instance *i, void **memory, heed_error *error);
 
 HEED_LOCAL heed_open instance_opening(const heed_instance *i, const heed_tensor *const *weight, heed_sink *sink);
 

@@ -81,6 +81,7 @@ HEED_TILE_CONSECUTIVE = 1
 HEED_FIELD_RUNS = 4
 HEED_FIELD_BOUND = 1
 HEED_FIELD_MOVES = 2
+HEED_GRAD_ADDS = 1
 HEED_KV_ROWS = 4
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
@@ -89,6 +90,7 @@ HEED_COST_ID = "heed.cost/1"
 HEED_ENTRY_NAME = "heed_plugin_v0"
 HEED_SCORE_ID = "heed.score/1"
 HEED_FIELD_ID = "heed.field/1"
+HEED_GRAD_ID = "heed.grad/1"
 HEED_KV_ID = "heed.kv/1"
 HEED_NETWORK_ID = "heed.network/1"
 HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
@@ -602,6 +604,44 @@ class heed_fielder(c.Structure):
     ]
 
 
+class heed_grad_call(c.Structure):
+    size: int
+    reserved: int
+    call: int | None
+    child: int | None
+    weight: int | None
+    gradient: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("call", c.c_void_p),
+        ("child", c.c_void_p),
+        ("weight", c.c_void_p),
+        ("gradient", c.c_void_p),
+    ]
+
+
+class heed_grad(c.Structure):
+    size: int
+    flags: int
+    gives: int
+    takes: int
+    reads: int
+    reserved: int
+    measure: int | None
+    backward: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("flags", c.c_uint32),
+        ("gives", c.c_uint32),
+        ("takes", c.c_uint32),
+        ("reads", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("measure", c.c_void_p),
+        ("backward", c.c_void_p),
+    ]
+
+
 class heed_kv_block(c.Structure):
     size: int
     by_channels: int
@@ -855,6 +895,8 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_field_run": heed_field_run,
     "heed_field": heed_field,
     "heed_fielder": heed_fielder,
+    "heed_grad_call": heed_grad_call,
+    "heed_grad": heed_grad,
     "heed_kv_block": heed_kv_block,
     "heed_kv_rows": heed_kv_rows,
     "heed_kv": heed_kv,
@@ -887,6 +929,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_instance_spec": (c.c_char_p, [c.c_void_p]),
     "heed_infer": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint32, c.c_char_p, c.c_void_p, c.c_void_p]),
     "heed_run": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint32, c.c_void_p, c.c_uint32, c.c_void_p, c.c_void_p]),
+    "heed_op_grad": (c.POINTER(heed_grad), [c.c_void_p, c.c_void_p]),
+    "heed_backward": (
+        c.c_int32,
+        [c.c_void_p, c.c_void_p, c.c_uint32, c.c_void_p, c.c_uint32, c.c_void_p, c.c_uint32, c.c_void_p],
+    ),
+    "heed_instance_rebind": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint32, c.c_void_p]),
     "heed_estimate": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint32, c.c_void_p, c.c_void_p]),
     "heed_merge": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "heed_sequence_new": (c.c_void_p, [c.c_void_p, c.c_void_p, c.c_void_p]),
@@ -924,6 +972,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_session_feed": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p, c.c_int64, c.c_void_p]),
     "heed_session_feed_many": (c.c_int32, [c.c_void_p, c.c_uint32, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "heed_session_sample": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_double, c.c_double, c.c_void_p, c.c_void_p]),
+    "heed_session_draw": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_char_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_reset": (c.c_int32, [c.c_void_p, c.c_void_p]),
     "heed_session_save": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
     "heed_session_load": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),

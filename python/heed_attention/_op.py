@@ -487,6 +487,57 @@ class Op:
         told["algorithm"] = cost.algorithm.decode() if cost.algorithm else None
         return told
 
+    @property
+    def gradients(self) -> tuple[list[str], list[str], list[str]]:
+        """What `backward` has: ports whose gradients it gives, outputs through which gradients
+        come, and outputs that it reads. All are empty if the op has no backward.
+        """
+        told = lib.heed_op_grad(c.byref(self._op), lib.heed_instance_path(self.handle))
+        sets = (told[0].gives, told[0].takes, told[0].reads) if told else (0, 0, 0)
+        names = list(self._ports)
+        gives, takes, reads = ([n for i, n in enumerate(names) if s >> i & 1] for s in sets)
+        return gives, takes, reads
+
+    def backward(
+        self,
+        wanted: SequenceOf[str],
+        gradients: Mapping[str, Array],
+        outputs: Mapping[str, Array] | None = None,
+        **inputs: Array,
+    ) -> dict[str, Array]:
+        """The gradients of a call that has been run, new float32 arrays of their ports' shapes.
+
+        wanted     names of inputs and weights
+        gradients  of outputs, float32; one that is left out is zero
+        outputs    what the call gave, as far as `gradients` of this op says that it is read
+        inputs     those of the call
+
+        Raises HeedError: an op without backward, wrong shapes or dtypes.
+        """
+        ins, keep = self._bind(inputs.items(), False)
+        outs, kept_outs = self._bind((outputs or {}).items(), False)
+        coming = [(p, view(p, a)) for p, a in gradients.items() if a is not None]
+        like = next(iter(inputs.values()), None)
+        made: dict[str, Array] = {}
+        for port in wanted:
+            of = inputs.get(port, self._keep[0].get(port))
+            if of is None:
+                raise HeedError(f"{self.id}: the call has no {port}, so it has no gradient")
+            made[port] = new(port, tuple(of.shape), _abi.HEED_F32, like)
+            if port not in inputs:
+                made[port][...] = 0  # is added to
+        bound = bindings(dict(coming + [(p, view(p, a, True)) for p, a in made.items()]))
+        if lib.heed_backward(
+            self.handle, ins, len(ins), outs, len(outs), bound, len(bound), error()
+        ):
+            raise_error()
+        del keep, kept_outs
+        return made
+
+    def rebind(self) -> None:
+        """Takes over weights whose arrays have other numbers now. No call may be running."""
+        check(lib.heed_instance_rebind(self.handle, None, 0, error()))
+
     def sequence(self, **axes: int) -> Sequence:
         """An empty sequence for the sizes that the state depends on: of a KV cache G, D and, if it
         is not D, E.

@@ -4,12 +4,15 @@
     torch.ops.heed.run(spec, "q,k,v", [q, k, v], "out") -> [out]
 
 `run` below is it with names. Its shapes follow from the tables of the op of heed alone (a fake
-kernel), so that a compiled graph holds it without a break. It has no backward pass: autograd says
-so when one is asked for.
+kernel), so that a compiled graph holds it without a break. Autograd goes through
+`torch.ops.heed.backward` where the op of heed has a backward (`heed describe OP` says of which
+tensors); where it has none, `backward()` raises HeedError with the names of those that have one.
 """
 
 from __future__ import annotations
 
+import ctypes as c
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +20,7 @@ from typing import Any
 import torch
 
 from . import _abi, _library, _op
-from ._library import Engine, HeedError
+from ._library import Engine, HeedError, lib
 from ._op import (
     OUTPUT,
     Op,
@@ -62,15 +65,18 @@ def _with_weights(spec: str, weights: dict[str, torch.Tensor], axes: dict[str, i
     return kept(key, lambda: Op(spec, weights=own, axes=axes))
 
 
-def _run(spec: str, names: str, tensors: Sequence[torch.Tensor], want: str) -> list[torch.Tensor]:
+def _call(spec: str, given: dict[str, torch.Tensor]) -> tuple[Op, dict[str, torch.Tensor]]:
+    """The Op over the weights among these tensors, and the inputs."""
     known = ports(spec)
-    given = dict(zip(names.split(","), tensors))
     weights = {p: t for p, t in given.items() if is_weight(known, p)}
-    inputs: dict[str, Any] = {p: t for p, t in given.items() if p not in weights}
+    inputs = {p: t for p, t in given.items() if p not in weights}
     if weights:
-        op = _with_weights(spec, weights, model_axes(known, inputs))
-    else:
-        op = opened(spec, inputs)
+        return _with_weights(spec, weights, model_axes(known, inputs)), inputs
+    return opened(spec, inputs), inputs
+
+
+def _run(spec: str, names: str, tensors: Sequence[torch.Tensor], want: str) -> list[torch.Tensor]:
+    op, inputs = _call(spec, dict(zip(names.split(","), tensors)))
     return list(op(want=want.split(","), **inputs))
 
 
@@ -116,6 +122,106 @@ torch.library.custom_op(
 torch.library.register_fake("heed::run", _fake)
 
 
+def _backward(
+    spec: str,
+    names: str,
+    tensors: Sequence[torch.Tensor],
+    read: str,
+    outs: Sequence[torch.Tensor],
+    came: str,
+    gradients: Sequence[torch.Tensor],
+    want: str,
+) -> list[torch.Tensor]:
+    given = dict(zip(names.split(","), tensors))
+    op, inputs = _call(spec, given)
+    made = op.backward(
+        want.split(","),
+        dict(zip(came.split(","), (g.float() for g in gradients))),
+        dict(zip(read.split(","), outs)) if read else None,
+        **inputs,
+    )
+    return [made[p].to(given[p].dtype) for p in want.split(",")]
+
+
+def _backward_fake(
+    spec: str,
+    names: str,
+    tensors: Sequence[torch.Tensor],
+    read: str,
+    outs: Sequence[torch.Tensor],
+    came: str,
+    gradients: Sequence[torch.Tensor],
+    want: str,
+) -> list[torch.Tensor]:
+    given = dict(zip(names.split(","), tensors))
+    return [torch.empty(given[p].shape, dtype=given[p].dtype) for p in want.split(",")]
+
+
+torch.library.custom_op(
+    "heed::backward",
+    _backward,
+    mutates_args=(),
+    device_types="cpu",
+    schema="(str spec, str names, Tensor[] tensors, str read, Tensor[] outs, str came, "
+    "Tensor[] gradients, str want) -> Tensor[]",
+)
+torch.library.register_fake("heed::backward", _backward_fake)
+
+
+@torch.compiler.assume_constant_result
+def _reads(spec: str) -> tuple[str, ...]:
+    """Outputs that the backward of a spec's op reads."""
+    return _sets(_library.epoch(), spec)[0]
+
+
+@functools.lru_cache(256)
+def _sets(epoch: int, spec: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """They, and the outputs through which gradients come; none if the op has no backward."""
+    op = find(spec)
+    path = table(_abi.heed_path, op.paths)[0] if op is not None else None
+    told = lib.heed_op_grad(c.byref(op), c.byref(path)) if path is not None else None
+    if not told:
+        return (), ()
+    names = [p.name.decode() for p in table(_abi.heed_port, op.ports)]
+    reads, takes = told[0].reads, told[0].takes
+    return (
+        tuple(n for i, n in enumerate(names) if reads >> i & 1),
+        tuple(n for i, n in enumerate(names) if takes >> i & 1),
+    )
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Tensor]) -> None:
+    ctx.spec, ctx.names, tensors, ctx.want = inputs
+    ctx.count = len(tensors)
+    ctx.save_for_backward(*tensors, *output)
+
+
+def _differentiate(ctx: Any, gradients: Sequence[torch.Tensor | None]) -> Any:
+    tensors, outs = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    names, want = ctx.names.split(","), ctx.want.split(",")
+    reads, takes = _sets(_library.epoch(), ctx.spec)
+    came = [(p, g) for p, g in zip(want, gradients) if g is not None and (p in takes or not takes)]
+    wanted = [p for p, t in zip(names, tensors) if t.requires_grad]
+    if not came or not wanted:
+        return None, None, [None] * len(names), None
+    read = [(p, t) for p, t in zip(want, outs) if p in reads]
+    made = torch.ops.heed.backward(
+        ctx.spec,
+        ctx.names,
+        list(tensors),
+        ",".join(p for p, _ in read),
+        [t for _, t in read],
+        ",".join(p for p, _ in came),
+        [g for _, g in came],
+        ",".join(wanted),
+    )
+    given = dict(zip(wanted, made))
+    return None, None, [given.get(p) for p in names], None
+
+
+torch.library.register_autograd("heed::run", _differentiate, setup_context=_setup)
+
+
 def run(spec: str, *, want: str | Sequence[str] = "out", **tensors: torch.Tensor | None) -> Any:
     """One call of an op on tensors, weights among them.
 
@@ -127,5 +233,8 @@ def run(spec: str, *, want: str | Sequence[str] = "out", **tensors: torch.Tensor
     """
     given = {p: t for p, t in tensors.items() if t is not None}
     names = [want] if isinstance(want, str) else list(want)
+    wanted = len(names)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in given.values()):
+        names += [p for p in _reads(spec) if p not in names]
     outs = torch.ops.heed.run(spec, ",".join(given), list(given.values()), ",".join(names))
-    return outs[0] if isinstance(want, str) else outs
+    return outs[0] if isinstance(want, str) else outs[:wanted]

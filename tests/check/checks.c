@@ -10,6 +10,7 @@
 #include "check/checks.h"
 #include "check/codec.h"
 #include "check/exact.h"
+#include "check/grad.h"
 #include "check/kept.h"
 #include "check/rows.h"
 #include "check/score.h"
@@ -73,9 +74,15 @@ const check checks[] = {
      "changes tiles of scores alike on every path, whole and in parts, within their padding", 4,
      has_score, check_score},
     {"codec",
-     "stores rows alike in any order and parts, on every path, within its block; finite ones stay so", 4,
-     has_codec, check_codec},
+     "stores rows alike in any order and parts, on every path, within its block; finite ones stay "
+     "so",
+     4, has_codec, check_codec},
     {"cost", "tells finite costs that are not negative", 4, has_cost, check_cost},
+    {"backward",
+     "gives the same bits of gradients on every path with 1, 2, 3 and 7 threads; NaNs stay", 2,
+     has_backward, check_backward},
+    {"slope", "gives gradients that tell how the oracle's outputs change along a random way", 3,
+     has_slope, check_slope},
 };
 const uint32_t check_count = sizeof checks / sizeof *checks;
 

@@ -129,9 +129,7 @@ static int sees(const subject *s, int64_t b, int64_t t, int64_t j)
 
 static int both(int64_t a, int64_t b) { return a >= 0 && b >= 0; }
 
-/* Whether an output element may depend on an input element, as far as the contract says; 1 where it
- * says nothing. */
-static int may_reach(const subject *s, uint32_t in, int64_t i, uint32_t out, int64_t o)
+int rows_may_reach(const subject *s, uint32_t in, int64_t i, uint32_t out, int64_t o)
 {
     const char *name = subject_port(s, in)->name;
     /* alone, it may be what keys are made of too */
@@ -165,7 +163,7 @@ static void compare_reach(subject *s, const char *path, uint32_t in, int64_t i, 
         const char *name = subject_port(s, p)->name, *from = subject_port(s, in)->name;
         for (int64_t o = 0; o < heed_tensor_elements(&out[p]); o++) {
             double is = tensor_get(&out[p], o), was = tensor_get(&s->first[p], o);
-            if (is != was && !(isnan(is) && isnan(was)) && !may_reach(s, in, i, p, o))
+            if (is != was && !(isnan(is) && isnan(was)) && !rows_may_reach(s, in, i, p, o))
                 harness_fail("%s: %g in element %lld of %s changes element %lld of %s, which does "
                              "not see it",
                              path, value, (long long)i, from, (long long)o, name);

@@ -193,6 +193,56 @@ try 0 describe "$tiny/gpt2" && prints 'model_type gpt2; keys of config.json' &&
 report 'describe: a checkpoint'
 try 0 describe "$tiny/gpt2" --json && prints '"model_type": "gpt2"'; report 'describe --json: a checkpoint'
 
+# ---- and its tokenizer ----
+
+if "$heed" score "$tiny/llama" "$SRC/models/sample.txt" 2>&1 | grep -q 'built without PCRE2'; then
+    echo '# skipped: texts of a checkpoint need PCRE2 and utf8proc'
+else
+    try 0 generate "$tiny/llama" --prompt 'The king' --tokens 20 --temperature 0 && grep -q '^The king' out &&
+        [ "$(wc -c <out)" -ge 10 ] && grep -q '^prompt: ' err; report 'generate: a text of a checkpoint'
+    try 0 score "$tiny/llama" "$SRC/models/sample.txt" && prints ' bits per byte  (2123 bytes, '
+    report 'score: a text of a checkpoint'
+    try 0 score "$tiny/llama" "$SRC/models/sample.txt" --json && prints '"bytes": 2123' && prints '"tokens": '
+    report 'score --json: a text of a checkpoint'
+    cp -r "$tiny/llama" more &&
+        sed 's/"added_tokens":\[/&{"id":37,"content":"zz"},/' "$tiny/llama/tokenizer.json" >more/tokenizer.json
+    try 1 generate more --prompt 'a zz' && says 'makes token 37 of it' && try 0 generate more --prompt a --tokens 1
+    report 'generate: a token that the network has not'
+    printf 'the hare\n\nin the rain' >lines.txt
+    try 0 embed "$tiny/bert" lines.txt -o vectors.npy && grep -q '^3 lines, [0-9]* tokens, .*pooling mean, l2 true' err &&
+        [ "$(wc -c <vectors.npy)" = 320 ]; report 'embed: a row of 16 numbers for each line'
+    printf 'in the rain' >last.txt
+    try 0 embed "$tiny/bert" last.txt -o w.npy && tail -c 64 vectors.npy >a && tail -c 64 w.npy >b && cmp -s a b
+    report 'embed: a line is by itself'
+    try 0 embed "$tiny/bert" lines.txt -o u.npy --pooling first --l2 false && ! cmp -s u.npy vectors.npy &&
+        grep -q 'pooling first, l2 false' err; report 'embed --pooling --l2'
+    try 1 embed "$tiny/llama" lines.txt -o u.npy && says 'is no encoder'; report 'embed: no encoder'
+    try 2 embed "$tiny/bert" lines.txt && says '-o OUT.npy is needed'; report 'embed: where to'
+    cp -r "$tiny/bert" dense && printf '[{"path": "2_Dense", "type": "a.Dense"}]' >dense/modules.json
+    try 1 embed dense lines.txt -o u.npy && says 'dense/modules.json: there is a module "Dense"'
+    printf '[{"path": "../x", "type": "a.Pooling"}]' >dense/modules.json
+    try 1 embed dense lines.txt -o u.npy && says '"../x"'; report 'embed: modules that are not read'
+    printf 'a\377' >bad.txt
+    try 1 score "$tiny/llama" bad.txt && says 'bad.txt: byte 1 is 0xFF'; report 'score: a text that is no UTF-8'
+fi
+
+# ---- generate: which tokens ----
+
+plays=$SRC/models/plays.safetensors
+"$heed" generate "$plays" --prompt ROMEO: --tokens 30 --temperature 0 >likely 2>err
+try 0 generate "$plays" --prompt ROMEO: --tokens 30 --top-k 1 --temperature 5 && cmp -s out likely
+report 'generate --top-k 1: the most likely ones'
+try 0 generate "$plays" --prompt ROMEO: --tokens 30 --top-p 0 && cmp -s out likely && try 0 generate "$plays" \
+    --prompt ROMEO: --tokens 30 --min-p 1 && cmp -s out likely; report 'generate --top-p 0, --min-p 1: the same'
+"$heed" generate "$plays" --prompt ROMEO: --tokens 400 >long 2>err
+try 0 generate "$plays" --prompt ROMEO: --tokens 400 --stop 'zzz' --stop ' the ' && ! grep -q ' the ' out &&
+    [ "$(wc -c <out)" -lt "$(wc -c <long)" ] && cmp -s -n "$(wc -c <out)" out long && grep -q ' the ' long
+report 'generate --stop: nothing from there on'
+try 0 generate "$plays" --prompt ROMEO: --tokens 60 --temperature 0 --repetition-penalty 1e3 && ! cmp -s out likely
+report 'generate --repetition-penalty'
+try 2 generate "$plays" --top-p 2 && says 'from 0 to 1'; report 'generate: --top-p has a range'
+try 2 generate "$tiny/gpt2" --ids a --stop b && says 'exclude each other'; report 'generate: --ids or --stop'
+
 # ---- generate: a network that has learned nothing ----
 
 for attention in 'window(left=9, sinks=2)' 'sparse(stride=6)' 'adaptive_span(limit=20)' 'dynamic_span(limit=20)' \
@@ -370,6 +420,22 @@ COLUMNS=80 "$heed" plan 'layers=15; heads=3' 'layers=30; heads=5' preset=gpt2 pr
     --data-tokens 1e10 >out &&
     [ "$(awk '{ if (length > most) most = length } END { print most }' out)" -le 80 ]
 report 'plan: on a terminal of 80 columns'
+# 2 flops a parameter and token at 100 GFLOP/s; the weights, 4 bytes each, at 10 GB/s for each decoded token.
+peaks='"peaks": {"fma_gflops": {"scalar": 9, "avx2": 100, "avx512_bf16": 900}, "read_gbps": 10}'
+echo '{"machine": {"cpu": "some CPU", "caches": [{"level": 3, "bytes": 1e6, "count": 2}]}, '"$peaks}" >record.json
+try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine record.json --json && cp out plan.json &&
+    try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine record.json && prints 'on some CPU' &&
+    awk -v flops="$(number plan.json prefill_flops)" -v bytes="$(number plan.json token_bytes)" \
+        -v read="$(number plan.json read)" -v token="$(number plan.json token)" 'BEGIN {
+        t = flops / 100e9; m = 4 * (12 * (4 * 512 * 512 + 2 * 2048 * 512) + 1000 * 512) / 10e9; if (m > t) t = m
+        d = bytes / 10e9
+        exit !(read / t > 0.999 && read / t < 1.001 && token / d > 0.999 && token / d < 1.001) }'
+report 'plan --machine: no faster than its peaks'
+echo '{}' >record.json
+try 1 plan 'layers=2; heads=2' --tokens 9 --machine record.json && says 'record.json: it is no record of heed bench'
+report 'plan --machine: another JSON'
+try 1 plan 'layers=2; heads=2' --tokens 9 --machine nothing.json && says 'nothing.json: '
+report 'plan --machine: no such file'
 try 1 plan 'layers=2; heads=2' --tokens 9000 --data texts && says 'which is less than one document of --tokens 9000'
 report 'plan --data: less than a document'
 try 1 plan 'layers=2; heads=2' --tokens 9 --data nothing &&
@@ -398,6 +464,92 @@ try 2 describe made.safetensors --save made.safetensors && says '--save writes w
 report 'describe --save: of a file'
 try 1 describe --spec "$byte" --save nowhere/made.safetensors && says 'nowhere/made.safetensors: cannot be written'
 report 'describe --save: no such folder'
+
+# ---- field ----
+
+head -c 400 "$SRC/models/sample.txt" >text
+# Of rows of a CSV: the numbers that a condition of awk picks, of the column named.
+rows() {
+    awk -F, -v column="$1" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+        '"($2)"' { print $at[column] }' field.csv
+}
+# save NAME SPEC: a network with weights of chance in NAME.safetensors
+save() {
+    "$heed" describe --spec "vocab=256; width=16; layers=2; heads=2; norm=rms; $2" --save "$1.safetensors" >out 2>err
+}
+save windows 'attention=window(left=4); feedforward=gelu(hidden=24)'
+try 0 field windows.safetensors text --context 40 --places 4 --csv field.csv && quiet &&
+    prints 'perturbation: another token so far back' && prints 'tokens are enough' &&
+    grep -qE '^ +2 +7 ' out &&
+    [ "$(rows high '$2 == "loss_change" && $5 > 6' | sort -u)" = 0 ] &&
+    [ "$(rows high '$2 == "layer_change" && $3 == 1 && $5 > 3' | sort -u)" = 0 ] &&
+    ! rows low '$2 == "loss_change" && $5 <= 6' | grep -qx 0 &&
+    [ "$(rows median '$2 == "layer_change" && $3 == 0 && $5 > 0' | sort -u)" = 0 ]
+report 'field: what is beyond the field of a network changes not a bit, and what is at its edge does'
+[ "$(rows mean '$2 == "loss_excess" && $5 == 40')" = 0 ] &&
+    rows high '$2 == "loss_excess" && $5 >= 7' | awk '{ if ($1 > 1e-5 || $1 < -1e-5) exit 1 }' &&
+    rows mean '$2 == "loss_excess" && $5 == 2' | awk '{ if ($1 < 1e-5 && $1 > -1e-5) exit 1 }'
+report 'field: more tokens than the field has change no loss'
+# All keys alike: token i looks i / 2 back, on average over 32 to 63 23.75; 2 of 4 keys 1.5.
+save alike 'attention=[softmax(causal=true, scale=1e-9), window(left=4, scale=1e-9)]; feedforward=none'
+try 0 field alike.safetensors text --context 64 --places 2 --measure attention --csv field.csv &&
+    rows median '$2 == "attention_distance"' | tr '\n' ' ' |
+    awk '{ exit !($1 > 23.749 && $1 < 23.751 && $2 == $1 && $3 > 1.4999 && $3 < 1.5001 && $4 == $3) }'
+report 'field: how far back weights are that are all alike'
+for attention in 'linear(causal=true)' 'gated_delta(gate=softplus, causal=true)' \
+    'transformer_xl(memory=16, causal=true)' 'linformer(slots=4, longest=24)' 'softmax(causal=true, prefix=5)' \
+    'gau(causal=true)' 'synthesizer_random(causal=true)'; do
+    save other "context=24; attention=$attention; feedforward=none" &&
+        try 0 field other.safetensors text --places 2 --json && quiet && prints '"loss_change"' && ! grep -q NaN out
+    report "field: $attention"
+done
+ids=$SRC/models/checkpoints/ids.npy
+try 0 field "$SRC/models/checkpoints/mistral" --ids "$ids" --context 7 --measure perturbation --csv field.csv &&
+    [ "$(rows high '$2 == "layer_change" && $3 == 1 && $5 > 4' | sort -u)" = 0 ] &&
+    rows high '$2 == "loss_change" && $5 == 6' | awk '{ exit !($1 > 0) }'
+report 'field: a checkpoint with windows, by numbers of tokens'
+save hidden 'attention=softmax; feedforward=none; output=hidden'
+try 0 field hidden.safetensors text --context 40 --places 2 && prints 'no truncation: it predicts no next token' &&
+    prints 'no attention: tokens of' && prints 'Of the change of the last layer, half comes from'
+report 'field: an encoder has layers and no loss'
+try 1 field hidden.safetensors text --context 40 --measure truncation && says 'it predicts no next token'
+report 'field: a measure that a network can not have'
+try 0 field windows.safetensors made.safetensors text --context 32 --step 4 --places 6 --measure truncation \
+    --svg f.svg && prints 'relative effective context length' && grep -qE '^windows.safetensors +[0-9.]+ ' out &&
+    grep -q '^</svg>' f.svg &&
+    ! grep -qE 'href|nan|inf' f.svg
+report 'field: a group of networks, and a picture that needs no other file'
+try 0 field made.safetensors text --context 32 --places 3 --svg - && grep -q '^</svg>' out && quiet
+report 'field --svg -'
+try 0 field made.safetensors - --context 32 --places 1 --measure similarity <text && prints 'standard input'
+report 'field: a text from standard input'
+try 1 field made.safetensors text && says 'text: it has 400 tokens, but a context of 1024 and the token behind it'
+report 'field: a text shorter than a context'
+try 1 field other.safetensors text --context 25 && says '--context is 25, but other.safetensors was made for 24'
+report 'field: a longer context than the network has'
+try 1 field made.safetensors text --measure gradient && says 'needs backward passes'
+report 'field --measure gradient'
+try 2 field made.safetensors text --measure reach && says '--measure is perturbation'
+report 'field: an unknown measure'
+try 2 field text && says 'field needs a model and a text'; report 'field: a word too few'
+try 1 field made.safetensors nothing --context 8 && says 'nothing: No such file'; report 'field: no such text'
+try 1 field made.safetensors text --context 8 --csv no/f.csv && says 'cannot be written'
+report 'field --csv: where nothing can be'
+
+# ---- describe --probe ----
+
+deep='vocab=64; width=32; layers=12; heads=4; embed_scale=5; norm=rms; attention=softmax(causal=true)'
+deep="$deep; feedforward=relu(hidden=64)"
+# A sum of unlike parts grows with its layers, and turns the less; what a norm ends has the norm's size.
+try 0 describe --probe "$deep" "$deep; residual=post" --shape T=32 --svg p.svg && quiet && grep -q '^</svg>' p.svg &&
+    ! grep -qE 'href|nan|inf' p.svg &&
+    awk '$1 == 1 { a = $2; b = $3 } $1 == 12 { exit !($2 > a && $2 > 0.9 && $3 > b && $5 > 0.999 && $5 < 1.001) }' out
+report 'describe --probe: pre-norm and post-norm before anything is learned'
+try 0 describe --probe made.safetensors --json && prints '"cosine": [' && prints '"tokens": 256'
+report 'describe --probe --json: of a file'
+try 2 describe --probe norm/rms && says '--probe runs networks, and "norm/rms" is none'
+report 'describe --probe: an op'
+try 2 describe "$deep" --svg p.svg && says '--svg is the picture of --probe'; report 'describe --svg: without --probe'
 
 # ---- --trace ----
 

@@ -211,8 +211,10 @@ static void test_refused(void **state)
     refuses_u32(&how, b, HEAD(op), 0x0a416f01, "does not tell what it is of");
     refuses_u32(&how, b, HEAD(op) + SAVED_TEXT - 4, 1, "does not tell what it is of");
     refuses_u32(&how, b, HEAD(op), 0x6f747461, "attention/softmax: the saved sequence is of attontion/softmax");
-    refuses_u32(&how, b, HEAD(format) + 4, 0x3631, "format kv/f16, version 2; here it is kv/f32, version 2");
-    refuses_u32(&how, b, HEAD(version), 1, "format kv/f32, version 1; here it is kv/f32, version 2");
+    refuses_u32(&how, b, HEAD(format) + 4, 0x3631,
+                "format kv/f16, version 2; here it is kv/f32, version 2");
+    refuses_u32(&how, b, HEAD(version), 1,
+                "format kv/f32, version 1; here it is kv/f32, version 2");
     refuses_i64(&how, b, HEAD(page_bytes), 1, "its pages have 1 bytes for 96 tokens, not 1536 for 96");
     refuses_i64(&how, b, HEAD(page_tokens), 0, "its pages have 1536 bytes for 0 tokens");
     refuses_i64(&how, b, HEAD(length), -1, "says that it has -1 tokens; 0 to 2^40 is right");

@@ -64,7 +64,7 @@ typedef struct call {
     const char *key[ORACLE_PARAMS];
     double value[ORACLE_PARAMS];
     heed_mask mask;
-    int coded;                       /* a cache is not float32: with a state the op sees what its codec makes of k and v */
+    int coded; /* a cache is not float32: with a state the op sees what its codec makes of k and v */
     int untold;                      /* the oracle does not know all that the result follows from */
 } call;
 

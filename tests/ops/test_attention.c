@@ -169,7 +169,10 @@ static void test_phases(void **state)
 static void test_spans(void **state)
 {
     enum { SPAN = 1536 };
-    static const struct { const char *spec; int tokens, H, G; } cases[] = {
+    static const struct {
+        const char *spec;
+        int tokens, H, G;
+    } cases[] = {
         {"attention/softmax(causal=true)", SPAN + 1, 2, 1},
         {"attention/softmax(causal=true)", 5 * SPAN + 7, 1, 1},
         {"attention/softmax(softcap=9, causal=true, window=1600, sinks=3)", 3 * SPAN - 1, 2, 2},
@@ -179,8 +182,12 @@ static void test_spans(void **state)
     for (size_t n = 0; n < (harness_quick() ? 1 : COUNT(cases)); n++) {
         const int tokens = cases[n].tokens, last = tokens - 3;
         call c;
-        call_case how = {cases[n].spec, axes_text(1, tokens, tokens, cases[n].H, cases[n].G, 3, 5), n % 2 ? "key_lengths,+sink_logits" : "key_lengths",
-                         HEED_F32, 1, 7 + n};
+        call_case how = {cases[n].spec,
+                         axes_text(1, tokens, tokens, cases[n].H, cases[n].G, 3, 5),
+                         n % 2 ? "key_lengths,+sink_logits" : "key_lengths",
+                         HEED_F32,
+                         1,
+                         7 + n};
         heed_tensor whole[ORACLE_PORTS], other[ORACLE_PORTS];
         call_make(&c, &how);
         call_run(&c, paths[0], 1, PLAIN, whole);
@@ -209,7 +216,8 @@ static void test_spans(void **state)
 /* What a codec makes of a row, from its formula. */
 static void through_f16(float *row, int64_t n)
 {
-    for (int64_t c = 0; c < n; c++) row[c] = kit_from_f16(kit_to_f16(fminf(fmaxf(row[c], -65504.0f), 65504.0f)));
+    for (int64_t c = 0; c < n; c++)
+        row[c] = kit_from_f16(kit_to_f16(fminf(fmaxf(row[c], -65504.0f), 65504.0f)));
 }
 static void through_bf16(float *row, int64_t n)
 {
@@ -236,22 +244,29 @@ static void code_port(call *c, const char *name, void (*through)(float *, int64_
  * chunks, token by token, on every path, at any number of threads. */
 static void test_codecs(void **state)
 {
-    static const struct { const char *spec, *plain; void (*k)(float *, int64_t), (*v)(float *, int64_t); } cases[] = {
-        {"attention/softmax(cache=f16, causal=true)", "attention/softmax(causal=true)", through_f16, through_f16},
-        {"attention/softmax(cache=bf16, causal=true)", "attention/softmax(causal=true)", through_bf16, through_bf16},
-        {"attention/softmax(cache=int8, causal=true)", "attention/softmax(causal=true)", through_int8, through_int8},
-        {"attention/softmax(cache=int8, value_cache=bf16, causal=true)", "attention/softmax(causal=true)", through_int8,
-         through_bf16},
-        {"attention/softmax(value_cache=int8, causal=true)", "attention/softmax(causal=true)", through_nothing,
-         through_int8},
-        {"attention/window(cache=f16, causal=true, left=70)", "attention/window(causal=true, left=70)", through_f16,
+    static const struct {
+        const char *spec, *plain;
+        void (*k)(float *, int64_t), (*v)(float *, int64_t);
+    } cases[] = {
+        {"attention/softmax(cache=f16, causal=true)", "attention/softmax(causal=true)", through_f16,
          through_f16},
+        {"attention/softmax(cache=bf16, causal=true)", "attention/softmax(causal=true)",
+         through_bf16, through_bf16},
+        {"attention/softmax(cache=int8, causal=true)", "attention/softmax(causal=true)",
+         through_int8, through_int8},
+        {"attention/softmax(cache=int8, value_cache=bf16, causal=true)",
+         "attention/softmax(causal=true)", through_int8, through_bf16},
+        {"attention/softmax(value_cache=int8, causal=true)", "attention/softmax(causal=true)",
+         through_nothing, through_int8},
+        {"attention/window(cache=f16, causal=true, left=70)",
+         "attention/window(causal=true, left=70)", through_f16, through_f16},
     };
     static const int chunk[] = {300, 17, 1};
     (void)state;
     for (size_t n = 0; n < COUNT(cases); n++)
         for (int draw = 0; draw < (harness_quick() ? 1 : 2); draw++) {
-            const char *axes = axes_text(1 + draw, 300, 300, 6, draw ? 2 : 6, draw ? 33 : 16, draw ? 16 : 5);
+            const char *axes =
+                axes_text(1 + draw, 300, 300, 6, draw ? 2 : 6, draw ? 33 : 16, draw ? 16 : 5);
             const call_case how = {cases[n].spec, axes, "key_lengths", HEED_F32, 1, 77 + n};
             const call_case without = {cases[n].plain, axes, "key_lengths", HEED_F32, 1, 77 + n};
             call c, plain;
@@ -265,7 +280,8 @@ static void test_codecs(void **state)
                 for (size_t k = 0; k < COUNT(chunk); k++) {
                     run_chunks(&c, paths[p], 1 + (uint32_t)p, chunk[k], got);
                     if (!outputs_equal(&plain, expected, got))
-                        fail_msg("%s [%s], chunks of %d on %s: other bits", how.spec, axes, chunk[k], paths[p]);
+                        fail_msg("%s [%s], chunks of %d on %s: other bits", how.spec, axes,
+                                 chunk[k], paths[p]);
                     outputs_free(got);
                 }
             outputs_free(expected);
@@ -283,17 +299,21 @@ static void test_codecs_at_the_edge(void **state)
     (void)state;
     for (size_t n = 0; n < COUNT(specs); n++)
         for (int p = 0; p < n_paths; p++) {
-            const call_case how = {specs[n], axes_text(1, T, T, 1, 1, 2, E), "key_lengths", HEED_F32, 1, 5};
+            const call_case how = {
+                specs[n], axes_text(1, T, T, 1, 1, 2, E), "key_lengths", HEED_F32, 1, 5};
             call c;
             heed_tensor out[ORACLE_PORTS];
             call_make(&c, &how);
             float *v = c.plain[call_port(&c, "v")].data, *k = c.plain[call_port(&c, "k")].data;
-            v[0] = 3.4e38f, v[1] = -3.4e38f, v[2] = 1e-42f, k[0] = 0, k[1] = 0; /* finite: they stay so */
-            v[30 * E] = NAN, v[35 * E] = INFINITY;                              /* they stay too, from there on */
+            v[0] = 3.4e38f, v[1] = -3.4e38f, v[2] = 1e-42f, k[0] = 0,
+            k[1] = 0;                              /* finite: they stay so */
+            v[30 * E] = NAN, v[35 * E] = INFINITY; /* they stay too, from there on */
             run_chunks(&c, paths[p], 1, 7, out);
             const float *y = out[call_port(&c, "out")].data;
             for (int t = 0; t < T; t++) {
-                if (t < 30) assert_true(isfinite(y[t * E]) && isfinite(y[t * E + 1]) && isfinite(y[t * E + 2]));
+                if (t < 30)
+                    assert_true(isfinite(y[t * E]) && isfinite(y[t * E + 1]) &&
+                                isfinite(y[t * E + 2]));
                 else assert_false(isfinite(y[t * E]));
             }
             outputs_free(out);
@@ -305,7 +325,12 @@ static void test_codecs_at_the_edge(void **state)
  * nothing: the mean is finite, and so is the output. */
 static void test_overflow_in_a_span(void **state)
 {
-    const call_case how = {"attention/softmax(scale=1)", axes_text(1, 1, 3200, 1, 1, 1, 4), "key_lengths", HEED_F32, 1, 3};
+    const call_case how = {"attention/softmax(scale=1)",
+                           axes_text(1, 1, 3200, 1, 1, 1, 4),
+                           "key_lengths",
+                           HEED_F32,
+                           1,
+                           3};
     (void)state;
     for (int p = 0; p < n_paths; p++)
         for (uint32_t threads = 1; threads <= 3; threads += 2) {

@@ -14,12 +14,12 @@
 static const char *paths[8];
 static int n_paths;
 
-/* Tokens of `rows` rows of V logits; draw may be NULL. */
-static int32_t sample(const char *isa, uint32_t threads, double temperature, float *logits, float *draw, int64_t rows,
-                      int64_t V, int32_t *token, heed_error *e)
+/* Tokens of `rows` rows of V logits by settings; draw may be NULL. */
+static int32_t sample_by(const char *settings, const char *isa, uint32_t threads, float *logits,
+                         float *draw, int64_t rows, int64_t V, int32_t *token, heed_error *e)
 {
-    char spec[80];
-    snprintf(spec, sizeof spec, "sample/categorical(temperature=%.17g)", temperature);
+    char spec[120];
+    snprintf(spec, sizeof spec, "sample/categorical(%s)", settings);
     heed_opening opening = {.size = sizeof opening, .isa = isa};
     heed_instance *i = heed_instance_open(harness_engine(threads), spec, &opening, e);
     if (!i) fail_msg("%s: %s", spec, e->text);
@@ -29,6 +29,14 @@ static int32_t sample(const char *isa, uint32_t threads, double temperature, flo
     int32_t code = heed_run(i, in, draw ? 2 : 1, out, 1, NULL, e);
     heed_instance_close(i);
     return code;
+}
+
+static int32_t sample(const char *isa, uint32_t threads, double temperature, float *logits,
+                      float *draw, int64_t rows, int64_t V, int32_t *token, heed_error *e)
+{
+    char settings[40];
+    snprintf(settings, sizeof settings, "temperature=%.17g", temperature);
+    return sample_by(settings, isa, threads, logits, draw, rows, V, token, e);
 }
 
 /* One row, on all paths: the same token. */
@@ -90,6 +98,73 @@ static void test_edges(void **state)
         assert_int_equal(token_of(temperature[i], three, 2, (float)edge[i] - 1e-6f), 0);
         if (edge[i] < 1) assert_int_equal(token_of(temperature[i], three, 2, (float)edge[i] + 1e-6f), 1);
     }
+}
+
+static int falling(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+/* The token by the definition, with sorted weights; -1 where a rounding error may decide. */
+static int by_sorting(const float *logits, int n, int top_k, double top_p, double min_p,
+                      double draw)
+{
+    double weight[64], sorted[64], most = -1e30, total = 0, least = 0, sum = 0;
+    for (int i = 0; i < n; i++) most = fmax(most, logits[i]);
+    for (int i = 0; i < n; i++) sorted[i] = weight[i] = exp(logits[i] - most);
+    qsort(sorted, (size_t)n, sizeof *sorted, falling);
+    if (top_k && top_k < n) least = sorted[top_k - 1];
+    for (int i = 0; i < n; i++) total += weight[i] >= least ? weight[i] : 0;
+    for (int i = 0; i < n && top_p < 1; i++) {
+        if (fabs((sum += sorted[i]) - top_p * total) < 1e-4) return -1;
+        if (sum < top_p * total) continue;
+        least = fmax(least, sorted[i]);
+        break;
+    }
+    least = fmax(least, min_p);
+    sum = total = 0;
+    for (int i = 0; i < n; i++) total += weight[i] >= least ? weight[i] : 0;
+    for (int i = 0; i < n; i++) {
+        sum += weight[i] >= least ? weight[i] : 0;
+        if (fabs(sum - draw * total) < 1e-4) return -1;
+        if (sum > draw * total) return i;
+    }
+    return -1;
+}
+
+/* top_k, top_p and min_p, one by one and together, against a sort. Equal logits stay together. */
+static void test_left_out(void **state)
+{
+    static const struct {
+        int top_k;
+        double top_p, min_p;
+    } by[] = {
+        {1, 1, 0},   {5, 1, 0}, {40, 1, 0},     {0, 0, 0},      {0, 0.3, 0},  {0, 0.95, 0},
+        {0, 1, 0.2}, {0, 1, 1}, {8, 0.7, 0.05}, {3, 0.99, 0.5}, {63, 0.5, 0},
+    };
+    uint64_t seed = 3;
+    int decided = 0;
+    (void)state;
+    for (size_t i = 0; i < COUNT(by); i++)
+        for (int round = 0; round < 40; round++) {
+            float logits[64], draw = (float)(harness_random(&seed) >> 40) * 0x1p-24f;
+            char settings[80];
+            const int n = round % 4 ? 64 : 7;
+            for (int v = 0; v < n; v++) logits[v] = (float)(harness_random(&seed) >> 60) / 3;
+            const int right = by_sorting(logits, n, by[i].top_k, by[i].top_p, by[i].min_p, draw);
+            snprintf(settings, sizeof settings, "top_k=%d, top_p=%g, min_p=%g", by[i].top_k,
+                     by[i].top_p, by[i].min_p);
+            for (int p = 0; right >= 0 && p < n_paths; p++) {
+                int32_t token;
+                heed_error e;
+                assert_int_equal(sample_by(settings, paths[p], 1, logits, &draw, 1, n, &token, &e),
+                                 HEED_OK);
+                if (token != right) fail_msg("%s: %d, not %d", settings, token, right);
+            }
+            decided += right >= 0;
+        }
+    assert_true(decided > 300);
 }
 
 /* Fixed draws, evenly spread and then jittered: chi-square over 12 tokens at several temperatures. 31.26 is the 0.999
@@ -205,7 +280,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy),          cmocka_unit_test(test_edges),   cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_greedy),          cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_left_out),        cmocka_unit_test(test_distribution),
         cmocka_unit_test(test_same_everywhere), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

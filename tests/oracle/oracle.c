@@ -19,6 +19,7 @@ typedef heed_oracle_call oracle_call;
 #include "span.h"
 #include "synthesizer.h"
 #include <oracles.h>
+#include "gradients.h"
 
 #include <heed/oracle_next.h>
 #ifdef ORACLE_AGAIN
@@ -36,6 +37,33 @@ const heed_oracle *oracle_find(const char *id)
 {
     for (size_t i = 0; i < sizeof oracles / sizeof *oracles; i++)
         if (strcmp(oracles[i].id, id) == 0) return &oracles[i];
+    return NULL;
+}
+
+#define ORACLE_GRADIENT(id, name)                                                                  \
+    {                                                                                              \
+        id, name##_gradient_f64, name##_gradient_f32                                               \
+    }
+static const oracle_gradient gradients[] = {
+    ORACLE_GRADIENT("attention/softmax", attention_softmax),
+    ORACLE_GRADIENT("attention/window", attention_window),
+    ORACLE_GRADIENT("embed/table", embed_table),
+    ORACLE_GRADIENT("feedforward/geglu", feedforward_gelu),
+    ORACLE_GRADIENT("feedforward/gelu", feedforward_gelu),
+    ORACLE_GRADIENT("feedforward/relu", feedforward_relu),
+    ORACLE_GRADIENT("feedforward/swiglu", feedforward_swiglu),
+    ORACLE_GRADIENT("linear/projection", linear_projection),
+    ORACLE_GRADIENT("loss/cross_entropy", loss_cross_entropy),
+    ORACLE_GRADIENT("norm/layer", norm_layer),
+    ORACLE_GRADIENT("norm/rms", norm_rms),
+    {"position/rope", rope_gradient_f64, rope_gradient_f32},
+    ORACLE_GRADIENT("residual/add", residual_add),
+};
+
+const oracle_gradient *oracle_gradient_find(const char *id)
+{
+    for (size_t i = 0; i < sizeof gradients / sizeof *gradients; i++)
+        if (strcmp(gradients[i].id, id) == 0) return &gradients[i];
     return NULL;
 }
 #endif

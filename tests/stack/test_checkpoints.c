@@ -111,7 +111,7 @@ static void test_reference(void **unused)
         check(name);
         found++;
     }
-    assert_true(found >= 23);
+    assert_true(found >= 31);
 }
 
 /* ---- against itself ---- */

@@ -3,7 +3,8 @@
  * test_networks.c: networks of every wiring, with an encoder and without, against PyTorch in float64
  * (models/networks.json, made by models/networks.py): nn.Transformer among them. And against
  * themselves: the same bits on every path and at every number of threads, and in chunks and by single
- * tokens what the whole text gives; cross-attention by ops of every kind; and what is refused.
+ * tokens what the whole text gives; cross-attention by ops of every kind; what is seen while one
+ * runs; and what is refused.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "lib/harness.h"
 
 #include "base/cpu.h"
+#include "model/session.h"
 #include "op/engine.h"
 
 enum { MOST = 4096 };
@@ -117,7 +119,7 @@ static void test_reference(void **unused)
     (void)unused;
     const int n = read_tokens("tokens", tokens), sources = read_tokens("source", source);
     const json_t *networks = json_object_get(reference, "networks");
-    assert_int_equal(json_array_size(networks), 15);
+    assert_int_equal(json_array_size(networks), 17);
     for (size_t i = 0; i < json_array_size(networks); i++) {
         const json_t *one = json_array_get(networks, i), *rows = json_object_get(one, "results");
         const char *spec = json_string_value(json_object_get(one, "spec"));
@@ -322,6 +324,66 @@ static void test_gates(void **unused)
     }
 }
 
+/* ---- who looks on ---- */
+
+typedef struct onlooker {
+    uint32_t flows, steps; /* seen */
+    float last[MOST];      /* what flowed out of the last layer that was seen */
+} onlooker;
+
+static int32_t look(void *self, heed_session *s, uint32_t done, heed_error *error)
+{
+    onlooker *o = self;
+    (void)error;
+    o->steps++;
+    for (uint32_t i = 0; i < s->stack->n_flows; i++) {
+        if (s->stack->flows[i].steps != done) continue;
+        const heed_tensor *x = &s->tensors[s->stack->flows[i].view];
+        memcpy(o->last, x->data, x->bytes);
+        o->flows++;
+    }
+    return HEED_OK;
+}
+
+/* What is seen to flow out of the last layer is what the network gives where no norm follows, and a
+ * session that took what another one has read goes on with its bits. */
+static void test_watched(void **unused)
+{
+    static const char *const wirings[] = {"pre", "post", "sandwich", "parallel", "deepnorm"};
+    static const int32_t tokens[] = {1, 5, 2, 9, 4, 7};
+    enum { WIDTH = 16, N = 6, LAYERS = 2 };
+    (void)unused;
+    for (size_t i = 0; i < sizeof wirings / sizeof *wirings; i++) {
+        char spec[320];
+        float whole[N * WIDTH], rest[2 * WIDTH], twins[2 * WIDTH];
+        onlooker o = {0};
+        snprintf(
+            spec, sizeof spec,
+            "vocab=13; width=16; layers=2; heads=2; norm=layer; final_norm=none; residual=%s; "
+            "attention=[softmax(causal=true), linear(causal=true)]; feedforward=gelu(hidden=24); "
+            "output=hidden",
+            wirings[i]);
+        network n = open_network(engine, spec, 1);
+        n.session->watch = (session_watch){look, &o};
+        if (heed_session_feed(n.session, tokens, N, whole, N, &e)) fail_msg("%s", e.text);
+        n.session->watch = (session_watch){0};
+        assert_int_equal(o.flows, LAYERS + 1);
+        assert_int_equal(o.steps, n.stack->tail);
+        if (memcmp(o.last, whole, sizeof whole)) fail_msg("%s: another stream is seen", wirings[i]);
+        heed_session *twin = heed_session_new(n.stack, &e);
+        assert_non_null(twin);
+        if (heed_session_reset(n.session, &e) ||
+            heed_session_feed(n.session, tokens, N - 2, NULL, 0, &e) ||
+            session_take(twin, n.session, &e) ||
+            heed_session_feed(n.session, tokens + N - 2, 2, rest, 2, &e) ||
+            heed_session_feed(twin, tokens + N - 2, 2, twins, 2, &e))
+            fail_msg("%s: %s", wirings[i], e.text);
+        assert_memory_equal(twins, rest, sizeof rest);
+        heed_session_free(twin);
+        close_network(&n);
+    }
+}
+
 static void test_refused(void **unused)
 {
     static const struct {
@@ -360,6 +422,12 @@ static void test_refused(void **unused)
          "position lists more ops than there are layers, 2"},
         {NET "attention=softmax; feedforward=none; final_norm=[rms]", "final_norm takes one op"},
         {NET "attention=softmax; feedforward=none; softcap=0", "softcap is 0"},
+        {NET "attention=softmax; feedforward=none; classes=3",
+         "classes is of hidden states or of a row of them all, and this network's output is "
+         "logits"},
+        {NET "attention=softmax; feedforward=none; pooler=true", "pooler=true is of hidden states"},
+        {NET "attention=softmax; feedforward=none; output=hidden; auxiliary=1",
+         "auxiliary classifiers are of logits, and this network's output is another"},
     };
     (void)unused;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -478,8 +546,8 @@ int main(void)
         cmocka_unit_test(test_reference), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_cross),     cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_watched),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_weights),   cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

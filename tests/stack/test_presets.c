@@ -50,15 +50,19 @@ static void test_parameters(void **state)
         {"preset=vaswani2017_base", 63014912, 0, 65, 2},
         {"preset=vaswani2017_big", 214110208, 0, 213, 1.2},
         /* arXiv 2112.11446, table 1: 80 layers, 128 heads, key/value size 128, d_model 16,384; vocabulary 32,000 */
-        {"preset=gopher_280b", 13LL * 80 * 16384 * 16384 + 32000LL * 16384 + 161 * 16384 + 2 * 16384, 0, 280e3, 500},
+        {"preset=gopher_280b",
+         13LL * 80 * 16384 * 16384 + 32000LL * 16384 + 161 * 16384 + 2 * 16384, 0, 280e3, 500},
         /* arXiv 2203.15556, table 4: 80 layers, 64 heads, key/value size 128, d_model 8,192 */
-        {"preset=chinchilla_70b", 13LL * 80 * 8192 * 8192 + 32000LL * 8192 + 161 * 8192 + 2 * 8192, 0, 70e3, 500},
+        {"preset=chinchilla_70b", 13LL * 80 * 8192 * 8192 + 32000LL * 8192 + 161 * 8192 + 2 * 8192,
+         0, 70e3, 500},
         /* arXiv 1901.02860, table 1: "151M"; its code has biases in feed-forwards, and in the adaptive softmax those
          * of the output and three rows for the clusters with a bias each */
-        {"preset=transformer_xl_base", 150798410, 16 * (2100 + 410) + 267735 + 3 * (410 + 1), 151, 0.5},
+        {"preset=transformer_xl_base", 150798410, 16 * (2100 + 410) + 267735 + 3 * (410 + 1), 151,
+         0.5},
         /* arXiv 1808.04444: "approximately 235 million parameters", which counts what training alone has: heads of 63
          * layers, and of all 64 for the second next byte */
         {"preset=al_rfou_64", 218497024, 127 * 512 * 256, 235, 0.5},
+        {"preset=al_rfou_64; auxiliary=2", 235143168, 0, 235, 0.5},
         /* arXiv 1905.07799, table 1: "38M" and "209M" (text8); biases of feed-forwards and of the output */
         {"preset=adaptive_span_small", 38325344, 12 * (2048 + 512) + 27, 38, 0.5},
         {"preset=adaptive_span_large", 208519872, 24 * (4096 + 768) + 27, 209, 0.5},
@@ -66,6 +70,8 @@ static void test_parameters(void **state)
         {"preset=gpt2", 124439808, 0, 124.439808, 0},
         /* that of google-bert/bert-base-uncased: a pooler, and two token types */
         {"preset=bert_base", 108890112, 768 * 768 + 768 + 2 * 768, 109.48224, 0},
+        {"preset=bert_base; output=tokens(by=first); pooler=true", 109480704, 2 * 768, 109.48224,
+         0},
         /* meta-llama/Meta-Llama-3-8B, model.safetensors.index.json: 16,060,522,496 bytes of bf16 */
         {"preset=llama3_8b", 8030261248, 0, 8030.261248, 0},
     };

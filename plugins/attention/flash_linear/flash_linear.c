@@ -89,8 +89,8 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     if (!flash_linear_is_causal(&c))
         floats += (uint64_t)(c.B * flash_linear_sum_floats(c.H, c.D, c.E));
     size->workspace = sizeof(float) * (floats + (uint64_t)(c.B * c.blocks * block));
-    size->scratch =
-        kit_flash_scratch(c.D, c.E, c.chunk) + kit_flash_own(c.D, c.E, KIT_FLASH_ROWS * kit_lanes(c.D));
+    size->scratch = kit_flash_scratch(c.D, c.E, c.chunk) +
+                    kit_flash_own(c.D, c.E, KIT_FLASH_ROWS * kit_lanes(c.D));
     if (size->scratch < FLASH_LINEAR_PIECE * 32 * sizeof(float))
         size->scratch = FLASH_LINEAR_PIECE * 32 * sizeof(float);
     return HEED_OK;

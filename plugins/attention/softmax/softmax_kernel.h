@@ -7,6 +7,7 @@
 #define FLASH_BF16 /* on avx512_bf16 and neon_bf16, which have no copy of their own: ways through  \
                       avx512 and neon */
 #include <heed/kit/flash/flash.h>
+#include <heed/kit/flash/backward.h>
 #include <heed/kit/score/product.h>
 
 #ifdef KIT_FIRST
@@ -43,7 +44,10 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
 static const void *KIT(extension)(const char *id)
 {
     static const heed_score score = {sizeof score, 1, KIT(tile), softmax_fits};
-    return strcmp(id, HEED_SCORE_ID) == 0 ? &score : NULL;
+    static const heed_grad grad = KIT_FLASH_GRAD;
+    return strcmp(id, HEED_SCORE_ID) == 0  ? (const void *)&score
+           : strcmp(id, HEED_GRAD_ID) == 0 ? (const void *)&grad
+                                           : NULL;
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)

@@ -26,10 +26,17 @@ KIT_INLINE void window_range(const window *w, int64_t at, kit_flash_live *x)
 #endif
 #define FLASH_RANGE(f, b, t, h, at, x) window_range((f)->variant, at, x)
 #include <heed/kit/flash/flash.h>
+#include <heed/kit/flash/backward.h>
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     return KIT(flash_forward)(instance, call);
+}
+
+static const void *KIT(extension)(const char *id)
+{
+    static const heed_grad grad = KIT_FLASH_GRAD;
+    return strcmp(id, HEED_GRAD_ID) == 0 ? &grad : NULL;
 }
 
 #include <heed/kit/next.h>

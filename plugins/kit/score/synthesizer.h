@@ -171,7 +171,8 @@ KIT_INLINE int32_t synthesizer_size(const heed_call *call, int64_t width, int64_
                                     heed_call_size *size)
 {
     const int64_t E = HEED_AXIS(call->axis, 'E');
-    size->scratch = kit_flash_scratch(width, E, kit_flash_most_keys(call)) + kit_flash_own(width, E, own);
+    size->scratch =
+        kit_flash_scratch(width, E, kit_flash_most_keys(call)) + kit_flash_own(width, E, own);
     size->workspace =
         kit_flash_workspace(call->tensor[SYNTHESIZER_DOCUMENTS], HEED_AXIS(call->axis, 'B'));
     return HEED_OK;

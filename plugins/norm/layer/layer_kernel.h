@@ -10,6 +10,7 @@
  */
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
+#include <heed/kit/reduce/backward.h>
 
 #ifdef KIT_FIRST
 enum { X, RESIDUAL, GAIN, BIAS, OUT, SUM };
@@ -89,6 +90,29 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                                               .measure = KIT(measure),
                                               .apply = KIT(apply)});
 }
+
+/* The gradients, as kit/reduce/backward.h has them. */
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *c)
+{
+    const layer *self = instance;
+    const heed_tensor *const *t = c->call->tensor, *const *d = c->gradient;
+    return KIT(kit_norm_backward_run)(
+        (kit_norm_backward){.c = c,
+                            .instance = instance,
+                            .x = t[X],
+                            .residual = t[RESIDUAL],
+                            .d_out = d[OUT],
+                            .d_sum = d[SUM],
+                            .d_x = d[X],
+                            .d_residual = d[RESIDUAL],
+                            .d_gain = d[GAIN],
+                            .d_bias = d[BIAS],
+                            .gain = self->has_gain ? self->weight : NULL,
+                            .centred = 1,
+                            .measure = KIT(measure)});
+}
+KIT_BACKWARD(KIT_PORT(X) | KIT_PORT(RESIDUAL) | KIT_PORT(GAIN) | KIT_PORT(BIAS),
+             KIT_PORT(OUT) | KIT_PORT(SUM), 0, kit_norm_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -10,6 +10,7 @@
  */
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
+#include <heed/kit/reduce/backward.h>
 
 #ifdef KIT_FIRST
 enum { X, RESIDUAL, GAIN, OUT, SUM };
@@ -71,6 +72,27 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                                               .measure = KIT(measure),
                                               .apply = KIT(apply)});
 }
+
+/* The gradients, as kit/reduce/backward.h has them: the norm is not centred. */
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *c)
+{
+    const rms *self = instance;
+    const heed_tensor *const *t = c->call->tensor, *const *d = c->gradient;
+    return KIT(kit_norm_backward_run)(
+        (kit_norm_backward){.c = c,
+                            .instance = instance,
+                            .x = t[X],
+                            .residual = t[RESIDUAL],
+                            .d_out = d[OUT],
+                            .d_sum = d[SUM],
+                            .d_x = d[X],
+                            .d_residual = d[RESIDUAL],
+                            .d_gain = d[GAIN],
+                            .gain = self->has_gain ? self->gain : NULL,
+                            .measure = KIT(measure)});
+}
+KIT_BACKWARD(KIT_PORT(X) | KIT_PORT(RESIDUAL) | KIT_PORT(GAIN), KIT_PORT(OUT) | KIT_PORT(SUM), 0,
+             kit_norm_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -7,10 +7,13 @@
  *
  *   a' = fma(a, cos, -(b sin)),   b' = fma(b, cos, a sin)
  *
+ * Backward turns the gradients of `out` the other way: the same work with sines of the other sign.
+ *
  * Error: |y - exact| <= 2^-22 (|a| + |b|), times the amplitude of a scaled rule, at every position
  * up to 2^31. A NaN stays in its pair.
  */
 #include <heed/kit.h>
+#include <heed/kit/core/grad.h>
 #include <heed/kit/core/sleef.h>
 #include <heed/kit/position/rotary.h>
 
@@ -31,10 +34,12 @@ enum {
 }; /* positions of a tile; tokens that are fetched before they are read */
 typedef struct rope_call {
     const heed_call *call;
+    const heed_tensor *x, *out; /* what is turned: the call's, or gradients */
     const rope *self;
     const double *theta;
     int64_t width, blocks, batch_per_tile;
     int streams; /* out goes around the caches */
+    int back;    /* turns the other way */
 } rope_call;
 
 /* Floats of a lane's scratch: sines and cosines of a block, as the lanes want them; those of one
@@ -43,6 +48,14 @@ KIT_INLINE int64_t table_floats(int64_t width) { return 2 * kit_lanes(width / 2)
 KIT_INLINE int64_t scratch_floats(int64_t width, int64_t d)
 {
     return 2 * (BLOCK + 1) * table_floats(width) + kit_lanes(d > KIT_PIECE ? d : KIT_PIECE);
+}
+
+/* As of the forward: rope_op.h. */
+static int32_t rope_measure_call(const void *instance, const heed_call *call, heed_call_size *size);
+static int32_t rope_measure_backward(const void *instance, const heed_grad_call *g,
+                                     heed_call_size *size)
+{
+    return rope_measure_call(instance, g->call, size);
 }
 #endif
 
@@ -89,6 +102,7 @@ static void KIT(fill)(const rope_call *c, float *sine, float *cosine, float *mad
     KIT(kit_angles)(s, t, c->theta, c->width / 2, position);
     if (c->self->amplitude != 1.0f)
         for (int64_t i = 0; i < n; i++) s[i] *= c->self->amplitude, t[i] *= c->self->amplitude;
+    for (int64_t i = 0; c->back && i < n; i++) s[i] = -s[i];
     if (half) return;
     for (int64_t i = 0; i < n; i++) {
         sine[2 * i] = -made[i], sine[2 * i + 1] = made[i];
@@ -99,7 +113,7 @@ static void KIT(fill)(const rope_call *c, float *sine, float *cosine, float *mad
 /* A token that is read soon, while the angles of another are made. */
 KIT_INLINE void KIT(fetch)(const rope_call *c, int64_t b, int64_t t)
 {
-    const heed_tensor *x = c->call->tensor[X];
+    const heed_tensor *x = c->x;
     if (c->streams && t < x->dim[1] && kit_is_plain(x) && x->stride[2] == x->dim[3])
         kit_prefetch(kit_at(x, (int64_t[]){b, t}, 2),
                      x->dim[2] * x->dim[3] * (int64_t)sizeof(float));
@@ -109,7 +123,7 @@ KIT_INLINE void KIT(fetch)(const rope_call *c, int64_t b, int64_t t)
 static void KIT(token)(const rope_call *c, int64_t b, int64_t t, const float *sine,
                        const float *cosine, float *room)
 {
-    const heed_tensor *x = c->call->tensor[X], *out = c->call->tensor[OUT];
+    const heed_tensor *x = c->x, *out = c->out;
     int64_t heads = x->dim[2], d = x->dim[3], together = 1, n;
     int64_t xs = x->stride[2] * kit_width(x->dtype), os = out->stride[2] * kit_width(out->dtype);
     const char *from = kit_at(x, (int64_t[]){b, t}, 2);
@@ -136,7 +150,7 @@ static void KIT(token)(const rope_call *c, int64_t b, int64_t t, const float *si
 static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const rope_call *c = arg;
-    const heed_tensor *x = c->call->tensor[X], *positions = c->call->tensor[POSITIONS];
+    const heed_tensor *x = c->x, *positions = c->call->tensor[POSITIONS];
     int64_t first = tile % c->blocks * BLOCK, row = tile / c->blocks * c->batch_per_tile;
     int64_t n = x->dim[1] - first < BLOCK ? x->dim[1] - first : BLOCK;
     int64_t end = row + c->batch_per_tile < x->dim[0] ? row + c->batch_per_tile : x->dim[0];
@@ -158,15 +172,14 @@ static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
     v_drain();
 }
 
-static int32_t KIT(forward)(const void *instance, const heed_call *call)
+static int32_t KIT(run)(const rope *self, const heed_call *call, const heed_tensor *x,
+                        const heed_tensor *out, int back)
 {
-    const rope *self = instance;
-    const heed_tensor *x = call->tensor[X];
     int64_t d = x->dim[3], width = self->width ? self->width : d,
             blocks = (x->dim[1] + BLOCK - 1) / BLOCK;
     int64_t token = x->dim[2] * d, block = x->dim[1] < BLOCK ? x->dim[1] : BLOCK;
     int64_t rows = 32768 / (block * token + 1) + 1; /* of a tile: about 32 Ki elements */
-    rope_call c = {call, self, self->theta, width, blocks, rows, kit_streams(call->tensor[OUT])};
+    rope_call c = {call, x, out, self, self->theta, width, blocks, rows, kit_streams(out), back};
     if (self->count != width / 2) {
         kit_rotary_frequencies(&self->rotary, call->workspace, width);
         c.theta = call->workspace;
@@ -174,6 +187,18 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return call->host->parallel_for(call->host, blocks * ((x->dim[0] + rows - 1) / rows), KIT(tile),
                                     &c);
 }
+
+static int32_t KIT(forward)(const void *instance, const heed_call *call)
+{
+    return KIT(run)(instance, call, call->tensor[X], call->tensor[OUT], 0);
+}
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    if (!g->gradient[X]) return HEED_OK;
+    return KIT(run)(instance, g->call, g->gradient[OUT], g->gradient[X], 1);
+}
+KIT_BACKWARD(KIT_PORT(X), KIT_PORT(OUT), 0, rope_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -72,8 +72,7 @@ KIT_INLINE int32_t rope_init(rope *self, const heed_open *open, const kit_rotary
     return HEED_OK;
 }
 
-KIT_INLINE int32_t rope_measure_call(const void *instance, const heed_call *call,
-                                     heed_call_size *size)
+static int32_t rope_measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
     const rope *self = instance;
     int64_t d = HEED_AXIS(call->axis, 'D'), width = self->width ? self->width : d;

@@ -5,6 +5,7 @@
  * turned where the tile has its rows together.
  */
 #include <heed/kit.h>
+#include <heed/abi/grad.h>
 
 #ifdef KIT_FIRST
 typedef struct t5 {
@@ -47,7 +48,10 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
 static const void *KIT(extension)(const char *id)
 {
     static const heed_score score = {sizeof score, 0, KIT(tile), NULL};
-    return strcmp(id, HEED_SCORE_ID) == 0 ? &score : NULL;
+    static const heed_grad grad = {.size = sizeof grad, .flags = HEED_GRAD_ADDS};
+    return strcmp(id, HEED_SCORE_ID) == 0  ? (const void *)&score
+           : strcmp(id, HEED_GRAD_ID) == 0 ? (const void *)&grad
+                                           : NULL;
 }
 
 #include <heed/kit/next.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * residual/add, the maths: one addition an element, or one multiply-add, rounded once.
+ * residual/add, the maths: one addition an element, or one multiply-add, rounded once. Backward
+ * hands the gradient on, times alpha to the stream.
  */
 #include <heed/kit.h>
+#include <heed/kit/core/grad.h>
 
 #ifdef KIT_FIRST
 enum { X, Y, OUT };
@@ -17,6 +19,12 @@ typedef struct add_call {
     int streams; /* out goes around the caches */
     float alpha;
 } add_call;
+
+typedef struct add_backward {
+    const heed_tensor *from, *x, *y;
+    int64_t rows, rows_per_tile;
+    float alpha;
+} add_backward;
 
 KIT_INLINE int64_t stride_of(const heed_tensor *t) { return t->stride[t->rank - 1]; }
 KIT_INLINE int64_t step_of(const heed_tensor *t) { return stride_of(t) * kit_width(t->dtype); }
@@ -81,6 +89,40 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
                   ((const add *)instance)->alpha};
     return call->host->parallel_for(call->host, (rows + per_tile - 1) / per_tile, KIT(tile), &c);
 }
+
+/* to = factor from, a row of gradients. */
+static void KIT(hand_on)(const heed_tensor *to, const heed_tensor *from, int64_t r, float factor)
+{
+    const int64_t n = from->dim[from->rank - 1], ts = kit_gradient_stride(to),
+                  fs = kit_gradient_stride(from);
+    for (int64_t i = 0; to && i < n; i += 16) {
+        const int m = n - i < 16 ? (int)(n - i) : 16;
+        const vf d = v_read(kit_gradient_row(from, r) + i * fs, HEED_F32, fs, m);
+        v_write(kit_gradient_row(to, r) + i * ts, HEED_F32, ts, v_mul(v_set(factor), d), m);
+    }
+}
+
+static void KIT(tile_backward)(void *arg, int64_t tile, uint32_t lane)
+{
+    const add_backward *c = arg;
+    int64_t end = (tile + 1) * c->rows_per_tile < c->rows ? (tile + 1) * c->rows_per_tile : c->rows;
+    (void)lane;
+    for (int64_t r = tile * c->rows_per_tile; r < end; r++) {
+        KIT(hand_on)(c->x, c->from, r, c->alpha);
+        KIT(hand_on)(c->y, c->from, r, 1.0f);
+    }
+}
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const heed_tensor *const *d = g->gradient;
+    const heed_host *host = g->call->host;
+    const int64_t rows = kit_rows(d[OUT]),
+                  per_tile = 16384 / (d[OUT]->dim[d[OUT]->rank - 1] + 1) + 1;
+    add_backward c = {d[OUT], d[X], d[Y], rows, per_tile, ((const add *)instance)->alpha};
+    return host->parallel_for(host, (rows + per_tile - 1) / per_tile, KIT(tile_backward), &c);
+}
+KIT_BACKWARD(KIT_PORT(X) | KIT_PORT(Y), KIT_PORT(OUT), 0, NULL)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

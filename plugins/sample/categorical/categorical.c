@@ -2,7 +2,8 @@
  *
  * sample/categorical: the first token at which the sum of softmax(logits / temperature), in index
  * order, passes `draw` (Devroye 1986, section III.2: inversion); at temperature 0 the largest
- * logit, the lowest index among equals.
+ * logit, the lowest index among equals. top_k, top_p (Holtzman et al. 2020) and min_p (Nguyen et al.
+ * 2024) leave out the less likely ones, in this order, as transformers does.
  *
  * The caller draws the random numbers: the same draw gives the same token everywhere. The maths is
  * in categorical_kernel.h.
@@ -19,6 +20,11 @@ static const heed_port ports[] = {
 static const heed_param params[] = {
     [TEMPERATURE] =
         KIT_FLOAT_RUNTIME("temperature", 1, 0, 1e6, "divides the logits; 0 takes the largest"),
+    [TOP_K] = KIT_INT("top_k", 0, 0, INT32_MAX, "so many of the most likely; 0 is all"),
+    [TOP_P] =
+        KIT_FLOAT("top_p", 1, 0, 1, "then the fewest of the most likely whose sum is this or more"),
+    [MIN_P] =
+        KIT_FLOAT("min_p", 0, 0, 1, "then those at least so likely, against the most likely one"),
 };
 
 static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
@@ -38,7 +44,7 @@ static const heed_path paths[] = {KIT_PATHS_FORWARD};
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),
     .id = "sample/categorical",
-    .version = "1.0",
+    .version = "1.1",
     .summary = "a token drawn from the softmax of the logits",
     .formula = "token = min {i: sum_{v<=i} softmax(logits / temperature)[v] > draw}",
     .reference = "Devroye 1986, section III.2",

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/abi/grad.h: "heed.grad/1", the backward of an op: from the gradients of its outputs to
+ * those of its inputs and weights.
+ *
+ * An op saves nothing in its forward for this: what backward needs beside the inputs and weights
+ * is among the outputs, such as the log-sum-exps of an attention, and `reads` says which; the rest
+ * it computes again. So forward is the same with and without training, and a call that was run
+ * long ago, or on another machine, has a backward as well.
+ *
+ * All gradients are float32, whatever the dtypes of the tensors are, and have their tensors'
+ * shapes. Bound by: each element is one chain of operations that follows from the shapes alone, so
+ * that the bits are the same on every path and at any number of threads; no two lanes add to one
+ * number. A sum over many rows is one chain a fixed block of rows, and the blocks are added by a
+ * fixed binary tree over their index.
+ */
+#ifndef HEED_ABI_GRAD_H
+#define HEED_ABI_GRAD_H
+
+#include "call.h"
+
+#define HEED_GRAD_ID "heed.grad/1"
+
+/* Of an op on scores: what it adds to them depends on no input of a call, so that gradients of the
+ * scores are those before it. It has no `backward` then. */
+#define HEED_GRAD_ADDS 1u
+
+typedef struct heed_grad_call {
+    uint32_t size;
+    uint32_t reserved;
+    /* That of the forward: lanes, host, sink; its inputs, and those outputs that `reads` names;
+     * mask and values. It has no state. Workspace and scratch are as `measure` says. */
+    const heed_call *call;
+    const heed_child *child; /* [params] as when it was opened */
+    /* [ports] as when it was opened; NULL where the port is none or left out */
+    const heed_tensor *const *weight;
+    /* [ports] float32. Of an output: what comes, NULL where it is zero, as not all are. Of an
+     * input: what is written in whole. Of a weight: what is added to. NULL where it is not wanted.
+     * */
+    const heed_tensor *const *gradient;
+} heed_grad_call;
+
+/* From heed_path.get_extension. Sets of ports: bit i is port i of the op's table. */
+typedef struct heed_grad {
+    uint32_t size;
+    uint32_t flags; /* HEED_GRAD_* */
+    uint32_t gives; /* inputs and weights of floats whose gradients it has */
+    uint32_t takes; /* outputs through which gradients come */
+    uint32_t reads; /* outputs of the forward that it needs, optional ones among them */
+    uint32_t reserved;
+
+    /* What a backward of these shapes needs (tensors' data may be NULL); NULL: nothing. [any] */
+    int32_t (*measure)(const void *instance, const heed_grad_call *call, heed_call_size *size);
+
+    /* Computes every gradient that is wanted, or fails and says why in call->call->sink. Allocates
+     * nothing, keeps nothing. [any] */
+    int32_t (*backward)(const void *instance, const heed_grad_call *call);
+} heed_grad;
+
+#endif

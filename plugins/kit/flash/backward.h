@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heed/kit/flash/backward.h: the backward of kit/flash/flash.h, from q, k, v, out, lse and the
+ * gradients of out and lse, with scores and weights made again block by block (arXiv 2205.14135,
+ * appendix B.4):
+ *
+ *     P = exp2(S - lse)      R_i = dO_i . O_i - dlse_i      dP = dO V^T      dS = P (dP - R)
+ *     dV = P^T dO            dK = scale dS^T Q              dQ = scale dS K
+ *
+ * Include it behind flash.h; KIT(flash_backward) is the backward of an op whose hooks narrow
+ * ranges at most. A block of keys and a tile of rows lie as in flash/many.h, rows in the lanes,
+ * and masks are its.
+ *
+ * An element of dQ is one chain over the keys, one of dK or dV one chain over the rows of its
+ * group of heads, query by query and head by head. Two schedules give these chains, so the same
+ * bits, and which one a call takes follows from its shape alone:
+ *
+ *     whole groups    one task a sequence and group: blocks of keys outside, tiles of rows inside; S and dP
+ *                     are made once, five products in all. It has dQ of the group at hand, T D floats.
+ *     two passes      tasks of a tile of rows, for dQ, then tasks of a block of keys, for dK and dV: seven
+ *                     products, for calls with few sequences and heads.
+ *
+ * What is masked has no part in any sum: its weight is -1, as in forward, and is skipped by
+ * select, so that NaNs behind a mask stay there.
+ */
+#include <heed/kit/core/grad.h>
+#include <heed/kit/flash/flash.h>
+
+#ifndef HEED_KIT_FLASH_BACKWARD_ONCE
+#define HEED_KIT_FLASH_BACKWARD_ONCE
+
+enum { KIT_FLASH_WHOLE = 8 }; /* from so many groups on, whole ones are the tasks */
+
+typedef struct kit_flash_backward {
+    kit_flash f;
+    const heed_tensor *d_out, *d_lse, *d_q, *d_k, *d_v;
+    int64_t tiles, blocks;                      /* of a group's rows, and of keys */
+    int64_t width_q, width_v, pitch_k, pitch_v; /* D and E in whole vectors; of dK and dV */
+} kit_flash_backward;
+
+/* A tile of rows: what forward has of it, and besides, the gradient of out, by columns and by
+ * rows; q by rows; log-sum-exps in log2 units; and R. */
+typedef struct kit_flash_back_rows {
+    kit_flash_rows r;
+    float lse[KIT_FLASH_ROWS], rest[KIT_FLASH_ROWS];
+    float *columns, *gradients, *queries;
+} kit_flash_back_rows;
+
+/* What a lane works with. */
+typedef struct kit_flash_back_room {
+    float *P, *X, *slope, *K, *V, *dK, *dV, *dQ;
+    char *tiles;
+} kit_flash_back_room;
+
+KIT_INLINE int64_t kit_flash_back_tiles(int64_t T, int64_t group)
+{
+    return (T * group + KIT_FLASH_ROWS - 1) / KIT_FLASH_ROWS;
+}
+KIT_INLINE int kit_flash_back_whole(int64_t B, int64_t G) { return B * G >= KIT_FLASH_WHOLE; }
+
+/* Bytes of a tile of rows, and floats of a lane besides. */
+KIT_INLINE int64_t kit_flash_back_tile(int64_t D, int64_t E)
+{
+    return (int64_t)sizeof(kit_flash_back_rows) +
+           2 * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) * (int64_t)sizeof(float);
+}
+KIT_INLINE int64_t kit_flash_back_floats(int64_t D, int64_t E)
+{
+    return 3 * KIT_FLASH_ROWS * KIT_FLASH_KEYS +
+           2 * KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E));
+}
+
+static __attribute__((unused)) int32_t
+kit_flash_measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    const int64_t *axis = g->call->axis, D = HEED_AXIS(axis, 'D'), E = HEED_AXIS(axis, 'E'),
+                  G = HEED_AXIS(axis, 'G'), H = HEED_AXIS(axis, 'H'), B = HEED_AXIS(axis, 'B');
+    const int64_t tiles = kit_flash_back_tiles(HEED_AXIS(axis, 'T'), G > 0 ? H / G : 1),
+                  kept = kit_flash_back_whole(B, G) ? tiles : 1;
+    (void)instance;
+    size->scratch = (uint64_t)(kit_flash_back_floats(D, E) + kept * KIT_FLASH_ROWS * kit_lanes(D)) *
+                        sizeof(float) +
+                    (uint64_t)(kept * kit_flash_back_tile(D, E));
+    size->workspace = kit_flash_workspace(g->call->tensor[FLASH_DOCUMENTS], B);
+    return HEED_OK;
+}
+
+/* What an op on it has as heed.grad/1, in its extension. */
+#define KIT_FLASH_GRAD                                                                             \
+    {                                                                                              \
+        sizeof(heed_grad), 0, KIT_PORT(FLASH_Q) | KIT_PORT(FLASH_K) | KIT_PORT(FLASH_V),           \
+            KIT_PORT(FLASH_OUT) | KIT_PORT(FLASH_LSE), KIT_PORT(FLASH_OUT) | KIT_PORT(FLASH_LSE),  \
+            0, kit_flash_measure_backward, KIT(flash_backward)                                     \
+    }
+
+/* A position op may only add to scores what depends on no input. */
+static int32_t kit_flash_back_child(const heed_grad_call *g)
+{
+    const heed_child *child = &g->child[FLASH_POSITION];
+    const heed_grad *grad =
+        child->op && child->path->get_extension ? child->path->get_extension(HEED_GRAD_ID) : NULL;
+    if (!child->op || (grad && grad->flags & HEED_GRAD_ADDS)) return HEED_OK;
+    return kit_fail(g->call->sink, HEED_E_UNSUPPORTED,
+                    "position=%s does not say that it only adds to scores, so there is no gradient "
+                    "through it",
+                    child->op->id);
+}
+#endif
+
+/* ---- products ---- */
+
+/* acc[n][nv] += a[i][k] b[k], where `w`, as a or as b lies, is not below 0: C is FLASH_N lines of
+ * nv registers. */
+enum { KIT(FLASH_BACK_LANES), KIT(FLASH_BACK_LINES) };
+KIT_INLINE void KIT(flash_back_product)(const int nv, const int by, const int masked, float *C,
+                                        int64_t ldc, const float *a, int64_t a_row, int64_t a_step,
+                                        const float *b, int64_t b_step, const float *w,
+                                        int64_t depth)
+{
+    vr acc[FLASH_N][FLASH_WIDE];
+    KIT_UNROLL for (int i = 0; i < FLASH_N; i++) KIT_UNROLL for (int j = 0; j < nv; j++) acc[i][j] =
+        vr_load(C + i * ldc + j * VR_LANES);
+    for (int64_t k = 0; k < depth; k++) {
+        vr x[FLASH_WIDE], live[FLASH_WIDE];
+        KIT_UNROLL for (int j = 0; j < nv; j++)
+        {
+            x[j] = vr_pin(vr_load(b + k * b_step + j * VR_LANES));
+            live[j] = masked && by == KIT(FLASH_BACK_LANES)
+                          ? vr_below_zero(vr_load(w + k * b_step + j * VR_LANES))
+                          : x[j];
+        }
+        KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
+        {
+            const vr s = vr_set(a[i * a_row + k * a_step]);
+            const vr line = masked && by == KIT(FLASH_BACK_LINES)
+                                ? vr_below_zero(vr_set(w[i * a_row + k * a_step]))
+                                : s;
+            KIT_UNROLL for (int j = 0; j < nv; j++) acc[i][j] =
+                !masked ? vr_fma(s, x[j], acc[i][j])
+                        : vr_fma_unless(by == KIT(FLASH_BACK_LANES) ? live[j] : line, s, x[j],
+                                        acc[i][j]);
+        }
+    }
+    KIT_UNROLL for (int i = 0; i < FLASH_N; i++) KIT_UNROLL for (int j = 0; j < nv; j++)
+        vr_store(C + i * ldc + j * VR_LANES, acc[i][j]);
+}
+
+/* One function for each width and kind of masking, of rows in the lanes (dQ: a is K, b is dS) and
+ * of channels in the lanes (dV: a is P, b is dO; dK: a is dS, b is Q). */
+#define FLASH_BACK_EACH(nv, masked)                                                                \
+    KIT_KERNEL void KIT(flash_back_rows_##nv##_##masked)(                                          \
+        float *C, const float *K, int64_t ldk, const float *X, const float *P, int64_t depth)      \
+    {                                                                                              \
+        KIT(flash_back_product)                                                                    \
+        (nv, KIT(FLASH_BACK_LANES), masked, C, KIT_FLASH_ROWS, K, 1, ldk, X, KIT_FLASH_ROWS, P,    \
+         depth);                                                                                   \
+    }                                                                                              \
+    KIT_KERNEL void KIT(flash_back_keys_##nv##_##masked)(float *C, int64_t ldc, const float *X,    \
+                                                         const float *P, const float *B,           \
+                                                         int64_t ldb, int64_t depth)               \
+    {                                                                                              \
+        KIT(flash_back_product)                                                                    \
+        (nv, KIT(FLASH_BACK_LINES), masked, C, ldc, X, KIT_FLASH_ROWS, 1, B, ldb, P, depth);       \
+    }
+FLASH_BACK_EACH(1, 0)
+FLASH_BACK_EACH(1, 1)
+#if FLASH_WIDE == 3
+FLASH_BACK_EACH(2, 0)
+FLASH_BACK_EACH(2, 1)
+FLASH_BACK_EACH(3, 0)
+FLASH_BACK_EACH(3, 1)
+#define FLASH_BACK_TABLE(kind)                                                                     \
+    {                                                                                              \
+        {KIT(flash_back_##kind##_1_0), KIT(flash_back_##kind##_1_1)},                              \
+            {KIT(flash_back_##kind##_2_0), KIT(flash_back_##kind##_2_1)},                          \
+            {KIT(flash_back_##kind##_3_0), KIT(flash_back_##kind##_3_1)},                          \
+    }
+#else
+#define FLASH_BACK_TABLE(kind)                                                                     \
+    {                                                                                              \
+        {KIT(flash_back_##kind##_1_0), KIT(flash_back_##kind##_1_1)},                              \
+    }
+#endif
+typedef void KIT(flash_back_row_fn)(float *C, const float *K, int64_t ldk, const float *X,
+                                    const float *P, int64_t depth);
+typedef void KIT(flash_back_key_fn)(float *C, int64_t ldc, const float *X, const float *P,
+                                    const float *B, int64_t ldb, int64_t depth);
+static KIT(flash_back_row_fn) *const
+    KIT(flash_back_row_table)[FLASH_WIDE][2] = FLASH_BACK_TABLE(rows);
+static KIT(flash_back_key_fn) *const
+    KIT(flash_back_key_table)[FLASH_WIDE][2] = FLASH_BACK_TABLE(keys);
+#undef FLASH_BACK_EACH
+#undef FLASH_BACK_TABLE
+
+/* ---- a block of keys and a tile of rows ---- */
+
+/* Another product of rows and keys, for the runs of the block: X[key][row] = V[key] .
+ * columns[row]. */
+static void KIT(flash_back_dots)(const KIT(flash_runs) * runs, const float *V, int64_t ldv,
+                                 int64_t E, const float *columns, float *X)
+{
+    float unused[KIT_FLASH_ROWS] = {0};
+    for (int n = 0; n < runs->n; n++) {
+        const KIT(flash_strips) s = KIT(flash_strips_between)(runs->at[n].first, runs->at[n].last);
+        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N)
+            for (int j = 0; j < s.n; j++) {
+                KIT(flash_scorer) *const dots = KIT(flash_scorers)[s.wide[j]];
+                dots(unused + s.row[j], V + k * ldv, ldv, 1, columns + s.row[j], E,
+                     X + k * KIT_FLASH_ROWS + s.row[j], kit_flash_no_prefetch);
+            }
+    }
+}
+
+/* What the soft cap does to the slope of a score: 1 - tanh^2. */
+static void KIT(flash_back_slopes)(const kit_flash *f, const float *S, float *slope)
+{
+    const vf inverse = v_set((float)(1 / ((double)f->softcap * KIT_LOG2E))), one = v_set(1.0f);
+    for (int i = 0; i < KIT_FLASH_ROWS * KIT_FLASH_KEYS; i += 16) {
+        const vf t = v_tanh(v_mul(v_load(S + i), inverse));
+        v_store(slope + i, v_fma(v_sub(v_set(0.0f), t), t, one));
+    }
+}
+
+/* Scores and dP become weights and dS: -1 and 0 where a key is masked. */
+static void KIT(flash_back_weights)(const kit_flash_back_rows *t, const KIT(flash_runs) * runs,
+                                    int holes, const float *slope, float *P, float *X)
+{
+    for (int n = 0; n < runs->n; n++)
+        for (int row = runs->at[n].first * VR_LANES; row < runs->at[n].last * VR_LANES; row += 16) {
+            const vf lse = v_load(t->lse + row), rest = v_load(t->rest + row);
+            for (int k = runs->at[n].from; k < runs->at[n].to; k++) {
+                const int at = k * KIT_FLASH_ROWS + row;
+                const vf s = v_load(P + at), w = v_exp2(v_sub(s, lse));
+                vf x = v_mul(w, v_sub(v_load(X + at), rest));
+                if (slope) x = v_mul(x, v_load(slope + at));
+                vf weight = w;
+                if (runs->at[n].masked) {
+                    const vm live = KIT(flash_rows_live)(&t->r, row, k);
+                    weight = v_select(live, w, v_set(-1.0f)), x = v_select(live, x, v_set(0.0f));
+                }
+                if (holes) {
+                    const vm hole = KIT(flash_is_masked)(s);
+                    weight = v_select(hole, v_set(-1.0f), weight);
+                    x = v_select(hole, v_set(0.0f), x);
+                }
+                v_store(P + at, weight);
+                v_store(X + at, x);
+            }
+        }
+}
+
+/* dQ += dS K: keys in order, rows in the lanes. */
+static void KIT(flash_back_queries)(const kit_flash_backward *w, const KIT(flash_runs) * runs,
+                                    const KIT(flash_keys) * x, const float *P, const float *X,
+                                    float *dQ)
+{
+    for (int n = 0; n < runs->n; n++) {
+        const KIT(flash_strips) s = KIT(flash_strips_between)(runs->at[n].first, runs->at[n].last);
+        const int from = runs->at[n].from, depth = runs->at[n].to - from,
+                  at = from * KIT_FLASH_ROWS;
+        for (int64_t d = 0; d < w->width_q; d += FLASH_N)
+            for (int j = 0; j < s.n; j++) KIT(flash_back_row_table)
+        [s.wide[j]][runs->at[n].masked](dQ + d * KIT_FLASH_ROWS + s.row[j],
+                                        x->K + from * x->ldk + d, x->ldk, X + at + s.row[j],
+                                        P + at + s.row[j], depth);
+    }
+}
+
+/* C[key] += sum over rows of X[key][row] B[row], where P[key][row] is not below 0. */
+static void KIT(flash_back_keys)(const kit_flash_back_rows *t, const KIT(flash_runs) * runs,
+                                 const float *P, const float *X, const float *B, int64_t width,
+                                 float *C, int64_t ldc)
+{
+    for (int n = 0; n < runs->n; n++) {
+        const int row = runs->at[n].first * VR_LANES, end = runs->at[n].last * VR_LANES,
+                  depth = (end < t->r.rows ? end : t->r.rows) - row;
+        for (int k = runs->at[n].from; k < runs->at[n].to; k += FLASH_N)
+            for (int64_t e = 0, wide; e < width; e += wide * VR_LANES) {
+                wide = (width - e) / VR_LANES < FLASH_WIDE ? (width - e) / VR_LANES : FLASH_WIDE;
+                KIT(flash_back_key_table)
+                [wide - 1][runs->at[n].masked](C + k * ldc + e, ldc, X + k * KIT_FLASH_ROWS + row,
+                                               P + k * KIT_FLASH_ROWS + row, B + row * width + e,
+                                               width, depth);
+            }
+    }
+}
+
+/* What a block of keys and a tile of rows, which see some of them, add to dQ, and to dK and dV,
+ * either of them NULL where it is not wanted. */
+static void KIT(flash_back_block)(const kit_flash_backward *w, kit_flash_back_rows *t,
+                                  const KIT(flash_keys) * x, const kit_flash_back_room *m,
+                                  float *dQ, int keys)
+{
+    const kit_flash *f = &w->f;
+    const int holes = kit_flash_has_holes(f, t->r.batch);
+    const float *slope = f->softcap > 0 ? m->slope : NULL;
+    float early[KIT_FLASH_ROWS] = {0};
+    KIT(flash_runs) runs;
+    kit_flash_block_ranges(&t->r, x->start);
+    KIT(flash_find_runs)(&t->r, holes, &runs);
+    KIT(flash_compute_scores)(f, &t->r, &runs, x, m->P, early);
+    if (slope) KIT(flash_back_slopes)(f, m->P, m->slope);
+    if (KIT(flash_changes_scores)(f, &t->r, x->start, x->keys)) KIT(flash_change_scores)
+    (f, &t->r, m->P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
+    KIT(flash_back_dots)(&runs, x->V, x->ldv, f->E, t->columns, m->X);
+    KIT(flash_back_weights)(t, &runs, holes, slope, m->P, m->X);
+    if (dQ) KIT(flash_back_queries)(w, &runs, x, m->P, m->X, dQ);
+    if (keys && w->d_k)
+        KIT(flash_back_keys)(t, &runs, m->P, m->X, t->queries, w->width_q, m->dK, w->pitch_k);
+    if (keys && w->d_v)
+        KIT(flash_back_keys)(t, &runs, m->P, m->P, t->gradients, w->width_v, m->dV, w->pitch_v);
+}
+
+/* ---- rows ---- */
+
+/* Rows to a matrix of whole vectors, float32, zeros behind each. */
+static void KIT(flash_back_copy)(const char *const *from, uint32_t dtype, int64_t stride, int rows,
+                                 int64_t n, int64_t width, float *to)
+{
+    for (int i = 0; i < rows; i++) {
+        memset(to + i * width + width - 16 * (width > 0), 0, 16 * (width > 0) * sizeof(float));
+        kit_read_row(to + i * width, from[i], dtype, stride, n);
+    }
+}
+
+/* Which keys the rows of tile number `tile` see. */
+static void KIT(flash_back_ranges)(const kit_flash *f, kit_flash_back_rows *t, int64_t b, int64_t g,
+                                   int64_t tile)
+{
+    kit_flash_rows *r = &t->r;
+    const int64_t origin = kit_flash_origin(f, b), left = f->rows - tile * KIT_FLASH_ROWS;
+    kit_flash_document_range pages = {0, 0, 0};
+    r->row0 = tile * KIT_FLASH_ROWS, r->batch = b, r->few = 0;
+    r->rows = (int)(left < KIT_FLASH_ROWS ? left : KIT_FLASH_ROWS);
+    r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL;
+    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
+        const int64_t row = r->row0 + (i < r->rows ? i : r->rows - 1), at = row / f->group,
+                      h = g * f->group + row % f->group;
+        r->query[i] = at, r->position[i] = origin + at, r->head[i] = (int32_t)h;
+        r->live[i] = kit_flash_live_keys(f, b, at, h, origin + at, &pages);
+    }
+    for (int i = 0; i < r->groups; i++) kit_flash_group_ranges(r, i);
+}
+
+/* The dot product of two rows: four chains of vectors, as those of kit/reduce/reduce.h. */
+static float KIT(flash_back_dot)(const float *a, int64_t a_stride, const char *b, uint32_t b_dtype,
+                                 int64_t b_stride, int64_t n)
+{
+    vf sum[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
+    for (int64_t i = 0; i < n; i += 16) {
+        const int m = n - i < 16 ? (int)(n - i) : 16;
+        sum[i / 16 % 4] = v_fma(v_read(a + i * a_stride, HEED_F32, a_stride, m),
+                                v_read(b + i * b_stride * kit_width(b_dtype), b_dtype, b_stride, m),
+                                sum[i / 16 % 4]);
+    }
+    return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+}
+
+/* The rest of a tile whose ranges are known: queries, gradients, log-sum-exps. */
+static void KIT(flash_back_load)(const kit_flash_backward *w, kit_flash_back_rows *t)
+{
+    const kit_flash *f = &w->f;
+    kit_flash_rows *r = &t->r;
+    const int lanes = KIT_FLASH_CELL * r->groups;
+    const int64_t out_stride = f->out->stride[3];
+    const char *q[KIT_FLASH_ROWS], *d[KIT_FLASH_ROWS];
+    for (int i = 0; i < lanes; i++) {
+        const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
+        q[i] = kit_at(f->q, at, 3);
+        d[i] = w->d_out ? kit_at(w->d_out, at, 3) : NULL;
+        t->lse[i] = *(const float *)kit_at(f->lse, at, 3);
+        t->rest[i] =
+            w->d_out ? KIT(flash_back_dot)((const float *)d[i], w->d_out->stride[3],
+                                           kit_at(f->out, at, 3), f->out->dtype, out_stride, f->E)
+                     : 0.0f;
+        if (w->d_lse) t->rest[i] -= *(const float *)kit_at(w->d_lse, at, 3);
+    }
+    for (int i = 0; i < lanes; i += 16)
+        v_store(t->lse + i, v_in_units(v_load(t->lse + i), (float)KIT_LOG2E));
+    KIT(flash_load_columns)
+    (q, f->q->dtype, f->q->stride[3], lanes, f->D, (float)((double)f->scale * KIT_LOG2E), r->Q);
+    KIT(flash_back_copy)(q, f->q->dtype, f->q->stride[3], r->rows, f->D, w->width_q, t->queries);
+    if (!w->d_out) {
+        memset(t->columns, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * w->width_v));
+        memset(t->gradients, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * w->width_v));
+        return;
+    }
+    KIT(flash_load_columns)(d, HEED_F32, w->d_out->stride[3], lanes, f->E, 1.0f, t->columns);
+    KIT(flash_back_copy)(d, HEED_F32, w->d_out->stride[3], r->rows, f->E, w->width_v, t->gradients);
+}
+
+/* The gradients of a tile's queries, scaled. */
+static void KIT(flash_back_write_queries)(const kit_flash_backward *w, const kit_flash_back_rows *t,
+                                          const float *dQ)
+{
+    const int64_t D = w->f.D, stride = w->d_q->stride[3];
+    const vf scale = v_set(w->f.scale);
+    for (int i = 0; i < t->r.rows; i += 16)
+        for (int64_t d = 0; d < D; d += 16) {
+            const int m = D - d < 16 ? (int)(D - d) : 16;
+            vf y[16];
+            KIT_UNROLL for (int l = 0; l < 16; l++) y[l] =
+                v_mul(v_load(dQ + (d + l) * KIT_FLASH_ROWS + i), scale);
+            v_transpose(y);
+            for (int l = 0; l < 16 && i + l < t->r.rows; l++) {
+                const int64_t at[4] = {t->r.batch, t->r.query[i + l], t->r.head[i + l], d};
+                v_write(kit_at(w->d_q, at, 4), HEED_F32, stride, y[l], m);
+            }
+        }
+}
+
+/* Those of a block's keys or values, times a factor. */
+static void KIT(flash_back_write_keys)(const heed_tensor *to, int64_t b, int64_t g, int64_t start,
+                                       int keys, const float *C, int64_t ldc, float factor)
+{
+    for (int k = 0; to && k < keys; k++)
+        for (int64_t d = 0; d < to->dim[3]; d += 16) {
+            const int64_t at[4] = {b, start + k, g, d};
+            const int m = to->dim[3] - d < 16 ? (int)(to->dim[3] - d) : 16;
+            v_write(kit_at(to, at, 4), HEED_F32, to->stride[3],
+                    v_mul(v_load(C + k * ldc + d), v_set(factor)), m);
+        }
+}
+
+/* ---- tasks ---- */
+
+static kit_flash_back_room KIT(flash_back_lane)(const kit_flash_backward *w, uint32_t lane,
+                                                int64_t kept)
+{
+    const heed_call *call = w->f.call;
+    const int64_t block = KIT_FLASH_ROWS * KIT_FLASH_KEYS;
+    kit_flash_back_room m;
+    char *room = call->scratch + lane * call->scratch_stride;
+    m.tiles = room; /* first: their structs are aligned to 64 bytes */
+    m.P = (float *)(void *)(room + kept * kit_flash_back_tile(w->f.D, w->f.E));
+    m.X = m.P + block, m.slope = m.X + block, m.K = m.slope + block;
+    m.V = m.K + KIT_FLASH_KEYS * w->pitch_k, m.dK = m.V + KIT_FLASH_KEYS * w->pitch_v;
+    m.dV = m.dK + KIT_FLASH_KEYS * w->pitch_k, m.dQ = m.dV + KIT_FLASH_KEYS * w->pitch_v;
+    return m;
+}
+
+static kit_flash_back_rows *KIT(flash_back_tile)(const kit_flash_backward *w,
+                                                 const kit_flash_back_room *m, int64_t n)
+{
+    char *at = m->tiles + n * kit_flash_back_tile(w->f.D, w->f.E);
+    kit_flash_back_rows *t = (kit_flash_back_rows *)(void *)at;
+    t->r.Q = (float *)(void *)(t + 1);
+    t->queries = t->r.Q + KIT_FLASH_ROWS * w->width_q;
+    t->columns = t->queries + KIT_FLASH_ROWS * w->width_q;
+    t->gradients = t->columns + KIT_FLASH_ROWS * w->width_v;
+    return t;
+}
+
+static KIT(flash_keys) KIT(flash_back_keys_of)(const kit_flash_backward *w, int64_t b, int64_t g,
+                                               int64_t start, const kit_flash_back_room *m)
+{
+    const int64_t left = w->f.S - start;
+    const int keys = (int)(left < KIT_FLASH_KEYS ? left : KIT_FLASH_KEYS);
+    KIT(flash_keys)
+    x = KIT(flash_load_block)(&w->f, b, g, start, keys, 0, FLASH_READ_OFTEN, m->K, m->V);
+    x.next_K = x.next_V = (kit_flash_prefetch_block){{NULL, 0}, 0};
+    return x;
+}
+
+/* A whole group: tiles' rows are loaded once, blocks of keys pass by. */
+static void KIT(flash_back_group)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash_backward *w = arg;
+    const int64_t b = task / w->f.G, g = task % w->f.G, dq = KIT_FLASH_ROWS * w->width_q;
+    const kit_flash_back_room m = KIT(flash_back_lane)(w, lane, w->tiles);
+    for (int64_t i = 0; i < w->tiles; i++) {
+        kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, i);
+        KIT(flash_back_ranges)(&w->f, t, b, g, i);
+        KIT(flash_back_load)(w, t);
+    }
+    memset(m.dQ, 0, sizeof(float) * (size_t)(w->tiles * dq));
+    for (int64_t start = 0; start < w->f.S; start += KIT_FLASH_KEYS) {
+        const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, &m);
+        memset(m.dK, 0, sizeof(float) * (size_t)(KIT_FLASH_KEYS * (w->pitch_k + w->pitch_v)));
+        for (int64_t i = 0; i < w->tiles; i++) {
+            kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, i);
+            if (kit_flash_visible_cells(&t->r, start, x.keys))
+                KIT(flash_back_block)(w, t, &x, &m, w->d_q ? m.dQ + i * dq : NULL, 1);
+        }
+        KIT(flash_back_write_keys)(w->d_k, b, g, start, x.keys, m.dK, w->pitch_k, w->f.scale);
+        KIT(flash_back_write_keys)(w->d_v, b, g, start, x.keys, m.dV, w->pitch_v, 1.0f);
+    }
+    for (int64_t i = 0; w->d_q && i < w->tiles; i++)
+        KIT(flash_back_write_queries)(w, KIT(flash_back_tile)(w, &m, i), m.dQ + i * dq);
+}
+
+/* A tile of rows, for dQ. */
+static void KIT(flash_back_row_task)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash_backward *w = arg;
+    const int64_t pair = task / w->tiles, b = pair / w->f.G, g = pair % w->f.G;
+    const kit_flash_back_room m = KIT(flash_back_lane)(w, lane, 1);
+    kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, 0);
+    KIT(flash_back_ranges)(&w->f, t, b, g, task % w->tiles);
+    KIT(flash_back_load)(w, t);
+    memset(m.dQ, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * w->width_q));
+    for (int64_t start = 0; start < w->f.S; start += KIT_FLASH_KEYS) {
+        const int64_t left = w->f.S - start;
+        if (!kit_flash_visible_cells(&t->r, start,
+                                     (int)(left < KIT_FLASH_KEYS ? left : KIT_FLASH_KEYS)))
+            continue;
+        const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, &m);
+        KIT(flash_back_block)(w, t, &x, &m, m.dQ, 0);
+    }
+    KIT(flash_back_write_queries)(w, t, m.dQ);
+}
+
+/* A block of keys, for dK and dV. */
+static void KIT(flash_back_key_task)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash_backward *w = arg;
+    const int64_t pair = task / w->blocks, b = pair / w->f.G, g = pair % w->f.G,
+                  start = task % w->blocks * KIT_FLASH_KEYS;
+    const kit_flash_back_room m = KIT(flash_back_lane)(w, lane, 1);
+    kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, 0);
+    const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, &m);
+    memset(m.dK, 0, sizeof(float) * (size_t)(KIT_FLASH_KEYS * (w->pitch_k + w->pitch_v)));
+    for (int64_t i = 0; i < w->tiles; i++) {
+        KIT(flash_back_ranges)(&w->f, t, b, g, i);
+        if (!kit_flash_visible_cells(&t->r, start, x.keys)) continue;
+        KIT(flash_back_load)(w, t);
+        KIT(flash_back_block)(w, t, &x, &m, NULL, 1);
+    }
+    KIT(flash_back_write_keys)(w->d_k, b, g, start, x.keys, m.dK, w->pitch_k, w->f.scale);
+    KIT(flash_back_write_keys)(w->d_v, b, g, start, x.keys, m.dV, w->pitch_v, 1.0f);
+}
+
+/* A backward from its tensors to its end. */
+static __attribute__((unused)) int32_t KIT(flash_backward)(const void *instance,
+                                                           const heed_grad_call *g)
+{
+    const heed_tensor *const *d = g->gradient;
+    const heed_host *host = g->call->host;
+    kit_flash_backward w = {.f = kit_flash_call(instance, g->call),
+                            .d_out = d[FLASH_OUT],
+                            .d_lse = d[FLASH_LSE],
+                            .d_q = d[FLASH_Q],
+                            .d_k = d[FLASH_K],
+                            .d_v = d[FLASH_V]};
+    int32_t failed = kit_flash_back_child(g);
+    if (!failed) failed = kit_flash_setup(&w.f);
+    if (failed || w.f.B * w.f.G == 0) return failed;
+    w.width_q = kit_lanes(w.f.D), w.width_v = kit_lanes(w.f.E);
+    w.pitch_k = kit_flash_pitch(w.f.D), w.pitch_v = kit_flash_pitch(w.f.E);
+    w.tiles = kit_flash_back_tiles(w.f.T, w.f.group);
+    w.blocks = (w.f.S + KIT_FLASH_KEYS - 1) / KIT_FLASH_KEYS;
+    if (kit_flash_back_whole(w.f.B, w.f.G))
+        return host->parallel_for(host, w.f.B * w.f.G, KIT(flash_back_group), &w);
+    if (w.d_q)
+        failed = host->parallel_for(host, w.f.B * w.f.G * w.tiles, KIT(flash_back_row_task), &w);
+    if (!failed && (w.d_k || w.d_v))
+        failed = host->parallel_for(host, w.f.B * w.f.G * w.blocks, KIT(flash_back_key_task), &w);
+    return failed;
+}

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_backward.c: heed.grad/1 of the ops that have it. A row is a call; its gradients are held
+ * against the chain rule in float64 (tests/oracle/gradients.h), within 4 times the error of the
+ * same rule as the naive float32 loop, and that rule, where the row is small, against central
+ * differences of the oracle. Bits are the same on all paths, at 1, 2, 3 and 7 threads, and
+ * wherever the gradients lie; gradients of weights are added to what is there. And what is
+ * refused, and weights that are bound again.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "inspect.h"
+#include "lib/gradient.h"
+#include "lib/harness.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+typedef struct row {
+    const char *spec, *axes, *without;
+    int differences; /* 1: small enough for central differences */
+    uint32_t dtype;
+} row;
+
+static const row rows[] = {
+    {"norm/rms(eps=0.01)", "x=3,M=5", "", 1, 0},
+    {"norm/rms", "x=2x7,M=64", "residual", 0, 0},
+    {"norm/rms(offset=1)", "x=700,M=33", "", 0, 0},
+    {"norm/rms", "x=5,M=130", "gain", 0, HEED_BF16},
+    {"norm/layer(eps=0.01)", "x=3,M=5", "", 1, 0},
+    {"norm/layer", "x=2x7,M=64", "residual,sum", 0, 0},
+    {"norm/layer(offset=1)", "x=700,M=33", "bias", 0, 0},
+    {"norm/layer", "x=5,M=130", "gain", 0, HEED_F16},
+    {"residual/add(alpha=1.5)", "x=3,M=7", "", 1, 0},
+    {"residual/add", "x=2x9,M=48", "", 0, 0},
+    {"embed/table(scale=3)", "x=4,V=5,M=3", "", 1, 0},
+    {"embed/table", "x=2x70,V=9,M=70", "", 0, 0},
+    {"loss/cross_entropy", "x=3,V=5", "", 1, 0},
+    {"loss/cross_entropy", "x=2x9,V=300", "", 0, 0},
+    {"position/rope", "B=2,T=3,H=2,D=6", "", 1, 0},
+    {"position/rope(pairs=half,width=34)", "B=2,T=19,H=3,D=40", "positions", 0, 0},
+    {"linear/projection", "x=3,M=4,N=5", "", 1, 0},
+    {"linear/projection", "x=5x7,M=65,N=17", "bias", 0, 0},
+    {"linear/projection", "x=1100,M=20,N=130", "", 0, 0},
+    {"linear/projection", "x=40,M=33,N=18", "", 0, HEED_BF16},
+    {"feedforward/relu", "x=3,M=4,F=5", "", 1, 0},
+    {"feedforward/relu(squared=true)", "x=70,M=18,F=35", "down_bias", 0, 0},
+    {"feedforward/gelu", "x=3,M=4,F=5", "", 1, 0},
+    {"feedforward/gelu(approximate=tanh)", "x=300,M=17,F=66", "up_bias", 0, 0},
+    {"feedforward/geglu", "x=3,M=4,F=5", "", 1, 0},
+    {"feedforward/geglu(approximate=tanh)", "x=33,M=17,F=18", "gate_bias,up_bias,down_bias", 0, 0},
+    {"feedforward/swiglu", "x=3,M=4,F=5", "", 1, 0},
+    {"feedforward/swiglu", "x=300,M=40,F=100", "gate_bias,up_bias,down_bias", 0, 0},
+    {"attention/softmax", "B=1,T=3,S=4,H=2,G=1,D=3,E=2", "key_lengths", 1, 0},
+    {"attention/softmax(causal=true,softcap=2)", "B=2,T=4,S=4,H=2,G=2,D=3,E=5", "", 1, 0},
+    {"attention/softmax(causal=true)", "B=1,T=200,S=200,H=2,G=1,D=16,E=24", "key_lengths", 0, 0},
+    {"attention/softmax(causal=true)", "B=2,T=131,S=131,H=4,G=4,D=64,E=64", "key_lengths", 0, 0},
+    {"attention/softmax(causal=bottom_right,window=33,sinks=1)",
+     "B=1,T=150,S=170,H=2,G=2,D=24,E=17", "", 0, 0},
+    {"attention/softmax", "B=1,T=60,S=99,H=2,G=2,D=8,E=8", "+bias", 0, 0},
+    {"attention/softmax(softcap=3,position=alibi)", "B=1,T=70,S=70,H=4,G=2,D=33,E=16", "+documents",
+     0, 0},
+    {"attention/softmax(scale=0.3)", "B=1,T=20,S=40,H=3,G=3,D=48,E=16", "+sink_logits", 0,
+     HEED_BF16},
+    {"attention/window(left=40,sinks=3)", "B=1,T=230,S=230,H=2,G=1,D=16,E=16", "key_lengths", 0, 0},
+};
+
+/* A backward of the row on a path, gradients in a layout; they are in `to`, whose shapes are those
+ * of `like`. */
+static void run(const call *c, const char *path, uint32_t threads, int layout,
+                heed_tensor out[ORACLE_PORTS], const heed_tensor *like,
+                heed_tensor to[ORACLE_PORTS])
+{
+    heed_error e;
+    placed at[ORACLE_PORTS] = {0};
+    heed_tensor views[ORACLE_PORTS] = {0};
+    gradients_like(c, like, 0.5, to);
+    for (uint32_t p = 0; p < c->op->ports.count; p++)
+        if (to[p].data) {
+            at[p] = place(&to[p], layout);
+            views[p] = at[p].view;
+            tensor_copy(&views[p], &to[p]);
+        }
+    heed_instance *i = call_open(c, path, threads);
+    if (gradients_run(c, i, out, views, &e)) fail_msg("%s: %s", c->how->spec, e.text);
+    heed_instance_close(i);
+    for (uint32_t p = 0; p < c->op->ports.count; p++)
+        if (to[p].data) {
+            tensor_copy(&to[p], &views[p]);
+            const int64_t stray = placed_stray(&at[p]);
+            if (stray >= 0)
+                fail_msg("%s: writes beside the gradient of %s, byte %lld", c->how->spec,
+                         c->port[p], (long long)stray);
+            unplace(&at[p]);
+        }
+}
+
+/* The chain rule's gradients, in double and float; of weights, 0.5 more. */
+typedef struct rule {
+    double *d[ORACLE_PORTS];
+    float *f[ORACLE_PORTS];
+} rule;
+static void rule_make(const call *c, const heed_tensor *g, rule *r)
+{
+    memset(r, 0, sizeof *r);
+    for (uint32_t p = 0; p < c->op->ports.count; p++) {
+        const int64_t n = g[p].data ? heed_tensor_elements(&g[p]) : 0;
+        if (!g[p].data) continue;
+        r->d[p] = calloc((size_t)n + 1, sizeof(double)),
+        r->f[p] = calloc((size_t)n + 1, sizeof(float));
+        for (int64_t i = 0; gradient_comes(c, p) && i < n; i++)
+            r->f[p][i] = (float)(r->d[p][i] = tensor_get(&g[p], i));
+    }
+    const oracle_gradient *o = oracle_gradient_find(c->op->id);
+    if (!o) fail_msg("%s has no rule", c->op->id);
+    o->f64(&c->oracle, r->d);
+    o->f32(&c->oracle, r->f);
+}
+static void rule_free(rule *r)
+{
+    for (int p = 0; p < ORACLE_PORTS; p++) free(r->d[p]), free(r->f[p]);
+}
+
+/* Within 4 times the naive loop's largest error, taken as half a unit of the largest element at
+ * least, and one unit. */
+static void judge(const call *c, const rule *r, const heed_tensor *is)
+{
+    for (uint32_t p = 0; p < c->op->ports.count; p++) {
+        const int weight = ((const heed_port *)c->op->ports.data + p)->role == HEED_WEIGHT;
+        const int64_t n = is[p].data && !gradient_comes(c, p) ? heed_tensor_elements(&is[p]) : 0;
+        double naive = 0, most = 0, worst = 0;
+        for (int64_t i = 0; i < n; i++) {
+            naive = fmax(naive, fabs((double)r->f[p][i] - r->d[p][i]));
+            most = fmax(most, fabs(r->d[p][i]) + (weight ? 0.5 : 0));
+        }
+        const double unit = most * 0x1p-23, bound = 4 * fmax(naive, unit / 2) + unit;
+        for (int64_t i = 0; i < n; i++)
+            worst = fmax(worst, fabs(tensor_get(&is[p], i) - r->d[p][i] - (weight ? 0.5 : 0)));
+        if (!(worst <= bound))
+            fail_msg("%s [%s]: the gradient of %s is off by %.3g, %.3g times its bound",
+                     c->how->spec, c->how->axes, c->port[p], worst, worst / bound);
+    }
+}
+
+/* Every element of every gradient of the rule is the slope of the oracle. */
+static void differ(call *c, const rule *r, const heed_tensor *g)
+{
+    const heed_oracle *oracle = call_oracle(c);
+    for (uint32_t p = 0; p < c->op->ports.count; p++)
+        for (int64_t i = 0; g[p].data && !gradient_comes(c, p) && i < heed_tensor_elements(&g[p]);
+             i++) {
+            const double former = c->d[p][i], h = 1e-5;
+            double slope = 0, size = 1;
+            for (int turn = 0; turn < 2; turn++) {
+                c->d[p][i] = former + (turn ? -h : h);
+                oracle->f64(&c->oracle);
+                for (uint32_t o = 0; o < c->op->ports.count; o++)
+                    for (int64_t k = 0;
+                         g[o].data && gradient_comes(c, o) && k < heed_tensor_elements(&g[o]); k++)
+                        if (isfinite(c->d[o][k]))
+                            slope += (turn ? -1 : 1) * c->d[o][k] * r->d[o][k] / (2 * h);
+            }
+            c->d[p][i] = former;
+            size += fabs(r->d[p][i]);
+            if (!(fabs(slope - r->d[p][i]) <= 1e-8 * size))
+                fail_msg(
+                    "%s [%s]: the rule's gradient of element %lld of %s is %.12g, but the slope "
+                    "is %.12g",
+                    c->how->spec, c->how->axes, (long long)i, c->port[p], r->d[p][i], slope);
+        }
+}
+
+static void test_row(const row *r, uint64_t seed)
+{
+    static const uint32_t threads[] = {1, 2, 3, 7};
+    const call_case how = {r->spec, r->axes, r->without, r->dtype, 1, seed};
+    const char *paths[8];
+    heed_tensor out[ORACLE_PORTS], like[ORACLE_PORTS], first[ORACLE_PORTS], other[ORACLE_PORTS];
+    call c;
+    rule right;
+    call_make(&c, &how);
+    const int n = harness_paths(c.op->id, paths);
+    call_run(&c, paths[0], 1, PLAIN, out);
+    heed_instance *i = call_open(&c, paths[0], 1);
+    if (!call_grad(i)) fail_msg("%s has no backward", r->spec);
+    gradients_make(&c, call_grad(i), seed, like);
+    heed_instance_close(i);
+    run(&c, paths[0], 1, PLAIN, out, like, first);
+    rule_make(&c, like, &right);
+    if (r->differences) differ(&c, &right, like);
+    judge(&c, &right, first);
+    for (int p = 0; p < n; p++)
+        for (int t = harness_quick() ? 2 : 0; t < 4; t++) {
+            run(&c, paths[p], threads[t], (p + t) % LAYOUTS, out, like, other);
+            for (uint32_t k = 0; k < c.op->ports.count; k++)
+                if (first[k].data && !tensors_equal(&first[k], &other[k]))
+                    fail_msg("%s [%s]: %s with %u threads: other bits: %s", r->spec, r->axes,
+                             paths[p], threads[t],
+                             tensors_difference(c.port[k], &other[k], &first[k]));
+            outputs_free(other);
+        }
+    rule_free(&right);
+    outputs_free(first);
+    outputs_free(like);
+    outputs_free(out);
+    call_free(&c);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT(rows); k++)
+        if (rows[k].differences || !harness_skips(k, 3)) test_row(&rows[k], 40 + k);
+}
+
+/* ---- memory ---- */
+
+static int32_t one_lane(const heed_host *host, int64_t tiles, heed_tile_fn fn, void *arg)
+{
+    (void)host;
+    for (int64_t i = 0; i < tiles; i++) fn(arg, i, 0);
+    return HEED_OK;
+}
+
+static placed bytes_of(uint64_t n)
+{
+    const heed_tensor t = heed_tensor_of(NULL, HEED_U8, 1, (int64_t[]){(int64_t)n});
+    return place(&t, PLAIN);
+}
+
+/* Without the engine: workspace and scratch have the bytes that were measured, end at a page that can
+ * not be touched, and hold other numbers than zeros at first. */
+static void exact(const call *c, const heed_instance *i, heed_tensor out[ORACLE_PORTS],
+                  heed_tensor g[ORACLE_PORTS])
+{
+    heed_error e;
+    heed_binding in[ORACLE_PORTS], from[ORACLE_PORTS];
+    heed_tensor once[ORACLE_PORTS];
+    const heed_tensor *weight[ORACLE_PORTS] = {0}, *gradient[ORACLE_PORTS] = {0};
+    call_once(c, c->plain, once);
+    const uint32_t n_in = call_bindings(c, HEED_INPUT, once, in),
+                   n_out = call_bindings(c, HEED_OUTPUT, out, from);
+    heed_call *bound = inspect_call(i, in, n_in, from, n_out, &e);
+    if (!bound) fail_msg("%s", e.text);
+    heed_host host = *bound->host;
+    host.parallel_for = one_lane;
+    bound->host = &host, bound->lanes = 1;
+    for (uint32_t p = 0; p < c->op->ports.count; p++) {
+        if (c->plain[p].data) weight[p] = &c->plain[p];
+        if (g[p].data) gradient[p] = &g[p];
+    }
+    const heed_grad_call call = {sizeof call, 0, bound, inspect_child(i, 0), weight, gradient};
+    heed_call_size size = {.size = sizeof size};
+    const heed_grad *grad = call_grad(i);
+    if (grad->measure && grad->measure(inspect_memory(i), &call, &size)) fail_msg("measure fails");
+    placed workspace = bytes_of(size.workspace), scratch = bytes_of(size.scratch);
+    bound->workspace = workspace.view.data, bound->scratch = scratch.view.data;
+    assert_int_equal(grad->backward(inspect_memory(i), &call), 0);
+    unplace(&workspace), unplace(&scratch);
+    inspect_call_free(bound);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT(rows); k++) {
+        const row *r = &rows[k];
+        if (!r->differences && harness_skips(k, 3)) continue;
+        const call_case how = {r->spec, r->axes, r->without, r->dtype, 1, 40 + k};
+        heed_tensor out[ORACLE_PORTS], like[ORACLE_PORTS], first[ORACLE_PORTS], other[ORACLE_PORTS];
+        call c;
+        call_make(&c, &how);
+        call_run(&c, NULL, 1, PLAIN, out);
+        heed_instance *i = call_open(&c, NULL, 1);
+        gradients_make(&c, call_grad(i), 40 + k, like);
+        run(&c, NULL, 1, PLAIN, out, like, first);
+        gradients_like(&c, like, 0.5, other);
+        exact(&c, i, out, other);
+        for (uint32_t p = 0; p < c.op->ports.count; p++)
+            if (first[p].data && !tensors_equal(&first[p], &other[p]))
+                fail_msg("%s [%s]: %s depends on what memory holds", r->spec, r->axes, c.port[p]);
+        heed_instance_close(i);
+        outputs_free(out), outputs_free(like), outputs_free(first), outputs_free(other);
+        call_free(&c);
+    }
+}
+
+/* ---- attention ---- */
+
+/* The gradients of a call as it is, on the best path. */
+static void gradients_of(const call *c, const heed_tensor *like, heed_tensor to[ORACLE_PORTS])
+{
+    heed_tensor out[ORACLE_PORTS];
+    call_run(c, NULL, 2, PLAIN, out);
+    run(c, NULL, 2, PLAIN, out, like, to);
+    outputs_free(out);
+}
+
+static void make_like(const call *c, uint64_t seed, heed_tensor to[ORACLE_PORTS])
+{
+    heed_instance *i = call_open(c, NULL, 1);
+    gradients_make(c, call_grad(i), seed, to);
+    heed_instance_close(i);
+}
+
+/* Many groups take one schedule and few the other: a sequence of the batch alone has the same
+ * bits. */
+static void test_schedules(void **state)
+{
+    (void)state;
+    static const call_case both = {"attention/softmax(causal=true,softcap=9)",
+                                   "B=2,T=130,S=130,H=8,G=4,D=40,E=24",
+                                   "key_lengths",
+                                   0,
+                                   1,
+                                   3},
+                           one = {"attention/softmax(causal=true,softcap=9)",
+                                  "B=1,T=130,S=130,H=8,G=4,D=40,E=24",
+                                  "key_lengths",
+                                  0,
+                                  1,
+                                  3};
+    heed_tensor like[ORACLE_PORTS], like_one[ORACLE_PORTS], g[ORACLE_PORTS], g_one[ORACLE_PORTS];
+    call c, alone;
+    call_make(&c, &both), call_make(&alone, &one);
+    make_like(&c, 9, like), make_like(&alone, 9, like_one);
+    for (uint32_t p = 0; p < c.op->ports.count; p++) {
+        if (!c.plain[p].data) continue;
+        heed_tensor from = tensor_slice(&c.plain[p], 0, 1, 1), d = tensor_slice(&like[p], 0, 1, 1);
+        if (!gradient_comes(&c, p)) tensor_copy(&alone.plain[p], &from);
+        else tensor_copy(&like_one[p], &d);
+    }
+    gradients_of(&c, like, g), gradients_of(&alone, like_one, g_one);
+    for (uint32_t p = 0; p < c.op->ports.count; p++) {
+        if (!g[p].data || gradient_comes(&c, p)) continue;
+        heed_tensor part = tensor_slice(&g[p], 0, 1, 1);
+        if (!tensors_equal(&part, &g_one[p]))
+            fail_msg("%s: %s", c.port[p], tensors_difference(c.port[p], &g_one[p], &part));
+    }
+    outputs_free(g), outputs_free(g_one), outputs_free(like), outputs_free(like_one);
+    call_free(&c), call_free(&alone);
+}
+
+/* Keys that nobody sees have gradients of exactly 0, and NaNs in them change no bit. */
+static void test_masked(void **state)
+{
+    (void)state;
+    static const char *const specs[] = {"attention/softmax", "attention/softmax(causal=true)",
+                                        "attention/softmax(window=9)", "attention/window(left=20)"};
+    for (size_t k = 0; k < COUNT(specs); k++) {
+        const call_case how = {specs[k], "B=1,T=40,S=70,H=4,G=2,D=17,E=20", "", 0, 1, 5 + k};
+        heed_tensor like[ORACLE_PORTS], g[ORACLE_PORTS], nan[ORACLE_PORTS];
+        call c;
+        call_make(&c, &how);
+        tensor_put(&c.plain[call_port(&c, "key_lengths")], 0, 50);
+        call_update(&c);
+        make_like(&c, 9, like);
+        gradients_of(&c, like, g);
+        for (int v = 0; v < 2; v++) {
+            const int p = call_port(&c, v ? "v" : "k");
+            heed_tensor unseen = tensor_slice(&c.plain[p], 1, 50, 20),
+                        zero = tensor_slice(&g[p], 1, 50, 20);
+            for (int64_t i = 0; i < heed_tensor_elements(&unseen); i++) {
+                if (*(float *)(void *)tensor_at(&zero, i) != 0)
+                    fail_msg("%s: the gradient of a masked key is not 0", specs[k]);
+                *(float *)(void *)tensor_at(&unseen, i) = NAN;
+            }
+        }
+        gradients_of(&c, like, nan);
+        for (uint32_t p = 0; p < c.op->ports.count; p++)
+            if (g[p].data && !tensors_equal(&g[p], &nan[p]))
+                fail_msg("%s: a NaN behind the mask is seen: %s", specs[k],
+                         tensors_difference(c.port[p], &nan[p], &g[p]));
+        outputs_free(nan), outputs_free(g), outputs_free(like);
+        call_free(&c);
+    }
+}
+
+/* ---- the loss ---- */
+
+static void test_skipped(void **state)
+{
+    (void)state;
+    static const call_case how = {"loss/cross_entropy", "x=6,V=40", "", 0, 1, 3};
+    heed_tensor like[ORACLE_PORTS], g[ORACLE_PORTS], out[ORACLE_PORTS];
+    call c;
+    call_make(&c, &how);
+    tensor_put(&c.plain[call_port(&c, "targets")], 2, -100);
+    call_update(&c);
+    call_run(&c, NULL, 1, PLAIN, out);
+    assert_true(tensor_get(&out[call_port(&c, "nll")], 2) == 0);
+    assert_true(call_judge(&c, out) <= 1);
+    outputs_free(out);
+    make_like(&c, 9, like);
+    tensor_put(&like[call_port(&c, "nll")], 2, NAN);
+    gradients_of(&c, like, g);
+    for (int64_t i = 0; i < 40; i++)
+        assert_true(tensor_get(&g[call_port(&c, "logits")], 2 * 40 + i) == 0);
+    outputs_free(g), outputs_free(like);
+    call_free(&c);
+}
+
+/* ---- what is refused ---- */
+
+static heed_tensor some(uint32_t dtype, int rank, int64_t a, int64_t b)
+{
+    heed_tensor t = heed_tensor_of(NULL, dtype, rank, (int64_t[]){a, b});
+    if (heed_tensor_alloc(&t, NULL)) fail_msg("no memory");
+    return t;
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    heed_error e;
+    heed_engine *engine = harness_engine(1);
+    heed_tensor x = some(HEED_F32, 2, 3, 4), out = some(HEED_F32, 2, 3, 4),
+                d = some(HEED_F32, 2, 3, 4), dx = some(HEED_F32, 2, 3, 4),
+                wide = some(HEED_F32, 2, 3, 5), half = some(HEED_F16, 2, 3, 4),
+                flat = some(HEED_F32, 1, 12, 0);
+    heed_binding in[] = {{"x", &x}}, outs[] = {{"out", &out}};
+    const struct {
+        heed_binding g[2];
+        const char *words;
+    } cases[] = {
+        {{{"out", &d}, {"x", &wide}}, "the gradient of x is 5 along axis 1, not 4"},
+        {{{"out", &d}, {"x", &half}}, "the gradient of x has dtype f16; gradients are f32"},
+        {{{"out", &flat}, {"x", &dx}}, "the gradient of out has 1 axes, not 2"},
+        {{{"out", &d}, {"gain", &dx}},
+         "the gradient of gain is asked for, but the call is without it"},
+        {{{"out", &d}, {"y", &dx}},
+         "has no gradient of \"y\"; it gives those of x, residual, gain from "
+         "those of out, sum"},
+        {{{"out", &d}, {"out", &dx}}, "the gradient of out is bound twice"},
+        {{{"out", &d}, {"x", &d}}, "the gradient of x shares memory with the gradient of out"},
+        {{{"out", &d}, {"x", &x}}, "the gradient of x shares memory with x"},
+        {{{"x", &dx}, {"residual", NULL}},
+         "no gradient comes: that of one of its outputs must be there"},
+    };
+    heed_instance *i = heed_instance_open(engine, "norm/rms", NULL, &e);
+    assert_non_null(i);
+    assert_int_equal(heed_run(i, in, 1, outs, 1, NULL, &e), 0);
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        if (!heed_backward(i, in, 1, NULL, 0, cases[k].g, 2, &e))
+            fail_msg("is not refused: %s", cases[k].words);
+        if (!strstr(e.text, cases[k].words)) fail_msg("%s, not: %s", e.text, cases[k].words);
+    }
+    heed_binding good[] = {{"out", &d}, {"x", &dx}};
+    assert_int_equal(heed_backward(i, in, 1, NULL, 0, good, 2, &e), 0);
+    heed_instance_close(i);
+
+    heed_instance *none = heed_instance_open(engine, "activation/softcap(cap=3)", NULL, &e);
+    if (!none) fail_msg("%s", e.text);
+    assert_null(call_grad(none));
+    assert_int_equal(heed_backward(none, in, 1, NULL, 0, good, 2, &e), HEED_E_UNSUPPORTED);
+    if (!strstr(e.text, "activation/softcap has no backward; these have: ") ||
+        !strstr(e.text, "norm/rms"))
+        fail_msg("%s", e.text);
+    heed_instance_close(none);
+
+    heed_instance *softmax = heed_instance_open(engine, "attention/softmax", NULL, &e);
+    heed_tensor q = heed_tensor_of(x.data, HEED_F32, 4, (int64_t[]){1, 3, 1, 4});
+    heed_binding qkv[] = {{"q", &q}, {"k", &q}, {"v", &q}};
+    heed_binding grads[] = {{"out", &q}};
+    assert_int_not_equal(heed_backward(softmax, qkv, 3, NULL, 0, grads, 1, &e), 0);
+    if (!strstr(e.text, "backward reads the output out of the forward, which is missing"))
+        fail_msg("%s", e.text);
+    heed_instance_close(softmax);
+    free(x.data), free(out.data), free(d.data), free(dx.data), free(wide.data), free(half.data);
+    free(flat.data);
+}
+
+/* ---- weights with other numbers ---- */
+
+static void outputs_are(const call *c, const heed_instance *i, const heed_tensor *right,
+                        const char *when)
+{
+    heed_error e;
+    heed_tensor by_port[ORACLE_PORTS], out[ORACLE_PORTS];
+    memcpy(by_port, c->plain, sizeof by_port);
+    outputs_make(c, out);
+    for (uint32_t p = 0; p < c->op->ports.count; p++)
+        if (out[p].data) by_port[p] = out[p];
+    if (call_with(c, i, by_port, NULL, &e)) fail_msg("%s", e.text);
+    if (!outputs_equal(c, right, out)) fail_msg("%s: %s", when, outputs_difference(c, out, right));
+    outputs_free(out);
+}
+
+/* A weight of the case, its own or of an op inside, is changed where it is, and bound from
+ * elsewhere. */
+static void rebind(const char *spec, const char *axes, const char *weight)
+{
+    const call_case how = {spec, axes, "", 0, 1, 3};
+    heed_error e;
+    heed_tensor former[ORACLE_PORTS], latter[ORACLE_PORTS];
+    call c;
+    call_make(&c, &how);
+    const int w = call_port(&c, weight);
+    call_run(&c, NULL, 2, PLAIN, former);
+    heed_instance *i = call_open(&c, NULL, 2);
+    heed_tensor numbers = c.plain[w], other = numbers, wrong = numbers;
+    if (heed_tensor_alloc(&numbers, NULL) || heed_tensor_alloc(&other, NULL)) fail_msg("no memory");
+    tensor_copy(&numbers, &c.plain[w]);
+    for (int64_t k = 0; k < heed_tensor_elements(&other); k++) {
+        tensor_put(&other, k, 1.5 * tensor_get(&numbers, k) + 0.25);
+        tensor_put(&c.plain[w], k, tensor_get(&other, k));
+    }
+    call_run(&c, NULL, 2, PLAIN, latter);
+    if (heed_instance_rebind(i, NULL, 0, &e)) fail_msg("%s", e.text);
+    outputs_are(&c, i, latter, "taken over");
+    tensor_copy(&c.plain[w], &numbers);
+    if (heed_instance_rebind(i, NULL, 0, &e)) fail_msg("%s", e.text);
+    outputs_are(&c, i, former, "and back");
+    heed_binding bound[] = {{weight, &other}};
+    if (heed_instance_rebind(i, bound, 1, &e)) fail_msg("%s", e.text);
+    outputs_are(&c, i, latter, "from elsewhere");
+    wrong.dim[0]--;
+    bound[0].tensor = &wrong;
+    assert_int_not_equal(heed_instance_rebind(i, bound, 1, &e), 0);
+    bound[0].port = "nothing";
+    assert_int_not_equal(heed_instance_rebind(i, bound, 1, &e), 0);
+    outputs_are(&c, i, latter, "behind a rebind that was refused");
+    if (heed_instance_rebind(i, NULL, 0, &e)) fail_msg("%s", e.text);
+    outputs_are(&c, i, latter, "still from elsewhere");
+    heed_instance_close(i);
+    free(numbers.data), free(other.data);
+    outputs_free(former), outputs_free(latter);
+    call_free(&c);
+}
+
+static void test_rebind(void **state)
+{
+    (void)state;
+    rebind("linear/projection", "x=5,M=20,N=18", "weight");
+    rebind("feedforward/swiglu", "x=5,M=20,F=18", "down");
+    rebind("norm/layer(offset=1)", "x=5,M=20", "gain");
+    rebind("embed/table", "x=5,V=9,M=20", "table");
+    rebind("attention/softmax(position=t5)", "B=1,T=9,S=9,H=2,G=2,D=8,E=8", "position.table");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),      cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_schedules), cmocka_unit_test(test_masked),
+        cmocka_unit_test(test_skipped),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_rebind),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL), n = COUNT(tests);
+    harness_end();
+    printf("%d passed, %d failed\n", n - failed, failed);
+    return failed != 0;
+}
