@@ -41,7 +41,7 @@ plugins             abi plugins/kit
 plugins/kit/templates  abi plugins/kit tests/oracle
 tests/oracle        abi
 tests/lib           engine/heed.h engine/base engine/inspect tests/oracle plugins/kit/core/half.h
-tests/check         engine/heed.h engine/base engine/inspect engine/command tests/lib tests/oracle
+tests/check         abi/kv.h engine/heed.h engine/base engine/inspect engine/command tests/lib tests/oracle
 '
 
 # What is included where, "FILE:NAME", from the folder $1; names that are made by the build or are the system's are left
