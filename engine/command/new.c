@@ -317,9 +317,11 @@ static int32_t make_plugin(const words *w, const struct template *t, const char 
                        is_build_tree(top) ? "include/heed/kit/templates" : "share/heed/templates");
     if (from && !exists(from, t->file)) free(from), from = text_of("%s/templates", HEED_DATADIR);
     const int found = from && find_tools(command, top, &heed, &pkg_config);
-    const replacement with[] = {{"@BENCH@", t->bench},        {"@KIND@", w->kind},
-                                {"@NAME@", w->name},          {"@HEED@", heed},
-                                {"@PKG_CONFIG@", pkg_config}, {0}};
+    const char *held = t->oracle ? "its formula in float64" : "the contract";
+    const replacement with[] = {{"@BENCH@", t->bench}, {"@KIND@", w->kind},
+                                {"@NAME@", w->name},   {"@HEED@", heed},
+                                {"@HELD@", held},      {"@PKG_CONFIG@", pkg_config},
+                                {0}};
     const char *const files[4] = {t->file, t->oracle, "Makefile", "README.md"};
     const int32_t failed =
         found ? make_folder(from, w->name, files, with, error) : error_memory(error);

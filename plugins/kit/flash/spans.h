@@ -25,7 +25,7 @@
  */
 #ifndef KIT_HAS_FLASH_SPANS
 #define KIT_HAS_FLASH_SPANS
-#include <heed/kit/flash/mask.h>
+#include <heed/kit/flash/block.h>
 
 #ifndef HEED_KIT_FLASH_SPANS_ONCE
 #define HEED_KIT_FLASH_SPANS_ONCE
