@@ -131,8 +131,8 @@ static int32_t read_window(job *j, int64_t from, int64_t n, heed_error *error)
         j->first = from, j->have = j->n_ids - 1 - from, j->ended = 1;
         return HEED_OK;
     }
-    memmove(j->bytes, j->bytes + (from - j->first), (size_t)(j->have - (from - j->first)));
     j->have -= from - j->first;
+    if (j->have) memmove(j->bytes, j->bytes + (from - j->first), (size_t)j->have);
     j->first = from;
     while (j->have < n && !j->ended) {
         if (j->have == j->room) { /* its size is not asked for: a pipe has none */
