@@ -107,10 +107,20 @@ static void batch_views(many *m, const stack_step *step, int64_t count, int64_t 
     }
 }
 
+/* Points the views of a step at some of the rows. */
+static void place_step(many *m, const stack_step *step, int64_t first, int64_t rows)
+{
+    const heed_stack *stack = m->lead->stack;
+    for (uint32_t u = step->first; u <= step->first + step->n_in; u++) {
+        const uint32_t v = stack->uses[u].view;
+        if (stack->views[v].rows == STACK_ROWS)
+            session_place_view(m->lead, v, buffer_of(m, &stack->views[v]), first, rows);
+    }
+}
+
 /* A step that remembers: all sessions in one call if they are alike, else one after the other. */
 static int32_t run_memory(many *m, const stack_step *step, heed_error *error)
 {
-    const heed_stack *stack = m->lead->stack;
     const int64_t each = equal_rows(m);
     int32_t failed = HEED_OK;
     for (uint32_t i = 0; i < m->count; i++)
@@ -123,19 +133,10 @@ static int32_t run_memory(many *m, const stack_step *step, heed_error *error)
     }
     for (uint32_t i = 0; i < m->count && !failed; i++) {
         if (!m->parts[i].now) continue;
-        for (uint32_t u = step->first; u <= step->first + step->n_in; u++) {
-            const uint32_t v = stack->uses[u].view;
-            if (stack->views[v].rows == STACK_ROWS)
-                session_place_view(m->lead, v, buffer_of(m, &stack->views[v]), m->parts[i].first,
-                                   m->parts[i].now);
-        }
+        place_step(m, step, m->parts[i].first, m->parts[i].now);
         failed = run_step(m, step, &m->sequences[i], error);
     }
-    for (uint32_t u = step->first; u <= step->first + step->n_in; u++) {
-        const uint32_t v = stack->uses[u].view;
-        if (stack->views[v].rows == STACK_ROWS)
-            session_place_view(m->lead, v, buffer_of(m, &stack->views[v]), 0, m->rows);
-    }
+    place_step(m, step, 0, m->rows);
     return failed;
 }
 

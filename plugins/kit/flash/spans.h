@@ -30,7 +30,8 @@
 #ifndef HEED_KIT_FLASH_SPANS_ONCE
 #define HEED_KIT_FLASH_SPANS_ONCE
 
-/* Which levels of the tree two spans meet at: the higher, the nearer to the root. */
+/* The level of the tree at which two spans first lie in the same subtree: 0 for neighbours that are
+ * merged with each other, and more for spans that meet nearer to the root. */
 KIT_INLINE int kit_flash_level(int64_t span, int64_t other)
 {
     return 63 - __builtin_clzll((unsigned long long)(span ^ other) | 1);
@@ -45,7 +46,8 @@ KIT_INLINE int kit_flash_sees_span(const kit_flash_rows *r, int i, int64_t span)
            (x->sink_first < x->sink_last && x->sink_first < last && x->sink_last > first);
 }
 
-/* Says which rows have something of the span that ends. */
+/* Notes for each row whether it saw a key of the span that ends. Only then has the row a result that
+ * may be merged: merging an empty one is not free of effects, since 0 + -0 is 0. */
 static void kit_flash_note_span(const kit_flash *f, kit_flash_rows *r)
 {
     const int begun = f->begins && r->depth == 0; /* the variant has begun the outputs itself */

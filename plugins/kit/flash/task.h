@@ -682,8 +682,9 @@ static void KIT(flash_span_task)(void *arg, int64_t task, uint32_t lane)
     x->span = m.tile->span;
 }
 
-/* Merges what those have found, as a tile does that goes through all keys; it goes through them if
- * a sum overflows. */
+/* Merges the spans' results of one group of heads, in the order in which a tile meets its spans that
+ * goes through all keys itself: the same bits. If a sum has overflowed, the rows are computed once
+ * more by such a tile, which knows how to lift them. */
 static void KIT(flash_merge_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash *f = arg;
