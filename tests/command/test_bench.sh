@@ -475,6 +475,16 @@ else
     HEED=$heed "$SRC/bench/claims" --tiny synthesizer span memory sparse >out 2>err && [ ! -s err ] && rows 9 '[0-9] x'
     report "bench/claims measures what the papers claim"
 
+    HEED=$heed "$SRC/bench/claims" --tiny linear convolution >out 2>err && [ ! -s err ] && rows 7 '[0-9] x'
+    report "bench/claims compares linear time and convolutions with softmax and synthesizers"
+
+    if python3 -c 'import numpy' 2>/dev/null; then
+        HEED=$heed "$SRC/bench/claims" --tiny performer capacity >out 2>err && [ ! -s err ] && rows 13 '[0-9]'
+        report "bench/claims measures errors"
+    else
+        echo "SKIPPED bench/claims measures errors: there is no NumPy"
+    fi
+
     HEED=$heed "$SRC/bench/claims" --tiny bananas >out 2>err
     [ $? = 1 ] && [ ! -s out ] && grep -q 'there is no claim "bananas"; there are linear, convolution, performer, capacity, synthesizer, ' err
     report "bench/claims refuses another word"
