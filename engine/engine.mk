@@ -24,7 +24,8 @@ engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/cal
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c engine/model/laws.h \
   engine/model/presets.c engine/model/presets.h \
-  engine/model/session.c engine/model/session.h engine/model/session_many.c engine/model/session_saved.c \
+  engine/model/session.c engine/model/session.h engine/model/session_fork.c \
+  engine/model/session_many.c engine/model/session_saved.c \
   engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
   engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
   engine/model/stack_plan.c engine/model/stack_plan.h \
@@ -62,7 +63,7 @@ engine_libtext_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS) $(UTF8
 engine_libtext_la_LIBADD = $(PCRE2_LIBS) $(UTF8PROC_LIBS)
 
 bin_PROGRAMS += engine/heed
-engine_command = engine/command/clock.h engine/command/command.c engine/command/command.h \
+engine_command = engine/command/cached.c engine/command/cached.h engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/depth.c engine/command/depth.h \
   engine/command/describe.c engine/command/describe.h \

@@ -255,6 +255,13 @@ HEED_API int32_t heed_session_sample(heed_session *session, const float *logits,
 HEED_API int32_t heed_session_draw(heed_session *session, const float *logits, const char *settings,
                                    double draw, int32_t *token, heed_error *error);
 HEED_API int32_t heed_session_reset(heed_session *session, heed_error *error);
+/* Tokens that it has read, since it was made or reset. [any] */
+HEED_API int64_t heed_session_length(const heed_session *session);
+/* A second session of the stack with the same content, which shares its pages until one of them writes: several texts
+ * that begin alike, or a draft that may be dropped. Refused where an encoder is. [one] */
+HEED_API heed_session *heed_session_fork(heed_session *session, heed_error *error);
+/* Forgets all but the first `length` tokens, as heed_sequence_truncate does, in all layers or in none. [one] */
+HEED_API int32_t heed_session_truncate(heed_session *session, int64_t length, heed_error *error);
 /* As of a sequence: what all layers remember, so that a prompt is read once. Only into a session of the same spec and
  * weights, of which a stack takes the checksum the first time; a session that can not be loaded is as it was. [one] */
 HEED_API int64_t heed_session_save(const heed_session *session, void *to, uint64_t room, heed_error *error);

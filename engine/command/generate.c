@@ -45,6 +45,10 @@ static const char usage[] =
     "                    below 0; 1 if not given\n"
     "  --stop TEXT       ends before this text; up to 16 times\n"
     "  --ignore-eos      goes on behind a token that ends a checkpoint's text\n"
+    "  --parallel N      N texts of the seeds from --seed on, made at once: each is the one that its "
+    "seed makes\n"
+    "                    alone with these weights. They are printed one after the other behind lines\n"
+    "                    \"==> seed 3 <==\"\n"
     "  --seed N          another number, another text; 1 if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
     "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec "
@@ -52,6 +56,17 @@ static const char usage[] =
     "When the context of the model is full, it starts afresh with the last half of it, at position "
     "0.\n"
     "Draw n of a seed is the top 24 bits of the n-th output of splitmix64, divided by 2^24.\n";
+
+/* One of the texts that are made. */
+typedef struct story {
+    heed_session *session; /* the first has the model's */
+    int32_t *text;         /* all tokens so far: bos, the prompt, what was made */
+    int64_t n, start, fed; /* of them: how many; where the session begins; how far it has come */
+    float *logits;         /* after the last one */
+    unsigned char *seen;   /* of each token, whether it was there */
+    uint64_t chance;
+    int ended;
+} story;
 
 typedef struct job {
     heed_options engine;
@@ -64,10 +79,9 @@ typedef struct job {
     tracing tracing;
 
     model model;
-    int32_t *text;       /* all tokens so far: bos, the prompt, what was made */
-    int64_t n, start, fed; /* of them: how many; where the session begins; how far it has come */
-    float *logits;       /* after the last one */
-    unsigned char *seen; /* of each token, whether it was there */
+    int64_t read; /* tokens of the prompt */
+    int64_t parallel;
+    story *stories; /* [parallel] */
     /* what comes of tokens: their text, and what of it is to be printed next */
     bytes made, shown;
 } job;
@@ -86,6 +100,10 @@ static int read_model(void *command, const char *value)
 static int read_tokens(void *command, const char *value)
 {
     return options_int("--tokens", value, 0, (int64_t)1 << 31, &((job *)command)->tokens);
+}
+static int read_parallel(void *command, const char *value)
+{
+    return options_int("--parallel", value, 1, 256, &((job *)command)->parallel);
 }
 static int read_seed(void *command, const char *value)
 {
@@ -134,6 +152,7 @@ static const option options[] = {
     {"--repetition-penalty", 1, .read = read_penalty},
     {"--stop", 1, .read = read_stop},
     {"--ignore-eos", 0, .at = offsetof(job, ignore_eos)},
+    {"--parallel", 1, .read = read_parallel},
     {"--seed", 1, .read = read_seed},
     {"--spec", 1, .at = offsetof(job, spec)},
     {"--random-weights", 0, .at = offsetof(job, random)},
@@ -181,10 +200,28 @@ static int32_t read_numbers(const job *j, id_list *to, heed_error *error)
     return error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
 }
 
-/* What comes first, with room for what will be made. Numbers of tokens are all that there is. */
+/* A story that has its beginning, and room for what will be made. */
+static int32_t start_story(job *j, int64_t i, const id_list *list, heed_error *error)
+{
+    const int64_t vocab = heed_stack_number(j->model.stack, "vocab");
+    story *s = &j->stories[i];
+    *s = (story){.session = i ? NULL : j->model.session,
+                 .text = calloc(list->n + (size_t)j->tokens + 1, sizeof *s->text),
+                 .logits = calloc((size_t)vocab, sizeof *s->logits),
+                 .seen = calloc((size_t)vocab, 1),
+                 .n = (int64_t)list->n,
+                 .chance = (uint64_t)j->seed + (uint64_t)i};
+    if (!s->text || !s->logits || !s->seen) return error_memory(error);
+    memcpy(s->text, list->at, list->n * sizeof *list->at);
+    for (size_t t = 0; t < list->n; t++) s->seen[list->at[t]] = 1;
+    return HEED_OK;
+}
+
+/* What comes first. Numbers of tokens are all that there is. */
 static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    int64_t vocab = heed_stack_number(j->model.stack, "vocab");
+    j->stories = calloc((size_t)j->parallel, sizeof *j->stories);
+    if (!j->stories) return error_memory(error);
     if (!j->ids_path && j->model_path) TRY(model_open_text(&j->model, j->model_path, error));
     if (j->model.stack->ahead)
         return error_set(error, HEED_E_DATA,
@@ -195,34 +232,63 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
                      : j->model.tokenizer ? read_text(j, prompt, length, &list, error)
                                           : read_bytes(j, prompt, length, &list, error);
     if (!failed && list.failed) failed = error_memory(error);
-    j->text = failed ? NULL : calloc(list.n + (size_t)j->tokens + 1, sizeof *j->text);
-    j->logits = failed ? NULL : calloc((size_t)vocab, sizeof *j->logits);
-    j->seen = failed ? NULL : calloc((size_t)vocab, 1);
-    if (!failed && (!j->text || !j->logits || !j->seen)) failed = error_memory(error);
-    if (!failed) memcpy(j->text, list.at, list.n * sizeof *list.at), j->n = (int64_t)list.n;
-    for (size_t i = 0; !failed && i < list.n; i++) j->seen[list.at[i]] = 1;
+    j->read = (int64_t)list.n;
+    for (int64_t i = 0; !failed && i < j->parallel; i++) failed = start_story(j, i, &list, error);
     free(list.at);
     return failed;
 }
 
-/* Brings the session to the end of the text. */
-static int32_t catch_up(job *j, heed_error *error)
+/* Where a full context begins anew: the session forgets all and reads its last half. */
+static int32_t make_place(const job *j, story *s, heed_error *error)
 {
     int64_t context = heed_stack_number(j->model.stack, "context");
-    int afresh = j->model.stack->forgets && j->fed > j->start;
-    if (context >= 0 && j->n - j->start > context) {
-        j->start = j->n - (context > 1 ? context / 2 : 1);
+    int afresh = j->model.stack->forgets && s->fed > s->start;
+    if (context >= 0 && s->n - s->start > context) {
+        s->start = s->n - (context > 1 ? context / 2 : 1);
         afresh = 1;
     }
-    if (afresh) {
-        int32_t failed = heed_session_reset(j->model.session, error);
-        if (failed) return failed;
-        j->fed = j->start;
+    if (!afresh) return HEED_OK;
+    TRY(heed_session_reset(s->session, error));
+    s->fed = s->start;
+    return HEED_OK;
+}
+
+/* Brings the sessions of all texts that go on to their ends. */
+static int32_t catch_up(job *j, int64_t count, heed_error *error)
+{
+    heed_session *sessions[count];
+    const int32_t *tokens[count];
+    int64_t n[count];
+    float *logits[count];
+    uint32_t going = 0;
+    for (int64_t i = 0; i < count; i++) {
+        story *s = &j->stories[i];
+        if (s->ended) continue;
+        TRY(make_place(j, s, error));
+        sessions[going] = s->session, tokens[going] = s->text + s->fed, n[going] = s->n - s->fed;
+        logits[going++] = s->logits;
+        s->fed = s->n;
     }
-    int32_t failed =
-        heed_session_feed(j->model.session, j->text + j->fed, j->n - j->fed, j->logits, 1, error);
-    if (!failed) j->fed = j->n;
-    return failed;
+    if (going == 0) return HEED_OK;
+    if (going == 1) return heed_session_feed(sessions[0], tokens[0], n[0], logits[0], 1, error);
+    return heed_session_feed_many(sessions, going, tokens, n, logits, error);
+}
+
+/* The other stories begin where the first has read the prompt; a network that remembers nothing of a text has to read
+ * it again. */
+static int32_t fork_stories(job *j, heed_error *error)
+{
+    const story *first = &j->stories[0];
+    const size_t row = (size_t)heed_stack_number(j->model.stack, "vocab") * sizeof *first->logits;
+    for (int64_t i = 1; i < j->parallel; i++) {
+        story *s = &j->stories[i];
+        s->session = j->model.stack->forgets ? heed_session_new(j->model.stack, error)
+                                             : heed_session_fork(first->session, error);
+        if (!s->session) return error->code;
+        s->start = first->start, s->fed = first->fed;
+        memcpy(s->logits, first->logits, row);
+    }
+    return HEED_OK;
 }
 
 static int32_t put(const void *bytes, size_t n, heed_error *error)
@@ -261,11 +327,13 @@ static int32_t put_token(job *j, int32_t token, int *ends, heed_error *error)
 static int32_t put_prompt(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
     if (!j->ids_path) TRY(put(prompt, length, error));
-    for (int64_t i = 0; j->ids_path && i < j->n; i++) TRY(put_id(j->text[i], i ? " " : "", error));
+    const story *s = &j->stories[0]; /* they all begin alike */
+    const int64_t n = j->read;
+    for (int64_t i = 0; j->ids_path && i < n; i++) TRY(put_id(s->text[i], i ? " " : "", error));
     if (!j->model.tokenizer) return HEED_OK;
     tokenizer_begin(j->model.tokenizer);
-    for (int64_t i = 0; i < j->n; i++)
-        TRY(tokenizer_put(j->model.tokenizer, j->text[i], &j->made, error));
+    for (int64_t i = 0; i < n; i++)
+        TRY(tokenizer_put(j->model.tokenizer, s->text[i], &j->made, error));
     return tokenizer_end(j->model.tokenizer, &j->made, error);
 }
 
@@ -280,42 +348,89 @@ static int32_t put_rest(job *j, heed_error *error)
 }
 
 /* Less likely are tokens that were there already (CTRL, arXiv 1909.05858, section 4.1). */
-static void punish(job *j)
+static void punish(const job *j, story *s)
 {
     const int64_t vocab = heed_stack_number(j->model.stack, "vocab");
     const float penalty = (float)j->penalty;
     for (int64_t i = 0; penalty != 1 && i < vocab; i++)
-        if (j->seen[i])
-            j->logits[i] = j->logits[i] > 0 ? j->logits[i] / penalty : j->logits[i] * penalty;
+        if (s->seen[i])
+            s->logits[i] = s->logits[i] > 0 ? s->logits[i] / penalty : s->logits[i] * penalty;
 }
 
-static int32_t draw_token(job *j, double draw, int32_t *token, heed_error *error)
+static int32_t draw_token(const job *j, story *s, int32_t *token, heed_error *error)
 {
     char settings[160];
     snprintf(settings, sizeof settings, "temperature=%.17g, top_k=%lld, top_p=%.17g, min_p=%.17g",
              j->temperature, (long long)j->top_k, j->top_p, j->min_p);
-    punish(j);
-    TRY(heed_session_draw(j->model.session, j->logits, settings, draw, token, error));
-    j->seen[*token] = 1;
+    punish(j, s);
+    TRY(heed_session_draw(s->session, s->logits, settings, random_unit(&s->chance), token, error));
+    s->seen[*token] = 1;
     return HEED_OK;
 }
 
-/* Draws, prints and feeds until enough is made, or the model ends the text: with a token of
- * eos_token_id, or with bos, where that is no byte. */
+/* Whether a token ends its text: one of eos_token_id, or bos where that is no byte. */
+static int ends_text(const job *j, int32_t token)
+{
+    const int64_t bos = heed_stack_number(j->model.stack, "bos");
+    if (!j->ids_path && !j->model.tokenizer && token > UINT8_MAX && token == bos) return 1;
+    return !j->ignore_eos && model_ends(&j->model, token);
+}
+
+/* Draws the next token of a story; *shown: it is a part of the text. */
+static int32_t add_token(const job *j, story *s, int32_t *token, int *shown, heed_error *error)
+{
+    TRY(draw_token(j, s, token, error));
+    s->ended = ends_text(j, *token);
+    *shown = !s->ended || (j->ids_path && model_ends(&j->model, *token));
+    if (*shown) s->text[s->n++] = *token;
+    return HEED_OK;
+}
+
+/* Draws, prints and feeds until enough is made, or the model ends the text. */
 static int32_t make(job *j, heed_error *error)
 {
-    uint64_t chance = (uint64_t)j->seed;
-    int64_t bos = heed_stack_number(j->model.stack, "bos");
-    for (int64_t i = 0; i < j->tokens; i++) {
+    story *s = &j->stories[0];
+    for (int64_t i = 0; i < j->tokens && !s->ended; i++) {
         int32_t token;
-        TRY(draw_token(j, random_unit(&chance), &token, error));
-        if (!j->ids_path && !j->model.tokenizer && token > UINT8_MAX && token == bos) break;
-        int ends = !j->ignore_eos && model_ends(&j->model, token);
-        if (!ends || j->ids_path) TRY(put_token(j, token, &ends, error));
-        j->text[j->n++] = token;
-        if (ends) break;
-        if (i + 1 < j->tokens) TRY(catch_up(j, error));
+        int shown, ends = 0;
+        TRY(add_token(j, s, &token, &shown, error));
+        if (shown) TRY(put_token(j, token, &ends, error));
+        s->ended |= ends;
+        if (i + 1 < j->tokens && !s->ended) TRY(catch_up(j, 1, error));
     }
+    return put_rest(j, error);
+}
+
+/* All texts at once: nothing is printed before the last one is done. */
+static int32_t make_many(job *j, heed_error *error)
+{
+    int64_t going = j->parallel;
+    TRY(fork_stories(j, error));
+    for (int64_t n = 0; n < j->tokens && going; n++) {
+        going = 0;
+        for (int64_t i = 0; i < j->parallel; i++) {
+            int32_t token;
+            int shown;
+            if (j->stories[i].ended) continue;
+            TRY(add_token(j, &j->stories[i], &token, &shown, error));
+            going += !j->stories[i].ended;
+        }
+        if (n + 1 < j->tokens && going) TRY(catch_up(j, j->parallel, error));
+    }
+    return HEED_OK;
+}
+
+static int32_t put_story(job *j, int64_t i, const unsigned char *prompt, size_t length,
+                         heed_error *error)
+{
+    const story *s = &j->stories[i];
+    char title[64];
+    const int n = snprintf(title, sizeof title, "%s==> seed %lld <==\n", i ? "\n" : "",
+                           (long long)j->seed + (long long)i);
+    int ends = 0;
+    TRY(put(title, (size_t)n, error));
+    TRY(put_prompt(j, prompt, length, error));
+    for (int64_t t = j->read; t < s->n && !ends; t++) TRY(put_token(j, s->text[t], &ends, error));
     return put_rest(j, error);
 }
 
@@ -337,31 +452,49 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
         model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
     if (!failed) failed = start_text(j, prompt, length, error);
     if (!failed) failed = tracing_begin(&j->tracing, j->model.engine, error);
-    if (!failed) failed = put_prompt(j, prompt, length, error);
+    const int many = j->parallel > 1;
+    if (!failed && !many) failed = put_prompt(j, prompt, length, error);
     double begin = clock_seconds();
-    if (!failed) failed = catch_up(j, error);
+    if (!failed) failed = catch_up(j, 1, error);
     double middle = clock_seconds();
     /* of a prompt beyond the context only the end is read */
-    int64_t before = j->n, read = j->fed - j->start;
-    if (!failed) failed = make(j, error);
+    int64_t read = failed ? 0 : j->stories[0].fed - j->stories[0].start, made = 0;
+    if (!failed) failed = many ? make_many(j, error) : make(j, error);
     double end = clock_seconds();
+    for (int64_t i = 0; many && !failed && i < j->parallel; i++)
+        failed = put_story(j, i, prompt, length, error);
     end_line();
     origin_tell(j->model.engine);
     if (failed) return failed;
+    for (int64_t i = 0; i < j->parallel; i++) made += j->stories[i].n - j->read;
     fprintf(stderr,
             "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u "
             "thread%s\n",
-            (long long)before, (double)read / (middle - begin), (long long)(j->n - before),
-            (double)(j->n - before) / (end - middle),
+            (long long)j->read, (double)read / (middle - begin), (long long)made,
+            (double)made / (end - middle),
             j->model_path ? j->model_path : "random weights", inspect_path(j->model.engine),
             heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
     return HEED_OK;
+}
+
+/* The sessions are closed before their network is. */
+static void close_stories(job *j)
+{
+    for (int64_t i = 0; j->stories && i < j->parallel; i++) {
+        story *s = &j->stories[i];
+        if (i) heed_session_free(s->session);
+        free(s->text);
+        free(s->logits);
+        free(s->seen);
+    }
+    free(j->stories);
 }
 
 int command_generate(int argc, char **argv)
 {
     job j = {.engine.size = sizeof j.engine,
              .tokens = 200,
+             .parallel = 1,
              .seed = 1,
              .temperature = 0.8,
              .top_p = 1,
@@ -385,10 +518,8 @@ int command_generate(int argc, char **argv)
     int32_t failed = j.prompt_path ? file_read(j.prompt_path, &file, &length, &error) : HEED_OK;
     if (!failed) failed = run(&j, file ? file : prompt, length, &error);
     failed = tracing_end(&j.tracing, failed, &error);
+    close_stories(&j);
     model_close(&j.model);
-    free(j.text);
-    free(j.logits);
-    free(j.seen);
     free(j.made.at);
     free(j.shown.at);
     free(j.stops.held.at);

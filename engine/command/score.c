@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "command/cached.h"
 #include "command/clock.h"
 #include "command/command.h"
 #include "command/interrupt.h"
@@ -42,9 +43,15 @@ static const char usage[] =
     "bits a token\n"
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
-    "  --spec SPEC       the network, if not what the model itself says: with another cache, say\n"
+    "  --spec SPEC       the network, if not what the model itself says\n"
+    "  --cache CODEC     keys and values are remembered so, as int8; what that costs is told beside "
+    "the model's own\n"
+    "                    result: bits, and how far the predictions are apart (Kullback-Leibler "
+    "divergence)\n"
+    "  --value-cache CODEC  values alone\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
-    "threads}\n" TRACING_USAGE OPTIONS_ENGINE "\n"
+    "threads}, and with another\n"
+    "                    cache {plain_bits_per_byte, divergence_nats}\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; "
     "tokens/s counts all\n"
     "tokens that the model has read, in overlapping windows again. Ctrl-C prints the result for "
@@ -53,12 +60,14 @@ static const char usage[] =
 
 typedef struct job {
     heed_options engine;
-    const char *model_path, *file_path, *ids_path, *spec;
+    const char *model_path, *file_path, *ids_path, *spec, *cache, *value_cache;
     int64_t context, stride; /* 0: not given */
     int json;
     tracing tracing;
 
     model model;
+    model plain;          /* with --cache, the same network without; else all NULL */
+    char *cached_spec;
     heed_instance *loss;
     FILE *file;
     /* of the file, those from `first` on, as many as `have`; there is room for `room` */
@@ -71,8 +80,10 @@ typedef struct job {
     int64_t piece;           /* tokens that are fed at a time */
     int32_t *tokens, *targets;
     float *logits, *nll;     /* [piece, vocab] and [piece] */
+    float *plain_logits;     /* those of `plain` */
 
     double nats, seconds;
+    double plain_nats, divergence; /* sums over all that was counted */
     int64_t counted, fed;
 } job;
 
@@ -101,6 +112,8 @@ static const option options[] = {
     {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
     {"--context", 1, .read = read_context},
     {"--spec", 1, .at = offsetof(job, spec)},
+    {"--cache", 1, .at = offsetof(job, cache)},
+    {"--value-cache", 1, .at = offsetof(job, value_cache)},
     {"--stride", 1, .read = read_stride},
     {"--json", 0, .at = offsetof(job, json)},
     {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
@@ -226,29 +239,66 @@ static int32_t prepare(job *j, heed_error *error)
     j->targets = calloc((size_t)j->piece, sizeof *j->targets);
     j->nll = calloc((size_t)j->piece, sizeof *j->nll);
     j->logits = reallocarray(NULL, (size_t)j->piece, (size_t)vocab * sizeof *j->logits);
+    if (j->plain.session)
+        j->plain_logits = reallocarray(NULL, (size_t)j->piece, (size_t)vocab * sizeof *j->logits);
+    if (j->plain.session && !j->plain_logits) return error_memory(error);
     if (!j->tokens || !j->targets || !j->nll || !j->logits) return error_memory(error);
     j->loss = heed_instance_open(j->model.engine, "loss/cross_entropy", NULL, error);
     return j->loss ? HEED_OK : error->code;
 }
 
-/* Feeds y[from .. from + n) and counts the predictions of its last `rows` tokens. */
-static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *error)
+/* The sum of -log p of the targets over `rows` rows of logits. */
+static int32_t add_loss(job *j, float *from, int64_t rows, double *nats, heed_error *error)
 {
     int64_t shape[] = {rows, heed_stack_number(j->model.stack, "vocab")};
-    for (int64_t i = 0; i < n; i++)
-        j->tokens[i] = from + i ? wanted(j, from + i - 1) : (int32_t)begins_with(j);
-    for (int64_t i = 0; i < rows; i++) j->targets[i] = wanted(j, from + n - rows + i);
-    int32_t failed = heed_session_feed(j->model.session, j->tokens, n, j->logits, rows, error);
-    j->fed += n;
-    if (failed || !rows) return failed;
-    heed_tensor logits = heed_tensor_of(j->logits, HEED_F32, 2, shape),
+    heed_tensor logits = heed_tensor_of(from, HEED_F32, 2, shape),
                 targets = heed_tensor_of(j->targets, HEED_I32, 1, shape),
                 nll = heed_tensor_of(j->nll, HEED_F32, 1, shape);
     heed_binding in[] = {{"logits", &logits}, {"targets", &targets}}, out = {"nll", &nll};
-    failed = heed_run(j->loss, in, 2, &out, 1, NULL, error);
-    for (int64_t i = 0; i < rows && !failed; i++) j->nats += (double)j->nll[i];
+    TRY(heed_run(j->loss, in, 2, &out, 1, NULL, error));
+    for (int64_t i = 0; i < rows; i++) *nats += (double)j->nll[i];
+    return HEED_OK;
+}
+
+/* log of the sum of e^x. */
+static double log_sum(const float *x, int64_t n)
+{
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+    for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - most);
+    return most + log(sum);
+}
+
+/* sum p log(p / q), p from the plain network's logits and q from those of the one with other caches. */
+static double divergence(const float *plain, const float *cached, int64_t vocab)
+{
+    const double of_plain = log_sum(plain, vocab), of_cached = log_sum(cached, vocab);
+    double sum = 0;
+    for (int64_t i = 0; i < vocab; i++) {
+        const double p = (double)plain[i] - of_plain, q = (double)cached[i] - of_cached;
+        if (exp(p) > 0) sum += exp(p) * (p - q);
+    }
+    return sum;
+}
+
+/* Feeds y[from .. from + n) and counts the predictions of its last `rows` tokens. */
+static int32_t feed(job *j, int64_t from, int64_t n, int64_t rows, heed_error *error)
+{
+    const int64_t vocab = heed_stack_number(j->model.stack, "vocab");
+    for (int64_t i = 0; i < n; i++)
+        j->tokens[i] = from + i ? wanted(j, from + i - 1) : (int32_t)begins_with(j);
+    for (int64_t i = 0; i < rows; i++) j->targets[i] = wanted(j, from + n - rows + i);
+    TRY(heed_session_feed(j->model.session, j->tokens, n, j->logits, rows, error));
+    if (j->plain.session)
+        TRY(heed_session_feed(j->plain.session, j->tokens, n, j->plain_logits, rows, error));
+    j->fed += n;
+    if (!rows) return HEED_OK;
+    TRY(add_loss(j, j->logits, rows, &j->nats, error));
+    if (j->plain.session) TRY(add_loss(j, j->plain_logits, rows, &j->plain_nats, error));
+    for (int64_t i = 0; j->plain.session && i < rows; i++)
+        j->divergence += divergence(j->plain_logits + i * vocab, j->logits + i * vocab, vocab);
     j->counted += rows;
-    return failed;
+    return HEED_OK;
 }
 
 /* Of a file; how much a pipe still has nobody knows. */
@@ -278,6 +328,7 @@ static int32_t score(job *j, heed_error *error)
         int64_t all = j->first + j->have, end = all - start < j->context ? all : start + j->context;
         if (failed || j->counted == all) break; /* it ended with the window before */
         failed = heed_session_reset(j->model.session, error);
+        if (!failed && j->plain.session) failed = heed_session_reset(j->plain.session, error);
         for (int64_t at = start; at < end && !failed && !interrupt_seen; at += now) {
             now = end - at < j->piece ? end - at : j->piece;
             int64_t old = j->counted - at; /* counted already: no logits are needed */
@@ -302,6 +353,8 @@ static int print(const job *j)
     const int64_t units = of_text ? j->n_bytes : j->counted;
     double bits = j->nats / log(2) / (double)units, rate = (double)j->fed / j->seconds;
     uint32_t threads = heed_lanes(j->model.engine);
+    const double plain = j->plain_nats / log(2) / (double)units,
+                 apart = j->divergence / (double)j->counted;
     const char *unit = by_bytes ? "byte" : "token";
     if (j->json) {
         json_t *all =
@@ -312,12 +365,34 @@ static int print(const job *j)
                       j->model_path, "path", inspect_path(j->model.engine), "threads", (int)threads,
                       "interrupted", interrupt_seen != 0);
         if (of_text) json_object_set_new(all, "tokens", json_integer(j->counted));
+        if (j->plain.session) {
+            json_object_set_new(all, by_bytes ? "plain_bits_per_byte" : "plain_bits_per_token",
+                                isfinite(plain) ? json_real(plain) : json_null());
+            json_object_set_new(all, "divergence_nats",
+                                isfinite(apart) ? json_real(apart) : json_null());
+        }
         return command_json(all);
     }
     printf("%.8f bits per %s  (%lld %ss, ", bits, unit, (long long)units, unit);
     if (of_text) printf("%lld tokens, ", (long long)j->counted);
     printf("%.0f tokens/s)\n", rate);
+    if (j->plain.session)
+        printf("%+.8f beside the model's own cache (%.8f); divergence %.3g nats a token\n",
+               bits - plain, plain, apart);
     return 0;
+}
+
+/* The network, and with other caches the plain one beside it. */
+static int32_t open_models(job *j, heed_error *error)
+{
+    const int cached = j->cache || j->value_cache;
+    model *own = cached ? &j->plain : &j->model;
+    TRY(model_open(own, &j->engine, j->model_path, j->spec, 0, error));
+    if (!cached) return HEED_OK;
+    j->cached_spec =
+        cached_spec(heed_stack_spec(own->stack), j->cache, j->value_cache, error);
+    if (!j->cached_spec) return error->code;
+    return model_open(&j->model, &j->engine, j->model_path, j->cached_spec, 0, error);
 }
 
 int command_score(int argc, char **argv)
@@ -333,7 +408,7 @@ int command_score(int argc, char **argv)
     if (j.file_path && !strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
     else if (j.file_path && !(j.file = fopen(j.file_path, "rb")))
         failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
-    if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, j.spec, 0, &error);
+    if (!failed) failed = open_models(&j, &error);
     if (!failed) failed = prepare(&j, &error);
     interrupt_catch();
     if (!failed) failed = tracing_begin(&j.tracing, j.model.engine, &error);
@@ -348,6 +423,9 @@ int command_score(int argc, char **argv)
     }
     heed_instance_close(j.loss);
     model_close(&j.model);
+    model_close(&j.plain);
+    free(j.cached_spec);
+    free(j.plain_logits);
     free(j.tokens);
     free(j.targets);
     free(j.logits);

@@ -15,7 +15,7 @@ typedef struct session_watch {
 } session_watch;
 
 struct heed_session {
-    const heed_stack *stack;
+    heed_stack *stack;
     heed_sequence **sequences; /* [memories] */
     void **buffer;             /* [stack->n_buffers] */
     int64_t room;              /* tokens that the buffers hold, but for those that stay */

@@ -974,6 +974,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_session_sample": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_double, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_draw": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_char_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_reset": (c.c_int32, [c.c_void_p, c.c_void_p]),
+    "heed_session_length": (c.c_int64, [c.c_void_p]),
+    "heed_session_fork": (c.c_void_p, [c.c_void_p, c.c_void_p]),
+    "heed_session_truncate": (c.c_int32, [c.c_void_p, c.c_int64, c.c_void_p]),
     "heed_session_save": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
     "heed_session_load": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
 }

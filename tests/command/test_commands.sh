@@ -267,6 +267,32 @@ done
 head -c 100 "$SRC/models/sample.txt" >part
 try 0 score "$SRC/models/plays.safetensors" part && quiet && prints '(100 bytes'; report 'score: less than the context'
 LC_ALL=C sed 's/causal=true/softcap=0.0/' "$SRC/models/plays.safetensors" >other.safetensors
+# several texts at once are those that their seeds make alone, also where the context begins anew, and with a stop
+several() { # ARGUMENT ...
+    for seed in 4 5 6; do
+        [ $seed = 4 ] || echo
+        echo "==> seed $seed <=="
+        "$heed" generate "$@" --seed $seed 2>/dev/null || return 1
+    done >alone
+    try 0 generate "$@" --seed 4 --parallel 3 && cmp -s out alone
+}
+several "$SRC/models/plays.safetensors" --prompt ROMEO: --tokens 270 --stop the && several "$tiny/gpt2" --ids "$tiny/ids.npy" --tokens 5
+report 'generate --parallel: the texts of the seeds'
+for attention in 'fast_weight(causal=true)' 'synthesizer_dense(causal=true, longest=64)'; do
+    "$heed" describe --spec "$small; attention=$attention" --save story.safetensors >/dev/null &&
+        several story.safetensors --prompt abc --tokens 20
+    report "generate --parallel: $attention"
+done
+try 2 generate "$tiny/gpt2" --parallel 0 && says '--parallel'; report 'generate --parallel 0'
+
+# keys and values through a codec, beside the model's own
+try 0 score "$SRC/models/plays.safetensors" part --cache int8 && quiet && [ "$(wc -l <out)" = 2 ] &&
+    grep -qE "^[+-]0\.0[0-9]* beside the model's own cache \([0-9.]+\); divergence [0-9.e-]+ nats a token$" out
+report 'score --cache'
+try 0 score "$SRC/models/plays.safetensors" part --cache f16 --value-cache int8 --json && prints '"divergence_nats": ' &&
+    prints '"plain_bits_per_byte": '
+report 'score --cache --json'
+try 1 score "$SRC/models/plays.safetensors" part --cache int9 && points 'nearest is "int8"'; report 'score --cache: no such codec'
 try 1 score other.safetensors "$SRC/models/sample.txt" && says 'no language model: tokens of attention/softmax'
 report 'score: not causal'
 rm other.safetensors

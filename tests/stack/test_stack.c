@@ -537,6 +537,60 @@ static void test_many_wrong(void **unused)
     heed_stack_close(stack), heed_stack_close(other), heed_weights_close(w);
 }
 
+/* ---- forks and cuts ---- */
+
+/* A fork goes on as the session that it was made of would, and neither changes the other; a session that is cut
+ * back goes on as if it had read no more. */
+static void fork_and_cut(const char *spec)
+{
+    enum { BEGIN = 130, MORE = 40, CUT = 120 };
+    int32_t text[BEGIN + MORE];
+    heed_weights *w = heed_weights_random(engine, spec, 3, &e);
+    heed_stack *stack = heed_stack_open(engine, spec, w, &e);
+    if (!stack) fail_msg("%s: %s", spec, e.text);
+    const size_t row = (size_t)heed_stack_outputs(stack), bytes = row * sizeof(float);
+    float *right = malloc(3 * bytes), *other = malloc(bytes);
+    uint64_t state = 5;
+    for (int t = 0; t < BEGIN + MORE; t++) text[t] = (int32_t)(fabs(next_random(&state)) * 23);
+    heed_session *one = heed_session_new(stack, &e), *alone = heed_session_new(stack, &e);
+    assert_int_equal(heed_session_feed(alone, text, BEGIN + MORE, right, 1, &e), HEED_OK);
+    assert_int_equal(heed_session_reset(alone, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(alone, text, CUT, NULL, 0, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(alone, text + 1, 3, right + row, 1, &e), HEED_OK);
+
+    assert_int_equal(heed_session_feed(one, text, BEGIN, NULL, 0, &e), HEED_OK);
+    heed_session *twin = heed_session_fork(one, &e);
+    if (!twin) fail_msg("%s: %s", spec, e.text);
+    assert_int_equal(heed_session_length(twin), BEGIN);
+    assert_int_equal(heed_session_feed(one, text + BEGIN, MORE, other, 1, &e), HEED_OK);
+    assert_memory_equal(other, right, bytes);
+    if (heed_session_truncate(twin, CUT, &e)) { /* a recurrence that can not go back is as it was */
+        assert_true(strstr(e.text, "fork"));
+        assert_int_equal(heed_session_length(twin), BEGIN);
+        assert_int_equal(heed_session_feed(twin, text + BEGIN, MORE, other, 1, &e), HEED_OK);
+        assert_memory_equal(other, right, bytes);
+    } else {
+        assert_int_equal(heed_session_length(twin), CUT);
+        assert_int_equal(heed_session_feed(twin, text + 1, 3, other, 1, &e), HEED_OK);
+        assert_memory_equal(other, right + row, bytes);
+    }
+    assert_true(heed_session_truncate(one, BEGIN + MORE + 1, &e));
+    assert_string_equal(e.text, "a session of 170 tokens can not be cut to 171; 0 to 170 is right");
+    heed_session_free(one), heed_session_free(twin), heed_session_free(alone);
+    free(right), free(other);
+    heed_stack_close(stack), heed_weights_close(w);
+}
+
+static void test_fork(void **unused)
+{
+    (void)unused;
+    fork_and_cut(SIZES RANDOM_OPS);
+    fork_and_cut(SIZES "norm=layer; attention=softmax(causal=true, cache=int8, position=alibi); "
+                       "feedforward=gelu(hidden=20)");
+    fork_and_cut("vocab=24; width=16; layers=2; heads=4; kv_heads=2; norm=rms; attention="
+                 "[window(causal=true, left=50), fast_weight(causal=true)]; feedforward=swiglu(hidden=20)");
+}
+
 static void test_sample(void **unused)
 {
     float logits[V] = {0};
@@ -584,6 +638,7 @@ int main(void)
         cmocka_unit_test(test_parts),        cmocka_unit_test(test_failures),
         cmocka_unit_test(test_not_causal),   cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_many),         cmocka_unit_test(test_many_wrong),
+        cmocka_unit_test(test_fork),
         cmocka_unit_test(test_sample),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
