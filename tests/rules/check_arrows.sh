@@ -53,7 +53,7 @@ included() {
 }
 
 arrows() {
-    { (cd "$1" && find abi engine bench plugins tests -name '*.[ch]' 2>/dev/null) | sed 's/^/file:/'
+    { (cd "$1" && find abi engine bench plugins tests -name '*.[ch]' ! -path '*/.venv/*' 2>/dev/null) | sed 's/^/file:/'
       printf '%s\n' "$rooms" | sed -n 's/^\([a-z].*\)/room:\1/p'
       included "$1" | sed 's/^/include:/'; } | awk '
     function room(file,    r, best) {
@@ -84,7 +84,7 @@ arrows() {
 
 # The files of a tree that lie on a circle of calls. An object is named FILE.o, or PROGRAM-FILE.o by automake.
 circles() {
-    for source in $(cd "$1" && find engine bench tests/lib tests/check -name '*.c' ! -path 'bench/machines/*' ! -path 'bench/peers/*' 2>/dev/null); do
+    for source in $(cd "$1" && find engine bench tests/lib tests/check -name '*.c' ! -path '*/.venv/*' ! -path 'bench/machines/*' ! -path 'bench/peers/*' 2>/dev/null); do
         folder=${source%/*} name=$(basename "$source" .c)
         for object in "$2/$folder/$name.o" "$2/$folder/"*-"$name.o" "$2/$folder/.libs/"*-"$name.o" "$2/$folder/.libs/$name.o"; do
             [ -e "$object" ] || continue
@@ -117,7 +117,7 @@ objects_seen() { [ -n "$(find "$1/engine" "$1/bench" -name '*.o' 2>/dev/null | h
 
 # Functions of more than 60 lines, from the brace that opens them to the one that ends them.
 long() {
-    (cd "$1" && find engine bench plugins tests/lib tests/check -name '*.c' 2>/dev/null) | while read -r file; do
+    (cd "$1" && find engine bench plugins tests/lib tests/check -name '*.c' ! -path '*/.venv/*' 2>/dev/null) | while read -r file; do
         awk -v file="$file" '/^\{/ { from = NR } /^\}/ && from { if (NR - from > 60) print file ":" from ": a function of " NR - from " lines"; from = 0 }' "$1/$file"
     done
 }

@@ -10,7 +10,7 @@
 : "${BUILD:=.}" "${SRC:=$(dirname "$0")/../..}" "${CC:=cc}"
 bad=0
 arch=$($CC -dumpmachine 2>/dev/null)
-for header in $(cd "$SRC" && find abi plugins/kit engine bench tests -name '*.h' | LC_ALL=C sort); do
+for header in $(cd "$SRC" && find abi plugins/kit engine bench tests -name '*.h' ! -path '*/.venv/*' | LC_ALL=C sort); do
     case $header:$arch in
         *_neon.h:aarch64* | *_avx*.h:x86_64*) ;;
         *_neon.h:* | *_avx*.h:*) echo "SKIPPED $header: not for $arch"; continue ;;
