@@ -19,11 +19,12 @@ engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_r
 engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/call.c \
   engine/op/call.h engine/op/engine.c \
   engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
-  engine/op/load.h engine/op/merge.c engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
+  engine/op/load.h engine/op/merge.c engine/op/pages.c engine/op/pages.h \
+  engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c engine/model/laws.h \
-  engine/model/presets.c engine/model/presets.h \
+  engine/model/prefixes.c engine/model/presets.c engine/model/presets.h \
   engine/model/session.c engine/model/session.h engine/model/session_fork.c \
   engine/model/session_many.c engine/model/session_saved.c \
   engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \

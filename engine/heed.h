@@ -53,6 +53,12 @@ typedef struct heed_options {
                               Then `threads` must say how many lanes it has, from 1 on. Of its other functions any may
                               be NULL. `cancelled` is asked before each op and each tile; once it says so, the call
                               ends with HEED_E_CANCELLED, and sequences and sessions are as before it */
+    uint64_t page_limit;   /* most bytes that the pages of all sequences and sessions have together; 0: no limit. A call
+                              that needs one more fails with HEED_E_MEMORY and its sequences are as before; all others
+                              go on */
+    int32_t (*pages_full)(void *user, uint64_t bytes); /* first asked then, in the caller's thread, to free sequences
+                              that the call does not have; 1: some were, try again; NULL: never asked */
+    void *user;
 } heed_options;
 
 /* Finds the plugins. A file is loaded when an op is asked for that may be in it: KIND_NAME.so for kind/name, and any
@@ -61,6 +67,8 @@ typedef struct heed_options {
  * heed_refusal). No thread starts before the first parallel work. [any] */
 HEED_API heed_engine *heed_engine_new(const heed_options *options, heed_error *error);
 HEED_API void heed_engine_free(heed_engine *engine);
+/* Bytes of all pages that sequences and sessions of the engine have now; what forks share counts once. [any] */
+HEED_API uint64_t heed_engine_pages(const heed_engine *engine);
 
 /* Descriptors, as vetted and copied; they live as long as the engine. The two counts load all plugins that are there.
  * [any] */
@@ -262,6 +270,23 @@ HEED_API int64_t heed_session_length(const heed_session *session);
 HEED_API heed_session *heed_session_fork(heed_session *session, heed_error *error);
 /* Forgets all but the first `length` tokens, as heed_sequence_truncate does, in all layers or in none. [one] */
 HEED_API int32_t heed_session_truncate(heed_session *session, int64_t length, heed_error *error);
+
+/* Texts that were read already, for those that begin alike: a system prompt, an earlier turn. It keeps forks of up to
+ * `most` sessions of one stack, whose pages they share; the one that was asked for longest ago goes first. Functions
+ * on one store, and on the sessions in it, must not run at once. */
+typedef struct heed_prefixes heed_prefixes;
+HEED_API heed_prefixes *heed_prefixes_new(heed_stack *stack, uint32_t most, heed_error *error);
+HEED_API void heed_prefixes_free(heed_prefixes *prefixes);
+/* Keeps what the session remembers, which has read these n tokens and no others. [one] */
+HEED_API int32_t heed_prefixes_put(heed_prefixes *prefixes, heed_session *session, const int32_t *tokens, int64_t n,
+                                   heed_error *error);
+/* A session that has read the first tokens of this text, as many as any text here begins with alike, and at most
+ * n - 1, so that the last one gives logits: *known, 0 if none does. Its bits are those of reading them. NULL after an
+ * error. [one] */
+HEED_API heed_session *heed_prefixes_take(heed_prefixes *prefixes, const int32_t *tokens, int64_t n, int64_t *known,
+                                          heed_error *error);
+/* Forgets the text that was asked for longest ago, as a pages_full may; 0: there was none. [one] */
+HEED_API int32_t heed_prefixes_drop(heed_prefixes *prefixes);
 /* As of a sequence: what all layers remember, so that a prompt is read once. Only into a session of the same spec and
  * weights, of which a stack takes the checksum the first time; a session that can not be loaded is as it was. [one] */
 HEED_API int64_t heed_session_save(const heed_session *session, void *to, uint64_t room, heed_error *error);

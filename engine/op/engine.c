@@ -35,6 +35,8 @@ heed_engine *engine_make(const heed_options *options, const load_care *care, hee
         if (!(engine->pool = pool_new(o->threads, o->pinning, o->smt, error))) goto failed;
         engine->host = pool_host(engine->pool);
     }
+    if (o->size >= sizeof *o)
+        engine->pages = (page_pool){.most = o->page_limit, .full = o->pages_full, .user = o->user};
     const char *folders = o->plugins ? o->plugins : trust_environment("HEED_PLUGINS");
     if (load_find(engine, folders && *folders ? folders : NULL, error)) goto failed;
     return engine;
@@ -56,6 +58,8 @@ void heed_engine_free(heed_engine *engine)
     registry_free(&engine->registry);
     free(engine);
 }
+
+uint64_t heed_engine_pages(const heed_engine *engine) { return atomic_load(&engine->pages.used); }
 
 /* What cannot be loaded for want of memory is missing then, and tried again the next time. */
 uint32_t heed_op_count(const heed_engine *engine)

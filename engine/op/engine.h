@@ -6,6 +6,7 @@
 #define HEED_OP_ENGINE_H
 
 #include "op/load.h"
+#include "op/pages.h"
 #include "op/registry.h"
 #include "run/host.h"
 #include "run/pool.h"
@@ -22,6 +23,7 @@ struct heed_engine {
     pool *pool;        /* NULL with an application's own host */
     uint32_t lanes;    /* of an application's own host */
     host own;          /* that host, as plugins see it */
+    page_pool pages;   /* of all its sequences */
     heed_instance *_Atomic merge; /* merge/attention, once it has been asked for */
 };
 

@@ -10,31 +10,9 @@
 
 #include "base/error.h"
 #include "op/bind.h"
+#include "op/engine.h"
 #include "op/registry.h"
 #include "op/sequence.h"
-
-static page *page_new(uint64_t bytes, const void *content)
-{
-    page *p = malloc(sizeof *p);
-    void *memory = p ? aligned_alloc(64, (bytes + 63) & ~(uint64_t)63) : NULL;
-    if (!memory) {
-        free(p);
-        return NULL;
-    }
-    if (content) memcpy(memory, content, bytes);
-    else memset(memory, 0, bytes);
-    p->users = 1;
-    p->memory = memory;
-    return p;
-}
-
-static void page_drop(page *p)
-{
-    if (!p) return;
-    if (atomic_fetch_sub(&p->users, 1) > 1) return;
-    free(p->memory);
-    free(p);
-}
 
 int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state_size *size,
                          heed_error *error)
@@ -76,6 +54,7 @@ heed_sequence *heed_sequence_new(const heed_instance *i, const int64_t *axes, he
     heed_sequence *s = calloc(1, sizeof *s);
     if (!s) { error_memory(error); return NULL; }
     s->entry = i->entry;
+    s->pool = &i->engine->pages;
     memcpy(s->axis, known, sizeof s->axis);
     s->size = size;
     s->view = (heed_state){.size = sizeof s->view, .page_bytes = size.page_bytes};
@@ -98,8 +77,9 @@ int32_t sequence_make_room(heed_sequence *s, uint64_t count, heed_error *error)
 
 int32_t sequence_append(heed_sequence *s, const void *content, heed_error *error)
 {
-    page *own = page_new(s->size.page_bytes, content);
-    if (!own) return error_memory(error);
+    heed_error why;
+    page *own = page_new(s->pool, s->size.page_bytes, content, error ? error : &why);
+    if (!own) return error ? error->code : why.code;
     s->pages[s->count] = own;
     s->memory[s->count++] = own->memory;
     return HEED_OK;
@@ -161,8 +141,10 @@ int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t
     for (uint64_t p = tokens ? (uint64_t)(s->view.length / tokens) : 0; p < s->count && p < count;
          p++) {
         if (atomic_load(&s->pages[p]->users) == 1) continue;
-        page *own = page_new(size.page_bytes, s->pages[p]->memory);
-        if (!own) return error_memory(error);
+        heed_error why;
+        page *own =
+            page_new(s->pool, size.page_bytes, s->pages[p]->memory, error ? error : &why);
+        if (!own) return error ? error->code : why.code;
         page_drop(s->pages[p]);
         s->pages[p] = own;
         s->memory[p] = own->memory;
@@ -224,6 +206,7 @@ heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
     heed_sequence *twin = calloc(1, sizeof *twin);
     if (!twin) { error_memory(error); return NULL; }
     twin->entry = s->entry;
+    twin->pool = s->pool;
     memcpy(twin->axis, s->axis, sizeof twin->axis);
     twin->size = s->size;
     twin->view = s->view;

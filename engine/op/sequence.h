@@ -7,6 +7,7 @@
 #define HEED_OP_SEQUENCE_H
 
 #include "op/instance.h"
+#include "op/pages.h"
 
 /* What an instance remembers of a sequence, for the sizes of axes that are known. */
 HEED_LOCAL int32_t sequence_measure(const heed_instance *i, const int64_t *axes,
@@ -24,13 +25,9 @@ HEED_LOCAL void sequence_undo(heed_sequence *s, int32_t failed);
 
 /* ---- for sequence.c and sequence_saved.c ---- */
 
-typedef struct page {
-    _Atomic uint32_t users;
-    void *memory;
-} page;
-
 struct heed_sequence {
     const entry *entry;
+    page_pool *pool; /* of its engine */
     int64_t axis[HEED_AXES]; /* as far as known when it was made */
     heed_state_size size;
     heed_state view;

@@ -809,6 +809,9 @@ class heed_options(c.Structure):
     plugins: Bytes | None
     isa: Bytes | None
     host: int | None
+    page_limit: int
+    pages_full: int | None
+    user: int | None
     _fields_ = [
         ("size", c.c_uint32),
         ("threads", c.c_uint32),
@@ -817,6 +820,9 @@ class heed_options(c.Structure):
         ("plugins", c.c_char_p),
         ("isa", c.c_char_p),
         ("host", c.c_void_p),
+        ("page_limit", c.c_uint64),
+        ("pages_full", c.c_void_p),
+        ("user", c.c_void_p),
     ]
 
 
@@ -914,6 +920,7 @@ STRUCTS: dict[str, type[c.Structure]] = {
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_engine_new": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "heed_engine_free": (None, [c.c_void_p]),
+    "heed_engine_pages": (c.c_uint64, [c.c_void_p]),
     "heed_op_count": (c.c_uint32, [c.c_void_p]),
     "heed_op_at": (c.POINTER(heed_op), [c.c_void_p, c.c_uint32]),
     "heed_op_plugin": (c.c_char_p, [c.c_void_p, c.c_uint32]),
@@ -977,6 +984,11 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_session_length": (c.c_int64, [c.c_void_p]),
     "heed_session_fork": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "heed_session_truncate": (c.c_int32, [c.c_void_p, c.c_int64, c.c_void_p]),
+    "heed_prefixes_new": (c.c_void_p, [c.c_void_p, c.c_uint32, c.c_void_p]),
+    "heed_prefixes_free": (None, [c.c_void_p]),
+    "heed_prefixes_put": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p]),
+    "heed_prefixes_take": (c.c_void_p, [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p]),
+    "heed_prefixes_drop": (c.c_int32, [c.c_void_p]),
     "heed_session_save": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
     "heed_session_load": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
 }

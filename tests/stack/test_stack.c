@@ -591,6 +591,114 @@ static void test_fork(void **unused)
                  "[window(causal=true, left=50), fast_weight(causal=true)]; feedforward=swiglu(hidden=20)");
 }
 
+/* ---- texts that begin alike, and a limit of pages ---- */
+
+/* Reads a text with what a store knows of it, and checks that the logits are those of the whole. */
+static void read_with(heed_prefixes *p, heed_stack *stack, const int32_t *text, int64_t n, int64_t expected)
+{
+    const size_t row = (size_t)heed_stack_outputs(stack);
+    float *right = malloc(row * sizeof *right), *got = malloc(row * sizeof *got);
+    heed_session *alone = heed_session_new(stack, &e);
+    assert_int_equal(heed_session_feed(alone, text, n, right, 1, &e), HEED_OK);
+    int64_t known = -1;
+    heed_session *s = heed_prefixes_take(p, text, n, &known, &e);
+    assert_non_null(s);
+    assert_int_equal(known, expected);
+    assert_int_equal(heed_session_feed(s, text + known, n - known, got, 1, &e), HEED_OK);
+    assert_memory_equal(got, right, row * sizeof *got);
+    assert_int_equal(heed_prefixes_put(p, s, text, n, &e), HEED_OK);
+    heed_session_free(s), heed_session_free(alone);
+    free(right), free(got);
+}
+
+static void test_prefixes(void **unused)
+{
+    (void)unused;
+    static const char recurrent[] = "vocab=24; width=16; layers=2; heads=4; norm=rms; attention="
+                                    "fast_weight(causal=true); feedforward=swiglu(hidden=20)";
+    for (int kind = 0; kind < 2; kind++) {
+        const char *spec = kind ? recurrent : SIZES RANDOM_OPS;
+        heed_weights *w = heed_weights_random(engine, spec, 3, &e);
+        heed_stack *stack = heed_stack_open(engine, spec, w, &e);
+        assert_non_null(stack);
+        int32_t text[300], other[300];
+        for (int t = 0; t < 300; t++) text[t] = t * 7 % 23, other[t] = t < 150 ? text[t] : 5;
+        heed_prefixes *p = heed_prefixes_new(stack, 2, &e);
+        assert_non_null(p);
+        read_with(p, stack, text, 140, 0);
+        read_with(p, stack, text, 200, 140);
+        read_with(p, stack, text, 200, 199); /* all but the last, which gives logits */
+        read_with(p, stack, other, 220, kind ? 140 : 150);
+        read_with(p, stack, other + 151, 30, 0);
+        int64_t known;
+        heed_session *s = heed_prefixes_take(p, text, 1, &known, &e);
+        assert_true(s && known == 0 && heed_session_length(s) == 0);
+        assert_true(heed_prefixes_put(p, s, text, 1, &e));
+        assert_string_equal(e.text, "the session has read 0 tokens; all of them are right here, not 1");
+        assert_true(heed_prefixes_drop(p) && heed_prefixes_drop(p) && !heed_prefixes_drop(p));
+        heed_session_free(s);
+        heed_prefixes_free(p);
+        heed_stack_close(stack), heed_weights_close(w);
+    }
+}
+
+static heed_session *victim;
+static int32_t drop_victim(void *user, uint64_t bytes)
+{
+    (void)bytes;
+    ++*(int *)user;
+    if (!victim) return 0;
+    heed_session_free(victim);
+    victim = NULL;
+    return 1;
+}
+
+static void test_page_limit(void **unused)
+{
+    (void)unused;
+    static const char spec[] = SIZES RANDOM_OPS;
+    int asked = 0;
+    heed_options options = {.size = sizeof options, .threads = 1, .pinning = HEED_PIN_NONE,
+                            .pages_full = drop_victim, .user = &asked};
+    heed_engine *one = heed_engine_new(&options, &e);
+    heed_weights *w = heed_weights_random(one, spec, 3, &e);
+    heed_stack *stack = heed_stack_open(one, spec, w, &e);
+    heed_session *s = heed_session_new(stack, &e);
+    int32_t text[200] = {0};
+    assert_int_equal(heed_session_feed(s, text, 90, NULL, 0, &e), HEED_OK);
+    const uint64_t page = heed_engine_pages(one); /* of all layers, a page each */
+    assert_true(page > 0 && asked == 0);
+    heed_session *twin = heed_session_fork(s, &e);
+    assert_int_equal(heed_engine_pages(one), page);
+    assert_int_equal(heed_session_feed(twin, text, 1, NULL, 0, &e), HEED_OK);
+    assert_int_equal(heed_engine_pages(one), 2 * page); /* it has its own now */
+    heed_session_free(twin), heed_session_free(s), heed_stack_close(stack);
+    assert_int_equal(heed_engine_pages(one), 0);
+    heed_engine_free(one), heed_weights_close(w);
+
+    options.page_limit = 3 * page;
+    one = heed_engine_new(&options, &e);
+    w = heed_weights_random(one, spec, 3, &e);
+    stack = heed_stack_open(one, spec, w, &e);
+    heed_session *a = heed_session_new(stack, &e), *b = heed_session_new(stack, &e);
+    victim = heed_session_new(stack, &e);
+    assert_int_equal(heed_session_feed(victim, text, 10, NULL, 0, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(a, text, 90, NULL, 0, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(b, text, 90, NULL, 0, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(a, text, 90, NULL, 0, &e), HEED_OK); /* at the victim's cost */
+    assert_true(!victim && asked == 1);
+    assert_int_equal(heed_session_feed(b, text, 90, NULL, 0, &e), HEED_E_MEMORY);
+    assert_non_null(strstr(e.text, "over the limit of"));
+    assert_int_equal(heed_session_length(b), 90);
+    assert_true(heed_engine_pages(one) == 3 * page);
+    float *logits = malloc(sizeof *logits * (size_t)heed_stack_outputs(stack));
+    assert_int_equal(heed_session_feed(b, text, 2, logits, 1, &e), HEED_OK); /* within its page */
+    assert_int_equal(heed_session_feed(a, text, 2, logits, 1, &e), HEED_OK); /* all others go on */
+    free(logits);
+    heed_session_free(a), heed_session_free(b), heed_stack_close(stack);
+    heed_engine_free(one), heed_weights_close(w);
+}
+
 static void test_sample(void **unused)
 {
     float logits[V] = {0};
@@ -638,7 +746,8 @@ int main(void)
         cmocka_unit_test(test_parts),        cmocka_unit_test(test_failures),
         cmocka_unit_test(test_not_causal),   cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_many),         cmocka_unit_test(test_many_wrong),
-        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_fork),         cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_page_limit),
         cmocka_unit_test(test_sample),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
