@@ -25,6 +25,7 @@
 #include "command/options.h"
 #include "command/origin.h"
 #include "command/progress.h"
+#include "command/ranks.h"
 #include "command/tracing.h"
 #include "inspect.h"
 #include "model/stack.h"
@@ -324,21 +325,25 @@ int command_score(int argc, char **argv)
 {
     job j = {.engine.size = sizeof j.engine};
     heed_error error = {0};
+    ranks_begin();
     int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
+    if (ranks_is_silent()) j.tracing.path = NULL; /* one of them writes it */
     if (j.ids_path && j.file_path) return options_usage("--ids and a file exclude each other");
     if (!j.model_path || (!j.file_path && !j.ids_path))
         return options_usage("a model and a file are needed");
-    int32_t failed = HEED_OK;
-    if (j.file_path && !strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
+    int32_t failed = ranks_check_file(j.file_path, &error);
+    if (failed) j.file = NULL;
+    else if (j.file_path && !strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
     else if (j.file_path && !(j.file = fopen(j.file_path, "rb")))
         failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
-    if (!failed) failed = model_open(&j.model, &j.engine, j.model_path, j.spec, 0, &error);
+    failed = model_open_shared(&j.model, &j.engine, j.model_path, j.spec, 0, failed, &error);
     if (!failed) failed = prepare(&j, &error);
     interrupt_catch();
     if (!failed) failed = tracing_begin(&j.tracing, j.model.engine, &error);
     if (!failed) failed = score(&j, &error);
     failed = tracing_end(&j.tracing, failed, &error);
+    failed = model_agree(&j.model, failed, &error);
     origin_tell(j.model.engine);
     status = failed ? command_fail(&error) : print(&j);
     if (!status && stopped(&j)) {
