@@ -7,10 +7,11 @@ engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/bas
   engine/base/grow.h engine/base/local.h engine/base/place.c engine/base/place.h \
   engine/base/random.h engine/base/saved.c \
   engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
-engine_run = engine/run/arena.c engine/run/arena.h engine/run/host.c engine/run/host.h \
+engine_run = engine/run/arena.c engine/run/arena.h engine/run/exchange.c engine/run/exchange.h \
+  engine/run/host.c engine/run/host.h \
   engine/run/pool.c engine/run/pool.h \
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
-  engine/run/trace.c engine/run/trace.h
+  engine/run/trace.c engine/run/trace.h engine/run/transport_threads.c
 engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_rope.c \
   engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
   engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
@@ -18,15 +19,16 @@ engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_r
   engine/io/weights.c engine/io/weights.h
 engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/call.c \
   engine/op/call.h engine/op/engine.c \
-  engine/op/engine.h engine/op/entry.h engine/op/instance.c engine/op/instance.h engine/op/load.c \
+  engine/op/engine.h engine/op/entry.h engine/op/group.c engine/op/group.h \
+  engine/op/group_attend.c engine/op/group_run.c engine/op/instance.c engine/op/instance.h engine/op/load.c \
   engine/op/load.h engine/op/merge.c engine/op/pages.c engine/op/pages.h \
   engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
-  engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/vet.c engine/op/vet.h
+  engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/tree.c engine/op/tree.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c engine/model/laws.h \
   engine/model/prefixes.c engine/model/presets.c engine/model/presets.h \
   engine/model/session.c engine/model/session.h engine/model/session_fork.c \
-  engine/model/session_many.c engine/model/session_saved.c \
+  engine/model/session_many.c engine/model/session_ranks.c engine/model/session_saved.c \
   engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
   engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
   engine/model/stack_plan.c engine/model/stack_plan.h \
@@ -83,7 +85,7 @@ engine_command = engine/command/cached.c engine/command/cached.h engine/command/
   engine/command/plan_machine.c \
   engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
-  engine/command/progress.h engine/command/run.c engine/command/score.c \
+  engine/command/progress.h engine/command/ranks.c engine/command/ranks.h engine/command/run.c engine/command/run_ranks.c engine/command/run_ranks.h engine/command/score.c \
   engine/command/sentence.c engine/command/sentence.h \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
   engine/command/stops.c engine/command/stops.h engine/command/svg.c engine/command/svg.h \

@@ -18,6 +18,7 @@
 
 #include <heed/abi/abi.h>
 #include <heed/abi/grad.h>
+#include <heed/abi/transport.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -182,6 +183,50 @@ HEED_API int64_t heed_sequence_length(const heed_sequence *sequence);
 HEED_API uint64_t heed_sequence_bytes(const heed_sequence *sequence); /* of its pages */
 HEED_API void heed_sequence_free(heed_sequence *sequence);
 
+/* ---- ranks: processes, or threads, that share the keys of one text ---- */
+
+typedef struct heed_group heed_group;
+
+/* Joins the other ranks of a transport, which the group takes over, also where this fails; all of them make a group
+ * at the same time, and then the same calls in the same order. `seconds`: how long one waits for another, 30 for
+ * instance. What differs between ranks is refused. After a failure every call of the group fails: ranks are at
+ * different places then, and the group is to be freed. docs/ranks.md [any] */
+HEED_API heed_group *heed_group_new(heed_engine *engine, const heed_transport *transport, double seconds,
+                                    heed_error *error);
+/* The same by transport_NAME.so, which lies among the plugins: "mpi". [any] */
+HEED_API heed_group *heed_group_join(heed_engine *engine, const char *name, double seconds, heed_error *error);
+HEED_API void heed_group_free(heed_group *group);
+HEED_API uint32_t heed_group_rank(const heed_group *group);
+HEED_API uint32_t heed_group_ranks(const heed_group *group);
+/* Bytes that this rank has sent and received, and seconds that it has waited for messages. [one] */
+HEED_API void heed_group_counted(const heed_group *group, uint64_t *sent, uint64_t *received, double *seconds);
+/* Transports of ranks that are threads of this process: to[ranks], one for each thread's heed_group_new. [any] */
+HEED_API int32_t heed_transport_threads(uint32_t ranks, heed_transport *to, heed_error *error);
+
+/* Of so many rows of a text, those that a rank has: two blocks, an early and a late one, so that a causal mask
+ * leaves all ranks about as much to do. [any] */
+HEED_API void heed_group_share(uint32_t rank, uint32_t ranks, int64_t rows, int64_t first[2], int64_t count[2]);
+/* heed_run without sequences, of a text of which each rank has its share: tensors have the rows of its two blocks,
+ * one behind the other, of `queries` along T and, as k and v, of `keys` along S; other inputs with an axis S are
+ * whole. Outputs have the bits of one rank. For ops that have heed.partial/1. [one] */
+HEED_API int32_t heed_group_run(heed_group *group, const heed_instance *instance, const heed_binding *in,
+                                uint32_t n_in, const heed_binding *out, uint32_t n_out, int64_t queries,
+                                int64_t keys, heed_error *error);
+/* An empty sequence of which each rank will remember a part: spans of keys, dealt out so that no rank has much more
+ * than another, whatever the length will be. heed_sequence_* but save go on it; its length is that of the whole text.
+ * [one] */
+HEED_API heed_sequence *heed_group_sequence(heed_group *group, const heed_instance *instance, const int64_t *axes,
+                                            heed_error *error);
+/* heed_run with such sequences: every rank has the same inputs and gets the same outputs, with the bits of one rank
+ * that remembers all. For few new tokens, one for instance: what ranks send is some rows a rank. [one] */
+HEED_API int32_t heed_group_attend(heed_group *group, const heed_instance *instance, const heed_binding *in,
+                                   uint32_t n_in, const heed_binding *out, uint32_t n_out,
+                                   heed_sequence *const *sequences, heed_error *error);
+/* Whether all ranks are where this one is, with the same bytes `alike`, and none has failed: else all fail, with the
+ * sentence of the first that has. `failed` and `error` are how this one stands. [one] */
+HEED_API int32_t heed_group_agree(heed_group *group, const void *alike, uint64_t bytes, int32_t failed,
+                                  heed_error *error);
+
 /* ---- tensors ---- */
 
 /* A contiguous tensor over `data`, or shapes alone if data is NULL. [any] */
@@ -236,6 +281,10 @@ HEED_API int64_t heed_stack_number(const heed_stack *stack, const char *key);
 /* Floats of a row of what a feed gives: vocab, or, of a network whose output is hidden or pooled, width, or classes. */
 HEED_API int64_t heed_stack_outputs(const heed_stack *stack);
 
+/* Has the ranks of a group share every text of the stack: the sessions that are made from now on remember on each rank
+ * a part, and a long feed is divided. All ranks make the same calls, and have the same results, with the bits of one.
+ * All have all weights, by their checksum. Refused, by name, with an attention that has no heed.partial/1. [one] */
+HEED_API int32_t heed_group_spread(heed_group *group, heed_stack *stack, heed_error *error);
 /* One sequence that runs through the stack: all layers' states. [one] */
 HEED_API heed_session *heed_session_new(heed_stack *stack, heed_error *error);
 HEED_API void heed_session_free(heed_session *session);

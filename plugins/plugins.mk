@@ -17,7 +17,7 @@ kit_flash_HEADERS = plugins/kit/flash/backward.h plugins/kit/flash/bf16.h \
   plugins/kit/flash/block.h plugins/kit/flash/cost.h \
   plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
   plugins/kit/flash/many.h plugins/kit/flash/mask.h \
-  plugins/kit/flash/op.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
+  plugins/kit/flash/op.h plugins/kit/flash/partial.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
   plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_field.h \
   plugins/kit/flash/span_op.h plugins/kit/flash/spans.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
@@ -97,3 +97,4 @@ include plugins/position/sinusoidal/plugin.mk
 include plugins/position/t5/plugin.mk
 include plugins/residual/add/plugin.mk
 include plugins/sample/categorical/plugin.mk
+include plugins/transport/mpi/plugin.mk

@@ -29,8 +29,8 @@ op_tests = tests/ops/test_attention tests/ops/test_backward tests/ops/test_bf16 
 tests_ops_test_rope_LDADD = $(LDADD) $(SLEEF_LIBS)
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
-  tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
-  tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints \
+  tests/engine/test_merge tests/engine/test_pool tests/engine/test_ranks tests/engine/test_saved \
+  tests/engine/test_spec tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints \
   tests/stack/test_model tests/stack/test_networks tests/stack/test_plan tests/stack/test_presets \
   tests/stack/test_stack \
   tests/stack/test_variant_stack
@@ -47,7 +47,7 @@ command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh te
 test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
   tests/command/test_short_memory.sh tests/command/test_surroundings.sh \
   tests/command/test_bench.sh tests/command/test_completion.sh tests/command/test_new.sh \
-  tests/command/test_python.sh \
+  tests/command/test_python.sh tests/command/test_ranks.sh \
   tests/rules/check_third_party.sh \
   tests/rules/check_arrows.sh tests/rules/check_dist.sh tests/rules/check_docs.sh \
   tests/rules/check_headers.sh

@@ -9,11 +9,15 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/interrupt.h"
+#include "command/ranks.h"
 
 int command_fail(const heed_error *error)
 {
     fflush(stdout);
-    fprintf(stderr, "heed: %s\n", error->text[0] ? error->text : "failed, and it is not known why");
+    ranks_fail(error);
+    /* before ranks have met, what is wrong with the command line is told by one of them */
+    if (!ranks_is_silent() || error->code != HEED_E_ARGUMENT)
+        fprintf(stderr, "heed: %s\n", error->text[0] ? error->text : "failed, and it is not known why");
     return interrupt_seen ? interrupt_status() : 1;
 }
 

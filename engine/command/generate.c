@@ -21,6 +21,7 @@
 #include "command/model.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/ranks.h"
 #include "command/stops.h"
 #include "command/tracing.h"
 #include "inspect.h"
@@ -440,16 +441,18 @@ static void end_line(void)
 {
     struct stat text, other;
     fflush(stdout);
+    if (ranks_are_several()) return; /* mpirun gives a terminal that nobody has asked for */
     if (isatty(STDOUT_FILENO)) putchar('\n');
     else if (!fstat(STDOUT_FILENO, &text) && !fstat(STDERR_FILENO, &other) &&
              text.st_dev == other.st_dev && text.st_ino == other.st_ino)
         putc('\n', stderr);
 }
 
-static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_error *error)
+static int32_t run(job *j, const unsigned char *prompt, size_t length, int32_t failed,
+                   heed_error *error)
 {
-    int32_t failed =
-        model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
+    failed = model_open_shared(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed,
+                               failed, error);
     if (!failed) failed = start_text(j, prompt, length, error);
     if (!failed) failed = tracing_begin(&j->tracing, j->model.engine, error);
     const int many = j->parallel > 1;
@@ -502,8 +505,10 @@ int command_generate(int argc, char **argv)
     heed_error error = {0};
     unsigned char *file = NULL;
     size_t length = 0;
+    ranks_begin();
     int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
+    if (ranks_is_silent()) j.tracing.path = NULL; /* one of them writes it */
     if (j.random && j.model_path)
         return options_usage("a model and --random-weights exclude each other");
     if (j.random && !j.spec) return options_usage("--random-weights needs the network, --spec");
@@ -515,14 +520,17 @@ int command_generate(int argc, char **argv)
     if (j.ids_path && j.stops.n) return options_usage("--ids and --stop exclude each other");
     const unsigned char *prompt = (const unsigned char *)(j.prompt ? j.prompt : "");
     if (j.prompt) length = strlen(j.prompt);
-    int32_t failed = j.prompt_path ? file_read(j.prompt_path, &file, &length, &error) : HEED_OK;
-    if (!failed) failed = run(&j, file ? file : prompt, length, &error);
+    int32_t failed = ranks_check_file(j.prompt_path, &error);
+    if (!failed && j.prompt_path) failed = file_read(j.prompt_path, &file, &length, &error);
+    failed = run(&j, file ? file : prompt, length, failed, &error);
     failed = tracing_end(&j.tracing, failed, &error);
+    failed = model_agree(&j.model, failed, &error);
     close_stories(&j);
-    model_close(&j.model);
     free(j.made.at);
     free(j.shown.at);
     free(j.stops.held.at);
     free(file);
-    return failed ? command_fail(&error) : 0;
+    status = failed ? command_fail(&error) : 0;
+    model_close(&j.model);
+    return status;
 }

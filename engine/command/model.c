@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "command/model.h"
+#include "command/ranks.h"
 #include "inspect.h"
 #include "io/weights.h"
 
@@ -154,8 +155,8 @@ static int32_t open_stack(model *m, const heed_options *options, const char *pat
                           uint64_t seed, heed_error *error)
 {
     /* first: a wrong name fails at once */
-    *m = (model){.weights = path ? heed_weights_open(path, error) : NULL};
-    if (m->weights || !path) m->engine = heed_engine_new(options, error);
+    m->weights = path ? heed_weights_open(path, error) : NULL;
+    if (!m->engine && (m->weights || !path)) m->engine = heed_engine_new(options, error);
     if (m->engine && !path) m->weights = heed_weights_random(m->engine, spec, seed, error);
     if (!m->weights) return error->code;
     if (m->engine && heed_lanes(m->engine) > 1) inspect_pin_caller(m->engine);
@@ -166,6 +167,7 @@ static int32_t open_stack(model *m, const heed_options *options, const char *pat
 int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
                    uint64_t seed, heed_error *error)
 {
+    *m = (model){0};
     TRY(open_stack(m, options, path, spec, seed, error));
     TRY(check_encoder(m->stack, error));
     TRY(check_logits(m->stack, error));
@@ -173,9 +175,40 @@ int32_t model_open(model *m, const heed_options *options, const char *path, cons
     return m->session ? HEED_OK : error->code;
 }
 
+/* What of model_open is each rank's own. */
+static int32_t open_alone(model *m, const heed_options *options, const char *path, const char *spec,
+                          uint64_t seed, heed_error *error)
+{
+    TRY(open_stack(m, options, path, spec, seed, error));
+    TRY(check_encoder(m->stack, error));
+    return check_logits(m->stack, error);
+}
+
+int32_t model_open_shared(model *m, const heed_options *options, const char *path,
+                          const char *spec, uint64_t seed, int32_t failed, heed_error *error)
+{
+    heed_error why;
+    if (!ranks_are_several())
+        return failed ? failed : model_open(m, options, path, spec, seed, error);
+    *m = (model){.engine = heed_engine_new(options, &why)};
+    if (m->engine) m->group = ranks_join(m->engine, &why);
+    if (!m->group) return *error = why, why.code;
+    if (!failed) failed = open_alone(m, options, path, spec, seed, error);
+    TRY(heed_group_agree(m->group, NULL, 0, failed, error));
+    TRY(heed_group_spread(m->group, m->stack, error));
+    m->session = heed_session_new(m->stack, error);
+    return heed_group_agree(m->group, NULL, 0, m->session ? HEED_OK : error->code, error);
+}
+
+int32_t model_agree(const model *m, int32_t failed, heed_error *error)
+{
+    return m->group ? heed_group_agree(m->group, NULL, 0, failed, error) : failed;
+}
+
 int32_t model_open_any(model *m, const heed_options *options, const char *path, const char *spec,
                        uint64_t seed, heed_error *error)
 {
+    *m = (model){0};
     TRY(open_stack(m, options, path, spec, seed, error));
     TRY(check_encoder(m->stack, error));
     m->session = heed_session_new(m->stack, error);
@@ -188,5 +221,6 @@ void model_close(model *m)
     heed_session_free(m->session);
     heed_stack_close(m->stack);
     heed_weights_close(m->weights);
+    heed_group_free(m->group);
     heed_engine_free(m->engine);
 }

@@ -13,6 +13,7 @@ typedef struct model {
     heed_weights *weights;
     heed_stack *stack;
     heed_session *session;
+    heed_group *group; /* of ranks, or NULL */
     tokenizer *tokenizer; /* of a checkpoint whose text is asked for, or NULL: tokens are bytes */
 } model;
 
@@ -29,6 +30,12 @@ int32_t model_check_measured(const heed_stack *stack, heed_error *error);
  * model_close also after a failure. */
 int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
                    uint64_t seed, heed_error *error);
+/* The same for a command that ranks may share: those that are there join, and all fail if one does, or
+ * has `failed` before. */
+int32_t model_open_shared(model *m, const heed_options *options, const char *path,
+                          const char *spec, uint64_t seed, int32_t failed, heed_error *error);
+/* At the end of such a command: whether any rank has failed. */
+int32_t model_agree(const model *m, int32_t failed, heed_error *error);
 /* The same of a network that may give something else than logits. */
 int32_t model_open_any(model *m, const heed_options *options, const char *path, const char *spec,
                        uint64_t seed, heed_error *error);

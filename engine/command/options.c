@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "command/options.h"
+#include "command/ranks.h"
 #include "command/table.h"
 #include "run/pool.h"
 
@@ -26,6 +27,7 @@ void options_watch(void (*see)(void *to, const option *row), void *to)
 int options_usage(const char *format, ...)
 {
     va_list list;
+    if (ranks_is_silent()) return 2;
     va_start(list, format);
     fputs("heed: ", stderr);
     vfprintf(stderr, format, list);

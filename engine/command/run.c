@@ -16,6 +16,8 @@
 #include "command/command.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/ranks.h"
+#include "command/run_ranks.h"
 #include "command/tracing.h"
 #include "io/npy.h"
 #include "op/bind.h"
@@ -53,7 +55,8 @@ typedef struct job {
     file *files;          /* outputs are those of role HEED_OUTPUT */
     uint32_t n_files;
     heed_binding *in, *weights, *out;
-    uint32_t n_in, n_weights, n_out;
+    uint32_t n_in, n_weights, n_out, asked; /* of n_out, outputs that files are given for */
+    heed_group *group; /* of ranks, or NULL */
     uint32_t n_own;              /* of the weights, in front: those of the op itself */
     heed_tensor spare[PORT_MAX]; /* outputs that are computed, but nobody asked for */
 } job;
@@ -321,12 +324,16 @@ static heed_instance *open_instance(job *j, heed_engine *engine, const resolved 
     bind_start(&set, op->entry, j->axis);
     if (bind_role(&set, HEED_INPUT, j->in, j->n_in, 1, error)) return NULL;
     if (bind_role(&set, HEED_WEIGHT, j->weights, j->n_own, 1, error)) return NULL;
+    /* ranks have parts of these */
+    if (j->group) HEED_AXIS(set.axis, 'T') = HEED_AXIS(set.axis, 'S') = -1;
     heed_opening opening = {
         .size = sizeof opening, .n_weights = j->n_weights, .weights = j->weights, .axes = set.axis};
     return instance_make(engine, op, &opening, error);
 }
 
-static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_error *error)
+/* All that comes before the call; *made, also after a failure: the instance. */
+static int32_t prepare(job *j, heed_engine *engine, const resolved *op, heed_instance **made,
+                       heed_error *error)
 {
     const entry *e = op->entry;
     if (!e->path->forward)
@@ -338,22 +345,33 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
     if (!failed) failed = check_outputs(j, error);
     if (!failed) failed = read_files(j, op, error);
     if (failed) return failed;
-    heed_instance *instance = open_instance(j, engine, op, error);
-    if (!instance) return error->code;
-    uint32_t asked = j->n_out;
-    failed = make_outputs(j, instance, error);
-    if (!failed) failed = heed_run(instance, j->in, j->n_in, j->out, j->n_out, NULL, error);
+    if (!(*made = open_instance(j, engine, op, error))) return error->code;
+    j->asked = j->n_out;
+    return make_outputs(j, *made, error);
+}
+
+/* Ranks that share the call all prepare it; rank 0 gets the outputs. */
+static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_error *error)
+{
+    heed_instance *instance = NULL;
+    int32_t failed = prepare(j, engine, op, &instance, error);
+    if (j->group)
+        failed = run_ranks(j->group, instance, j->in, j->n_in, j->out, j->n_out, failed, error);
+    else if (!failed)
+        failed = heed_run(instance, j->in, j->n_in, j->out, j->n_out, NULL, error);
     heed_instance_close(instance);
-    j->n_out = asked;
-    return failed ? failed : write_files(j, error);
+    j->n_out = j->asked;
+    if (!failed && (!j->group || heed_group_rank(j->group) == 0)) failed = write_files(j, error);
+    return failed;
 }
 
 static int32_t run_spec(job *j, heed_engine *engine, heed_error *error)
 {
+    if (ranks_are_several() && !(j->group = ranks_join(engine, error))) return error->code;
     resolved *op = resolve_text(&engine->registry, j->spec, error);
     int32_t failed = op ? run_op(j, engine, op, error) : error->code;
     resolve_free(op);
-    return failed;
+    return j->group ? heed_group_agree(j->group, NULL, 0, failed, error) : failed;
 }
 
 /* ---- the command ---- */
@@ -420,8 +438,10 @@ static int run(job *j, int argc, char **argv)
         {0},
     };
     heed_error error = {0};
+    ranks_begin();
     int status = options_parse(argc, argv, usage, options, j, &j->options);
     if (status) return status;
+    if (ranks_is_silent()) j->tracing.path = NULL; /* one of them writes it */
     if (!j->spec) return options_usage("run needs the spec of an op");
     uint32_t outputs = 0;
     for (uint32_t i = 0; i < j->n_files; i++) outputs += j->files[i].role == HEED_OUTPUT;
@@ -432,6 +452,7 @@ static int run(job *j, int argc, char **argv)
     failed = tracing_end(&j->tracing, failed, &error);
     origin_tell(engine);
     if (failed) status = command_fail(&error);
+    heed_group_free(j->group);
     heed_engine_free(engine);
     return status;
 }

@@ -26,6 +26,7 @@
 #include "command/options.h"
 #include "command/origin.h"
 #include "command/progress.h"
+#include "command/ranks.h"
 #include "command/tracing.h"
 #include "inspect.h"
 #include "model/stack.h"
@@ -383,14 +384,16 @@ static int print(const job *j)
 }
 
 /* The network, and with other caches the plain one beside it. */
-static int32_t open_models(job *j, heed_error *error)
+static int32_t open_models(job *j, int32_t failed, heed_error *error)
 {
     const int cached = j->cache || j->value_cache;
     model *own = cached ? &j->plain : &j->model;
-    TRY(model_open(own, &j->engine, j->model_path, j->spec, 0, error));
+    if (cached && !failed && ranks_are_several())
+        failed = error_set(error, HEED_E_UNSUPPORTED,
+                           "--cache compares two networks, which several ranks do not: start one");
+    TRY(model_open_shared(own, &j->engine, j->model_path, j->spec, 0, failed, error));
     if (!cached) return HEED_OK;
-    j->cached_spec =
-        cached_spec(heed_stack_spec(own->stack), j->cache, j->value_cache, error);
+    j->cached_spec = cached_spec(heed_stack_spec(own->stack), j->cache, j->value_cache, error);
     if (!j->cached_spec) return error->code;
     return model_open(&j->model, &j->engine, j->model_path, j->cached_spec, 0, error);
 }
@@ -399,21 +402,25 @@ int command_score(int argc, char **argv)
 {
     job j = {.engine.size = sizeof j.engine};
     heed_error error = {0};
+    ranks_begin();
     int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
+    if (ranks_is_silent()) j.tracing.path = NULL; /* one of them writes it */
     if (j.ids_path && j.file_path) return options_usage("--ids and a file exclude each other");
     if (!j.model_path || (!j.file_path && !j.ids_path))
         return options_usage("a model and a file are needed");
-    int32_t failed = HEED_OK;
-    if (j.file_path && !strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
+    int32_t failed = ranks_check_file(j.file_path, &error);
+    if (failed) j.file = NULL;
+    else if (j.file_path && !strcmp(j.file_path, "-")) j.file = stdin, j.file_path = "standard input";
     else if (j.file_path && !(j.file = fopen(j.file_path, "rb")))
         failed = error_set(&error, HEED_E_SYSTEM, "%s: %s", j.file_path, strerror(errno));
-    if (!failed) failed = open_models(&j, &error);
+    failed = open_models(&j, failed, &error);
     if (!failed) failed = prepare(&j, &error);
     interrupt_catch();
     if (!failed) failed = tracing_begin(&j.tracing, j.model.engine, &error);
     if (!failed) failed = score(&j, &error);
     failed = tracing_end(&j.tracing, failed, &error);
+    failed = model_agree(&j.model, failed, &error);
     origin_tell(j.model.engine);
     status = failed ? command_fail(&error) : print(&j);
     if (!status && stopped(&j)) {

@@ -26,17 +26,22 @@ heed_session *heed_session_new(heed_stack *stack, heed_error *error)
     if (!s) return error_memory(error), NULL;
     *s = (heed_session){.stack = stack,
                         .source = -1,
-                        .chunk = CHUNK,
+                        .chunk = CHUNK * (stack->group ? heed_group_ranks(stack->group) : 1),
+                        .at = calloc(stack->group ? heed_group_ranks(stack->group) + 1 : 1,
+                                     sizeof *s->at),
                         .buffer = calloc(stack->n_buffers, sizeof *s->buffer),
                         .sequences = calloc(stack->n_memories + 1, sizeof *s->sequences),
                         .tensors = calloc(stack->n_views, sizeof *s->tensors),
                         .bindings = calloc(stack->n_uses, sizeof *s->bindings)};
-    if (!s->sequences || !s->tensors || !s->bindings || !s->buffer) {
+    if (!s->sequences || !s->tensors || !s->bindings || !s->buffer || !s->at) {
         error_memory(error);
         goto failed;
     }
     for (uint32_t i = 0; i < stack->n_memories; i++)
-        if (!(s->sequences[i] = heed_sequence_new(stack->memories[i], NULL, error))) goto failed;
+        if (!(s->sequences[i] =
+                  stack->group ? heed_group_sequence(stack->group, stack->memories[i], NULL, error)
+                               : heed_sequence_new(stack->memories[i], NULL, error)))
+            goto failed;
     for (uint32_t i = 0; i < stack->n_views; i++)
         s->tensors[i] =
             heed_tensor_of(NULL, stack->views[i].dtype, stack->views[i].rank, stack->views[i].dim);
@@ -61,6 +66,7 @@ void heed_session_free(heed_session *s)
     free(s->sequences);
     free(s->tensors);
     free(s->bindings);
+    free(s->at);
     free(s);
 }
 
@@ -141,9 +147,13 @@ static void fill_positions(heed_session *s, int64_t first, int64_t n)
     for (int64_t i = 0; i < n; i++) position[i] = first + i;
 }
 
-/* Points the tensors at `n` tokens, and those of the tail at the last `rows` of them. */
+/* Points the tensors at `n` tokens, of which this rank has `count` from `first` on, and those of the
+ * tail at the last `rows` of them. */
 static void place(heed_session *s, const int32_t *tokens, int64_t n, float *logits, int64_t rows)
 {
+    int64_t first;
+    const int64_t count = session_ranks_share(s, n, &first);
+    s->tokens = tokens, s->n = n;
     fill_positions(s, s->length, n);
     for (uint32_t v = 0; v < s->stack->n_views; v++) {
         const stack_view *view = &s->stack->views[v];
@@ -152,9 +162,57 @@ static void place(heed_session *s, const int32_t *tokens, int64_t n, float *logi
                                                             : s->buffer[view->buffer];
         if (view->rows == STACK_SOURCE) continue;
         if (view->rows == STACK_ONE) session_place_view(s, v, buffer, 0, 1);
-        else if (view->rows == STACK_ROWS) session_place_view(s, v, buffer, 0, n);
+        else if (view->rows == STACK_ROWS) session_place_view(s, v, buffer, first, count);
         else session_place_view(s, v, buffer, view->buffer == STACK_LOGITS ? 0 : n - rows, rows);
     }
+}
+
+/* An attention of ranks: its inputs are gathered, and it sees the rows of all. */
+static int32_t run_shared(heed_session *s, const stack_step *step, heed_error *error)
+{
+    const heed_stack *stack = s->stack;
+    int64_t first;
+    const int64_t count = session_ranks_share(s, s->n, &first);
+    int32_t failed = s->spread ? session_ranks_agree(s, HEED_OK, error) : HEED_OK;
+    for (int whole = 1; whole >= 0; whole--) {
+        for (uint32_t u = step->first; u <= step->first + step->n_in; u++) {
+            const uint32_t v = stack->uses[u].view;
+            const stack_view *view = &stack->views[v];
+            const int gathered = view->buffer != STACK_TOKENS && view->buffer != STACK_POSITIONS &&
+                                 u < step->first + step->n_in;
+            if (view->rows != STACK_ROWS) continue;
+            const void *buffer = view->buffer == STACK_TOKENS ? (const void *)s->tokens
+                                                              : s->buffer[view->buffer];
+            session_place_view(s, v, buffer, whole ? 0 : first, whole ? s->n : count);
+            if (whole && gathered && !failed)
+                failed = session_ranks_gather(s, s->buffer[view->buffer],
+                                              (uint64_t)span(view) * heed_dtype_bytes(view->dtype),
+                                              error);
+        }
+        if (whole && !failed) failed = session_ranks_attend(s, step, error);
+    }
+    return failed;
+}
+
+/* What the steps of the tail read and have not written, of the rows of all ranks. */
+static int32_t gather_tail(heed_session *s, heed_error *error)
+{
+    const heed_stack *stack = s->stack;
+    uint64_t known = 0; /* buffers */
+    if (s->spread) TRY(session_ranks_agree(s, HEED_OK, error));
+    for (uint32_t i = stack->tail; i < stack->n_steps && s->spread; i++) {
+        const stack_step *step = &stack->steps[i];
+        for (uint32_t u = step->first; u <= step->first + step->n_in; u++) {
+            const stack_view *view = &stack->views[stack->uses[u].view];
+            if (view->rows != STACK_TAIL || known >> view->buffer & 1) continue;
+            known |= (uint64_t)1 << view->buffer;
+            if (u < step->first + step->n_in)
+                TRY(session_ranks_gather(s, s->buffer[view->buffer],
+                                         (uint64_t)span(view) * heed_dtype_bytes(view->dtype),
+                                         error));
+        }
+    }
+    return HEED_OK;
 }
 
 static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count, heed_error *error)
@@ -162,8 +220,11 @@ static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count
     for (const stack_step *end = step + count; step < end; step++) {
         const heed_binding *in = s->bindings + step->first;
         if (s->stack->engine->trace) trace_layer(s->stack->engine->trace, step->layer);
-        int32_t failed = heed_run(step->instance, in, step->n_in, in + step->n_in, 1,
-                                  step->memory < 0 ? NULL : s->sequences + step->memory, error);
+        int32_t failed =
+            s->stack->group && step->memory >= 0
+                ? run_shared(s, step, error)
+                : heed_run(step->instance, in, step->n_in, in + step->n_in, 1,
+                           step->memory < 0 ? NULL : s->sequences + step->memory, error);
         if (failed) return failed;
     }
     return HEED_OK;
@@ -185,6 +246,7 @@ static int32_t run_layers(heed_session *s, heed_error *error)
 int32_t session_run_tail(heed_session *s, float *to, heed_error *error)
 {
     const heed_stack *stack = s->stack;
+    TRY(gather_tail(s, error));
     const int32_t failed =
         run_steps(s, stack->steps + stack->tail, stack->n_steps - stack->tail, error);
     const heed_tensor *result = &s->tensors[stack->result];
@@ -275,6 +337,7 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
         }
         if (!failed && keep) failed = session_run_tail(s, to, error);
         if (failed) {
+            failed = session_ranks_agree(s, failed, error);
             session_take_back(s, start);
             return failed;
         }

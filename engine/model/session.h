@@ -29,7 +29,26 @@ struct heed_session {
     char *settings;
     session_watch watch; /* `seen` NULL: nobody looks on */
     int64_t chunk;       /* tokens that go through the layers at a time */
+    /* with a group: whether each rank has a share of the rows of this feed, and the first row of each
+     * [ranks + 1] */
+    int spread;
+    int64_t *at;
+    const int32_t *tokens; /* of this feed, all ranks' */
+    int64_t n;
 };
+
+/* ---- session_ranks.c, for a stack with a group ---- */
+
+/* Of a feed of n rows those that this rank computes, from *first on. */
+HEED_LOCAL int64_t session_ranks_share(heed_session *s, int64_t n, int64_t *first);
+/* How this rank stands, before it sends anything or when it gives up. */
+HEED_LOCAL int32_t session_ranks_agree(heed_session *s, int32_t failed, heed_error *error);
+/* Rows of so many bytes, of which each rank has its share: all get all. */
+HEED_LOCAL int32_t session_ranks_gather(heed_session *s, void *rows, uint64_t bytes,
+                                        heed_error *error);
+/* A step that remembers, whose views are of all rows. */
+HEED_LOCAL int32_t session_ranks_attend(heed_session *s, const stack_step *step,
+                                        heed_error *error);
 
 /* What session_many.c shares with session.c: buffers for so many tokens at least; a view on `count`
  * tokens of a buffer, behind the first `skipped`; the results of the views' rows, to `to`; every

@@ -227,7 +227,7 @@ static int32_t check_part(const many *m, uint32_t i, heed_error *error)
 /* Networks whose rows meet elsewhere, or that make one row of a text: one session after the other. */
 static int is_one_by_one(const heed_stack *stack)
 {
-    return stack->forgets || stack->ahead || stack->pools || stack->whole || stack->n_encode ||
+    return stack->group || stack->forgets || stack->ahead || stack->pools || stack->whole || stack->n_encode ||
            stack->prefix > 0;
 }
 static int32_t feed_one_by_one(many *m, heed_error *error)

@@ -109,6 +109,7 @@ struct heed_stack {
     int whole;         /* a feed may not be cut: an attention forgets, or sees what comes after */
     const heed_weights *weights;
     _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
+    heed_group *group; /* of ranks that share each text; NULL: there is one */
 };
 
 #endif

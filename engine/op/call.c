@@ -265,6 +265,11 @@ int32_t heed_run(const heed_instance *i, const heed_binding *in, uint32_t n_in,
         if (!sequences[b])
             failed = error_set(error, HEED_E_ARGUMENT, "%s: row %lld has no sequence",
                                i->entry->op.id, (long long)b);
+        if (!failed && sequences[b]->ranks)
+            failed = error_set(error, HEED_E_UNSUPPORTED,
+                               "%s: row %lld has a sequence of which %u ranks have parts: a group "
+                               "feeds it",
+                               i->entry->op.id, (long long)b, sequences[b]->ranks);
         for (int64_t other = 0; other < b && !failed; other++)
             if (sequences[other] == sequences[b])
                 failed = error_set(error, HEED_E_ARGUMENT,

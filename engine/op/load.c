@@ -179,15 +179,26 @@ static int32_t add_ops(heed_engine *engine, heed_reply *reply, const char *path,
     return code;
 }
 
-static int32_t load_open(heed_engine *engine, int fd, const char *path, place at, heed_error *error)
+/* The module of a file that may be trusted. O_NONBLOCK: a FIFO must not stop us; O_NOFOLLOW: the
+ * path is real already. */
+static int32_t open_file(const char *real, void **module, heed_error *error)
+{
+    int fd = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+    if (fd < 0) FAIL(HEED_E_SYSTEM, "it cannot be opened: %s", strerror(errno));
+    int32_t code = trust_check(fd, real, error);
+    if (!code) code = check_elf(fd, error);
+    if (!code) code = open_module(real, module, error);
+    close(fd);
+    return code;
+}
+
+static int32_t load_open(heed_engine *engine, const char *path, place at, heed_error *error)
 {
     registry *r = &engine->registry;
     uint32_t blocks = r->block_count;
     void *module;
     heed_reply reply;
-    int32_t code = trust_check(fd, path, error);
-    if (!code) code = check_elf(fd, error);
-    if (!code) code = open_module(path, &module, error);
+    int32_t code = open_file(path, &module, error);
     if (!code) code = negotiate(engine, module, &reply, error);
     if (code) return code;
     char *own = registry_alloc(r, strlen(path) + 1);
@@ -197,7 +208,6 @@ static int32_t load_open(heed_engine *engine, int fd, const char *path, place at
     return code;
 }
 
-/* O_NONBLOCK: a FIFO must not stop us; O_NOFOLLOW: the path is real already. */
 static int32_t load_real(heed_engine *engine, const char *path, place at, heed_error *error)
 {
     if (path[0] != '/') FAIL(HEED_E_ARGUMENT, "the path is relative; an absolute one is needed");
@@ -205,11 +215,7 @@ static int32_t load_real(heed_engine *engine, const char *path, place at, heed_e
     if (!real)
         FAIL(errno == ENOMEM ? HEED_E_MEMORY : HEED_E_SYSTEM, "it cannot be found: %s",
              strerror(errno));
-    int fd = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
-    int32_t code = fd < 0
-                       ? error_set(error, HEED_E_SYSTEM, "it cannot be opened: %s", strerror(errno))
-                       : load_open(engine, fd, real, at, error);
-    if (fd >= 0) close(fd);
+    int32_t code = load_open(engine, real, at, error);
     free(real);
     return code;
 }
@@ -234,6 +240,50 @@ static int32_t load_placed(heed_engine *engine, const char *path, place at, heed
 int32_t load_plugin(heed_engine *engine, const char *path, heed_error *error)
 {
     return load_placed(engine, path, (place){OTHER - 1, NULL}, error);
+}
+
+/* ---- transports ---- */
+
+#define TRANSPORT "transport_"
+
+static int is_transport(const char *path)
+{
+    return !strncmp(strrchr(path, '/') + 1, TRANSPORT, strlen(TRANSPORT));
+}
+
+int32_t load_transport(heed_engine *engine, const char *name, heed_transport *to, heed_error *error)
+{
+    char file[80], text[400] = "";
+    const heed_sink sink = {sizeof sink, sizeof text, text};
+    const load_candidate *f = engine->files.file, *end = f + engine->files.count;
+    heed_error why = {0};
+    void *module;
+    snprintf(file, sizeof file, TRANSPORT "%.40s.so", name);
+    while (f < end && strcmp(strrchr(f->path, '/') + 1, file)) f++;
+    if (f == end)
+        FAIL(HEED_E_UNSUPPORTED,
+             "there is no %s beside the plugins: this heed was built without it (configure "
+             "--with-%s)",
+             file, name);
+    char *real = realpath(f->path, NULL);
+    int32_t code = real ? open_file(real, &module, &why) : error_memory(&why);
+    free(real);
+    if (code) FAIL(code, "transport %s is refused: %s", f->path, why.text);
+    heed_transport_fn *entry = (heed_transport_fn *)dlsym(module, HEED_TRANSPORT_ENTRY_NAME);
+    if (!entry)
+        FAIL(HEED_E_DATA, "transport %s is refused: it has no symbol %s", f->path,
+             HEED_TRANSPORT_ENTRY_NAME);
+    *to = (heed_transport){.size = sizeof *to};
+    code = entry(HEED_ABI_VERSION, to, &sink);
+    if (code == HEED_E_ABI)
+        FAIL(code, "transport %s does not speak the ABI version %d.%d", f->path, HEED_ABI_MAJOR,
+             HEED_ABI_MINOR);
+    if (code) FAIL(code, "transport %s: %s", f->path, *text ? text : "it does not say why it failed");
+    if (!to->send || !to->receive || !to->wait || !to->abandon || !to->close || !to->ranks ||
+        to->rank >= to->ranks)
+        FAIL(HEED_E_DATA, "transport %s is refused: it is rank %u of %u, or lacks a function",
+             f->path, to->rank, to->ranks);
+    return HEED_OK;
 }
 
 /* ---- files that are loaded when an op is looked for ---- */
@@ -349,7 +399,8 @@ static int32_t walk_file(heed_engine *engine, const char *path, const struct sta
     if (!f) return free(own), error_memory(error);
     *f = (load_candidate){.path = own, .folder = files->folders};
     if (s) f->device = s->st_dev, f->inode = s->st_ino;
-    engine->registry.pending++;
+    if (is_transport(own)) f->tried = 1; /* it has no ops: load_transport looks for it */
+    else engine->registry.pending++;
     return HEED_OK;
 }
 

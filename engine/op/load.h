@@ -42,4 +42,8 @@ HEED_LOCAL int32_t load_find(heed_engine *engine, const char *folders, heed_erro
 /* Finds and loads all of them. */
 HEED_LOCAL int32_t load_folders(heed_engine *engine, const char *folders, heed_error *error);
 
+/* Joins the other ranks by transport_NAME.so of the same folders. */
+HEED_LOCAL int32_t load_transport(heed_engine *engine, const char *name, heed_transport *to,
+                                  heed_error *error);
+
 #endif

@@ -13,6 +13,7 @@
 #include "op/engine.h"
 #include "op/registry.h"
 #include "op/sequence.h"
+#include "op/tree.h"
 
 int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state_size *size,
                          heed_error *error)
@@ -75,8 +76,19 @@ int32_t sequence_make_room(heed_sequence *s, uint64_t count, heed_error *error)
     return HEED_OK;
 }
 
+/* Whether the next page is another rank's: a page lies within a span. */
+static int is_elsewhere(const heed_sequence *s)
+{
+    return s->ranks && tree_rank(s->count * s->size.page_tokens / s->span, s->ranks) != s->rank;
+}
+
 int32_t sequence_append(heed_sequence *s, const void *content, heed_error *error)
 {
+    if (is_elsewhere(s)) {
+        s->pages[s->count] = NULL;
+        s->memory[s->count++] = NULL;
+        return HEED_OK;
+    }
     heed_error why;
     page *own = page_new(s->pool, s->size.page_bytes, content, error ? error : &why);
     if (!own) return error ? error->code : why.code;
@@ -140,7 +152,7 @@ int32_t sequence_prepare(heed_sequence *s, const heed_instance *i, const int64_t
     if ((failed = sequence_make_room(s, count, error))) return failed;
     for (uint64_t p = tokens ? (uint64_t)(s->view.length / tokens) : 0; p < s->count && p < count;
          p++) {
-        if (atomic_load(&s->pages[p]->users) == 1) continue;
+        if (!s->pages[p] || atomic_load(&s->pages[p]->users) == 1) continue;
         heed_error why;
         page *own =
             page_new(s->pool, size.page_bytes, s->pages[p]->memory, error ? error : &why);
@@ -211,6 +223,7 @@ heed_sequence *heed_sequence_fork(heed_sequence *s, heed_error *error)
     twin->size = s->size;
     twin->view = s->view;
     twin->gone = s->gone, twin->gone_to = s->gone_to, twin->floor = s->floor;
+    twin->rank = s->rank, twin->ranks = s->ranks, twin->span = s->span;
     if (sequence_make_room(twin, s->count, error)) {
         heed_sequence_free(twin);
         return NULL;
@@ -258,7 +271,9 @@ int32_t heed_sequence_truncate(heed_sequence *s, int64_t length, heed_error *err
 int64_t heed_sequence_length(const heed_sequence *s) { return s->view.length; }
 uint64_t heed_sequence_bytes(const heed_sequence *s)
 {
-    return (s->count - (s->gone < s->gone_to ? s->gone_to - s->gone : 0)) * s->size.page_bytes;
+    uint64_t pages = 0;
+    for (uint32_t p = 0; p < s->count; p++) pages += s->pages[p] != NULL;
+    return pages * s->size.page_bytes;
 }
 
 void heed_sequence_free(heed_sequence *s)

@@ -36,6 +36,10 @@ struct heed_sequence {
     uint32_t count, room;
     uint32_t gone, gone_to; /* pages [gone, gone_to) were dropped, and are NULL */
     int64_t floor;          /* of a recurrent state: the least length but 0 that it can be cut to */
+    /* of a text that several ranks share: this one, of so many, and keys of a span; ranks 0: of one
+     * that is here as a whole. Pages that others have are NULL */
+    uint32_t rank, ranks;
+    int64_t span;
 };
 
 /* The sizes of a batch and of a call: no sequence depends on them. */

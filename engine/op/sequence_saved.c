@@ -48,6 +48,10 @@ int64_t heed_sequence_save(const heed_sequence *s, void *to, uint64_t room, heed
     const uint32_t absent = s->gone < s->gone_to ? s->gone_to - s->gone : 0;
     const char *id = s->entry->op.id;
     if (error) *error = (heed_error){0};
+    if (s->ranks)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s: %u ranks have parts of the sequence, so none can save it", id,
+                         s->ranks);
     if (s->gone < s->gone_to) head.gone = s->gone, head.gone_to = s->gone_to;
     else if (!s->size.page_tokens && s->size.recent)
         head.gone_to = (uint32_t)(s->floor / s->size.recent);

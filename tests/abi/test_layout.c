@@ -10,6 +10,8 @@
 #include <heed/abi/kv.h>
 #include <heed/abi/network.h>
 #include <heed/abi/oracle.h>
+#include <heed/abi/partial.h>
+#include <heed/abi/transport.h>
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -31,7 +31,7 @@ engine/base         engine/heed.h
 engine/run          engine/heed.h engine/base
 engine/io           engine/heed.h engine/base
 engine/text         engine/heed.h engine/base
-engine/op           engine/heed.h engine/base engine/run
+engine/op           abi/partial.h engine/heed.h engine/base engine/run
 engine/model        abi/field.h abi/network.h engine/heed.h engine/base engine/run engine/io engine/op
 engine/inspect      engine/heed.h engine/base engine/run engine/op engine/model
 engine/command      abi engine/heed.h engine/base engine/run engine/io engine/text engine/op engine/model engine/inspect plugins/kit/core/half.h

@@ -15,6 +15,7 @@ trap 'rm -f "$report"' EXIT
 trap 'exit 1' HUP INT TERM
 for so in "$HEED_PLUGINS"/*.so; do
     [ -e "$so" ] || continue
+    case ${so##*/} in transport_*) continue ;; esac # no ops
     found=1
     "$HEED" check "$so" --cases $cases >"$report" || { bad=1; echo "not ok - $so"; }
     cat "$report"

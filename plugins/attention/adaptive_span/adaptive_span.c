@@ -65,7 +65,7 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
 
 KIT_COST_FIELD(get_extension, kit_flash_op_cost, kit_flash_soft_field)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

@@ -15,10 +15,17 @@ typedef struct adaptive_span {
 } adaptive_span;
 #endif
 #include <heed/kit/flash/flash.h>
+#include <heed/kit/flash/partial.h>
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     return KIT(flash_forward)(instance, call);
+}
+
+static const void *KIT(extension)(const char *id)
+{
+    static const heed_partial partial = KIT_FLASH_PARTIAL;
+    return strcmp(id, HEED_PARTIAL_ID) == 0 ? &partial : NULL;
 }
 
 #include <heed/kit/next.h>

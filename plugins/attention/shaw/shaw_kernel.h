@@ -16,11 +16,18 @@ typedef struct shaw {
 #define FLASH_RELATIVE(f) &SHAW(f)->keys
 #define FLASH_RELATIVE_VALUES(f) &SHAW(f)->values
 #include <heed/kit/flash/flash.h>
+#include <heed/kit/flash/partial.h>
 #undef SHAW
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     return KIT(flash_forward)(instance, call);
+}
+
+static const void *KIT(extension)(const char *id)
+{
+    static const heed_partial partial = KIT_FLASH_PARTIAL;
+    return strcmp(id, HEED_PARTIAL_ID) == 0 ? &partial : NULL;
 }
 
 #include <heed/kit/next.h>

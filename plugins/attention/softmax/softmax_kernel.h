@@ -8,6 +8,7 @@
                       avx512 and neon */
 #include <heed/kit/flash/flash.h>
 #include <heed/kit/flash/backward.h>
+#include <heed/kit/flash/partial.h>
 #include <heed/kit/score/product.h>
 
 #ifdef KIT_FIRST
@@ -45,9 +46,11 @@ static const void *KIT(extension)(const char *id)
 {
     static const heed_score score = {sizeof score, 1, KIT(tile), softmax_fits};
     static const heed_grad grad = KIT_FLASH_GRAD;
-    return strcmp(id, HEED_SCORE_ID) == 0  ? (const void *)&score
-           : strcmp(id, HEED_GRAD_ID) == 0 ? (const void *)&grad
-                                           : NULL;
+    static const heed_partial partial = KIT_FLASH_PARTIAL;
+    return strcmp(id, HEED_SCORE_ID) == 0     ? (const void *)&score
+           : strcmp(id, HEED_GRAD_ID) == 0    ? (const void *)&grad
+           : strcmp(id, HEED_PARTIAL_ID) == 0 ? (const void *)&partial
+                                              : NULL;
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)

@@ -27,6 +27,7 @@ KIT_INLINE void window_range(const window *w, int64_t at, kit_flash_live *x)
 #define FLASH_RANGE(f, b, t, h, at, x) window_range((f)->variant, at, x)
 #include <heed/kit/flash/flash.h>
 #include <heed/kit/flash/backward.h>
+#include <heed/kit/flash/partial.h>
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
@@ -36,7 +37,10 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 static const void *KIT(extension)(const char *id)
 {
     static const heed_grad grad = KIT_FLASH_GRAD;
-    return strcmp(id, HEED_GRAD_ID) == 0 ? &grad : NULL;
+    static const heed_partial partial = KIT_FLASH_PARTIAL;
+    return strcmp(id, HEED_GRAD_ID) == 0      ? (const void *)&grad
+           : strcmp(id, HEED_PARTIAL_ID) == 0 ? (const void *)&partial
+                                              : NULL;
 }
 
 #include <heed/kit/next.h>

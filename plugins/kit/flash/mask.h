@@ -41,10 +41,10 @@ KIT_INLINE int64_t kit_flash_valid(const kit_flash *f, int64_t b)
 KIT_INLINE int64_t kit_flash_origin(const kit_flash *f, int64_t b)
 {
     const heed_mask *m = f->call->mask;
-    if (f->call->state) return kit_flash_past(f, b) + f->S - f->T;
-    return m->align == HEED_ALIGN_BOTTOM_RIGHT ? kit_flash_valid(f, b) - f->T
-           : m->align == HEED_ALIGN_OFFSET     ? m->offset
-                                               : 0;
+    if (f->call->state) return kit_flash_past(f, b) + f->S - f->T - f->later;
+    return m->align == HEED_ALIGN_BOTTOM_RIGHT ? kit_flash_valid(f, b) - f->T - f->later
+           : m->align == HEED_ALIGN_OFFSET     ? m->offset + f->earlier
+                                               : f->earlier;
 }
 
 KIT_INLINE int64_t kit_flash_document(const heed_tensor *ids, int64_t b, int64_t at)

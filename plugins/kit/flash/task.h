@@ -765,6 +765,7 @@ static void KIT(flash_append_keys)(void *arg, int64_t tile, uint32_t lane)
                             v = kit_flash_block_of(f, b, past + s, g, 1);
         float *keys = k.data, *values = v.data;
         n = f->S - s < left ? f->S - s : left;
+        if (!values) continue; /* another rank has this page */
         if (D && f->k_codec.kv)
             KIT(flash_append_encoded)(&f->k_codec, &k, f->k, b, g, s, slot, n, room);
         else if (D && f->rows_in_pages)

@@ -91,6 +91,7 @@ typedef struct kit_flash {
     int64_t own; /* floats of each tile that are the variant's */
     int bf16;    /* tiles go to flash/bf16.h, in a kernel that has it */
     int begins;  /* FLASH_BEGIN writes to the outputs, and what it writes is a part of them */
+    int64_t earlier, later; /* queries of the text that are elsewhere (flash/partial.h) */
 
     /* Where few rows see many keys: the spans that are tasks of their own, and a result for each of
      * them, in the workspace. 0, NULL: a task goes through all its keys. */
