@@ -341,6 +341,74 @@ HEED_API int32_t heed_prefixes_drop(heed_prefixes *prefixes);
 HEED_API int64_t heed_session_save(const heed_session *session, void *to, uint64_t room, heed_error *error);
 HEED_API int32_t heed_session_load(heed_session *session, const void *from, uint64_t bytes, heed_error *error);
 
+/* ---- training ---- */
+
+/* A network whose weights learn: what it has read of them is its own, float32. A step is a sum of
+ * gradients over one micro-batch or several (learn), and then the optimiser (step):
+ *
+ *     for (...) {
+ *         heed_trainer_learn(t, tokens, targets, batch, length, 1.0 / (batch * length), &nats, &e);
+ *         heed_trainer_step(t, rate, NULL, &e);
+ *     }
+ *
+ * All of it has the same bits on every machine, path and number of threads, and after a save and a
+ * load. Memory is linear in batch * length. */
+typedef struct heed_trainer heed_trainer;
+
+typedef struct heed_recipe {
+    uint32_t size; /* sizeof(heed_recipe) */
+    uint32_t reserved;
+    uint64_t seed; /* of the first weights, and of dropout */
+    /* share of the elements that are left out of what flows into the first layer, and of what each
+     * sublayer adds to the stream (arXiv 1706.03762, section 5.4); 0: none */
+    double dropout;
+    double beta1, beta2, epsilon; /* of AdamW, arXiv 1711.05101: 0.9, 0.98 and 1e-8, say */
+    double decay;                 /* of the weights that are matrices, times the rate, a step */
+    double clip; /* the largest Euclidean norm of all gradients together; 0: none */
+} heed_recipe;
+
+/* Weights NULL: those of a network that has learned nothing, from the seed. Others are copied; they may
+ * be float16 and bfloat16 too, and spec NULL is theirs. HEED_E_UNSUPPORTED, with its name, if an op has
+ * no backward (heed.grad/1), and for a network with an encoder or other results than logits. [any] */
+HEED_API heed_trainer *heed_trainer_new(heed_engine *engine, const char *spec,
+                                        const heed_weights *weights, const heed_recipe *recipe,
+                                        heed_error *error);
+HEED_API void heed_trainer_free(heed_trainer *trainer);
+/* A micro-batch: tokens [batch, length], and targets [batch, length], what is to be predicted behind
+ * each; of a target of -100 nothing is said. *nats is the sum of all losses, and the gradient of
+ * share times it is added to those of the weights. After a failure the sums are undefined:
+ * heed_trainer_forget. [one] */
+HEED_API int32_t heed_trainer_learn(heed_trainer *trainer, const int32_t *tokens,
+                                    const int32_t *targets, int64_t batch, int64_t length,
+                                    double share, double *nats, heed_error *error);
+/* One step of AdamW at this rate, by the gradients that were added up, which begin anew. *norm, if not
+ * NULL, is theirs before they were clipped. HEED_E_DATA if one is no finite number, with the step
+ * and the tensor: the weights are then as they were. [one] */
+HEED_API int32_t heed_trainer_step(heed_trainer *trainer, double rate, double *norm,
+                                   heed_error *error);
+/* The gradients begin anew, without a step. [one] */
+HEED_API void heed_trainer_forget(heed_trainer *trainer);
+/* Losses [batch, length] in nats, without dropout; nothing is learned. [one] */
+HEED_API int32_t heed_trainer_loss(heed_trainer *trainer, const int32_t *tokens,
+                                   const int32_t *targets, int64_t batch, int64_t length,
+                                   float *nll, heed_error *error);
+HEED_API int64_t heed_trainer_steps(const heed_trainer *trainer); /* that were made */
+/* The weights as they are now, the sum of the gradients of one of them (NULL: there is none of that
+ * name), and the network, which runs with them: all the trainer's. A session of the network, fed
+ * between two calls of the trainer, sees what it has learned. */
+HEED_API const heed_weights *heed_trainer_weights(const heed_trainer *trainer);
+HEED_API const heed_tensor *heed_trainer_gradient(const heed_trainer *trainer, const char *name);
+HEED_API heed_stack *heed_trainer_stack(const heed_trainer *trainer);
+/* Weights, moments and the step to a file, whole, or what was there stays; with a note of the caller's, or
+ * NULL. Into a trainer of the same network and recipe: then the training goes on to the same bits as
+ * without the interruption. Between two steps: sums of gradients are not saved. [one] */
+HEED_API int32_t heed_trainer_save(const heed_trainer *trainer, const char *path, const char *note,
+                                   heed_error *error);
+HEED_API int32_t heed_trainer_load(heed_trainer *trainer, const char *path, heed_error *error);
+/* The weights alone, as a file that heed_weights_open and heed_stack_open read. [one] */
+HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *path,
+                                     heed_error *error);
+
 #ifdef __cplusplus
 }
 #endif

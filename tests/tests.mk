@@ -33,7 +33,7 @@ test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_d
   tests/engine/test_spec tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints \
   tests/stack/test_model tests/stack/test_networks tests/stack/test_plan tests/stack/test_presets \
   tests/stack/test_stack \
-  tests/stack/test_variant_stack
+  tests/stack/test_variant_stack tests/train/test_train
 if HAVE_TEXT
 test_programs += tests/engine/test_tokenizers
 tests_engine_test_tokenizers_LDADD = tests/libharness.la engine/libtext.la engine/libcore.la \
@@ -44,7 +44,7 @@ endif
 plugin_scripts = tests/rules/check_plugins.sh tests/rules/check_sweep.sh \
   tests/rules/check_machines.sh
 command_scripts = tests/command/check_paths.sh tests/command/test_commands.sh tests/command/test_matrix.sh
-test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh \
+test_scripts = tests/command/test_check.sh tests/command/test_hostile.sh tests/command/test_train.sh \
   tests/command/test_short_memory.sh tests/command/test_surroundings.sh \
   tests/command/test_bench.sh tests/command/test_completion.sh tests/command/test_new.sh \
   tests/command/test_python.sh tests/command/test_ranks.sh \
@@ -59,7 +59,8 @@ emulated_tests = $(command_scripts) tests/abi/test_layout tests/engine/test_call
   tests/engine/test_dlpack tests/engine/test_files tests/engine/test_load \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_saved tests/engine/test_spec \
   tests/engine/test_topology $(op_tests) tests/stack/test_plan tests/stack/test_presets tests/stack/test_variant_stack
-emulated_networks = tests/stack/test_stack tests/stack/test_model tests/stack/test_networks
+emulated_networks = tests/stack/test_stack tests/stack/test_model tests/stack/test_networks \
+  tests/train/test_train
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(test_programs)
@@ -79,7 +80,7 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
   models/checkpoints models/checkpoints.py models/tokenizers models/tokens.py \
   models/networks.json models/networks.py models/plays.safetensors models/reference.json \
-  models/reference.py models/sample.txt models/train.py
+  models/reference.py models/sample.txt models/train.py models/training.json models/training.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
 sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \

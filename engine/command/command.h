@@ -17,6 +17,7 @@ int command_run(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_embed(int argc, char **argv);
+int command_train(int argc, char **argv);
 int command_new(int argc, char **argv);
 int command_plan(int argc, char **argv);
 int command_field(int argc, char **argv);

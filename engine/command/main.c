@@ -44,6 +44,7 @@ static const struct command {
     {"generate", command_generate, "text from a model"},
     {"score", command_score, "how well a model predicts a file, in bits per byte"},
     {"embed", command_embed, "a vector for each line of a file, by an encoder"},
+    {"train", command_train, "a network learns a text"},
     {"plan", command_plan,
      "how far networks see, what they cost, and what laws say of their sizes"},
     {"field", command_field, "how far a network looks on a text, measured"},

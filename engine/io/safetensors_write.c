@@ -32,11 +32,14 @@ static json_t *json_tensor(const heed_tensor *t, uint64_t *at)
                      "data_offsets", (json_int_t)begin, (json_int_t)*at);
 }
 
-static int32_t make_header(document *d, const char *spec, heed_error *error)
+static int32_t make_header(document *d, const weights_note *notes, uint32_t count,
+                           heed_error *error)
 {
-    json_t *all = json_object();
+    json_t *all = json_object(), *told = json_object();
     uint64_t at = 0;
-    int failed = json_object_set_new(all, "__metadata__", json_pack("{s:s}", "heed.spec", spec));
+    int failed = json_object_set_new(all, "__metadata__", told);
+    for (uint32_t i = 0; i < count && !failed; i++)
+        failed = json_object_set_new(told, notes[i].key, json_string(notes[i].text));
     for (uint32_t i = 0; i < d->weights->count && !failed; i++)
         failed = json_object_set_new(all, d->weights->items[i].name,
                                      json_tensor(&d->weights->items[i].tensor, &at));
@@ -65,11 +68,17 @@ static int put(FILE *to, const void *arg)
     return good;
 }
 
-int32_t weights_write(const heed_weights *w, const char *spec, const char *path, heed_error *error)
+int32_t weights_write_noted(const heed_weights *w, const weights_note *notes, uint32_t n,
+                            const char *path, heed_error *error)
 {
     document d = {.weights = w};
-    int32_t failed = make_header(&d, spec, error);
+    int32_t failed = make_header(&d, notes, n, error);
     if (!failed) failed = replace_file(path, put, &d, error);
     free(d.header);
     return failed;
+}
+
+int32_t weights_write(const heed_weights *w, const char *spec, const char *path, heed_error *error)
+{
+    return weights_write_noted(w, &(weights_note){"heed.spec", spec}, 1, path, error);
 }

@@ -51,6 +51,12 @@ HEED_LOCAL uint64_t weights_checksum(const heed_weights *w);
  * or what was there stays. */
 HEED_LOCAL int32_t weights_write(const heed_weights *w, const char *spec, const char *path,
                                  heed_error *error);
+/* The same with other metadata. */
+typedef struct weights_note {
+    const char *key, *text;
+} weights_note;
+HEED_LOCAL int32_t weights_write_noted(const heed_weights *w, const weights_note *notes, uint32_t n,
+                                       const char *path, heed_error *error);
 HEED_LOCAL const char *weights_type(uint32_t dtype); /* "F32", as safetensors has it */
 
 #endif

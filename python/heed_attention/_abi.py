@@ -850,6 +850,29 @@ class heed_opening(c.Structure):
     ]
 
 
+class heed_recipe(c.Structure):
+    size: int
+    reserved: int
+    seed: int
+    dropout: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    decay: float
+    clip: float
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("seed", c.c_uint64),
+        ("dropout", c.c_double),
+        ("beta1", c.c_double),
+        ("beta2", c.c_double),
+        ("epsilon", c.c_double),
+        ("decay", c.c_double),
+        ("clip", c.c_double),
+    ]
+
+
 # axis -> what it is, and how long where nobody says: factor * the axes / the part (abi/axes.h)
 AXES: dict[str, tuple[str, int, str, str]] = {
     "B": ("batch", 1, "", ""),
@@ -915,6 +938,7 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_options": heed_options,
     "heed_binding": heed_binding,
     "heed_opening": heed_opening,
+    "heed_recipe": heed_recipe,
 }
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
@@ -991,4 +1015,20 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_prefixes_drop": (c.c_int32, [c.c_void_p]),
     "heed_session_save": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
     "heed_session_load": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
+    "heed_trainer_new": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "heed_trainer_free": (None, [c.c_void_p]),
+    "heed_trainer_learn": (
+        c.c_int32,
+        [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p, c.c_void_p],
+    ),
+    "heed_trainer_step": (c.c_int32, [c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
+    "heed_trainer_forget": (None, [c.c_void_p]),
+    "heed_trainer_loss": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.c_void_p]),
+    "heed_trainer_steps": (c.c_int64, [c.c_void_p]),
+    "heed_trainer_weights": (c.c_void_p, [c.c_void_p]),
+    "heed_trainer_gradient": (c.POINTER(heed_tensor), [c.c_void_p, c.c_char_p]),
+    "heed_trainer_stack": (c.c_void_p, [c.c_void_p]),
+    "heed_trainer_save": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_char_p, c.c_void_p]),
+    "heed_trainer_load": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
+    "heed_trainer_export": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
 }

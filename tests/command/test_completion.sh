@@ -30,10 +30,12 @@ offers() {
 has() { for word; do grep -qxF -e "$word" out || { echo "# not offered: $word"; return 1; }; done; }
 only() { has "$@" && [ "$(wc -l <out)" = $# ]; }
 
-offers '<nothing>' && has list describe plan field run generate score bench compare new check topo completion help
+offers '<nothing>' && has list describe plan field run generate score train bench compare new check topo completion help
 report $? 'all commands'
 offers field --measure tr && only truncation
 report $? 'the measures of heed field'
+offers train --sch sl && only slanted
+report $? 'the schedules of heed train'
 offers be && only bench
 report $? 'a command'
 offers bench --ov && only --overhead && offers run - && has -i -o --trace --isa --threads --help

@@ -33,8 +33,9 @@ engine/io           engine/heed.h engine/base
 engine/text         engine/heed.h engine/base
 engine/op           abi/partial.h engine/heed.h engine/base engine/run
 engine/model        abi/field.h abi/network.h engine/heed.h engine/base engine/run engine/io engine/op
+engine/train        engine/heed.h engine/base engine/run engine/io engine/op engine/model plugins/kit/core/half.h
 engine/inspect      engine/heed.h engine/base engine/run engine/op engine/model
-engine/command      abi engine/heed.h engine/base engine/run engine/io engine/text engine/op engine/model engine/inspect plugins/kit/core/half.h
+engine/command      abi engine/heed.h engine/base engine/run engine/io engine/text engine/op engine/model engine/train engine/inspect plugins/kit/core/half.h
 bench               engine/heed.h engine/base engine/inspect engine/command
 plugins/kit         abi
 plugins             abi plugins/kit

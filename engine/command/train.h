@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * train.h: heed train, of which train.c reads the command line and runs the steps; train_data.c
+ * has what is learned, and measures on it; train_log.c tells of it.
+ */
+#ifndef HEED_COMMAND_TRAIN_H
+#define HEED_COMMAND_TRAIN_H
+
+#include <jansson.h>
+
+#include "train/schedule.h"
+#include "train/trainer.h"
+
+/* ---- what is learned ---- */
+
+typedef struct train_data {
+    const char *path;
+    unsigned char *bytes; /* or ids, of a .npy file */
+    int32_t *ids;
+    int64_t n, cut; /* tokens, and how many of them are learned; the others are held out */
+    uint64_t hash;  /* of all of them */
+} train_data;
+
+/* A file's bytes, or the numbers of tokens of a .npy file; all below `vocab`. train_data_close also
+ * after a failure. */
+int32_t train_data_open(train_data *d, const char *path, int64_t vocab, heed_error *error);
+void train_data_close(train_data *d);
+/* Holds out the last `share` of it; refuses what is shorter than a context. */
+int32_t train_data_split(train_data *d, double share, int64_t context, heed_error *error);
+/* Windows of micro-batch `number` of a step, [batch, context] each, from places of chance. */
+void train_data_windows(const train_data *d, uint64_t seed, int64_t step, int64_t number,
+                        int64_t batch, int64_t context, int32_t *tokens, int32_t *targets);
+
+typedef struct train_measure {
+    heed_trainer *trainer;
+    const train_data *data;
+    int64_t batch, context, bos; /* bos -1: the token before stands there */
+    int32_t *tokens, *targets;   /* [batch, context] */
+    float *nll;
+} train_measure;
+
+/* Bits a token of the tokens [from, to), without dropout: of `windows` contexts of them at equal
+ * distances; 0: of all, by windows that begin half a context after one another, as heed score
+ * counts. */
+int32_t train_measure_bits(train_measure *m, int64_t from, int64_t to, int64_t windows,
+                           double *bits, heed_error *error);
+
+/* ---- what is told ---- */
+
+typedef struct train_report {
+    int64_t step;
+    double train, valid; /* bits a token; valid NAN: nothing is held out */
+} train_report;
+
+typedef struct train_log {
+    int json;
+    const char *unit; /* "byte" or "token" */
+    int64_t steps;
+    train_report *reports;
+    uint32_t count;
+} train_log;
+
+int32_t train_log_add(train_log *l, train_report r, heed_error *error);
+/* Of the last report: a line of text, or of JSON, with what holds for now alone. */
+typedef struct train_now {
+    double rate, loss, norm; /* of the last step; loss: the mean of those since the last report */
+    double seconds, tokens_per_second, left;
+} train_now;
+void train_log_print(const train_log *l, const train_now *now);
+/* The reports as JSON, [[step, train, valid]], and from it. */
+json_t *train_log_save(const train_log *l);
+int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_error *error);
+int32_t train_log_picture(const train_log *l, const char *title, const char *path,
+                          heed_error *error);
+/* Where the time of the steps went, of so many seconds in all. */
+int32_t train_log_profile(const heed_trainer *t, double seconds, heed_error *error);
+
+#endif

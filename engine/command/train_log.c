@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * train_log.c: how a training goes, as lines, JSON and a picture of its curves; and where its time
+ * went.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/grow.h"
+#include "command/svg.h"
+#include "command/table.h"
+#include "command/train.h"
+
+int32_t train_log_add(train_log *l, train_report r, heed_error *error)
+{
+    train_report *slot = grow_append(&l->reports, &l->count, sizeof *slot);
+    if (!slot) return error_memory(error);
+    *slot = r;
+    return HEED_OK;
+}
+
+/* ---- lines ---- */
+
+static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+static void print_json(const train_log *l, const train_now *now)
+{
+    const train_report *r = &l->reports[l->count - 1];
+    char train[32], valid[32];
+    snprintf(train, sizeof train, "train_bits_per_%s", l->unit);
+    snprintf(valid, sizeof valid, "valid_bits_per_%s", l->unit);
+    json_t *line = json_pack(
+        "{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f}", "step", (json_int_t)r->step, "steps",
+        (json_int_t)l->steps, train, number(r->train), valid, number(r->valid), "gap",
+        number(r->valid - r->train), "rate", number(now->rate), "loss", number(now->loss), "norm",
+        number(now->norm), "seconds", now->seconds, "tokens_per_second", now->tokens_per_second);
+    if (line) json_dumpf(line, stdout, JSON_COMPACT);
+    json_decref(line);
+    putchar('\n');
+    fflush(stdout);
+}
+
+void train_log_print(const train_log *l, const train_now *now)
+{
+    const train_report *r = &l->reports[l->count - 1];
+    const long left = (long)(now->left + 0.5);
+    if (l->json) {
+        print_json(l, now);
+        return;
+    }
+    printf("step %*lld  train %.4f", snprintf(NULL, 0, "%lld", (long long)l->steps),
+           (long long)r->step, r->train);
+    if (isfinite(r->valid)) printf("  held out %.4f  gap %.4f", r->valid, r->valid - r->train);
+    printf(" bits per %s  rate %.2e  %.0f tokens/s  %ld:%02ld left\n", l->unit, now->rate,
+           now->tokens_per_second, left / 60, left % 60);
+    fflush(stdout);
+}
+
+/* ---- kept over an interruption ---- */
+
+json_t *train_log_save(const train_log *l)
+{
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < l->count; i++)
+        json_array_append_new(all,
+                              json_pack("[I, o, o]", (json_int_t)l->reports[i].step,
+                                        number(l->reports[i].train), number(l->reports[i].valid)));
+    return all;
+}
+
+int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_error *error)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(from, i, row)
+    {
+        const json_t *step = json_array_get(row, 0), *train = json_array_get(row, 1),
+                     *valid = json_array_get(row, 2);
+        if (!json_is_integer(step))
+            return error_set(error, HEED_E_DATA, "%s: report %zu has no step", path, i);
+        TRY(train_log_add(l,
+                          (train_report){json_integer_value(step),
+                                         json_is_number(train) ? json_number_value(train) : NAN,
+                                         json_is_number(valid) ? json_number_value(valid) : NAN},
+                          error));
+    }
+    return HEED_OK;
+}
+
+/* ---- a picture ---- */
+
+#define HEIGHT 340
+
+typedef struct drawing {
+    const train_log *log;
+    const char *title;
+} drawing;
+
+static double value_of(const train_report *r, int valid) { return valid ? r->valid : r->train; }
+
+static void put_curve(FILE *out, const svg_panel *p, const train_log *l, int valid)
+{
+    int points = 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const double y = value_of(&l->reports[i], valid);
+        if (!isfinite(y)) continue;
+        if (!points++)
+            fprintf(out, "<polyline class=\"curve n%d%s\" points=\"", valid,
+                    valid ? "" : " dashed");
+        fprintf(out, " %.1f,%.1f", svg_x(p, (double)l->reports[i].step), svg_y(p, y));
+    }
+    if (!points) return;
+    fprintf(out, "\"/>\n<text class=\"n%d\" x=\"%d\" y=\"%.0f\">%s: %.4f</text>\n", valid,
+            SVG_RIGHT + 10, p->top + 12 + 18 * valid, valid ? "held out" : "learned",
+            value_of(&l->reports[l->count - 1], valid));
+}
+
+static void draw(FILE *out, const void *of)
+{
+    const drawing *d = of;
+    const train_log *l = d->log;
+    svg_panel p = {.top = 50, .bottom = 280, .x0 = 0, .x1 = 1, .y0 = INFINITY, .y1 = 0};
+    char text[64];
+    p.x1 = (double)l->steps;
+    for (uint32_t i = 0; i < l->count; i++)
+        for (int valid = 0; valid < 2; valid++) {
+            const double y = value_of(&l->reports[i], valid);
+            if (isfinite(y)) p.y0 = fmin(p.y0, y), p.y1 = fmax(p.y1, y);
+        }
+    if (!(p.y0 <= p.y1)) p.y0 = 0, p.y1 = 1;
+    p.y0 = floor(2 * p.y0) / 2, p.y1 = floor(2 * p.y1) / 2 + 0.5;
+    snprintf(text, sizeof text, "bits per %s, without dropout", l->unit);
+    svg_frame(out, &p, text, "steps");
+    for (int i = 0; i <= 4; i++) {
+        snprintf(text, sizeof text, "%.0f", p.x1 * i / 4);
+        svg_mark_x(out, &p, p.x1 * i / 4, text);
+    }
+    for (double y = p.y0; y <= p.y1 + 1e-9; y += p.y1 - p.y0 > 3 ? 1 : 0.5) {
+        snprintf(text, sizeof text, "%.1f", y);
+        svg_mark_y(out, &p, y, text);
+    }
+    for (int valid = 0; valid < 2; valid++) put_curve(out, &p, l, valid);
+    fprintf(out, "<text x=\"%d\" y=\"%d\">", SVG_LEFT, HEIGHT - 8);
+    svg_text(out, d->title);
+    fprintf(out, "</text>\n");
+}
+
+int32_t train_log_picture(const train_log *l, const char *title, const char *path,
+                          heed_error *error)
+{
+    return svg_write(path, HEIGHT, draw, &(drawing){l, title}, error);
+}
+
+/* ---- where the time went ---- */
+
+int32_t train_log_profile(const heed_trainer *t, double seconds, heed_error *error)
+{
+    static const char *const names[TRAINER_TIMES] = {
+        [TAPE_ATTENTION] = "attention",   [TAPE_PRODUCTS] = "products",
+        [TAPE_NORMS] = "norms",           [TAPE_OTHERS] = "embedding, positions, sums",
+        [TAPE_DROPOUT] = "dropout",       [TRAINER_LOSS] = "losses",
+        [TRAINER_OPTIMISER] = "optimiser"};
+    static const table_column columns[] = {
+        {"part", 0, 0, 0}, {"seconds", 1, 0, 0}, {"share", 1, 0, 0}};
+    double of[TRAINER_TIMES], rest = seconds;
+    table all = {.column = columns, .n_columns = 3};
+    trainer_seconds(t, of);
+    for (int i = 0; i < TRAINER_TIMES; i++) {
+        table_cell(&all, "%s", names[i]);
+        table_cell(&all, "%.2f", of[i]);
+        table_cell(&all, "%.1f %%", 100 * of[i] / seconds);
+        rest -= of[i];
+    }
+    table_cell(&all, "data, files and the rest");
+    table_cell(&all, "%.2f", rest);
+    table_cell(&all, "%.1f %%", 100 * rest / seconds);
+    const int32_t failed = table_print(&all);
+    return failed ? error_memory(error) : HEED_OK;
+}

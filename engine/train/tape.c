@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tape.c: the steps of a network forwards and backwards. tape_build.c makes them of a stack.
+ *
+ * A gradient lies in a block that several values may share, as the two terms of a sum do: it is
+ * written only while it has one owner. Invariant: between calls no value has a gradient.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "op/engine.h"
+#include "op/instance.h"
+#include "run/trace.h"
+#include "train/tape_inside.h"
+
+/* ---- memory ---- */
+
+/* Room for so many bytes at least; what was there is lost. */
+static int32_t make_room(tape_memory *m, uint64_t bytes, heed_error *error)
+{
+    if (bytes <= m->bytes) return HEED_OK;
+    free(m->data);
+    m->bytes = 0;
+    if (bytes > SIZE_MAX - 64 || !(m->data = aligned_alloc(64, (bytes + 63) & ~(uint64_t)63)))
+        return m->data = NULL, error_memory(error);
+    m->bytes = bytes;
+    return HEED_OK;
+}
+
+/* A block that nobody has, of the shape of a value. NULL: no memory. */
+static tape_block *take_block(tape *t, int64_t floats, heed_error *error)
+{
+    tape_block *best = NULL;
+    const uint64_t bytes = (uint64_t)floats * sizeof(float);
+    for (tape_block *b = t->blocks; b; b = b->next)
+        if (!b->owners &&
+            (!best || (best->memory.bytes < bytes
+                           ? b->memory.bytes >= bytes
+                           : b->memory.bytes >= bytes && b->memory.bytes < best->memory.bytes)))
+            best = b;
+    if (!best) {
+        if (!(best = calloc(1, sizeof *best))) return error_memory(error), NULL;
+        best->next = t->blocks, t->blocks = best;
+    }
+    if (make_room(&best->memory, bytes, error)) return NULL;
+    best->owners = 1;
+    return best;
+}
+
+static void give_block(tape_block *b)
+{
+    if (b) b->owners--;
+}
+
+static void drop_gradients(tape *t)
+{
+    for (uint32_t v = 0; v < t->n_values; v++) {
+        give_block(t->values[v].gradient);
+        t->values[v].gradient = NULL;
+    }
+}
+
+void tape_free(tape *t)
+{
+    if (!t) return;
+    for (uint32_t v = 0; v < t->n_values; v++) free(t->values[v].memory.data);
+    for (uint32_t s = 0; s < t->n_steps; s++) {
+        for (uint32_t k = 0; k < t->steps[s].n_kept; k++) free(t->steps[s].kept[k].memory.data);
+        free(t->steps[s].kept);
+        free(t->steps[s].keep.data);
+        free(t->steps[s].weights);
+    }
+    for (tape_block *b = t->blocks, *next; b; b = next) {
+        next = b->next;
+        free(b->memory.data);
+        free(b);
+    }
+    heed_instance_close(t->add);
+    free(t->values);
+    free(t->use);
+    free(t->tensors);
+    free(t->steps);
+    free(t);
+}
+
+const double *tape_seconds(const tape *t) { return t->seconds; }
+
+uint64_t tape_bytes(const tape *t)
+{
+    uint64_t bytes = 0;
+    for (uint32_t v = 0; v < t->n_values; v++) bytes += t->values[v].memory.bytes;
+    for (uint32_t s = 0; s < t->n_steps; s++)
+        for (uint32_t k = 0; k < t->steps[s].n_kept; k++) bytes += t->steps[s].kept[k].memory.bytes;
+    for (uint32_t s = 0; s < t->n_steps; s++) bytes += t->steps[s].keep.bytes;
+    for (const tape_block *b = t->blocks; b; b = b->next) bytes += b->memory.bytes;
+    return bytes;
+}
+
+/* ---- tensors ---- */
+
+/* Rows of a value: one a token, or one a sequence. */
+static int64_t rows_of(const tape *t, uint32_t rows)
+{
+    return rows == STACK_ONE ? t->batch : t->batch * t->length;
+}
+
+static int64_t floats_of(const tape *t, uint32_t value)
+{
+    return rows_of(t, t->values[value].rows) * t->values[value].span;
+}
+
+static void *data_of(const tape *t, uint32_t value)
+{
+    const tape_value *v = &t->values[value];
+    return v->given ? (void *)v->given : t->values[v->in].memory.data;
+}
+
+/* The view of a use on these numbers. */
+static heed_tensor view_of(const tape *t, uint32_t use, void *data)
+{
+    const stack_view *v = &t->stack->views[t->stack->uses[use].view];
+    int64_t dim[HEED_MAX_RANK];
+    memcpy(dim, v->dim, sizeof dim);
+    dim[0] = t->batch;
+    if (v->rows != STACK_ONE) dim[1] = t->length;
+    return heed_tensor_of(data, v->dtype, v->rank, dim);
+}
+
+/* The outputs that backward reads beside the one that flows on. */
+static int32_t place_kept(tape *t, tape_step *s, heed_error *error)
+{
+    heed_binding in[PORT_MAX];
+    for (uint32_t k = 0; k < s->of->n_in; k++)
+        in[k] =
+            (heed_binding){t->stack->uses[s->of->first + k].port, &t->tensors[s->of->first + k]};
+    for (uint32_t k = 0; k < s->n_kept; k++) {
+        tape_kept *kept = &s->kept[k];
+        heed_tensor shape;
+        TRY(heed_infer(s->of->instance, in, s->of->n_in, kept->port, &shape, error));
+        TRY(make_room(&kept->memory,
+                      (uint64_t)heed_tensor_elements(&shape) * heed_dtype_bytes(shape.dtype),
+                      error));
+        kept->tensor = heed_tensor_of(kept->memory.data, shape.dtype, shape.rank, shape.dim);
+    }
+    return HEED_OK;
+}
+
+/* All tensors for so many sequences of so many tokens. */
+static int32_t place(tape *t, const int32_t *tokens, int64_t batch, int64_t length,
+                     heed_error *error)
+{
+    const int same = t->batch == batch && t->length == length;
+    t->batch = batch, t->length = length;
+    t->values[TAPE_VALUE_TOKENS].given = tokens;
+    if (!same) {
+        tape_value *positions = &t->values[TAPE_VALUE_POSITIONS];
+        t->batch = t->length = 0; /* until all is there */
+        TRY(make_room(&positions->memory, (uint64_t)(batch * length) * sizeof(int64_t), error));
+        for (int64_t i = 0; i < batch * length; i++)
+            ((int64_t *)positions->memory.data)[i] = i % length;
+        t->batch = batch, t->length = length;
+        for (uint32_t v = TAPE_VALUES_GIVEN; v < t->n_values; v++)
+            if (t->values[v].in == v &&
+                make_room(&t->values[v].memory, (uint64_t)floats_of(t, v) * sizeof(float), error))
+                return t->batch = t->length = 0, HEED_E_MEMORY;
+    }
+    for (uint32_t s = 0; s < t->n_steps; s++) {
+        if (!t->steps[s].of) continue;
+        for (uint32_t u = t->steps[s].of->first; u <= t->steps[s].of->first + t->steps[s].of->n_in;
+             u++)
+            t->tensors[u] = view_of(t, u, data_of(t, t->use[u]));
+        if (same) continue;
+        const int32_t failed = place_kept(t, &t->steps[s], error);
+        if (failed) return t->batch = t->length = 0, failed;
+    }
+    return HEED_OK;
+}
+
+/* ---- forwards ---- */
+
+static int32_t run_op(tape *t, const tape_step *s, heed_error *error)
+{
+    const stack_step *of = s->of;
+    heed_binding in[PORT_MAX], out[PORT_MAX];
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < of->n_in; k++)
+        in[k] = (heed_binding){t->stack->uses[of->first + k].port, &t->tensors[of->first + k]};
+    /* x + y is written over y, as an op in place writes over its first input: y is not read again */
+    if (s->kind == TAPE_SUM && t->values[s->to].in != s->to)
+        in[0].tensor = &t->tensors[of->first + 1], in[1].tensor = &t->tensors[of->first];
+    out[n++] = (heed_binding){t->stack->uses[of->first + of->n_in].port,
+                              &t->tensors[of->first + of->n_in]};
+    for (uint32_t k = 0; k < s->n_kept; k++)
+        out[n++] = (heed_binding){s->kept[k].port, &s->kept[k].tensor};
+    return heed_run(of->instance, in, of->n_in, out, n, NULL, error);
+}
+
+/* What is left out at a place of the network; where nothing is, the numbers go on. */
+static int32_t run_drop(tape *t, tape_step *s, const dropout *drop, heed_error *error)
+{
+    const float *from = data_of(t, s->from);
+    float *to = data_of(t, s->to);
+    const int64_t n = floats_of(t, s->to);
+    if (!drop) {
+        if (from != to) memcpy(to, from, (size_t)n * sizeof *to);
+        return HEED_OK;
+    }
+    dropout here = *drop;
+    here.place = s->place;
+    TRY(make_room(&s->keep, (uint64_t)n, error));
+    return dropout_run(t->stack->engine, &here, s->keep.data, to, from, n, error);
+}
+
+static void count_time(tape *t, const tape_step *s, int64_t begin)
+{
+    t->seconds[s->counts] += 1e-9 * (double)(trace_now() - begin);
+}
+
+int32_t tape_forward(tape *t, const int32_t *tokens, int64_t batch, int64_t length,
+                     const dropout *drop, heed_tensor *results, heed_error *error)
+{
+    TRY(place(t, tokens, batch, length, error));
+    for (uint32_t k = 0; k < t->n_steps; k++) {
+        tape_step *s = &t->steps[k];
+        const int64_t begin = trace_now();
+        if (s->of) TRY(run_op(t, s, error));
+        else TRY(run_drop(t, s, drop, error));
+        count_time(t, s, begin);
+    }
+    const int64_t dim[] = {batch, length, t->stack->outputs};
+    *results = heed_tensor_of(data_of(t, t->result), HEED_F32, 3, dim);
+    return HEED_OK;
+}
+
+/* ---- backwards ---- */
+
+/* to += from, both of n floats. */
+static int32_t add_blocks(tape *t, tape_block *to, tape_block *from, int64_t n, heed_error *error)
+{
+    heed_tensor x = heed_tensor_of(to->memory.data, HEED_F32, 1, &n),
+                y = heed_tensor_of(from->memory.data, HEED_F32, 1, &n);
+    const heed_binding in[] = {{"x", &x}, {"y", &y}}, out = {"out", &x};
+    return heed_run(t->add, in, 2, &out, 1, NULL, error);
+}
+
+/* Adds a gradient to that of a value. The block is the value's from now on, also after a failure. */
+static int32_t hand_back(tape *t, uint32_t value, tape_block *more, heed_error *error)
+{
+    tape_value *v = &t->values[value];
+    tape_block *old = v->gradient;
+    int32_t failed = HEED_OK;
+    v->gradient = more;
+    if (!old) return HEED_OK;
+    if (more->owners > 1 && old->owners == 1)
+        v->gradient = old, old = more; /* a sum's terms in either order have the same bits */
+    if (v->gradient->owners > 1) {
+        tape_block *own = take_block(t, floats_of(t, value), error);
+        failed = own ? HEED_OK : HEED_E_MEMORY;
+        if (own) {
+            memcpy(own->memory.data, v->gradient->memory.data,
+                   (size_t)floats_of(t, value) * sizeof(float));
+            give_block(v->gradient);
+            v->gradient = own;
+        }
+    }
+    if (!failed) failed = add_blocks(t, v->gradient, old, floats_of(t, value), error);
+    give_block(old);
+    return failed;
+}
+
+/* Of a sum the gradient goes to both terms as it is. */
+static int32_t sum_backward(tape *t, const tape_step *s, tape_block *d, heed_error *error)
+{
+    for (uint32_t k = 0; k < 2; k++) {
+        d->owners++;
+        TRY(hand_back(t, t->use[s->of->first + k], d, error));
+    }
+    return HEED_OK;
+}
+
+static int32_t drop_backward(tape *t, const tape_step *s, const dropout *drop, tape_block *d,
+                             heed_error *error)
+{
+    const int64_t n = floats_of(t, s->to);
+    tape_block *to = d;
+    if (drop && d->owners > 1) to = take_block(t, n, error);
+    else d->owners++;
+    if (!to) return HEED_E_MEMORY;
+    if (drop) {
+        const int32_t failed = dropout_again(t->stack->engine, drop, s->keep.data, to->memory.data,
+                                             d->memory.data, n, error);
+        if (failed) return give_block(to), failed;
+    }
+    return hand_back(t, s->from, to, error);
+}
+
+static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_error *error)
+{
+    const stack_step *of = s->of;
+    const uint32_t last = of->first + of->n_in;
+    heed_binding in[PORT_MAX], out[PORT_MAX], bound[2 * PORT_MAX];
+    heed_tensor gradient[PORT_MAX + 1];
+    tape_block *block[PORT_MAX] = {NULL};
+    uint32_t n_out = 0, n = 0;
+    int32_t failed = HEED_OK;
+    for (uint32_t k = 0; k < of->n_in && !failed; k++) {
+        const uint32_t value = t->use[of->first + k];
+        in[k] = (heed_binding){t->stack->uses[of->first + k].port, &t->tensors[of->first + k]};
+        if (value < TAPE_VALUES_GIVEN) continue;
+        if (!(block[k] = take_block(t, floats_of(t, value), error))) failed = HEED_E_MEMORY;
+        else {
+            gradient[k] = view_of(t, of->first + k, block[k]->memory.data);
+            bound[n++] = (heed_binding){in[k].port, &gradient[k]};
+        }
+    }
+    if (s->reads_out) out[n_out++] = (heed_binding){t->stack->uses[last].port, &t->tensors[last]};
+    for (uint32_t k = 0; k < s->n_kept; k++)
+        out[n_out++] = (heed_binding){s->kept[k].port, (heed_tensor *)&s->kept[k].tensor};
+    gradient[PORT_MAX] = view_of(t, last, d->memory.data);
+    bound[n++] = (heed_binding){t->stack->uses[last].port, &gradient[PORT_MAX]};
+    for (uint32_t k = 0; k < s->n_weights; k++) bound[n++] = s->weights[k];
+    if (!failed) failed = heed_backward(of->instance, in, of->n_in, out, n_out, bound, n, error);
+    for (uint32_t k = 0; k < of->n_in; k++)
+        if (failed) give_block(block[k]);
+        else if (block[k]) failed = hand_back(t, t->use[of->first + k], block[k], error);
+    return failed;
+}
+
+int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error)
+{
+    const int64_t dim[] = {t->batch, t->length, t->stack->outputs};
+    tape_value *v = &t->values[t->result];
+    drop_gradients(t);
+    if (!(v->gradient = take_block(t, floats_of(t, t->result), error))) return HEED_E_MEMORY;
+    *gradient = heed_tensor_of(v->gradient->memory.data, HEED_F32, 3, dim);
+    return HEED_OK;
+}
+
+int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
+{
+    int32_t failed = HEED_OK;
+    for (uint32_t k = t->n_steps; k-- > 0 && !failed;) {
+        const tape_step *s = &t->steps[k];
+        tape_value *v = &t->values[s->to];
+        const int64_t begin = trace_now();
+        tape_block *d = v->gradient;
+        if (!d) continue; /* nothing has read it */
+        v->gradient = NULL;
+        failed = !s->of                ? drop_backward(t, s, drop, d, error)
+                 : s->kind == TAPE_SUM ? sum_backward(t, s, d, error)
+                                       : op_backward(t, s, d, error);
+        give_block(d);
+        count_time(t, s, begin);
+    }
+    drop_gradients(t);
+    return failed;
+}

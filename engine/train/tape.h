@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tape.h: the steps of a network, run on whole batches so that they can be run backwards.
+ *
+ * A session writes over what no later step reads. Here each step's output is a value of its own, in
+ * memory that stays until its backward has run, and the list of steps is gone through from its end:
+ * each op gives its own backward (heed.grad/1), and a value that several steps read has the sum of
+ * what they hand back. There is no graph beside the list, and memory is linear in the tokens.
+ */
+#ifndef HEED_TRAIN_TAPE_H
+#define HEED_TRAIN_TAPE_H
+
+#include "model/stack.h"
+#include "train/dropout.h"
+
+typedef struct tape tape;
+
+/* What a step's time is counted under. */
+enum {
+    TAPE_ATTENTION,
+    TAPE_PRODUCTS, /* projections and feed-forwards */
+    TAPE_NORMS,
+    TAPE_OTHERS, /* embedding, positions, sums */
+    TAPE_DROPOUT,
+    TAPE_TIMES
+};
+
+/* The gradient of a weight: the tensor of the network's weights, and where it is added up. */
+typedef struct tape_weight {
+    const heed_tensor *weight;
+    heed_tensor gradient;
+} tape_weight;
+
+/* For a network of logits, whose ops must all have a backward, and whose weights are all among those
+ * given; `drops`: with places for dropout. NULL and a sentence that names the op if it can not be. */
+HEED_LOCAL tape *tape_new(heed_stack *stack, tape_weight *weights, uint32_t count, int drops,
+                          heed_error *error);
+HEED_LOCAL void tape_free(tape *t);
+
+/* The results [batch, length, heed_stack_outputs] for tokens [batch, length], until the next
+ * forward; `drop` NULL leaves nothing out. */
+HEED_LOCAL int32_t tape_forward(tape *t, const int32_t *tokens, int64_t batch, int64_t length,
+                                const dropout *drop, heed_tensor *results, heed_error *error);
+/* Where the gradient of the results of the last forward is to be written. */
+HEED_LOCAL int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error);
+/* Then adds to the gradients of all weights. `drop` as in the forward. */
+HEED_LOCAL int32_t tape_backward(tape *t, const dropout *drop, heed_error *error);
+
+/* Seconds that went into each kind of step so far. */
+HEED_LOCAL const double *tape_seconds(const tape *t);
+/* Bytes that it holds for values and their gradients. */
+HEED_LOCAL uint64_t tape_bytes(const tape *t);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tape_build.c: a tape of a network's steps: which value each one reads and writes, whose memory can
+ * be written over, where dropout goes, and whether every op has a backward.
+ *
+ * Dropout stands where arXiv 1706.03762, section 5.4, has it: on what flows into the first layer,
+ * and on what each sublayer adds to the stream.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/grow.h"
+#include "op/instance.h"
+#include "train/tape_inside.h"
+
+typedef struct build {
+    tape *t;
+    tape_weight *weights;
+    uint32_t count;
+    int drops;
+    uint32_t *current; /* [stack->n_buffers] the value that is in a buffer */
+    heed_error *error;
+} build;
+
+/* ---- values ---- */
+
+static int64_t span_of(const stack_view *v)
+{
+    int64_t n = 1;
+    for (int32_t i = v->rows == STACK_ONE ? 1 : 2; i < v->rank; i++) n *= v->dim[i];
+    return n;
+}
+
+static int32_t add_value(build *b, uint32_t rows, int64_t span, uint32_t *value)
+{
+    tape *t = b->t;
+    tape_value *v = grow_append(&t->values, &t->n_values, sizeof *v);
+    if (!v) return error_memory(b->error);
+    *value = t->n_values - 1;
+    *v = (tape_value){.rows = rows, .span = span, .in = *value};
+    return HEED_OK;
+}
+
+/* The value may be written where `old` is, which nothing reads but the step that writes. */
+static void write_over(tape *t, uint32_t value, uint32_t old)
+{
+    if (t->values[old].readers == 1 && !t->values[old].kept && t->values[old].span > 0)
+        t->values[value].in = t->values[old].in;
+}
+
+/* ---- what a step needs ---- */
+
+static uint32_t time_of(const char *id)
+{
+    static const struct {
+        const char *kind;
+        uint32_t counts;
+    } kinds[] = {{"attention/", TAPE_ATTENTION},
+                 {"linear/", TAPE_PRODUCTS},
+                 {"feedforward/", TAPE_PRODUCTS},
+                 {"norm/", TAPE_NORMS}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        if (!strncmp(id, kinds[k].kind, strlen(kinds[k].kind))) return kinds[k].counts;
+    return TAPE_OTHERS;
+}
+
+static int32_t refuse(const build *b, const heed_instance *i, const char *what, const char *port)
+{
+    return error_set(b->error, HEED_E_UNSUPPORTED,
+                     "%s: %s has no %s%s, so a network with it can not be trained",
+                     i->part ? i->part : "a sum", i->entry->op.id, what, port);
+}
+
+/* Weights of an op inside have no place in a backward's list of ports. */
+static int32_t check_inside(const build *b, const heed_instance *i)
+{
+    for (uint32_t p = 0; p < i->entry->op.params.count; p++) {
+        const heed_instance *child = i->children[p];
+        for (uint32_t w = 0; child && w < child->entry->op.ports.count; w++)
+            if (child->weight[w])
+                return refuse(b, child, "gradient of its weight ",
+                              entry_port(child->entry, w)->name);
+        if (child) TRY(check_inside(b, child));
+    }
+    return HEED_OK;
+}
+
+/* Where the gradients of an op's weights are added up. */
+static int32_t bind_weights(const build *b, tape_step *s, const heed_instance *i, uint32_t gives)
+{
+    const entry *e = i->entry;
+    for (uint32_t p = 0; p < e->op.ports.count; p++) {
+        if (!i->weight[p]) continue;
+        const char *name = entry_port(e, p)->name;
+        uint32_t w = 0;
+        if (!(gives >> p & 1)) return refuse(b, i, "gradient of its weight ", name);
+        while (w < b->count && b->weights[w].weight != i->weight[p]) w++;
+        if (w == b->count)
+            return error_set(b->error, HEED_E_ARGUMENT,
+                             "%s of %s is bound to a tensor that is none of the trainer's", name,
+                             e->op.id);
+        heed_binding *bound = grow_append(&s->weights, &s->n_weights, sizeof *bound);
+        if (!bound) return error_memory(b->error);
+        *bound = (heed_binding){name, &b->weights[w].gradient};
+    }
+    return check_inside(b, i);
+}
+
+/* That the op has the gradients that are needed; and which of its outputs its backward reads. */
+static int32_t take_backward(const build *b, tape_step *s)
+{
+    const stack_use *use = b->t->stack->uses + s->of->first;
+    const heed_instance *i = s->of->instance;
+    const heed_grad *grad = heed_op_grad(&i->entry->op, i->path);
+    if (!grad) return refuse(b, i, "backward", "");
+    for (uint32_t p = 0; p < i->entry->op.ports.count; p++) {
+        const heed_port *port = entry_port(i->entry, p);
+        for (uint32_t k = 0; port->role == HEED_INPUT && k < s->of->n_in; k++)
+            if (!strcmp(use[k].port, port->name) && !(grad->gives >> p & 1) &&
+                b->t->use[s->of->first + k] >= TAPE_VALUES_GIVEN)
+                return refuse(b, i, "gradient of its input ", port->name);
+        if (!(grad->reads >> p & 1)) continue;
+        if (!strcmp(port->name, use[s->of->n_in].port)) {
+            s->reads_out = 1;
+            continue;
+        }
+        tape_kept *kept = grow_append(&s->kept, &s->n_kept, sizeof *kept);
+        if (!kept) return error_memory(b->error);
+        kept->port = port->name;
+    }
+    return bind_weights(b, s, i, grad->gives);
+}
+
+/* x + y, whose gradient is that of both. */
+static int is_sum(const heed_instance *i)
+{
+    return !strcmp(i->entry->op.id, "residual/add") && !strchr(heed_instance_spec(i), '(');
+}
+
+/* ---- the list ---- */
+
+static int32_t add_step(build *b, const stack_step *of)
+{
+    tape *t = b->t;
+    const stack_use *use = t->stack->uses + of->first;
+    const stack_view *to = &t->stack->views[use[of->n_in].view];
+    tape_step *s = grow_append(&t->steps, &t->n_steps, sizeof *s);
+    if (!s) return error_memory(b->error);
+    *s = (tape_step){.of = of,
+                     .kind = is_sum(of->instance) ? TAPE_SUM : TAPE_OP,
+                     .counts = time_of(of->instance->entry->op.id)};
+    for (uint32_t k = 0; k < of->n_in; k++) {
+        const uint32_t value = b->current[t->stack->views[use[k].view].buffer];
+        t->use[of->first + k] = value;
+        t->values[value].readers++;
+    }
+    TRY(take_backward(b, s));
+    TRY(add_value(b, to->rows, span_of(to), &s->to));
+    t->use[of->first + of->n_in] = s->to;
+    t->values[s->to].kept = s->reads_out;
+    b->current[to->buffer] = s->to;
+    return HEED_OK;
+}
+
+/* Leaves out elements of what is in a buffer. */
+static int32_t add_drop(build *b, uint32_t buffer, uint32_t place)
+{
+    tape *t = b->t;
+    const uint32_t from = b->current[buffer];
+    tape_step *s = grow_append(&t->steps, &t->n_steps, sizeof *s);
+    if (!s) return error_memory(b->error);
+    *s = (tape_step){.counts = TAPE_DROPOUT, .place = place, .from = from};
+    t->values[from].readers++;
+    TRY(add_value(b, t->values[from].rows, t->values[from].span, &s->to));
+    b->current[buffer] = s->to;
+    return HEED_OK;
+}
+
+/* Whether a step adds to the stream what a sublayer has given, for the first time: the buffer that it
+ * is in, or 0. */
+static uint32_t added_buffer(const heed_stack *s, uint32_t step)
+{
+    const stack_step *of = &s->steps[step];
+    if (!step || of->layer < 0 || strcmp(of->instance->entry->op.id, "residual/add")) return 0;
+    const stack_step *before = of - 1;
+    const uint32_t buffer = s->views[s->uses[of->first + 1].view].buffer,
+                   written = s->views[s->uses[before->first + before->n_in].view].buffer;
+    return buffer == written ? buffer : 0;
+}
+
+static int32_t add_all(build *b)
+{
+    const heed_stack *s = b->t->stack;
+    uint32_t place = 0;
+    for (uint32_t k = 0; k < s->n_steps; k++) {
+        if (b->drops && s->n_flows && s->flows[0].steps == k)
+            TRY(add_drop(b, s->views[s->flows[0].view].buffer, place++));
+        const uint32_t added = b->drops ? added_buffer(s, k) : 0;
+        if (added) TRY(add_drop(b, added, place++));
+        TRY(add_step(b, &s->steps[k]));
+    }
+    b->t->result = b->current[s->views[s->result].buffer];
+    b->t->values[b->t->result].readers++;
+    return HEED_OK;
+}
+
+/* Once all readers are known: which values are written where another was. */
+static void share_memory(tape *t)
+{
+    for (uint32_t k = 0; k < t->n_steps; k++) {
+        const tape_step *s = &t->steps[k];
+        if (!s->of) write_over(t, s->to, s->from);
+        else if (s->kind == TAPE_SUM) write_over(t, s->to, t->use[s->of->first + 1]);
+    }
+}
+
+static int32_t check_stack(const heed_stack *s, heed_error *error)
+{
+    if (s->n_encode)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "this network has an encoder, and networks with one are not trained yet");
+    return HEED_OK;
+}
+
+static int32_t make(build *b)
+{
+    tape *t = b->t;
+    uint32_t value;
+    TRY(check_stack(t->stack, b->error));
+    t->use = calloc((size_t)t->stack->n_uses + 1, sizeof *t->use);
+    t->tensors = calloc((size_t)t->stack->n_uses + 1, sizeof *t->tensors);
+    b->current = calloc(t->stack->n_buffers, sizeof *b->current);
+    if (!t->use || !t->tensors || !b->current) return error_memory(b->error);
+    TRY(add_value(b, STACK_ROWS, 0, &value));
+    TRY(add_value(b, STACK_ROWS, 0, &value));
+    b->current[STACK_TOKENS] = TAPE_VALUE_TOKENS,
+    b->current[STACK_POSITIONS] = TAPE_VALUE_POSITIONS;
+    TRY(add_all(b));
+    share_memory(t);
+    t->add = heed_instance_open(t->stack->engine, "residual/add", NULL, b->error);
+    return t->add ? HEED_OK : HEED_E_UNSUPPORTED;
+}
+
+tape *tape_new(heed_stack *stack, tape_weight *weights, uint32_t count, int drops,
+               heed_error *error)
+{
+    tape *t = calloc(1, sizeof *t);
+    if (!t) return error_memory(error), NULL;
+    t->stack = stack;
+    build b = {.t = t, .weights = weights, .count = count, .drops = drops, .error = error};
+    const int32_t failed = make(&b);
+    free(b.current);
+    if (!failed) return t;
+    tape_free(t);
+    return NULL;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tape_inside.h: what a tape is made of, for tape.c and tape_build.c.
+ */
+#ifndef HEED_TRAIN_TAPE_INSIDE_H
+#define HEED_TRAIN_TAPE_INSIDE_H
+
+#include "train/tape.h"
+
+typedef struct tape_memory {
+    void *data;
+    uint64_t bytes;
+} tape_memory;
+
+/* A gradient, and how many values it is of. */
+typedef struct tape_block {
+    struct tape_block *next;
+    tape_memory memory;
+    uint32_t owners;
+} tape_block;
+
+enum { TAPE_VALUE_TOKENS, TAPE_VALUE_POSITIONS, TAPE_VALUES_GIVEN };
+
+/* What a step has written. */
+typedef struct tape_value {
+    const void *given; /* the caller's memory, or NULL */
+    uint32_t rows;     /* as of a stack_view */
+    int64_t span;      /* floats of a row */
+    uint32_t in;       /* the value whose memory it is in: its own, or one that has gone */
+    uint32_t readers;  /* steps */
+    int kept;          /* a backward reads it as an output */
+    tape_memory memory;
+    tape_block *gradient;
+} tape_value;
+
+/* An output that no step takes, and that backward reads: the log-sum-exps of an attention. */
+typedef struct tape_kept {
+    const char *port;
+    tape_memory memory;
+    heed_tensor tensor;
+} tape_kept;
+
+enum { TAPE_OP, TAPE_SUM /* x + y */ };
+
+typedef struct tape_step {
+    const stack_step *of; /* NULL: elements are left out, from `from` to `to` */
+    uint32_t kind;
+    uint32_t counts; /* TAPE_ATTENTION ...: what its time goes to */
+    uint32_t place;  /* of dropout */
+    uint32_t from, to;
+    tape_memory keep; /* of dropout: which elements stay */
+    int reads_out;    /* its backward reads the output that flows on */
+    tape_kept *kept;
+    uint32_t n_kept;
+    heed_binding *weights; /* their gradients */
+    uint32_t n_weights;
+} tape_step;
+
+struct tape {
+    heed_stack *stack;
+    heed_instance *add; /* of gradients */
+    tape_value *values;
+    uint32_t n_values;
+    uint32_t *use;        /* [stack->n_uses] which value */
+    heed_tensor *tensors; /* [stack->n_uses] */
+    tape_step *steps;
+    uint32_t n_steps;
+    uint32_t result;
+    tape_block *blocks;
+    int64_t batch, length; /* that the tensors are for; 0: none yet */
+    double seconds[TAPE_TIMES];
+};
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer.h: a trainer, from inside: for trainer.c, which makes and runs one, and trainer_saved.c.
+ */
+#ifndef HEED_TRAIN_TRAINER_H
+#define HEED_TRAIN_TRAINER_H
+
+#include "io/weights.h"
+#include "train/adamw.h"
+#include "train/tape.h"
+
+/* What the time of training goes to, beside the steps of the network. */
+enum { TRAINER_LOSS = TAPE_TIMES, TRAINER_OPTIMISER, TRAINER_TIMES };
+
+struct heed_trainer {
+    heed_engine *engine;
+    heed_recipe recipe;
+    heed_weights *weights; /* its own, float32; the stack is bound to them */
+    heed_stack *stack;
+    heed_instance *loss;
+    tape *tape;
+    tape_weight *gradients; /* [weights->count] views of optimiser.gradient */
+    adamw optimiser;
+    int64_t steps;
+    uint32_t batches; /* micro-batches since the last step */
+    float *nll;       /* of one, and its gradient */
+    int64_t room;     /* of both */
+    double seconds[TRAINER_TIMES];
+};
+
+/* Seconds by TAPE_* and TRAINER_*. */
+HEED_LOCAL void trainer_seconds(const heed_trainer *t, double *seconds);
+/* What a checkpoint says beside its tensors; free it. NULL: it has none of that name, or error. */
+HEED_LOCAL char *trainer_note(const char *path, heed_error *error);
+
+/* The instances take over the numbers that the weights have now. */
+HEED_LOCAL int32_t trainer_rebind(heed_trainer *t, heed_error *error);
+
+#endif

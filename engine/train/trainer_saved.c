@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer_saved.c: a trainer as a file of safetensors, from which the training goes on to the same
+ * bits: the weights, both moments of the optimiser, the step, and of which network and recipe.
+ *
+ *     weights/NAME  moment/NAME  square/NAME     float32
+ *     __metadata__: heed.network, heed.recipe, heed.step, heed.note
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "io/weights.h"
+#include "train/trainer.h"
+
+enum { WEIGHTS, MOMENT, SQUARE, KINDS };
+
+/* The numbers of a tensor of a kind. */
+static float *numbers(const heed_trainer *t, int kind, uint32_t i)
+{
+    const adamw_tensor *of = &t->optimiser.tensors[i];
+    return kind == WEIGHTS  ? of->weight
+           : kind == MOMENT ? t->optimiser.moment + of->first
+                            : t->optimiser.square + of->first;
+}
+
+/* "moment/layers.0.q.weight"; NULL: no memory. */
+static char *name_of(const heed_trainer *t, int kind, uint32_t i)
+{
+    static const char *const folder[KINDS] = {"weights", "moment", "square"};
+    char *name;
+    return asprintf(&name, "%s/%s", folder[kind], t->weights->items[i].name) < 0 ? NULL : name;
+}
+
+/* All that the bits of a run follow from, beside network, rates and data. */
+static void print_recipe(const heed_recipe *r, char *text, size_t size)
+{
+    snprintf(text, size,
+             "seed=%llu; dropout=%.17g; beta1=%.17g; beta2=%.17g; epsilon=%.17g; decay=%.17g; "
+             "clip=%.17g",
+             (unsigned long long)r->seed, r->dropout, r->beta1, r->beta2, r->epsilon, r->decay,
+             r->clip);
+}
+
+int32_t heed_trainer_save(const heed_trainer *t, const char *path, const char *note,
+                          heed_error *error)
+{
+    char recipe[256], step[32];
+    int32_t failed = HEED_OK;
+    if (error) *error = (heed_error){0};
+    heed_weights *all = weights_new(error);
+    if (!all) return HEED_E_MEMORY;
+    for (uint32_t i = 0; i < KINDS * t->weights->count && !failed; i++) {
+        const heed_tensor *w = &t->weights->items[i / KINDS].tensor;
+        char *name = name_of(t, (int)(i % KINDS), i / KINDS);
+        heed_tensor *to = name ? weights_add_shape(all, name, w->rank, w->dim, error) : NULL;
+        if (!to) failed = error_memory(error);
+        else to->data = numbers(t, (int)(i % KINDS), i / KINDS);
+        free(name);
+    }
+    print_recipe(&t->recipe, recipe, sizeof recipe);
+    snprintf(step, sizeof step, "%lld", (long long)t->steps);
+    const weights_note notes[] = {{"heed.network", heed_stack_spec(t->stack)},
+                                  {"heed.recipe", recipe},
+                                  {"heed.step", step},
+                                  {"heed.note", note ? note : ""}};
+    if (!failed) failed = weights_write_noted(all, notes, 4, path, error);
+    heed_weights_close(all);
+    return failed;
+}
+
+int32_t heed_trainer_export(const heed_trainer *t, const char *path, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    return weights_write(t->weights, heed_stack_spec(t->stack), path, error);
+}
+
+char *trainer_note(const char *path, heed_error *error)
+{
+    heed_weights *w = safetensors_open(path, error);
+    const char *note = w ? heed_weights_metadata(w, "heed.note") : NULL;
+    char *copy = note ? strdup(note) : NULL;
+    if (w && !note)
+        error_set(error, HEED_E_DATA, "%s: is no checkpoint of a training (it has no heed.note)",
+                  path);
+    else if (note && !copy) error_memory(error);
+    heed_weights_close(w);
+    return copy;
+}
+
+/* The step that a checkpoint of this network and recipe was saved at. */
+static int32_t check_head(const heed_trainer *t, const heed_weights *w, const char *path,
+                          int64_t *step, heed_error *error)
+{
+    char own[256], *end;
+    const char *network = heed_weights_metadata(w, "heed.network"),
+               *recipe = heed_weights_metadata(w, "heed.recipe"),
+               *at = heed_weights_metadata(w, "heed.step");
+    if (!network || !recipe || !at)
+        return error_set(error, HEED_E_DATA,
+                         "%s: is no checkpoint of a training (it has no heed.%s)", path,
+                         !network  ? "network"
+                         : !recipe ? "recipe"
+                                   : "step");
+    print_recipe(&t->recipe, own, sizeof own);
+    if (strcmp(network, heed_stack_spec(t->stack)))
+        return error_set(error, HEED_E_DATA,
+                         "%s: is a checkpoint of another network: %.300s; this one is %.300s", path,
+                         network, heed_stack_spec(t->stack));
+    if (strcmp(recipe, own))
+        return error_set(error, HEED_E_DATA,
+                         "%s: is a checkpoint of another recipe: %.200s; this one is %.200s", path,
+                         recipe, own);
+    *step = strtoll(at, &end, 10);
+    if (end == at || *end || *step < 0)
+        return error_set(error, HEED_E_DATA, "%s: heed.step is \"%.32s\", and no number of steps",
+                         path, at);
+    return HEED_OK;
+}
+
+/* A tensor of it, which must be of the same shape; NULL and a sentence. */
+static const heed_tensor *find(const heed_trainer *t, const heed_weights *w, const char *path,
+                               int kind, uint32_t i, heed_error *error)
+{
+    const heed_tensor *own = &t->weights->items[i].tensor;
+    char *name = name_of(t, kind, i);
+    if (!name) return error_memory(error), NULL;
+    const heed_tensor *found = heed_weights_find(w, name);
+    if (!found || found->dtype != HEED_F32 || found->rank != own->rank ||
+        memcmp(found->dim, own->dim, sizeof *own->dim * (size_t)own->rank)) {
+        error_set(error, HEED_E_DATA,
+                  "%s: %s the tensor \"%.96s\" of the shape and type that this network has", path,
+                  found ? "has not" : "lacks", name);
+        found = NULL;
+    }
+    free(name);
+    return found;
+}
+
+static int32_t load(heed_trainer *t, const heed_weights *w, const char *path, heed_error *error)
+{
+    int64_t step = 0;
+    TRY(check_head(t, w, path, &step, error));
+    for (int copies = 0; copies < 2; copies++) /* all is looked at before anything is changed */
+        for (uint32_t i = 0; i < KINDS * t->weights->count; i++) {
+            const int kind = (int)(i % KINDS);
+            const heed_tensor *from = find(t, w, path, kind, i / KINDS, error);
+            if (!from) return error->code;
+            if (copies)
+                memcpy(numbers(t, kind, i / KINDS), from->data,
+                       (size_t)heed_tensor_elements(from) * sizeof(float));
+        }
+    t->steps = step;
+    heed_trainer_forget(t);
+    return trainer_rebind(t, error);
+}
+
+int32_t heed_trainer_load(heed_trainer *t, const char *path, heed_error *error)
+{
+    heed_error own;
+    if (!error) error = &own;
+    *error = (heed_error){0};
+    heed_weights *w = safetensors_open(path, error);
+    if (!w) return error->code;
+    const int32_t failed = load(t, w, path, error);
+    heed_weights_close(w);
+    return failed;
+}

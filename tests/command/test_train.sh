@@ -1,0 +1,149 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# test_train.sh: heed train from outside: a network learns a text, and heed score says of what was held
+# out what the command has said; files are the same to the byte at any number of threads, on the lowest
+# path, and where the run was interrupted; and each kind of bad input is one sentence, and costs nothing.
+# What gradients and steps are is for tests/train/test_train.c.
+#
+#     HEED=PATH SRC=TOP tests/command/test_train.sh
+
+heed=${HEED-./heed}
+case $heed in /*) ;; *) heed=$PWD/$heed ;; esac
+SRC=${SRC-$(cd "$(dirname "$0")/../.." && pwd)}
+work=$(mktemp -d "${TMPDIR:-/tmp}/heed-train.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$work" || exit 1
+unset HEED_ISA
+bad=0 n=0
+report() {
+    if [ $? = 0 ]; then echo "ok - $1"; else
+        echo "not ok - $1"
+        sed 's/^/# out: /' out
+        sed 's/^/# err: /' err
+        bad=$((bad + 1))
+    fi
+    n=$((n + 1))
+}
+# train WORD ...: heed train with a network that is as small as can be; the exit status is in `status`.
+network='vocab=256; width=16; layers=1; heads=2; context=16; norm=rms; attention=softmax(causal=true);
+position=rope; feedforward=swiglu(hidden=24); tied=true; bos=10'
+train() {
+    "$heed" train "$network" "$@" >out 2>err
+    status=$?
+}
+# says TEXT: the command has failed with one sentence that has this in it.
+says() {
+    [ "$status" = 1 ] && [ "$(wc -l <err)" = 1 ] && grep -qF -e "$1" err && return 0
+    echo "# status $status; not the only thing said: $1"
+    return 1
+}
+cp "$SRC/models/sample.txt" text
+
+train text -o one.safetensors --steps 12 --every 4 --batch 2 --threads 1 --svg curves.svg --profile
+[ $status = 0 ] && [ "$(grep -c '^step ' out)" = 3 ] && grep -q '^optimiser ' out &&
+    [ ! -e one.safetensors.training ] && grep -q 'polyline class="curve n1"' curves.svg
+report 'a text is learned, with a report each 4 steps, a picture and a profile'
+tail -c 212 text >held
+found=$(sed -n 's/.*; \([0-9.]*\) bits per byte of all 212 .*/\1/p' out)
+"$heed" score one.safetensors held >out 2>err && grep -q "^$found bits per byte" out
+report 'heed score gives the bits per byte that the command has told of what was held out'
+"$heed" generate one.safetensors --tokens 3 >out 2>err
+report 'heed generate takes the model'
+
+for how in '--threads 3' '--isa scalar --threads 2'; do
+    # shellcheck disable=SC2086
+    train text -o other.safetensors --steps 12 --every 4 --batch 2 $how
+    [ $status = 0 ] && cmp one.safetensors other.safetensors >>out
+    report "the same bytes with $how"
+done
+train text -o half.safetensors --steps 12 --every 4 --batch 1 --accumulate 2
+[ $status = 0 ] && ! cmp -s one.safetensors half.safetensors
+report 'two micro-batches make a step'
+
+# Ctrl-C behind the first report; then the rest.
+"$heed" train "$network" text -o parts.safetensors --steps 100000 --every 1 --batch 1 >out 2>err &
+pid=$!
+i=0
+while [ ! -e parts.safetensors.training ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
+kill -TERM $pid
+wait $pid
+status=$?
+[ $status = 1 ] && grep -q 'interrupted behind step [0-9]* of 100000.*--resume goes on' err && [ -e parts.safetensors ]
+report 'an interrupted run saves, and says how to go on'
+"$heed" train "$network" text -o parts.safetensors --steps 99 --every 1 --batch 1 --resume >out 2>err
+status=$?
+says 'the run was begun with --steps 100000, and can not go on with 99'
+report 'what is gone on with is the same run'
+
+train text -o whole.safetensors --steps 6 --every 2 --batch 2
+cp whole.safetensors right.safetensors
+(ulimit -f 1; "$heed" train "$network" text -o whole.safetensors --steps 6 --every 2 --batch 2 >out 2>err)
+status=$?
+says whole.safetensors.training && cmp whole.safetensors right.safetensors && [ "$(find . -name '*.tmp' | wc -l)" = 0 ]
+report 'a disk that fills up: the old file stays'
+"$heed" train "$network" text -o cut.safetensors --steps 6 --every 2 --batch 2 >out 2>err &
+pid=$!
+i=0
+while [ ! -e cut.safetensors.training ] && kill -0 $pid 2>/dev/null && [ $i -lt 6000 ]; do i=$((i + 1)); done
+kill -TERM $pid 2>/dev/null
+wait $pid
+if [ -e cut.safetensors.training ]; then
+    train text -o cut.safetensors --steps 6 --every 2 --batch 2 --resume
+    [ $status = 0 ] && cmp cut.safetensors right.safetensors >>out
+    report 'interrupted and gone on with: the same bytes'
+else
+    echo '# it had ended before it was interrupted'
+    cmp cut.safetensors right.safetensors
+    report 'interrupted too late: the same bytes'
+fi
+
+"$heed" train one.safetensors text -o more.safetensors --steps 2 --batch 2 >out 2>err &&
+    "$heed" score more.safetensors held >>out
+report 'a model goes on learning'
+
+head -c 16 text >short
+train short -o none.safetensors --valid 0
+says 'short: 16 bytes are to be learned, but a context of 16 needs 17'
+report 'a text that is shorter than a context'
+train held -o none.safetensors --valid 0.05
+says 'held: 10 bytes are held out, but a context of 16 needs 17'
+report 'too little is held out'
+train text -o none.safetensors --context 17
+says '--context is 17, but the network'
+report 'a context that is too long'
+train missing -o none.safetensors
+says 'missing: No such file'
+report 'a text that is not there'
+train text -o missing/none.safetensors
+says 'missing/none.safetensors: cannot be written: No such file'
+report 'a folder that is not there'
+train text -o none.safetensors --resume
+says 'none.safetensors.training: there is no such file, so no run to go on with'
+report 'nothing to go on with'
+cp one.safetensors bogus.safetensors.training
+train text -o bogus.safetensors --resume
+says 'bogus.safetensors.training: is no checkpoint of a training'
+report 'another file in the place of a checkpoint'
+train text -o none.safetensors --rate 100 --schedule constant --warmup 0 --steps 300 --batch 1 --clip 0 --valid 0
+says 'has a NaN or an infinity, so the weights stay as they were' &&
+    grep -q 'step [0-9]*: the gradient of [a-z0-9._]* has' err
+report 'a rate that is much too high ends with the step and the tensor'
+network=$(echo "$network" | sed 's/vocab=256/vocab=100/; s/; bos=10//')
+train text -o none.safetensors
+says 'but the network has those from 0 to 99 (vocab)'
+report 'a byte that the network has not'
+network=$(echo "$network" | sed 's/(causal=true)//; s/vocab=100/vocab=256/')
+train text -o none.safetensors
+says 'this is no language model: tokens of attention/softmax'
+report 'a network whose tokens see what is to be predicted'
+for usage in '' '--task classify' '--steps 1 --minutes 1' '--schedule fast'; do
+    # shellcheck disable=SC2086
+    train text ${usage:+-o none.safetensors} $usage
+    [ $status = 2 ] && [ "$(wc -l <err)" = 1 ]
+    report "wrong usage: $usage"
+done
+[ ! -e none.safetensors ] || { rm -f none.safetensors; false; }
+echo "$n tests, $bad failed"
+[ $bad = 0 ]

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_train.c: training from inside: gradients and steps of networks of every wiring against
+ * PyTorch in float64 (models/training.json, made by models/training.py); dropout's backward against
+ * differences; numbers of chance against the published ones; the same bits on every path and at
+ * every number of threads, and behind a save and a load; memory that is linear in the tokens; and
+ * what is refused.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "lib/harness.h"
+
+#include "base/cpu.h"
+#include "op/engine.h"
+#include "op/instance.h"
+#include "train/philox.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define SMALL                                                                                      \
+    "vocab=13; width=16; layers=2; heads=4; kv_heads=2; context=16; norm=rms; "                    \
+    "attention=softmax(causal=true); position=rope; feedforward=swiglu(hidden=24); tied=true"
+
+static json_t *reference;
+static heed_engine *engine;
+static heed_error e;
+
+static const heed_recipe plain = {
+    .size = sizeof plain, .seed = 1, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8};
+
+static heed_trainer *open_trainer(heed_engine *with, const char *spec, const heed_weights *weights,
+                                  const heed_recipe *recipe)
+{
+    heed_trainer *t = heed_trainer_new(with, spec, weights, recipe, &e);
+    if (!t) fail_msg("%s: %s", spec, e.text);
+    return t;
+}
+
+#define RIGHT(call)                                                                                \
+    do {                                                                                           \
+        if (call) fail_msg("%s", e.text);                                                          \
+    } while (0)
+
+/* ---- numbers that follow from a name, as the script makes them ---- */
+
+static double number_of(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 40) / 0x1p23 - 1;
+}
+
+static void fill(const char *before, const char *name, const heed_tensor *like, float *to)
+{
+    const size_t length = strlen(name);
+    const int gain = length >= 4 && !strcmp(name + length - 4, "gain");
+    uint64_t state = 0xcbf29ce484222325u;
+    for (const char *c = before; *c; c++) state = (state ^ (unsigned char)*c) * 0x100000001b3u;
+    for (const char *c = name; *c; c++) state = (state ^ (unsigned char)*c) * 0x100000001b3u;
+    for (int64_t k = 0; k < heed_tensor_elements(like); k++) {
+        const double x = number_of(&state);
+        to[k] = (float)(like->rank > 1 ? x * 2 / sqrt((double)like->dim[like->rank - 1])
+                        : gain         ? 1 + x / 4
+                                       : x);
+    }
+}
+
+/* ---- against PyTorch ---- */
+
+static double at(const json_t *list, size_t i)
+{
+    return json_number_value(json_array_get(list, i));
+}
+
+/* The two texts as a batch; how long each is. */
+static int64_t read_texts(int32_t *tokens, int32_t *targets)
+{
+    const json_t *texts = json_object_get(reference, "texts");
+    const int64_t length = (int64_t)json_array_size(json_array_get(texts, 0)) - 1;
+    assert_int_equal(json_array_size(texts), 2);
+    for (int64_t i = 0; i < 2 * length; i++) {
+        const json_t *text = json_array_get(texts, (size_t)(i / length));
+        tokens[i] = (int32_t)at(text, (size_t)(i % length));
+        targets[i] = (int32_t)at(text, (size_t)(i % length) + 1);
+    }
+    return length;
+}
+
+/* Norm and product with the direction of each gradient. */
+static void compare_gradients(const heed_trainer *t, const char *spec, const json_t *right)
+{
+    static float direction[8192];
+    const heed_weights *w = heed_trainer_weights(t);
+    double largest = 0;
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)right, name, value) largest = fmax(largest, at(value, 0));
+    assert_int_equal(json_object_size(right), heed_weights_count(w));
+    for (uint32_t i = 0; i < heed_weights_count(w); i++) {
+        name = heed_weights_name(w, i);
+        const json_t *two = json_object_get(right, name);
+        const heed_tensor *g = heed_trainer_gradient(t, name);
+        double sum = 0, product = 0;
+        assert_true(heed_tensor_elements(g) <= (int64_t)COUNT(direction));
+        fill("d.", name, g, direction);
+        for (int64_t k = 0; k < heed_tensor_elements(g); k++) {
+            const double d = (double)((float *)g->data)[k];
+            sum += d * d, product += d * (double)direction[k];
+        }
+        if (!two || !(fabs(sqrt(sum) - at(two, 0)) <= 1e-5 * largest) ||
+            !(fabs(product - at(two, 1)) <= 3e-5 * largest))
+            fail_msg("%s: the gradient of %s: %g and %g, not %g and %g", spec, name, sqrt(sum),
+                     product, at(two, 0), at(two, 1));
+    }
+}
+
+static void test_reference(void **unused)
+{
+    const json_t *networks = json_object_get(reference, "networks"),
+                 *betas = json_object_get(reference, "betas");
+    const heed_recipe recipe = {.size = sizeof recipe,
+                                .beta1 = at(betas, 0),
+                                .beta2 = at(betas, 1),
+                                .epsilon = json_number_value(json_object_get(reference, "epsilon")),
+                                .decay = json_number_value(json_object_get(reference, "decay")),
+                                .clip = json_number_value(json_object_get(reference, "clip"))};
+    const double rate = json_number_value(json_object_get(reference, "rate"));
+    int32_t tokens[64], targets[64];
+    const int64_t length = read_texts(tokens, targets);
+    (void)unused;
+    assert_int_equal(json_array_size(networks), 8);
+    for (size_t n = 0; n < json_array_size(networks); n++) {
+        const json_t *one = json_array_get(networks, n), *losses = json_object_get(one, "losses");
+        const char *spec = json_string_value(json_object_get(one, "spec"));
+        heed_weights *first = heed_weights_random(engine, spec, 1, &e);
+        if (!first) fail_msg("%s: %s", spec, e.text);
+        for (uint32_t i = 0; i < first->count; i++)
+            fill("", first->items[i].name, &first->items[i].tensor, first->items[i].tensor.data);
+        heed_trainer *t = open_trainer(engine, spec, first, &recipe);
+        heed_weights_close(first);
+        for (size_t step = 0; step < json_array_size(losses); step++) {
+            const double share = 1.0 / (double)(2 * length);
+            double nats;
+            RIGHT(heed_trainer_learn(t, tokens, targets, 2, length, share, &nats, &e));
+            if (!(fabs(nats * share - at(losses, step)) <= 1e-4 * at(losses, step)))
+                fail_msg("%s: before step %zu the loss is %.9g, not %.9g", spec, step + 1,
+                         nats * share, at(losses, step));
+            if (!step) compare_gradients(t, spec, json_object_get(one, "gradients"));
+            RIGHT(heed_trainer_step(t, rate, NULL, &e));
+        }
+        heed_trainer_free(t);
+    }
+}
+
+/* ---- numbers of chance, rates ---- */
+
+static void test_philox(void **unused)
+{
+    /* the known answers of the authors' library, Random123 */
+    static const struct {
+        uint64_t seed;
+        philox counter, right;
+    } rows[] = {
+        {0, {{0}}, {{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}},
+        {0xffffffffffffffff,
+         {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}},
+         {{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}},
+        {0x299f31d0a4093822,
+         {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}},
+         {{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}},
+    };
+    (void)unused;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const philox is = philox_at(rows[i].seed, rows[i].counter);
+        assert_memory_equal(&is, &rows[i].right, sizeof is);
+    }
+}
+
+/* Dropout draws these numbers, leaves out the share that it says, and again the same. */
+static void test_dropout(void **unused)
+{
+    enum { N = 20001 };
+    static float x[N], y[N], again[N];
+    static uint8_t keep[N];
+    const dropout d = {0.25, 77, 5, 3, 2};
+    int64_t stay = 0;
+    (void)unused;
+    for (int i = 0; i < N; i++) x[i] = i == 9 ? NAN : (float)i + 1;
+    RIGHT(dropout_run(engine, &d, keep, y, x, N, &e));
+    RIGHT(dropout_again(engine, &d, keep, again, x, N, &e));
+    assert_memory_equal(y, again, sizeof y);
+    for (int i = 0; i < N; i++) {
+        stay += keep[i];
+        if (i != 9 && y[i] != (keep[i] ? x[i] * (float)(1 / 0.75) : 0))
+            fail_msg("element %d is %g", i, (double)y[i]);
+        const int run = i / 128, half = i % 128 / 16; /* see choose() */
+        const philox p = philox_at(
+            d.seed, (philox){{(uint32_t)(run * 16 + i % 16), 2 | 3 << 16, 5, PHILOX_DROPOUT}});
+        const uint32_t bits = p.word[half / 2] >> 16 * (half % 2) & 0xffff;
+        if (keep[i] != (bits >= 16384)) fail_msg("element %d is not that of its number", i);
+    }
+    if (fabs((double)stay / N - 0.75) > 0.02) fail_msg("%lld of %d stay", (long long)stay, N);
+}
+
+static void test_schedule(void **unused)
+{
+    schedule s = {SCHEDULE_COSINE, 0.5, 0.1, 0.2, 1000};
+    (void)unused;
+    for (int64_t step = 0; step < s.steps; step++) {
+        const double done = ((double)step + 1 - 200) / 800,
+                     right = step < 199 ? 0.5 * ((double)step + 1) / 200
+                                        : 0.05 + 0.45 * 0.5 * (1 + cos(M_PI * done));
+        if (fabs(schedule_rate(&s, step) - right) > 1e-15)
+            fail_msg("cosine, step %lld: %.17g, not %.17g", (long long)step,
+                     schedule_rate(&s, step), right);
+    }
+    s.kind = SCHEDULE_SLANTED, s.floor = 1.0 / 32; /* arXiv 1801.06146, equation 3 */
+    for (int64_t step = 0; step < s.steps; step++) {
+        const double t = (double)step + 1,
+                     p = t < 200 ? t / 200 : 1 - (t - 200) / (200 * (5 - 1.0)),
+                     right = 0.5 * (1 + p * 31) / 32;
+        if (fabs(schedule_rate(&s, step) - right) > 1e-15)
+            fail_msg("slanted, step %lld: %.17g", (long long)step, schedule_rate(&s, step));
+    }
+    s.kind = SCHEDULE_CONSTANT;
+    assert_true(schedule_rate(&s, 999) == 0.5 && schedule_rate(&s, 99) == 0.25);
+}
+
+/* ---- dropout against differences ---- */
+
+static double loss_with_dropout(heed_trainer *t, const int32_t *tokens, const int32_t *targets)
+{
+    double nats;
+    RIGHT(heed_trainer_learn(t, tokens, targets, 2, 8, 1, &nats, &e));
+    return nats;
+}
+
+/* Along its gradient a loss grows by the square of its norm. */
+static void test_dropout_backward(void **unused)
+{
+    static const char *const wirings[] = {"pre", "dual", "sandwich", "parallel"};
+    int32_t tokens[64], targets[64];
+    char spec[512];
+    heed_recipe recipe = plain;
+    read_texts(tokens, targets);
+    recipe.dropout = 0.3;
+    (void)unused;
+    for (size_t w = 0; w < COUNT(wirings); w++) {
+        snprintf(spec, sizeof spec, "%s; residual=%s", SMALL, wirings[w]);
+        heed_trainer *t = open_trainer(engine, spec, NULL, &recipe);
+        const int64_t n = t->optimiser.n;
+        float *g = calloc((size_t)n, sizeof *g);
+        double square = 0, loss[2];
+        loss_with_dropout(t, tokens, targets);
+        memcpy(g, t->optimiser.gradient, (size_t)n * sizeof *g);
+        for (int64_t i = 0; i < n; i++) square += (double)g[i] * (double)g[i];
+        const double h = 0.001 / sqrt(square);
+        for (int side = 0; side < 2; side++) {
+            for (uint32_t i = 0; i < t->optimiser.count; i++)
+                for (int64_t k = 0; k < t->optimiser.tensors[i].n; k++)
+                    t->optimiser.tensors[i].weight[k] +=
+                        (float)((side ? -2 : 1) * h) * g[t->optimiser.tensors[i].first + k];
+            RIGHT(trainer_rebind(t, &e));
+            heed_trainer_forget(t);
+            loss[side] = loss_with_dropout(t, tokens, targets);
+        }
+        const double found = (loss[0] - loss[1]) / (2 * h);
+        if (!(fabs(found - square) <= 0.01 * square))
+            fail_msg("%s: %g along the gradient, whose square is %g", spec, found, square);
+        free(g);
+        heed_trainer_free(t);
+    }
+}
+
+/* ---- bits ---- */
+
+enum { STEPS = 2, LENGTH = 16 };
+
+/* Some steps of two micro-batches each. */
+static void learn(heed_trainer *t, int steps)
+{
+    int32_t tokens[3 * LENGTH], targets[3 * LENGTH];
+    double nats;
+    for (int s = 0; s < steps; s++) {
+        const uint64_t now = (uint64_t)heed_trainer_steps(t);
+        for (uint64_t batch = 0; batch < 2; batch++) {
+            for (uint64_t i = 0; i < 3 * LENGTH; i++)
+                tokens[i] = (int32_t)((i * i + 5 * batch + 3 * now) % 13),
+                targets[i] = (int32_t)((i * i + 2 * i + 1 + 5 * batch + 3 * now) % 13);
+            RIGHT(heed_trainer_learn(t, tokens, targets, 3, LENGTH, 1.0 / 96, &nats, &e));
+        }
+        RIGHT(heed_trainer_step(t, 0.01, NULL, &e));
+    }
+}
+
+static void assert_equal(const heed_trainer *a, const heed_trainer *b, const char *what)
+{
+    assert_int_equal(a->optimiser.n, b->optimiser.n);
+    const size_t bytes = (size_t)a->optimiser.n * sizeof(float);
+    for (uint32_t i = 0; i < a->optimiser.count; i++)
+        if (memcmp(a->optimiser.tensors[i].weight, b->optimiser.tensors[i].weight,
+                   (size_t)a->optimiser.tensors[i].n * sizeof(float)))
+            fail_msg("%s: other bits of %s", what, a->optimiser.tensors[i].name);
+    if (memcmp(a->optimiser.moment, b->optimiser.moment, bytes) ||
+        memcmp(a->optimiser.square, b->optimiser.square, bytes))
+        fail_msg("%s: other moments", what);
+}
+
+static heed_recipe full_recipe(void)
+{
+    heed_recipe r = plain;
+    r.dropout = 0.2, r.decay = 0.1, r.clip = 0.5;
+    return r;
+}
+
+static void test_bits(void **unused)
+{
+    const heed_recipe recipe = full_recipe();
+    heed_trainer *right = open_trainer(engine, SMALL, NULL, &recipe);
+    const char *isa;
+    char what[64];
+    (void)unused;
+    learn(right, STEPS);
+    for (uint32_t p = 0; (isa = cpu_path(engine->features & ~(uint64_t)CPU_INEXACT, p)); p++)
+        for (uint32_t threads = 1; threads <= 3; threads++) {
+            const heed_options o = {.size = sizeof o, .threads = threads, .isa = isa};
+            heed_engine *other = heed_engine_new(&o, &e);
+            if (!other) fail_msg("%s", e.text);
+            heed_trainer *t = open_trainer(other, SMALL, NULL, &recipe);
+            learn(t, STEPS);
+            snprintf(what, sizeof what, "%s, %u threads", isa, threads);
+            assert_equal(t, right, what);
+            heed_trainer_free(t);
+            heed_engine_free(other);
+        }
+    heed_trainer_free(right);
+}
+
+/* ---- a run that was interrupted ---- */
+
+static void assert_refused(int32_t code, const char *text)
+{
+    if (!code || !strstr(e.text, text)) fail_msg("not said: %s; but: %s", text, e.text);
+}
+
+static void test_saved(void **unused)
+{
+    char path[] = "/tmp/heed-train.XXXXXX";
+    const int fd = mkstemp(path);
+    heed_recipe recipe = full_recipe();
+    heed_trainer *right = open_trainer(engine, SMALL, NULL, &recipe),
+                 *first = open_trainer(engine, SMALL, NULL, &recipe);
+    (void)unused;
+    assert_true(fd >= 0);
+    close(fd);
+    learn(right, 3);
+    learn(first, 1);
+    RIGHT(heed_trainer_save(first, path, "a note", &e));
+    heed_trainer *then = open_trainer(engine, SMALL, NULL, &recipe);
+    learn(then, 2); /* is forgotten */
+    RIGHT(heed_trainer_load(then, path, &e));
+    assert_int_equal(heed_trainer_steps(then), 1);
+    assert_equal(then, first, "a load");
+    learn(then, 2);
+    assert_equal(then, right, "a run in two parts");
+    char *note = trainer_note(path, &e);
+    assert_string_equal(note, "a note");
+    free(note);
+    recipe.dropout = 0.1;
+    heed_trainer *other = open_trainer(engine, SMALL, NULL, &recipe);
+    assert_refused(heed_trainer_load(other, path, &e), "another recipe");
+    heed_trainer_free(other);
+    recipe = full_recipe();
+    other = open_trainer(engine, SMALL "; residual=dual", NULL, &recipe);
+    assert_refused(heed_trainer_load(other, path, &e), "another network");
+    heed_trainer_free(other);
+    RIGHT(heed_trainer_export(then, path, &e));
+    assert_refused(heed_trainer_load(then, path, &e), "is no checkpoint of a training");
+    heed_weights *weights = heed_weights_open(path, &e);
+    heed_stack *stack = weights ? heed_stack_open(engine, NULL, weights, &e) : NULL;
+    if (!stack) fail_msg("%s", e.text);
+    heed_stack_close(stack);
+    heed_weights_close(weights);
+    unlink(path);
+    assert_refused(heed_trainer_load(then, path, &e), "No such file");
+    assert_equal(then, right, "what is refused");
+    heed_trainer_free(then), heed_trainer_free(first), heed_trainer_free(right);
+}
+
+/* ---- memory ---- */
+
+static void test_memory(void **unused)
+{
+    uint64_t bytes[2];
+    int32_t tokens[16] = {0};
+    double nats;
+    (void)unused;
+    for (int k = 0; k < 2; k++) {
+        heed_trainer *t = open_trainer(engine, SMALL, NULL, &plain);
+        RIGHT(heed_trainer_learn(t, tokens, tokens, 1, 8 << k, 1, &nats, &e));
+        bytes[k] = tape_bytes(t->tape);
+        heed_trainer_free(t);
+    }
+    if (bytes[1] > 2 * bytes[0] + 4096)
+        fail_msg("%llu bytes for 8 tokens, %llu for 16", (unsigned long long)bytes[0],
+                 (unsigned long long)bytes[1]);
+}
+
+/* ---- what is refused ---- */
+
+static void refuse_new(const char *spec, const heed_recipe *recipe, const char *text)
+{
+    heed_trainer *t = heed_trainer_new(engine, spec, NULL, recipe, &e);
+    assert_refused(t ? 0 : e.code, text);
+}
+
+/* An op without a backward, if there is one, by its name. */
+static void refuse_without_backward(void)
+{
+    static const char *const attentions[] = {"dynamic_conv", "linformer(context=16,rank=4)",
+                                             "performer(causal=true)", "transformer_xl"};
+    char spec[512];
+    for (size_t i = 0; i < COUNT(attentions); i++) {
+        char id[64];
+        snprintf(id, sizeof id, "attention/%.*s", (int)strcspn(attentions[i], "("), attentions[i]);
+        const heed_op *op = heed_op_find(engine, id);
+        if (!op || heed_op_grad(op, op->paths.data)) continue;
+        snprintf(spec, sizeof spec,
+                 "vocab=13; width=16; layers=1; heads=2; context=16; norm=rms; attention=%s; "
+                 "feedforward=relu(hidden=24)",
+                 attentions[i]);
+        heed_trainer *t = heed_trainer_new(engine, spec, NULL, &plain, &e);
+        if (t || !strstr(e.text, id) || !strstr(e.text, "can not be trained"))
+            fail_msg("%s: %s", spec, e.text);
+    }
+}
+
+static void test_refused(void **unused)
+{
+    heed_recipe wrong = plain;
+    int32_t tokens[LENGTH + 1] = {1}, bad[1] = {13};
+    double nats;
+    (void)unused;
+    refuse_new(NULL, &plain, "needs the spec");
+    refuse_new(SMALL, NULL, "the recipe is NULL");
+    wrong.size = 4;
+    refuse_new(SMALL, &wrong, "the recipe's size is 4");
+    wrong = plain, wrong.dropout = 1;
+    refuse_new(SMALL, &wrong, "dropout is 1, but must be from 0 to less than 1");
+    wrong = plain, wrong.beta2 = NAN;
+    refuse_new(SMALL, &wrong, "beta2 is nan");
+    refuse_new("vocab=13; width=16; layers=1; heads=2; norm=rms; attention=softmax; "
+               "feedforward=relu(hidden=24); output=hidden",
+               &plain, "gives no logits");
+    refuse_new("vocab=13; width=16; layers=1; heads=2; norm=rms; attention=softmax; "
+               "cross_attention=softmax; encoder_layers=1; encoder_attention=softmax; "
+               "feedforward=relu(hidden=24)",
+               &plain, "has an encoder");
+    refuse_without_backward();
+    heed_trainer *t = open_trainer(engine, SMALL, NULL, &plain);
+    assert_refused(heed_trainer_learn(t, NULL, tokens, 1, 2, 1, &nats, &e), "the tokens are NULL");
+    assert_refused(heed_trainer_learn(t, tokens, tokens, 0, 2, 1, &nats, &e), "0 sequences");
+    assert_refused(heed_trainer_learn(t, tokens, tokens, 1, LENGTH + 1, 1, &nats, &e),
+                   "17 tokens are more than the context of 16");
+    assert_refused(heed_trainer_learn(t, bad, tokens, 1, 1, 1, &nats, &e), "token 13");
+    assert_refused(heed_trainer_step(t, -1, NULL, &e), "rate is -1");
+    float *weight = t->optimiser.tensors[0].weight;
+    const float before = weight[0];
+    RIGHT(heed_trainer_learn(t, tokens, tokens, 1, 2, 1, &nats, &e));
+    t->optimiser.gradient[t->optimiser.tensors[3].first] = NAN;
+    assert_refused(heed_trainer_step(t, 0.1, NULL, &e), "step 1: the gradient of ");
+    assert_true(strstr(e.text, t->optimiser.tensors[3].name) && weight[0] == before);
+    heed_trainer_free(t);
+}
+
+static int setup(void **unused)
+{
+    char path[4096];
+    heed_options o = {.size = sizeof o, .threads = 2};
+    (void)unused;
+    snprintf(path, sizeof path, "%s/models/training.json", getenv("SRC") ? getenv("SRC") : ".");
+    reference = json_load_file(path, 0, NULL);
+    engine = heed_engine_new(&o, &e);
+    return !reference || !engine;
+}
+
+static int teardown(void **unused)
+{
+    (void)unused;
+    json_decref(reference);
+    heed_engine_free(engine);
+    harness_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_schedule),
+        cmocka_unit_test(test_dropout_backward),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
