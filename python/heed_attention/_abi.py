@@ -86,6 +86,8 @@ HEED_KV_ROWS = 4
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
+HEED_TEXT_BEGINS = 1
+HEED_TEXT_ENDS = 2
 HEED_COST_ID = "heed.cost/1"
 HEED_ENTRY_NAME = "heed_plugin_v0"
 HEED_SCORE_ID = "heed.score/1"
@@ -976,4 +978,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_session_reset": (c.c_int32, [c.c_void_p, c.c_void_p]),
     "heed_session_save": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
     "heed_session_load": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
+    "heed_tokenizer_open": (c.c_void_p, [c.c_char_p, c.c_void_p]),
+    "heed_tokenizer_close": (None, [c.c_void_p]),
+    "heed_tokenizer_encode": (c.c_int64, [c.c_void_p, c.c_char_p, c.c_uint64, c.c_uint32, c.c_uint64, c.c_void_p, c.c_void_p]),
+    "heed_tokenizer_decode": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_uint32, c.c_void_p, c.c_void_p]),
+    "heed_sentence_spec": (
+        c.c_int64,
+        [c.c_void_p, c.c_char_p, c.c_char_p, c.c_int32, c.c_void_p, c.c_uint64, c.c_void_p, c.c_void_p],
+    ),
 }
