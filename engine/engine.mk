@@ -12,7 +12,7 @@ engine_run = engine/run/arena.c engine/run/arena.h engine/run/host.c engine/run/
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
   engine/run/trace.c engine/run/trace.h
 engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_rope.c \
-  engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
+  engine/io/checkpoint_t5.c engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
   engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
   engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
   engine/io/weights.c engine/io/weights.h

@@ -51,6 +51,7 @@ static const char usage[] =
     "and --seed\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "When the context of the model is full, it starts afresh with the last half of it, at position "
     "0.\n"
+    "A model with an encoder (t5) reads the prompt there; what it makes is printed alone.\n"
     "Draw n of a seed is the top 24 bits of the n-th output of splitmix64, divided by 2^24.\n";
 
 typedef struct job {
@@ -66,6 +67,7 @@ typedef struct job {
     model model;
     int32_t *text;       /* all tokens so far: bos, the prompt, what was made */
     int64_t n, start, fed; /* of them: how many; where the session begins; how far it has come */
+    id_list source;        /* what an encoder reads, if there is one */
     float *logits;       /* after the last one */
     unsigned char *seen; /* of each token, whether it was there */
     /* what comes of tokens: their text, and what of it is to be printed next */
@@ -181,6 +183,28 @@ static int32_t read_numbers(const job *j, id_list *to, heed_error *error)
     return error_set(error, HEED_E_DATA, "%s: has no token to begin with", j->ids_path);
 }
 
+static int has_encoder(const job *j)
+{
+    return heed_stack_number(j->model.stack, "encoder_layers") > 0;
+}
+
+/* Of a network with an encoder: that is what reads the prompt, and what is made begins with a token
+ * of its own. */
+static int32_t start_source(job *j, id_list *list, heed_error *error)
+{
+    int64_t first = model_token(&j->model, "heed.start");
+    if (first < 0) first = heed_stack_number(j->model.stack, "bos");
+    if (first < 0)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s has no token that what is made begins with (decoder_start_token_id, or "
+                         "bos)",
+                         j->model_path ? j->model_path : "the spec");
+    j->source = *list;
+    *list = (id_list){0};
+    id_list_put(list, (int32_t)first);
+    return HEED_OK;
+}
+
 /* What comes first, with room for what will be made. Numbers of tokens are all that there is. */
 static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
@@ -194,7 +218,8 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
     int32_t failed = j->ids_path          ? read_numbers(j, &list, error)
                      : j->model.tokenizer ? read_text(j, prompt, length, &list, error)
                                           : read_bytes(j, prompt, length, &list, error);
-    if (!failed && list.failed) failed = error_memory(error);
+    if (!failed && has_encoder(j)) failed = start_source(j, &list, error);
+    if (!failed && (list.failed || j->source.failed)) failed = error_memory(error);
     j->text = failed ? NULL : calloc(list.n + (size_t)j->tokens + 1, sizeof *j->text);
     j->logits = failed ? NULL : calloc((size_t)vocab, sizeof *j->logits);
     j->seen = failed ? NULL : calloc((size_t)vocab, 1);
@@ -260,7 +285,7 @@ static int32_t put_token(job *j, int32_t token, int *ends, heed_error *error)
 /* The prompt, as it was given; what a tokenizer makes of tokens goes on with its text. */
 static int32_t put_prompt(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    if (!j->ids_path) TRY(put(prompt, length, error));
+    if (!j->ids_path && !has_encoder(j)) TRY(put(prompt, length, error));
     for (int64_t i = 0; j->ids_path && i < j->n; i++) TRY(put_id(j->text[i], i ? " " : "", error));
     if (!j->model.tokenizer) return HEED_OK;
     tokenizer_begin(j->model.tokenizer);
@@ -334,15 +359,17 @@ static void end_line(void)
 static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
     int32_t failed =
-        model_open(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
+        model_open_both(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed, error);
     if (!failed) failed = start_text(j, prompt, length, error);
     if (!failed) failed = tracing_begin(&j->tracing, j->model.engine, error);
     if (!failed) failed = put_prompt(j, prompt, length, error);
     double begin = clock_seconds();
+    if (!failed && j->source.n)
+        failed = heed_session_encode(j->model.session, j->source.at, (int64_t)j->source.n, error);
     if (!failed) failed = catch_up(j, error);
     double middle = clock_seconds();
     /* of a prompt beyond the context only the end is read */
-    int64_t before = j->n, read = j->fed - j->start;
+    int64_t before = j->n, read = j->source.n ? (int64_t)j->source.n : j->fed - j->start;
     if (!failed) failed = make(j, error);
     double end = clock_seconds();
     end_line();
@@ -351,7 +378,7 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, heed_erro
     fprintf(stderr,
             "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u "
             "thread%s\n",
-            (long long)before, (double)read / (middle - begin), (long long)(j->n - before),
+            (long long)(j->source.n ? (int64_t)j->source.n : before), (double)read / (middle - begin), (long long)(j->n - before),
             (double)(j->n - before) / (end - middle),
             j->model_path ? j->model_path : "random weights", inspect_path(j->model.engine),
             heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
@@ -387,6 +414,7 @@ int command_generate(int argc, char **argv)
     failed = tracing_end(&j.tracing, failed, &error);
     model_close(&j.model);
     free(j.text);
+    free(j.source.at);
     free(j.logits);
     free(j.seen);
     free(j.made.at);

@@ -260,6 +260,16 @@ class Stack:
             raise HeedError("this network has no token to begin with (bos), so a prompt is needed")
         return text
 
+    def _written(self) -> list[int]:
+        """What a network with an encoder begins with when it writes."""
+        first = self._numbers("heed.start") or [b for b in [self.number("bos")] if b >= 0]
+        if not first:
+            raise HeedError(
+                "this network has no token that what is made begins with (decoder_start_token_id, "
+                "or bos)"
+            )
+        return first[:1]
+
     def _in_parts(self, session: Session, first: int) -> bool:
         """Whether a text can be fed in parts; refuses a network whose tokens see those behind them,
         and one that gives no logits.
@@ -316,9 +326,13 @@ class Stack:
         top_k, top_p, min_p and repetition_penalty are as of the command, as is the rest: when the
         context is full, the network starts afresh with the last half of it; the text ends at the
         checkpoint's eos_token_id unless ignore_eos. A network whose attention remembers nothing
-        reads all again for each token. Raises HeedError.
+        reads all again for each token. One with an encoder (t5) reads the prompt there. Raises
+        HeedError.
         """
-        text, stops = self._start(prompt), [stop] if isinstance(stop, str) else list(stop)
+        text, source = self._start(prompt), None
+        if self.number("encoder_layers") > 0:  # which reads the prompt
+            text, source = self._written(), text
+        stops = [stop] if isinstance(stop, str) else list(stop)
         begun, numbers = len(text), not isinstance(prompt, (str, bytes))
         if not all(stops):
             raise ValueError('stop takes texts, not ""')
@@ -328,6 +342,8 @@ class Stack:
         if not numbers and not self.bytes:
             writer.begin(text)
         session, context, bos = self.session(), self.number("context"), self.number("bos")
+        if source is not None:
+            session.encode(source)
         parts, ends = self._in_parts(session, text[0]), self._numbers("heed.end")
         seen = np.zeros(self.vocab, bool)
         if repetition_penalty != 1:
@@ -375,6 +391,8 @@ class Stack:
         stride how far the next window moves (half of it). progress(done, all) is called after each
         part; True shows a bar. Raises HeedError.
         """
+        if self.number("encoder_layers") > 0:
+            raise HeedError("a network with an encoder is not scored", _abi.HEED_E_UNSUPPORTED)
         given, units = self._to_score(text)
         limit, n = self.number("context"), len(given) - 1
         window = context or (limit if limit >= 0 else n)

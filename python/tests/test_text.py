@@ -47,7 +47,7 @@ class Ends(unittest.TestCase):
 class Numbers(unittest.TestCase):
     def test_generate_and_score_as_the_command(self):
         ids = np.load(CHECKPOINTS / "ids.npy")
-        for name in ("gpt2", "qwen3", "gemma2"):
+        for name in ("gpt2", "qwen3", "gemma2", "t5"):
             with self.subTest(name):
                 folder = CHECKPOINTS / name
                 net, given = heed.Stack(folder), ["--ids", CHECKPOINTS / "ids.npy"]
@@ -55,8 +55,11 @@ class Numbers(unittest.TestCase):
                 theirs = command("generate", folder, *given, *settings).split()
                 seen = []
                 made = net.generate(ids, 9, top_k=9, repetition_penalty=1.3, on_token=seen.append)
-                self.assertEqual([*ids, *made], [int(i) for i in theirs])
+                before = [0] if name == "t5" else ids  # it begins with a token of its own
+                self.assertEqual([*before, *made], [int(i) for i in theirs])
                 self.assertEqual(seen, made)
+                if name == "t5":
+                    continue
                 told = json.loads(command("score", folder, *given, "--json"))
                 self.assertAlmostEqual(net.score(ids), told["bits_per_token"], 12)
 

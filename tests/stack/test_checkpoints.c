@@ -79,9 +79,14 @@ static void check(const char *name)
 {
     const heed_tensor *tokens = reference_of(name, "tokens"), *right = reference_of(name, "logits"),
                       *greedy = reference_of(name, "greedy");
+    char key[96];
+    snprintf(key, sizeof key, "%s.source", name);
+    const heed_tensor *source = heed_weights_find(reference, key); /* what an encoder reads */
     network n = open_network(name);
     const int64_t count = tokens->dim[0], width = heed_stack_outputs(n.stack);
     assert_int_equal(right->dim[1], width);
+    if (source && heed_session_encode(n.session, source->data, source->dim[0], &e))
+        fail_msg("%s: %s", name, e.text);
     float *got = calloc((size_t)(count * width), sizeof *got);
     feed(&n, tokens->data, count, got, count);
     compare(name, right, got);
@@ -111,7 +116,7 @@ static void test_reference(void **unused)
         check(name);
         found++;
     }
-    assert_true(found >= 31);
+    assert_true(found >= 34);
 }
 
 /* ---- against itself ---- */
@@ -252,6 +257,10 @@ static void test_config(void **unused)
         {"qwen2", "layer_types", "[\"full_attention\"]", "layer_types|a list of 2 values"},
         {"gpt2", "add_cross_attention", "true", "add_cross_attention|is true|false is read"},
         {"opt", "word_embed_proj_dim", "8", "word_embed_proj_dim|is 8|16 is read"},
+        {"t5", "feed_forward_proj", "\"gated-relu\"", "feed_forward_proj|\"gated-relu\"|gated-gelu"},
+        {"t5", "num_decoder_layers", "3", "decoder.block.2.layer.0.layer_norm.weight'|[d_model 16]"},
+        {"t5", "d_kv", "4", "SelfAttention.q.weight'|[24, 16]|[16, d_model 16]"},
+        {"t5", "is_decoder", "true", "is_decoder|is true|false is read"},
         {"phi3", "rope_parameters", "{\"rope_type\": \"longrope\", \"short_factor\": [1]}",
          "rope_parameters.short_factor|[1]|a list of 2 values"},
     };
