@@ -13,7 +13,7 @@ engine_run = engine/run/arena.c engine/run/arena.h engine/run/exchange.c engine/
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
   engine/run/trace.c engine/run/trace.h engine/run/transport_threads.c
 engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_rope.c \
-  engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
+  engine/io/checkpoint_t5.c engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
   engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
   engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
   engine/io/weights.c engine/io/weights.h
@@ -49,12 +49,7 @@ engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\" \
 engine_libcore_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(JANSSON_CFLAGS)
 engine_libcore_la_LIBADD = $(HWLOC_LIBS) $(JANSSON_LIBS)
 
-lib_LTLIBRARIES += engine/libheed.la
-engine_libheed_la_SOURCES =
-engine_libheed_la_LIBADD = engine/libcore.la
-engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
-
-# Tokenizers of checkpoints, for the command; without their libraries one file that says so.
+# Texts: tokenizers of checkpoints; without their libraries one file that says so.
 noinst_LTLIBRARIES += engine/libtext.la
 if HAVE_TEXT
 engine_text = engine/text/added.c engine/text/added.h engine/text/bpe.c engine/text/byte_chars.h \
@@ -66,9 +61,15 @@ engine_text = engine/text/added.c engine/text/added.h engine/text/bpe.c engine/t
 else
 engine_text = engine/text/without.c
 endif
-engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/tokenizer.h $(engine_text)
+engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/sentence.c engine/text/sentence.h \
+  engine/text/texts.c engine/text/tokenizer.h $(engine_text)
 engine_libtext_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS)
 engine_libtext_la_LIBADD = $(PCRE2_LIBS) $(UTF8PROC_LIBS)
+
+lib_LTLIBRARIES += engine/libheed.la
+engine_libheed_la_SOURCES =
+engine_libheed_la_LIBADD = engine/libtext.la engine/libcore.la
+engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
 engine_command = engine/command/cached.c engine/command/cached.h engine/command/clock.h engine/command/command.c engine/command/command.h \
@@ -90,8 +91,8 @@ engine_command = engine/command/cached.c engine/command/cached.h engine/command/
   engine/command/plan_machine.c \
   engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
-  engine/command/progress.h engine/command/ranks.c engine/command/ranks.h engine/command/run.c engine/command/run_ranks.c engine/command/run_ranks.h engine/command/score.c \
-  engine/command/sentence.c engine/command/sentence.h \
+  engine/command/progress.h engine/command/ranks.c engine/command/ranks.h engine/command/run.c \
+  engine/command/run_ranks.c engine/command/run_ranks.h engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
   engine/command/stops.c engine/command/stops.h engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \

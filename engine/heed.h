@@ -408,6 +408,29 @@ HEED_API int32_t heed_trainer_load(heed_trainer *trainer, const char *path, heed
 /* The weights alone, as a file that heed_weights_open and heed_stack_open read. [one] */
 HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *path,
                                      heed_error *error);
+/* ---- texts of a checkpoint ---- */
+
+/* Texts as the numbers of tokens and back, by the tokenizer.json of a folder (docs/checkpoints.md). HEED_E_UNSUPPORTED
+ * from all where libheed was built without PCRE2 and utf8proc. */
+typedef struct heed_tokenizer heed_tokenizer;
+HEED_API heed_tokenizer *heed_tokenizer_open(const char *folder, heed_error *error);
+HEED_API void heed_tokenizer_close(heed_tokenizer *tokenizer);
+/* How many tokens n bytes of UTF-8 are, or HEED_E_*; *tokens are good until the next call. `special`: with those in
+ * front and behind that models read. most > 0: no more than so many, with these. [one] */
+HEED_API int64_t heed_tokenizer_encode(heed_tokenizer *tokenizer, const char *text, uint64_t n, uint32_t special,
+                                       uint64_t most, const int32_t **tokens, heed_error *error);
+#define HEED_TEXT_BEGINS 1u /* the first tokens of a text */
+#define HEED_TEXT_ENDS 2u   /* the last: what waits for the rest of a character comes out as well */
+/* Bytes of the text that n tokens make behind those before them; *text, whole characters and no NUL at its end, is good
+ * until the next call. Special tokens make none. [one] */
+HEED_API int64_t heed_tokenizer_decode(heed_tokenizer *tokenizer, const int32_t *tokens, uint64_t n, uint32_t flags,
+                                       const char **text, heed_error *error);
+/* The spec of a network that makes one vector of a text, of the weights of an encoder's folder: as its modules.json of
+ * sentence-transformers says, or `pooling`, "mean", "first", "last" or "max" (NULL: not said), and l2, 1 or 0 (-1: not
+ * said). Writes it to the caller's `to`, which has `room` bytes, and returns how many it takes with its NUL; `to` NULL
+ * only counts. *most: tokens of a text that the folder allows, 0: it does not say. [any] */
+HEED_API int64_t heed_sentence_spec(const heed_weights *weights, const char *folder, const char *pooling, int32_t l2,
+                                    char *to, uint64_t room, uint64_t *most, heed_error *error);
 
 #ifdef __cplusplus
 }

@@ -29,6 +29,9 @@ del NEOX["num_key_value_heads"]
 GEMMA = dict(LLAMA, head_dim=8, sliding_window=5, query_pre_attn_scalar=7, num_hidden_layers=3)
 BERT = dict(LLAMA, type_vocab_size=2)
 del BERT["num_key_value_heads"]
+T5 = dict(d_model=WIDTH, d_kv=6, d_ff=HIDDEN, num_layers=LAYERS, num_heads=HEADS, vocab_size=VOCAB,
+          relative_attention_num_buckets=8, relative_attention_max_distance=12, decoder_start_token_id=0, pad_token_id=0,
+          eos_token_id=2)
 OPT = dict(hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS, ffn_dim=HIDDEN, vocab_size=VOCAB,
            max_position_embeddings=CONTEXT, word_embed_proj_dim=WIDTH)
 
@@ -84,9 +87,13 @@ CASES = {
     "bloom": ("Bloom", dict(hidden_size=24, n_head=6, n_layer=LAYERS, vocab_size=VOCAB)),
     "bert": ("Bert", BERT),
     "bert_flags": ("Bert", dict(BERT, hidden_act="gelu_new", layer_norm_eps=1e-5)),
+    "t5": ("T5", T5),
+    "t5_flags": ("T5", dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_layers=1,
+                            num_decoder_layers=3, layer_norm_epsilon=1e-3)),
+    "t5_untied": ("T5", dict(T5, feed_forward_proj="gated-silu")),
     "roberta": ("Roberta", dict(BERT, type_vocab_size=1, pad_token_id=1, hidden_act="relu")),
 }
-ENCODERS = ("Bert", "Roberta")
+ENCODERS, BOTH = ("Bert", "Roberta"), ("T5",)  # BOTH: an encoder and a decoder
 
 
 def dress(model, seed):
@@ -98,12 +105,15 @@ def dress(model, seed):
         p.data = 1 + x / 4 if gain else x * 1.5 / p.shape[-1] ** 0.5 if p.ndim > 1 else x / 4
 
 
-def run(model, tokens):
+def run(model, tokens, source=None):
     """The logits of all tokens, 32 that follow, and by how much the nearest of their choices was won."""
+    def logits_of(text):
+        return (model(text) if source is None else model(source, decoder_input_ids=text)).logits[0]
+
     with torch.no_grad():
-        logits, text, margin = model(tokens).logits[0], tokens, []
+        logits, text, margin = logits_of(tokens), tokens, []
         for _ in range(32):
-            row = model(text).logits[0, -1]
+            row = logits_of(text)[-1]
             two = row.topk(2).values
             margin.append(float((two[0] - two[1]) / row.abs().max()))
             text = torch.cat([text, row.argmax().view(1, 1)], 1)
@@ -113,8 +123,12 @@ def run(model, tokens):
 def make(name, kind, settings, folder, reference):
     config = getattr(transformers, kind + "Config")(**settings)
     for seed in range(100):
-        auto = transformers.AutoModel if kind in ENCODERS else transformers.AutoModelForCausalLM
+        auto = (transformers.AutoModel if kind in ENCODERS else
+                transformers.AutoModelForSeq2SeqLM if kind in BOTH else transformers.AutoModelForCausalLM)
         model = auto.from_config(config, attn_implementation="eager").eval()
+        if name == "t5_untied":  # as those of version 1.1 are: their output has weights of its own
+            model.config.tie_word_embeddings = model.config.scale_decoder_outputs = False
+            model.lm_head.weight = torch.nn.Parameter(torch.empty(VOCAB, WIDTH))
         dress(model, seed)
         model.tie_weights()
         if name.endswith("bf16"):
@@ -125,7 +139,11 @@ def make(name, kind, settings, folder, reference):
             with torch.no_grad():
                 logits, greedy = model(tokens).last_hidden_state[0], tokens[0, :0]
             break
-        logits, greedy, margin = run(model, tokens)
+        source = torch.randint(3, VOCAB, (1, 25), generator=torch.Generator().manual_seed(seed + 100))
+        if kind in BOTH:
+            tokens[0, 0] = config.decoder_start_token_id
+            reference[name + ".source"] = source[0].int()
+        logits, greedy, margin = run(model, tokens, source if kind in BOTH else None)
         if margin > 1e-3 and len(set(greedy.tolist())) > 4:
             break
     if name.endswith("bf16"):

@@ -11,7 +11,7 @@ AM_TESTS_ENVIRONMENT = \
 # What the tests share: a call, its oracle and the sweep over paths, threads and layouts.
 check_LTLIBRARIES += tests/libharness.la
 tests_libharness_la_SOURCES = \
-  tests/lib/fail.c tests/lib/harness.c tests/lib/harness.h tests/lib/variant.c \
+  tests/lib/fail.c tests/lib/harness.c tests/lib/harness.h tests/lib/mutate.h tests/lib/variant.c \
   tests/lib/variant.h tests/lib/variant_call.c
 tests_libharness_la_LIBADD = tests/libcall.la
 
@@ -75,7 +75,7 @@ check-local:
 endif
 
 EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulated.sh \
-  tests/rules/check_format.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
+  tests/rules/check_format.sh tests/fuzz.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
   tests/ops/golden_rope.h tests/ops/rope_frequencies.py \
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
   models/checkpoints models/checkpoints.py models/tokenizers models/tokens.py \

@@ -17,7 +17,7 @@
 #include "command/options.h"
 #include "command/origin.h"
 #include "command/progress.h"
-#include "command/sentence.h"
+#include "text/sentence.h"
 #include "inspect.h"
 #include "io/weights.h"
 
@@ -84,34 +84,13 @@ static const option options[] = {
     {0},
 };
 
-/* The checkpoint's spec with a pooling op for its output. */
-static char *spec_of(const job *j, heed_error *error)
-{
-    static const char hidden[] = "; output=hidden";
-    char *made;
-    const char *spec = heed_weights_metadata(j->model.weights, "heed.spec"),
-               *at = spec ? strstr(spec, hidden) : NULL;
-    if (!at) {
-        error_set(
-            error, HEED_E_UNSUPPORTED,
-            "%s is no encoder from a checkpoint, such as those of model_type bert and roberta",
-            j->model_path);
-        return NULL;
-    }
-    if (asprintf(&made, "%.*s; output=tokens(by=%s, l2=%s)%s", (int)(at - spec), spec, j->how.by,
-                 j->how.l2 ? "true" : "false", at + strlen(hidden)) < 0)
-        return error_memory(error), NULL;
-    return made;
-}
-
 static int32_t open_model(job *j, heed_error *error)
 {
     model *m = &j->model;
     if (!(m->weights = heed_weights_open(j->model_path, error))) return error->code;
     TRY(sentence_read(&j->how, j->model_path, error));
-    if (j->pooling || !j->how.by) j->how.by = j->pooling ? j->pooling : "mean";
-    if (j->l2 || j->how.l2 < 0) j->how.l2 = j->l2 && !strcmp(j->l2, "true");
-    char *spec = spec_of(j, error);
+    sentence_change(&j->how, j->pooling, j->l2 ? !strcmp(j->l2, "true") : -1);
+    char *spec = sentence_spec(&j->how, m->weights, j->model_path, error);
     if (!spec) return error->code;
     if ((m->engine = heed_engine_new(&j->engine, error)) && heed_lanes(m->engine) > 1)
         inspect_pin_caller(m->engine);

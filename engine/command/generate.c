@@ -56,6 +56,7 @@ static const char usage[] =
     "and --seed\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "When the context of the model is full, it starts afresh with the last half of it, at position "
     "0.\n"
+    "A model with an encoder (t5) reads the prompt there; what it makes is printed alone.\n"
     "Draw n of a seed is the top 24 bits of the n-th output of splitmix64, divided by 2^24.\n";
 
 /* One of the texts that are made. */
@@ -81,6 +82,7 @@ typedef struct job {
 
     model model;
     int64_t read; /* tokens of the prompt */
+    id_list source; /* what an encoder reads, if there is one */
     int64_t parallel;
     story *stories; /* [parallel] */
     /* what comes of tokens: their text, and what of it is to be printed next */
@@ -218,6 +220,28 @@ static int32_t start_story(job *j, int64_t i, const id_list *list, heed_error *e
     return HEED_OK;
 }
 
+static int has_encoder(const job *j)
+{
+    return heed_stack_number(j->model.stack, "encoder_layers") > 0;
+}
+
+/* Of a network with an encoder: that is what reads the prompt, and what is made begins with a token
+ * of its own. */
+static int32_t start_source(job *j, id_list *list, heed_error *error)
+{
+    int64_t first = model_token(&j->model, "heed.start");
+    if (first < 0) first = heed_stack_number(j->model.stack, "bos");
+    if (first < 0)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s has no token that what is made begins with (decoder_start_token_id, or "
+                         "bos)",
+                         j->model_path ? j->model_path : "the spec");
+    j->source = *list;
+    *list = (id_list){0};
+    id_list_put(list, (int32_t)first);
+    return HEED_OK;
+}
+
 /* What comes first. Numbers of tokens are all that there is. */
 static int32_t start_text(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
@@ -232,7 +256,8 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
     int32_t failed = j->ids_path          ? read_numbers(j, &list, error)
                      : j->model.tokenizer ? read_text(j, prompt, length, &list, error)
                                           : read_bytes(j, prompt, length, &list, error);
-    if (!failed && list.failed) failed = error_memory(error);
+    if (!failed && has_encoder(j)) failed = start_source(j, &list, error);
+    if (!failed && (list.failed || j->source.failed)) failed = error_memory(error);
     j->read = (int64_t)list.n;
     for (int64_t i = 0; !failed && i < j->parallel; i++) failed = start_story(j, i, &list, error);
     free(list.at);
@@ -275,20 +300,25 @@ static int32_t catch_up(job *j, int64_t count, heed_error *error)
     return heed_session_feed_many(sessions, going, tokens, n, logits, error);
 }
 
-/* The other stories begin where the first has read the prompt; a network that remembers nothing of a text has to read
- * it again. */
+/* A session for a story, that has read what the first one has. Without a state that can be forked, it
+ * reads that anew when it is fed. */
+static int32_t fork_story(job *j, const story *first, story *s, heed_error *error)
+{
+    const int again = j->source.n || j->model.stack->forgets;
+    s->session = again ? heed_session_new(j->model.stack, error)
+                       : heed_session_fork(first->session, error);
+    if (!s->session) return error->code;
+    s->start = first->start, s->fed = again ? first->start : first->fed;
+    memcpy(s->logits, first->logits,
+           (size_t)heed_stack_number(j->model.stack, "vocab") * sizeof *first->logits);
+    if (!j->source.n) return HEED_OK;
+    return heed_session_encode(s->session, j->source.at, (int64_t)j->source.n, error);
+}
+
 static int32_t fork_stories(job *j, heed_error *error)
 {
-    const story *first = &j->stories[0];
-    const size_t row = (size_t)heed_stack_number(j->model.stack, "vocab") * sizeof *first->logits;
-    for (int64_t i = 1; i < j->parallel; i++) {
-        story *s = &j->stories[i];
-        s->session = j->model.stack->forgets ? heed_session_new(j->model.stack, error)
-                                             : heed_session_fork(first->session, error);
-        if (!s->session) return error->code;
-        s->start = first->start, s->fed = first->fed;
-        memcpy(s->logits, first->logits, row);
-    }
+    for (int64_t i = 1; i < j->parallel; i++)
+        TRY(fork_story(j, &j->stories[0], &j->stories[i], error));
     return HEED_OK;
 }
 
@@ -327,7 +357,7 @@ static int32_t put_token(job *j, int32_t token, int *ends, heed_error *error)
 /* The prompt, as it was given; what a tokenizer makes of tokens goes on with its text. */
 static int32_t put_prompt(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    if (!j->ids_path) TRY(put(prompt, length, error));
+    if (!j->ids_path && !has_encoder(j)) TRY(put(prompt, length, error));
     const story *s = &j->stories[0]; /* they all begin alike */
     const int64_t n = j->read;
     for (int64_t i = 0; j->ids_path && i < n; i++) TRY(put_id(s->text[i], i ? " " : "", error));
@@ -451,17 +481,26 @@ static void end_line(void)
 static int32_t run(job *j, const unsigned char *prompt, size_t length, int32_t failed,
                    heed_error *error)
 {
-    failed = model_open_shared(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed,
-                               failed, error);
+    if (ranks_are_several())
+        failed = model_open_shared(&j->model, &j->engine, j->model_path, j->spec,
+                                   (uint64_t)j->seed, failed, error);
+    else if (!failed)
+        failed = model_open_both(&j->model, &j->engine, j->model_path, j->spec, (uint64_t)j->seed,
+                                 error);
     if (!failed) failed = start_text(j, prompt, length, error);
     if (!failed) failed = tracing_begin(&j->tracing, j->model.engine, error);
     const int many = j->parallel > 1;
     if (!failed && !many) failed = put_prompt(j, prompt, length, error);
     double begin = clock_seconds();
+    if (!failed && j->source.n)
+        failed = heed_session_encode(j->model.session, j->source.at, (int64_t)j->source.n, error);
     if (!failed) failed = catch_up(j, 1, error);
     double middle = clock_seconds();
     /* of a prompt beyond the context only the end is read */
-    int64_t read = failed ? 0 : j->stories[0].fed - j->stories[0].start, made = 0;
+    int64_t read = failed        ? 0
+                   : j->source.n ? (int64_t)j->source.n
+                                 : j->stories[0].fed - j->stories[0].start,
+            made = 0;
     if (!failed) failed = many ? make_many(j, error) : make(j, error);
     double end = clock_seconds();
     for (int64_t i = 0; many && !failed && i < j->parallel; i++)
@@ -473,7 +512,7 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, int32_t f
     fprintf(stderr,
             "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u "
             "thread%s\n",
-            (long long)j->read, (double)read / (middle - begin), (long long)made,
+            (long long)(j->source.n ? (int64_t)j->source.n : j->read), (double)read / (middle - begin), (long long)made,
             (double)made / (end - middle),
             j->model_path ? j->model_path : "random weights", inspect_path(j->model.engine),
             heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
@@ -526,6 +565,7 @@ int command_generate(int argc, char **argv)
     failed = tracing_end(&j.tracing, failed, &error);
     failed = model_agree(&j.model, failed, &error);
     close_stories(&j);
+    free(j.source.at);
     free(j.made.at);
     free(j.shown.at);
     free(j.stops.held.at);

@@ -45,13 +45,13 @@ int32_t model_check_measured(const heed_stack *stack, heed_error *error)
                      "length no shape tells");
 }
 
-/* A command gives a network one text. */
+/* Most commands give a network one text. */
 static int32_t check_encoder(const heed_stack *stack, heed_error *error)
 {
     if (heed_stack_number(stack, "encoder_layers") < 0) return HEED_OK;
     return error_set(error, HEED_E_UNSUPPORTED,
-                     "this network has an encoder, which a command has no text for: "
-                     "heed_session_encode takes one");
+                     "this network has an encoder, which this command has no text for: "
+                     "heed generate and heed_session_encode take one");
 }
 
 static int32_t check_logits(const heed_stack *stack, heed_error *error)
@@ -164,15 +164,21 @@ static int32_t open_stack(model *m, const heed_options *options, const char *pat
     return m->stack ? HEED_OK : error->code;
 }
 
-int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
-                   uint64_t seed, heed_error *error)
+int32_t model_open_both(model *m, const heed_options *options, const char *path, const char *spec,
+                        uint64_t seed, heed_error *error)
 {
     *m = (model){0};
     TRY(open_stack(m, options, path, spec, seed, error));
-    TRY(check_encoder(m->stack, error));
     TRY(check_logits(m->stack, error));
     m->session = heed_session_new(m->stack, error);
     return m->session ? HEED_OK : error->code;
+}
+
+int32_t model_open(model *m, const heed_options *options, const char *path, const char *spec,
+                   uint64_t seed, heed_error *error)
+{
+    TRY(model_open_both(m, options, path, spec, seed, error));
+    return check_encoder(m->stack, error);
 }
 
 /* What of model_open is each rank's own. */

@@ -36,6 +36,9 @@ int32_t model_open_shared(model *m, const heed_options *options, const char *pat
                           const char *spec, uint64_t seed, int32_t failed, heed_error *error);
 /* At the end of such a command: whether any rank has failed. */
 int32_t model_agree(const model *m, int32_t failed, heed_error *error);
+/* The same of one that may have an encoder: it is the caller who encodes a text. */
+int32_t model_open_both(model *m, const heed_options *options, const char *path, const char *spec,
+                        uint64_t seed, heed_error *error);
 /* The same of a network that may give something else than logits. */
 int32_t model_open_any(model *m, const heed_options *options, const char *path, const char *spec,
                        uint64_t seed, heed_error *error);
@@ -44,7 +47,8 @@ int32_t model_open_text(model *m, const char *path, heed_error *error);
 /* tokenizer_encode, and tokens that the network has not are refused. */
 int32_t model_encode(const model *m, const char *name, const char *text, size_t n, int special,
                      size_t most, id_list *to, heed_error *error);
-/* Its first token of "heed.begin" or "heed.end" of a checkpoint, or -1; whether one ends a text. */
+/* Its first token of "heed.begin", "heed.end" or "heed.start" of a checkpoint, or -1; whether one
+ * ends a text. */
 int64_t model_token(const model *m, const char *which);
 int model_ends(const model *m, int64_t token);
 /* Tokens of a .npy file, of any shape; free(*ids) also after a failure. */

@@ -173,8 +173,10 @@ static void put_numbers(char out[NUMBERS], const json_t *value)
     }
 }
 
-/* The tokens that texts begin and end with: generation_config.json counts, where it says so. */
-static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS])
+/* The tokens that texts begin and end with, and, of one with an encoder, that what it writes begins
+ * with: generation_config.json counts, where it says so. */
+static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS],
+                         char start[NUMBERS])
 {
     json_error_t wrong;
     char *path = path_of(k, "generation_config.json");
@@ -188,6 +190,10 @@ static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS])
     const json_t *first = config_any(&k->config, "bos_token_id"),
                  *last = config_any(&k->config, "eos_token_id"),
                  *own = json_object_get(other, "eos_token_id");
+    const json_t *writes = config_any(&k->config, "decoder_start_token_id"),
+                 *pad = json_object_get(k->config.root, "pad_token_id");
+    if (!writes) writes = json_object_get(other, "decoder_start_token_id");
+    put_numbers(start, writes ? writes : pad);
     put_numbers(begin, first ? first : json_object_get(other, "bos_token_id"));
     put_numbers(end, json_is_integer(own) || json_is_array(own) ? own : last);
     json_decref(other);
@@ -197,15 +203,16 @@ static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS])
 
 static int32_t make(checkpoint *k)
 {
-    char begin[NUMBERS], end[NUMBERS];
+    char begin[NUMBERS], end[NUMBERS], start[NUMBERS];
     TRY(read_config(k));
-    TRY(read_ends(k, begin, end));
+    TRY(read_ends(k, begin, end, start));
     json_t *unused = config_unused(&k->config);
     k->made->told =
         json_pack("{s:s, s:o, s:[]}", "model_type", k->type->name, "unused", unused, "ignored");
     if (k->config.failed) return k->config.failed;
-    k->made->header = json_pack("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text,
-                                "heed.tokens", "ids", "heed.begin", begin, "heed.end", end);
+    k->made->header =
+        json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text,
+                  "heed.tokens", "ids", "heed.begin", begin, "heed.end", end, "heed.start", start);
     if (!k->made->told || !k->made->header) return error_memory(k->error);
     TRY(open_files(k));
     return checkpoint_tensors(k);

@@ -4,7 +4,7 @@
  * and files of safetensors. For the files that open one:
  *
  *     checkpoint.c          the folder, its files, and what it becomes
- *     checkpoint_types.c    for each model_type the spec, and the table of names
+ *     checkpoint_types.c    for each model_type the spec, and the table of names; checkpoint_t5.c
  *     checkpoint_rope.c     rotary positions, whose settings all types write alike
  *     checkpoint_tensors.c  the rows of a table, as tensors
  */
@@ -21,6 +21,7 @@ enum {
     CHECKPOINT_TRANSPOSE = 1, /* its two axes change places */
     /* and with one: */
     CHECKPOINT_INTERLEAVE = 2, /* rows of each head are taken out of those of all */
+    CHECKPOINT_DIVIDE = 4,     /* float32, divided by the root of the size M */
 };
 
 /* One tensor, or one of each layer. In names '*' is the number of the layer, and '~' what the names
@@ -45,6 +46,10 @@ enum {
     CHECKPOINT_QK_NORM = 16,
     CHECKPOINT_AFFINE = 32, /* norms have weights */
     CHECKPOINT_FINAL_NORM = 64,
+    CHECKPOINT_GATED = 128,
+    CHECKPOINT_PLAIN = 256,
+    CHECKPOINT_SCALED = 512, /* what the output reads is */
+    CHECKPOINT_UNSCALED = 1024,
 };
 
 typedef struct checkpoint checkpoint;
@@ -68,7 +73,7 @@ struct checkpoint {
     const checkpoint_type *type;
     int64_t size[26];    /* by letter */
     const char *key[26]; /* of config.json, that says so, or NULL */
-    int64_t layers, heads;
+    int64_t layers, heads, encoder_layers; /* the last: of rows that begin with "encoder." */
     uint32_t when;
     FILE *spec; /* what is written there becomes the spec */
     char *text;
@@ -79,6 +84,7 @@ struct checkpoint {
     uint32_t n_files;
 };
 
+HEED_LOCAL extern const checkpoint_type checkpoint_t5; /* checkpoint_t5.c */
 HEED_LOCAL const checkpoint_type *checkpoint_type_of(const char *name); /* NULL: there is none */
 HEED_LOCAL void checkpoint_type_names(char *out, size_t size);          /* "llama, mistral, ..." */
 

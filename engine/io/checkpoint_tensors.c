@@ -161,21 +161,6 @@ static int32_t interleave(const checkpoint *k, const checkpoint_row *r, weights_
     return HEED_OK;
 }
 
-static int32_t form(const checkpoint *k, const checkpoint_row *r, weights_item *to)
-{
-    heed_tensor *t = &to->tensor;
-    if (r->form & CHECKPOINT_INTERLEAVE) return interleave(k, r, to);
-    if (r->form & CHECKPOINT_TRANSPOSE && t->rank == 2) {
-        const int64_t dim = t->dim[0], stride = t->stride[0];
-        t->dim[0] = t->dim[1], t->dim[1] = dim;
-        t->stride[0] = t->stride[1], t->stride[1] = stride;
-    }
-    if (!r->take) return HEED_OK;
-    t->data = (char *)t->data + sum(k, r->skip) * t->stride[0] * heed_dtype_bytes(t->dtype);
-    t->dim[0] = sum(k, r->take);
-    return reach(t);
-}
-
 /* An element of any of the three types. */
 static float number_at(const heed_tensor *t, int64_t index)
 {
@@ -193,6 +178,35 @@ static float number_at(const heed_tensor *t, int64_t index)
     }
     memcpy(&x, &bits, sizeof x);
     return x;
+}
+
+/* A copy of float32, divided by the root of the width, as the output does not. */
+static int32_t divide(const checkpoint *k, weights_item *to)
+{
+    const heed_tensor from = to->tensor;
+    const double root = sqrt((double)CHECKPOINT_SIZE(k, 'M'));
+    to->tensor = heed_tensor_of(NULL, HEED_F32, from.rank, from.dim);
+    TRY(heed_tensor_alloc(&to->tensor, k->error));
+    to->copy = to->tensor.data;
+    for (int64_t i = 0; i < heed_tensor_elements(&from); i++)
+        ((float *)to->copy)[i] = (float)((double)number_at(&from, i) / root);
+    return HEED_OK;
+}
+
+static int32_t form(const checkpoint *k, const checkpoint_row *r, weights_item *to)
+{
+    heed_tensor *t = &to->tensor;
+    if (r->form & CHECKPOINT_INTERLEAVE) return interleave(k, r, to);
+    if (r->form & CHECKPOINT_DIVIDE) return divide(k, to);
+    if (r->form & CHECKPOINT_TRANSPOSE && t->rank == 2) {
+        const int64_t dim = t->dim[0], stride = t->stride[0];
+        t->dim[0] = t->dim[1], t->dim[1] = dim;
+        t->stride[0] = t->stride[1], t->stride[1] = stride;
+    }
+    if (!r->take) return HEED_OK;
+    t->data = (char *)t->data + sum(k, r->skip) * t->stride[0] * heed_dtype_bytes(t->dtype);
+    t->dim[0] = sum(k, r->take);
+    return reach(t);
 }
 
 /* A row of another tensor is added to all, such as that of the one type that tokens have. */
@@ -230,6 +244,8 @@ static char *origin_of(const checkpoint *k, const checkpoint_row *r, const char 
                  skip + take / k->heads - 1);
     else if (r->take)
         snprintf(rows, sizeof rows, ", rows %" PRId64 " to %" PRId64, skip, skip + take - 1);
+    if (r->form & CHECKPOINT_DIVIDE)
+        snprintf(rows, sizeof rows, " / sqrt(%" PRId64 "), copied", CHECKPOINT_SIZE(k, 'M'));
     return asprintf(&text, "%s%s%s", name, r->form & CHECKPOINT_TRANSPOSE ? ", transposed" : "",
                     rows) < 0
                ? NULL
@@ -340,7 +356,9 @@ static int32_t map_all(map *m)
     find_prefix(m);
     for (uint32_t i = 0; i < k->type->n_rows; i++) {
         const checkpoint_row *r = &k->type->rows[i];
-        const int64_t layers = strchr(r->ours, '*') ? k->layers : 1;
+        const int64_t layers = !strchr(r->ours, '*')               ? 1
+                               : !strncmp(r->ours, "encoder.", 8) ? k->encoder_layers
+                                                                  : k->layers;
         for (int64_t l = 0; l < layers && (k->when & r->when) == r->when; l++) TRY(add(m, r, l));
     }
     TRY(add_factors(k));

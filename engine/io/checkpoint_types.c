@@ -695,16 +695,26 @@ static const checkpoint_type types[] = {
     {"roberta", read_roberta, ROWS(bert_rows), {"roberta.", ""}, BERT_HEADS},
 };
 
+#define N_TYPES (sizeof types / sizeof *types)
+
+/* The type of that index; NULL behind the last. */
+static const checkpoint_type *type_at(size_t i)
+{
+    return i < N_TYPES ? &types[i] : i == N_TYPES ? &checkpoint_t5 : NULL;
+}
+
 const checkpoint_type *checkpoint_type_of(const char *name)
 {
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (!strcmp(types[i].name, name)) return &types[i];
+    const checkpoint_type *t;
+    for (size_t i = 0; (t = type_at(i)); i++)
+        if (!strcmp(t->name, name)) return t;
     return NULL;
 }
 
 void checkpoint_type_names(char *out, size_t size)
 {
     size_t n = 0;
-    for (size_t i = 0; i < sizeof types / sizeof *types && n < size; i++)
-        n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "", types[i].name);
+    const checkpoint_type *t;
+    for (size_t i = 0; (t = type_at(i)) && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "", t->name);
 }

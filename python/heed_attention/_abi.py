@@ -86,6 +86,8 @@ HEED_KV_ROWS = 4
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
+HEED_TEXT_BEGINS = 1
+HEED_TEXT_ENDS = 2
 HEED_COST_ID = "heed.cost/1"
 HEED_ENTRY_NAME = "heed_plugin_v0"
 HEED_SCORE_ID = "heed.score/1"
@@ -809,9 +811,6 @@ class heed_options(c.Structure):
     plugins: Bytes | None
     isa: Bytes | None
     host: int | None
-    page_limit: int
-    pages_full: int | None
-    user: int | None
     _fields_ = [
         ("size", c.c_uint32),
         ("threads", c.c_uint32),
@@ -820,9 +819,6 @@ class heed_options(c.Structure):
         ("plugins", c.c_char_p),
         ("isa", c.c_char_p),
         ("host", c.c_void_p),
-        ("page_limit", c.c_uint64),
-        ("pages_full", c.c_void_p),
-        ("user", c.c_void_p),
     ]
 
 
@@ -847,29 +843,6 @@ class heed_opening(c.Structure):
         ("weights", c.c_void_p),
         ("axes", c.c_void_p),
         ("isa", c.c_char_p),
-    ]
-
-
-class heed_recipe(c.Structure):
-    size: int
-    reserved: int
-    seed: int
-    dropout: float
-    beta1: float
-    beta2: float
-    epsilon: float
-    decay: float
-    clip: float
-    _fields_ = [
-        ("size", c.c_uint32),
-        ("reserved", c.c_uint32),
-        ("seed", c.c_uint64),
-        ("dropout", c.c_double),
-        ("beta1", c.c_double),
-        ("beta2", c.c_double),
-        ("epsilon", c.c_double),
-        ("decay", c.c_double),
-        ("clip", c.c_double),
     ]
 
 
@@ -938,13 +911,11 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_options": heed_options,
     "heed_binding": heed_binding,
     "heed_opening": heed_opening,
-    "heed_recipe": heed_recipe,
 }
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_engine_new": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "heed_engine_free": (None, [c.c_void_p]),
-    "heed_engine_pages": (c.c_uint64, [c.c_void_p]),
     "heed_op_count": (c.c_uint32, [c.c_void_p]),
     "heed_op_at": (c.POINTER(heed_op), [c.c_void_p, c.c_uint32]),
     "heed_op_plugin": (c.c_char_p, [c.c_void_p, c.c_uint32]),
@@ -1005,30 +976,14 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_session_sample": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_double, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_draw": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_char_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_reset": (c.c_int32, [c.c_void_p, c.c_void_p]),
-    "heed_session_length": (c.c_int64, [c.c_void_p]),
-    "heed_session_fork": (c.c_void_p, [c.c_void_p, c.c_void_p]),
-    "heed_session_truncate": (c.c_int32, [c.c_void_p, c.c_int64, c.c_void_p]),
-    "heed_prefixes_new": (c.c_void_p, [c.c_void_p, c.c_uint32, c.c_void_p]),
-    "heed_prefixes_free": (None, [c.c_void_p]),
-    "heed_prefixes_put": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p]),
-    "heed_prefixes_take": (c.c_void_p, [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p]),
-    "heed_prefixes_drop": (c.c_int32, [c.c_void_p]),
     "heed_session_save": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
     "heed_session_load": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
-    "heed_trainer_new": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_void_p, c.c_void_p, c.c_void_p]),
-    "heed_trainer_free": (None, [c.c_void_p]),
-    "heed_trainer_learn": (
-        c.c_int32,
-        [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p, c.c_void_p],
+    "heed_tokenizer_open": (c.c_void_p, [c.c_char_p, c.c_void_p]),
+    "heed_tokenizer_close": (None, [c.c_void_p]),
+    "heed_tokenizer_encode": (c.c_int64, [c.c_void_p, c.c_char_p, c.c_uint64, c.c_uint32, c.c_uint64, c.c_void_p, c.c_void_p]),
+    "heed_tokenizer_decode": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_uint32, c.c_void_p, c.c_void_p]),
+    "heed_sentence_spec": (
+        c.c_int64,
+        [c.c_void_p, c.c_char_p, c.c_char_p, c.c_int32, c.c_void_p, c.c_uint64, c.c_void_p, c.c_void_p],
     ),
-    "heed_trainer_step": (c.c_int32, [c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
-    "heed_trainer_forget": (None, [c.c_void_p]),
-    "heed_trainer_loss": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.c_void_p]),
-    "heed_trainer_steps": (c.c_int64, [c.c_void_p]),
-    "heed_trainer_weights": (c.c_void_p, [c.c_void_p]),
-    "heed_trainer_gradient": (c.POINTER(heed_tensor), [c.c_void_p, c.c_char_p]),
-    "heed_trainer_stack": (c.c_void_p, [c.c_void_p]),
-    "heed_trainer_save": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_char_p, c.c_void_p]),
-    "heed_trainer_load": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
-    "heed_trainer_export": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
 }

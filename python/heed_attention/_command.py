@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-import pathlib
+from collections.abc import Sequence as SequenceOf
 from typing import Any
 
-from . import _abi
+from . import _abi, _picture
 from ._library import HERE, HeedError, library_path
 
 
@@ -15,10 +15,11 @@ def command() -> str:
     """The file of the command `heed`: the one of this package, else beside the library in use, else
     in PATH.
     """
-    near = pathlib.Path(library_path).resolve().parent
-    for file in (HERE / "bin" / "heed", near.parent / "bin" / "heed", near.parent / "heed"):
-        if os.access(file, os.X_OK) and file.is_file():
-            return str(file)
+    near = os.path.dirname(os.path.dirname(os.path.realpath(library_path)))
+    for place in ((HERE, "bin", "heed"), (near, "bin", "heed"), (near, "heed")):
+        file = os.path.join(*place)
+        if os.access(file, os.X_OK) and os.path.isfile(file):
+            return file
     import shutil  # here, as below: most programs do without, and importing takes a while
 
     found = shutil.which("heed")
@@ -38,26 +39,64 @@ def _told(words: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+class Record(dict[str, Any]):
+    """A record of `heed bench --json`: print() shows its cases as a table, `plot` draws them."""
+
+    def __str__(self) -> str:
+        head = ["spec", "shape", "path", "threads", "ms", "GFLOP/s", "GB/s", "of peak", "spread"]
+        return _picture.table(head, [_row(case) for case in self["cases"]])
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """matplotlib's figure of the times, also as a file if `path` is given: its name says in
+        which format. Raises ImportError without matplotlib.
+        """
+        cases = [c for c in self["cases"] if c.get("median_s")]
+        labels = [f"{c['spec']}\n{c['shape']}, {c['path']}" for c in cases]
+        times = {"heed": [c["median_s"] * 1e3 for c in cases]}
+        machine = self.get("machine", {}).get("cpu", "")
+        return _picture.bars(f"milliseconds a call, {machine}", labels, times, "ms", path)
+
+
+def _row(case: dict[str, Any]) -> list[str]:
+    def number(key: str, format_: str, by: float = 1) -> str:
+        value = case.get(key)
+        return "-" if value is None else format(value * by, format_)
+
+    return [
+        str(case["spec"]),
+        str(case["shape"]),
+        str(case["path"]),
+        str(case["threads"]),
+        number("median_s", ".4f", 1e3),
+        number("gflops", ".1f"),
+        number("gbps", ".1f"),
+        number("fraction", ".0%"),
+        number("spread", ".0%"),
+    ]
+
+
 def bench(
     *specs: str,
-    shape: str | None = None,
+    shape: str | SequenceOf[str] | None = None,
     isa: str | None = None,
     threads: int | None = None,
     rounds: int = 7,
-) -> Any:
-    """Measures ops beside the peaks of this machine, in a process of its own; the record as `heed
-    bench --json` writes it.
+) -> Record:
+    """Measures ops beside the peaks of this machine, in a process of its own: the record that `heed
+    bench --json` writes, a dict, which print() shows as a table and whose `plot` draws it.
 
-    shape is as of the command, "B=1,H=8,T=2048,D=64". docs/benchmark.md tells how it is measured.
-    Raises HeedError.
+    shape is as of the command, "B=1,H=8,T=2048,D=64", or a list of such. docs/benchmark.md tells
+    how it is measured; `heed_attention.benchmark` sets ops beside PyTorch's. Raises HeedError.
     """
     words = ["bench", *specs, "--rounds", str(rounds), "--json", "-"]
-    for name, value in (("--shape", shape), ("--isa", isa), ("--threads", threads)):
+    shapes = [shape] if isinstance(shape, str) else shape or []
+    given = [("--shape", s) for s in shapes] + [("--isa", isa), ("--threads", threads)]
+    for name, value in given:
         if value is not None:
             words += [name, str(value)]
     import json
 
-    return json.loads(_told(words)[1])
+    return Record(json.loads(_told(words)[1]))
 
 
 def check(

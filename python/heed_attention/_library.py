@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import ctypes as c
 import os
-import pathlib
 import threading
 import weakref
 from typing import Any
 
 from . import _abi
 
-HERE = pathlib.Path(__file__).resolve().parent
+HERE = os.path.dirname(os.path.realpath(__file__))
 NAME = "libheed.so.0"
 
 
@@ -43,8 +42,8 @@ class HeedError(RuntimeError):
 
 
 def _find() -> str:
-    own = HERE / "lib" / NAME
-    return str(own) if own.exists() else os.environ.get("HEED_LIBRARY", NAME)
+    own = os.path.join(HERE, "lib", NAME)
+    return own if os.path.exists(own) else os.environ.get("HEED_LIBRARY", NAME)
 
 
 def _open() -> tuple[c.CDLL, str]:
@@ -52,7 +51,10 @@ def _open() -> tuple[c.CDLL, str]:
     try:
         library = c.CDLL(path)  # CDLL, not PyDLL: a call lets other Python threads run
     except OSError as e:
-        raise ImportError(f"heed_attention: libheed cannot be loaded: {e}") from e
+        why = ""
+        if "GLIBC_" in str(e):
+            why = f"; the C library here is {os.confstr('CS_GNU_LIBC_VERSION')}"
+        raise ImportError(f"heed_attention: libheed cannot be loaded: {e}{why}") from e
     for name, (result, parameters) in _abi.FUNCTIONS.items():
         try:
             function = getattr(library, name)

@@ -21,7 +21,7 @@ from typing import Any
 from . import _abi, _library
 from ._library import Engine, HeedError, check, error, lib, raise_error
 from ._library import engine as default_engine
-from ._tensor import Array, Tensor, is_torch, layout, new, view
+from ._tensor import Array, Tensor, is_torch, layout, maker, new, view, writable
 
 KINDS = 64  # of calls that an Op keeps prepared, by the layouts of their arrays
 INPUT, WEIGHT, OUTPUT = _abi.HEED_INPUT, _abi.HEED_WEIGHT, _abi.HEED_OUTPUT
@@ -188,7 +188,6 @@ class _Prepared:
         "news",
         "names",
         "outs",
-        "first",
         "single",
     )
 
@@ -197,15 +196,14 @@ class _Prepared:
         ins: Any,
         bound: Any,
         tensors: dict[str, Tensor],
-        news: list[tuple[str, tuple[int, ...], int]],
+        news: list[tuple[str, tuple[Any, Any]]],
         names: tuple[str, ...],
         outs: dict[str, Array],
-        first: str,
         single: bool,
     ) -> None:
         self.ins, self.bound, self.n_in, self.n_out = ins, bound, len(ins), len(bound)
         self.tensors, self.news, self.names, self.outs = tensors, news, names, outs
-        self.first, self.single = first, single
+        self.single = single
 
     def move(self, ports: Mapping[str, Array], places: Iterable[tuple[str, int]]) -> None:
         """The same call on other arrays, whose addresses are in `places`, with new outputs."""
@@ -213,10 +211,9 @@ class _Prepared:
         for port, place in places:
             tensors[port].data = place
         outs = {}
-        for port, shape, dtype in self.news:
-            outs[port] = made = new(port, shape, dtype, ports.get(self.first))
-            told = layout(made)
-            tensors[port].data = told[1] if told else view(port, made, True).data
+        for port, (make, address) in self.news:
+            outs[port] = made = make()
+            tensors[port].data = address(made)
         self.outs = outs if len(outs) == len(self.names) else {**ports, **outs}
 
     def results(self) -> Any:
@@ -356,8 +353,9 @@ class Op:
                 dtype = shape.dtype
                 if is_torch(ports.get(first)):
                     dtype = output_dtype(self._ports[port], given[0][1].dtype)
-                news.append((port, tuple(shape.dim[: shape.rank]), dtype))
-                outs[port] = new(port, news[-1][1], dtype, ports.get(first))
+                made = maker(tuple(shape.dim[: shape.rank]), dtype, ports.get(first))
+                news.append((port, made))
+                outs[port] = made[0]()
         bound, written = self._bind(outs.items(), True)
         return _Prepared(
             ins,
@@ -366,7 +364,6 @@ class Op:
             news,
             names,
             outs,
-            first,
             want is None and len(names) == 1,
         )
 
@@ -380,7 +377,7 @@ class Op:
         places: list[tuple[str, int]] = []
         for port, a in ports.items():
             told = layout(a)
-            if told is None:
+            if told is None or (port in self._is_output and not writable(a)):
                 return None, self._prepare(ports, want)
             key += (port, told[0])
             places.append((port, told[1]))
@@ -523,7 +520,7 @@ class Op:
             of = inputs.get(port, self._keep[0].get(port))
             if of is None:
                 raise HeedError(f"{self.id}: the call has no {port}, so it has no gradient")
-            made[port] = new(port, tuple(of.shape), _abi.HEED_F32, like)
+            made[port] = new(tuple(of.shape), _abi.HEED_F32, like)
             if port not in inputs:
                 made[port][...] = 0  # is added to
         bound = bindings(dict(coming + [(p, view(p, a, True)) for p, a in made.items()]))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes as c
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -65,18 +65,27 @@ def _with_weights(spec: str, weights: dict[str, torch.Tensor], axes: dict[str, i
     return kept(key, lambda: Op(spec, weights=own, axes=axes))
 
 
+@functools.lru_cache(256)
+def _weights(epoch: int, spec: str, names: tuple[str, ...]) -> frozenset[str]:
+    """Those of the names that are weights."""
+    known = ports(spec)
+    return frozenset(p for p in names if is_weight(known, p))
+
+
 def _call(spec: str, given: dict[str, torch.Tensor]) -> tuple[Op, dict[str, torch.Tensor]]:
     """The Op over the weights among these tensors, and the inputs."""
     known = ports(spec)
-    weights = {p: t for p, t in given.items() if is_weight(known, p)}
-    inputs = {p: t for p, t in given.items() if p not in weights}
-    if weights:
-        return _with_weights(spec, weights, model_axes(known, inputs)), inputs
-    return opened(spec, inputs), inputs
+    names = _weights(_library.epoch(), spec, tuple(given))
+    if not names:
+        return opened(spec, given), given
+    inputs = {p: t for p, t in given.items() if p not in names}
+    weights = {p: t for p, t in given.items() if p in names}
+    return _with_weights(spec, weights, model_axes(known, inputs)), inputs
 
 
 def _run(spec: str, names: str, tensors: Sequence[torch.Tensor], want: str) -> list[torch.Tensor]:
-    op, inputs = _call(spec, dict(zip(names.split(","), tensors)))
+    op, given = _call(spec, dict(zip(names.split(","), tensors)))
+    inputs: dict[str, Any] = dict(given)
     return list(op(want=want.split(","), **inputs))
 
 
@@ -168,7 +177,7 @@ torch.library.custom_op(
 torch.library.register_fake("heed::backward", _backward_fake)
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _reads(spec: str) -> tuple[str, ...]:
     """Outputs that the backward of a spec's op reads."""
     return _sets(_library.epoch(), spec)[0]
@@ -222,6 +231,33 @@ def _differentiate(ctx: Any, gradients: Sequence[torch.Tensor | None]) -> Any:
 torch.library.register_autograd("heed::run", _differentiate, setup_context=_setup)
 
 
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def _watched() -> bool:
+    """Whether somebody looks on at PyTorch's dispatcher: a graph that is traced or compiled, a
+    mode, vmap and its like, the profiler.
+    """
+    c_ = torch._C
+    return (
+        c_._get_tracing_state() is not None
+        or c_._len_torch_dispatch_stack() > 0
+        or c_._len_torch_function_stack() > 0
+        or c_._functorch.peek_interpreter_stack() is not None
+        or c_._autograd._profiler_enabled()
+    )
+
+
+def _is_direct(tensors: Iterable[torch.Tensor], grad: bool) -> bool:
+    """Whether the dispatcher, which takes twice as long as a small op, has nothing to do."""
+    if grad or torch.compiler.is_compiling():
+        return False
+    try:
+        return not _watched() and all(type(t) in PLAIN for t in tensors)
+    except AttributeError:  # a PyTorch that has not all of these, which are its own
+        return False
+
+
 def run(spec: str, *, want: str | Sequence[str] = "out", **tensors: torch.Tensor | None) -> Any:
     """One call of an op on tensors, weights among them.
 
@@ -234,7 +270,13 @@ def run(spec: str, *, want: str | Sequence[str] = "out", **tensors: torch.Tensor
     given = {p: t for p, t in tensors.items() if t is not None}
     names = [want] if isinstance(want, str) else list(want)
     wanted = len(names)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in given.values()):
+    grad = torch.is_grad_enabled() and any(t.requires_grad for t in given.values())
+    if _is_direct(given.values(), grad):
+        op, inputs = _call(spec, given)
+        called: dict[str, Any] = dict(inputs)
+        made = op(want=names, **called)
+        return made[0] if isinstance(want, str) else list(made)
+    if grad:
         names += [p for p in _reads(spec) if p not in names]
     outs = torch.ops.heed.run(spec, ",".join(given), list(given.values()), ",".join(names))
     return outs[0] if isinstance(want, str) else outs[:wanted]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One op from NumPy: numbers, no copies, sequences, threads, fork, and what is refused."""
 
+import multiprocessing
 import os
 import pathlib
 import pickle
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -284,6 +286,16 @@ class Refused(unittest.TestCase):
             plugin.chmod(0o666)
             engine = heed.Engine(plugins=folder)
             self.assertRegex(engine.refusals[str(plugin)], "mode 0666")
+            plugin.chmod(0o600)
+            pathlib.Path(folder).chmod(0o777)
+            with self.assertRaisesRegex(heed.HeedError, "no op is there.*mode 0777"):
+                heed.list(engine=heed.Engine(plugins=folder))
+            with self.assertRaisesRegex(heed.HeedError, "refused.*mode 0777"):
+                heed.Op("attention/mine", engine=heed.Engine(plugins=folder))
+
+
+def _in_a_process(given):
+    return heed.run(SPEC, **given)
 
 
 class Processes(unittest.TestCase):
@@ -312,6 +324,18 @@ class Processes(unittest.TestCase):
             same &= np.array_equal(heed.Op(SPEC, engine=heed.Engine(2))(**given), expected)
             os._exit(0 if same else 1)
         self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+    def test_multiprocessing_after_use(self):
+        given = arrays(B=1, T=300)
+        op = heed.Op(SPEC, engine=heed.Engine(2))
+        expected, s = op(**given), op.sequence(G=4, D=16)
+        op(sequences=[s], **given)
+        for way in ("fork", "spawn"):
+            with self.subTest(way), multiprocessing.get_context(way).Pool(2) as pool:
+                for out in pool.map(_in_a_process, [given] * 4):
+                    np.testing.assert_array_equal(out, expected)
+        self.assertEqual(len(s), 300)  # and the parent goes on
+        np.testing.assert_array_equal(op(**given), expected)
 
     def test_two_engines(self):
         given = arrays()
@@ -344,6 +368,12 @@ class Processes(unittest.TestCase):
         ):
             self.skipTest("the package has its own library")
         self.assertIn("ImportError: heed_attention: libheed cannot be loaded", done.stderr)
+
+    def test_an_older_c_library(self):
+        said = OSError("/x/libheed.so.0: version `GLIBC_2.99' not found")
+        refused = self.assertRaisesRegex(ImportError, "GLIBC_2.99.*the C library here is glibc 2")
+        with mock.patch.object(heed._library.c, "CDLL", side_effect=said), refused:
+            heed._library._open()
 
 
 if __name__ == "__main__":

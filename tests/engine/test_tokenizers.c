@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/harness.h"
+#include "lib/mutate.h"
 #include "text/tokenizer.h"
 
 static char models[4000], folder[] = "/tmp/heed-tokenizers-XXXXXX";
@@ -177,6 +178,65 @@ static void test_most(void **unused)
     tokenizer_close(t);
 }
 
+/* heed.h's words for the same: results that stay until the next call, a text bit by bit. */
+static void test_applications(void **unused)
+{
+    static const char text[] = "the king and the moon";
+    char path[4200];
+    const int32_t *ids = NULL;
+    const char *made = NULL;
+    uint64_t most = 1;
+    size_t length = 0;
+    (void)unused;
+    put_changed("bytes", NULL);
+    heed_tokenizer *t = heed_tokenizer_open(folder, &e);
+    if (!t) fail_msg("%s", e.text);
+    const int64_t n = heed_tokenizer_encode(t, text, sizeof text - 1, 0, 0, &ids, &e);
+    assert_true(n > 3);
+    assert_int_equal(heed_tokenizer_encode(t, text, sizeof text - 1, 0, 3, &ids, &e), 3);
+    assert_int_equal(heed_tokenizer_encode(t, text, sizeof text - 1, 0, 0, &ids, &e), n);
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t flags = (i ? 0 : HEED_TEXT_BEGINS) | (i + 1 < n ? 0 : HEED_TEXT_ENDS);
+        const int64_t bytes = heed_tokenizer_decode(t, ids + i, 1, flags, &made, &e);
+        assert_true(bytes >= 0 && length + (size_t)bytes < sizeof text);
+        if (bytes) assert_memory_equal(made, text + length, (size_t)bytes);
+        length += (size_t)bytes;
+    }
+    assert_int_equal(length, sizeof text - 1);
+    assert_int_equal(heed_tokenizer_encode(t, "\xFF", 1, 0, 0, &ids, &e), HEED_E_DATA);
+    assert_non_null(strstr(e.text, "the text: byte 0 is 0xFF"));
+    heed_tokenizer_close(t);
+    assert_null(heed_tokenizer_open("/nowhere", &e));
+    snprintf(path, sizeof path, "%s/../plays.safetensors", models);
+    heed_weights *w = heed_weights_open(path, &e);
+    if (!w) fail_msg("%s", e.text);
+    assert_int_equal(heed_sentence_spec(w, folder, NULL, -1, NULL, 0, &most, &e),
+                     HEED_E_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "is no encoder"));
+    heed_weights_close(w);
+}
+
+/* Of an encoder: what the folder says, and in its place what the caller does. */
+static void test_sentence_spec(void **unused)
+{
+    char path[4200], spec[600];
+    uint64_t most = 0;
+    (void)unused;
+    snprintf(path, sizeof path, "%s/../checkpoints/bert", models);
+    heed_weights *w = heed_weights_open(path, &e);
+    if (!w) fail_msg("%s", e.text);
+    const int64_t n = heed_sentence_spec(w, path, NULL, -1, NULL, 0, &most, &e);
+    assert_in_range(n, 100, sizeof spec);
+    assert_int_equal(heed_sentence_spec(w, path, NULL, -1, spec, sizeof spec, &most, &e), n);
+    assert_int_equal(strlen(spec) + 1, n);
+    assert_non_null(strstr(spec, "; output=tokens(by=mean, l2="));
+    assert_true(most > 0);
+    assert_true(heed_sentence_spec(w, path, "last", 0, spec, sizeof spec, NULL, &e) > 0);
+    assert_non_null(strstr(spec, "; output=tokens(by=last, l2=false)"));
+    assert_int_equal(heed_sentence_spec(w, path, NULL, -1, spec, 20, &most, &e), HEED_E_ARGUMENT);
+    heed_weights_close(w);
+}
+
 /* ---- faults ---- */
 
 static void refused(const char *what, const char *parts)
@@ -255,8 +315,8 @@ static void test_faults(void **unused)
     refused("nothing", "\"model\" is absent");
 }
 
-/* Each of many bytes in turn becomes another, or the file ends there: it is opened and used, or one
- * sentence says why not. HEED_FUZZ=N asks for N of them, drawn by chance. */
+/* A file with faults by chance is opened and used, or one sentence says why not. HEED_FUZZ=N asks for
+ * N of them of each kind (tests/fuzz.sh). */
 static void try_one(const char *text, size_t n)
 {
     static const char used[] = "The moon\xE2\x96\x81 <s>na\xC3\xAFve[MASK] 12";
@@ -279,25 +339,29 @@ static void try_one(const char *text, size_t n)
 static void test_mutated(void **unused)
 {
     static const char *const names[] = {"bytes", "fallback", "wordpiece", "unigram"};
-    static const char others[] = {'0', '9', '"', '{', '-', 'e', 0x7F, ',', ']', '\\'};
-    uint64_t chance = 1;
     (void)unused;
-    const char *asked = getenv("HEED_FUZZ");
+    const char *asked = getenv("HEED_FUZZ"), *seed = getenv("HEED_FUZZ_SEED");
     const long count = asked ? atol(asked) : getenv("HEED_TEST_QUICK") ? 20 : 400;
+    uint64_t chance = seed ? strtoull(seed, NULL, 10) : 1;
     for (size_t which = 0; which < 4; which++) {
         json_t *all = load(names[which]);
         char *text = json_dumps(all, JSON_COMPACT);
         const size_t n = strlen(text);
+        char *changed = malloc(n + 64);
         for (long i = 0; i < count; i++) {
-            chance = chance * 6364136223846793005u + 1442695040888963407u;
-            /* half of them in the head, where the settings are */
-            const size_t range = chance >> 20 & 1 && n > 2000 ? 2000 : n,
-                         at = (chance >> 33) % range;
-            const char old = text[at];
-            text[at] = others[(chance >> 24) % sizeof others];
-            try_one(text, chance >> 21 & 7 ? n : at);
-            text[at] = old;
+            /* half of them in the head alone, where the settings are */
+            const size_t head = i % 2 && n > 2000 ? 2000 : n;
+            memcpy(changed, text, n);
+            const size_t now = mutate(changed, head, &chance);
+            if (head < n && now >= head - 64) { /* the rest stands behind it as it was */
+                char *whole = malloc(now + n - head);
+                memcpy(whole, changed, now);
+                memcpy(whole + now, text + head, n - head);
+                try_one(whole, now + n - head);
+                free(whole);
+            } else try_one(changed, now);
         }
+        free(changed);
         free(text);
         json_decref(all);
     }
@@ -374,9 +438,11 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_going_on),
-        cmocka_unit_test(test_most),      cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_most),      cmocka_unit_test(test_applications),
+        cmocka_unit_test(test_sentence_spec), cmocka_unit_test(test_faults),
         cmocka_unit_test(test_mutated),
     };
+    cmocka_set_test_filter(getenv("HEED_TEST_ONLY"));
     if (argc < 2) return cmocka_run_group_tests(tests, setup, teardown);
     tokenizer *t = tokenizer_open(argv[1], &e);
     if (!t) return fprintf(stderr, "%s\n", e.text), 1;

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "lib/harness.h"
+#include "lib/mutate.h"
 
 #define MADE 32 /* tokens that greedy decoding goes on with */
 
@@ -79,9 +80,14 @@ static void check(const char *name)
 {
     const heed_tensor *tokens = reference_of(name, "tokens"), *right = reference_of(name, "logits"),
                       *greedy = reference_of(name, "greedy");
+    char key[96];
+    snprintf(key, sizeof key, "%s.source", name);
+    const heed_tensor *source = heed_weights_find(reference, key); /* what an encoder reads */
     network n = open_network(name);
     const int64_t count = tokens->dim[0], width = heed_stack_outputs(n.stack);
     assert_int_equal(right->dim[1], width);
+    if (source && heed_session_encode(n.session, source->data, source->dim[0], &e))
+        fail_msg("%s: %s", name, e.text);
     float *got = calloc((size_t)(count * width), sizeof *got);
     feed(&n, tokens->data, count, got, count);
     compare(name, right, got);
@@ -111,7 +117,7 @@ static void test_reference(void **unused)
         check(name);
         found++;
     }
-    assert_true(found >= 31);
+    assert_true(found >= 34);
 }
 
 /* ---- against itself ---- */
@@ -252,6 +258,10 @@ static void test_config(void **unused)
         {"qwen2", "layer_types", "[\"full_attention\"]", "layer_types|a list of 2 values"},
         {"gpt2", "add_cross_attention", "true", "add_cross_attention|is true|false is read"},
         {"opt", "word_embed_proj_dim", "8", "word_embed_proj_dim|is 8|16 is read"},
+        {"t5", "feed_forward_proj", "\"gated-relu\"", "feed_forward_proj|\"gated-relu\"|gated-gelu"},
+        {"t5", "num_decoder_layers", "3", "decoder.block.2.layer.0.layer_norm.weight'|[d_model 16]"},
+        {"t5", "d_kv", "4", "SelfAttention.q.weight'|[24, 16]|[16, d_model 16]"},
+        {"t5", "is_decoder", "true", "is_decoder|is true|false is read"},
         {"phi3", "rope_parameters", "{\"rope_type\": \"longrope\", \"short_factor\": [1]}",
          "rope_parameters.short_factor|[1]|a list of 2 values"},
     };
@@ -302,7 +312,7 @@ static void test_files(void **unused)
 
 /* Every byte of a file of the folder in turn becomes another: it is opened, or one sentence says why
  * not. */
-static void mutate(const char *name, int step)
+static void change_each(const char *name, int step)
 {
     static const char others[] = {'0', '9', '"', '{', '-', 'e', 0x7F};
     static char text[8192], changed[8192];
@@ -328,13 +338,94 @@ static void test_mutated(void **unused)
     (void)unused;
     const int step = getenv("HEED_TEST_QUICK") ? 7 : 1;
     change("phi3_longrope", "my_note", "1");
-    mutate("config.json", step);
+    change_each("config.json", step);
     change("qwen2_window", "my_note", "1");
-    mutate("config.json", step);
+    change_each("config.json", step);
     change("llama", "my_note", "1");
     put("model.safetensors.index.json",
         "{\"weight_map\": {\"lm_head.weight\": \"model.safetensors\", \"a\": \"a.safetensors\"}}");
-    mutate("model.safetensors.index.json", 1);
+    change_each("model.safetensors.index.json", 1);
+}
+
+/* ---- faults by chance ---- */
+
+static char *read_file(const char *path, size_t *n)
+{
+    char *text = malloc(1 << 18);
+    FILE *f = fopen(path, "r");
+    if (!f) fail_msg("%s cannot be read", path);
+    *n = fread(text, 1, (1 << 18) - 64, f);
+    fclose(f);
+    return text;
+}
+
+/* A file of the folder with faults, count times: it is opened, or one sentence says why not. The
+ * mutations are of its first `head` bytes; 0: of all. */
+static void fuzz(const char *name, const char *from, size_t head, long count, uint64_t *chance)
+{
+    char path[4300];
+    size_t n;
+    snprintf(path, sizeof path, "%s/%s", models, from);
+    char *text = read_file(path, &n), *changed = malloc(n + 64);
+    if (!head || head > n) head = n;
+    for (long i = 0; i < count; i++) {
+        memcpy(changed, text, head);
+        const size_t now = mutate(changed, head, chance);
+        unlink(in_folder(name)); /* it may be a link to one of models/ */
+        FILE *f = fopen(in_folder(name), "w");
+        assert_non_null(f);
+        fwrite(changed, 1, now, f);
+        fwrite(text + head, 1, n - head, f);
+        fclose(f);
+        memset(&e, 0, sizeof e);
+        heed_weights *w = heed_weights_open(folder, &e);
+        if (!w && (!e.code || !*e.text)) fail_msg("%s, run %ld: no sentence", name, i);
+        heed_weights_close(w);
+    }
+    free(text);
+    free(changed);
+}
+
+static void link_to(const char *from, const char *name)
+{
+    char path[4300];
+    snprintf(path, sizeof path, "%s/%s/%s", models, from, name);
+    unlink(in_folder(name));
+    assert_int_equal(symlink(path, in_folder(name)), 0);
+}
+
+/* HEED_FUZZ=N asks for N runs of each reader: the index, config.json of all types, and the head of a
+ * file of safetensors (tests/fuzz.sh). */
+static void test_fuzz(void **unused)
+{
+    static const char *const types[] = {"llama_llama3", "phi3_longrope", "qwen2_window", "t5_flags",
+                                        "gemma3_text_flags", "gpt2_flags", "bert", "opt", "bloom"};
+    const long n_types = sizeof types / sizeof *types;
+    const char *asked = getenv("HEED_FUZZ"), *seed = getenv("HEED_FUZZ_SEED");
+    const long count = asked ? atol(asked) : getenv("HEED_TEST_QUICK") ? 20 : 900;
+    uint64_t chance = seed ? strtoull(seed, NULL, 10) : 1;
+    char name[80];
+    (void)unused;
+    empty_folder();
+    link_to("shards", "config.json");
+    for (int i = 1; i <= 6; i++) {
+        snprintf(name, sizeof name, "model-%05d-of-00006.safetensors", i);
+        link_to("shards", name);
+    }
+    fuzz("model.safetensors.index.json", "shards/model.safetensors.index.json", 0, count, &chance);
+    for (int i = 1; i <= 6; i++) {
+        snprintf(name, sizeof name, "model-%05d-of-00006.safetensors", i);
+        unlink(in_folder(name));
+    }
+    unlink(in_folder("model.safetensors.index.json"));
+    for (long i = 0; i < n_types; i++) {
+        link_to(types[i], "model.safetensors");
+        snprintf(name, sizeof name, "%s/config.json", types[i]);
+        fuzz("config.json", name, 0, count / n_types + 1, &chance);
+    }
+    link_to("llama", "config.json");
+    fuzz("model.safetensors", "llama/model.safetensors", 2400, count, &chance);
+    unlink(in_folder("model.safetensors"));
 }
 
 static int setup(void **unused)
@@ -369,6 +460,8 @@ int main(void)
         cmocka_unit_test(test_reference), cmocka_unit_test(test_shards),
         cmocka_unit_test(test_saved),     cmocka_unit_test(test_config),
         cmocka_unit_test(test_files),     cmocka_unit_test(test_mutated),
+        cmocka_unit_test(test_fuzz),
     };
+    cmocka_set_test_filter(getenv("HEED_TEST_ONLY"));
     return cmocka_run_group_tests(tests, setup, teardown);
 }

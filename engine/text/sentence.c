@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * sentence.c: how a folder of sentence-transformers makes one vector of a text.
+ * sentence.c: how a folder of sentence-transformers makes one vector of a text, and the network that
+ * does.
  *
  * Invariant: the folder is hostile; no file outside of it is opened.
  */
-#include "command/sentence.h"
+#include "text/sentence.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -124,4 +125,29 @@ int32_t sentence_read(sentence *s, const char *folder, heed_error *error)
     json_decref(r.root);
     free(r.path);
     return failed;
+}
+
+void sentence_change(sentence *s, const char *by, int32_t l2)
+{
+    if (by || !s->by) s->by = by ? by : "mean";
+    if (l2 >= 0 || s->l2 < 0) s->l2 = l2 > 0;
+}
+
+char *sentence_spec(const sentence *s, const heed_weights *weights, const char *folder,
+                    heed_error *error)
+{
+    static const char hidden[] = "; output=hidden";
+    char *made;
+    const char *spec = heed_weights_metadata(weights, "heed.spec"),
+               *at = spec ? strstr(spec, hidden) : NULL;
+    if (!at) {
+        error_set(error, HEED_E_UNSUPPORTED,
+                  "%s is no encoder from a checkpoint, such as those of model_type bert and roberta",
+                  folder);
+        return NULL;
+    }
+    if (asprintf(&made, "%.*s; output=tokens(by=%s, l2=%s)%s", (int)(at - spec), spec, s->by,
+                 s->l2 ? "true" : "false", at + strlen(hidden)) < 0)
+        return error_memory(error), NULL;
+    return made;
 }
