@@ -15,7 +15,6 @@
  */
 #include "fast_weight_kernel.h"
 
-enum { BETA = LINEAR_PORT_COUNT };
 static const heed_port ports[] = {LINEAR_PORTS, [BETA] = LINEAR_BETA};
 
 enum { RULE, FEATURES, NU, SUM_NORMALISE, EPS, READ, ETA, BETA_IS, SCALE };
@@ -71,7 +70,7 @@ static int32_t init(void *memory, const heed_open *open)
 
 LINEAR_NETWORK(get_extension, {LINEAR_MADE, "beta", "beta", "sigmoid"})
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     LINEAR_OP_WITH(get_extension),

@@ -6,10 +6,17 @@
 #include <heed/kit.h>
 #include <heed/kit/linear/linear.h>
 
+#ifdef KIT_FIRST
+enum { BETA = LINEAR_PORT_COUNT };
+#endif
+
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     return KIT(linear_forward)(instance, call);
 }
+
+#include <heed/kit/linear/backward.h>
+KIT_LINEAR_BACKWARD(KIT_PORT(BETA), 0)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

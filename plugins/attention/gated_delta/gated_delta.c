@@ -62,7 +62,7 @@ static int32_t init(void *memory, const heed_open *open)
 LINEAR_NETWORK(get_extension, {LINEAR_MADE, "beta", "beta", "sigmoid"},
                {LINEAR_MADE, "gate", "gate", "softplus"})
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     LINEAR_OP_WITH(get_extension),

@@ -39,6 +39,38 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(linear_forward)(instance, call);
 }
 
+/* With x = gate + dt_bias: the slope of softplus x is sigmoid x, and that by a_log the decay. */
+static void KIT(decay_back)(const kit_linear *l, const kit_linear_rows *r, float *d, float *sums)
+{
+    const gated_delta *self = l->variant;
+    double x[KIT_LINEAR_CHUNK], decay[KIT_LINEAR_CHUNK];
+    float slope[KIT_LINEAR_CHUNK] = {0}, a[16];
+    if (!self->a_log) return;
+    KIT(linear_gate)(l, r, x);
+    KIT(decay)(l, r, decay);
+    const float bias = kit_linear_number(self->dt_bias, &r->head, 1);
+    v_store(a, v_exp(v_set(kit_linear_number(self->a_log, &r->head, 1))));
+    for (int i = 0; i < r->n; i++) slope[i] = (float)(x[i] + (double)bias);
+    for (int i = 0; i < r->n; i += 16) v_store(slope + i, v_sigmoid(v_load(slope + i)));
+    for (int i = 0; i < r->n; i++) {
+        sums[0] += d[i] * (float)decay[i];
+        d[i] = -a[0] * slope[i] * d[i];
+        sums[1] += d[i];
+    }
+}
+
+#define LINEAR_DECAY_BACK(l, r, d, sums) KIT(decay_back)(l, r, d, sums)
+#include <heed/kit/linear/backward.h>
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const heed_tensor *const weights[] = {g->gradient[A_LOG], g->gradient[DT_BIAS]};
+    return KIT(linear_backward)(kit_linear_call(instance, g->call), g, weights);
+}
+KIT_BACKWARD(KIT_LINEAR_GIVES | KIT_PORT(BETA) | KIT_PORT(GATE) | KIT_PORT(A_LOG) |
+                 KIT_PORT(DT_BIAS),
+             KIT_PORT(LINEAR_OUT), 0, kit_linear_measure_backward)
+
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
 #include __FILE_NAME__

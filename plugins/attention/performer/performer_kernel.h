@@ -31,6 +31,28 @@ KIT_INLINE int64_t performer_block(int64_t m, int64_t D) { return m < D ? m * D 
 
 /* Without a width when it was opened the projection is drawn now, behind what the core has in the
  * workspace. */
+static void performer_table(kit_linear *l, heed_call_size *size)
+{
+    const performer *self = l->variant;
+    l->table = self->omega;
+    if (self->omega) return;
+    const uint64_t from = kit_line(size->workspace),
+                   floats = (uint64_t)performer_floats(self->m, l->D);
+    if (l->call->workspace) l->table = (float *)(void *)((char *)l->call->workspace + from);
+    size->workspace = from + kit_line(floats * sizeof(float)) +
+                      (uint64_t)performer_block(self->m, l->D) * sizeof(double);
+}
+
+static void performer_draw_table(const kit_linear *l)
+{
+    const performer *self = l->variant;
+    if (self->omega) return;
+    const uint64_t bytes = (uint64_t)performer_floats(self->m, l->D) * sizeof(float);
+    float *to = memset((float *)(uintptr_t)l->table, 0, bytes);
+    performer_draw(to, self->m, l->D, self->seed, self->redraw, self->norms,
+                   (double *)(void *)((char *)to + kit_line(bytes)));
+}
+
 static int32_t performer_call(const void *instance, const heed_call *call, kit_linear *l,
                               heed_call_size *size)
 {
@@ -41,13 +63,7 @@ static int32_t performer_call(const void *instance, const heed_call *call, kit_l
     if (self->stabiliser != 0.0f && !l->causal)
         return kit_fail(call->sink, HEED_E_UNSUPPORTED,
                         "the stabiliser is added below a running maximum, so it needs causal=true");
-    l->table = self->omega;
-    if (self->omega) return HEED_OK;
-    const uint64_t from = kit_line(size->workspace),
-                   floats = (uint64_t)performer_floats(self->m, l->D);
-    if (call->workspace) l->table = (float *)(void *)((char *)call->workspace + from);
-    size->workspace = from + kit_line(floats * sizeof(float)) +
-                      (uint64_t)performer_block(self->m, l->D) * sizeof(double);
+    performer_table(l, size);
     return HEED_OK;
 }
 #endif
@@ -120,15 +136,111 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     kit_linear l;
     heed_call_size size = {.size = sizeof size};
     const int32_t failed = performer_call(instance, call, &l, &size);
-    const performer *self = l.variant;
-    if (!failed && !self->omega) {
-        const uint64_t bytes = (uint64_t)performer_floats(self->m, l.D) * sizeof(float);
-        float *to = memset((float *)(uintptr_t)l.table, 0, bytes);
-        performer_draw(to, self->m, l.D, self->seed, self->redraw, self->norms,
-                       (double *)(void *)((char *)to + kit_line(bytes)));
-    }
-    return failed ? failed : KIT(linear_run)(&l);
+    if (failed) return failed;
+    performer_draw_table(&l);
+    return KIT(linear_run)(&l);
 }
+
+/* ---- backward ---- */
+
+/* e^(w x' - |x'|^2 / 2) has the slope (w - x') times itself; what it is taken less of cancels. */
+static void KIT(features_back)(const kit_linear *l, const kit_linear_rows *r, const float *f,
+                               float *df, float *to)
+{
+    const performer *self = l->variant;
+    const int relu = self->kernel == KERNEL_RELU, both = self->kernel == KERNEL_HYPERBOLIC;
+    const vf zero = v_set(0.0f), root = v_set((float)(1 / sqrt((double)self->m)));
+    const float fourth = relu ? 1.0f : (float)(1 / sqrt(sqrt((double)(l->D ? l->D : 1))));
+    float total[KIT_LINEAR_CHUNK];
+    for (int i = 0; i < r->n; i++) {
+        const float *y = f + i * l->pitch;
+        float *d = df + i * l->pitch;
+        vf sum = zero;
+        for (int64_t j = 0; j < l->F16; j += 16) {
+            const int n = l->F - j < 16 ? (int)(l->F - j) : 16;
+            const vf x = v_load_n(y + j, n), g = v_load_n(d + j, n),
+                     slope = v_select(v_lt(v_set(1e-3f), x), v_mul(g, root),
+                                      v_select(v_eq(x, x), zero, x));
+            const vf part = relu ? slope : v_mul(x, g);
+            sum = v_add(sum, part);
+            v_store(d + j, part);
+        }
+        total[i] = v_sum(sum);
+        for (int64_t j = 0; both && j < self->m; j += 16) {
+            const int n = self->m - j < 16 ? (int)(self->m - j) : 16;
+            v_store_n(d + j, v_sub(v_load_n(d + j, n), v_load_n(d + self->m + j, n)), n);
+        }
+    }
+    KIT(linear_product)(r, df, l->pitch, self->m, l->back_table, l->D, to, l->D16);
+    for (int i = 0; i < r->n; i++)
+        for (int64_t j = 0; j < l->D16; j += 16) {
+            const vf x = v_mul(v_load(r->x + i * r->pitch + j), v_set(fourth)),
+                     y = v_load(to + i * l->D16 + j);
+            v_store(to + i * l->D16 + j,
+                    relu ? y : v_mul(v_fma(v_set(-total[i]), x, y), v_set(fourth)));
+        }
+}
+
+#define LINEAR_FEATURES_BACK(l, r, f, df, to) KIT(features_back)(l, r, f, df, to)
+#include <heed/kit/linear/backward.h>
+
+#ifdef KIT_FIRST
+/* A backward has the projection in the other order too: panels of 32 channels, [m][line]. */
+static int32_t performer_backward_call(const void *instance, const heed_grad_call *g,
+                                       kit_linear *l, heed_call_size *size)
+{
+    const performer *self;
+    *l = kit_linear_call(instance, g->call);
+    self = l->variant;
+    const int32_t failed = kit_linear_setup(l);
+    if (failed) return failed;
+    if (self->stabiliser != 0.0f)
+        return kit_fail(g->call->sink, HEED_E_UNSUPPORTED,
+                        "with a stabiliser the outputs depend on the largest exponents, which have "
+                        "no gradient here; backward needs stabiliser=0");
+    kit_linear_size_backward(*l, size);
+    performer_table(l, size);
+    const uint64_t from = kit_line(size->workspace);
+    if (g->call->workspace)
+        l->back_table = (float *)(void *)((char *)g->call->workspace + from);
+    size->workspace = from + (uint64_t)(kit_lanes(l->D) * self->m) * sizeof(float);
+    return HEED_OK;
+}
+
+static int32_t measure_backward(const void *instance, const heed_grad_call *g,
+                                heed_call_size *size)
+{
+    kit_linear l;
+    return performer_backward_call(instance, g, &l, size);
+}
+
+static void performer_turn(const kit_linear *l)
+{
+    const int64_t m = ((const performer *)l->variant)->m, D16 = kit_lanes(l->D),
+                  P = KIT_LINEAR_PANEL;
+    float *to = (float *)(uintptr_t)l->back_table;
+    for (int64_t d = 0; d < D16; d++) {
+        const int64_t panel = d / P * P, line = D16 - panel < P ? D16 - panel : P;
+        for (int64_t r = 0; r < m; r++) {
+            const int64_t from = r / P * P, left = kit_lanes(m) - from;
+            to[panel * m + r * line + d - panel] =
+                d < l->D ? l->table[from * l->D + d * (left < P ? left : P) + r - from] : 0.0f;
+        }
+    }
+}
+#endif
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    kit_linear l;
+    heed_call_size size = {.size = sizeof size};
+    const int32_t failed = performer_backward_call(instance, g, &l, &size);
+    if (failed) return failed;
+    performer_draw_table(&l);
+    performer_turn(&l);
+    return KIT(linear_backward)(l, g, NULL);
+}
+KIT_BACKWARD(KIT_LINEAR_GIVES, KIT_PORT(LINEAR_OUT), KIT_PORT(LINEAR_OUT), measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

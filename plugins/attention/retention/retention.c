@@ -57,7 +57,7 @@ static int32_t init(void *memory, const heed_open *open)
 /* Without the key gate each head has its own decay in a network. */
 LINEAR_NETWORK(get_extension, {LINEAR_MADE, "gate", "gate", "sigmoid"})
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     LINEAR_OP_WITH(get_extension),

@@ -51,6 +51,23 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(linear_forward)(instance, call);
 }
 
+/* The slope of ln(sigmoid x) / tau is sigmoid(-x) / tau. */
+static void KIT(decay_back)(const kit_linear *l, const kit_linear_rows *r, float *d)
+{
+    const double tau = ((const retention *)l->variant)->tau;
+    double x[KIT_LINEAR_CHUNK];
+    float minus[KIT_LINEAR_CHUNK] = {0};
+    if (tau == 0) return;
+    KIT(linear_gate)(l, r, x);
+    for (int i = 0; i < r->n; i++) minus[i] = (float)-x[i];
+    for (int i = 0; i < r->n; i += 16) v_store(minus + i, v_sigmoid(v_load(minus + i)));
+    for (int i = 0; i < r->n; i++) d[i] = d[i] * minus[i] / (float)tau;
+}
+
+#define LINEAR_DECAY_BACK(l, r, d, sums) KIT(decay_back)(l, r, d)
+#include <heed/kit/linear/backward.h>
+KIT_LINEAR_BACKWARD(KIT_PORT(GATE), 0)
+
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
 #include __FILE_NAME__

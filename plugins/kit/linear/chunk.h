@@ -396,11 +396,10 @@ KIT_INLINE void KIT(linear_plan_ahead)(kit_linear_work *w, const kit_linear_chun
                                   .lines = (int)(lines / (tiles / LINEAR_LINKS + 1)) + 1};
 }
 
-/* The whole of it. Returns the level behind the last row. */
-static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
+/* What comes before values: features, levels, strengths, and the weights of rows for each other. */
+static void KIT(linear_prepare)(kit_linear_work *w, kit_linear_chunk *c)
 {
     const kit_linear *l = w->l;
-    KIT(linear_plan_ahead)(w, c);
     if (c->keys) {
         KIT(linear_keys)(w, c);
         if (c->from < c->to || l->op->delta) KIT(linear_transpose)(w, c->keys);
@@ -415,6 +414,12 @@ static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
     for (int i = 0; !l->op->normalise && i < KIT_LINEAR_CHUNK; i++) w->factor[i] = l->scale;
     if (c->from < c->to)
         for (int64_t head = 0; head < l->heads; head++) KIT(linear_queries)(w, c, (int)head);
+}
+
+/* And then values, outputs and S, a panel at a time. Returns the level behind the last row. */
+static double KIT(linear_panels)(kit_linear_work *w, const kit_linear_chunk *c)
+{
+    const kit_linear *l = w->l;
     kit_linear_reading x = {.ahead = &w->ahead,
                             .pitch = l->pitch,
                             .F = l->F,
@@ -431,6 +436,14 @@ static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
     }
     if (c->s_next && l->op->normalise) KIT(linear_advance_z)(w, c);
     return c->keys ? w->level[c->keys - 1] : c->start;
+}
+
+/* The whole of it. */
+static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
+{
+    KIT(linear_plan_ahead)(w, c);
+    KIT(linear_prepare)(w, c);
+    return KIT(linear_panels)(w, c);
 }
 
 #endif

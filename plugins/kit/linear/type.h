@@ -62,6 +62,7 @@ typedef struct kit_linear {
     const heed_tensor *key_lengths; /* NULL: all keys are valid */
     const heed_tensor *beta, *gate; /* B S G; NULL: strength 1, no decay */
     const float *table;             /* of the variant, for this call */
+    const float *back_table;        /* ... for its backward */
     /* ---- */
     int64_t B, T, S, H, G, D, E, F;
     int64_t heads;                  /* of queries that share a head of keys */
