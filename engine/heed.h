@@ -203,9 +203,9 @@ HEED_API void heed_group_counted(const heed_group *group, uint64_t *sent, uint64
 /* Transports of ranks that are threads of this process: to[ranks], one for each thread's heed_group_new. [any] */
 HEED_API int32_t heed_transport_threads(uint32_t ranks, heed_transport *to, heed_error *error);
 
-/* Of so many rows of a text, those that a rank has: two blocks, an early and a late one, so that a causal mask
+/* Of so many rows of a text, those that a rank has: two blocks [2], an early and a late one, so that a causal mask
  * leaves all ranks about as much to do. [any] */
-HEED_API void heed_group_share(uint32_t rank, uint32_t ranks, int64_t rows, int64_t first[2], int64_t count[2]);
+HEED_API void heed_group_share(uint32_t rank, uint32_t ranks, int64_t rows, int64_t *first, int64_t *count);
 /* heed_run without sequences, of a text of which each rank has its share: tensors have the rows of its two blocks,
  * one behind the other, of `queries` along T and, as k and v, of `keys` along S; other inputs with an axis S are
  * whole. Outputs have the bits of one rank. For ops that have heed.partial/1. [one] */

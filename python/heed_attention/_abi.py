@@ -83,6 +83,7 @@ HEED_FIELD_BOUND = 1
 HEED_FIELD_MOVES = 2
 HEED_GRAD_ADDS = 1
 HEED_KV_ROWS = 4
+HEED_MESSAGE_MOST = 1073741824
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
@@ -96,6 +97,8 @@ HEED_GRAD_ID = "heed.grad/1"
 HEED_KV_ID = "heed.kv/1"
 HEED_NETWORK_ID = "heed.network/1"
 HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
+HEED_PARTIAL_ID = "heed.partial/1"
+HEED_TRANSPORT_ENTRY_NAME = "heed_transport_v0"
 
 
 class heed_table(c.Structure):
@@ -794,6 +797,94 @@ class heed_oracle_reply(c.Structure):
     ]
 
 
+class heed_partial_node(c.Structure):
+    level: int
+    index: int
+    _fields_ = [
+        ("level", c.c_int64),
+        ("index", c.c_int64),
+    ]
+
+
+class heed_partial_call(c.Structure):
+    size: int
+    nodes: int
+    call: int | None
+    first_query: int
+    queries: int
+    first_key: int
+    node: int | None
+    to: int | None
+    rows: int | None
+    lift: int | None
+    round: int
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("nodes", c.c_uint32),
+        ("call", c.c_void_p),
+        ("first_query", c.c_int64),
+        ("queries", c.c_int64),
+        ("first_key", c.c_int64),
+        ("node", c.c_void_p),
+        ("to", c.c_void_p),
+        ("rows", c.c_void_p),
+        ("lift", c.c_void_p),
+        ("round", c.c_int64),
+    ]
+
+
+class heed_partial(c.Structure):
+    size: int
+    reserved: int
+    span: int
+    floats: int | None
+    measure: int | None
+    compute: int | None
+    merge: int | None
+    finish: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("span", c.c_int64),
+        ("floats", c.c_void_p),
+        ("measure", c.c_void_p),
+        ("compute", c.c_void_p),
+        ("merge", c.c_void_p),
+        ("finish", c.c_void_p),
+    ]
+
+
+class heed_transport(c.Structure):
+    size: int
+    rank: int
+    ranks: int
+    reserved: int
+    self: int | None
+    name: Bytes | None
+    host: Bytes | None
+    sink: int | None
+    send: int | None
+    receive: int | None
+    wait: int | None
+    abandon: int | None
+    close: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("rank", c.c_uint32),
+        ("ranks", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("self", c.c_void_p),
+        ("name", c.c_char_p),
+        ("host", c.c_char_p),
+        ("sink", c.c_void_p),
+        ("send", c.c_void_p),
+        ("receive", c.c_void_p),
+        ("wait", c.c_void_p),
+        ("abandon", c.c_void_p),
+        ("close", c.c_void_p),
+    ]
+
+
 class heed_error(c.Structure):
     code: int
     text: Bytes
@@ -811,6 +902,9 @@ class heed_options(c.Structure):
     plugins: Bytes | None
     isa: Bytes | None
     host: int | None
+    page_limit: int
+    pages_full: int | None
+    user: int | None
     _fields_ = [
         ("size", c.c_uint32),
         ("threads", c.c_uint32),
@@ -819,6 +913,9 @@ class heed_options(c.Structure):
         ("plugins", c.c_char_p),
         ("isa", c.c_char_p),
         ("host", c.c_void_p),
+        ("page_limit", c.c_uint64),
+        ("pages_full", c.c_void_p),
+        ("user", c.c_void_p),
     ]
 
 
@@ -843,6 +940,29 @@ class heed_opening(c.Structure):
         ("weights", c.c_void_p),
         ("axes", c.c_void_p),
         ("isa", c.c_char_p),
+    ]
+
+
+class heed_recipe(c.Structure):
+    size: int
+    reserved: int
+    seed: int
+    dropout: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    decay: float
+    clip: float
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("seed", c.c_uint64),
+        ("dropout", c.c_double),
+        ("beta1", c.c_double),
+        ("beta2", c.c_double),
+        ("epsilon", c.c_double),
+        ("decay", c.c_double),
+        ("clip", c.c_double),
     ]
 
 
@@ -907,15 +1027,21 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_oracle_call": heed_oracle_call,
     "heed_oracle": heed_oracle,
     "heed_oracle_reply": heed_oracle_reply,
+    "heed_partial_node": heed_partial_node,
+    "heed_partial_call": heed_partial_call,
+    "heed_partial": heed_partial,
+    "heed_transport": heed_transport,
     "heed_error": heed_error,
     "heed_options": heed_options,
     "heed_binding": heed_binding,
     "heed_opening": heed_opening,
+    "heed_recipe": heed_recipe,
 }
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_engine_new": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "heed_engine_free": (None, [c.c_void_p]),
+    "heed_engine_pages": (c.c_uint64, [c.c_void_p]),
     "heed_op_count": (c.c_uint32, [c.c_void_p]),
     "heed_op_at": (c.POINTER(heed_op), [c.c_void_p, c.c_uint32]),
     "heed_op_plugin": (c.c_char_p, [c.c_void_p, c.c_uint32]),
@@ -947,6 +1073,24 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_sequence_length": (c.c_int64, [c.c_void_p]),
     "heed_sequence_bytes": (c.c_uint64, [c.c_void_p]),
     "heed_sequence_free": (None, [c.c_void_p]),
+    "heed_group_new": (c.c_void_p, [c.c_void_p, c.c_void_p, c.c_double, c.c_void_p]),
+    "heed_group_join": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_double, c.c_void_p]),
+    "heed_group_free": (None, [c.c_void_p]),
+    "heed_group_rank": (c.c_uint32, [c.c_void_p]),
+    "heed_group_ranks": (c.c_uint32, [c.c_void_p]),
+    "heed_group_counted": (None, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "heed_transport_threads": (c.c_int32, [c.c_uint32, c.c_void_p, c.c_void_p]),
+    "heed_group_share": (None, [c.c_uint32, c.c_uint32, c.c_int64, c.c_void_p, c.c_void_p]),
+    "heed_group_run": (
+        c.c_int32,
+        [c.c_void_p, c.c_void_p, c.c_void_p, c.c_uint32, c.c_void_p, c.c_uint32, c.c_int64, c.c_int64, c.c_void_p],
+    ),
+    "heed_group_sequence": (c.c_void_p, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "heed_group_attend": (
+        c.c_int32,
+        [c.c_void_p, c.c_void_p, c.c_void_p, c.c_uint32, c.c_void_p, c.c_uint32, c.c_void_p, c.c_void_p],
+    ),
+    "heed_group_agree": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_int32, c.c_void_p]),
     "heed_tensor_of": (heed_tensor, [c.c_void_p, c.c_uint32, c.c_int32, c.c_void_p]),
     "heed_tensor_alloc": (c.c_int32, [c.c_void_p, c.c_void_p]),
     "heed_tensor_elements": (c.c_int64, [c.c_void_p]),
@@ -968,6 +1112,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_stack_spec": (c.c_char_p, [c.c_void_p]),
     "heed_stack_number": (c.c_int64, [c.c_void_p, c.c_char_p]),
     "heed_stack_outputs": (c.c_int64, [c.c_void_p]),
+    "heed_group_spread": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p]),
     "heed_session_new": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "heed_session_free": (None, [c.c_void_p]),
     "heed_session_encode": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p]),
@@ -976,8 +1121,32 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_session_sample": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_double, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_draw": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_char_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_session_reset": (c.c_int32, [c.c_void_p, c.c_void_p]),
+    "heed_session_length": (c.c_int64, [c.c_void_p]),
+    "heed_session_fork": (c.c_void_p, [c.c_void_p, c.c_void_p]),
+    "heed_session_truncate": (c.c_int32, [c.c_void_p, c.c_int64, c.c_void_p]),
+    "heed_prefixes_new": (c.c_void_p, [c.c_void_p, c.c_uint32, c.c_void_p]),
+    "heed_prefixes_free": (None, [c.c_void_p]),
+    "heed_prefixes_put": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p]),
+    "heed_prefixes_take": (c.c_void_p, [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p]),
+    "heed_prefixes_drop": (c.c_int32, [c.c_void_p]),
     "heed_session_save": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
     "heed_session_load": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_void_p]),
+    "heed_trainer_new": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "heed_trainer_free": (None, [c.c_void_p]),
+    "heed_trainer_learn": (
+        c.c_int32,
+        [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p, c.c_void_p],
+    ),
+    "heed_trainer_step": (c.c_int32, [c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
+    "heed_trainer_forget": (None, [c.c_void_p]),
+    "heed_trainer_loss": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.c_void_p]),
+    "heed_trainer_steps": (c.c_int64, [c.c_void_p]),
+    "heed_trainer_weights": (c.c_void_p, [c.c_void_p]),
+    "heed_trainer_gradient": (c.POINTER(heed_tensor), [c.c_void_p, c.c_char_p]),
+    "heed_trainer_stack": (c.c_void_p, [c.c_void_p]),
+    "heed_trainer_save": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_char_p, c.c_void_p]),
+    "heed_trainer_load": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
+    "heed_trainer_export": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
     "heed_tokenizer_open": (c.c_void_p, [c.c_char_p, c.c_void_p]),
     "heed_tokenizer_close": (None, [c.c_void_p]),
     "heed_tokenizer_encode": (c.c_int64, [c.c_void_p, c.c_char_p, c.c_uint64, c.c_uint32, c.c_uint64, c.c_void_p, c.c_void_p]),
