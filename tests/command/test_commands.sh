@@ -304,7 +304,9 @@ try 1 generate --random-weights --prompt a --spec "$net; output=hidden" &&
     says "this network gives no logits, which a command takes (output=hidden)"; report 'generate: of logits'
 more="encoder_layers=1; encoder_attention=softmax; cross_attention=softmax"
 try 1 generate --random-weights --prompt a --spec "$net; $more" &&
-    says 'this network has an encoder'; report 'generate: without an encoder'
+    says 'no token that what is made begins with' && try 0 generate --random-weights --prompt a --spec "$net; $more; bos=3" &&
+    try 0 generate --random-weights --prompt a --spec "$net; $more; bos=3" --parallel 2
+report 'generate: an encoder reads the prompt'
 try 0 describe --spec "$net; $more; encoder_vocab=90" --json &&
     sed -n 's/^ *"parameters": \([0-9]*\),.*/\1/p' out |
     awk 'NR == 1 { all = $1; next } { sum += $1 } END { exit sum != all }' &&
