@@ -25,7 +25,8 @@ kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/backward.h plugins/kit/gemm/feedforward.h \
   plugins/kit/gemm/feedforward_backward.h plugins/kit/gemm/gemm.h
 kit_lineardir = $(kitdir)/linear
-kit_linear_HEADERS = plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
+kit_linear_HEADERS = plugins/kit/linear/backward.h plugins/kit/linear/backward_hooks.h \
+  plugins/kit/linear/backward_tile.h plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
   plugins/kit/linear/hooks.h plugins/kit/linear/linear.h plugins/kit/linear/op.h \
   plugins/kit/linear/run.h \
   plugins/kit/linear/tile.h plugins/kit/linear/type.h

@@ -489,6 +489,18 @@ else
     [ $? = 1 ] && [ ! -s out ] && grep -q 'there is no claim "bananas"; there are linear, convolution, performer, capacity, synthesizer, ' err
     report "bench/claims refuses another word"
 
+    # a claim that training decides: its record is made once, and made again to the bit; another text is told apart
+    claim() { HEED=$heed CLAIM_RECORDS=$work/claims "$SRC/bench/claims" --tiny --text "$SRC/models/sample.txt" "$@" >out 2>err; }
+    claim rms_for_layer_norm && grep -c ': run ' err | grep -qx 12 && tail -1 out >first &&
+        grep -qE '^\| `rms_for_layer_norm`: .*[0-9.]+ \| [+-][0-9.]+ ± [0-9.]+ \| within 0.02 \| \*\*(holds|does not|undecided)\*\*' out &&
+        claim rms_for_layer_norm && [ ! -s err ] && tail -1 out | cmp -s - first
+    report "bench/claims trains what a claim's record lacks"
+    claim --again rms_for_layer_norm && [ "$(grep -c 'the same file$' out)" = 12 ]
+    report "bench/claims --again: the same files"
+    sed -i 's/"steps": 3/"steps": 4/' claims/rms_for_layer_norm.json
+    claim rms_for_layer_norm; [ $? = 1 ] && grep -q 'is of another protocol than rms_for_layer_norm has now' err
+    report "bench/claims refuses the record of another protocol"
+
     if ! command -v qemu-x86_64 >/dev/null || [ -n "${SANITIZERS-}" ]; then
         echo "SKIPPED bench/claims counts instructions: there is no qemu-x86_64, or a sanitizer, which it can not run"
     else

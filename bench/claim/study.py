@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""Runs a claim of table.py: trains what its record lacks, and says what follows.
+
+A record is a file of JSON, written anew behind each run, so that an interrupted study goes on where it was. It has the
+claim as it was run; if table.py says something else by now, the record is refused.
+"""
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from table import RATES, SEEDS
+from texts import text
+
+NOTHING = 8.0  # bits per byte of a network that has learned nothing, or whose numbers are not finite any more
+STUDENT = {2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582, 6: 2.446912, 7: 2.364624}  # two-sided 95 %
+
+
+@dataclasses.dataclass
+class Setting:
+    heed: str      # the command
+    plugins: str
+    texts: str     # a folder
+    records: str   # a folder
+    tiny: bool = False
+
+
+def protocol(claim):
+    """What the runs depend on."""
+    what = dataclasses.asdict(claim)
+    return json.loads(json.dumps({k: what[k] for k in ("first", "second", "text", "steps", "batch", "context", "options")}))
+
+
+def wanted(claim):
+    """(arm, seed, rate) of all runs; the rate is None where it follows from the others."""
+    for arm in (claim.first, claim.second):
+        for rate in RATES:
+            yield arm, 0, rate
+    for seed in SEEDS:
+        for arm in (claim.first, claim.second):
+            yield arm, seed, None
+
+
+class Study:
+    def __init__(self, claim, setting):
+        self.claim, self.setting = claim, setting
+        self.path = os.path.join(setting.records, claim.name + ".json")
+        self.record = {"heed": "claim/1", "name": claim.name, "protocol": protocol(claim), "text": None, "runs": []}
+        if os.path.exists(self.path):
+            with open(self.path) as f:
+                self.record = json.load(f)
+            if self.record.get("heed") != "claim/1" or self.record["protocol"] != protocol(claim):
+                sys.exit(f"bench/claims: {self.path} is of another protocol than {claim.name} has now: remove it, "
+                         "and it is measured anew")
+
+    def find(self, arm, seed, rate=None):
+        for run in self.record["runs"]:
+            if run["arm"] == arm.name and run["seed"] == seed and rate in (None, run["rate"]):
+                return run
+        return None
+
+    def rate(self, arm):
+        """The one of RATES with the fewest bits; of two that are equal the lower."""
+        return min(RATES, key=lambda r: (self.find(arm, 0, r)["bits_per_byte"], r))
+
+    def missing(self):
+        return [(arm, seed, rate) for arm, seed, rate in wanted(self.claim) if not self.find(arm, seed, rate)]
+
+    def run_all(self):
+        missing, began = self.missing(), time.monotonic()
+        for n, (arm, seed, rate) in enumerate(missing):
+            left = f", {(time.monotonic() - began) / n * (len(missing) - n) / 60:.0f} minutes left" if n else ""
+            print(f"{self.claim.name}: run {n + 1} of {len(missing)}{left}: {arm.name}, seed {seed}", file=sys.stderr)
+            self.record["runs"].append(self.train(arm, seed, rate or self.rate(arm)))
+            self.save()
+
+    def train(self, arm, seed, rate):
+        claim, s = self.claim, self.setting
+        path = text(claim.text, s.texts)
+        with open(path, "rb") as f:
+            digest = hashlib.sha256(f.read()).hexdigest()
+        if self.record["text"] not in (None, digest):
+            sys.exit(f"bench/claims: {path} is another text than the one of {self.path}: its sha256 is {digest}")
+        self.record["text"] = digest
+        with tempfile.TemporaryDirectory() as folder:
+            model = os.path.join(folder, "model.safetensors")
+            # the seed 0 is that of the search for a rate: heed's own begin with 1
+            command = [s.heed, "train", arm.spec, path, "-o", model, "--json", "--seed", str(1000 if seed == 0 else seed),
+                       "--steps", str(claim.steps), "--batch", str(claim.batch), "--context", str(claim.context),
+                       "--rate", repr(rate), "--every", str(claim.steps), *claim.options, *arm.options]
+            began = time.monotonic()
+            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HEED_PLUGINS": s.plugins})
+            run = {"arm": arm.name, "seed": seed, "rate": rate, "seconds": round(time.monotonic() - began, 1)}
+            if done.returncode:
+                why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"
+                if "finite" not in why:
+                    sys.exit(f"bench/claims: {claim.name}, {arm.name}: {why}")
+                return {**run, "bits_per_byte": NOTHING, "ended": why, "sha256": None}
+            end = json.loads(done.stdout.splitlines()[-1])
+            with open(model, "rb") as f:
+                digest = hashlib.sha256(f.read()).hexdigest()
+        return {**run, "bits_per_byte": min(NOTHING, end["bits_per_byte"] or NOTHING), "parameters": end["parameters"],
+                "sha256": digest}
+
+    def save(self):
+        os.makedirs(self.setting.records, exist_ok=True)
+        with open(self.path + ".part", "w") as f:
+            json.dump(self.record, f, indent=1)
+            f.write("\n")
+        os.replace(self.path + ".part", self.path)
+
+    def again(self):
+        """Runs all of the record once more: the names of those whose file or number differs."""
+        other = []
+        for run in self.record["runs"]:
+            arm = self.claim.first if run["arm"] == self.claim.first.name else self.claim.second
+            new = self.train(arm, run["seed"], run["rate"])
+            same = new["sha256"] == run["sha256"] and new["bits_per_byte"] == run["bits_per_byte"]
+            print(f"{self.claim.name}: {arm.name}, seed {run['seed']}, rate {run['rate']}: "
+                  f"{'the same file' if same else 'ANOTHER file'}")
+            if not same:
+                other.append(f"{arm.name}, seed {run['seed']}")
+        return other
+
+    # ---- what follows ----
+
+    def means(self):
+        return [sum(self.find(arm, seed)["bits_per_byte"] for seed in SEEDS) / len(SEEDS)
+                for arm in (self.claim.first, self.claim.second)]
+
+    def difference(self):
+        """Mean of second - first, and half of its 95 % interval."""
+        d = [self.find(self.claim.second, seed)["bits_per_byte"] - self.find(self.claim.first, seed)["bits_per_byte"]
+             for seed in SEEDS]
+        mean = sum(d) / len(d)
+        spread = math.sqrt(sum((x - mean) ** 2 for x in d) / (len(d) - 1))
+        return mean, STUDENT[len(d) - 1] * spread / math.sqrt(len(d))
+
+    def verdict(self):
+        mean, half = self.difference()
+        low, high, margin = mean - half, mean + half, self.claim.margin
+        if self.claim.kind == "equal":
+            return "holds" if -margin < low and high < margin else \
+                "does not" if high < -margin or low > margin else "undecided"
+        return "holds" if low > margin else "does not" if high < margin else "undecided"

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""The claims that training decides: what a paper says, and how it is held against small networks.
+
+A claim has two arms, each a network's spec and options of `heed train`. Every arm is trained on the same tokens: once
+with each of RATES, on the seed 0, to choose its rate, and then with that rate on each of SEEDS. The measure is bits per
+byte of the part of the text that is held out, the weights those of the last step.
+
+    better    `first` has fewer bits than `second`, by more than `margin`
+    equal     they differ by less than `margin`
+
+The verdict follows from the 95 % interval of the mean difference, paired by seed (Student's t): *holds* if all of it is
+on the claim's side of the margin, *does not* if none of it is, else *undecided*. A network whose training ends at a
+number that is not finite counts as one that has learned nothing: 8 bits.
+
+What stands here was written before its first result; bench/claim/records/ has the results.
+"""
+from dataclasses import dataclass
+
+RATES = (0.001, 0.003, 0.009)
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Arm:
+    name: str
+    spec: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    name: str
+    says: str
+    source: str  # arXiv id, and where in it
+    first: Arm
+    second: Arm
+    kind: str = "better"
+    margin: float = 0.01  # bits per byte
+    text: str = "fortunes"
+    steps: int = 1000
+    batch: int = 16
+    context: int = 128
+    options: tuple[str, ...] = ("--dropout", "0")
+
+
+def network(attention="softmax(causal=true)", position="rope", layers=4, norm="rms", residual="pre",
+            feedforward="swiglu(hidden=176)", width=64, heads=4, more=""):
+    """A byte-level language model; some 0.2 M parameters if nothing else is said."""
+    return (f"vocab=256; width={width}; layers={layers}; heads={heads}; context=128; residual={residual}; norm={norm}; "
+            f"attention={attention}; position={position}; feedforward={feedforward}; tied=true; bos=10{more}")
+
+
+PLAIN = Arm("softmax, RoPE, pre-norm, RMSNorm", network())
+NO_WARMUP = ("--warmup", "0")
+
+
+def deep(residual, layers, name, *options):
+    return Arm(name, network(layers=layers, residual=residual, norm="layer", width=48,
+                             feedforward="relu(hidden=192)"), options)
+
+
+CLAIMS = (
+    # ---- where the norm stands ----
+    Claim("pre_norm_without_warmup", "Without warm-up a pre-norm network of 6 layers learns better than a post-norm one",
+          "2002.04745, sections 3 and 4", deep("pre", 6, "pre-norm", *NO_WARMUP), deep("post", 6, "post-norm", *NO_WARMUP)),
+    Claim("pre_norm_without_warmup_deep", "The same with 24 layers, by a tenth of a bit", "2002.04745, sections 3 and 4",
+          deep("pre", 24, "pre-norm", *NO_WARMUP), deep("post", 24, "post-norm", *NO_WARMUP), margin=0.1, steps=300),
+    Claim("warmup_for_post_norm", "A post-norm network of 6 layers needs a warm-up", "2002.04745, section 3",
+          deep("post", 6, "with a warm-up of a tenth", "--warmup", "0.1"), deep("post", 6, "without", *NO_WARMUP)),
+    Claim("residual_dual", "ResiDual learns better than pre-norm, 12 layers", "2304.14802, table 2",
+          deep("dual", 12, "ResiDual"), deep("pre", 12, "pre-norm"), steps=500),
+    Claim("residual_dual_post", "ResiDual learns better than post-norm, 12 layers", "2304.14802, table 2",
+          deep("dual", 12, "ResiDual"), deep("post", 12, "post-norm"), steps=500),
+    Claim("deepnorm", "DeepNorm makes post-norm networks of 24 layers trainable", "2203.00555, figure 1",
+          deep("deepnorm", 24, "DeepNorm"), deep("post", 24, "post-norm"), steps=300),
+    Claim("rms_for_layer_norm", "RMSNorm does as well as LayerNorm", "1910.07467, tables 2 and 3",
+          Arm("RMSNorm", network(norm="rms")), Arm("LayerNorm", network(norm="layer")), kind="equal", margin=0.02),
+    # ---- what attends ----
+    Claim("linear_behind_softmax", "Softmax attention learns language better than linear attention",
+          "2006.16236, section 4; 2102.11174, table 2",
+          Arm("softmax", network(position="none")), Arm("linear", network("linear(causal=true)", "none"))),
+    Claim("delta_rule", "The delta rule learns language better than the sum rule", "2102.11174, table 2",
+          Arm("delta rule", network("fast_weight(causal=true, rule=delta)", "none")),
+          Arm("sum rule", network("fast_weight(causal=true, rule=sum)", "none"))),
+    Claim("delta_rule_for_softmax", "The delta rule comes close to softmax attention", "2102.11174, table 2",
+          Arm("softmax", network(position="none")),
+          Arm("delta rule", network("fast_weight(causal=true, rule=delta)", "none")), kind="equal", margin=0.05),
+    Claim("window_for_full", "A window of 32 tokens in each of 4 layers does nearly as well as attention to all 128",
+          "2004.05150, table 2", Arm("window", network("window(causal=true, left=31)")), PLAIN, kind="equal", margin=0.03),
+    Claim("windows_grow", "Windows that grow from layer to layer do better than equal ones of the same sum",
+          "2004.05150, section 4; 1905.07799, figure 4",
+          Arm("8, 16, 32, 72", network("[window(causal=true, left=7), window(causal=true, left=15), "
+                                       "window(causal=true, left=31), window(causal=true, left=71)]")),
+          Arm("32 in each", network("window(causal=true, left=31)"))),
+    # ---- positions ----
+    Claim("rope_for_none", "RoPE learns better than no positions", "2104.09864, section 4",
+          PLAIN, Arm("no positions", network(position="none"))),
+    Claim("rope_for_alibi", "ALiBi does as well as RoPE within the trained length", "2108.12409, figure 1",
+          PLAIN, Arm("ALiBi", network(position="alibi")), kind="equal", margin=0.03),
+    # ---- the feed-forward ----
+    Claim("swiglu_for_gelu", "SwiGLU learns better than GELU with as many parameters", "2002.05202, table 1",
+          Arm("SwiGLU", network(feedforward="swiglu(hidden=176)")), Arm("GELU", network(feedforward="gelu(hidden=264)"))),
+    Claim("gelu_for_relu", "GELU learns better than ReLU", "1606.08415, section 3",
+          Arm("GELU", network(feedforward="gelu(hidden=264)")), Arm("ReLU", network(feedforward="relu(hidden=264)"))),
+    # ---- depth and width ----
+    Claim("depth_for_width", "With as many parameters 8 layers do better than 2", "1808.04444, section 5; 2001.08361, figure 5",
+          Arm("8 layers of width 48", network(layers=8, width=48, feedforward="swiglu(hidden=128)")),
+          Arm("2 layers of width 96", network(layers=2, width=96, feedforward="swiglu(hidden=232)"))),
+    Claim("shared_layers", "4 layers of their own weights do better than one that runs 4 times", "1909.11942, table 4",
+          PLAIN, Arm("shared", network(more="; shared=true"))),
+    # ---- what keeps a network from learning by heart ----
+    Claim("dropout_small_text", "On 30 kB of text dropout helps", "1808.04444, section 4",
+          Arm("dropout 0.2", network(), ("--dropout", "0.2")), Arm("none", network(), ("--dropout", "0")),
+          text="fortunes_30k", options=()),
+    Claim("smaller_on_small_text", "On 30 kB of text a network of a fifth of the parameters does as well or better",
+          "2305.16264, section 5", Arm("width 24", network(width=24, feedforward="swiglu(hidden=64)")), PLAIN,
+          margin=-0.02, text="fortunes_30k"),
+)
