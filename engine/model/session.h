@@ -14,6 +14,13 @@ typedef struct session_watch {
     void *self;
 } session_watch;
 
+/* What halting has cost: the steps of so many tokens, and what was left of their weight for the last of
+ * them. */
+typedef struct session_ponder {
+    int64_t tokens;
+    double steps, rest;
+} session_ponder;
+
 struct heed_session {
     heed_stack *stack;
     heed_sequence **sequences; /* [memories] */
@@ -29,15 +36,16 @@ struct heed_session {
     char *settings;
     session_watch watch; /* `seen` NULL: nobody looks on */
     int64_t chunk;       /* tokens that go through the layers at a time */
+    /* of the tokens that are fed: all, those that run in this layer, those that have halted in the last,
+     * those whose keys are made, and those that go to this expert */
+    int64_t all, running, halted, keyed, picked;
+    session_ponder ponder[2]; /* of all that was fed, and encoded, since the session was made */
 };
 
-/* What session_many.c shares with session.c: buffers for so many tokens at least; a view on `count`
- * tokens of a buffer, behind the first `skipped`; the results of the views' rows, to `to`; every
- * layer back to `length` tokens, or the session is broken; what is wrong with feeding n tokens more,
- * and asking for `rows` results. */
+/* What session_many.c shares with session.c: buffers for so many tokens at least; the results of the
+ * views' rows, to `to`; every layer back to `length` tokens, or the session is broken; what is wrong
+ * with feeding n tokens more, and asking for `rows` results. */
 HEED_LOCAL int32_t session_make_room(heed_session *s, int64_t tokens, heed_error *error);
-HEED_LOCAL void session_place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
-                                   int64_t count);
 HEED_LOCAL int32_t session_run_tail(heed_session *s, float *to, heed_error *error);
 HEED_LOCAL void session_take_back(heed_session *s, int64_t length);
 HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows,
