@@ -308,6 +308,33 @@ int32_t heed_session_encode(heed_session *s, const int32_t *tokens, int64_t n, h
     return failed;
 }
 
+int32_t session_take_source(heed_session *s, int64_t tokens, const char *rows, heed_error *error)
+{
+    heed_stack *stack = s->stack;
+    heed_session other = {.stack = stack, .buffer = calloc(stack->n_buffers, sizeof *other.buffer)};
+    int32_t failed = other.buffer ? make_buffers(&other, STACK_BUFFERS, stack->n_buffers, tokens,
+                                                 &other.source_room, error)
+                                  : error_memory(error);
+    for (uint32_t b = STACK_BUFFERS; !failed && b < stack->n_buffers; b++) {
+        void *old = s->buffer[b];
+        s->buffer[b] = other.buffer[b], other.buffer[b] = old;
+    }
+    for (uint32_t b = STACK_BUFFERS; other.buffer && b < stack->n_buffers; b++) free(other.buffer[b]);
+    free(other.buffer);
+    if (failed) return failed;
+    s->source = tokens, s->source_room = other.source_room;
+    for (uint32_t v = 0; v < stack->n_views; v++)
+        if (stack->views[v].buffer >= STACK_BUFFERS)
+            session_place_view(s, v, s->buffer[stack->views[v].buffer], 0, tokens);
+    for (uint32_t b = STACK_BUFFERS, v; b < stack->n_buffers; b++) {
+        for (v = 0; v < stack->n_views && stack->views[v].buffer != b;) v++;
+        if (v == stack->n_views) continue;
+        memcpy(s->buffer[b], rows, s->tensors[v].bytes);
+        rows += s->tensors[v].bytes;
+    }
+    return HEED_OK;
+}
+
 int64_t heed_session_ponder(const heed_session *s, uint32_t encoded, double *steps, double *rest)
 {
     const session_ponder *p = &s->ponder[encoded != 0];

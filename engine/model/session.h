@@ -51,6 +51,11 @@ HEED_LOCAL void session_take_back(heed_session *s, int64_t length);
 HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows,
                                       heed_error *error);
 
+/* What was encoded, from its saved rows: those of each buffer that stays, one behind the other. A failure
+ * leaves the session as it was. */
+HEED_LOCAL int32_t session_take_source(heed_session *s, int64_t tokens, const char *rows,
+                                       heed_error *error);
+
 /* Makes of `to` what `from` is: a second session of the same network with the same content, which
  * shares its pages until one of them writes. A text that was encoded is not taken along. */
 HEED_LOCAL int32_t session_take(heed_session *to, heed_session *from, heed_error *error);

@@ -16,6 +16,7 @@
 #include "lib/harness.h"
 
 #include "base/cpu.h"
+#include "base/saved.h"
 #include "model/session.h"
 #include "op/engine.h"
 
@@ -245,7 +246,6 @@ static void test_sessions(void **unused)
 {
     const int32_t tokens[] = {1, 2, 3};
     float to[3 * 16];
-    char saved[64];
     (void)unused;
     network n = open_network(engine, PAIR("softmax; context=4"), 0);
     assert_int_equal(heed_session_feed(n.session, tokens, 3, to, 1, &e), HEED_E_ARGUMENT);
@@ -255,8 +255,6 @@ static void test_sessions(void **unused)
     assert_int_equal(heed_session_encode(n.session, tokens, 5, &e), HEED_E_ARGUMENT);
     assert_non_null(strstr(e.text, "5 tokens are to be encoded, more than the context of 4"));
     assert_int_equal(heed_session_encode(n.session, tokens, 3, &e), HEED_OK);
-    assert_true(heed_session_save(n.session, saved, sizeof saved, &e) < 0);
-    assert_non_null(strstr(e.text, "encode the text again"));
     close_network(&n);
     n = open_network(engine, NET "attention=softmax(causal=true); feedforward=none", 0);
     assert_int_equal(heed_session_encode(n.session, tokens, 3, &e), HEED_E_UNSUPPORTED);
@@ -268,6 +266,44 @@ static void test_sessions(void **unused)
     assert_non_null(strstr(e.text, "2 rows are asked for, and pool/tokens makes one"));
     assert_int_equal(heed_session_feed(n.session, tokens, 2, to, 1, &e), HEED_OK);
     assert_int_equal(heed_session_feed(n.session, tokens, 1, to, 1, &e), HEED_E_UNSUPPORTED);
+    close_network(&n);
+}
+
+/* A session with an encoded text is saved and goes on elsewhere; bytes that were changed are refused, or
+ * taken for another text, and the session that refuses them is as it was. */
+static void test_saved(void **unused)
+{
+    static const int32_t tokens[] = {1, 2, 3, 7, 5}, source[] = {4, 8, 2, 1, 6, 3, 9};
+    static char saved[1 << 16], other[1 << 16];
+    float first[5 * 13], again[5 * 13];
+    uint64_t state = 3;
+    (void)unused;
+    network n = open_network(engine, PAIR("[softmax, linear]"), 0);
+    heed_session *s = heed_session_new(n.stack, &e), *spare = heed_session_new(n.stack, &e);
+    assert_int_equal(heed_session_encode(n.session, source, 7, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(n.session, tokens, 2, NULL, 0, &e), HEED_OK);
+    const int64_t bytes = heed_session_save(n.session, saved, sizeof saved, &e);
+    if (bytes < 0) fail_msg("%s", e.text);
+    assert_int_equal(heed_session_feed(n.session, tokens + 2, 3, first, 3, &e), HEED_OK);
+    if (heed_session_load(s, saved, (uint64_t)bytes, &e) || heed_session_feed(s, tokens + 2, 3, again, 3, &e))
+        fail_msg("%s", e.text);
+    assert_memory_equal(first, again, sizeof *first * 3 * 13);
+    int refused = 0;
+    for (int turn = 0; turn < 400; turn++) {
+        memcpy(other, saved, (size_t)bytes);
+        const int at = turn < 64 ? turn : (int)((next_number(&state) + 1) / 2 * (double)(bytes - 9));
+        other[at] = (char)(other[at] + 1 + turn % 200);
+        saved_seal(other, (uint64_t)bytes);
+        if (heed_session_load(spare, other, (uint64_t)bytes, &e)) refused++;
+        else assert_true(heed_session_feed(spare, tokens + 2, 1, again, 1, &e) <= 0);
+    }
+    assert_in_range(refused, 60, 400);
+    assert_int_equal(heed_session_load(s, saved, (uint64_t)bytes - 8, &e), HEED_E_DATA);
+    if (heed_session_load(s, saved, (uint64_t)bytes, &e) || heed_session_feed(s, tokens + 2, 3, again, 3, &e))
+        fail_msg("%s", e.text);
+    assert_memory_equal(first, again, sizeof *first * 3 * 13);
+    heed_session_free(s);
+    heed_session_free(spare);
     close_network(&n);
 }
 
@@ -659,7 +695,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_cross),     cmocka_unit_test(test_sessions),
-        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates), cmocka_unit_test(test_saved),
         cmocka_unit_test(test_watched),   cmocka_unit_test(test_refused),
         cmocka_unit_test(test_weights),   cmocka_unit_test(test_shared),
         cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
