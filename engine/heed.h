@@ -311,6 +311,12 @@ HEED_API int32_t heed_session_sample(heed_session *session, const float *logits,
 /* The same by all settings of sample/categorical: "temperature=0.8, top_k=40, top_p=0.95, min_p=0.05". [one] */
 HEED_API int32_t heed_session_draw(heed_session *session, const float *logits, const char *settings,
                                    double draw, int32_t *token, heed_error *error);
+/* Of a network whose tokens halt (the key `halting`): how many tokens the session has read since it
+ * was made. *steps is the sum of the layers that each of them ran through, and *rest that of what was
+ * left of its weight for the last one: the ponder cost of arXiv 1603.08983 is (steps + rest) / tokens.
+ * `encoded` 1: of the texts that were encoded. 0: no token of that side halts. [one] */
+HEED_API int64_t heed_session_ponder(const heed_session *session, uint32_t encoded, double *steps,
+                                     double *rest);
 HEED_API int32_t heed_session_reset(heed_session *session, heed_error *error);
 /* Tokens that it has read, since it was made or reset. [any] */
 HEED_API int64_t heed_session_length(const heed_session *session);

@@ -2,6 +2,7 @@
  *
  * inspect.c: the doors of inspect.h. Nothing is decided here.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +161,9 @@ int inspect_stack_step(const heed_stack *stack, uint32_t index, int64_t tokens, 
     heed_binding in[PORT_MAX];
     heed_cost cost = {.size = sizeof cost};
     double touched = 0;
+    *out = (inspect_step){.op = "", .part = "", .layer = step->layer, .told = 1};
+    if (!step->instance) return 1;
+    tokens = (int64_t)ceil((double)tokens * (double)step->part);
     for (uint32_t i = 0; i <= step->n_in; i++) {
         const stack_use *use = &stack->uses[step->first + i];
         tensor[i] = view_of(&stack->views[use->view], tokens);

@@ -78,8 +78,9 @@ HEED_LOCAL void inspect_call_free(heed_call *call);
 /* ---- a network ---- */
 
 /* One step of a network: an op, and what it costs to read so many tokens at once behind so many
- * older ones, by flops, bytes and executed flops. One that tells no cost (`told` 0) touches its
- * tensors once. */
+ * older ones, by flops, bytes and executed flops; where tokens halt, as if none did, and of an expert
+ * as if all got as many. One that tells no cost (`told` 0) touches its tensors once, and one that only
+ * moves rows has the op "" and costs nothing. */
 typedef struct inspect_step {
     const char *op, *part; /* its id; "layers.3.q". They are the network's */
     int64_t layer;         /* -1: in none */

@@ -180,6 +180,65 @@ def torchs_encoder():
     return t(norm(embed(TOKENS), "embed_norm")[None])[0]
 
 
+def halting(layers, epsilon=0.01, ff="relu", wire="pre", shared=True, causal=True, learned=False, side="",
+            tokens=TOKENS, memory=None, kind="layer"):
+    """Adaptive computation time token by token, arXiv 1603.08983, over one layer that is run again and again,
+    arXiv 1807.03819: a token that has halted keeps its state, and the others see that."""
+    state = embed(tokens)
+    total, spent = torch.zeros_like(state), torch.zeros(len(tokens), dtype=torch.float64)
+    runs = torch.ones(len(tokens), dtype=torch.bool)
+    steps, rest = torch.zeros(len(tokens)), torch.zeros(len(tokens), dtype=torch.float64)
+    for n in range(layers):
+        p = f"{side}layers.{0 if shared else n}."
+        x = state
+        if learned:
+            x = x + numbers(f"{side}layers.{n}.position.table", 16, WIDTH)[:len(tokens)]
+        chance = torch.sigmoid(linear(x, side + "halting", 1))[:, 0]
+        halts = runs & (spent + chance >= 1 - epsilon) if n + 1 < layers else runs
+        share = torch.where(halts, 1 - spent, chance)
+        if wire == "pre":
+            h = norm(x, p + "attention_norm", kind)
+            h = x + attend(h, h, p, causal)
+        else:
+            h = norm(x + attend(x, x, p, causal), p + "attention_norm", kind)
+        if memory is not None:
+            h = h + attend(norm(h, p + "cross_norm", kind), memory, p + "cross.", False)
+        after = h + feedforward(norm(h, p + "feedforward_norm", kind), p + "feedforward.", ff) if wire == "pre" \
+            else norm(h + feedforward(h, p + "feedforward.", ff), p + "feedforward_norm", kind)
+        total = total + torch.where(runs, share, 0.0)[:, None] * after
+        state = torch.where(runs[:, None], after, state)
+        steps, rest = steps + runs, rest + torch.where(halts, 1 - spent, 0.0)
+        spent = spent + torch.where(runs, share, 0.0)
+        runs = runs & ~halts
+    assert side or len(set(steps.tolist())) > 1, steps
+    assert (spent - 1).abs().max() < 1e-12
+    x = total if wire == "post" else norm(total, side + "final_norm", kind)
+    return x, {"steps": steps.tolist(), "rest": [float(f"{r:.9g}") for r in rest]}
+
+
+def experts(x, name, count, k, shared, over_all=False, ff="swiglu"):
+    """arXiv 2401.04088, section 2.1."""
+    scores = F.linear(x, numbers(name + "router.weight", count, WIDTH), numbers(name + "router.bias", count))
+    top, chosen = scores.topk(k, -1)
+    weights = torch.softmax(scores, -1).gather(-1, chosen) if over_all else torch.softmax(top, -1)
+    y = sum((feedforward(x, f"{name}shared_experts.{e}.", ff) for e in range(shared)), torch.zeros_like(x))
+    for t in range(len(x)):
+        for w, e in zip(weights[t], chosen[t]):
+            y[t] = y[t] + w * feedforward(x[t:t + 1], f"{name}experts.{e}.", ff)[0]
+    return y
+
+
+def mixture(count, k, shared=0, over_all=False, ff="swiglu"):
+    x = embed(TOKENS)
+    for layer in range(LAYERS):
+        p = f"layers.{layer}."
+        h = norm(x, p + "attention_norm")
+        x = x + attend(h, h, p, True)
+        h = norm(x, p + "feedforward_norm")
+        x = x + (experts(h, p, count, k, shared, over_all, ff) if layer else feedforward(h, p + "feedforward.", ff))
+    return logits(norm(x, "final_norm"))
+
+
 NORM, SELF = "norm=layer(eps=1e-5); ", "attention=softmax(causal=true); biases=true; "
 BOTH = SELF + f"cross_attention=softmax; encoder_layers={ENCODERS}; encoder_attention=softmax; "
 LAYER = f"norm=layer(eps=1e-5); final_norm=layer(eps=1e-5); "
@@ -187,6 +246,27 @@ LAYER = f"norm=layer(eps=1e-5); final_norm=layer(eps=1e-5); "
 
 def ff(name, more=""):
     return f"feedforward={name}(hidden={HIDDEN}{more}); "
+
+
+def halting_networks():
+    act = f"vocab={VOCAB}; width={WIDTH}; heads={HEADS}; " + NORM + SELF + "halting=act; "
+    once = act + "shared=true; layers=6; "
+    x, ponder = halting(6)
+    yield once + ff("relu"), logits(x), ponder
+    x, ponder = halting(6, 0.1)
+    yield once.replace("=act", "=act(epsilon=0.1)") + ff("relu"), logits(x), ponder
+    x, ponder = halting(6, wire="post", ff="gelu", kind="rms")
+    yield once.replace(NORM, "norm=rms; ") + ff("gelu") + "residual=post; ", logits(x), ponder
+    x, ponder = halting(6, learned=True)
+    yield once + ff("relu") + "position=[learned]; context=16; ", logits(x), ponder
+    x, ponder = halting(4, shared=False)
+    yield act + "layers=4; " + ff("relu"), logits(x), ponder
+    x, ponder = halting(6, causal=False)
+    yield once.replace("(causal=true)", "") + ff("relu") + "output=hidden; ", x, ponder
+    memory, _ = halting(5, side="encoder.", tokens=SOURCE, causal=False)
+    x, ponder = halting(6, memory=memory)
+    yield once + ff("relu") + "cross_attention=softmax; encoder_layers=5; encoder_attention=softmax; ", \
+        logits(x), ponder
 
 
 def networks():
@@ -219,14 +299,20 @@ def networks():
     yield SIZES + "norm=rms; " + SELF + ff("swiglu"), own("pre", "swiglu", kind="rms")
     yield SIZES + "embed_norm=rms; norm=rms; " + SELF + ff("relu", ", squared=true"), \
         own("pre", "squared", kind="rms", embed_norm=True)
+    routed = SIZES + NORM + SELF + ff("swiglu")
+    yield routed + "router=[none, top_k(experts=5) x2]", mixture(5, 2)
+    yield routed + "router=[none, top_k(experts=5, k=3, over=all) x2]; shared_experts=2", mixture(5, 3, 2, True)
+    yield SIZES + NORM + SELF + ff("relu") + "router=[none, top_k(experts=4, k=1, over=all) x2]", \
+        mixture(4, 1, 0, True, "relu")
 
 
 @torch.no_grad()
 def main():
     lines = []
-    for spec, y in networks():
+    for spec, y, *ponder in [*networks(), *halting_networks()]:
+        more = "".join(f' "{k}": {json.dumps(v)},' for p in ponder for k, v in p.items())
         rows = ",\n   ".join(json.dumps([float(f"{v:.9g}") for v in row]) for row in y.tolist())
-        lines.append(f'  {{"spec": {json.dumps(spec.strip("; "))},\n   "results": [\n   {rows}]}}')
+        lines.append(f'  {{"spec": {json.dumps(spec.strip("; "))},{more}\n   "results": [\n   {rows}]}}')
     head = f'"torch": "{torch.__version__}", "tokens": {TOKENS}, "source": {SOURCE}'
     print("{" + head + ', "networks": [\n' + ",\n".join(lines) + "]}")
 

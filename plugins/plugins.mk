@@ -84,6 +84,7 @@ include plugins/feedforward/geglu/plugin.mk
 include plugins/feedforward/gelu/plugin.mk
 include plugins/feedforward/relu/plugin.mk
 include plugins/feedforward/swiglu/plugin.mk
+include plugins/halting/act/plugin.mk
 include plugins/linear/projection/plugin.mk
 include plugins/loss/cross_entropy/plugin.mk
 include plugins/merge/attention/plugin.mk
@@ -97,5 +98,7 @@ include plugins/position/rope/plugin.mk
 include plugins/position/sinusoidal/plugin.mk
 include plugins/position/t5/plugin.mk
 include plugins/residual/add/plugin.mk
+include plugins/residual/share/plugin.mk
+include plugins/router/top_k/plugin.mk
 include plugins/sample/categorical/plugin.mk
 include plugins/transport/mpi/plugin.mk

@@ -124,6 +124,12 @@ int32_t network_open(bench_case *c, const heed_options *options, const network_c
     return HEED_OK;
 }
 
+double network_steps(const bench_network *n)
+{
+    double steps, cost;
+    return model_ponder(&n->model, &steps, &cost) ? steps : NAN;
+}
+
 double network_difference(const bench_network *a, const bench_network *b)
 {
     double largest = 0;

@@ -28,6 +28,8 @@ const char *network_shape(const bench_network *n);
 const heed_path *network_path(const bench_network *n);
 int network_decodes(const bench_network *n); /* it reads one token at a time */
 int64_t network_tokens(const bench_network *n);
+double network_steps(
+    const bench_network *n); /* layers that a token ran through, where tokens halt; else NAN */
 /* The largest difference between what two cases of one network computed on one text. */
 double network_difference(const bench_network *a, const bench_network *b);
 /* How its time is spread over its ops: runs it for so many seconds, with a trace, and keeps the fastest run. */

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "bench/bench.h"
 #include "bench/case/case.h"
+#include "bench/case/network.h"
 #include "bench/count.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
@@ -80,13 +81,16 @@ static const table_column counted[] = {
 /* "noisy", "crowded", and what its numbers are to those of the scalar path. */
 static void add_notes(table *t, const bench_case *c, const report_row *r)
 {
-    char error[64] = "";
+    char error[64] = "", steps[48] = "";
     int inexact = bench_case_path(c)->flags & HEED_PATH_INEXACT;
     if (c->max_error > 0)
         snprintf(error, sizeof error, "%s the scalar path by %.2g",
                  inexact ? "inexact, off" : "differs from", c->max_error);
-    table_cell(t, "%s%s%s%s%s", r->noisy ? "noisy" : "", r->noisy && r->crowded ? "  " : "",
-               r->crowded ? "crowded" : "", (r->noisy || r->crowded) && *error ? "  " : "", error);
+    if (c->network && isfinite(network_steps(c->network)))
+        snprintf(steps, sizeof steps, "%.2f steps a token  ", network_steps(c->network));
+    table_cell(t, "%s%s%s%s%s%s", steps, r->noisy ? "noisy" : "",
+               r->noisy && r->crowded ? "  " : "", r->crowded ? "crowded" : "",
+               (r->noisy || r->crowded) && *error ? "  " : "", error);
 }
 
 static void add_case(const bench *b, const bench_case *c, table *t)
@@ -262,6 +266,8 @@ static json_t *json_case(const bench *b, const bench_case *c)
         "bound", number(path->flags & HEED_PATH_INEXACT ? NAN : 0), "hash", c->ran ? hash : NULL,
         "judged_shape", c->ran ? c->judged : NULL);
     if (j) json_object_set_new(j, "by_op", json_parts(c));
+    if (j && c->network && isfinite(network_steps(c->network)))
+        json_object_set_new(j, "mean_steps", number(network_steps(c->network)));
     /* NULL fails */
     int failed = !j || json_object_update(j, measured) || json_object_update(j, more);
     json_decref(measured);

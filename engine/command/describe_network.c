@@ -27,17 +27,22 @@
 
 /* What layers have, in order, in the decoder and in the encoder; tensors of other names, q.weight or
  * o.weight, are the attention's projections. */
-enum { ATTENTION = 1, IN_LAYER = 6, SIDES = STACK_ENCODER + 1 };
+enum { ATTENTION = 1, IN_LAYER = 9, SIDES = STACK_ENCODER + 1 };
+enum { ALWAYS, CROSSED, ROUTED, SHARED };
 #define ENCODER "encoder."
 static const struct {
     const char *name[SIDES]; /* NULL: it has none */
-    uint32_t part;
-} in_layer[IN_LAYER] = {{{"attention_norm", ENCODER "attention_norm"}, STACK_PART_NORM},
-                        {{"attention", ENCODER "attention"}, STACK_PART_ATTENTION},
-                        {{"cross_norm", NULL}, STACK_PART_NORM},
-                        {{"cross", NULL}, STACK_PART_CROSS},
-                        {{"feedforward_norm", ENCODER "feedforward_norm"}, STACK_PART_NORM},
-                        {{"feedforward", ENCODER "feedforward"}, STACK_PART_FEEDFORWARD}};
+    uint32_t part, when;
+} in_layer[IN_LAYER] = {
+    {{"attention_norm", ENCODER "attention_norm"}, STACK_PART_NORM, ALWAYS},
+    {{"attention", ENCODER "attention"}, STACK_PART_ATTENTION, ALWAYS},
+    {{"cross_norm", NULL}, STACK_PART_NORM, CROSSED},
+    {{"cross", NULL}, STACK_PART_CROSS, CROSSED},
+    {{"feedforward_norm", ENCODER "feedforward_norm"}, STACK_PART_NORM, ALWAYS},
+    {{"feedforward", ENCODER "feedforward"}, STACK_PART_FEEDFORWARD, ALWAYS},
+    {{"router", ENCODER "router"}, STACK_PART_ROUTER, ROUTED},
+    {{"experts", ENCODER "experts"}, STACK_PART_FEEDFORWARD, ROUTED},
+    {{"shared_experts", ENCODER "shared_experts"}, STACK_PART_FEEDFORWARD, SHARED}};
 
 typedef struct part {
     uint32_t side;
@@ -107,13 +112,17 @@ static int32_t list_norms(network *n, uint32_t side, const char *embed, const ch
 
 static int32_t list_layers(network *n, uint32_t side, heed_error *error)
 {
-    const int crosses = n->plan.parts[STACK_PART_CROSS].count != 0;
+    const int routed = stack_plan_part(&n->plan, side, STACK_PART_ROUTER)->count != 0;
+    const int has[] = {[ALWAYS] = 1,
+                       [CROSSED] = n->plan.parts[STACK_PART_CROSS].count != 0,
+                       [ROUTED] = routed,
+                       [SHARED] = routed && n->plan.number[STACK_SHARED_EXPERTS] > 0};
     const int trains = side == STACK_DECODER && n->plan.number[STACK_AUXILIARY] > 0;
     n->layers[side] = n->n_parts;
     for (int64_t layer = 0; layer < stack_plan_layers(&n->plan, side); layer++) {
         for (int i = 0; i < IN_LAYER; i++) {
             const char *name = in_layer[i].name[side];
-            if (!name || (!in_layer[i].name[STACK_ENCODER] && !crosses)) continue;
+            if (!name || !has[in_layer[i].when]) continue;
             TRY(add(n, layer, name, op_of(n, side, in_layer[i].part, layer), error));
             n->in_layer[side] += !layer;
         }
@@ -131,6 +140,8 @@ static int32_t list_encoder(network *n, heed_error *error)
     TRY(list_position(n, STACK_ENCODER, ENCODER "position", error));
     TRY(list_layers(n, STACK_ENCODER, error));
     TRY(add(n, -1, ENCODER "stack", "tensors that all layers share", error));
+    if (stack_plan_part(&n->plan, STACK_ENCODER, STACK_PART_HALTING)->count)
+        TRY(add(n, -1, ENCODER "halting", op_of(n, STACK_ENCODER, STACK_PART_HALTING, 0), error));
     return list_norms(n, STACK_ENCODER, ENCODER "embed_norm", ENCODER "final_norm", error);
 }
 
@@ -139,6 +150,8 @@ static int32_t list_rest(network *n, heed_error *error)
 {
     const stack_plan *p = &n->plan;
     TRY(add(n, -1, "stack", "tensors that all layers share", error));
+    if (p->parts[STACK_PART_HALTING].count)
+        TRY(add(n, -1, "halting", op_of(n, STACK_DECODER, STACK_PART_HALTING, 0), error));
     TRY(list_norms(n, STACK_DECODER, "embed_norm", "final_norm", error));
     if (p->choice[STACK_POOLER]) TRY(add(n, -1, "pooler", "linear/projection, tanh", error));
     if (p->hidden || p->parts[STACK_PART_OUTPUT].count)

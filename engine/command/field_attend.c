@@ -101,7 +101,9 @@ static int32_t see(void *self, heed_session *s, uint32_t done, heed_error *error
     attention *a = self;
     const stack_step *step = &s->stack->steps[done - 1];
     heed_tensor number = {0}, sum = {0};
-    if (strncmp(step->instance->entry->op.id, "attention/", strlen("attention/"))) return HEED_OK;
+    if (!step->instance ||
+        strncmp(step->instance->entry->op.id, "attention/", strlen("attention/")))
+        return HEED_OK;
     TRY(weigh(a, s, step, 0, &number, error));
     if (!number.data) return HEED_OK;
     TRY(weigh(a, s, step, 1, &sum, error));

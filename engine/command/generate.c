@@ -516,6 +516,10 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, int32_t f
             (double)made / (end - middle),
             j->model_path ? j->model_path : "random weights", inspect_path(j->model.engine),
             heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+    double steps, cost;
+    if (model_ponder(&j->model, &steps, &cost))
+        fprintf(stderr, "%.3f steps a token of %lld, ponder cost %.3f\n", steps,
+                (long long)heed_stack_number(j->model.stack, "layers"), cost);
     return HEED_OK;
 }
 

@@ -221,6 +221,15 @@ int32_t model_open_any(model *m, const heed_options *options, const char *path, 
     return m->session ? HEED_OK : error->code;
 }
 
+int model_ponder(const model *m, double *steps, double *cost)
+{
+    const int64_t tokens = heed_session_ponder(m->session, 0, steps, cost);
+    if (!tokens) return 0;
+    *cost = (*cost + *steps) / (double)tokens;
+    *steps /= (double)tokens;
+    return 1;
+}
+
 void model_close(model *m)
 {
     tokenizer_close(m->tokenizer);

@@ -54,6 +54,8 @@ int model_ends(const model *m, int64_t token);
 /* Tokens of a .npy file, of any shape; free(*ids) also after a failure. */
 int32_t model_read_ids(const model *m, const char *path, int32_t **ids, int64_t *n,
                        heed_error *error);
+/* What halting has cost a token that was read, on the average; 0: no token halts. */
+int model_ponder(const model *m, double *steps, double *cost);
 void model_close(model *m);
 
 #endif

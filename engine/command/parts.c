@@ -48,15 +48,16 @@ int32_t parts_of_stack(part_costs *all, const heed_stack *stack, int64_t tokens,
     inspect_step step;
     int32_t failed = HEED_OK;
     for (uint32_t s = 0; !failed && inspect_stack_step(stack, s, tokens, before, &step); s++)
-        failed = parts_add(all,
-                           &(part_cost){.part = step.part,
-                                        .op = step.op,
-                                        .calls = 1,
-                                        .flops = step.cost.flops,
-                                        .executed = step.cost.executed,
-                                        .bytes = step.cost.bytes,
-                                        .told = step.told},
-                           error);
+        if (*step.op)
+            failed = parts_add(all,
+                               &(part_cost){.part = step.part,
+                                            .op = step.op,
+                                            .calls = 1,
+                                            .flops = step.cost.flops,
+                                            .executed = step.cost.executed,
+                                            .bytes = step.cost.bytes,
+                                            .told = step.told},
+                               error);
     return failed;
 }
 

@@ -45,14 +45,17 @@ static const char usage[] =
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
-    "  --cache CODEC     keys and values are remembered so, as int8; what that costs is told beside "
+    "  --cache CODEC     keys and values are remembered so, as int8; what that costs is told "
+    "beside "
     "the model's own\n"
     "                    result: bits, and how far the predictions are apart (Kullback-Leibler "
     "divergence)\n"
     "  --value-cache CODEC  values alone\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
     "threads}, and with another\n"
-    "                    cache {plain_bits_per_byte, divergence_nats}\n" TRACING_USAGE OPTIONS_ENGINE "\n"
+    "                    cache {plain_bits_per_byte, divergence_nats}; mean_steps and ponder_cost "
+    "where "
+    "tokens halt\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; "
     "tokens/s counts all\n"
     "tokens that the model has read, in overlapping windows again. Ctrl-C prints the result for "
@@ -357,6 +360,7 @@ static int print(const job *j)
     const double plain = j->plain_nats / log(2) / (double)units,
                  apart = j->divergence / (double)j->counted;
     const char *unit = by_bytes ? "byte" : "token";
+    double steps, cost;
     if (j->json) {
         json_t *all =
             json_pack("{s:o, s:I, s:f, s:f, s:s, s:s, s:i, s:b}",
@@ -372,6 +376,10 @@ static int print(const job *j)
             json_object_set_new(all, "divergence_nats",
                                 isfinite(apart) ? json_real(apart) : json_null());
         }
+        if (model_ponder(&j->model, &steps, &cost)) {
+            json_object_set_new(all, "mean_steps", json_real(steps));
+            json_object_set_new(all, "ponder_cost", json_real(cost));
+        }
         return command_json(all);
     }
     printf("%.8f bits per %s  (%lld %ss, ", bits, unit, (long long)units, unit);
@@ -380,6 +388,9 @@ static int print(const job *j)
     if (j->plain.session)
         printf("%+.8f beside the model's own cache (%.8f); divergence %.3g nats a token\n",
                bits - plain, plain, apart);
+    if (model_ponder(&j->model, &steps, &cost))
+        printf("%.3f steps a token of %lld, ponder cost %.3f\n", steps,
+               (long long)heed_stack_number(j->model.stack, "layers"), cost);
     return 0;
 }
 

@@ -46,6 +46,12 @@ static const struct preset {
     {"adaptive_span_large", "arXiv 1905.07799, table 1",
      "vocab=27; width=768; layers=24; heads=8; residual=post; norm=layer; "
      "attention=adaptive_span(limit=8192); feedforward=relu(hidden=4096)"},
+    {"universal_base", "arXiv 1807.03819, and tensor2tensor's universal_transformer_base",
+     "vocab=37000; width=1024; layers=6; heads=16; embed_scale=32; shared=true; residual=post; "
+     "norm=layer; attention=softmax(causal=true); cross_attention=softmax; "
+     "position=[sinusoidal(step=1), sinusoidal(step=2), sinusoidal(step=3), sinusoidal(step=4), "
+     "sinusoidal(step=5), sinusoidal(step=6)]; feedforward=relu(hidden=4096); encoder_layers=6; "
+     "encoder_attention=softmax; tied=true"},
     {"gpt2", "the checkpoint openai-community/gpt2",
      "vocab=50257; width=768; layers=12; heads=12; context=1024; norm=layer(eps=1e-5); "
      "attention=softmax(causal=true); position=learned; "

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "model/session.h"
+#include "model/session_step.h"
 #include "model/stack.h"
 #include "op/engine.h"
 #include "op/spec.h"
@@ -102,7 +103,11 @@ static int32_t make_buffers(heed_session *s, uint32_t first, uint32_t end, int64
     while (now < tokens) now *= 2;
     *room = 0;
     for (uint32_t b = first; b < end; b++) {
-        uint64_t bytes = b == STACK_POSITIONS ? (uint64_t)now * sizeof(int64_t) : 0, need;
+        const int indices = b >= STACK_INDEX && b <= STACK_PICKS;
+        uint64_t bytes = (uint64_t)now * (b == STACK_POSITIONS ? sizeof(int64_t)
+                                          : indices            ? sizeof(int32_t)
+                                                               : 0),
+                 need;
         for (uint32_t v = 0; v < s->stack->n_views; v++) {
             const stack_view *view = &s->stack->views[v];
             if (view->buffer != b) continue;
@@ -127,20 +132,6 @@ int32_t session_make_room(heed_session *s, int64_t tokens, heed_error *error)
     return make_buffers(s, STACK_POSITIONS, STACK_BUFFERS, tokens, &s->room, error);
 }
 
-/* Points a tensor at `count` tokens of its buffer, behind the first `skipped`. */
-void session_place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
-                        int64_t count)
-{
-    const stack_view *view = &s->stack->views[v];
-    heed_tensor *t = &s->tensors[v];
-    const uint64_t token = (uint64_t)span(view) * heed_dtype_bytes(view->dtype);
-    t->data = (char *)buffer + (uint64_t)skipped * token; /* inputs are only read */
-    t->bytes = (uint64_t)count * token;
-    if (view->rows == STACK_ONE) return;
-    t->dim[1] = count;
-    t->stride[0] = count * span(view);
-}
-
 static void fill_positions(heed_session *s, int64_t first, int64_t n)
 {
     int64_t *position = s->buffer[STACK_POSITIONS];
@@ -160,7 +151,7 @@ static void place(heed_session *s, const int32_t *tokens, int64_t n, float *logi
         const void *buffer = view->buffer == STACK_TOKENS   ? (const void *)tokens
                              : view->buffer == STACK_LOGITS ? logits
                                                             : s->buffer[view->buffer];
-        if (view->rows == STACK_SOURCE) continue;
+        if (view->rows == STACK_SOURCE || view->rows > STACK_ONE) continue;
         if (view->rows == STACK_ONE) session_place_view(s, v, buffer, 0, 1);
         else if (view->rows == STACK_ROWS) session_place_view(s, v, buffer, first, count);
         else session_place_view(s, v, buffer, view->buffer == STACK_LOGITS ? 0 : n - rows, rows);
@@ -218,14 +209,10 @@ static int32_t gather_tail(heed_session *s, heed_error *error)
 static int32_t run_steps(heed_session *s, const stack_step *step, uint32_t count, heed_error *error)
 {
     for (const stack_step *end = step + count; step < end; step++) {
-        const heed_binding *in = s->bindings + step->first;
         if (s->stack->engine->trace) trace_layer(s->stack->engine->trace, step->layer);
-        int32_t failed =
-            s->stack->group && step->memory >= 0
-                ? run_shared(s, step, error)
-                : heed_run(step->instance, in, step->n_in, in + step->n_in, 1,
-                           step->memory < 0 ? NULL : s->sequences + step->memory, error);
-        if (failed) return failed;
+        heed_sequence *const *sequences = step->memory < 0 ? NULL : s->sequences + step->memory;
+        TRY(s->stack->group && sequences ? run_shared(s, step, error)
+                                         : session_step_run(s, step, sequences, error));
     }
     return HEED_OK;
 }
@@ -314,6 +301,7 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
 {
     const heed_stack *stack = s->stack;
     int64_t start = s->length, now, keep;
+    const session_ponder ponder = s->ponder[0];
     if (error) *error = (heed_error){0};
     if (n < 0 || rows < 0 || rows > n)
         return error_set(
@@ -339,6 +327,7 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
         if (failed) {
             failed = session_ranks_agree(s, failed, error);
             session_take_back(s, start);
+            s->ponder[0] = ponder;
             return failed;
         }
         s->length += now;
@@ -378,6 +367,40 @@ int32_t heed_session_encode(heed_session *s, const int32_t *tokens, int64_t n, h
     failed = run_steps(s, stack->encode, stack->n_encode, error);
     if (!failed) s->source = n;
     return failed;
+}
+
+int32_t session_take_source(heed_session *s, int64_t tokens, const char *rows, heed_error *error)
+{
+    heed_stack *stack = s->stack;
+    heed_session other = {.stack = stack, .buffer = calloc(stack->n_buffers, sizeof *other.buffer)};
+    int32_t failed = other.buffer ? make_buffers(&other, STACK_BUFFERS, stack->n_buffers, tokens,
+                                                 &other.source_room, error)
+                                  : error_memory(error);
+    for (uint32_t b = STACK_BUFFERS; !failed && b < stack->n_buffers; b++) {
+        void *old = s->buffer[b];
+        s->buffer[b] = other.buffer[b], other.buffer[b] = old;
+    }
+    for (uint32_t b = STACK_BUFFERS; other.buffer && b < stack->n_buffers; b++) free(other.buffer[b]);
+    free(other.buffer);
+    if (failed) return failed;
+    s->source = tokens, s->source_room = other.source_room;
+    for (uint32_t v = 0; v < stack->n_views; v++)
+        if (stack->views[v].buffer >= STACK_BUFFERS)
+            session_place_view(s, v, s->buffer[stack->views[v].buffer], 0, tokens);
+    for (uint32_t b = STACK_BUFFERS, v; b < stack->n_buffers; b++) {
+        for (v = 0; v < stack->n_views && stack->views[v].buffer != b;) v++;
+        if (v == stack->n_views) continue;
+        memcpy(s->buffer[b], rows, s->tensors[v].bytes);
+        rows += s->tensors[v].bytes;
+    }
+    return HEED_OK;
+}
+
+int64_t heed_session_ponder(const heed_session *s, uint32_t encoded, double *steps, double *rest)
+{
+    const session_ponder *p = &s->ponder[encoded != 0];
+    *steps = p->steps, *rest = p->rest;
+    return p->tokens;
 }
 
 int32_t heed_session_reset(heed_session *s, heed_error *error)

@@ -14,6 +14,13 @@ typedef struct session_watch {
     void *self;
 } session_watch;
 
+/* What halting has cost: the steps of so many tokens, and what was left of their weight for the last of
+ * them. */
+typedef struct session_ponder {
+    int64_t tokens;
+    double steps, rest;
+} session_ponder;
+
 struct heed_session {
     heed_stack *stack;
     heed_sequence **sequences; /* [memories] */
@@ -35,6 +42,10 @@ struct heed_session {
     int64_t *at;
     const int32_t *tokens; /* of this feed, all ranks' */
     int64_t n;
+    /* of the tokens that are fed: all, those that run in this layer, those that have halted in the last,
+     * those whose keys are made, and those that go to this expert */
+    int64_t all, running, halted, keyed, picked;
+    session_ponder ponder[2]; /* of all that was fed, and encoded, since the session was made */
 };
 
 /* ---- session_ranks.c, for a stack with a group ---- */
@@ -50,17 +61,19 @@ HEED_LOCAL int32_t session_ranks_gather(heed_session *s, void *rows, uint64_t by
 HEED_LOCAL int32_t session_ranks_attend(heed_session *s, const stack_step *step,
                                         heed_error *error);
 
-/* What session_many.c shares with session.c: buffers for so many tokens at least; a view on `count`
- * tokens of a buffer, behind the first `skipped`; the results of the views' rows, to `to`; every
- * layer back to `length` tokens, or the session is broken; what is wrong with feeding n tokens more,
- * and asking for `rows` results. */
+/* What session_many.c shares with session.c: buffers for so many tokens at least; the results of the
+ * views' rows, to `to`; every layer back to `length` tokens, or the session is broken; what is wrong
+ * with feeding n tokens more, and asking for `rows` results. */
 HEED_LOCAL int32_t session_make_room(heed_session *s, int64_t tokens, heed_error *error);
-HEED_LOCAL void session_place_view(heed_session *s, uint32_t v, const void *buffer, int64_t skipped,
-                                   int64_t count);
 HEED_LOCAL int32_t session_run_tail(heed_session *s, float *to, heed_error *error);
 HEED_LOCAL void session_take_back(heed_session *s, int64_t length);
 HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows,
                                       heed_error *error);
+
+/* What was encoded, from its saved rows: those of each buffer that stays, one behind the other. A failure
+ * leaves the session as it was. */
+HEED_LOCAL int32_t session_take_source(heed_session *s, int64_t tokens, const char *rows,
+                                       heed_error *error);
 
 /* Makes of `to` what `from` is: a second session of the same network with the same content, which
  * shares its pages until one of them writes. A text that was encoded is not taken along. */

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "model/session.h"
+#include "model/session_step.h"
 #include "op/engine.h"
 
 #define ROWS_MOST 512 /* of all sessions at a time */
@@ -90,8 +91,7 @@ static int64_t equal_rows(const many *m)
 static int32_t run_step(many *m, const stack_step *step, heed_sequence *const *sequences,
                         heed_error *error)
 {
-    const heed_binding *in = m->lead->bindings + step->first;
-    return heed_run(step->instance, in, step->n_in, in + step->n_in, 1, sequences, error);
+    return session_step_run(m->lead, step, sequences, error);
 }
 
 /* Views of a step become batches of sessions, [1, rows, ...] as [count, rows of each, ...], or
@@ -228,7 +228,7 @@ static int32_t check_part(const many *m, uint32_t i, heed_error *error)
 static int is_one_by_one(const heed_stack *stack)
 {
     return stack->group || stack->forgets || stack->ahead || stack->pools || stack->whole || stack->n_encode ||
-           stack->prefix > 0;
+           stack->prefix > 0 || stack->halts;
 }
 static int32_t feed_one_by_one(many *m, heed_error *error)
 {

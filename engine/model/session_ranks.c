@@ -28,6 +28,11 @@ static int32_t check_stack(const heed_stack *stack, heed_error *error)
                          stack->n_encode  ? "a command and a session give it one text"
                          : stack->forgets ? "it remembers nothing between calls"
                                           : "it makes one row of a whole text");
+    for (uint32_t v = 0; v < stack->n_views; v++)
+        if (stack->views[v].rows > STACK_ONE)
+            return error_set(error, HEED_E_UNSUPPORTED,
+                             "a network whose tokens halt, or go to experts, can not be shared by "
+                             "ranks: each of its layers is of other rows; it runs on one");
     for (uint32_t i = 0; i < stack->n_memories; i++)
         if (!group_partial(stack->memories[i], error)) return error->code;
     for (uint32_t i = 0; i < stack->n_instances; i++) {

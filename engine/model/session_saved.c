@@ -3,6 +3,8 @@
  * session_saved.c: a session as bytes, and back: what every layer remembers, and which network it is of. A prompt that
  * many texts begin with is read once.
  *
+ * Of a network with an encoder the keys and values of the text that was encoded are saved as well.
+ *
  * Keys and values mean nothing to another network, however alike in its shapes, so the spec must be the same, and so
  * must the weights, by a checksum of them all. Invariant: a session that can not be loaded is as it was.
  */
@@ -16,17 +18,19 @@
 #include "model/stack.h"
 #include "op/spec.h"
 
-static const saved_kind kind = {"session", "heed.ses", 1};
+static const saved_kind kind = {"session", "heed.ses", 2};
 
-/* Behind it: the spec, zeros up to a multiple of 8, each layer's saved sequence, the checksum. */
+/* Behind it: the spec, zeros up to a multiple of 8, each layer's saved sequence, the rows of the encoded text that
+ * each layer attends to, zeros up to a multiple of 8, the checksum. */
 typedef struct saved_session {
     saved_frame frame;
     uint64_t weights; /* their checksum */
     int64_t length;
     uint64_t spec_bytes;
     uint64_t layers;  /* those that remember */
+    int64_t source;   /* tokens of the encoded text; -1: none was encoded */
 } saved_session;
-_Static_assert(sizeof(saved_session) == 24 + 32, "there is no padding to save");
+_Static_assert(sizeof(saved_session) == 24 + 40, "there is no padding to save");
 
 static uint64_t padded(uint64_t bytes) { return (bytes + 7) & ~(uint64_t)7; }
 
@@ -40,21 +44,51 @@ static uint64_t weights_sum(const heed_stack *stack)
 
 static int32_t check_remembers(const heed_session *s, heed_error *error)
 {
-    if (s->stack->n_encode)
-        return error_set(error, HEED_E_UNSUPPORTED,
-                         "a session with an encoded text is not saved: encode the text again, "
-                         "which gives the same bits");
     if (!s->stack->forgets) return HEED_OK;
     return error_set(error, HEED_E_UNSUPPORTED, "%s remembers nothing between calls, so there is nothing to save",
                      s->stack->forgets);
+}
+
+/* Bytes of one token of the encoded text in a buffer that stays; 0: no layer attends to it. */
+static uint64_t source_row(const heed_stack *stack, uint32_t buffer)
+{
+    for (uint32_t v = 0; v < stack->n_views; v++) {
+        const stack_view *view = &stack->views[v];
+        uint64_t bytes = heed_dtype_bytes(view->dtype);
+        if (view->buffer != buffer) continue;
+        for (int32_t a = 1; a < view->rank; a++) bytes *= (uint64_t)view->dim[a];
+        return bytes;
+    }
+    return 0;
+}
+
+/* Of all these buffers; and for so many tokens. */
+static uint64_t source_rows(const heed_stack *stack)
+{
+    uint64_t bytes = 0;
+    for (uint32_t b = STACK_BUFFERS; b < stack->n_buffers; b++) bytes += source_row(stack, b);
+    return bytes;
+}
+static uint64_t source_bytes(const heed_stack *stack, int64_t tokens)
+{
+    return tokens > 0 ? padded(source_rows(stack) * (uint64_t)tokens) : 0;
+}
+
+static void put_source(const heed_session *s, char *at)
+{
+    memset(at, 0, source_bytes(s->stack, s->source));
+    for (uint32_t b = STACK_BUFFERS; s->source > 0 && b < s->stack->n_buffers; b++) {
+        const uint64_t bytes = source_row(s->stack, b) * (uint64_t)s->source;
+        if (bytes) memcpy(at, s->buffer[b], bytes), at += bytes;
+    }
 }
 
 int64_t heed_session_save(const heed_session *s, void *to, uint64_t room, heed_error *error)
 {
     const heed_stack *stack = s->stack;
     saved_session head = {.frame = {.schema = kind.schema}, .length = s->length, .spec_bytes = strlen(stack->spec),
-                          .layers = stack->n_memories};
-    uint64_t bytes = sizeof head + padded(head.spec_bytes) + sizeof(uint64_t);
+                          .layers = stack->n_memories, .source = s->source};
+    uint64_t bytes = sizeof head + padded(head.spec_bytes) + source_bytes(stack, s->source) + sizeof(uint64_t);
     if (error) *error = (heed_error){0};
     int32_t failed = check_remembers(s, error);
     if (failed) return failed;
@@ -76,6 +110,7 @@ int64_t heed_session_save(const heed_session *s, void *to, uint64_t room, heed_e
     memcpy(at, stack->spec, head.spec_bytes), at += padded(head.spec_bytes);
     for (uint32_t i = 0; i < stack->n_memories; i++)
         at += heed_sequence_save(s->sequences[i], at, (uint64_t)(end - at), error);
+    put_source(s, at);
     saved_seal(to, bytes);
     return (int64_t)bytes;
 }
@@ -107,6 +142,10 @@ static int32_t check_network(const heed_stack *stack, const saved_session *head,
     if (head->length < 0 || (context >= 0 && head->length > context))
         return error_set(error, HEED_E_DATA, "the saved session has %lld tokens; the network's context is %lld",
                          (long long)head->length, (long long)context);
+    if (head->source < -1 || (context >= 0 && head->source > context) || (!stack->n_encode && head->source != -1) ||
+        (stack->n_encode && head->source < 1 && head->length))
+        return error_set(error, HEED_E_DATA, "the saved session has %lld tokens of an encoded text, which can not be",
+                         (long long)head->source);
     return HEED_OK;
 }
 
@@ -136,9 +175,12 @@ static int32_t take_layers(heed_session *s, const saved_session *head, const cha
         if (!(loaded[i] = take_layer(s->stack, head, i, from, left, &taken, error))) return HEED_E_DATA;
         from += taken, left -= taken;
     }
-    if (left)
+    const uint64_t rows = source_rows(s->stack), most = left / (rows ? rows : 1);
+    if ((head->source > 0 && (uint64_t)head->source > most) || left != source_bytes(s->stack, head->source))
         return error_set(error, HEED_E_DATA, "the saved session has %llu bytes behind its last layer",
                          (unsigned long long)left);
+    if (head->source > 0) TRY(session_take_source(s, head->source, from, error));
+    else s->source = -1;
     for (uint32_t i = 0; i < s->stack->n_memories; i++) {
         heed_sequence *old = s->sequences[i];
         s->sequences[i] = loaded[i], loaded[i] = old;

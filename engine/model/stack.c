@@ -21,6 +21,8 @@
 #include "model/stack.h"
 #include "model/stack_attention.h"
 #include "model/stack_builder.h"
+#include "model/stack_experts.h"
+#include "model/stack_halting.h"
 #include "model/stack_plan.h"
 #include "model/stack_position.h"
 #include "model/stack_sizes.h"
@@ -44,6 +46,8 @@ static int32_t apply_feedforward(stack_builder *b, const stack_sublayer *s, uint
 {
     const resolved *op = stack_plan_op(&b->plan, b->side, STACK_PART_FEEDFORWARD, s->layer);
     char name[64];
+    if (stack_plan_op(&b->plan, b->side, STACK_PART_ROUTER, s->layer))
+        return stack_experts_apply(b, s, from);
     snprintf(name, sizeof name, "%sfeedforward.", s->prefix);
     return stack_step_map(b, op, name, from, b->buffer[STACK_ROLE_Y]);
 }
@@ -62,7 +66,9 @@ static int32_t build_layer(stack_builder *b, int64_t layer)
                         .layer = layer};
     const double gain = b->gain;
     b->gain = 1;
+    TRY(stack_halting_begin(b, layer));
     TRY(stack_position_begin(b, layer));
+    TRY(stack_halting_decide(b, layer));
     b->gain = gain;
     TRY(stack_wiring_sublayer(b, &s));
     s.first = 0;
@@ -74,7 +80,8 @@ static int32_t build_layer(stack_builder *b, int64_t layer)
         s.number++, s.name = "feedforward", s.apply = apply_feedforward;
         TRY(stack_wiring_sublayer(b, &s));
     }
-    return stack_wiring_end_layer(b);
+    TRY(stack_wiring_end_layer(b));
+    return stack_halting_end(b);
 }
 
 /* ---- one side ---- */
@@ -146,12 +153,14 @@ static int32_t build_layers(stack_builder *b, uint32_t side)
     TRY(stack_position_begin(b, -1));
     TRY(normalise_embedding(b));
     b->gain = gain;
+    TRY(stack_halting_start(b));
     TRY(note_flow(b));
     for (int64_t layer = 0; layer < layers; layer++) {
         b->layer = (int32_t)layer;
         TRY(build_layer(b, layer));
         TRY(note_flow(b));
     }
+    stack_halting_stop(b);
     b->layer = -1;
     b->gain = 1;
     return HEED_OK;
@@ -271,6 +280,22 @@ static int32_t claim_auxiliary(stack_builder *b)
 
 /* ---- the whole ---- */
 
+/* What adds a share of rows, where tokens halt or go to experts. */
+static int32_t open_share(stack_builder *b, int64_t *axis)
+{
+    const stack_part *parts = b->plan.parts;
+    int asked = 0;
+    for (uint32_t side = 0; side < 2; side++)
+        asked |= parts[STACK_PART_HALTING + side * STACK_SIDE_PARTS].count ||
+                 parts[STACK_PART_ROUTER + side * STACK_SIDE_PARTS].count;
+    if (!asked) return HEED_OK;
+    resolved *op = resolve_text(&b->engine->registry, "residual/share", b->error);
+    if (!op) return b->error->code;
+    const int32_t failed = stack_weights_open(b, op, "share.", axis, &b->share);
+    resolve_free(op);
+    return failed;
+}
+
 static int32_t build(stack_builder *b)
 {
     heed_stack *s = b->stack;
@@ -282,6 +307,7 @@ static int32_t build(stack_builder *b)
     b->rows = STACK_ROWS, b->gain = 1, b->side = STACK_DECODER;
     s->n_buffers = STACK_BUFFERS + (encoder ? 2 * (uint32_t)s->number[STACK_LAYERS] : 0);
     TRY(stack_weights_open(b, b->fixed[STACK_OP_ADD], "residual.", axis, &b->add));
+    TRY(open_share(b, axis));
     if (encoder) TRY(build_encoder(b));
     TRY(build_layers(b, STACK_DECODER));
     TRY(claim_auxiliary(b));

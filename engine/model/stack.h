@@ -5,6 +5,9 @@
  * `tail` on work on those of the last tokens whose results are wanted, and on no other. A network
  * with an encoder has a list more, for the text that is encoded, which ends with the keys and values
  * that the decoder's layers attend to.
+ *
+ * Where tokens halt, or go to experts of their own, a step works on some of the rows: these are copied
+ * together before it and back behind it by steps that compute nothing (session_step.c runs them).
  */
 #ifndef HEED_MODEL_STACK_H
 #define HEED_MODEL_STACK_H
@@ -25,6 +28,7 @@ enum {
     STACK_ENCODER_VOCAB,
     STACK_CLASSES,
     STACK_AUXILIARY,
+    STACK_SHARED_EXPERTS,
     STACK_NUMBERS
 };
 
@@ -44,17 +48,64 @@ enum {
     STACK_PROJECTIONS,
     STACK_ROTATED =
         STACK_PROJECTIONS + STACK_PROJECTED, /* q and k behind a position op that is not in place */
-    STACK_BUFFERS = STACK_ROTATED + 2
+    /* where tokens halt: what all tokens have, X and the like being of some of them */
+    STACK_STATE = STACK_ROTATED + 2, /* what flows from step to step */
+    STACK_MEAN,                      /* the sum of each token's states by its shares so far */
+    STACK_SPENT,                     /* and the sum of these shares */
+    STACK_MIXED_ALL,                 /* what the attention gives */
+    STACK_KEPT,                      /* queries, keys, values, ..., as they were computed last */
+    /* and what the rows of a step have of them */
+    STACK_AT = STACK_KEPT + STACK_PROJECTED, /* i64, positions */
+    STACK_BEFORE,                            /* shares given before the step, and with it */
+    STACK_AFTER,
+    STACK_PONDERED, /* the logit of the probability to halt */
+    STACK_SUM,
+    /* where tokens go to experts: logits and shares [experts] of a token, and what one expert gets,
+     * gives, adds to, and with which share */
+    STACK_ROUTED,
+    STACK_SHARES,
+    STACK_EXPERT_IN,
+    STACK_EXPERT_OUT,
+    STACK_EXPERT_SUM,
+    STACK_EXPERT_SHARE,
+    /* indices of rows, i32, of which no op has a view: session_step.c */
+    STACK_INDEX,
+    STACK_SPARE,
+    STACK_PICKS,
+    STACK_BUFFERS
     /* then two of each layer that attends to an encoded text, its keys and values: these stay */
 };
 
 /* Of which tokens a view has a row. */
 enum {
-    STACK_ROWS,   /* those of this feed */
-    STACK_TAIL,   /* the last of them, whose results are wanted */
-    STACK_SOURCE, /* those of the text that is encoded */
-    STACK_ONE     /* one row for all: [1, ...] */
+    STACK_ROWS,    /* those of this feed */
+    STACK_TAIL,    /* the last of them, whose results are wanted */
+    STACK_SOURCE,  /* those of the text that is encoded */
+    STACK_ONE,     /* one row for all: [1, ...] */
+    STACK_RUNNING, /* of this feed or text, those that have not halted */
+    STACK_KEYED,   /* these, and behind them those that have, but whose keys are to be made */
+    STACK_PICKED   /* of the rows at this place, those that go to an expert */
 };
+
+/* What a step does. All but the first two compute nothing. */
+enum {
+    STEP_RUN,
+    STEP_ATTEND, /* the same, of all tokens, though only the results of running ones count */
+    STEP_BEGIN,  /* of a layer: finds the rows that run, and takes them together */
+    STEP_TAKE,   /* copies rows of a set together, from where all are */
+    STEP_PUT,    /* and back to their places */
+    STEP_END,    /* of a layer: puts its rows back, and finds who has halted */
+    STEP_PICK,   /* finds the rows of an expert, and takes them and their shares together */
+    STEP_CLEAR   /* zeros */
+};
+enum {
+    STEP_LAST = 1, /* BEGIN: who runs still halts in this layer */
+    STEP_KEYS_ALL =
+        2, /* BEGIN: keys of all who have halted are to be made, not of the last ones only */
+    STEP_LATE = 4, /* ATTEND: the op may be called with the last of the new tokens' queries alone */
+    STEP_ALL_ROWS = 8 /* it is ATTEND */
+};
+enum { STACK_MOVED = 8 }; /* views of a step that moves rows, at most */
 
 typedef struct stack_view {
     uint32_t buffer;
@@ -70,10 +121,16 @@ typedef struct stack_use {
 } stack_use;
 
 typedef struct stack_step {
-    const heed_instance *instance;
-    uint32_t first, n_in; /* of uses: the inputs, then one output */
-    int32_t memory;       /* which of the sequences; -1 = none */
-    int32_t layer;        /* -1 = in none */
+    const heed_instance *instance; /* NULL: it computes nothing */
+    uint32_t what;                 /* STEP_* */
+    uint32_t flags;                /* STEP_LAST and so on */
+    /* of uses: the inputs, then one output. Of one that moves rows: from, to; from, to; ..., and of
+     * PICK in front of these the shares of all rows and where those of its own go */
+    uint32_t first, n_in;
+    int32_t memory; /* which of the sequences; -1 = none */
+    int32_t layer;  /* -1 = in none */
+    int32_t expert; /* of PICK */
+    float part; /* of the rows that it is expected to get: 1, or what a router sends to an expert */
 } stack_step;
 
 /* What flows from layer to layer: a view, and how many of the steps have run when it is there. */
@@ -107,6 +164,7 @@ struct heed_stack {
     int64_t prefix; /* so many tokens see one another, and must be fed at once */
     const char *pools; /* the spec of an op that makes one row of a whole text, or NULL */
     int whole;         /* a feed may not be cut: an attention forgets, or sees what comes after */
+    int halts, encoder_halts; /* its tokens halt */
     const heed_weights *weights;
     _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
     heed_group *group; /* of ranks that share each text; NULL: there is one */

@@ -40,6 +40,7 @@ typedef struct attention {
     char prefix[48]; /* "layers.3." or "layers.3.cross." */
     int64_t layer;
     int cross;
+    int kept; /* tokens halt: what it takes and gives is of all of them */
     uint32_t from;
     int64_t axis[HEED_AXES];
 } attention;
@@ -122,8 +123,20 @@ static uint32_t other(uint32_t buffer, uint32_t which)
     return buffer == STACK_ROTATED + which ? STACK_PROJECTIONS + which : STACK_ROTATED + which;
 }
 
-static int32_t project(stack_builder *b, const attention *a, uint32_t port, uint32_t which,
-                       uint32_t *view)
+/* Where tokens halt: what was computed for some rows goes to its place among those of all, which keeps
+ * what it had of the others. */
+static int32_t keep(stack_builder *b, uint32_t which, int rank, const int64_t *dim, uint32_t *view)
+{
+    const uint32_t rows = b->rows;
+    const uint32_t some = *view;
+    b->rows = b->all_rows;
+    TRY(stack_step_view(b, STACK_KEPT + which, rank, dim, view));
+    b->rows = rows;
+    return stack_step_move(b, &(stack_step){.what = STEP_PUT}, (uint32_t[]){some, *view}, 2);
+}
+
+static int32_t project_rows(stack_builder *b, const attention *a, uint32_t port, uint32_t which,
+                            uint32_t *view)
 {
     const int rank = a->op->entry->axes[port].count - 2;
     const int64_t width = b->stack->number[STACK_WIDTH];
@@ -140,7 +153,19 @@ static int32_t project(stack_builder *b, const attention *a, uint32_t port, uint
     TRY(add_qk_norm(b, a, which, rank, dim, &buffer));
     if (b->acts == HEED_ACTS_QK && (which == STACK_Q || which == STACK_K))
         TRY(stack_position_add(b, &buffer, other(buffer, which), rank, dim));
-    return stack_step_view(b, buffer, rank, dim, view);
+    TRY(stack_step_view(b, buffer, rank, dim, view));
+    return a->kept ? keep(b, which, rank, dim, view) : HEED_OK;
+}
+
+/* Queries are of the tokens that run, and all else of those whose keys are to be made. */
+static int32_t project(stack_builder *b, const attention *a, uint32_t port, uint32_t which,
+                       uint32_t *view)
+{
+    const uint32_t rows = b->rows;
+    if (a->kept && which == STACK_Q) b->rows = STACK_RUNNING;
+    const int32_t failed = project_rows(b, a, port, which, view);
+    b->rows = rows;
+    return failed;
 }
 
 /* The view for an input of an attention, or *bound = 0 if it is left out. */
@@ -156,10 +181,16 @@ static int32_t self_input(stack_builder *b, const attention *a, uint32_t port, u
     uint32_t which = 0;
     char name[96];
     *bound = 1;
+    if (a->kept && over_time && !strcmp(p->name, "x"))
+        FAIL(
+            b, a,
+            "%s takes its layer's input itself, and where tokens halt that is of some of them; one "
+            "that takes queries, keys and values is right here",
+            e->op.id);
     if (over_time && axes->count == 3 && axes->letter[2] == 'M' && !strcmp(p->name, "x"))
         return stack_step_rows(b, a->from, b->stack->number[STACK_WIDTH], view);
     if (over_time && axes->count == 2 && !optional && !strcmp(p->name, "positions"))
-        return stack_step_view(b, STACK_POSITIONS, 0, NULL, view);
+        return stack_step_positions(b, view);
     while (which < STACK_PROJECTED && strcmp(p->name, projected[which])) which++;
     if (which < STACK_PROJECTED && over_time && axes->count > 2) {
         if (!optional) return project(b, a, port, which, view);
@@ -183,6 +214,7 @@ static int32_t project_memory(stack_builder *b, const attention *a, uint32_t por
     const uint32_t stays = STACK_BUFFERS + 2 * (uint32_t)a->layer + (which == STACK_V);
     int64_t dim[HEED_MAX_RANK], outputs;
     const double gain = b->gain;
+    const uint32_t rows = b->rows;
     char name[96];
     TRY(stack_sizes_of(b, a->op, port, a->axis, dim, &outputs));
     snprintf(name, sizeof name, "%s%s.", a->prefix, projected[which]);
@@ -190,7 +222,7 @@ static int32_t project_memory(stack_builder *b, const attention *a, uint32_t por
     b->encodes = 1, b->rows = STACK_SOURCE;
     int32_t failed = stack_step_project(b, name, b->memory, width, stays, outputs);
     if (!failed) failed = stack_step_view(b, stays, a->op->entry->axes[port].count - 2, dim, view);
-    b->encodes = 0, b->rows = STACK_ROWS, b->gain = gain;
+    b->encodes = 0, b->rows = rows, b->gain = gain;
     return failed;
 }
 
@@ -276,6 +308,39 @@ static int32_t remember(stack_builder *b, const attention *a, const heed_instanc
 
 /* ---- the whole ---- */
 
+/* Whether a call may have the queries of the last new tokens alone: those of a causal op with a state, whose
+ * other inputs are of keys. */
+static int goes_late(const stack_builder *b, const heed_instance *i, const stack_use *in,
+                     uint32_t n, int32_t memory)
+{
+    if (b->dry || memory < 0 || b->stack->whole) return 0;
+    for (uint32_t u = 0; u < n; u++) {
+        const heed_port *port = stack_step_port(i->entry, in[u].port, HEED_INPUT);
+        const port_axes *axes = &i->entry->axes[port - entry_port(i->entry, 0)];
+        if (strcmp(in[u].port, "q") && axes->letter[1] == 'T') return 0;
+    }
+    return 1;
+}
+
+/* Where tokens halt: the op is called for all of them, and the rows of those that run are taken from
+ * what it gives. */
+static int32_t attend_all(stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n,
+                          uint32_t some, int32_t memory)
+{
+    const uint32_t rows = b->rows;
+    const stack_view *v = &b->stack->views[some];
+    int64_t dim[HEED_MAX_RANK];
+    uint32_t all;
+    const int32_t rank = v->rank - 2;
+    memcpy(dim, v->dim + 2, sizeof *dim * (size_t)rank);
+    b->rows = b->all_rows;
+    TRY(stack_step_view(b, STACK_MIXED_ALL, rank, dim, &all));
+    b->rows = rows;
+    TRY(stack_step_attend(b, i, in, n, all, memory,
+                          STEP_ALL_ROWS | (goes_late(b, i, in, n, memory) ? STEP_LATE : 0)));
+    return stack_step_move(b, &(stack_step){.what = STEP_TAKE}, (uint32_t[]){all, some}, 2);
+}
+
 /* Its output to the role Y, by a projection but where it is the sum over the heads already, "B T
  * M". */
 static int32_t add_output(stack_builder *b, const attention *a, const heed_instance *i,
@@ -294,8 +359,9 @@ static int32_t add_output(stack_builder *b, const attention *a, const heed_insta
         FAIL(b, a, "%s has the output out (%s), which is no row for each token", e->op.id,
              port->axes);
     const uint32_t y = b->buffer[STACK_ROLE_Y];
+    if (a->kept) b->rows = STACK_RUNNING;
     TRY(stack_step_view(b, mixed ? STACK_MIXED : y, axes->count - 2, dim, &to));
-    TRY(stack_step_add(b, i, in, n, to, memory));
+    TRY((a->kept ? attend_all : stack_step_add)(b, i, in, n, to, memory));
     snprintf(name, sizeof name, "%so.", a->prefix);
     return mixed
                ? stack_step_project(b, name, STACK_MIXED, outputs, y, b->stack->number[STACK_WIDTH])
@@ -344,6 +410,7 @@ int32_t stack_attention_self(stack_builder *b, const stack_sublayer *s, uint32_t
     attention a = {.op = stack_plan_op(&b->plan, b->side, STACK_PART_ATTENTION, s->layer),
                    .node = stack_plan_node(&b->plan, b->side, STACK_PART_ATTENTION, s->layer),
                    .layer = s->layer,
+                   .kept = b->halts,
                    .from = from};
     snprintf(a.prefix, sizeof a.prefix, "%s", s->prefix);
     TRY(stack_position_place(b, a.node, &a.op));

@@ -27,12 +27,15 @@ typedef struct stack_builder {
     heed_error *error;
     stack_plan plan;
     resolved *fixed[STACK_OPS];
-    heed_instance *add, *scaled; /* shared by all layers */
+    heed_instance *add, *scaled, *share; /* shared by all layers */
     const resolved *final_norm;
     stack_placed *placed;
     uint32_t n_placed;
     uint32_t side;      /* STACK_DECODER or STACK_ENCODER: whose layers are built */
     uint32_t rows;      /* of which tokens the views are */
+    int halts;          /* tokens of this side halt, and `all_rows` are those that have not too */
+    uint32_t all_rows;
+    float part;         /* of the rows that an expert gets, if all get as many; else 1 */
     int encodes;        /* steps go to the list of the text that is encoded */
     double gain;        /* of the weights that are made: DeepNorm's beta */
     uint32_t buffer[4]; /* [STACK_ROLES] */

@@ -69,6 +69,9 @@ static const struct key {
     OP_KEY("qk_norm", OPS, QK_NORM, NO_OP, "norm"),
     OP_KEY("position", OPS, POSITION, NO_OP, "position"),
     OP_KEY("feedforward", OPS, FEEDFORWARD, MUST | NONE, "feedforward"),
+    OP_KEY("router", OPS, ROUTER, NO_OP, "router"),
+    NUMBER_KEY("shared_experts", STACK_SHARED_EXPERTS, 0, 1, 65536, "that every token goes to"),
+    OP_KEY("halting", OP, HALTING, NO_OP, "halting"),
     CHOICE_KEY("biases", STACK_BIASES, truth, "true: projections and feed-forwards have biases"),
     NUMBER_KEY("encoder_layers", STACK_ENCODER_LAYERS, 0, 1, 10000, "of the encoder"),
     NUMBER_KEY("encoder_vocab", STACK_ENCODER_VOCAB, 0, 1, INT32_MAX,
@@ -79,6 +82,8 @@ static const struct key {
     ENCODER_KEY("qk_norm", OPS, QK_NORM, NONE, "norm"),
     ENCODER_KEY("position", OPS, POSITION, NONE, "position"),
     ENCODER_KEY("feedforward", OPS, FEEDFORWARD, NONE, "feedforward"),
+    ENCODER_KEY("router", OPS, ROUTER, NONE, "router"),
+    ENCODER_KEY("halting", OP, HALTING, NONE, "halting"),
     CHOICE_KEY("tied", STACK_TIED, truth, "true: the output's weights are embed.table"),
     REAL_KEY("softcap", STACK_SOFTCAP, "logits become softcap tanh(logits / softcap)"),
     OP_KEY("output", OP, OUTPUT, 0, "pool"),
@@ -207,6 +212,29 @@ static int32_t check_shared(const stack_plan *p, heed_error *error)
     return HEED_OK;
 }
 
+/* A router sends tokens to experts, which are feed-forwards. */
+static int32_t check_router(const stack_plan *p, uint32_t side, heed_error *error)
+{
+    for (int64_t l = 0; l < stack_plan_layers(p, side); l++)
+        if (stack_plan_op(p, side, STACK_PART_ROUTER, l) &&
+            !stack_plan_op(p, side, STACK_PART_FEEDFORWARD, l))
+            return spec_error(p->s, stack_plan_node(p, side, STACK_PART_ROUTER, l)->at, error,
+                              "a router needs a feed-forward, of which its experts are, and layer "
+                              "%lld has none",
+                              (long long)l);
+    return HEED_OK;
+}
+
+static int32_t check_experts(const stack_plan *p, heed_error *error)
+{
+    const spec_node *shared = given(p, "shared_experts");
+    TRY(check_router(p, STACK_DECODER, error));
+    TRY(check_router(p, STACK_ENCODER, error));
+    if (!shared || given(p, "router") || given(p, "encoder_router")) return HEED_OK;
+    return spec_error(p->s, shared->at, error,
+                      "shared_experts is of layers with a router, which sends tokens to others");
+}
+
 /* What is not given follows from the rest. */
 static int32_t fill_numbers(stack_plan *p, heed_error *error)
 {
@@ -309,6 +337,7 @@ int32_t stack_plan_read(stack_plan *p, const registry *r, const char *text, heed
     TRY(fill_numbers(p, error));
     TRY(read_parts(p, r, error));
     TRY(check_shared(p, error));
+    TRY(check_experts(p, error));
     const spec_node *tied = given(p, "tied"), *capped = given(p, "softcap"),
                     *classes = given(p, "classes"), *pooler = given(p, "pooler");
     const int other = p->hidden || p->parts[STACK_PART_OUTPUT].count;

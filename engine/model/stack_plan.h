@@ -27,6 +27,8 @@ enum {
     STACK_PART_FEEDFORWARD,
     STACK_PART_QK_NORM,
     STACK_PART_FINAL_NORM,
+    STACK_PART_HALTING,
+    STACK_PART_ROUTER,
     STACK_SIDE_PARTS, /* those above are there for the encoder too, from here on */
     STACK_PART_CROSS = 2 * STACK_SIDE_PARTS,
     STACK_PART_EMBED_NORM,

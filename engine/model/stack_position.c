@@ -116,7 +116,7 @@ int32_t stack_position_add(stack_builder *b, uint32_t *from, uint32_t elsewhere,
     stack_use in[2] = {{"x", 0}, {"positions", 0}};
     uint32_t to;
     TRY(stack_step_view(b, *from, rank, dim, &in[0].view));
-    TRY(stack_step_view(b, STACK_POSITIONS, 0, NULL, &in[1].view));
+    TRY(stack_step_positions(b, &in[1].view));
     if (!in_place) *from = elsewhere;
     TRY(stack_step_view(b, *from, rank, dim, &to));
     return stack_step_add(b, b->position, in, stack_step_port(e, "positions", HEED_INPUT) ? 2 : 1,

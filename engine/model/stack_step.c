@@ -27,9 +27,9 @@ int32_t stack_step_view(stack_builder *b, uint32_t buffer, int32_t rank, const i
                     .rows = b->rows,
                     .rank = rank + first,
                     .dim = {1, 1},
-                    .dtype = buffer == STACK_TOKENS      ? HEED_I32
-                             : buffer == STACK_POSITIONS ? HEED_I64
-                                                         : HEED_F32};
+                    .dtype = buffer == STACK_TOKENS                            ? HEED_I32
+                             : buffer == STACK_POSITIONS || buffer == STACK_AT ? HEED_I64
+                                                                               : HEED_F32};
     for (int i = 0; i < rank; i++) v.dim[i + first] = dim[i];
     for (*out = 0; *out < s->n_views; ++*out)
         if (!memcmp(&s->views[*out], &v, sizeof v)) return HEED_OK;
@@ -37,6 +37,12 @@ int32_t stack_step_view(stack_builder *b, uint32_t buffer, int32_t rank, const i
     if (!slot) return error_memory(b->error);
     *slot = v;
     return HEED_OK;
+}
+
+int32_t stack_step_positions(stack_builder *b, uint32_t *out)
+{
+    const int some = b->rows == STACK_KEYED || b->rows == STACK_RUNNING;
+    return stack_step_view(b, some ? STACK_AT : STACK_POSITIONS, 0, NULL, out);
 }
 
 int32_t stack_step_rows(stack_builder *b, uint32_t buffer, int64_t width, uint32_t *out)
@@ -99,24 +105,50 @@ static int32_t check_step(const stack_builder *b, const heed_instance *i, const 
     return HEED_OK;
 }
 
-int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n,
-                       uint32_t to, int32_t memory)
+/* At the end of the list; its uses are `in`, and then `out`. */
+static int32_t append(stack_builder *b, const stack_step *one, const stack_use *in, stack_use out)
 {
     heed_stack *s = b->stack;
-    stack_use out = {"out", to};
-    if (b->dry) return HEED_OK;
-    TRY(check_step(b, i, in, n, out));
     stack_step *step = b->encodes ? grow_append(&s->encode, &s->n_encode, sizeof *step)
                                   : grow_append(&s->steps, &s->n_steps, sizeof *step);
     if (!step) return error_memory(b->error);
-    *step = (stack_step){
-        .instance = i, .first = s->n_uses, .n_in = n, .memory = memory, .layer = b->layer};
-    for (uint32_t u = 0; u <= n; u++) {
+    *step = *one;
+    step->first = s->n_uses, step->layer = b->layer;
+    step->part = b->rows == STACK_PICKED ? b->part : 1;
+    for (uint32_t u = 0; u <= one->n_in; u++) {
         stack_use *use = grow_append(&s->uses, &s->n_uses, sizeof *use);
         if (!use) return error_memory(b->error);
-        *use = u < n ? in[u] : out;
+        *use = u < one->n_in ? in[u] : out;
     }
     return HEED_OK;
+}
+
+int32_t stack_step_attend(stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n,
+                          uint32_t to, int32_t memory, uint32_t flags)
+{
+    stack_use out = {"out", to};
+    if (b->dry) return HEED_OK;
+    TRY(check_step(b, i, in, n, out));
+    const uint32_t what = flags & STEP_ALL_ROWS ? STEP_ATTEND : STEP_RUN;
+    return append(
+        b, &(stack_step){.instance = i, .what = what, .flags = flags, .n_in = n, .memory = memory},
+        in, out);
+}
+
+int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use *in, uint32_t n,
+                       uint32_t to, int32_t memory)
+{
+    return stack_step_attend(b, i, in, n, to, memory, 0);
+}
+
+int32_t stack_step_move(stack_builder *b, const stack_step *step, const uint32_t *views, uint32_t n)
+{
+    stack_use use[STACK_MOVED];
+    stack_step one = *step;
+    if (b->dry) return HEED_OK;
+    for (uint32_t u = 0; u < n; u++) use[u] = (stack_use){"", views[u]};
+    one.n_in = n - 1, one.memory = -1;
+    return append(b, &one, use, use[n - 1]);
 }
 
 void stack_step_axes(int64_t *axis)

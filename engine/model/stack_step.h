@@ -15,6 +15,14 @@ HEED_LOCAL int32_t stack_step_rows(stack_builder *b, uint32_t buffer, int64_t wi
 /* One op on n views, its output "out" to the view `to`. Nothing in the dry round. */
 HEED_LOCAL int32_t stack_step_add(stack_builder *b, const heed_instance *i, const stack_use *in,
                                   uint32_t n, uint32_t to, int32_t memory);
+/* The same for an attention where tokens halt, with its flags. */
+HEED_LOCAL int32_t stack_step_attend(stack_builder *b, const heed_instance *i, const stack_use *in,
+                                     uint32_t n, uint32_t to, int32_t memory, uint32_t flags);
+/* A step that moves rows: what it does, and its views, STACK_MOVED at most. */
+HEED_LOCAL int32_t stack_step_move(stack_builder *b, const stack_step *step, const uint32_t *views,
+                                   uint32_t n);
+/* The view of the positions of the builder's rows. */
+HEED_LOCAL int32_t stack_step_positions(stack_builder *b, uint32_t *out);
 /* An op from rows of one width to rows of the same width: x -> out. */
 HEED_LOCAL int32_t stack_step_map(stack_builder *b, const resolved *op, const char *prefix,
                                   uint32_t from, uint32_t to);

@@ -100,11 +100,19 @@ typedef struct location {
     int64_t *axis; /* sizes that are known */
 } location;
 
-/* Whether biases=true asks for a port: those of the layers' projections and feed-forwards, and of a
- * classifier. */
+/* Whether a prefix is that of the projection that all layers of a side have: who halts. */
+static int is_halting(const char *prefix)
+{
+    const size_t n = strlen(prefix), length = strlen("halting.");
+    return n >= length && !strcmp(prefix + n - length, "halting.");
+}
+
+/* Whether a port is asked for though it is optional: the bias of who halts, and by biases=true those of
+ * the layers' projections and feed-forwards, and of a classifier. */
 static int asks_for(const stack_builder *b, const entry *e, const char *prefix, const char *port)
 {
     const size_t length = strlen(port);
+    if (is_halting(prefix) && !strcmp(port, "bias")) return 1;
     const int classifies = !strcmp(prefix, "pooler.") ||
                            (!strcmp(prefix, "output.") && b->plan.number[STACK_CLASSES] >= 0);
     return b->plan.choice[STACK_BIASES] && (strstr(prefix, "layers.") || classifies) &&
@@ -211,9 +219,9 @@ static heed_instance *opened(const stack_builder *b, const resolved *op, const c
 {
     const stack_part *position = stack_plan_part(&b->plan, b->side, STACK_PART_POSITION);
     const size_t length = strlen(prefix) - 1;
-    if (!b->plan.choice[STACK_SHARED] || !strstr(prefix, "layers.") ||
-        (b->acts == HEED_ACTS_SCORES && position->listed))
-        return NULL;
+    const int apart = !b->plan.choice[STACK_SHARED] || !strstr(prefix, "layers.") ||
+                      (b->acts == HEED_ACTS_SCORES && position->listed);
+    if (apart && !is_halting(prefix)) return NULL;
     for (uint32_t i = 0; i < b->stack->n_instances; i++) {
         heed_instance *at = b->stack->instances[i];
         if (at && at->part && at->entry == op->entry && strlen(at->part) == length &&

@@ -67,7 +67,8 @@ void text_open(text *t, subject *s, const char *path, uint32_t threads)
             harness_fail("%s", e.text);
 }
 
-void text_feed(text *t, int64_t n)
+/* The next n tokens, of which the last `asks` are queries. */
+static void feed_late(text *t, int64_t n, int64_t asks)
 {
     heed_error e;
     heed_tensor by_port[ORACLE_PORTS];
@@ -75,13 +76,16 @@ void text_feed(text *t, int64_t n)
     for (uint32_t p = 0; p < t->s->c.op->ports.count; p++) {
         if (!by_port[p].data) continue;
         if (subject_port(t->s, p)->role == HEED_OUTPUT) by_port[p] = t->out[p];
-        int axis = text_axis(t->s, p);
-        if (axis >= 0) by_port[p] = tensor_slice(&by_port[p], axis, t->at, n);
+        const int axis = text_axis(t->s, p), asked = subject_axis(t->s, p, 'T') >= 0;
+        const int64_t count = asked ? asks : n;
+        if (axis >= 0) by_port[p] = tensor_slice(&by_port[p], axis, t->at + n - count, count);
     }
     if (call_with(&t->s->c, t->instance, by_port, t->sequence, &e))
         harness_fail("%lld tokens behind %lld: %s", (long long)n, (long long)t->at, e.text);
     t->at += n;
 }
+
+void text_feed(text *t, int64_t n) { feed_late(t, n, n); }
 
 void text_close(text *t)
 {
@@ -173,6 +177,39 @@ void text_must_equal(const text *t, const heed_tensor *right, const char *what)
                      outputs_difference(&t->s->c, t->out, right));
 }
 
+/* Whether a call may have the queries of its last new tokens alone: they are the only input over T. */
+static int has_late(const subject *s)
+{
+    if (!has_forms(s) || s->c.oracle.axis['S' - 'A'] < 0) return 0;
+    for (uint32_t p = 0; p < s->c.op->ports.count; p++)
+        if (subject_port(s, p)->role == HEED_INPUT && s->c.plain[p].data &&
+            subject_axis(s, p, 'T') >= 0 && strcmp(subject_port(s, p)->name, "q"))
+            return 0;
+    return 1;
+}
+
+/* Tokens that are remembered alone, and then some of which the last ones ask: those get the bits that they
+ * get where all ask. */
+static void check_late(subject *s, const char *path, const heed_tensor *right)
+{
+    const int64_t all = text_length(s), half = all / 2, quiet = (all - half) / 2,
+                  asks = (all - half - quiet + 1) / 2;
+    text t;
+    text_open(&t, s, path, 1);
+    text_feed(&t, half);
+    feed_late(&t, quiet, 0);
+    feed_late(&t, all - half - quiet, asks);
+    for (uint32_t p = 0; p < s->c.op->ports.count; p++) {
+        if (!t.out[p].data) continue;
+        const int axis = text_axis(s, p);
+        heed_tensor to = tensor_slice(&t.out[p], axis, half, all - half - asks),
+                    from = tensor_slice(&right[p], axis, half, all - half - asks);
+        tensor_copy(&to, &from);
+    }
+    text_must_equal(&t, right, "queries of the last tokens alone");
+    text_close(&t);
+}
+
 /* Some of the text, a fork, the rest; the rest in the fork; and again after a cut. A recurrent
  * state can only be cut to nothing. */
 void check_history(subject *s)
@@ -213,6 +250,7 @@ void check_history(subject *s)
     if (!cut) text_feed(&t, half);
     text_feed(&t, text_length(s) - half);
     text_must_equal(&t, right, "after a cut");
+    if (has_late(s)) check_late(s, s->paths[s->seed % (uint64_t)s->n_paths], right);
     for (uint32_t b = 0; b < B; b++) heed_sequence_free(fork[b]);
     outputs_free(right);
     text_close(&t);

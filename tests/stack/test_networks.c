@@ -16,6 +16,7 @@
 #include "lib/harness.h"
 
 #include "base/cpu.h"
+#include "base/saved.h"
 #include "model/session.h"
 #include "op/engine.h"
 
@@ -112,6 +113,19 @@ static void compare(const char *spec, const json_t *rows, const float *got, int6
     if (!(worst <= 1e-5 * most)) fail_msg("%s: %g off PyTorch, of %g", spec, worst, most);
 }
 
+/* Where tokens halt: of the text that was just fed to a new session. */
+static void compare_ponder(network *net, const json_t *one)
+{
+    double steps, rest, all[2] = {0};
+    const json_t *of[] = {json_object_get(one, "steps"), json_object_get(one, "rest")};
+    const size_t n = json_array_size(of[0]);
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < n; i++) all[k] += json_number_value(json_array_get(of[k], i));
+    assert_int_equal(heed_session_ponder(net->session, 0, &steps, &rest), n);
+    assert_true(steps == all[0]);
+    assert_true(fabs(rest - all[1]) < 1e-5);
+}
+
 static void test_reference(void **unused)
 {
     int32_t tokens[64], source[64];
@@ -119,7 +133,7 @@ static void test_reference(void **unused)
     (void)unused;
     const int n = read_tokens("tokens", tokens), sources = read_tokens("source", source);
     const json_t *networks = json_object_get(reference, "networks");
-    assert_int_equal(json_array_size(networks), 17);
+    assert_int_equal(json_array_size(networks), 27);
     for (size_t i = 0; i < json_array_size(networks); i++) {
         const json_t *one = json_array_get(networks, i), *rows = json_object_get(one, "results");
         const char *spec = json_string_value(json_object_get(one, "spec"));
@@ -128,6 +142,7 @@ static void test_reference(void **unused)
         const int64_t width = heed_stack_outputs(net.stack);
         run(&net, source, encodes ? sources : 0, tokens, n, n, kept, whole);
         compare(spec, rows, whole, width);
+        compare_ponder(&net, one);
         if (kept == n) { /* the last rows alone have the bits that they have among all */
             run(&net, source, encodes ? sources : 0, tokens, n, n, 2, parts);
             assert_memory_equal(parts, whole + (n - 2) * width, sizeof(float) * 2 * (size_t)width);
@@ -231,7 +246,6 @@ static void test_sessions(void **unused)
 {
     const int32_t tokens[] = {1, 2, 3};
     float to[3 * 16];
-    char saved[64];
     (void)unused;
     network n = open_network(engine, PAIR("softmax; context=4"), 0);
     assert_int_equal(heed_session_feed(n.session, tokens, 3, to, 1, &e), HEED_E_ARGUMENT);
@@ -241,8 +255,6 @@ static void test_sessions(void **unused)
     assert_int_equal(heed_session_encode(n.session, tokens, 5, &e), HEED_E_ARGUMENT);
     assert_non_null(strstr(e.text, "5 tokens are to be encoded, more than the context of 4"));
     assert_int_equal(heed_session_encode(n.session, tokens, 3, &e), HEED_OK);
-    assert_true(heed_session_save(n.session, saved, sizeof saved, &e) < 0);
-    assert_non_null(strstr(e.text, "encode the text again"));
     close_network(&n);
     n = open_network(engine, NET "attention=softmax(causal=true); feedforward=none", 0);
     assert_int_equal(heed_session_encode(n.session, tokens, 3, &e), HEED_E_UNSUPPORTED);
@@ -254,6 +266,44 @@ static void test_sessions(void **unused)
     assert_non_null(strstr(e.text, "2 rows are asked for, and pool/tokens makes one"));
     assert_int_equal(heed_session_feed(n.session, tokens, 2, to, 1, &e), HEED_OK);
     assert_int_equal(heed_session_feed(n.session, tokens, 1, to, 1, &e), HEED_E_UNSUPPORTED);
+    close_network(&n);
+}
+
+/* A session with an encoded text is saved and goes on elsewhere; bytes that were changed are refused, or
+ * taken for another text, and the session that refuses them is as it was. */
+static void test_saved(void **unused)
+{
+    static const int32_t tokens[] = {1, 2, 3, 7, 5}, source[] = {4, 8, 2, 1, 6, 3, 9};
+    static char saved[1 << 16], other[1 << 16];
+    float first[5 * 13], again[5 * 13];
+    uint64_t state = 3;
+    (void)unused;
+    network n = open_network(engine, PAIR("[softmax, linear]"), 0);
+    heed_session *s = heed_session_new(n.stack, &e), *spare = heed_session_new(n.stack, &e);
+    assert_int_equal(heed_session_encode(n.session, source, 7, &e), HEED_OK);
+    assert_int_equal(heed_session_feed(n.session, tokens, 2, NULL, 0, &e), HEED_OK);
+    const int64_t bytes = heed_session_save(n.session, saved, sizeof saved, &e);
+    if (bytes < 0) fail_msg("%s", e.text);
+    assert_int_equal(heed_session_feed(n.session, tokens + 2, 3, first, 3, &e), HEED_OK);
+    if (heed_session_load(s, saved, (uint64_t)bytes, &e) || heed_session_feed(s, tokens + 2, 3, again, 3, &e))
+        fail_msg("%s", e.text);
+    assert_memory_equal(first, again, sizeof *first * 3 * 13);
+    int refused = 0;
+    for (int turn = 0; turn < 400; turn++) {
+        memcpy(other, saved, (size_t)bytes);
+        const int at = turn < 64 ? turn : (int)((next_number(&state) + 1) / 2 * (double)(bytes - 9));
+        other[at] = (char)(other[at] + 1 + turn % 200);
+        saved_seal(other, (uint64_t)bytes);
+        if (heed_session_load(spare, other, (uint64_t)bytes, &e)) refused++;
+        else assert_true(heed_session_feed(spare, tokens + 2, 1, again, 1, &e) <= 0);
+    }
+    assert_in_range(refused, 60, 400);
+    assert_int_equal(heed_session_load(s, saved, (uint64_t)bytes - 8, &e), HEED_E_DATA);
+    if (heed_session_load(s, saved, (uint64_t)bytes, &e) || heed_session_feed(s, tokens + 2, 3, again, 3, &e))
+        fail_msg("%s", e.text);
+    assert_memory_equal(first, again, sizeof *first * 3 * 13);
+    heed_session_free(s);
+    heed_session_free(spare);
     close_network(&n);
 }
 
@@ -426,6 +476,23 @@ static void test_refused(void **unused)
          "classes is of hidden states or of a row of them all, and this network's output is "
          "logits"},
         {NET "attention=softmax; feedforward=none; pooler=true", "pooler=true is of hidden states"},
+        {NET "attention=softmax; feedforward=none; halting=act; residual=dual",
+         "a token has one state to keep when it halts, and residual=dual has two streams"},
+        {"vocab=13; width=16; layers=1; heads=4; norm=rms; attention=softmax; feedforward=none; "
+         "halting=act",
+         "column 95: halting is between layers, and there is one"},
+        {NET "attention=synthesizer_dense; feedforward=none; halting=act",
+         "attention/synthesizer_dense"},
+        {NET "attention=softmax; feedforward=none; halting=akt",
+         "no halting op is called \"akt\"; nearest is \"act\""},
+        {NET "attention=softmax; feedforward=relu(hidden=8); router=top_k",
+         "router/top_k: how many experts there are is not known; experts=N tells"},
+        {NET "attention=softmax; feedforward=relu(hidden=8); router=top_k(experts=3, k=4)",
+         "k is 4, more than there are experts, 3"},
+        {NET "attention=softmax; feedforward=none; router=top_k(experts=3)",
+         "a router needs a feed-forward"},
+        {NET "attention=softmax; feedforward=relu(hidden=8); shared_experts=1",
+         "shared_experts is of layers with a router"},
         {NET "attention=softmax; feedforward=none; output=hidden; auxiliary=1",
          "auxiliary classifiers are of logits, and this network's output is another"},
     };
@@ -520,6 +587,89 @@ static void test_shared(void **unused)
     }
 }
 
+/* ---- tokens that halt ---- */
+
+#define HALTING                                                                                    \
+    "vocab=24; width=32; layers=5; heads=4; kv_heads=2; norm=rms; feedforward=swiglu(hidden=48); " \
+    "halting="
+
+/* A text with runs of one token, so that many in a row halt early. */
+static int make_runs(int32_t *tokens, int count)
+{
+    for (int i = 0; i < count; i++) tokens[i] = i % 60 < 35 ? 3 : i * i * 7 % 24;
+    return count;
+}
+
+/* Whole, in parts and token by token: by every kind of attention, with positions of each kind. A text
+ * that is followed by another has the bits that it has alone. */
+static void test_halting(void **unused)
+{
+    static const char *const cases[] = {
+        HALTING "act; shared=true; attention=softmax(causal=true); position=rope",
+        HALTING "act; shared=true; attention=softmax(causal=true, window=20); position=alibi",
+        HALTING "act(epsilon=0.2); shared=true; attention=softmax(causal=true); context=200; "
+                "position=[learned]",
+        HALTING
+        "act; attention=[window(left=8, causal=true), softmax(causal=true)]; residual=sandwich",
+        HALTING "act; shared=true; attention=linear(causal=true); residual=parallel",
+        HALTING "act; shared=true; attention=retention(causal=true); residual=post",
+        HALTING "act; shared=true; attention=gau(causal=true); residual=deepnorm",
+        HALTING "act; shared=true; attention=softmax(causal=true); router=top_k(experts=4)",
+    };
+    enum { COUNT = 190 };
+    static float whole[COUNT * 24], parts[COUNT * 24];
+    int32_t tokens[COUNT];
+    (void)unused;
+    make_runs(tokens, COUNT);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        network n = open_network(engine, cases[k], 0);
+        double steps, rest, again;
+        run(&n, NULL, 0, tokens, COUNT, COUNT, COUNT, whole);
+        assert_int_equal(heed_session_ponder(n.session, 0, &steps, &rest), COUNT);
+        if (!(steps > 1.2 * COUNT && steps < 4.8 * COUNT))
+            fail_msg("%s: %g steps", cases[k], steps);
+        for (int i = 0; i < COUNT * 24; i++) assert_true(isfinite(whole[i]));
+        for (int chunk = 1; chunk < COUNT; chunk += 63) {
+            run(&n, NULL, 0, tokens, COUNT, chunk, COUNT, parts);
+            if (memcmp(whole, parts, sizeof whole))
+                fail_msg("%s: in chunks of %d", cases[k], chunk);
+        }
+        assert_int_equal(heed_session_ponder(n.session, 0, &again, &rest), 4 * COUNT);
+        assert_true(again == 4 * steps);
+        close_network(&n);
+    }
+}
+
+/* With a bias that says so every token halts in the first layer: the network is that of one layer, bit for
+ * bit, and no row runs on. */
+static void test_halting_at_once(void **unused)
+{
+    static const char *const spec = HALTING "act; shared=true; attention=softmax(causal=true)",
+                             *const single =
+                                 "vocab=24; width=32; layers=1; heads=4; kv_heads=2; norm=rms; "
+                                 "feedforward=swiglu(hidden=48); attention=softmax(causal=true)";
+    static const int32_t tokens[] = {1, 5, 2, 9, 4, 7};
+    float halted[6 * 24], one[6 * 24];
+    double steps, rest;
+    (void)unused;
+    network n = open_network(engine, single, 0);
+    run(&n, NULL, 0, tokens, 6, 6, 6, one);
+    close_network(&n);
+    n.weights = heed_weights_random(engine, spec, 5, &e);
+    ((float *)heed_weights_find(n.weights, "halting.bias")->data)[0] = 1e4f;
+    n.stack = heed_stack_open(engine, spec, n.weights, &e);
+    n.session = n.stack ? heed_session_new(n.stack, &e) : NULL;
+    if (!n.session) fail_msg("%s", e.text);
+    for (int chunk = 6; chunk > 0; chunk -= 5) {
+        run(&n, NULL, 0, tokens, 6, chunk, 6, halted);
+        assert_memory_equal(halted, one, sizeof one);
+        assert_int_equal(n.session->running, 0);
+    }
+    assert_int_equal(heed_session_ponder(n.session, 0, &steps, &rest), 12);
+    assert_true(steps == 12 && rest == 12);
+    close_network(&n);
+}
+
 static int setup(void **unused)
 {
     char path[4096];
@@ -545,9 +695,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_cross),     cmocka_unit_test(test_sessions),
-        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates), cmocka_unit_test(test_saved),
         cmocka_unit_test(test_watched),   cmocka_unit_test(test_refused),
         cmocka_unit_test(test_weights),   cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -49,6 +49,12 @@ static void test_parameters(void **state)
          * would be a vocabulary of 40,900. */
         {"preset=vaswani2017_base", 63014912, 0, 65, 2},
         {"preset=vaswani2017_big", 214110208, 0, 213, 1.2},
+        /* arXiv 1807.03819, table 7, has as many parameters as the base of 2017, "65M"; tensor2tensor's hparams
+         * universal_transformer_base: hidden_size 1024, filter_size 4096, num_heads 16, 6 steps, "to have a similar
+         * capacity". One layer of 12 width^2 and one of 16, and the table of about 37,000 tokens */
+        {"preset=universal_base",
+         12LL * 1024 * 1024 + 16LL * 1024 * 1024 + 37000LL * 1024 + 5 * 2048, 0, 65, 2.5},
+        {"preset=universal_base; halting=act", 67258368 + 2 * 1025, 0, 65, 2.5},
         /* arXiv 2112.11446, table 1: 80 layers, 128 heads, key/value size 128, d_model 16,384; vocabulary 32,000 */
         {"preset=gopher_280b",
          13LL * 80 * 16384 * 16384 + 32000LL * 16384 + 161 * 16384 + 2 * 16384, 0, 280e3, 500},

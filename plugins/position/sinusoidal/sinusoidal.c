@@ -8,6 +8,9 @@
  *                                              all sines, then all cosines  t_k = base^(-k/(M/2-1))
  *   Transformer-XL        layout=half, exponent=paper
  *
+ * With step=n the waves of position n are added as well: the Universal Transformer's coordinates, arXiv
+ * 1807.03819, section 2.1, for which a list of positions has each layer's own number.
+ *
  * An odd last channel is sin(position t_k) if interleaved, and 0 if half. The maths is in
  * sinusoidal_kernel.h.
  */
@@ -27,6 +30,8 @@ static const heed_param params[] = {
                           "sine and cosine in turn, or all sines before all cosines"),
     [EXPONENT] = KIT_CHOICE("exponent", PAPER, "paper|t2t",
                             "of base, for wave k: paper, -2k/M; t2t, -k/(M/2-1)"),
+    [STEP] = KIT_INT("step", 0, 0, 1 << 24,
+                     "the number of the layer, whose waves are added too; 0: they are not"),
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -42,6 +47,7 @@ static int32_t init(void *memory, const heed_open *open)
     self->base = open->value[BASE].f;
     self->layout = open->value[LAYOUT].i;
     self->exponent = open->value[EXPONENT].i;
+    self->step = open->value[STEP].i;
     self->width = HEED_AXIS(open->axis, 'M');
     if (self->width > 0) make_theta(self, self->theta, self->width);
     return HEED_OK;

@@ -2,21 +2,21 @@
  *
  * position/sinusoidal, the maths: one position after another; its row of sines and cosines is made
  * once (kit/core/sleef.h: float64 angles, reduced exactly) and added to all sequences that stand
- * there.
+ * there; the step's, if there is one, is added to it.
  *
- * Error: |y - exact| <= 2^-23 + half an ulp of y, at every position up to 2^31.
+ * Error: |y - exact| <= 2^-23 + half an ulp of y, at every position up to 2^31; twice that with a step.
  */
 #include <heed/kit.h>
 #include <heed/kit/core/sleef.h>
 
 #ifdef KIT_FIRST
 enum { X, POSITIONS, OUT };
-enum { BASE, LAYOUT, EXPONENT };
+enum { BASE, LAYOUT, EXPONENT, STEP };
 enum { INTERLEAVED, HALF };
 enum { PAPER, T2T };
 typedef struct sinusoidal {
     double base;
-    int64_t layout, exponent;
+    int64_t layout, exponent, step;
     int64_t width; /* M that theta is made for; -1 if not known when opened */
     double theta[];
 } sinusoidal;
@@ -42,31 +42,40 @@ KIT_INLINE void make_theta(const sinusoidal *self, double *theta, int64_t m)
                     self->exponent == PAPER ? (double)m : (double)steps);
 }
 
-/* Floats of a lane's scratch: sines, cosines, and the row that they make. */
-KIT_INLINE int64_t scratch_floats(int64_t m) { return 4 * kit_lanes((m + 1) / 2); }
+/* Floats of a lane's scratch: sines, cosines, the row that they make, and that of the step. */
+KIT_INLINE int64_t scratch_floats(int64_t m) { return 6 * kit_lanes((m + 1) / 2); }
 #endif
+
+/* The row of a position; `room` is for sines and cosines. */
+static void KIT(wave)(const sinusoidal_call *c, int64_t position, float *room, float *row)
+{
+    const int64_t m = c->call->tensor[X]->dim[2], n = frequencies(c->self->layout, m);
+    float *sine = room, *cosine = room + kit_lanes((m + 1) / 2);
+    KIT(kit_angles)(sine, cosine, c->theta, n, position);
+    if (c->self->layout == INTERLEAVED)
+        for (int64_t i = 0; i < n; i++) row[2 * i] = sine[i], row[2 * i + 1] = cosine[i];
+    else
+        for (int64_t i = 0; i < m; i++) row[i] = i < n ? sine[i] : i < 2 * n ? cosine[i - n] : 0.0f;
+}
 
 static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const sinusoidal_call *c = arg;
     const heed_tensor *x = c->call->tensor[X], *positions = c->call->tensor[POSITIONS],
                       *out = c->call->tensor[OUT];
-    int64_t batch = x->dim[0], m = x->dim[2], n = frequencies(c->self->layout, m), last = 0;
-    int64_t room = kit_lanes((m + 1) / 2), xs = x->stride[2], os = out->stride[2];
-    float *sine = (float *)(c->call->scratch + lane * c->call->scratch_stride);
-    float *cosine = sine + room, *row = cosine + room;
+    int64_t batch = x->dim[0], m = x->dim[2], last = 0;
+    int64_t room = 2 * kit_lanes((m + 1) / 2), xs = x->stride[2], os = out->stride[2];
+    float *angles = (float *)(c->call->scratch + lane * c->call->scratch_stride);
+    float *row = angles + room, *step = row + room;
     int64_t end =
         (tile + 1) * c->items_per_tile < c->items ? (tile + 1) * c->items_per_tile : c->items;
+    if (c->self->step) KIT(wave)(c, c->self->step, angles, step);
     for (int64_t item = tile * c->items_per_tile, fresh = 1; item < end; item++) {
         int64_t index[2] = {item % batch, item / batch};
         int64_t position = positions ? kit_index(positions, kit_at(positions, index, 2)) : index[1];
         if (fresh || position != last) {
-            KIT(kit_angles)(sine, cosine, c->theta, n, position);
-            if (c->self->layout == INTERLEAVED)
-                for (int64_t i = 0; i < n; i++) row[2 * i] = sine[i], row[2 * i + 1] = cosine[i];
-            else
-                for (int64_t i = 0; i < m; i++)
-                    row[i] = i < n ? sine[i] : i < 2 * n ? cosine[i - n] : 0.0f;
+            KIT(wave)(c, position, angles, row);
+            for (int64_t i = 0; c->self->step && i < m; i++) row[i] += step[i];
             last = position, fresh = 0;
         }
         const char *from = kit_at(x, index, 2);
