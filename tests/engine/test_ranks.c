@@ -450,6 +450,36 @@ static void all_end_with_one_that_fails(void **state)
     }
 }
 
+/* Messages that are asked for without waiting: each comes whole, whenever the other side copies it. */
+static void *ask_again(void *arg)
+{
+    member *m = arg;
+    const heed_transport *t = &m->transport;
+    enum { BYTES = 20000 };
+    unsigned char *bytes = malloc(BYTES);
+    for (int n = 0; n < 1000 && !m->error.code; n++) {
+        void *request;
+        int32_t code = 1;
+        memset(bytes, t->rank ? n : 0, BYTES);
+        if (t->rank) m->error.code = t->send(t, 0, bytes, BYTES, &request);
+        else m->error.code = t->receive(t, 1, bytes, BYTES, &request);
+        while (!m->error.code && code == 1) code = t->wait(t, &request, 0);
+        if (code || bytes[0] != (n & 255) || bytes[BYTES - 1] != (n & 255)) m->error.code = -1;
+    }
+    free(bytes);
+    m->transport.close(&m->transport, 0);
+    return NULL;
+}
+
+static void messages_are_asked_for_again_and_again(void **state)
+{
+    member m[RANKS_MOST] = {{0}};
+    (void)state;
+    on_ranks(m, 2, ask_again);
+    assert_int_equal(m[0].error.code, 0);
+    assert_int_equal(m[1].error.code, 0);
+}
+
 static void *speak_otherwise(void *arg)
 {
     member *m = arg;
@@ -496,6 +526,7 @@ int main(void)
         cmocka_unit_test(a_token_sends_some_rows),
         cmocka_unit_test(spans_are_dealt_out_evenly),
         cmocka_unit_test(all_end_with_one_that_fails),
+        cmocka_unit_test(messages_are_asked_for_again_and_again),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(what_can_not_be_shared_is_refused),
     };
