@@ -17,10 +17,6 @@
 
 #define HEED_PARTIAL_ID "heed.partial/1"
 
-typedef struct heed_partial_node {
-    int64_t level, index;
-} heed_partial_node;
-
 /* A call of which only some keys are here. `call` is as for forward, but that axis S is the keys of
  * the whole text, of which the tensors k and v have those from `first_key` on, or, with a state,
  * the new keys of the whole text; pages of keys that are elsewhere are NULL, and new keys of such a
@@ -31,9 +27,9 @@ typedef struct heed_partial_call {
     uint32_t nodes;
     const heed_call *call;
     int64_t first_query, queries, first_key;
-    const heed_partial_node *node; /* [nodes] all keys of these are here */
-    float *const *to;              /* [nodes] rows [B, T, H, floats], the result of `compute` */
-    float *rows;                   /* of the root, for `finish` */
+    const int64_t *node; /* [nodes][2] level and index; all keys of these are here */
+    float *const *to;    /* [nodes] rows [B, T, H, floats], the result of `compute` */
+    float *rows;         /* of the root, for `finish` */
     /* [B, T, H], zeros at first: what `finish` asks `compute` to do otherwise in the next round */
     float *lift;
     int64_t round; /* 0, or 1 and 2 after a `finish` that asked for one more */

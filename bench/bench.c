@@ -18,6 +18,7 @@
 #include "bench/count.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
+#include "bench/ranks.h"
 #include "bench/report/explain.h"
 #include "bench/report/plot.h"
 #include "bench/report/report.h"
@@ -29,6 +30,7 @@
 #include "command/operands.h"
 #include "command/options.h"
 #include "command/progress.h"
+#include "command/ranks.h"
 #include "command/shape.h"
 #include "inspect.h"
 #include "command/origin.h"
@@ -91,6 +93,8 @@ static const char usage[] =
     "counter\n"
     "                  that bench/machines/run sets up\n"
     "\n"
+    "Under mpirun, specs of attention on each shape are run by one rank and shared by all of them: "
+    "docs/ranks.md.\n"
     "Ctrl-C keeps the rounds that are whole. docs/benchmark.md tells how it is measured and how to "
     "read it.\n";
 
@@ -290,6 +294,17 @@ static int read_options(options *o, int argc, char **argv)
     return 0;
 }
 
+/* What ranks measure together: bench/ranks.c. */
+static int check_ranks(options *o)
+{
+    if (!ranks_are_several()) return 0;
+    if (o->suite || o->networks || o->json || o->plot || o->explain || o->peaks_only ||
+        o->overhead || o->count || !o->n_specs)
+        return options_usage("among ranks bench takes specs of attention, --shape, --rounds, "
+                             "--dtype, --isa and --threads");
+    return 0;
+}
+
 static bench_pace pace_of(const options *o)
 {
     bench_pace p = o->suite ? suite_pace((uint32_t)o->set)
@@ -381,6 +396,11 @@ static int32_t write_outputs(const bench *b, const options *o, heed_error *error
 
 static int run(const options *o, const call_shape *shapes)
 {
+    if (ranks_are_several()) {
+        const ranks_choice among = {&o->engine, o->specs, shapes,   o->n_specs, o->n_shapes,
+                                    o->dtype,   o->rounds, o->isa};
+        return ranks_bench(&among);
+    }
     heed_error error = {0};
     bench b = {.pace = pace_of(o)};
     int32_t failed = check_outputs(&b, o, shapes, &error);
@@ -413,7 +433,9 @@ int command_bench(int argc, char **argv)
         return command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
     }
     o.shape_texts = o.specs + argc;
+    ranks_begin();
     int status = read_options(&o, argc, argv);
+    if (!status) status = check_ranks(&o);
     o.shape_unsaid = !o.n_shapes;
     if (!o.n_shapes) o.shape_texts[o.n_shapes++] = "T=2048";
     for (uint32_t i = 0; i < o.n_shapes && !status; i++) {

@@ -7,7 +7,8 @@ engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/bas
   engine/base/grow.h engine/base/local.h engine/base/place.c engine/base/place.h \
   engine/base/random.h engine/base/saved.c \
   engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
-engine_run = engine/run/arena.c engine/run/arena.h engine/run/exchange.c engine/run/exchange.h \
+engine_run = engine/run/arena.c engine/run/arena.h engine/run/behind.c engine/run/behind.h \
+  engine/run/exchange.c engine/run/exchange.h \
   engine/run/host.c engine/run/host.h \
   engine/run/pool.c engine/run/pool.h \
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \

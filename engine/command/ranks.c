@@ -35,6 +35,8 @@ void ranks_begin(void)
         if (!rank || !ranks || atol(ranks) < 2) continue;
         shared = 1, silent = atol(rank) > 0;
     }
+    /* mpirun gives a terminal, as wide as none, that nobody has asked for */
+    if (shared) setenv("COLUMNS", "1000", 0);
     if (silent && !freopen("/dev/null", "w", stdout)) _Exit(1);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * run_ranks.c: one call that ranks share: each takes its share of queries and keys out of the files,
- * and rank 0 puts the shares of the outputs together.
+ * run_ranks.c: one call that ranks share: each takes its share of queries and keys out of whole
+ * tensors, and rank 0 puts the shares of the outputs together.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +11,6 @@
 #include "op/entry.h"
 #include "op/group.h"
 #include "op/instance.h"
-
-typedef struct job {
-    heed_group *g;
-    const heed_instance *i;
-    const heed_binding *given;
-    heed_tensor *part; /* of each binding, what this rank has */
-    heed_binding *bound;
-    int *axis; /* that is shared; -1: none */
-    int64_t T, S;
-} job;
 
 /* Which axis of a port's tensor ranks share: keys of k and v, and else queries. */
 static int shared_axis(const entry *e, const char *name)
@@ -35,108 +25,135 @@ static int shared_axis(const entry *e, const char *name)
 }
 
 /* Copies the share of a rank between a contiguous tensor and one of the share alone. */
-static void copy_share(const job *j, uint32_t rank, const heed_tensor *all, char *part, int axis,
-                       int gives)
+static void copy_share(const run_ranks *r, uint32_t rank, const heed_tensor *all, char *part,
+                       int axis, int gives)
 {
     int64_t first[2], count[2], outer = 1;
     uint64_t inner = heed_dtype_bytes(all->dtype);
     for (int a = 0; a < axis; a++) outer *= all->dim[a];
     for (int a = axis + 1; a < all->rank; a++) inner *= (uint64_t)all->dim[a];
-    heed_group_share(rank, heed_group_ranks(j->g), all->dim[axis], first, count);
+    heed_group_share(rank, heed_group_ranks(r->group), all->dim[axis], first, count);
     for (int64_t o = 0; o < outer; o++)
         for (int b = 0; b < 2; b++) {
             char *whole = (char *)all->data + (uint64_t)(o * all->dim[axis] + first[b]) * inner;
             const size_t bytes = (size_t)((uint64_t)count[b] * inner);
-            if (gives) memcpy(whole, part, bytes);
-            else memcpy(part, whole, bytes);
+            memcpy(gives ? whole : part, gives ? part : whole, bytes);
             part += bytes;
         }
 }
 
-static int64_t share_size(const job *j, uint32_t rank, int64_t rows)
+static int64_t share_size(const run_ranks *r, uint32_t rank, int64_t rows)
 {
     int64_t first[2], count[2];
-    heed_group_share(rank, heed_group_ranks(j->g), rows, first, count);
+    heed_group_share(rank, heed_group_ranks(r->group), rows, first, count);
     return count[0] + count[1];
 }
 
-/* The share of one tensor; files are contiguous. */
-static int32_t take_share(job *j, uint32_t n, int reads, heed_error *error)
+/* The share of one tensor. An axis that a tensor has once for all stays. */
+static int32_t take_share(run_ranks *r, uint32_t n, heed_error *error)
 {
-    const heed_tensor *all = j->given[n].tensor;
-    heed_tensor *part = &j->part[n];
-    const uint32_t rank = heed_group_rank(j->g);
-    const int axis = j->axis[n] = shared_axis(j->i->entry, j->given[n].port);
-    j->bound[n] = (heed_binding){j->given[n].port, (heed_tensor *)all};
-    if (axis < 0 || axis >= all->rank) return j->axis[n] = -1, HEED_OK;
-    if (all->dim[axis] == 1 && !strcmp(j->given[n].port, "bias")) return j->axis[n] = -1, HEED_OK;
+    const heed_tensor *all = r->given[n].tensor;
+    const char *port = r->given[n].port;
+    const uint32_t rank = heed_group_rank(r->group);
+    const int axis = shared_axis(r->instance->entry, port);
     int64_t dim[HEED_MAX_RANK];
+    r->bound[n] = r->given[n], r->axis[n] = -1;
+    if (axis < 0 || axis >= all->rank || (all->dim[axis] == 1 && !strcmp(port, "bias")))
+        return HEED_OK;
     memcpy(dim, all->dim, sizeof dim);
-    dim[axis] = share_size(j, rank, dim[axis]);
-    *part = heed_tensor_of(NULL, all->dtype, all->rank, dim);
-    TRY(heed_tensor_alloc(part, error));
-    j->bound[n].tensor = part;
-    if (!strcmp(j->given[n].port, "q")) j->T = all->dim[axis];
-    if (!strcmp(j->given[n].port, "v")) j->S = all->dim[axis];
-    if (reads) copy_share(j, rank, all, part->data, axis, 0);
+    dim[axis] = share_size(r, rank, dim[axis]);
+    r->part[n] = heed_tensor_of(NULL, all->dtype, all->rank, dim);
+    TRY(heed_tensor_alloc(&r->part[n], error));
+    r->bound[n].tensor = &r->part[n], r->axis[n] = axis;
+    if (!strcmp(port, "q")) r->queries = all->dim[axis];
+    if (!strcmp(port, "v")) r->keys = all->dim[axis];
+    if (n < r->n_in) copy_share(r, rank, all, r->part[n].data, axis, 0);
     return HEED_OK;
 }
 
-/* Rank 0 gets the others' rows of an output. */
-static int32_t collect(job *j, uint32_t n, heed_error *error)
+int32_t run_ranks_take(run_ranks *r, heed_group *group, const heed_instance *instance,
+                       const heed_binding *in, uint32_t n_in, const heed_binding *out,
+                       uint32_t n_out, heed_error *error)
 {
-    const uint32_t ranks = heed_group_ranks(j->g), rank = heed_group_rank(j->g);
-    const heed_tensor *all = j->given[n].tensor, *part = &j->part[n];
-    exchange_posts posts = {0};
-    if (j->axis[n] < 0) return HEED_OK;
-    if (rank) {
-        const int32_t failed = exchange_send(&j->g->x, &posts, 0, part->data, part->bytes, error);
-        return exchange_wait(&j->g->x, &posts, failed, error);
+    const uint32_t n = n_in + n_out;
+    *r = (run_ranks){.group = group,
+                     .instance = instance,
+                     .n_in = n_in,
+                     .n_out = n_out,
+                     .queries = -1,
+                     .keys = -1,
+                     .given = calloc(n + (size_t)1, sizeof *r->given),
+                     .bound = calloc(n + (size_t)1, sizeof *r->bound),
+                     .part = calloc(n + (size_t)1, sizeof *r->part),
+                     .axis = calloc(n + (size_t)1, sizeof *r->axis)};
+    if (!r->given || !r->bound || !r->part || !r->axis) return error_memory(error);
+    if (!group_partial(instance, error)) return error->code;
+    for (uint32_t b = 0; b < n; b++) {
+        r->given[b] = b < n_in ? in[b] : out[b - n_in];
+        TRY(take_share(r, b, error));
     }
-    copy_share(j, 0, all, part->data, j->axis[n], 1);
-    for (uint32_t r = 1; r < ranks; r++) {
-        const uint64_t bytes = all->dim[j->axis[n]]
-                                   ? all->bytes / (uint64_t)all->dim[j->axis[n]] *
-                                         (uint64_t)share_size(j, r, all->dim[j->axis[n]])
-                                   : 0;
+    if (r->queries >= 0 && r->keys >= 0) return HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT,
+                     "%s: ranks share q, k and v, and not all of them are given",
+                     instance->entry->op.id);
+}
+
+int32_t run_ranks_call(const run_ranks *r, heed_error *error)
+{
+    return heed_group_run(r->group, r->instance, r->bound, r->n_in, r->bound + r->n_in, r->n_out,
+                          r->queries, r->keys, error);
+}
+
+/* Rank 0 gets the others' rows of an output. */
+static int32_t collect(const run_ranks *r, uint32_t n, heed_error *error)
+{
+    const uint32_t ranks = heed_group_ranks(r->group);
+    const heed_tensor *all = r->given[n].tensor, *part = &r->part[n];
+    const int axis = r->axis[n];
+    exchange *x = &r->group->x;
+    exchange_posts posts = {0};
+    if (axis < 0 || !heed_tensor_elements(all)) return HEED_OK;
+    if (heed_group_rank(r->group)) {
+        const int32_t failed = exchange_send(x, &posts, 0, part->data, part->bytes, error);
+        return exchange_wait(x, &posts, failed, error);
+    }
+    const uint64_t row = all->bytes / (uint64_t)all->dim[axis];
+    copy_share(r, 0, all, part->data, axis, 1);
+    for (uint32_t other = 1; other < ranks; other++) {
+        const uint64_t bytes = row * (uint64_t)share_size(r, other, all->dim[axis]);
         char *rows = malloc(bytes + 1);
-        int32_t failed = rows ? exchange_receive(&j->g->x, &posts, r, rows, bytes, error)
+        int32_t failed = rows ? exchange_receive(x, &posts, other, rows, bytes, error)
                               : error_memory(error);
-        failed = exchange_wait(&j->g->x, &posts, failed, error);
-        if (!failed) copy_share(j, r, all, rows, j->axis[n], 1);
+        failed = exchange_wait(x, &posts, failed, error);
+        if (!failed) copy_share(r, other, all, rows, axis, 1);
         free(rows);
         TRY(failed);
     }
     return HEED_OK;
 }
 
-int32_t run_ranks(heed_group *g, const heed_instance *i, const heed_binding *in, uint32_t n_in,
-                  const heed_binding *out, uint32_t n_out, int32_t failed, heed_error *error)
+int32_t run_ranks_collect(const run_ranks *r, heed_error *error)
 {
-    const uint32_t n = n_in + n_out;
-    heed_binding *given = calloc(n + (size_t)1, sizeof *given);
-    job j = {.g = g,
-             .i = i,
-             .given = given,
-             .T = -1,
-             .S = -1,
-             .part = calloc(n + (size_t)1, sizeof *j.part),
-             .bound = calloc(n + (size_t)1, sizeof *j.bound),
-             .axis = calloc(n + (size_t)1, sizeof *j.axis)};
-    if (!failed && (!given || !j.part || !j.bound || !j.axis)) failed = error_memory(error);
-    if (!failed && !group_partial(i, error)) failed = error->code;
-    for (uint32_t b = 0; b < n && !failed; b++) {
-        given[b] = b < n_in ? in[b] : out[b - n_in];
-        failed = take_share(&j, b, b < n_in, error);
-    }
-    if (!failed && (j.T < 0 || j.S < 0))
-        failed = error_set(error, HEED_E_ARGUMENT, "%s: ranks share q, k and v, and not all of "
-                           "them are given", i->entry->op.id);
-    failed = heed_group_agree(g, NULL, 0, failed, error);
-    if (!failed)
-        failed = heed_group_run(g, i, j.bound, n_in, j.bound + n_in, n_out, j.T, j.S, error);
-    for (uint32_t b = n_in; b < n && !failed; b++) failed = collect(&j, b, error);
-    for (uint32_t b = 0; b < n && j.part; b++) free(j.part[b].data);
-    free(j.part), free(j.bound), free(j.axis), free(given);
+    for (uint32_t n = r->n_in; n < r->n_in + r->n_out; n++) TRY(collect(r, n, error));
+    return HEED_OK;
+}
+
+void run_ranks_free(run_ranks *r)
+{
+    for (uint32_t n = 0; n < r->n_in + r->n_out && r->part; n++) free(r->part[n].data);
+    free(r->part), free(r->bound), free(r->given), free(r->axis);
+    *r = (run_ranks){0};
+}
+
+int32_t run_ranks_whole(heed_group *group, const heed_instance *instance, const heed_binding *in,
+                        uint32_t n_in, const heed_binding *out, uint32_t n_out, int32_t failed,
+                        heed_error *error)
+{
+    run_ranks r = {0};
+    if (!failed) failed = run_ranks_take(&r, group, instance, in, n_in, out, n_out, error);
+    failed = heed_group_agree(group, NULL, 0, failed, error);
+    if (!failed) failed = run_ranks_call(&r, error);
+    if (!failed) failed = run_ranks_collect(&r, error);
+    run_ranks_free(&r);
     return failed;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "op/engine.h"
 #include "op/group.h"
 #include "op/instance.h"
@@ -18,6 +19,13 @@
 #include "op/sequence.h"
 
 #define BYTES_AT_ONCE ((int64_t)64 << 20) /* of rows that a rank has computed and not sent yet */
+
+/* A node of the text, whose it is, and the how-many-th of that rank's. */
+typedef struct owned {
+    tree_node node;
+    uint32_t rank, turn;
+    float *rows; /* of the queries that this rank finishes, while they are on their way */
+} owned;
 
 typedef struct job {
     heed_group *g;
@@ -32,19 +40,29 @@ typedef struct job {
     int64_t first, count;
     heed_partial_call x, finish;
     tree tree;
-    uint32_t turns; /* nodes of the rank that has most */
+    owned *nodes; /* in the order of the text, on all ranks alike */
+    uint32_t n_nodes, turns;
 } job;
 
-/* The n-th node of a rank; 0: it has no more. */
-static int node_of(const job *j, uint32_t rank, uint32_t n, heed_partial_node *node)
+/* The nodes of all ranks. */
+static int32_t list_nodes(job *j, heed_error *error)
 {
     const uint32_t ranks = j->g->x.t.ranks;
-    for (int64_t span = 0; span < j->spans;) {
-        *node = tree_run(span, ranks);
-        if (tree_rank(span, ranks) == rank && n-- == 0) return 1;
-        span += (int64_t)1 << node->level;
+    uint32_t *count = calloc(ranks, sizeof *count);
+    int32_t failed = count ? HEED_OK : error_memory(error);
+    for (int64_t span = 0; span < j->spans && !failed;) {
+        owned *x = grow_append(&j->nodes, &j->n_nodes, sizeof *x);
+        if (!x) {
+            failed = error_memory(error);
+            break;
+        }
+        x->node = tree_run(span, ranks), x->rank = tree_rank(span, ranks);
+        x->turn = count[x->rank]++;
+        if (x->turn >= j->turns) j->turns = x->turn + 1;
+        span += (int64_t)1 << x->node.level;
     }
-    return 0;
+    free(count);
+    return failed;
 }
 
 /* Queries that a rank finishes. */
@@ -68,77 +86,69 @@ static int32_t post_rows(job *j, exchange_posts *posts, uint32_t other, int send
     return HEED_OK;
 }
 
-/* Rows of this rank's own node, those that it finishes. */
-static void copy_rows(const job *j, const float *from, float *to)
+/* Rows of this rank's own node: those that it finishes stay, and the others get theirs. */
+static int32_t give_rows(job *j, exchange_posts *posts, const owned *x, float *own,
+                         heed_error *error)
 {
     const int64_t row = j->H * j->floats;
+    int64_t first;
     for (int64_t b = 0; b < j->B; b++)
-        memcpy(to + b * j->count * row, from + (b * j->T + j->first) * row,
-               sizeof *to * (size_t)(j->count * row));
+        memcpy(x->rows + b * j->count * row, own + (b * j->T + j->first) * row,
+               sizeof *own * (size_t)(j->count * row));
+    for (uint32_t r = 0; r < j->g->x.t.ranks; r++) {
+        const int64_t count = queries_of(j, r, &first);
+        if (r != x->rank) TRY(post_rows(j, posts, r, 1, own, first, count, j->T, error));
+    }
+    return HEED_OK;
 }
 
 /* Sends the rows of this rank's nodes of the turns [turn, end), and gets those of the others. */
-static int32_t swap_rows(job *j, uint32_t turn, uint32_t end, float *const *own, float **got,
-                         heed_error *error)
+static int32_t swap_rows(job *j, uint32_t turn, uint32_t end, float *const *own, heed_error *error)
 {
-    const uint32_t ranks = j->g->x.t.ranks, rank = j->g->x.t.rank;
     exchange_posts posts = {0};
-    heed_partial_node node;
-    int64_t first;
     int32_t failed = HEED_OK;
-    for (uint32_t n = turn; n < end; n++)
-        for (uint32_t r = 0; r < ranks && !failed; r++) {
-            float **to = &got[(n - turn) * ranks + r];
-            if (!node_of(j, r, n, &node)) continue;
-            if (!(*to = tree_take(&j->tree))) failed = error_memory(error);
-            else if (r == rank) copy_rows(j, own[n - turn], *to);
-            else failed = post_rows(j, &posts, r, 0, *to, 0, j->count, j->count, error);
-        }
-    for (uint32_t n = turn; n < end; n++)
-        for (uint32_t r = 0; r < ranks && !failed; r++) {
-            if (r == rank || !node_of(j, rank, n, &node)) continue;
-            const int64_t count = queries_of(j, r, &first);
-            failed = post_rows(j, &posts, r, 1, own[n - turn], first, count, j->T, error);
-        }
+    for (owned *x = j->nodes; x < j->nodes + j->n_nodes && !failed; x++) {
+        if (x->turn < turn || x->turn >= end) continue;
+        if (!(x->rows = tree_take(&j->tree))) failed = error_memory(error);
+        else if (x->rank == j->g->x.t.rank)
+            failed = give_rows(j, &posts, x, own[x->turn - turn], error);
+        else failed = post_rows(j, &posts, x->rank, 0, x->rows, 0, j->count, j->count, error);
+    }
     return exchange_wait(&j->g->x, &posts, failed, error);
 }
 
-/* What others have sent goes up the tree. */
-static int32_t put_rows(job *j, uint32_t turn, uint32_t end, float **got, int32_t failed,
-                        heed_error *error)
+/* What has come goes up the tree. */
+static int32_t put_rows(job *j, int32_t failed, heed_error *error)
 {
-    const uint32_t ranks = j->g->x.t.ranks;
-    for (uint32_t n = turn; n < end; n++)
-        for (uint32_t r = 0; r < ranks; r++) {
-            float *rows = got[(n - turn) * ranks + r];
-            heed_partial_node node;
-            if (!rows) continue;
-            if (failed) free(rows);
-            else if (node_of(j, r, n, &node) && (failed = tree_put(&j->tree, node, rows)))
-                error_set(error, failed, "%s: the work was cancelled", j->i->entry->op.id);
-        }
+    for (owned *x = j->nodes; x < j->nodes + j->n_nodes; x++) {
+        float *rows = x->rows;
+        x->rows = NULL;
+        if (failed) free(rows);
+        else if (rows && (failed = tree_put(&j->tree, x->node, rows)))
+            error_set(error, failed, "%s: the work was cancelled", j->i->entry->op.id);
+    }
     return failed;
 }
 
 /* The turns [turn, end): this rank's nodes of them, computed, sent and merged. */
 static int32_t run_turns(job *j, uint32_t turn, uint32_t end, uint64_t what, heed_error *error)
 {
-    const uint32_t rank = j->g->x.t.rank;
     const size_t bytes = sizeof(float) * (size_t)(j->B * j->T * j->H * j->floats) + 64;
-    heed_partial_node node[TREE_NODES];
+    tree_node node[TREE_NODES];
     float *own[TREE_NODES] = {NULL};
-    float **got = calloc((size_t)(end - turn) * j->g->x.t.ranks, sizeof *got);
-    int32_t failed = got ? HEED_OK : error_memory(error);
+    int32_t failed = HEED_OK;
     uint32_t n = 0;
-    for (; turn + n < end && !failed && node_of(j, rank, turn + n, &node[n]); n++)
-        if (!(own[n] = malloc(bytes))) failed = error_memory(error);
-    j->x.nodes = failed ? 0 : n, j->x.node = node, j->x.to = own;
+    for (const owned *x = j->nodes; x < j->nodes + j->n_nodes && !failed; x++) {
+        if (x->rank != j->g->x.t.rank || x->turn < turn || x->turn >= end) continue;
+        node[n] = x->node;
+        if (!(own[n++] = malloc(bytes))) failed = error_memory(error);
+    }
+    j->x.nodes = failed ? 0 : n, j->x.node = &node[0].level, j->x.to = own;
     if (!failed) failed = group_compute(j->c, j->i, j->p, &j->x, error);
     failed = group_agree(j->g, what, failed, error);
-    if (!failed) failed = swap_rows(j, turn, end, own, got, error);
-    if (got) failed = put_rows(j, turn, end, got, failed, error);
-    for (uint32_t k = 0; k < n; k++) free(own[k]);
-    free(got);
+    if (!failed) failed = swap_rows(j, turn, end, own, error);
+    failed = put_rows(j, failed, error);
+    while (n) free(own[--n]);
     return failed;
 }
 
@@ -292,12 +302,7 @@ static int32_t prepare_sequences(job *j, heed_sequence *const *sequences, int64_
     }
     j->c->call.state = j->last->call.state = j->states;
     j->spans = tree_spans(j->p, j->B ? sequences[0]->view.length + j->T : 0);
-    for (uint32_t r = 0; r < j->g->x.t.ranks; r++) {
-        heed_partial_node node;
-        uint32_t n = 0;
-        while (node_of(j, r, n, &node)) n++;
-        if (n > j->turns) j->turns = n;
-    }
+    TRY(list_nodes(j, error));
     j->tree = (tree){.partial = j->p,
                      .host = j->g->engine->host,
                      .spans = j->spans,
@@ -324,6 +329,7 @@ int32_t group_attend(heed_group *g, const heed_instance *i, const heed_binding *
         if (!failed) sequence_advance(sequences[b], j.T);
         else sequence_undo(sequences[b], failed);
     tree_free(&j.tree);
+    free(j.nodes);
     if (j.finish.lift != j.x.lift) free(j.finish.lift);
     free(j.x.lift);
     free(j.states);

@@ -24,6 +24,7 @@
 #include "op/group.h"
 #include "op/instance.h"
 #include "op/registry.h"
+#include "run/behind.h"
 
 enum { K, V }; /* the two tensors of keys */
 
@@ -57,6 +58,7 @@ typedef struct job {
     lot lots[2];
     block *blocks; /* [2] */
     exchange_posts sends;
+    behind host; /* the engine's, which has messages moved between tiles */
 } job;
 
 /* ---- who has which keys ---- */
@@ -126,7 +128,7 @@ static int32_t begin_step(job *j, int64_t step, heed_error *error)
 static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, heed_error *error)
 {
     const int64_t ranks = j->g->x.t.ranks, spans = q->tree.spans;
-    heed_partial_node node[TREE_NODES];
+    tree_node node[TREE_NODES];
     float *rows[TREE_NODES] = {NULL};
     const uint32_t n =
         tree_cover(spans * run / ranks, spans * (run + 1) / ranks, spans, node);
@@ -141,7 +143,7 @@ static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, hee
     }
     for (uint32_t k = 0; k < n && !failed; k++)
         if (!(rows[k] = tree_take(&q->tree))) failed = error_memory(error);
-    q->x.nodes = n, q->x.node = node, q->x.to = rows, q->x.first_key = keys->first;
+    q->x.nodes = n, q->x.node = &node[0].level, q->x.to = rows, q->x.first_key = keys->first;
     if (!failed && n) failed = group_compute(&q->c, j->i, j->p, &q->x, error);
     for (uint32_t k = 0; k < n; k++) {
         const int32_t code = rows[k] && !failed ? tree_put(&q->tree, node[k], rows[k]) : HEED_OK;
@@ -160,6 +162,7 @@ static int32_t run_steps(job *j, heed_error *error)
         lot *keys = &j->lots[step % 2];
         cut = exchange_wait(&j->g->x, &keys->posts, HEED_OK, error);
         if (!cut && step + 1 < ranks) cut = begin_step(j, step + 1, error);
+        j->host.posts[0] = &j->lots[(step + 1) % 2].posts, j->host.posts[1] = &j->sends;
         for (int b = 0; b < 2 && !cut && !failed; b++)
             if (j->blocks[b].count)
                 failed = compute_block(j, &j->blocks[b], keys, (j->g->x.t.rank + step) % ranks,
@@ -248,7 +251,7 @@ static int32_t make_block(job *j, block *q, const prepared *all, heed_error *err
     memcpy(q->c.set.axis, all->set.axis, sizeof q->c.set.axis);
     HEED_AXIS(q->c.set.axis, 'T') = q->count;
     q->c.call.tensor = q->tensor, q->c.call.axis = q->c.set.axis;
-    q->c.call.mask = &q->c.mask, q->c.call.sink = &q->c.sink;
+    q->c.call.mask = &q->c.mask, q->c.call.sink = &q->c.sink, q->c.call.host = &j->host.table;
     H = HEED_AXIS(q->c.set.axis, 'H');
     q->tree = (tree){.partial = j->p,
                      .host = j->g->engine->host,
@@ -363,6 +366,7 @@ int32_t heed_group_run(heed_group *g, const heed_instance *i, const heed_binding
     job j = {.g = g, .i = i, .T = queries, .S = keys, .blocks = calloc(2, sizeof *j.blocks)};
     prepared *all = calloc(1, sizeof *all);
     *told = (heed_error){0};
+    behind_make(&j.host, g->engine->host, &g->x);
     int32_t failed = all && j.blocks ? make_job(&j, all, in, n_in, out, n_out, told)
                                      : error_memory(told);
     exchange_stand stand = {.what = hash_of(&j), .failed = failed};

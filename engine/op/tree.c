@@ -10,7 +10,7 @@
 
 #define ROWS_AT_ONCE 64 /* of a tile of merging */
 
-uint32_t tree_cover(int64_t from, int64_t to, int64_t spans, heed_partial_node node[TREE_NODES])
+uint32_t tree_cover(int64_t from, int64_t to, int64_t spans, tree_node node[TREE_NODES])
 {
     uint32_t n = 0;
     for (int64_t at = from; at < to;) {
@@ -20,17 +20,17 @@ uint32_t tree_cover(int64_t from, int64_t to, int64_t spans, heed_partial_node n
                (at + ((int64_t)1 << level) < to) &&
                (at + ((int64_t)2 << level) <= to || to == spans))
             level++;
-        node[n++] = (heed_partial_node){level, at >> level};
+        node[n++] = (tree_node){level, at >> level};
         at += (int64_t)1 << level;
     }
     return n;
 }
 
-heed_partial_node tree_run(int64_t span, uint32_t ranks)
+tree_node tree_run(int64_t span, uint32_t ranks)
 {
     const int64_t most = span / (4 * (int64_t)ranks);
     const int level = most > 1 ? 63 - __builtin_clzll((unsigned long long)most) : 0;
-    return (heed_partial_node){level, span >> level};
+    return (tree_node){level, span >> level};
 }
 
 uint32_t tree_rank(int64_t span, uint32_t ranks)
@@ -66,7 +66,7 @@ static void merge_rows(void *arg, int64_t tile, uint32_t lane)
                          m->t->floats);
 }
 
-static float *take_kept(tree *t, heed_partial_node node)
+static float *take_kept(tree *t, tree_node node)
 {
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->kept[i].node.level != node.level || t->kept[i].node.index != node.index) continue;
@@ -77,11 +77,11 @@ static float *take_kept(tree *t, heed_partial_node node)
     return NULL;
 }
 
-int32_t tree_put(tree *t, heed_partial_node node, float *rows)
+int32_t tree_put(tree *t, tree_node node, float *rows)
 {
     const int64_t tiles = (t->rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
     while (node.index > 0 || t->spans > (int64_t)1 << node.level) {
-        const heed_partial_node other = {node.level, node.index ^ 1};
+        const tree_node other = {node.level, node.index ^ 1};
         if (other.index << other.level < t->spans) { /* else nobody has it: nothing to merge */
             float *found = take_kept(t, other);
             if (!found) break;

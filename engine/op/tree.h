@@ -12,6 +12,11 @@
 
 #define TREE_NODES 128 /* that cover a run of spans, and that wait, at most */
 
+/* As heed_partial_call.node has them. */
+typedef struct tree_node {
+    int64_t level, index;
+} tree_node;
+
 /* Spans of so many keys; a text without keys has one. */
 static inline int64_t tree_spans(const heed_partial *p, int64_t keys)
 {
@@ -20,7 +25,7 @@ static inline int64_t tree_spans(const heed_partial *p, int64_t keys)
 
 /* The fewest nodes that cover spans [from, to) of `spans`. */
 HEED_LOCAL uint32_t tree_cover(int64_t from, int64_t to, int64_t spans,
-                               heed_partial_node node[TREE_NODES]);
+                               tree_node node[TREE_NODES]);
 
 /* A text's spans are dealt out in runs, each of which is one node. Runs become longer as the text
  * does, by twice where it has become twice as long: so no rank has much more than another, whatever
@@ -30,7 +35,7 @@ HEED_LOCAL uint32_t tree_cover(int64_t from, int64_t to, int64_t spans,
  *     has rank         0 1 0 1 0 1 0 1 0 1  0  1  0  1  0  1  0  0  1  1  0
  *
  * The run that a span is in, and its rank. */
-HEED_LOCAL heed_partial_node tree_run(int64_t span, uint32_t ranks);
+HEED_LOCAL tree_node tree_run(int64_t span, uint32_t ranks);
 HEED_LOCAL uint32_t tree_rank(int64_t span, uint32_t ranks);
 
 /* Rows of nodes: two neighbours are merged once both are there. */
@@ -39,7 +44,7 @@ typedef struct tree {
     const heed_host *host;
     int64_t spans, rows, floats;
     struct {
-        heed_partial_node node;
+        tree_node node;
         float *rows;
     } kept[TREE_NODES];
     uint32_t count;
@@ -50,7 +55,7 @@ typedef struct tree {
 /* Memory for the rows of a node, or NULL. */
 HEED_LOCAL float *tree_take(tree *t);
 /* The rows of a node are there, in memory of tree_take, which is the tree's from now on. */
-HEED_LOCAL int32_t tree_put(tree *t, heed_partial_node node, float *rows);
+HEED_LOCAL int32_t tree_put(tree *t, tree_node node, float *rows);
 /* Those of the root, once all nodes are there; else NULL. */
 HEED_LOCAL float *tree_root(const tree *t);
 HEED_LOCAL void tree_free(tree *t);

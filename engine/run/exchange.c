@@ -98,15 +98,27 @@ int32_t exchange_receive(exchange *x, exchange_posts *posts, uint32_t from, void
     return post(x, posts, from, bytes, n, 0, error);
 }
 
+void exchange_look(exchange *x, exchange_posts *posts)
+{
+    for (uint32_t i = 0; i < posts->count && !posts->failed; i++) {
+        if (!posts->post[i].request) continue;
+        const int32_t code = x->t.wait(&x->t, &posts->post[i].request, 0);
+        if (code < 0) posts->failed = code, posts->other = posts->post[i].other;
+        if (code) return; /* asking for one moves all */
+    }
+}
+
 int32_t exchange_wait(exchange *x, exchange_posts *posts, int32_t failed, heed_error *error)
 {
     const double begin = seconds_now();
+    if (!failed && posts->failed) failed = transport_failed(x, posts->failed, posts->other, error);
     for (uint32_t i = 0; i < posts->count && !failed; i++) {
         exchange_post *p = &posts->post[i];
         const int64_t spent = (int64_t)(1e3 * (seconds_now() - begin));
         const int64_t left = x->milliseconds > spent ? x->milliseconds - spent : 0;
-        const int32_t code = x->t.wait(&x->t, &p->request, left);
         char name[96];
+        if (!p->request) continue;
+        const int32_t code = x->t.wait(&x->t, &p->request, left);
         if (code < 0) failed = transport_failed(x, code, p->other, error);
         if (code <= 0) continue;
         x->broken = x->lost = 1;

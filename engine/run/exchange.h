@@ -28,6 +28,8 @@ typedef struct exchange {
 typedef struct exchange_posts {
     struct exchange_post *post;
     uint32_t count;
+    int32_t failed; /* while somebody looked after them, and with which rank */
+    uint32_t other;
 } exchange_posts;
 
 /* How a rank stands: `what` it is about to do, which is the same for all, how that has gone so far,
@@ -52,6 +54,8 @@ HEED_LOCAL int32_t exchange_send(exchange *x, exchange_posts *posts, uint32_t to
                                  uint64_t n, heed_error *error);
 HEED_LOCAL int32_t exchange_receive(exchange *x, exchange_posts *posts, uint32_t from, void *bytes,
                                     uint64_t n, heed_error *error);
+/* Has the transport move what it can now, and waits for nothing. */
+HEED_LOCAL void exchange_look(exchange *x, exchange_posts *posts);
 /* Waits for all of them; also after a failure, with `failed`: they are given up then. */
 HEED_LOCAL int32_t exchange_wait(exchange *x, exchange_posts *posts, int32_t failed,
                                  heed_error *error);

@@ -797,15 +797,6 @@ class heed_oracle_reply(c.Structure):
     ]
 
 
-class heed_partial_node(c.Structure):
-    level: int
-    index: int
-    _fields_ = [
-        ("level", c.c_int64),
-        ("index", c.c_int64),
-    ]
-
-
 class heed_partial_call(c.Structure):
     size: int
     nodes: int
@@ -1027,7 +1018,6 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_oracle_call": heed_oracle_call,
     "heed_oracle": heed_oracle,
     "heed_oracle_reply": heed_oracle_reply,
-    "heed_partial_node": heed_partial_node,
     "heed_partial_call": heed_partial_call,
     "heed_partial": heed_partial,
     "heed_transport": heed_transport,

@@ -337,10 +337,6 @@ FIELD(heed_grad, measure, 24, 8)
 FIELD(heed_grad, backward, 32, 8)
 STRUCT(heed_grad, 40)
 
-FIELD(heed_partial_node, level, 0, 8)
-FIELD(heed_partial_node, index, 8, 8)
-STRUCT(heed_partial_node, 16)
-
 FIELD(heed_partial_call, size, 0, 4)
 FIELD(heed_partial_call, nodes, 4, 4)
 FIELD(heed_partial_call, call, 8, 8)

@@ -70,6 +70,9 @@ text "$(echo "$spec" | sed 's/causal=true/causal=true, cache=int8, window=2000, 
 ranks 2 score "$SRC/models/plays.safetensors" "$SRC/models/sample.txt" && cut -d'(' -f1 out | cmp - one
 report 'heed score on 2 ranks'
 
+ranks 2 bench 'attention/softmax(causal=true)' --shape T=3200,H=2,D=16 --rounds 1 && grep -q ' equal$' out
+report 'heed bench on 2 ranks'
+
 # ---- what can not be shared, and what is wrong ----
 
 ranks 2 run norm/rms -i x=q.npy -o out=out.npy

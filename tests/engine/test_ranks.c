@@ -150,10 +150,10 @@ static void compare(const call *c, heed_tensor right[ORACLE_PORTS], heed_tensor 
 
 #define CASE(SPEC, AXES, WITHOUT) {.spec = SPEC, .axes = AXES, .without = WITHOUT}
 static const call_case cases[] = {
-    CASE("attention/softmax(causal=true)", "B=1,T=5000,S=5000,H=2,G=1,D=8,E=8", "key_lengths"),
+    CASE("attention/softmax(causal=true)", "B=1,T=3500,S=3500,H=2,G=1,D=8,E=8", "key_lengths"),
     CASE("attention/softmax", "B=2,T=37,S=5111,H=4,G=2,D=20,E=33", ""),
     CASE("attention/softmax(causal=true, window=700, sinks=3)",
-         "B=1,T=4100,S=4100,H=2,G=2,D=8,E=8", "key_lengths"),
+         "B=1,T=3300,S=3300,H=2,G=2,D=8,E=8", "key_lengths"),
     CASE("attention/softmax(causal=true, position=alibi)", "B=1,T=1700,S=1700,H=3,G=3,D=16,E=16",
          "key_lengths"),
     CASE("attention/softmax(causal=true, prefix=1600)", "B=1,T=3200,S=3200,H=1,G=1,D=8,E=8", ""),
@@ -162,14 +162,14 @@ static const call_case cases[] = {
     CASE("attention/softmax", "B=1,T=3,S=1,H=2,G=2,D=16,E=16", "key_lengths"),
     CASE("attention/softmax", "B=1,T=1,S=4000,H=8,G=2,D=16,E=16", "sink_logits"),
     {.spec = "attention/softmax", .axes = "B=1,T=70,S=4700,H=2,G=1,D=16,E=16", .dtype = HEED_F16},
-    CASE("attention/adaptive_span(ramp=30, limit=2500)", "B=1,T=3400,S=3400,H=2,G=1,D=16,E=16", ""),
-    CASE("attention/shaw", "B=1,T=3400,S=3400,H=2,G=2,D=16,E=16,R=11", ""),
-    CASE("attention/window(left=900, right=5)", "B=1,T=4000,S=4000,H=1,G=1,D=8,E=8", ""),
+    CASE("attention/adaptive_span(ramp=30, limit=2500)", "B=1,T=3200,S=3200,H=2,G=1,D=8,E=8", ""),
+    CASE("attention/shaw", "B=1,T=3200,S=3200,H=1,G=1,D=8,E=8,R=11", ""),
+    CASE("attention/window(left=900, right=5)", "B=1,T=3200,S=3200,H=1,G=1,D=8,E=8", ""),
 };
 
 static void shared_calls_have_the_bits_of_one(void **state)
 {
-    static const uint32_t ranks[] = {3, 1, 2, 4, 7, 16};
+    static const uint32_t ranks[] = {3, 1, 2, 7, 16};
     (void)state;
     for (size_t n = 0; n < COUNT(cases); n++) {
         heed_tensor right[ORACLE_PORTS], out[ORACLE_PORTS];
@@ -182,7 +182,7 @@ static void shared_calls_have_the_bits_of_one(void **state)
             member m[RANKS_MOST] = {{0}};
             outputs_make(&c, out);
             for (uint32_t k = 0; k < ranks[r]; k++)
-                m[k] = (member){.c = &c, .out = out, .isa = paths[(n + k) % n_paths]};
+                m[k] = (member){.c = &c, .out = out, .isa = r ? NULL : paths[(n + k) % n_paths]};
             const char *failed = on_ranks(m, ranks[r], run_shared);
             if (failed) fail_msg("%s [%s], %u ranks: %s", c.how->spec, c.how->axes, ranks[r], failed);
             compare(&c, right, out, ranks[r]);
@@ -270,14 +270,14 @@ static void *feed_shared(void *arg)
 
 static void remembered_texts_have_the_bits_of_one(void **state)
 {
-    static const uint32_t ranks[] = {3, 1, 2, 5, 16};
+    static const uint32_t ranks[] = {3, 1, 2, 16};
     static const call_case texts[] = {
-        CASE("attention/softmax(causal=true)", "B=1,T=5000,S=5000,H=2,G=1,D=8,E=8", "key_lengths"),
+        CASE("attention/softmax(causal=true)", "B=1,T=3500,S=3500,H=2,G=1,D=8,E=8", "key_lengths"),
         CASE("attention/softmax(causal=true, window=1000, sinks=2)",
-             "B=2,T=3500,S=3500,H=2,G=2,D=16,E=16", "key_lengths"),
-        CASE("attention/softmax(causal=true, cache=int8)", "B=1,T=3600,S=3600,H=4,G=1,D=16,E=16",
+             "B=2,T=3200,S=3200,H=1,G=1,D=8,E=8", "key_lengths"),
+        CASE("attention/softmax(causal=true, cache=int8)", "B=1,T=3200,S=3200,H=4,G=1,D=8,E=8",
              "key_lengths"),
-        CASE("attention/window(left=2000)", "B=1,T=4700,S=4700,H=2,G=2,D=16,E=16", "key_lengths"),
+        CASE("attention/window(left=2000)", "B=1,T=3300,S=3300,H=1,G=1,D=8,E=8", "key_lengths"),
     };
     (void)state;
     for (size_t n = 0; n < COUNT(texts); n++) {
@@ -299,7 +299,7 @@ static void remembered_texts_have_the_bits_of_one(void **state)
             for (uint32_t k = 0; k < ranks[r]; k++) {
                 outputs_make(&c, each[k]);
                 m[k].c = &c, m[k].out = each[k], m[k].chunk = 611, m[k].straight = straight;
-                m[k].isa = paths[(n + k) % n_paths];
+                m[k].isa = r ? NULL : paths[(n + k) % n_paths];
             }
             if ((failed = on_ranks(m, ranks[r], feed_shared)))
                 fail_msg("%s [%s], %u ranks: %s", c.how->spec, c.how->axes, ranks[r], failed);
@@ -376,7 +376,7 @@ static void spans_are_dealt_out_evenly(void **state)
     for (uint32_t ranks = 1; ranks <= 16; ranks++) {
         int64_t has[RANKS_MOST] = {0}, runs[RANKS_MOST] = {0};
         for (int64_t span = 0; span < 3000; span++) {
-            const heed_partial_node run = tree_run(span, ranks);
+            const tree_node run = tree_run(span, ranks);
             const uint32_t rank = tree_rank(span, ranks);
             runs[rank] += span == run.index << run.level;
             has[rank]++;
@@ -389,7 +389,7 @@ static void spans_are_dealt_out_evenly(void **state)
     for (int64_t spans = 1; spans < 70; spans++)
         for (int64_t from = 0; from < spans; from++)
             for (int64_t to = from + 1; to <= spans; to++) {
-                heed_partial_node node[TREE_NODES];
+                tree_node node[TREE_NODES];
                 const uint32_t n = tree_cover(from, to, spans, node);
                 int64_t at = from;
                 for (uint32_t k = 0; k < n; k++) {
@@ -450,6 +450,36 @@ static void all_end_with_one_that_fails(void **state)
     }
 }
 
+/* Messages that are asked for without waiting: each comes whole, whenever the other side copies it. */
+static void *ask_again(void *arg)
+{
+    member *m = arg;
+    const heed_transport *t = &m->transport;
+    enum { BYTES = 20000 };
+    unsigned char *bytes = malloc(BYTES);
+    for (int n = 0; n < 1000 && !m->error.code; n++) {
+        void *request;
+        int32_t code = 1;
+        memset(bytes, t->rank ? n : 0, BYTES);
+        if (t->rank) m->error.code = t->send(t, 0, bytes, BYTES, &request);
+        else m->error.code = t->receive(t, 1, bytes, BYTES, &request);
+        while (!m->error.code && code == 1) code = t->wait(t, &request, 0);
+        if (code || bytes[0] != (n & 255) || bytes[BYTES - 1] != (n & 255)) m->error.code = -1;
+    }
+    free(bytes);
+    m->transport.close(&m->transport, 0);
+    return NULL;
+}
+
+static void messages_are_asked_for_again_and_again(void **state)
+{
+    member m[RANKS_MOST] = {{0}};
+    (void)state;
+    on_ranks(m, 2, ask_again);
+    assert_int_equal(m[0].error.code, 0);
+    assert_int_equal(m[1].error.code, 0);
+}
+
 static void *speak_otherwise(void *arg)
 {
     member *m = arg;
@@ -496,6 +526,7 @@ int main(void)
         cmocka_unit_test(a_token_sends_some_rows),
         cmocka_unit_test(spans_are_dealt_out_evenly),
         cmocka_unit_test(all_end_with_one_that_fails),
+        cmocka_unit_test(messages_are_asked_for_again_and_again),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(what_can_not_be_shared_is_refused),
     };
