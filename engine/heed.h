@@ -386,6 +386,11 @@ HEED_API int32_t heed_trainer_learn(heed_trainer *trainer, const int32_t *tokens
  * and the tensor: the weights are then as they were. [one] */
 HEED_API int32_t heed_trainer_step(heed_trainer *trainer, double rate, double *norm,
                                    heed_error *error);
+/* From now on the rate of the weight of that name is times `factor`, from 0 on; 1 at first. One of 0
+ * is frozen: it has no gradient and does not change, and what lies below all that learn has no
+ * backward. A checkpoint does not have the factors. [one] */
+HEED_API int32_t heed_trainer_scale(heed_trainer *trainer, const char *name, double factor,
+                                    heed_error *error);
 /* The gradients begin anew, without a step. [one] */
 HEED_API void heed_trainer_forget(heed_trainer *trainer);
 /* Losses [batch, length] in nats, without dropout; nothing is learned. [one] */

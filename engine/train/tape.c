@@ -177,6 +177,21 @@ static int32_t place(tape *t, const int32_t *tokens, int64_t batch, int64_t leng
     return HEED_OK;
 }
 
+/* ---- what learns ---- */
+
+void tape_refresh(tape *t)
+{
+    for (uint32_t k = 0; k < t->n_steps; k++) {
+        const tape_step *s = &t->steps[k];
+        int learns = !s->of && t->values[s->from].learns;
+        for (uint32_t w = 0; w < s->n_weights; w++)
+            learns |= !t->weights[s->weights[w].weight].frozen;
+        for (uint32_t u = 0; s->of && u < s->of->n_in; u++)
+            learns |= t->values[t->use[s->of->first + u]].learns;
+        t->values[s->to].learns = learns;
+    }
+}
+
 /* ---- forwards ---- */
 
 static int32_t run_op(tape *t, const tape_step *s, heed_error *error)
@@ -250,6 +265,7 @@ static int32_t hand_back(tape *t, uint32_t value, tape_block *more, heed_error *
     tape_value *v = &t->values[value];
     tape_block *old = v->gradient;
     int32_t failed = HEED_OK;
+    if (!v->learns) return give_block(more), HEED_OK;
     v->gradient = more;
     if (!old) return HEED_OK;
     if (more->owners > 1 && old->owners == 1)
@@ -307,7 +323,7 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
     for (uint32_t k = 0; k < of->n_in && !failed; k++) {
         const uint32_t value = t->use[of->first + k];
         in[k] = (heed_binding){t->stack->uses[of->first + k].port, &t->tensors[of->first + k]};
-        if (value < TAPE_VALUES_GIVEN) continue;
+        if (!t->values[value].learns) continue;
         if (!(block[k] = take_block(t, floats_of(t, value), error))) failed = HEED_E_MEMORY;
         else {
             gradient[k] = view_of(t, of->first + k, block[k]->memory.data);
@@ -319,7 +335,10 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
         out[n_out++] = (heed_binding){s->kept[k].port, (heed_tensor *)&s->kept[k].tensor};
     gradient[PORT_MAX] = view_of(t, last, d->memory.data);
     bound[n++] = (heed_binding){t->stack->uses[last].port, &gradient[PORT_MAX]};
-    for (uint32_t k = 0; k < s->n_weights; k++) bound[n++] = s->weights[k];
+    for (uint32_t k = 0; k < s->n_weights; k++) {
+        tape_weight *w = &t->weights[s->weights[k].weight];
+        if (!w->frozen) bound[n++] = (heed_binding){s->weights[k].port, &w->gradient};
+    }
     if (!failed) failed = heed_backward(of->instance, in, of->n_in, out, n_out, bound, n, error);
     for (uint32_t k = 0; k < of->n_in; k++)
         if (failed) give_block(block[k]);
@@ -347,7 +366,8 @@ int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
         tape_block *d = v->gradient;
         if (!d) continue; /* nothing has read it */
         v->gradient = NULL;
-        failed = !s->of                ? drop_backward(t, s, drop, d, error)
+        failed = !v->learns            ? HEED_OK
+                 : !s->of              ? drop_backward(t, s, drop, d, error)
                  : s->kind == TAPE_SUM ? sum_backward(t, s, d, error)
                                        : op_backward(t, s, d, error);
         give_block(d);

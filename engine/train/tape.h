@@ -29,6 +29,7 @@ enum {
 typedef struct tape_weight {
     const heed_tensor *weight;
     heed_tensor gradient;
+    int frozen; /* it gets none */
 } tape_weight;
 
 /* For a network of logits, whose ops must all have a backward, and whose weights are all among those
@@ -36,6 +37,9 @@ typedef struct tape_weight {
 HEED_LOCAL tape *tape_new(heed_stack *stack, tape_weight *weights, uint32_t count, int drops,
                           heed_error *error);
 HEED_LOCAL void tape_free(tape *t);
+
+/* After `frozen` of some weights has changed: what lies below all that learn has no backward. */
+HEED_LOCAL void tape_refresh(tape *t);
 
 /* The results [batch, length, heed_stack_outputs] for tokens [batch, length], until the next
  * forward; `drop` NULL leaves nothing out. */

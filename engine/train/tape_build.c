@@ -100,9 +100,9 @@ static int32_t bind_weights(const build *b, tape_step *s, const heed_instance *i
             return error_set(b->error, HEED_E_ARGUMENT,
                              "%s of %s is bound to a tensor that is none of the trainer's", name,
                              e->op.id);
-        heed_binding *bound = grow_append(&s->weights, &s->n_weights, sizeof *bound);
+        tape_bound *bound = grow_append(&s->weights, &s->n_weights, sizeof *bound);
         if (!bound) return error_memory(b->error);
-        *bound = (heed_binding){name, &b->weights[w].gradient};
+        *bound = (tape_bound){name, w};
     }
     return check_inside(b, i);
 }
@@ -238,6 +238,7 @@ static int32_t make(build *b)
     b->current[STACK_POSITIONS] = TAPE_VALUE_POSITIONS;
     TRY(add_all(b));
     share_memory(t);
+    tape_refresh(t);
     t->add = heed_instance_open(t->stack->engine, "residual/add", NULL, b->error);
     return t->add ? HEED_OK : HEED_E_UNSUPPORTED;
 }
@@ -247,7 +248,7 @@ tape *tape_new(heed_stack *stack, tape_weight *weights, uint32_t count, int drop
 {
     tape *t = calloc(1, sizeof *t);
     if (!t) return error_memory(error), NULL;
-    t->stack = stack;
+    t->stack = stack, t->weights = weights;
     build b = {.t = t, .weights = weights, .count = count, .drops = drops, .error = error};
     const int32_t failed = make(&b);
     free(b.current);

@@ -29,6 +29,7 @@ typedef struct tape_value {
     uint32_t in;       /* the value whose memory it is in: its own, or one that has gone */
     uint32_t readers;  /* steps */
     int kept;          /* a backward reads it as an output */
+    int learns;        /* weights that it follows from do */
     tape_memory memory;
     tape_block *gradient;
 } tape_value;
@@ -39,6 +40,12 @@ typedef struct tape_kept {
     tape_memory memory;
     heed_tensor tensor;
 } tape_kept;
+
+/* A weight of a step, by its number among all. */
+typedef struct tape_bound {
+    const char *port;
+    uint32_t weight;
+} tape_bound;
 
 enum { TAPE_OP, TAPE_SUM /* x + y */ };
 
@@ -52,13 +59,14 @@ typedef struct tape_step {
     int reads_out;    /* its backward reads the output that flows on */
     tape_kept *kept;
     uint32_t n_kept;
-    heed_binding *weights; /* their gradients */
+    tape_bound *weights;
     uint32_t n_weights;
 } tape_step;
 
 struct tape {
     heed_stack *stack;
     heed_instance *add; /* of gradients */
+    tape_weight *weights;
     tape_value *values;
     uint32_t n_values;
     uint32_t *use;        /* [stack->n_uses] which value */

@@ -117,8 +117,8 @@ static int32_t make_optimiser(heed_trainer *t, heed_error *error)
     if (!a->tensors || !t->gradients) return error_memory(error);
     for (uint32_t i = 0; i < a->count; i++) {
         const heed_tensor *w = &t->weights->items[i].tensor;
-        a->tensors[i] = (adamw_tensor){t->weights->items[i].name, w->data, a->n,
-                                       heed_tensor_elements(w), w->rank >= 2};
+        a->tensors[i] = (adamw_tensor){t->weights->items[i].name, w->data,      a->n,
+                                       heed_tensor_elements(w),   w->rank >= 2, 1};
         a->n += a->tensors[i].n;
     }
     a->gradient = calloc((size_t)a->n + 1, sizeof *a->gradient);
@@ -318,6 +318,23 @@ int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error
     t->steps++;
     t->seconds[TRAINER_OPTIMISER] += 1e-9 * (double)(trace_now() - begin);
     return HEED_OK;
+}
+
+int32_t heed_trainer_scale(heed_trainer *t, const char *name, double factor, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    TRY(check_number(factor, 0, 1e6, "factor of a rate", error));
+    for (uint32_t i = 0; i < t->optimiser.count; i++) {
+        adamw_tensor *of = &t->optimiser.tensors[i];
+        if (strcmp(of->name, name)) continue;
+        of->factor = factor;
+        t->gradients[i].frozen = !(factor > 0);
+        if (!(factor > 0)) /* what was added up before counts no more */
+            memset(t->optimiser.gradient + of->first, 0, (size_t)of->n * sizeof(float));
+        tape_refresh(t->tape);
+        return HEED_OK;
+    }
+    return error_set(error, HEED_E_ARGUMENT, "the network has no weight \"%.96s\"", name);
 }
 
 void heed_trainer_forget(heed_trainer *t) { forget(t); }

@@ -393,6 +393,70 @@ static void test_saved(void **unused)
     heed_trainer_free(then), heed_trainer_free(first), heed_trainer_free(right);
 }
 
+/* ---- weights that learn slower, or not at all ---- */
+
+static void test_frozen(void **unused)
+{
+    const heed_recipe recipe = full_recipe();
+    heed_trainer *all = open_trainer(engine, SMALL, NULL, &recipe),
+                 *some = open_trainer(engine, SMALL, NULL, &recipe);
+    int32_t tokens[LENGTH], targets[LENGTH];
+    double nats[2];
+    (void)unused;
+    for (int i = 0; i < LENGTH; i++) tokens[i] = i % 13, targets[i] = (i * i) % 13;
+    for (uint32_t i = 0; i < some->optimiser.count; i++) {
+        const char *name = some->optimiser.tensors[i].name;
+        if (!strncmp(name, "layers.1.", 9) || !strncmp(name, "final", 5)) continue;
+        RIGHT(heed_trainer_scale(some, name, 0, &e));
+    }
+    RIGHT(heed_trainer_learn(all, tokens, targets, 1, LENGTH, 1, &nats[0], &e));
+    RIGHT(heed_trainer_learn(some, tokens, targets, 1, LENGTH, 1, &nats[1], &e));
+    assert_true(nats[0] == nats[1]);
+    for (uint32_t i = 0; i < some->optimiser.count; i++) {
+        const adamw_tensor *of = &some->optimiser.tensors[i];
+        const float *g = some->optimiser.gradient + of->first;
+        if (of->factor > 0) {
+            if (memcmp(g, all->optimiser.gradient + of->first, (size_t)of->n * sizeof *g))
+                fail_msg("%s has another gradient", of->name);
+        } else
+            for (int64_t k = 0; k < of->n; k++)
+                if (g[k] != 0) fail_msg("%s is frozen and has a gradient", of->name);
+    }
+    heed_trainer_forget(all), heed_trainer_forget(some);
+    learn(some, 1);
+    for (uint32_t i = 0; i < some->optimiser.count; i++) {
+        const adamw_tensor *of = &some->optimiser.tensors[i];
+        const int same =
+            !memcmp(of->weight, all->optimiser.tensors[i].weight, (size_t)of->n * sizeof(float));
+        if (same != !(of->factor > 0)) fail_msg("%s %s", of->name, same ? "stays" : "changes");
+    }
+    heed_trainer_free(some), heed_trainer_free(all);
+}
+
+/* Half the rate of one weight is half the rate of all, for that weight. */
+static void test_scaled(void **unused)
+{
+    const heed_recipe recipe = full_recipe();
+    heed_trainer *whole = open_trainer(engine, SMALL, NULL, &recipe),
+                 *one = open_trainer(engine, SMALL, NULL, &recipe),
+                 *half = open_trainer(engine, SMALL, NULL, &recipe);
+    (void)unused;
+    RIGHT(heed_trainer_scale(one, "layers.0.q.weight", 0.5, &e));
+    for (uint32_t i = 0; i < half->optimiser.count; i++)
+        RIGHT(heed_trainer_scale(half, half->optimiser.tensors[i].name, 0.5, &e));
+    learn(whole, 1), learn(one, 1), learn(half, 1);
+    for (uint32_t i = 0; i < one->optimiser.count; i++) {
+        const adamw_tensor *of = &one->optimiser.tensors[i];
+        const heed_trainer *like = strcmp(of->name, "layers.0.q.weight") ? whole : half;
+        if (memcmp(of->weight, like->optimiser.tensors[i].weight, (size_t)of->n * sizeof(float)))
+            fail_msg("%s has other bits", of->name);
+    }
+    assert_refused(heed_trainer_scale(half, "layers.9.q.weight", 1, &e),
+                   "no weight \"layers.9.q.weight\"");
+    assert_refused(heed_trainer_scale(half, "layers.0.q.weight", -1, &e), "is -1, but must be");
+    heed_trainer_free(whole), heed_trainer_free(one), heed_trainer_free(half);
+}
+
 /* ---- memory ---- */
 
 static void test_memory(void **unused)
@@ -509,6 +573,8 @@ int main(void)
         cmocka_unit_test(test_dropout_backward),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_scaled),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refused),
     };
