@@ -391,6 +391,11 @@ HEED_API int32_t heed_trainer_step(heed_trainer *trainer, double rate, double *n
  * backward. A checkpoint does not have the factors. [one] */
 HEED_API int32_t heed_trainer_scale(heed_trainer *trainer, const char *name, double factor,
                                     heed_error *error);
+/* Of a network with auxiliary classifiers (arXiv 1808.04444, section 3): from now on the loss of that
+ * layer's for its target-th next token, from 1, times `weight` has gradients too; 0 at first. It is no
+ * part of *nats, and a checkpoint does not have the weights. [one] */
+HEED_API int32_t heed_trainer_weigh(heed_trainer *trainer, int64_t layer, int64_t target,
+                                    double weight, heed_error *error);
 /* The gradients begin anew, without a step. [one] */
 HEED_API void heed_trainer_forget(heed_trainer *trainer);
 /* Losses [batch, length] in nats, without dropout; nothing is learned. [one] */

@@ -350,6 +350,25 @@ static int32_t scale_groups(job *j, int64_t step, heed_error *error)
     return HEED_OK;
 }
 
+#define SECOND 0.5 /* weight of the losses of all targets but the next token */
+
+/* Al-Rfou et al., arXiv 1808.04444, section 3: of N layers, the l-th one's classifiers are there for
+ * the first l / 2N of the steps; that of the last layer, for later tokens, in all of them. */
+static int32_t weigh_auxiliary(job *j, int64_t step, heed_error *error)
+{
+    const heed_stack *stack = heed_trainer_stack(j->trainer);
+    const int64_t layers = heed_stack_number(stack, "layers"),
+                  targets = heed_stack_number(stack, "auxiliary");
+    for (int64_t l = 0; l < layers && targets > 0; l++)
+        for (int64_t target = 1 + (l + 1 == layers); target <= targets; target++) {
+            const int there = l + 1 == layers || (double)step * 2 * (double)layers <
+                                                     (double)(l + 1) * (double)j->schedule.steps;
+            const double weight = !there ? 0 : target > 1 ? SECOND : 1;
+            TRY(heed_trainer_weigh(j->trainer, l, target, weight, error));
+        }
+    return HEED_OK;
+}
+
 /* One step's gradients; the mean loss of its tokens. */
 static int32_t learn(job *j, int64_t step, double *loss, heed_error *error)
 {
@@ -453,6 +472,7 @@ static int32_t run(job *j, heed_error *error)
     for (int64_t step = j->first; step < j->schedule.steps && !interrupt_seen; step++) {
         double loss;
         TRY(scale_groups(j, step, error));
+        TRY(weigh_auxiliary(j, step, error));
         TRY(learn(j, step, &loss, error));
         TRY(heed_trainer_step(j->trainer, schedule_rate(&j->schedule, step), &j->norm, error));
         j->loss += loss;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "op/engine.h"
 #include "op/instance.h"
 #include "run/trace.h"
@@ -79,6 +80,8 @@ void tape_free(tape *t)
     heed_instance_close(t->add);
     free(t->values);
     free(t->use);
+    free(t->flow);
+    free(t->heads);
     free(t->tensors);
     free(t->steps);
     free(t);
@@ -354,6 +357,82 @@ int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error)
     if (!(v->gradient = take_block(t, floats_of(t, t->result), error))) return HEED_E_MEMORY;
     *gradient = heed_tensor_of(v->gradient->memory.data, HEED_F32, 3, dim);
     return HEED_OK;
+}
+
+/* ---- classifiers beside the network ---- */
+
+int32_t tape_add_head(tape *t, int64_t layer, const heed_instance *projection, uint32_t weight,
+                      uint32_t *head, heed_error *error)
+{
+    tape_head *h = grow_append(&t->heads, &t->n_heads, sizeof *h);
+    if (!h) return error_memory(error);
+    *h = (tape_head){projection, t->flow[layer], weight};
+    *head = t->n_heads - 1;
+    return HEED_OK;
+}
+
+static void end_head(tape *t)
+{
+    give_block(t->head_results), give_block(t->head_gradient);
+    t->head_results = t->head_gradient = NULL;
+}
+
+/* What flows there, as rows. */
+static heed_tensor flow_of(const tape *t, const tape_head *h, void *data)
+{
+    return heed_tensor_of(data, HEED_F32, 3,
+                          (int64_t[]){t->batch, t->length, t->values[h->value].span});
+}
+
+static heed_tensor scores_of(const tape *t, const tape_head *h, void *data)
+{
+    return heed_tensor_of(data, HEED_F32, 3,
+                          (int64_t[]){t->batch, t->length, t->weights[h->weight].weight->dim[0]});
+}
+
+int32_t tape_head_forward(tape *t, uint32_t head, heed_tensor *results, heed_tensor *gradient,
+                          heed_error *error)
+{
+    const tape_head *h = &t->heads[head];
+    const int64_t begin = trace_now(),
+                  n = t->batch * t->length * t->weights[h->weight].weight->dim[0];
+    end_head(t);
+    t->head_results = take_block(t, n, error);
+    t->head_gradient = t->head_results ? take_block(t, n, error) : NULL;
+    if (!t->head_gradient) return end_head(t), HEED_E_MEMORY;
+    *results = scores_of(t, h, t->head_results->memory.data);
+    *gradient = scores_of(t, h, t->head_gradient->memory.data);
+    heed_tensor x = flow_of(t, h, data_of(t, h->value));
+    const heed_binding in = {"x", &x}, out = {"out", results};
+    const int32_t failed = heed_run(h->projection, &in, 1, &out, 1, NULL, error);
+    if (failed) end_head(t);
+    t->seconds[TAPE_PRODUCTS] += 1e-9 * (double)(trace_now() - begin);
+    return failed;
+}
+
+int32_t tape_head_backward(tape *t, uint32_t head, heed_error *error)
+{
+    const tape_head *h = &t->heads[head];
+    tape_weight *w = &t->weights[h->weight];
+    const int64_t begin = trace_now();
+    const int learns = t->values[h->value].learns;
+    tape_block *to = learns ? take_block(t, floats_of(t, h->value), error) : NULL;
+    if (learns && !to) return end_head(t), HEED_E_MEMORY;
+    heed_tensor x = flow_of(t, h, data_of(t, h->value)),
+                d = scores_of(t, h, t->head_gradient->memory.data),
+                d_x = flow_of(t, h, to ? to->memory.data : NULL);
+    const heed_binding in = {"x", &x};
+    heed_binding bound[3] = {{"out", &d}};
+    uint32_t n = 1;
+    if (to) bound[n++] = (heed_binding){"x", &d_x};
+    if (!w->frozen) bound[n++] = (heed_binding){"weight", &w->gradient};
+    int32_t failed =
+        n > 1 ? heed_backward(h->projection, &in, 1, NULL, 0, bound, n, error) : HEED_OK;
+    end_head(t);
+    if (failed) give_block(to);
+    else if (to) failed = hand_back(t, h->value, to, error);
+    t->seconds[TAPE_PRODUCTS] += 1e-9 * (double)(trace_now() - begin);
+    return failed;
 }
 
 int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)

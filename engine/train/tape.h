@@ -50,6 +50,16 @@ HEED_LOCAL int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *err
 /* Then adds to the gradients of all weights. `drop` as in the forward. */
 HEED_LOCAL int32_t tape_backward(tape *t, const dropout *drop, heed_error *error);
 
+/* A classifier beside the network, of what flows out of a layer, for training alone: a projection
+ * whose weight is the one of that number. Its own number. */
+HEED_LOCAL int32_t tape_add_head(tape *t, int64_t layer, const heed_instance *projection,
+                                 uint32_t weight, uint32_t *head, heed_error *error);
+/* Behind tape_gradient: its results, and where their gradient is to be written; then what it adds to
+ * the gradients of its weight and of what flows there. */
+HEED_LOCAL int32_t tape_head_forward(tape *t, uint32_t head, heed_tensor *results,
+                                     heed_tensor *gradient, heed_error *error);
+HEED_LOCAL int32_t tape_head_backward(tape *t, uint32_t head, heed_error *error);
+
 /* Seconds that went into each kind of step so far. */
 HEED_LOCAL const double *tape_seconds(const tape *t);
 /* Bytes that it holds for values and their gradients. */

@@ -63,6 +63,12 @@ typedef struct tape_step {
     uint32_t n_weights;
 } tape_step;
 
+/* A classifier of what flows out of a layer. */
+typedef struct tape_head {
+    const heed_instance *projection;
+    uint32_t value, weight;
+} tape_head;
+
 struct tape {
     heed_stack *stack;
     heed_instance *add; /* of gradients */
@@ -74,6 +80,10 @@ struct tape {
     tape_step *steps;
     uint32_t n_steps;
     uint32_t result;
+    uint32_t *flow; /* [layers] the value that flows out of each */
+    tape_head *heads;
+    uint32_t n_heads;
+    tape_block *head_results, *head_gradient; /* of the one that runs */
     tape_block *blocks;
     int64_t batch, length; /* that the tensors are for; 0: none yet */
     double seconds[TAPE_TIMES];

@@ -1139,6 +1139,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     ),
     "heed_trainer_step": (c.c_int32, [c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_trainer_scale": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_double, c.c_void_p]),
+    "heed_trainer_weigh": (c.c_int32, [c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p]),
     "heed_trainer_forget": (None, [c.c_void_p]),
     "heed_trainer_loss": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.c_void_p]),
     "heed_trainer_steps": (c.c_int64, [c.c_void_p]),

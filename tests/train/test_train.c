@@ -457,6 +457,72 @@ static void test_scaled(void **unused)
     heed_trainer_free(whole), heed_trainer_free(one), heed_trainer_free(half);
 }
 
+/* ---- classifiers beside the network ---- */
+
+#define AUXILIARY                                                                                  \
+    "vocab=13; width=16; layers=2; heads=4; context=16; residual=post; norm=rms; "                 \
+    "attention=softmax(causal=true); feedforward=gelu(hidden=24); auxiliary=2"
+
+/* What is learned: the network's own loss and those of the classifiers. */
+static double learn_all(heed_trainer *t, const int32_t *tokens, const int32_t *targets)
+{
+    double nats;
+    heed_trainer_forget(t);
+    RIGHT(heed_trainer_learn(t, tokens, targets, 2, 8, 1, &nats, &e));
+    return nats + t->aside;
+}
+
+/* Behind the last layer and with the output's numbers a classifier is the output, of later tokens. */
+static void check_later(heed_trainer *t, const int32_t *tokens, const int32_t *targets)
+{
+    const heed_weights *w = heed_trainer_weights(t);
+    const heed_tensor *from = heed_weights_find(w, "output.weight"),
+                      *to = heed_weights_find(w, "layers.1.auxiliary.2.weight");
+    int32_t later[16];
+    float nll[16];
+    double sum = 0;
+    memcpy(to->data, from->data, (size_t)heed_tensor_elements(to) * sizeof(float));
+    RIGHT(trainer_rebind(t, &e));
+    for (int i = 0; i < 16; i++) later[i] = i % 8 < 7 ? targets[i + 1] : -100;
+    RIGHT(heed_trainer_loss(t, tokens, later, 2, 8, nll, &e));
+    for (int i = 0; i < 16; i++) sum += (double)nll[i];
+    RIGHT(heed_trainer_weigh(t, 1, 2, 1, &e));
+    learn_all(t, tokens, targets);
+    if (t->aside != sum) fail_msg("the token after the next: %.9g, not %.9g", t->aside, sum);
+}
+
+static void test_auxiliary(void **unused)
+{
+    int32_t tokens[64], targets[64];
+    heed_trainer *t = open_trainer(engine, AUXILIARY, NULL, &plain);
+    double square = 0, loss[2];
+    (void)unused;
+    read_texts(tokens, targets);
+    check_later(t, tokens, targets);
+    RIGHT(heed_trainer_weigh(t, 0, 1, 0.75, &e));
+    RIGHT(heed_trainer_weigh(t, 0, 2, 0.5, &e));
+    learn_all(t, tokens, targets);
+    const int64_t n = t->optimiser.n;
+    float *g = calloc((size_t)n, sizeof *g);
+    memcpy(g, t->optimiser.gradient, (size_t)n * sizeof *g);
+    for (int64_t i = 0; i < n; i++) square += (double)g[i] * (double)g[i];
+    const double h = 0.001 / sqrt(square);
+    for (int side = 0; side < 2; side++) {
+        for (uint32_t i = 0; i < t->optimiser.count; i++)
+            for (int64_t k = 0; k < t->optimiser.tensors[i].n; k++)
+                t->optimiser.tensors[i].weight[k] +=
+                    (float)((side ? -2 : 1) * h) * g[t->optimiser.tensors[i].first + k];
+        RIGHT(trainer_rebind(t, &e));
+        loss[side] = learn_all(t, tokens, targets);
+    }
+    const double found = (loss[0] - loss[1]) / (2 * h);
+    if (!(fabs(found - square) <= 0.01 * square))
+        fail_msg("%g along the gradient, whose square is %g", found, square);
+    assert_refused(heed_trainer_weigh(t, 1, 1, 1, &e), "layer 1 has no classifier for the token 1");
+    free(g);
+    heed_trainer_free(t);
+}
+
 /* ---- memory ---- */
 
 static void test_memory(void **unused)
@@ -575,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_saved),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_scaled),
+        cmocka_unit_test(test_auxiliary),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refused),
     };
