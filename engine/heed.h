@@ -415,8 +415,9 @@ HEED_API heed_stack *heed_trainer_stack(const heed_trainer *trainer);
 HEED_API int32_t heed_trainer_save(const heed_trainer *trainer, const char *path, const char *note,
                                    heed_error *error);
 HEED_API int32_t heed_trainer_load(heed_trainer *trainer, const char *path, heed_error *error);
-/* The weights alone, as a file that heed_weights_open and heed_stack_open read. [one] */
-HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *path,
+/* The weights alone, as float32, float16 or bfloat16, to a file that heed_weights_open and heed_stack_open
+ * read; what they learn from stays float32. [one] */
+HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *path, uint32_t dtype,
                                      heed_error *error);
 /* ---- texts of a checkpoint ---- */
 

@@ -37,6 +37,7 @@ static const char usage[] =
     "  DATA              what it learns to predict: a file's bytes, or a .npy file of numbers of "
     "tokens\n"
     "  -o MODEL          the safetensors file that is made\n"
+    "  --dtype TYPE      of its weights: f32 (the default), f16 or bf16\n"
     "  --task TASK       lm: the next token, which is all that there is yet\n"
     "  --steps N         of the optimiser; 1000 if neither this nor --minutes is given\n"
     "  --minutes M       in their place: some steps are timed, and as many are made as fit\n"
@@ -73,6 +74,7 @@ typedef struct job {
     heed_recipe recipe;
     schedule schedule;
     int resume, json, profile;
+    uint32_t dtype;
 
     heed_engine *engine;
     heed_trainer *trainer;
@@ -94,6 +96,11 @@ static int read_word(void *command, const char *value)
     if (j->network) j->data_path = value;
     else j->network = value;
     return 0;
+}
+
+static int read_dtype(void *command, const char *value)
+{
+    return options_dtype(value, &((job *)command)->dtype);
 }
 
 static int read_task(void *command, const char *value)
@@ -145,6 +152,7 @@ static int read_layer_decay(void *command, const char *value)
 static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
     {"-o", 1, .at = offsetof(job, out), .values = "FILE"},
+    {"--dtype", 1, .read = read_dtype, .values = "f32 f16 bf16"},
     {"--task", 1, .read = read_task, .values = "lm"},
     {"--steps", 1, .read = read_steps},
     {"--minutes", 1, .read = read_minutes},
@@ -252,7 +260,7 @@ static int32_t save(job *j, heed_error *error)
         text ? heed_trainer_save(j->trainer, j->checkpoint, text, error) : error_memory(error);
     free(text);
     json_decref(note);
-    return failed ? failed : heed_trainer_export(j->trainer, j->out, error);
+    return failed ? failed : heed_trainer_export(j->trainer, j->out, j->dtype, error);
 }
 
 /* ---- before the first step ---- */
@@ -553,6 +561,7 @@ int command_train(int argc, char **argv)
              .accumulate = 1,
              .seed = 1,
              .valid = 0.1,
+             .dtype = HEED_F32,
              .layer_decay = 1,
              .recipe = {.size = sizeof j.recipe,
                         .dropout = 0.1,

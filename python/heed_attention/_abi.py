@@ -1148,7 +1148,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_trainer_stack": (c.c_void_p, [c.c_void_p]),
     "heed_trainer_save": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_char_p, c.c_void_p]),
     "heed_trainer_load": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
-    "heed_trainer_export": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_void_p]),
+    "heed_trainer_export": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_uint32, c.c_void_p]),
     "heed_tokenizer_open": (c.c_void_p, [c.c_char_p, c.c_void_p]),
     "heed_tokenizer_close": (None, [c.c_void_p]),
     "heed_tokenizer_encode": (c.c_int64, [c.c_void_p, c.c_char_p, c.c_uint64, c.c_uint32, c.c_uint64, c.c_void_p, c.c_void_p]),

@@ -100,7 +100,7 @@ else
 fi
 
 "$heed" train one.safetensors text -o more.safetensors --steps 6 --batch 2 --layer-decay 2.6 --unfreeze 0.5 \
-    --schedule slanted >out 2>err && "$heed" score more.safetensors held >>out
+    --schedule slanted --dtype f16 >out 2>err && "$heed" score more.safetensors held >>out
 report 'a model goes on learning, layer after layer and at rates of their own'
 
 head -c 16 text >short
