@@ -34,8 +34,9 @@ static const char usage[] =
     "  NETWORK           the spec of a network that has learned nothing, or a safetensors file or "
     "a\n"
     "                    checkpoint's folder, whose weights it goes on from\n"
-    "  DATA              what it learns to predict: a file's bytes, or a .npy file of numbers of "
-    "tokens\n"
+    "  DATA              what it learns to predict: a file's bytes, a folder of texts or a .jsonl "
+    "file of them,\n"
+    "                    or a .npy file of numbers of tokens\n"
     "  -o MODEL          the safetensors file that is made\n"
     "  --dtype TYPE      of its weights: f32 (the default), f16 or bf16\n"
     "  --task TASK       lm: the next token, which is all that there is yet\n"
@@ -311,15 +312,16 @@ static int32_t prepare_network(job *j, heed_error *error)
 static int32_t prepare_data(job *j, heed_error *error)
 {
     const int64_t vocab = heed_stack_number(heed_trainer_stack(j->trainer), "vocab");
-    TRY(train_data_open(&j->data, j->data_path, vocab, error));
+    const int64_t bos = heed_stack_number(heed_trainer_stack(j->trainer), "bos");
+    TRY(train_data_open(&j->data, j->data_path, vocab, bos, error));
     TRY(train_data_split(&j->data, j->valid, j->context, error));
-    j->log.unit = j->data.ids ? "token" : "byte";
+    j->log.unit = j->data.numbers ? "token" : "byte";
     train_measure *m = &j->measure;
     *m = (train_measure){.trainer = j->trainer,
                          .data = &j->data,
                          .batch = j->batch,
                          .context = j->context,
-                         .bos = heed_stack_number(heed_trainer_stack(j->trainer), "bos")};
+                         .bos = bos};
     const size_t tokens = (size_t)j->batch * (size_t)j->context;
     m->tokens = calloc(tokens, sizeof *m->tokens);
     m->targets = calloc(tokens, sizeof *m->targets);
