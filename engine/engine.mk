@@ -101,7 +101,7 @@ engine_command = engine/command/cached.c engine/command/cached.h engine/command/
   engine/command/stops.c engine/command/stops.h engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
-  engine/command/train_data.c engine/command/train_log.c
+  engine/command/train_data.c engine/command/train_log.c engine/command/train_text.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"

@@ -392,6 +392,16 @@ HEED_API int32_t heed_trainer_learn(heed_trainer *trainer, const int32_t *tokens
  * and the tensor: the weights are then as they were. [one] */
 HEED_API int32_t heed_trainer_step(heed_trainer *trainer, double rate, double *norm,
                                    heed_error *error);
+/* From now on the rate of the weight of that name is times `factor`, from 0 on; 1 at first. One of 0
+ * is frozen: it has no gradient and does not change, and what lies below all that learn has no
+ * backward. A checkpoint does not have the factors. [one] */
+HEED_API int32_t heed_trainer_scale(heed_trainer *trainer, const char *name, double factor,
+                                    heed_error *error);
+/* Of a network with auxiliary classifiers (arXiv 1808.04444, section 3): from now on the loss of that
+ * layer's for its target-th next token, from 1, times `weight` has gradients too; 0 at first. It is no
+ * part of *nats, and a checkpoint does not have the weights. [one] */
+HEED_API int32_t heed_trainer_weigh(heed_trainer *trainer, int64_t layer, int64_t target,
+                                    double weight, heed_error *error);
 /* The gradients begin anew, without a step. [one] */
 HEED_API void heed_trainer_forget(heed_trainer *trainer);
 /* Losses [batch, length] in nats, without dropout; nothing is learned. [one] */
@@ -411,8 +421,9 @@ HEED_API heed_stack *heed_trainer_stack(const heed_trainer *trainer);
 HEED_API int32_t heed_trainer_save(const heed_trainer *trainer, const char *path, const char *note,
                                    heed_error *error);
 HEED_API int32_t heed_trainer_load(heed_trainer *trainer, const char *path, heed_error *error);
-/* The weights alone, as a file that heed_weights_open and heed_stack_open read. [one] */
-HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *path,
+/* The weights alone, as float32, float16 or bfloat16, to a file that heed_weights_open and heed_stack_open
+ * read; what they learn from stays float32. [one] */
+HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *path, uint32_t dtype,
                                      heed_error *error);
 /* ---- texts of a checkpoint ---- */
 

@@ -34,9 +34,11 @@ static const char usage[] =
     "  NETWORK           the spec of a network that has learned nothing, or a safetensors file or "
     "a\n"
     "                    checkpoint's folder, whose weights it goes on from\n"
-    "  DATA              what it learns to predict: a file's bytes, or a .npy file of numbers of "
-    "tokens\n"
+    "  DATA              what it learns to predict: a file's bytes, a folder of texts or a .jsonl "
+    "file of them,\n"
+    "                    or a .npy file of numbers of tokens\n"
     "  -o MODEL          the safetensors file that is made\n"
+    "  --dtype TYPE      of its weights: f32 (the default), f16 or bf16\n"
     "  --task TASK       lm: the next token, which is all that there is yet\n"
     "  --steps N         of the optimiser; 1000 if neither this nor --minutes is given\n"
     "  --minutes M       in their place: some steps are timed, and as many are made as fit\n"
@@ -50,6 +52,8 @@ static const char usage[] =
     "  --schedule S      cosine (the default), slanted or constant: how the rate changes\n"
     "  --warmup SHARE    of the steps, in which the rate rises; 0.02\n"
     "  --floor SHARE     of the rate, which is left at the end; 0.01\n"
+    "  --layer-decay D   the rate of each layer is that of the next one divided by this; 1\n"
+    "  --unfreeze SHARE  of the steps, in which the layers begin to learn, the last one first; 0\n"
     "  --decay D         of matrices, times the rate; 0.1\n"
     "  --clip N          the largest norm of all gradients, 0: none; 1\n"
     "  --dropout P       share of elements that are left out by chance; 0.1\n"
@@ -67,10 +71,11 @@ typedef struct job {
     heed_options engine_options;
     const char *network, *data_path, *out, *svg;
     int64_t steps, batch, accumulate, context, every, seed;
-    double minutes, valid;
+    double minutes, valid, layer_decay, unfreeze;
     heed_recipe recipe;
     schedule schedule;
     int resume, json, profile;
+    uint32_t dtype;
 
     heed_engine *engine;
     heed_trainer *trainer;
@@ -79,6 +84,7 @@ typedef struct job {
     train_log log;
     char *checkpoint; /* MODEL.training */
     double began, loss, norm;
+    int64_t learning;     /* groups of weights that learn now; 0: it was not said yet */
     int64_t first, since; /* the step that this run began with, and that of the last report */
 } job;
 
@@ -91,6 +97,11 @@ static int read_word(void *command, const char *value)
     if (j->network) j->data_path = value;
     else j->network = value;
     return 0;
+}
+
+static int read_dtype(void *command, const char *value)
+{
+    return options_dtype(value, &((job *)command)->dtype);
 }
 
 static int read_task(void *command, const char *value)
@@ -128,15 +139,21 @@ NUMBER(valid, valid, 0, 0.9)
 NUMBER(rate, schedule.rate, 0, 100)
 NUMBER(warmup, schedule.warmup, 0, 1)
 NUMBER(floor, schedule.floor, 0, 1)
+NUMBER(unfreeze, unfreeze, 0, 1)
 NUMBER(decay, recipe.decay, 0, 100)
 NUMBER(clip, recipe.clip, 0, 1e9)
 NUMBER(dropout, recipe.dropout, 0, 0.99)
 NUMBER(beta1, recipe.beta1, 0, 0.999999)
 NUMBER(beta2, recipe.beta2, 0, 0.999999)
+static int read_layer_decay(void *command, const char *value)
+{
+    return options_float("--layer-decay", value, 1, 100, &((job *)command)->layer_decay);
+}
 
 static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
     {"-o", 1, .at = offsetof(job, out), .values = "FILE"},
+    {"--dtype", 1, .read = read_dtype, .values = "f32 f16 bf16"},
     {"--task", 1, .read = read_task, .values = "lm"},
     {"--steps", 1, .read = read_steps},
     {"--minutes", 1, .read = read_minutes},
@@ -150,6 +167,8 @@ static const option options[] = {
     {"--schedule", 1, .read = read_schedule, .values = "cosine slanted constant"},
     {"--warmup", 1, .read = read_warmup},
     {"--floor", 1, .read = read_floor},
+    {"--layer-decay", 1, .read = read_layer_decay},
+    {"--unfreeze", 1, .read = read_unfreeze},
     {"--decay", 1, .read = read_decay},
     {"--clip", 1, .read = read_clip},
     {"--dropout", 1, .read = read_dropout},
@@ -169,12 +188,13 @@ static json_t *settings_of(const job *j)
 {
     char hash[32];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)j->data.hash);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:s}", "steps",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:s}", "steps",
                      (json_int_t)j->schedule.steps, "batch", (json_int_t)j->batch, "accumulate",
                      (json_int_t)j->accumulate, "context", (json_int_t)j->context, "every",
                      (json_int_t)j->every, "valid", j->valid, "schedule",
                      schedule_name(j->schedule.kind), "rate", j->schedule.rate, "warmup",
-                     j->schedule.warmup, "floor", j->schedule.floor, "data", hash);
+                     j->schedule.warmup, "floor", j->schedule.floor, "layer-decay", j->layer_decay,
+                     "unfreeze", j->unfreeze, "data", hash);
 }
 
 static char *text_of(const json_t *value)
@@ -241,7 +261,7 @@ static int32_t save(job *j, heed_error *error)
         text ? heed_trainer_save(j->trainer, j->checkpoint, text, error) : error_memory(error);
     free(text);
     json_decref(note);
-    return failed ? failed : heed_trainer_export(j->trainer, j->out, error);
+    return failed ? failed : heed_trainer_export(j->trainer, j->out, j->dtype, error);
 }
 
 /* ---- before the first step ---- */
@@ -292,20 +312,71 @@ static int32_t prepare_network(job *j, heed_error *error)
 static int32_t prepare_data(job *j, heed_error *error)
 {
     const int64_t vocab = heed_stack_number(heed_trainer_stack(j->trainer), "vocab");
-    TRY(train_data_open(&j->data, j->data_path, vocab, error));
+    const int64_t bos = heed_stack_number(heed_trainer_stack(j->trainer), "bos");
+    TRY(train_data_open(&j->data, j->data_path, vocab, bos, error));
     TRY(train_data_split(&j->data, j->valid, j->context, error));
-    j->log.unit = j->data.ids ? "token" : "byte";
+    j->log.unit = j->data.numbers ? "token" : "byte";
     train_measure *m = &j->measure;
     *m = (train_measure){.trainer = j->trainer,
                          .data = &j->data,
                          .batch = j->batch,
                          .context = j->context,
-                         .bos = heed_stack_number(heed_trainer_stack(j->trainer), "bos")};
+                         .bos = bos};
     const size_t tokens = (size_t)j->batch * (size_t)j->context;
     m->tokens = calloc(tokens, sizeof *m->tokens);
     m->targets = calloc(tokens, sizeof *m->targets);
     m->nll = calloc(tokens, sizeof *m->nll);
     return m->tokens && m->targets && m->nll ? HEED_OK : error_memory(error);
+}
+
+/* The group of a weight, from the input on: what stands before the layers, each layer, and what
+ * stands behind them. */
+static int64_t group_of(const char *name, int64_t layers)
+{
+    if (!strncmp(name, "layers.", 7)) return 1 + strtoll(name + 7, NULL, 10);
+    return strncmp(name, "embed", 5) && strncmp(name, "position.", 9) ? layers + 1 : 0;
+}
+
+/* Discriminative rates and gradual unfreezing, arXiv 1801.06146, sections 3.2 and 3.3: what learns
+ * in a step, and how fast. */
+static int32_t scale_groups(job *j, int64_t step, heed_error *error)
+{
+    const heed_stack *stack = heed_trainer_stack(j->trainer);
+    const int shared =
+        strstr(heed_stack_spec(stack), "shared=true") != NULL; /* one layer's weights */
+    const int64_t layers = shared ? 1 : heed_stack_number(stack, "layers");
+    const double until = j->unfreeze * (double)j->schedule.steps;
+    const double share = (double)step < until ? (double)step / until : 1;
+    const int64_t learning = 1 + (int64_t)(share * (double)(layers + 1));
+    const heed_weights *w = heed_trainer_weights(j->trainer);
+    if (learning == j->learning) return HEED_OK;
+    for (uint32_t i = 0; i < heed_weights_count(w); i++) {
+        const int64_t above = layers + 1 - group_of(heed_weights_name(w, i), layers);
+        double factor = above < learning;
+        for (int64_t k = 0; k < above; k++) factor /= j->layer_decay;
+        TRY(heed_trainer_scale(j->trainer, heed_weights_name(w, i), factor, error));
+    }
+    j->learning = learning;
+    return HEED_OK;
+}
+
+#define SECOND 0.5 /* weight of the losses of all targets but the next token */
+
+/* Al-Rfou et al., arXiv 1808.04444, section 3: of N layers, the l-th one's classifiers are there for
+ * the first l / 2N of the steps; that of the last layer, for later tokens, in all of them. */
+static int32_t weigh_auxiliary(job *j, int64_t step, heed_error *error)
+{
+    const heed_stack *stack = heed_trainer_stack(j->trainer);
+    const int64_t layers = heed_stack_number(stack, "layers"),
+                  targets = heed_stack_number(stack, "auxiliary");
+    for (int64_t l = 0; l < layers && targets > 0; l++)
+        for (int64_t target = 1 + (l + 1 == layers); target <= targets; target++) {
+            const int there = l + 1 == layers || (double)step * 2 * (double)layers <
+                                                     (double)(l + 1) * (double)j->schedule.steps;
+            const double weight = !there ? 0 : target > 1 ? SECOND : 1;
+            TRY(heed_trainer_weigh(j->trainer, l, target, weight, error));
+        }
+    return HEED_OK;
 }
 
 /* One step's gradients; the mean loss of its tokens. */
@@ -410,6 +481,8 @@ static int32_t run(job *j, heed_error *error)
     j->began = clock_seconds();
     for (int64_t step = j->first; step < j->schedule.steps && !interrupt_seen; step++) {
         double loss;
+        TRY(scale_groups(j, step, error));
+        TRY(weigh_auxiliary(j, step, error));
         TRY(learn(j, step, &loss, error));
         TRY(heed_trainer_step(j->trainer, schedule_rate(&j->schedule, step), &j->norm, error));
         j->loss += loss;
@@ -490,6 +563,8 @@ int command_train(int argc, char **argv)
              .accumulate = 1,
              .seed = 1,
              .valid = 0.1,
+             .dtype = HEED_F32,
+             .layer_decay = 1,
              .recipe = {.size = sizeof j.recipe,
                         .dropout = 0.1,
                         .beta1 = 0.9,

@@ -15,17 +15,23 @@
 
 typedef struct train_data {
     const char *path;
-    unsigned char *bytes; /* or ids, of a .npy file */
+    unsigned char *bytes; /* or ids, of a .npy file or of documents */
     int32_t *ids;
+    int numbers;        /* tokens that are no bytes */
+    int64_t *documents; /* [n_documents] where each begins; NULL: it is one text */
+    int64_t n_documents;
     int64_t n, cut; /* tokens, and how many of them are learned; the others are held out */
     uint64_t hash;  /* of all of them */
 } train_data;
 
-/* A file's bytes, or the numbers of tokens of a .npy file; all below `vocab`. train_data_close also
- * after a failure. */
-int32_t train_data_open(train_data *d, const char *path, int64_t vocab, heed_error *error);
+/* A file's bytes, the numbers of tokens of a .npy file, or the documents of a folder or a JSONL file;
+ * all below `vocab`. train_data_close also after a failure. */
+int32_t train_data_open(train_data *d, const char *path, int64_t vocab, int64_t bos,
+                        heed_error *error);
+/* Of a folder or a JSONL file the documents, train_text.c; of others nothing. */
+int32_t train_text_read(train_data *d, int64_t bos, heed_error *error);
 void train_data_close(train_data *d);
-/* Holds out the last `share` of it; refuses what is shorter than a context. */
+/* Holds out the last `share` of it, whole documents if there are several; refuses what is shorter than a context. */
 int32_t train_data_split(train_data *d, double share, int64_t context, heed_error *error);
 /* Windows of micro-batch `number` of a step, [batch, context] each, from places of chance. */
 void train_data_windows(const train_data *d, uint64_t seed, int64_t step, int64_t number,

@@ -45,12 +45,14 @@ static int32_t read_ids(train_data *d, heed_error *error)
 
 static int32_t token_at(const train_data *d, int64_t i) { return d->ids ? d->ids[i] : d->bytes[i]; }
 
-int32_t train_data_open(train_data *d, const char *path, int64_t vocab, heed_error *error)
+int32_t train_data_open(train_data *d, const char *path, int64_t vocab, int64_t bos,
+                        heed_error *error)
 {
-    *d = (train_data){.path = path};
+    *d = (train_data){.path = path, .numbers = is_npy(path)};
     size_t n = 0;
-    if (is_npy(path)) TRY(read_ids(d, error));
-    else {
+    if (d->numbers) TRY(read_ids(d, error));
+    else TRY(train_text_read(d, bos, error));
+    if (!d->numbers && !d->documents) {
         TRY(file_read(path, &d->bytes, &n, error));
         d->n = (int64_t)n;
     }
@@ -58,7 +60,7 @@ int32_t train_data_open(train_data *d, const char *path, int64_t vocab, heed_err
         if (token_at(d, i) < 0 || token_at(d, i) >= vocab)
             return error_set(error, HEED_E_DATA,
                              "%s: %s %lld is %d, but the network has those from 0 to %lld (vocab)",
-                             path, d->ids ? "token" : "byte", (long long)i, token_at(d, i),
+                             path, d->numbers ? "token" : "byte", (long long)i, token_at(d, i),
                              (long long)vocab - 1);
     d->hash = d->ids ? saved_checksum(d->ids, (uint64_t)d->n * sizeof *d->ids, 0)
                      : saved_checksum(d->bytes, (uint64_t)d->n, 0);
@@ -69,19 +71,30 @@ void train_data_close(train_data *d)
 {
     free(d->bytes);
     free(d->ids);
+    free(d->documents);
+}
+
+/* The beginning of a document that is nearest to a place. */
+static int64_t nearest_document(const train_data *d, int64_t place)
+{
+    int64_t best = 0;
+    for (int64_t i = 0; i < d->n_documents; i++)
+        if (llabs(d->documents[i] - place) < llabs(d->documents[best] - place)) best = i;
+    return d->documents[best];
 }
 
 int32_t train_data_split(train_data *d, double share, int64_t context, heed_error *error)
 {
-    const int64_t out = (int64_t)((double)d->n * share);
-    d->cut = d->n - out;
+    d->cut = d->n - (int64_t)((double)d->n * share);
+    if (d->n_documents > 1 && share > 0) d->cut = nearest_document(d, d->cut);
+    const int64_t out = d->n - d->cut;
     const int learned = d->cut <= context;
     if (!learned && (!(share > 0) || out > context)) return HEED_OK;
     return error_set(
         error, HEED_E_DATA,
         "%s: %lld %s are %s, but a context of %lld needs %lld: a longer text is right, "
         "or a shorter --context%s",
-        d->path, (long long)(learned ? d->cut : out), d->ids ? "tokens" : "bytes",
+        d->path, (long long)(learned ? d->cut : out), d->numbers ? "tokens" : "bytes",
         learned ? "to be learned" : "held out", (long long)context, (long long)context + 1,
         learned ? "" : ", or --valid 0");
 }

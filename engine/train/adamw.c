@@ -55,7 +55,8 @@ const adamw_tensor *adamw_stray(const adamw *a)
 
 typedef struct job {
     adamw *a;
-    float scale, beta1, rest1, beta2, rest2, unbias1, unbias2, rate, shrink, epsilon;
+    float scale, beta1, rest1, beta2, rest2, unbias1, unbias2, epsilon;
+    double rate, decay;
 } job;
 
 /* x^n by squaring: pow of a C library may round otherwise than another's. */
@@ -67,18 +68,21 @@ static double power(double x, int64_t n)
     return result;
 }
 
-/* Elements [from, to) of the flat arrays, whose weights are w. */
-static void step_run(const job *j, float *w, int64_t from, int64_t to, float shrink)
+/* Elements [from, to) of the flat arrays, which are of that tensor. */
+static void step_run(const job *j, const adamw_tensor *of, int64_t from, int64_t to)
 {
-    const float *restrict gradient = j->a->gradient;
-    float *restrict moment = j->a->moment, *restrict square = j->a->square, *restrict weight = w;
-    for (int64_t i = from; i < to; i++) {
+    const float *restrict gradient = j->a->gradient + from;
+    float *restrict moment = j->a->moment + from, *restrict square = j->a->square + from,
+                    *restrict weight = of->weight + (from - of->first);
+    const double scaled = j->rate * of->factor;
+    const float rate = (float)scaled, shrink = of->decays ? (float)(scaled * j->decay) : 0.0f;
+    for (int64_t i = 0; i < to - from; i++) {
         const float g = gradient[i] * j->scale;
         const float m = j->beta1 * moment[i] + j->rest1 * g;
         const float v = j->beta2 * square[i] + j->rest2 * (g * g);
         moment[i] = m, square[i] = v;
         const float step = m * j->unbias1 / (sqrtf(v * j->unbias2) + j->epsilon);
-        weight[i - from] = weight[i - from] - shrink * weight[i - from] - j->rate * step;
+        weight[i] = weight[i] - shrink * weight[i] - rate * step;
     }
 }
 
@@ -90,9 +94,7 @@ static void step_piece(void *arg, int64_t from, int64_t to, int64_t piece)
         const adamw_tensor *of = &j->a->tensors[t];
         const int64_t first = of->first > from ? of->first : from,
                       end = of->first + of->n < to ? of->first + of->n : to;
-        if (first < end)
-            step_run(j, of->weight + (first - of->first), first, end,
-                     of->decays ? j->shrink : 0.0f);
+        if (first < end && of->factor > 0) step_run(j, of, first, end);
     }
 }
 
@@ -108,8 +110,8 @@ int32_t adamw_step(heed_engine *engine, adamw *a, const adamw_rates *r, double n
              .rest2 = (float)(1 - r->beta2),
              .unbias1 = (float)(1 / (1 - power(r->beta1, r->step))),
              .unbias2 = (float)(1 / (1 - power(r->beta2, r->step))),
-             .rate = (float)r->rate,
-             .shrink = (float)(r->rate * r->decay),
-             .epsilon = (float)r->epsilon};
+             .epsilon = (float)r->epsilon,
+             .rate = r->rate,
+             .decay = r->decay};
     return elements_run(engine, a->n, step_piece, &j, error);
 }

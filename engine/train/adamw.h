@@ -13,7 +13,8 @@ typedef struct adamw_tensor {
     const char *name;
     float *weight;
     int64_t first, n;
-    int decays; /* a matrix */
+    int decays;    /* a matrix */
+    double factor; /* of its rate; 0: it is frozen */
 } adamw_tensor;
 
 typedef struct adamw {

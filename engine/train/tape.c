@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "op/engine.h"
 #include "op/instance.h"
 #include "run/trace.h"
@@ -79,6 +80,8 @@ void tape_free(tape *t)
     heed_instance_close(t->add);
     free(t->values);
     free(t->use);
+    free(t->flow);
+    free(t->heads);
     free(t->tensors);
     free(t->steps);
     free(t);
@@ -177,6 +180,21 @@ static int32_t place(tape *t, const int32_t *tokens, int64_t batch, int64_t leng
     return HEED_OK;
 }
 
+/* ---- what learns ---- */
+
+void tape_refresh(tape *t)
+{
+    for (uint32_t k = 0; k < t->n_steps; k++) {
+        const tape_step *s = &t->steps[k];
+        int learns = !s->of && t->values[s->from].learns;
+        for (uint32_t w = 0; w < s->n_weights; w++)
+            learns |= !t->weights[s->weights[w].weight].frozen;
+        for (uint32_t u = 0; s->of && u < s->of->n_in; u++)
+            learns |= t->values[t->use[s->of->first + u]].learns;
+        t->values[s->to].learns = learns;
+    }
+}
+
 /* ---- forwards ---- */
 
 static int32_t run_op(tape *t, const tape_step *s, heed_error *error)
@@ -250,6 +268,7 @@ static int32_t hand_back(tape *t, uint32_t value, tape_block *more, heed_error *
     tape_value *v = &t->values[value];
     tape_block *old = v->gradient;
     int32_t failed = HEED_OK;
+    if (!v->learns) return give_block(more), HEED_OK;
     v->gradient = more;
     if (!old) return HEED_OK;
     if (more->owners > 1 && old->owners == 1)
@@ -307,7 +326,7 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
     for (uint32_t k = 0; k < of->n_in && !failed; k++) {
         const uint32_t value = t->use[of->first + k];
         in[k] = (heed_binding){t->stack->uses[of->first + k].port, &t->tensors[of->first + k]};
-        if (value < TAPE_VALUES_GIVEN) continue;
+        if (!t->values[value].learns) continue;
         if (!(block[k] = take_block(t, floats_of(t, value), error))) failed = HEED_E_MEMORY;
         else {
             gradient[k] = view_of(t, of->first + k, block[k]->memory.data);
@@ -319,7 +338,10 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
         out[n_out++] = (heed_binding){s->kept[k].port, (heed_tensor *)&s->kept[k].tensor};
     gradient[PORT_MAX] = view_of(t, last, d->memory.data);
     bound[n++] = (heed_binding){t->stack->uses[last].port, &gradient[PORT_MAX]};
-    for (uint32_t k = 0; k < s->n_weights; k++) bound[n++] = s->weights[k];
+    for (uint32_t k = 0; k < s->n_weights; k++) {
+        tape_weight *w = &t->weights[s->weights[k].weight];
+        if (!w->frozen) bound[n++] = (heed_binding){s->weights[k].port, &w->gradient};
+    }
     if (!failed) failed = heed_backward(of->instance, in, of->n_in, out, n_out, bound, n, error);
     for (uint32_t k = 0; k < of->n_in; k++)
         if (failed) give_block(block[k]);
@@ -337,6 +359,82 @@ int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error)
     return HEED_OK;
 }
 
+/* ---- classifiers beside the network ---- */
+
+int32_t tape_add_head(tape *t, int64_t layer, const heed_instance *projection, uint32_t weight,
+                      uint32_t *head, heed_error *error)
+{
+    tape_head *h = grow_append(&t->heads, &t->n_heads, sizeof *h);
+    if (!h) return error_memory(error);
+    *h = (tape_head){projection, t->flow[layer], weight};
+    *head = t->n_heads - 1;
+    return HEED_OK;
+}
+
+static void end_head(tape *t)
+{
+    give_block(t->head_results), give_block(t->head_gradient);
+    t->head_results = t->head_gradient = NULL;
+}
+
+/* What flows there, as rows. */
+static heed_tensor flow_of(const tape *t, const tape_head *h, void *data)
+{
+    return heed_tensor_of(data, HEED_F32, 3,
+                          (int64_t[]){t->batch, t->length, t->values[h->value].span});
+}
+
+static heed_tensor scores_of(const tape *t, const tape_head *h, void *data)
+{
+    return heed_tensor_of(data, HEED_F32, 3,
+                          (int64_t[]){t->batch, t->length, t->weights[h->weight].weight->dim[0]});
+}
+
+int32_t tape_head_forward(tape *t, uint32_t head, heed_tensor *results, heed_tensor *gradient,
+                          heed_error *error)
+{
+    const tape_head *h = &t->heads[head];
+    const int64_t begin = trace_now(),
+                  n = t->batch * t->length * t->weights[h->weight].weight->dim[0];
+    end_head(t);
+    t->head_results = take_block(t, n, error);
+    t->head_gradient = t->head_results ? take_block(t, n, error) : NULL;
+    if (!t->head_gradient) return end_head(t), HEED_E_MEMORY;
+    *results = scores_of(t, h, t->head_results->memory.data);
+    *gradient = scores_of(t, h, t->head_gradient->memory.data);
+    heed_tensor x = flow_of(t, h, data_of(t, h->value));
+    const heed_binding in = {"x", &x}, out = {"out", results};
+    const int32_t failed = heed_run(h->projection, &in, 1, &out, 1, NULL, error);
+    if (failed) end_head(t);
+    t->seconds[TAPE_PRODUCTS] += 1e-9 * (double)(trace_now() - begin);
+    return failed;
+}
+
+int32_t tape_head_backward(tape *t, uint32_t head, heed_error *error)
+{
+    const tape_head *h = &t->heads[head];
+    tape_weight *w = &t->weights[h->weight];
+    const int64_t begin = trace_now();
+    const int learns = t->values[h->value].learns;
+    tape_block *to = learns ? take_block(t, floats_of(t, h->value), error) : NULL;
+    if (learns && !to) return end_head(t), HEED_E_MEMORY;
+    heed_tensor x = flow_of(t, h, data_of(t, h->value)),
+                d = scores_of(t, h, t->head_gradient->memory.data),
+                d_x = flow_of(t, h, to ? to->memory.data : NULL);
+    const heed_binding in = {"x", &x};
+    heed_binding bound[3] = {{"out", &d}};
+    uint32_t n = 1;
+    if (to) bound[n++] = (heed_binding){"x", &d_x};
+    if (!w->frozen) bound[n++] = (heed_binding){"weight", &w->gradient};
+    int32_t failed =
+        n > 1 ? heed_backward(h->projection, &in, 1, NULL, 0, bound, n, error) : HEED_OK;
+    end_head(t);
+    if (failed) give_block(to);
+    else if (to) failed = hand_back(t, h->value, to, error);
+    t->seconds[TAPE_PRODUCTS] += 1e-9 * (double)(trace_now() - begin);
+    return failed;
+}
+
 int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
 {
     int32_t failed = HEED_OK;
@@ -347,7 +445,8 @@ int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
         tape_block *d = v->gradient;
         if (!d) continue; /* nothing has read it */
         v->gradient = NULL;
-        failed = !s->of                ? drop_backward(t, s, drop, d, error)
+        failed = !v->learns            ? HEED_OK
+                 : !s->of              ? drop_backward(t, s, drop, d, error)
                  : s->kind == TAPE_SUM ? sum_backward(t, s, d, error)
                                        : op_backward(t, s, d, error);
         give_block(d);

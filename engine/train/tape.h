@@ -29,6 +29,7 @@ enum {
 typedef struct tape_weight {
     const heed_tensor *weight;
     heed_tensor gradient;
+    int frozen; /* it gets none */
 } tape_weight;
 
 /* For a network of logits, whose ops must all have a backward, and whose weights are all among those
@@ -36,6 +37,9 @@ typedef struct tape_weight {
 HEED_LOCAL tape *tape_new(heed_stack *stack, tape_weight *weights, uint32_t count, int drops,
                           heed_error *error);
 HEED_LOCAL void tape_free(tape *t);
+
+/* After `frozen` of some weights has changed: what lies below all that learn has no backward. */
+HEED_LOCAL void tape_refresh(tape *t);
 
 /* The results [batch, length, heed_stack_outputs] for tokens [batch, length], until the next
  * forward; `drop` NULL leaves nothing out. */
@@ -45,6 +49,16 @@ HEED_LOCAL int32_t tape_forward(tape *t, const int32_t *tokens, int64_t batch, i
 HEED_LOCAL int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error);
 /* Then adds to the gradients of all weights. `drop` as in the forward. */
 HEED_LOCAL int32_t tape_backward(tape *t, const dropout *drop, heed_error *error);
+
+/* A classifier beside the network, of what flows out of a layer, for training alone: a projection
+ * whose weight is the one of that number. Its own number. */
+HEED_LOCAL int32_t tape_add_head(tape *t, int64_t layer, const heed_instance *projection,
+                                 uint32_t weight, uint32_t *head, heed_error *error);
+/* Behind tape_gradient: its results, and where their gradient is to be written; then what it adds to
+ * the gradients of its weight and of what flows there. */
+HEED_LOCAL int32_t tape_head_forward(tape *t, uint32_t head, heed_tensor *results,
+                                     heed_tensor *gradient, heed_error *error);
+HEED_LOCAL int32_t tape_head_backward(tape *t, uint32_t head, heed_error *error);
 
 /* Seconds that went into each kind of step so far. */
 HEED_LOCAL const double *tape_seconds(const tape *t);

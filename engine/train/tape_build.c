@@ -100,9 +100,9 @@ static int32_t bind_weights(const build *b, tape_step *s, const heed_instance *i
             return error_set(b->error, HEED_E_ARGUMENT,
                              "%s of %s is bound to a tensor that is none of the trainer's", name,
                              e->op.id);
-        heed_binding *bound = grow_append(&s->weights, &s->n_weights, sizeof *bound);
+        tape_bound *bound = grow_append(&s->weights, &s->n_weights, sizeof *bound);
         if (!bound) return error_memory(b->error);
-        *bound = (heed_binding){name, &b->weights[w].gradient};
+        *bound = (tape_bound){name, w};
     }
     return check_inside(b, i);
 }
@@ -189,11 +189,23 @@ static uint32_t added_buffer(const heed_stack *s, uint32_t step)
     return buffer == written ? buffer : 0;
 }
 
+/* Which values flow out of layers, before a step; with classifiers there they are read once more. */
+static void note_flows(build *b, uint32_t step)
+{
+    const heed_stack *s = b->t->stack;
+    for (uint32_t l = 0; l + 1 < s->n_flows; l++) {
+        if (s->flows[l + 1].steps != step) continue;
+        b->t->flow[l] = b->current[s->views[s->flows[l + 1].view].buffer];
+        if (s->number[STACK_AUXILIARY] > 0) b->t->values[b->t->flow[l]].readers++;
+    }
+}
+
 static int32_t add_all(build *b)
 {
     const heed_stack *s = b->t->stack;
     uint32_t place = 0;
     for (uint32_t k = 0; k < s->n_steps; k++) {
+        note_flows(b, k);
         if (b->drops && s->n_flows && s->flows[0].steps == k)
             TRY(add_drop(b, s->views[s->flows[0].view].buffer, place++));
         const uint32_t added = b->drops ? added_buffer(s, k) : 0;
@@ -230,14 +242,16 @@ static int32_t make(build *b)
     TRY(check_stack(t->stack, b->error));
     t->use = calloc((size_t)t->stack->n_uses + 1, sizeof *t->use);
     t->tensors = calloc((size_t)t->stack->n_uses + 1, sizeof *t->tensors);
+    t->flow = calloc((size_t)t->stack->n_flows + 1, sizeof *t->flow);
     b->current = calloc(t->stack->n_buffers, sizeof *b->current);
-    if (!t->use || !t->tensors || !b->current) return error_memory(b->error);
+    if (!t->use || !t->tensors || !t->flow || !b->current) return error_memory(b->error);
     TRY(add_value(b, STACK_ROWS, 0, &value));
     TRY(add_value(b, STACK_ROWS, 0, &value));
     b->current[STACK_TOKENS] = TAPE_VALUE_TOKENS,
     b->current[STACK_POSITIONS] = TAPE_VALUE_POSITIONS;
     TRY(add_all(b));
     share_memory(t);
+    tape_refresh(t);
     t->add = heed_instance_open(t->stack->engine, "residual/add", NULL, b->error);
     return t->add ? HEED_OK : HEED_E_UNSUPPORTED;
 }
@@ -247,7 +261,7 @@ tape *tape_new(heed_stack *stack, tape_weight *weights, uint32_t count, int drop
 {
     tape *t = calloc(1, sizeof *t);
     if (!t) return error_memory(error), NULL;
-    t->stack = stack;
+    t->stack = stack, t->weights = weights;
     build b = {.t = t, .weights = weights, .count = count, .drops = drops, .error = error};
     const int32_t failed = make(&b);
     free(b.current);

@@ -29,6 +29,7 @@ typedef struct tape_value {
     uint32_t in;       /* the value whose memory it is in: its own, or one that has gone */
     uint32_t readers;  /* steps */
     int kept;          /* a backward reads it as an output */
+    int learns;        /* weights that it follows from do */
     tape_memory memory;
     tape_block *gradient;
 } tape_value;
@@ -39,6 +40,12 @@ typedef struct tape_kept {
     tape_memory memory;
     heed_tensor tensor;
 } tape_kept;
+
+/* A weight of a step, by its number among all. */
+typedef struct tape_bound {
+    const char *port;
+    uint32_t weight;
+} tape_bound;
 
 enum { TAPE_OP, TAPE_SUM /* x + y */ };
 
@@ -52,13 +59,20 @@ typedef struct tape_step {
     int reads_out;    /* its backward reads the output that flows on */
     tape_kept *kept;
     uint32_t n_kept;
-    heed_binding *weights; /* their gradients */
+    tape_bound *weights;
     uint32_t n_weights;
 } tape_step;
+
+/* A classifier of what flows out of a layer. */
+typedef struct tape_head {
+    const heed_instance *projection;
+    uint32_t value, weight;
+} tape_head;
 
 struct tape {
     heed_stack *stack;
     heed_instance *add; /* of gradients */
+    tape_weight *weights;
     tape_value *values;
     uint32_t n_values;
     uint32_t *use;        /* [stack->n_uses] which value */
@@ -66,6 +80,10 @@ struct tape {
     tape_step *steps;
     uint32_t n_steps;
     uint32_t result;
+    uint32_t *flow; /* [layers] the value that flows out of each */
+    tape_head *heads;
+    uint32_t n_heads;
+    tape_block *head_results, *head_gradient; /* of the one that runs */
     tape_block *blocks;
     int64_t batch, length; /* that the tensors are for; 0: none yet */
     double seconds[TAPE_TIMES];

@@ -6,12 +6,14 @@
  * Invariant: between calls the network runs with the numbers that the weights have.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <heed/kit/core/half.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "op/engine.h"
 #include "op/instance.h"
 #include "run/trace.h"
@@ -117,8 +119,8 @@ static int32_t make_optimiser(heed_trainer *t, heed_error *error)
     if (!a->tensors || !t->gradients) return error_memory(error);
     for (uint32_t i = 0; i < a->count; i++) {
         const heed_tensor *w = &t->weights->items[i].tensor;
-        a->tensors[i] = (adamw_tensor){t->weights->items[i].name, w->data, a->n,
-                                       heed_tensor_elements(w), w->rank >= 2};
+        a->tensors[i] = (adamw_tensor){t->weights->items[i].name, w->data,      a->n,
+                                       heed_tensor_elements(w),   w->rank >= 2, 1};
         a->n += a->tensors[i].n;
     }
     a->gradient = calloc((size_t)a->n + 1, sizeof *a->gradient);
@@ -131,6 +133,32 @@ static int32_t make_optimiser(heed_trainer *t, heed_error *error)
         t->gradients[i].weight = w;
         t->gradients[i].gradient =
             heed_tensor_of(a->gradient + a->tensors[i].first, HEED_F32, w->rank, w->dim);
+    }
+    return HEED_OK;
+}
+
+/* The classifiers that training alone has (auxiliary), which a network's steps do nothing with. */
+static int32_t make_heads(heed_trainer *t, heed_error *error)
+{
+    const int64_t layers = heed_stack_number(t->stack, "layers"),
+                  targets = heed_stack_number(t->stack, "auxiliary");
+    for (uint32_t i = 0; i < t->weights->count && targets > 0; i++) {
+        long long layer, target;
+        int end = 0;
+        if (sscanf(t->weights->items[i].name, "layers.%lld.auxiliary.%lld.weight%n", &layer,
+                   &target, &end) != 2 ||
+            !end || layer >= layers)
+            continue;
+        trainer_head *h = grow_append(&t->heads, &t->n_heads, sizeof *h);
+        if (!h) return error_memory(error);
+        h->layer = layer, h->target = target;
+        const heed_binding weight = {"weight", &t->weights->items[i].tensor};
+        h->projection = heed_instance_open(
+            t->engine, "linear/projection",
+            &(heed_opening){.size = sizeof(heed_opening), .n_weights = 1, .weights = &weight},
+            error);
+        if (!h->projection) return error->code;
+        TRY(tape_add_head(t->tape, layer, h->projection, i, &h->number, error));
     }
     return HEED_OK;
 }
@@ -155,7 +183,7 @@ static int32_t make(heed_trainer *t, const char *spec, const heed_weights *from,
     t->loss = heed_instance_open(t->engine, "loss/cross_entropy", NULL, error);
     if (!t->loss) return error->code;
     t->tape = tape_new(t->stack, t->gradients, t->weights->count, t->recipe.dropout > 0, error);
-    return t->tape ? HEED_OK : error->code;
+    return t->tape ? make_heads(t, error) : error->code;
 }
 
 heed_trainer *heed_trainer_new(heed_engine *engine, const char *spec, const heed_weights *weights,
@@ -184,7 +212,9 @@ void heed_trainer_free(heed_trainer *t)
     free(t->gradients);
     free(t->optimiser.tensors), free(t->optimiser.gradient), free(t->optimiser.moment);
     free(t->optimiser.square), free(t->optimiser.sums);
-    free(t->nll);
+    for (uint32_t i = 0; i < t->n_heads; i++) heed_instance_close(t->heads[i].projection);
+    free(t->heads);
+    free(t->nll), free(t->later);
     free(t);
 }
 
@@ -210,9 +240,11 @@ static int32_t check_batch(const heed_trainer *t, const int32_t *tokens, const i
 static int32_t make_room(heed_trainer *t, int64_t rows, heed_error *error)
 {
     if (rows <= t->room) return HEED_OK;
-    free(t->nll);
+    free(t->nll), free(t->later);
     t->room = 0;
-    if (!(t->nll = calloc(2 * (size_t)rows, sizeof *t->nll))) return error_memory(error);
+    t->nll = calloc(2 * (size_t)rows, sizeof *t->nll);
+    t->later = calloc((size_t)rows, sizeof *t->later);
+    if (!t->nll || !t->later) return error_memory(error);
     t->room = rows;
     return HEED_OK;
 }
@@ -237,18 +269,41 @@ int32_t heed_trainer_loss(heed_trainer *t, const int32_t *tokens, const int32_t 
     return run_loss(t, &logits, &wanted, nll, error);
 }
 
+static double sum_of(const heed_trainer *t, int64_t rows)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < rows; i++) sum += (double)t->nll[i];
+    return sum;
+}
+
 /* The gradient of share times the sum of all losses, to that of the logits. */
 static int32_t loss_backward(heed_trainer *t, heed_tensor *logits, heed_tensor *targets,
-                             double share, heed_error *error)
+                             double share, heed_tensor *to, heed_error *error)
 {
     const int64_t rows = heed_tensor_elements(targets);
     float *d = t->nll + rows;
-    heed_tensor d_nll = heed_tensor_of(d, HEED_F32, 2, targets->dim), d_logits;
+    heed_tensor d_nll = heed_tensor_of(d, HEED_F32, 2, targets->dim);
     for (int64_t i = 0; i < rows; i++) d[i] = (float)share;
-    TRY(tape_gradient(t->tape, &d_logits, error));
     const heed_binding in[] = {{"logits", logits}, {"targets", targets}},
-                       gradients[] = {{"nll", &d_nll}, {"logits", &d_logits}};
+                       gradients[] = {{"nll", &d_nll}, {"logits", to}};
     return heed_backward(t->loss, in, 2, NULL, 0, gradients, 2, error);
+}
+
+/* A classifier's part of the gradients. The target-th next token is that many places behind the next
+ * one; of what lies beyond the text nothing is said. */
+static int32_t learn_aside(heed_trainer *t, const trainer_head *h, const heed_tensor *targets,
+                           double share, heed_error *error)
+{
+    const int64_t batch = targets->dim[0], length = targets->dim[1], ahead = h->target - 1;
+    const int32_t *next = targets->data;
+    heed_tensor logits, gradient, later = heed_tensor_of(t->later, HEED_I32, 2, targets->dim);
+    for (int64_t i = 0; i < batch * length; i++)
+        t->later[i] = i % length + ahead < length ? next[i + ahead] : -100;
+    TRY(tape_head_forward(t->tape, h->number, &logits, &gradient, error));
+    TRY(run_loss(t, &logits, &later, t->nll, error));
+    t->aside += h->weight * sum_of(t, batch * length);
+    TRY(loss_backward(t, &logits, &later, share * h->weight, &gradient, error));
+    return tape_head_backward(t->tape, h->number, error);
 }
 
 int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t *targets,
@@ -258,17 +313,20 @@ int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t
     const int64_t dim[] = {batch, length};
     const dropout d = {t->recipe.dropout, t->recipe.seed, t->steps, t->batches, 0},
                   *drop = t->recipe.dropout > 0 ? &d : NULL;
-    heed_tensor logits, wanted = heed_tensor_of((void *)targets, HEED_I32, 2, dim);
+    heed_tensor logits, gradient, wanted = heed_tensor_of((void *)targets, HEED_I32, 2, dim);
     if (error) *error = (heed_error){0};
     TRY(check_batch(t, tokens, targets, batch, length, error));
     TRY(make_room(t, batch * length, error));
     TRY(tape_forward(t->tape, tokens, batch, length, drop, &logits, error));
     int64_t begin = trace_now();
     TRY(run_loss(t, &logits, &wanted, t->nll, error));
-    *nats = 0;
-    for (int64_t i = 0; i < batch * length; i++) *nats += (double)t->nll[i];
-    TRY(loss_backward(t, &logits, &wanted, share, error));
+    *nats = sum_of(t, batch * length);
+    TRY(tape_gradient(t->tape, &gradient, error));
+    TRY(loss_backward(t, &logits, &wanted, share, &gradient, error));
     t->seconds[TRAINER_LOSS] += 1e-9 * (double)(trace_now() - begin);
+    t->aside = 0;
+    for (uint32_t i = 0; i < t->n_heads; i++)
+        if (t->heads[i].weight > 0) TRY(learn_aside(t, &t->heads[i], &wanted, share, error));
     TRY(tape_backward(t->tape, drop, error));
     t->batches++;
     return HEED_OK;
@@ -285,6 +343,8 @@ int32_t trainer_rebind(heed_trainer *t, heed_error *error)
         while (p < at->entry->op.ports.count && !at->weight[p]) p++;
         if (p < at->entry->op.ports.count) TRY(heed_instance_rebind(at, NULL, 0, error));
     }
+    for (uint32_t i = 0; i < t->n_heads; i++)
+        TRY(heed_instance_rebind(t->heads[i].projection, NULL, 0, error));
     return HEED_OK;
 }
 
@@ -318,6 +378,36 @@ int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error
     t->steps++;
     t->seconds[TRAINER_OPTIMISER] += 1e-9 * (double)(trace_now() - begin);
     return HEED_OK;
+}
+
+int32_t heed_trainer_scale(heed_trainer *t, const char *name, double factor, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    TRY(check_number(factor, 0, 1e6, "factor of a rate", error));
+    for (uint32_t i = 0; i < t->optimiser.count; i++) {
+        adamw_tensor *of = &t->optimiser.tensors[i];
+        if (strcmp(of->name, name)) continue;
+        of->factor = factor;
+        t->gradients[i].frozen = !(factor > 0);
+        if (!(factor > 0)) /* what was added up before counts no more */
+            memset(t->optimiser.gradient + of->first, 0, (size_t)of->n * sizeof(float));
+        tape_refresh(t->tape);
+        return HEED_OK;
+    }
+    return error_set(error, HEED_E_ARGUMENT, "the network has no weight \"%.96s\"", name);
+}
+
+int32_t heed_trainer_weigh(heed_trainer *t, int64_t layer, int64_t target, double weight,
+                           heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    TRY(check_number(weight, 0, 1e6, "weight of a loss", error));
+    for (uint32_t i = 0; i < t->n_heads; i++)
+        if (t->heads[i].layer == layer && t->heads[i].target == target)
+            return t->heads[i].weight = weight, HEED_OK;
+    return error_set(error, HEED_E_ARGUMENT,
+                     "layer %lld has no classifier for the token %lld places on (auxiliary)",
+                     (long long)layer, (long long)target);
 }
 
 void heed_trainer_forget(heed_trainer *t) { forget(t); }

@@ -12,6 +12,14 @@
 /* What the time of training goes to, beside the steps of the network. */
 enum { TRAINER_LOSS = TAPE_TIMES, TRAINER_OPTIMISER, TRAINER_TIMES };
 
+/* The classifier of a layer for its target-th next token. */
+typedef struct trainer_head {
+    heed_instance *projection;
+    int64_t layer, target;
+    uint32_t number; /* of the tape */
+    double weight;   /* of its loss; 0: it does nothing */
+} trainer_head;
+
 struct heed_trainer {
     heed_engine *engine;
     heed_recipe recipe;
@@ -19,12 +27,17 @@ struct heed_trainer {
     heed_stack *stack;
     heed_instance *loss;
     tape *tape;
+    trainer_head *heads;
+    uint32_t n_heads;
+    double
+        aside; /* what the losses of the classifiers were, times their weights, when last learned */
     tape_weight *gradients; /* [weights->count] views of optimiser.gradient */
     adamw optimiser;
     int64_t steps;
     uint32_t batches; /* micro-batches since the last step */
     float *nll;       /* of one, and its gradient */
-    int64_t room;     /* of both */
+    int32_t *later;   /* its targets, of a classifier */
+    int64_t room;     /* of all three */
     double seconds[TRAINER_TIMES];
 };
 

@@ -6,9 +6,12 @@
  *     weights/NAME  moment/NAME  square/NAME     float32
  *     __metadata__: heed.network, heed.recipe, heed.step, heed.note
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <heed/kit/core/half.h>
 
 #include "base/error.h"
 #include "io/weights.h"
@@ -70,10 +73,53 @@ int32_t heed_trainer_save(const heed_trainer *t, const char *path, const char *n
     return failed;
 }
 
-int32_t heed_trainer_export(const heed_trainer *t, const char *path, heed_error *error)
+/* Rounded to nearest; HEED_E_DATA if a number is too large. */
+static int32_t put_half(uint16_t *to, const heed_tensor *from, uint32_t dtype, const char *name,
+                        heed_error *error)
+{
+    const float *x = from->data;
+    for (int64_t i = 0; i < heed_tensor_elements(from); i++) {
+        to[i] = dtype == HEED_F16 ? kit_to_f16(x[i]) : kit_to_bf16(x[i]);
+        const float back = dtype == HEED_F16 ? kit_from_f16(to[i]) : kit_from_bf16(to[i]);
+        if (isfinite(x[i]) && !isfinite(back))
+            return error_set(error, HEED_E_DATA, "%s: has %g, which is too large for %s", name,
+                             (double)x[i], heed_dtype_name(dtype));
+    }
+    return HEED_OK;
+}
+
+/* The weights as views of one array of halves. */
+static int32_t make_halves(const heed_trainer *t, uint32_t dtype, heed_weights *to,
+                           uint16_t *numbers_of, heed_error *error)
+{
+    for (uint32_t i = 0; i < t->weights->count; i++) {
+        const char *name = t->weights->items[i].name;
+        const heed_tensor *from = &t->weights->items[i].tensor;
+        uint16_t *at = numbers_of + t->optimiser.tensors[i].first;
+        TRY(put_half(at, from, dtype, name, error));
+        heed_tensor *made = weights_add_shape(to, name, from->rank, from->dim, error);
+        if (!made) return HEED_E_MEMORY;
+        *made = heed_tensor_of(at, dtype, from->rank, from->dim);
+    }
+    return HEED_OK;
+}
+
+int32_t heed_trainer_export(const heed_trainer *t, const char *path, uint32_t dtype,
+                            heed_error *error)
 {
     if (error) *error = (heed_error){0};
-    return weights_write(t->weights, heed_stack_spec(t->stack), path, error);
+    if (dtype == HEED_F32) return weights_write(t->weights, heed_stack_spec(t->stack), path, error);
+    if (dtype != HEED_F16 && dtype != HEED_BF16)
+        return error_set(error, HEED_E_ARGUMENT, "weights are written as f32, f16 or bf16, not %s",
+                         heed_dtype_name(dtype));
+    uint16_t *halves = calloc((size_t)t->optimiser.n + 1, sizeof *halves);
+    heed_weights *all = halves ? weights_new(error) : NULL;
+    int32_t failed = all ? HEED_OK : error_memory(error);
+    if (!failed) failed = make_halves(t, dtype, all, halves, error);
+    if (!failed) failed = weights_write(all, heed_stack_spec(t->stack), path, error);
+    heed_weights_close(all);
+    free(halves);
+    return failed;
 }
 
 char *trainer_note(const char *path, heed_error *error)

@@ -99,9 +99,28 @@ else
     report 'interrupted too late: the same bytes'
 fi
 
-"$heed" train one.safetensors text -o more.safetensors --steps 2 --batch 2 >out 2>err &&
-    "$heed" score more.safetensors held >>out
-report 'a model goes on learning'
+"$heed" train one.safetensors text -o more.safetensors --steps 6 --batch 2 --layer-decay 2.6 --unfreeze 0.5 \
+    --schedule slanted --dtype f16 >out 2>err && "$heed" score more.safetensors held >>out
+report 'a model goes on learning, layer after layer and at rates of their own'
+
+# Documents: the same from a folder and from JSONL, and none of them lies on both sides.
+mkdir -p folder/inside
+i=0
+while [ $i -lt 20 ]; do
+    tail -c +$((i * 50 + 1)) text | head -c 50 | tr -d '"\\\n' >folder/inside/$(printf '%02d' $i).txt
+    printf '{"text": "%s"}\n' "$(cat folder/inside/$(printf '%02d' $i).txt)"
+    i=$((i + 1))
+done >lines.jsonl
+train folder -o folder.safetensors --steps 3 --batch 2
+held=$(sed -n 's/.* of all \([0-9]*\) that were.*/\1/p' out)
+[ $status = 0 ] && [ "$held" = $(($(wc -c <folder/inside/18.txt) + 1 + $(wc -c <folder/inside/19.txt))) ] &&
+    "$heed" train "$network" lines.jsonl -o lines.safetensors --steps 3 --batch 2 >>out 2>err &&
+    cmp folder.safetensors lines.safetensors >>out
+report 'a folder of texts and the same as JSONL'
+printf '"one"\n\n{"no": 1}\n' >wrong.jsonl
+train wrong.jsonl -o none.safetensors
+says 'wrong.jsonl: line 3 has no text: {"text": "..."} or "..." is right'
+report 'a line without a text'
 
 head -c 16 text >short
 train short -o none.safetensors --valid 0

@@ -232,48 +232,99 @@ static void test_schedule(void **unused)
     assert_true(schedule_rate(&s, 999) == 0.5 && schedule_rate(&s, 99) == 0.25);
 }
 
-/* ---- dropout against differences ---- */
+/* ---- against differences ---- */
 
-static double loss_with_dropout(heed_trainer *t, const int32_t *tokens, const int32_t *targets)
+/* What is learned: the network's own loss and those of the classifiers. */
+static double learn_all(heed_trainer *t, const int32_t *tokens, const int32_t *targets)
 {
     double nats;
+    heed_trainer_forget(t);
     RIGHT(heed_trainer_learn(t, tokens, targets, 2, 8, 1, &nats, &e));
-    return nats;
+    return nats + t->aside;
 }
 
 /* Along its gradient a loss grows by the square of its norm. */
+static void check_gradient(heed_trainer *t, const char *spec, double within)
+{
+    int32_t tokens[64], targets[64];
+    const int64_t n = t->optimiser.n;
+    float *g = calloc((size_t)n, sizeof *g);
+    double square = 0, loss[2];
+    read_texts(tokens, targets);
+    learn_all(t, tokens, targets);
+    memcpy(g, t->optimiser.gradient, (size_t)n * sizeof *g);
+    for (int64_t i = 0; i < n; i++) square += (double)g[i] * (double)g[i];
+    const double h = 0.005 / square;
+    for (int side = 0; side < 2; side++) {
+        for (uint32_t i = 0; i < t->optimiser.count; i++)
+            for (int64_t k = 0; k < t->optimiser.tensors[i].n; k++)
+                t->optimiser.tensors[i].weight[k] +=
+                    (float)((side ? -2 : 1) * h) * g[t->optimiser.tensors[i].first + k];
+        RIGHT(trainer_rebind(t, &e));
+        loss[side] = learn_all(t, tokens, targets);
+    }
+    const double found = (loss[0] - loss[1]) / (2 * h);
+    if (!(fabs(found - square) <= within * square))
+        fail_msg("%s: %g along the gradient, whose square is %g", spec, found, square);
+    free(g);
+}
+
 static void test_dropout_backward(void **unused)
 {
     static const char *const wirings[] = {"pre", "dual", "sandwich", "parallel"};
-    int32_t tokens[64], targets[64];
-    char spec[512];
     heed_recipe recipe = plain;
-    read_texts(tokens, targets);
-    recipe.dropout = 0.3;
+    char spec[512];
     (void)unused;
+    recipe.dropout = 0.3;
     for (size_t w = 0; w < COUNT(wirings); w++) {
         snprintf(spec, sizeof spec, "%s; residual=%s", SMALL, wirings[w]);
         heed_trainer *t = open_trainer(engine, spec, NULL, &recipe);
-        const int64_t n = t->optimiser.n;
-        float *g = calloc((size_t)n, sizeof *g);
-        double square = 0, loss[2];
-        loss_with_dropout(t, tokens, targets);
-        memcpy(g, t->optimiser.gradient, (size_t)n * sizeof *g);
-        for (int64_t i = 0; i < n; i++) square += (double)g[i] * (double)g[i];
-        const double h = 0.001 / sqrt(square);
-        for (int side = 0; side < 2; side++) {
-            for (uint32_t i = 0; i < t->optimiser.count; i++)
-                for (int64_t k = 0; k < t->optimiser.tensors[i].n; k++)
-                    t->optimiser.tensors[i].weight[k] +=
-                        (float)((side ? -2 : 1) * h) * g[t->optimiser.tensors[i].first + k];
-            RIGHT(trainer_rebind(t, &e));
-            heed_trainer_forget(t);
-            loss[side] = loss_with_dropout(t, tokens, targets);
-        }
-        const double found = (loss[0] - loss[1]) / (2 * h);
-        if (!(fabs(found - square) <= 0.01 * square))
-            fail_msg("%s: %g along the gradient, whose square is %g", spec, found, square);
-        free(g);
+        check_gradient(t, spec, 0.01);
+        heed_trainer_free(t);
+    }
+}
+
+/* Parts of every kind; what has no backward is refused by its name. */
+static void test_parts(void **unused)
+{
+    static const char *const parts[] = {
+        "norm=layer; attention=softmax(causal=true); position=alibi",
+        "norm=rms; attention=softmax(causal=true); position=learned",
+        "norm=rms; attention=softmax(causal=true); position=sinusoidal",
+        "norm=rms; attention=softmax(causal=true); position=t5(bidirectional=false)",
+        "norm=rms; attention=softmax(causal=true); softcap=3",
+        "norm=batch; attention=softmax(causal=true)",
+        "norm=rms; kv_heads=1; attention=[window(left=5), softmax(causal=true)]",
+        "norm=rms; attention=sparse(stride=4)",
+        "norm=rms; attention=shaw(causal=true, distances=9)",
+        "norm=rms; attention=transformer_xl(causal=true, memory=16)",
+        "norm=rms; attention=adaptive_span(limit=16, ramp=5)",
+        "norm=rms; attention=dynamic_span(limit=16)",
+        "norm=rms; attention=synthesizer_random(causal=true)",
+        "norm=rms; attention=synthesizer_dense(causal=true)",
+        "norm=rms; attention=gau(base=8, width=12, causal=true)",
+        "norm=rms; attention=linear(causal=true)",
+        "norm=rms; attention=linear(features=dpfp, nu=2, causal=true)",
+        "norm=rms; attention=fast_weight(causal=true)",
+        "norm=rms; attention=gated_delta(gate=softplus, causal=true)",
+        "norm=rms; attention=retention(causal=true)",
+        "norm=rms; attention=performer(features=40, causal=true)",
+        "norm=rms; attention=lightweight_conv(kernel=3, causal=true)",
+        "norm=rms; attention=dynamic_conv(kernel=3, causal=true)",
+        "norm=rms; attention=flash_linear(chunk=4, causal=true)",
+    };
+    char spec[512];
+    (void)unused;
+    for (size_t i = 0; i < COUNT(parts); i += harness_quick() ? 3 : 1) {
+        snprintf(
+            spec, sizeof spec,
+            "vocab=13; width=16; layers=2; heads=2; context=16; feedforward=gelu(hidden=24); %s",
+            parts[i]);
+        heed_trainer *t = heed_trainer_new(engine, spec, NULL, &plain, &e);
+        if (t) check_gradient(t, spec, 0.03); /* some have kinks */
+        else if (!strstr(e.text, "has no ") || !strstr(e.text, "can not be trained"))
+            fail_msg("%s: %s", spec, e.text);
+        if (!t) print_message("%s\n", e.text);
         heed_trainer_free(t);
     }
 }
@@ -380,17 +431,128 @@ static void test_saved(void **unused)
     other = open_trainer(engine, SMALL "; residual=dual", NULL, &recipe);
     assert_refused(heed_trainer_load(other, path, &e), "another network");
     heed_trainer_free(other);
-    RIGHT(heed_trainer_export(then, path, &e));
+    RIGHT(heed_trainer_export(then, path, HEED_F32, &e));
     assert_refused(heed_trainer_load(then, path, &e), "is no checkpoint of a training");
     heed_weights *weights = heed_weights_open(path, &e);
     heed_stack *stack = weights ? heed_stack_open(engine, NULL, weights, &e) : NULL;
     if (!stack) fail_msg("%s", e.text);
     heed_stack_close(stack);
     heed_weights_close(weights);
+    assert_refused(heed_trainer_export(then, path, HEED_I32, &e), "not i32");
+    then->optimiser.tensors[1].weight[0] = 1e6f;
+    assert_refused(heed_trainer_export(then, path, HEED_F16, &e), "has 1e+06, which is too large");
+    then->optimiser.tensors[1].weight[0] = right->optimiser.tensors[1].weight[0];
+    RIGHT(heed_trainer_export(then, path, HEED_F16, &e));
+    weights = heed_weights_open(path, &e);
+    assert_true(weights && weights->items[1].tensor.dtype == HEED_F16);
+    heed_weights_close(weights);
     unlink(path);
     assert_refused(heed_trainer_load(then, path, &e), "No such file");
     assert_equal(then, right, "what is refused");
     heed_trainer_free(then), heed_trainer_free(first), heed_trainer_free(right);
+}
+
+/* ---- weights that learn slower, or not at all ---- */
+
+static void test_frozen(void **unused)
+{
+    const heed_recipe recipe = full_recipe();
+    heed_trainer *all = open_trainer(engine, SMALL, NULL, &recipe),
+                 *some = open_trainer(engine, SMALL, NULL, &recipe);
+    int32_t tokens[LENGTH], targets[LENGTH];
+    double nats[2];
+    (void)unused;
+    for (int i = 0; i < LENGTH; i++) tokens[i] = i % 13, targets[i] = (i * i) % 13;
+    for (uint32_t i = 0; i < some->optimiser.count; i++) {
+        const char *name = some->optimiser.tensors[i].name;
+        if (!strncmp(name, "layers.1.", 9) || !strncmp(name, "final", 5)) continue;
+        RIGHT(heed_trainer_scale(some, name, 0, &e));
+    }
+    RIGHT(heed_trainer_learn(all, tokens, targets, 1, LENGTH, 1, &nats[0], &e));
+    RIGHT(heed_trainer_learn(some, tokens, targets, 1, LENGTH, 1, &nats[1], &e));
+    assert_true(nats[0] == nats[1]);
+    for (uint32_t i = 0; i < some->optimiser.count; i++) {
+        const adamw_tensor *of = &some->optimiser.tensors[i];
+        const float *g = some->optimiser.gradient + of->first;
+        if (of->factor > 0) {
+            if (memcmp(g, all->optimiser.gradient + of->first, (size_t)of->n * sizeof *g))
+                fail_msg("%s has another gradient", of->name);
+        } else
+            for (int64_t k = 0; k < of->n; k++)
+                if (g[k] != 0) fail_msg("%s is frozen and has a gradient", of->name);
+    }
+    heed_trainer_forget(all), heed_trainer_forget(some);
+    learn(some, 1);
+    for (uint32_t i = 0; i < some->optimiser.count; i++) {
+        const adamw_tensor *of = &some->optimiser.tensors[i];
+        const int same =
+            !memcmp(of->weight, all->optimiser.tensors[i].weight, (size_t)of->n * sizeof(float));
+        if (same != !(of->factor > 0)) fail_msg("%s %s", of->name, same ? "stays" : "changes");
+    }
+    heed_trainer_free(some), heed_trainer_free(all);
+}
+
+/* Half the rate of one weight is half the rate of all, for that weight. */
+static void test_scaled(void **unused)
+{
+    const heed_recipe recipe = full_recipe();
+    heed_trainer *whole = open_trainer(engine, SMALL, NULL, &recipe),
+                 *one = open_trainer(engine, SMALL, NULL, &recipe),
+                 *half = open_trainer(engine, SMALL, NULL, &recipe);
+    (void)unused;
+    RIGHT(heed_trainer_scale(one, "layers.0.q.weight", 0.5, &e));
+    for (uint32_t i = 0; i < half->optimiser.count; i++)
+        RIGHT(heed_trainer_scale(half, half->optimiser.tensors[i].name, 0.5, &e));
+    learn(whole, 1), learn(one, 1), learn(half, 1);
+    for (uint32_t i = 0; i < one->optimiser.count; i++) {
+        const adamw_tensor *of = &one->optimiser.tensors[i];
+        const heed_trainer *like = strcmp(of->name, "layers.0.q.weight") ? whole : half;
+        if (memcmp(of->weight, like->optimiser.tensors[i].weight, (size_t)of->n * sizeof(float)))
+            fail_msg("%s has other bits", of->name);
+    }
+    assert_refused(heed_trainer_scale(half, "layers.9.q.weight", 1, &e),
+                   "no weight \"layers.9.q.weight\"");
+    assert_refused(heed_trainer_scale(half, "layers.0.q.weight", -1, &e), "is -1, but must be");
+    heed_trainer_free(whole), heed_trainer_free(one), heed_trainer_free(half);
+}
+
+/* ---- classifiers beside the network ---- */
+
+#define AUXILIARY                                                                                  \
+    "vocab=13; width=16; layers=2; heads=4; context=16; residual=post; norm=rms; "                 \
+    "attention=softmax(causal=true); feedforward=gelu(hidden=24); auxiliary=2"
+
+/* Behind the last layer and with the output's numbers a classifier is the output, of later tokens. */
+static void check_later(heed_trainer *t, const int32_t *tokens, const int32_t *targets)
+{
+    const heed_weights *w = heed_trainer_weights(t);
+    const heed_tensor *from = heed_weights_find(w, "output.weight"),
+                      *to = heed_weights_find(w, "layers.1.auxiliary.2.weight");
+    int32_t later[16];
+    float nll[16];
+    double sum = 0;
+    memcpy(to->data, from->data, (size_t)heed_tensor_elements(to) * sizeof(float));
+    RIGHT(trainer_rebind(t, &e));
+    for (int i = 0; i < 16; i++) later[i] = i % 8 < 7 ? targets[i + 1] : -100;
+    RIGHT(heed_trainer_loss(t, tokens, later, 2, 8, nll, &e));
+    for (int i = 0; i < 16; i++) sum += (double)nll[i];
+    RIGHT(heed_trainer_weigh(t, 1, 2, 1, &e));
+    learn_all(t, tokens, targets);
+    if (t->aside != sum) fail_msg("the token after the next: %.9g, not %.9g", t->aside, sum);
+}
+
+static void test_auxiliary(void **unused)
+{
+    int32_t tokens[64], targets[64];
+    heed_trainer *t = open_trainer(engine, AUXILIARY, NULL, &plain);
+    (void)unused;
+    read_texts(tokens, targets);
+    check_later(t, tokens, targets);
+    RIGHT(heed_trainer_weigh(t, 0, 1, 0.75, &e));
+    RIGHT(heed_trainer_weigh(t, 0, 2, 0.5, &e));
+    check_gradient(t, AUXILIARY, 0.01);
+    assert_refused(heed_trainer_weigh(t, 1, 1, 1, &e), "layer 1 has no classifier for the token 1");
+    heed_trainer_free(t);
 }
 
 /* ---- memory ---- */
@@ -420,27 +582,6 @@ static void refuse_new(const char *spec, const heed_recipe *recipe, const char *
     assert_refused(t ? 0 : e.code, text);
 }
 
-/* An op without a backward, if there is one, by its name. */
-static void refuse_without_backward(void)
-{
-    static const char *const attentions[] = {"dynamic_conv", "linformer(context=16,rank=4)",
-                                             "performer(causal=true)", "transformer_xl"};
-    char spec[512];
-    for (size_t i = 0; i < COUNT(attentions); i++) {
-        char id[64];
-        snprintf(id, sizeof id, "attention/%.*s", (int)strcspn(attentions[i], "("), attentions[i]);
-        const heed_op *op = heed_op_find(engine, id);
-        if (!op || heed_op_grad(op, op->paths.data)) continue;
-        snprintf(spec, sizeof spec,
-                 "vocab=13; width=16; layers=1; heads=2; context=16; norm=rms; attention=%s; "
-                 "feedforward=relu(hidden=24)",
-                 attentions[i]);
-        heed_trainer *t = heed_trainer_new(engine, spec, NULL, &plain, &e);
-        if (t || !strstr(e.text, id) || !strstr(e.text, "can not be trained"))
-            fail_msg("%s: %s", spec, e.text);
-    }
-}
-
 static void test_refused(void **unused)
 {
     heed_recipe wrong = plain;
@@ -462,7 +603,6 @@ static void test_refused(void **unused)
                "cross_attention=softmax; encoder_layers=1; encoder_attention=softmax; "
                "feedforward=relu(hidden=24)",
                &plain, "has an encoder");
-    refuse_without_backward();
     heed_trainer *t = open_trainer(engine, SMALL, NULL, &plain);
     assert_refused(heed_trainer_learn(t, NULL, tokens, 1, 2, 1, &nats, &e), "the tokens are NULL");
     assert_refused(heed_trainer_learn(t, tokens, tokens, 0, 2, 1, &nats, &e), "0 sequences");
@@ -509,6 +649,10 @@ int main(void)
         cmocka_unit_test(test_dropout_backward),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_scaled),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_auxiliary),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refused),
     };
