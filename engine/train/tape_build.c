@@ -232,6 +232,10 @@ static int32_t check_stack(const heed_stack *s, heed_error *error)
     if (s->n_encode)
         return error_set(error, HEED_E_UNSUPPORTED,
                          "this network has an encoder, and networks with one are not trained yet");
+    if (s->halts)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "the tokens of this network halt (halting), and such networks are not "
+                         "trained yet");
     return HEED_OK;
 }
 

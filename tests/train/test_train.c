@@ -329,6 +329,26 @@ static void test_parts(void **unused)
     }
 }
 
+/* What a tape does not know is refused when the trainer is opened. */
+static void test_not_trained(void **unused)
+{
+    static const struct { const char *more, *says; } rows[] = {
+        {"halting=act", "tokens of this network halt"},
+        {"router=top_k(experts=4, k=2)", "router/top_k has no backward"},
+        {"output=hidden", "gives no logits"},
+    };
+    char spec[512];
+    (void)unused;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        snprintf(spec, sizeof spec,
+                 "vocab=13; width=16; layers=2; heads=2; context=16; norm=rms; "
+                 "attention=softmax(causal=true); feedforward=gelu(hidden=24); %s",
+                 rows[i].more);
+        assert_null(heed_trainer_new(engine, spec, NULL, &plain, &e));
+        if (!strstr(e.text, rows[i].says)) fail_msg("%s: %s", spec, e.text);
+    }
+}
+
 /* ---- bits ---- */
 
 enum { STEPS = 2, LENGTH = 16 };
@@ -651,7 +671,7 @@ int main(void)
         cmocka_unit_test(test_saved),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_scaled),
-        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_parts), cmocka_unit_test(test_not_trained),
         cmocka_unit_test(test_auxiliary),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refused),
