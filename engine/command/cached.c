@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * cached.c: a network's spec with other caches: attention=softmax(causal=true) becomes
- * attention=softmax(causal=true, cache=int8), in each item of a list.
+ * cached.c: a network's spec with other caches and weights: attention=softmax(causal=true) becomes
+ * attention=softmax(causal=true, cache=int8), in each item of a list, and weights=int8 is a key.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,10 +64,10 @@ static int print_key(FILE *out, const spec_arg *arg, const codecs *c)
     return value != NULL;
 }
 
-char *cached_spec(const char *spec_text, const char *cache, const char *value_cache,
-                  heed_error *error)
+char *cached_spec(const char *spec_text, const cached_change *to, heed_error *error)
 {
-    const codecs c = {{"cache", "value_cache"}, {cache, value_cache}};
+    const codecs c = {{"cache", "value_cache"}, {to->cache, to->value_cache}};
+    const char *comma = "";
     char *text = NULL;
     size_t size = 0;
     spec *s = spec_parse(spec_text, 1, error);
@@ -75,9 +75,12 @@ char *cached_spec(const char *spec_text, const char *cache, const char *value_ca
     if (!s) return NULL;
     int whole = out != NULL;
     for (uint32_t i = 0; whole && i < s->n_keys; i++) {
-        fputs(i ? "; " : "", out);
+        if (to->weights && !strcmp(s->keys[i].key, "weights")) continue;
+        fputs(comma, out);
         whole = print_key(out, &s->keys[i], &c);
+        comma = "; ";
     }
+    if (whole && to->weights) fprintf(out, "%sweights=%s", comma, to->weights);
     whole = out && !ferror(out) && whole;
     if (out && fclose(out)) whole = 0;
     spec_free(s);
@@ -85,4 +88,26 @@ char *cached_spec(const char *spec_text, const char *cache, const char *value_ca
     free(text);
     error_memory(error);
     return NULL;
+}
+
+int cached_is_asked(const cached_change *to)
+{
+    return to->cache || to->value_cache || to->weights;
+}
+
+int32_t cached_spec_of(const char *path, const char *own, const cached_change *to, char **text,
+                       heed_error *error)
+{
+    *text = NULL;
+    if (!cached_is_asked(to)) return HEED_OK;
+    heed_weights *w = own || !path ? NULL : heed_weights_open(path, error);
+    if (!own && !w) return error->code;
+    const char *spec_text = own ? own : heed_weights_metadata(w, "heed.spec");
+    int32_t failed = HEED_OK;
+    if (!spec_text)
+        failed = error_set(error, HEED_E_DATA, "%s: its metadata has no heed.spec: --spec gives one",
+                           path);
+    else if (!(*text = cached_spec(spec_text, to, error))) failed = error->code;
+    heed_weights_close(w);
+    return failed;
 }

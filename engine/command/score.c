@@ -45,15 +45,12 @@ static const char usage[] =
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
-    "  --cache CODEC     keys and values are remembered so, as int8; what that costs is told "
-    "beside "
-    "the model's own\n"
-    "                    result: bits, and how far the predictions are apart (Kullback-Leibler "
-    "divergence)\n"
-    "  --value-cache CODEC  values alone\n"
+    CACHED_USAGE
+    "                    what these cost is told beside the model's own result: bits, and how far the\n"
+    "                    predictions are apart (Kullback-Leibler divergence)\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
-    "threads}, and with another\n"
-    "                    cache {plain_bits_per_byte, divergence_nats}; mean_steps and ponder_cost "
+    "threads}, and where it is\n"
+    "                    compared {plain_bits_per_byte, divergence_nats}; mean_steps and ponder_cost "
     "where "
     "tokens halt\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; "
@@ -64,13 +61,14 @@ static const char usage[] =
 
 typedef struct job {
     heed_options engine;
-    const char *model_path, *file_path, *ids_path, *spec, *cache, *value_cache;
+    const char *model_path, *file_path, *ids_path, *spec;
+    cached_change change;
     int64_t context, stride; /* 0: not given */
     int json;
     tracing tracing;
 
     model model;
-    model plain;          /* with --cache, the same network without; else all NULL */
+    model plain;          /* with --cache or --weights the same network without; else all NULL */
     char *cached_spec;
     heed_instance *loss;
     FILE *file;
@@ -116,8 +114,7 @@ static const option options[] = {
     {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
     {"--context", 1, .read = read_context},
     {"--spec", 1, .at = offsetof(job, spec)},
-    {"--cache", 1, .at = offsetof(job, cache)},
-    {"--value-cache", 1, .at = offsetof(job, value_cache)},
+    CACHED_OPTIONS(job, change),
     {"--stride", 1, .read = read_stride},
     {"--json", 0, .at = offsetof(job, json)},
     {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
@@ -386,7 +383,7 @@ static int print(const job *j)
     if (of_text) printf("%lld tokens, ", (long long)j->counted);
     printf("%.0f tokens/s)\n", rate);
     if (j->plain.session)
-        printf("%+.8f beside the model's own cache (%.8f); divergence %.3g nats a token\n",
+        printf("%+.8f beside the model's own (%.8f); divergence %.3g nats a token\n",
                bits - plain, plain, apart);
     if (model_ponder(&j->model, &steps, &cost))
         printf("%.3f steps a token of %lld, ponder cost %.3f\n", steps,
@@ -397,14 +394,15 @@ static int print(const job *j)
 /* The network, and with other caches the plain one beside it. */
 static int32_t open_models(job *j, int32_t failed, heed_error *error)
 {
-    const int cached = j->cache || j->value_cache;
+    const int cached = cached_is_asked(&j->change);
     model *own = cached ? &j->plain : &j->model;
     if (cached && !failed && ranks_are_several())
         failed = error_set(error, HEED_E_UNSUPPORTED,
-                           "--cache compares two networks, which several ranks do not: start one");
+                           "--cache and --weights compare two networks, which several ranks do not: "
+                           "start one");
     TRY(model_open_shared(own, &j->engine, j->model_path, j->spec, 0, failed, error));
     if (!cached) return HEED_OK;
-    j->cached_spec = cached_spec(heed_stack_spec(own->stack), j->cache, j->value_cache, error);
+    j->cached_spec = cached_spec(heed_stack_spec(own->stack), &j->change, error);
     if (!j->cached_spec) return error->code;
     return model_open(&j->model, &j->engine, j->model_path, j->cached_spec, 0, error);
 }

@@ -332,12 +332,40 @@ static int32_t find_fixed(stack_builder *b)
     return HEED_OK;
 }
 
+/* Sets the param `weights` of an op that has one with this word, and does not say itself. */
+static void store_as(resolved *op, const char *word)
+{
+    for (uint32_t p = 0; op && p < op->entry->op.params.count; p++) {
+        const heed_param *param = entry_param(op->entry, p);
+        int64_t n = 0;
+        if (strcmp(param->key, "weights") || param->type != HEED_PARAM_CHOICE || op->value[p].given)
+            continue;
+        for (const char *at = param->choices; *at; at += strcspn(at, "|"), at += *at == '|', n++)
+            if (strcspn(at, "|") == strlen(word) && !strncmp(at, word, strlen(word)))
+                op->value[p].i = n, op->value[p].given = 1;
+    }
+}
+
+/* The key weights, which is of projections and feed-forwards. */
+static void store_weights(stack_builder *b)
+{
+    const char *word = stack_plan_stored(&b->plan);
+    if (!b->plan.choice[STACK_STORED]) return;
+    store_as(b->fixed[STACK_OP_PROJECTION], word);
+    for (int side = 0; side < 2; side++) {
+        const stack_part *t =
+            &b->plan.parts[STACK_PART_FEEDFORWARD + (side ? STACK_SIDE_PARTS : 0)];
+        for (uint32_t i = 0; i < t->count; i++) store_as(t->op[i], word);
+    }
+}
+
 int32_t stack_builder_read(stack_builder *b, const char *text)
 {
     TRY(stack_plan_read(&b->plan, &b->engine->registry, text, b->error));
     memcpy(b->stack->number, b->plan.number, sizeof b->plan.number);
     if (!(b->stack->spec = stack_plan_print(&b->plan))) return error_memory(b->error);
     TRY(find_fixed(b));
+    store_weights(b);
     b->dry = 1;
     TRY(build(b));
     return stack_sizes_told(b);

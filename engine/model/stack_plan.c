@@ -31,6 +31,12 @@ static const char *truth(uint32_t i)
     return i < 2 ? words[i] : NULL;
 }
 
+static const char *stored_name(uint32_t i)
+{
+    static const char *const words[] = {"given", "int8", "int4"};
+    return i < 3 ? words[i] : NULL;
+}
+
 /* clang-format off */
 /* In canonical order. */
 static const struct key {
@@ -72,6 +78,7 @@ static const struct key {
     OP_KEY("router", OPS, ROUTER, NO_OP, "router"),
     NUMBER_KEY("shared_experts", STACK_SHARED_EXPERTS, 0, 1, 65536, "that every token goes to"),
     OP_KEY("halting", OP, HALTING, NO_OP, "halting"),
+    CHOICE_KEY("weights", STACK_STORED, stored_name, "how projections and feed-forwards store theirs"),
     CHOICE_KEY("biases", STACK_BIASES, truth, "true: projections and feed-forwards have biases"),
     NUMBER_KEY("encoder_layers", STACK_ENCODER_LAYERS, 0, 1, 10000, "of the encoder"),
     NUMBER_KEY("encoder_vocab", STACK_ENCODER_VOCAB, 0, 1, INT32_MAX,
@@ -507,3 +514,5 @@ const spec_node *stack_plan_node(const stack_plan *p, uint32_t side, uint32_t pa
     const stack_part *t = stack_plan_part(p, side, part);
     return t->count ? t->node[item_of(t, layer)] : NULL;
 }
+
+const char *stack_plan_stored(const stack_plan *p) { return stored_name((uint32_t)p->choice[STACK_STORED]); }

@@ -16,6 +16,7 @@ enum {
     STACK_TIED,
     STACK_BIASES,
     STACK_POOLER,
+    STACK_STORED, /* weights: the place of a word that ops with a param of that name take */
     STACK_CHOICES
 }; /* 0 is the default: pre, false */
 enum { STACK_EMBED_SCALE, STACK_SOFTCAP, STACK_REALS };
@@ -64,6 +65,8 @@ HEED_LOCAL void stack_plan_free(stack_plan *p);
 /* Canonical: keys in table order, without those that have the default or follow from others.
  * malloc'ed, NULL if there is no memory. */
 HEED_LOCAL char *stack_plan_print(const stack_plan *p);
+/* The word of the key weights. */
+HEED_LOCAL const char *stack_plan_stored(const stack_plan *p);
 /* Which of the numbers a key is; -1 = none. */
 HEED_LOCAL int32_t stack_plan_slot(const char *key);
 

@@ -287,11 +287,18 @@ try 2 generate "$tiny/gpt2" --parallel 0 && says '--parallel'; report 'generate 
 
 # keys and values through a codec, beside the model's own
 try 0 score "$SRC/models/plays.safetensors" part --cache int8 && quiet && [ "$(wc -l <out)" = 2 ] &&
-    grep -qE "^[+-]0\.0[0-9]* beside the model's own cache \([0-9.]+\); divergence [0-9.e-]+ nats a token$" out
+    grep -qE "^[+-]0\.0[0-9]* beside the model's own \([0-9.]+\); divergence [0-9.e-]+ nats a token$" out
 report 'score --cache'
 try 0 score "$SRC/models/plays.safetensors" part --cache f16 --value-cache int8 --json && prints '"divergence_nats": ' &&
     prints '"plain_bits_per_byte": '
 report 'score --cache --json'
+for how in int8 int4; do
+    try 0 score "$SRC/models/plays.safetensors" part --weights $how && quiet && grep -q "beside the model's own" out &&
+        try 0 generate "$SRC/models/plays.safetensors" --prompt ROMEO: --tokens 5 --weights $how --cache bf16
+    report "score and generate --weights $how"
+done
+try 1 generate "$tiny/gpt2" --ids "$tiny/ids.npy" --weights int3 && points 'weights takes given, int8 or int4, not "int3"'
+report 'generate --weights: no such way'
 try 1 score "$SRC/models/plays.safetensors" part --cache int9 && points 'nearest is "int8"'; report 'score --cache: no such codec'
 try 1 score other.safetensors "$SRC/models/sample.txt" && says 'no language model: tokens of attention/softmax'
 report 'score: not causal'

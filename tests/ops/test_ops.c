@@ -59,6 +59,67 @@ static void test_norms(void **state)
     }
 }
 
+/* Weights as they are stored: few rows read them so, many rows make them float32 first; blocks of 32, depths beyond a
+ * block of the product, and more panels than a step. */
+static void test_stored_weights(void **state)
+{
+    (void)state;
+    static const char *const ops[] = {"linear/projection", "feedforward/gelu", "feedforward/swiglu"},
+                      *const stored[] = {"", "(weights=int8)", "(weights=int4)"};
+    static const int rows[] = {1, 2, 3, 100};
+    char spec[64];
+    for (size_t o = 0; o < COUNT(ops); o++)
+        for (size_t s = 0; s < COUNT(stored); s++)
+            for (size_t r = 0; r < COUNT(rows); r++) {
+                const uint32_t dtype = float_dtypes[(o + s + r) % 3];
+                snprintf(spec, sizeof spec, "%s%s", ops[o], stored[s]);
+                check_axes(spec, r % 2 ? "" : NULL, dtype, 1, "x=%d,M=%d,N=90,F=90", rows[r], 31 + 34 * (int)r);
+                if (o == 0 && !(harness_quick() && r != s))
+                    check_axes(spec, NULL, dtype, 1, "x=%d,M=1100,N=%d", rows[r], 17 + 60 * (int)s);
+            }
+}
+
+/* Weights of 16 bits are read as they are, with the bits of the same numbers in float32. What shares a scale with a weight
+ * that is no number is none, and nothing else. */
+static void test_stored_numbers(void **state)
+{
+    (void)state;
+    static const char *const specs[] = {"linear/projection", "linear/projection(weights=int8)",
+                                        "linear/projection(weights=int4)"};
+    enum { ROWS = 3, M = 70, N = 20 };
+    const char *paths[8];
+    const int n = harness_paths(specs[0], paths);
+    for (size_t s = 0; s < COUNT(specs); s++) {
+        call_case how = {specs[s], "x=3,M=70,N=20", "bias", HEED_BF16, 1, 3}, wide = how;
+        call c, other;
+        wide.dtype = HEED_F32;
+        call_make(&c, &how), call_make(&other, &wide);
+        const int x = call_port(&c, "x"), w = call_port(&c, "weight"), out = call_port(&c, "out");
+        for (int i = 0; i < ROWS * M; i++) tensor_put(&other.plain[x], i, tensor_get(&c.plain[x], i));
+        for (int i = 0; i < N * M; i++) tensor_put(&other.plain[w], i, tensor_get(&c.plain[w], i));
+        call_update(&other);
+        for (int p = 0; p < n; p++) {
+            heed_tensor narrow[ORACLE_PORTS], full[ORACLE_PORTS];
+            c.plain[out].dtype = HEED_F32; /* the same sums, not rounded */
+            call_run(&c, paths[p], 1, PLAIN, narrow), call_run(&other, paths[p], 1, PLAIN, full);
+            if (!tensors_equal(&narrow[out], &full[out]))
+                fail_msg("%s on %s: weights of 16 bits are other numbers", specs[s], paths[p]);
+            outputs_free(narrow), outputs_free(full);
+        }
+        tensor_put(&other.plain[w], 5 * M + 40, INFINITY);
+        call_update(&other);
+        for (int p = 0; p < n && s; p++) {
+            heed_tensor y[ORACLE_PORTS];
+            call_run(&other, paths[p], 1, PLAIN, y);
+            for (int i = 0; i < ROWS * N; i++)
+                if (isnan(tensor_get(&y[out], i)) != (i % N == 5))
+                    fail_msg("%s on %s: output %d", specs[s], paths[p], i % N);
+            outputs_free(y);
+        }
+        call_free(&c), call_free(&other);
+    }
+}
+
 /* A NaN stays in its row, on every path; a constant row gives exactly the bias. */
 static void test_norm_rows(void **state)
 {
@@ -570,6 +631,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_an_oracle),
         cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_stored_weights), cmocka_unit_test(test_stored_numbers),
         cmocka_unit_test(test_norm_rows),
         cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_norm_in_place),

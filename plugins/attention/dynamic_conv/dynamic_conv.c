@@ -67,7 +67,7 @@ static int32_t init(void *memory, const heed_open *open)
     if (w) {
         const int64_t rows = w->dim[0] * w->dim[1], depth = w->dim[2] * w->dim[3],
                       stride = kit_panel_stride(depth);
-        self->generator = (kit_weights){room, NULL, kit_panels(rows), depth, stride};
+        self->generator = kit_weights_at(KIT_STORED_F32, room, kit_panels(rows), depth);
         pack(room, w);
         room += kit_panels(rows) * stride;
         for (int64_t h = 0; more && h < w->dim[0]; h++)

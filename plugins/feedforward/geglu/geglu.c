@@ -14,17 +14,19 @@ static const heed_param params[] = {
     [HIDDEN] = FEEDFORWARD_HIDDEN,
     [APPROXIMATE] = KIT_CHOICE("approximate", APPROXIMATE_NONE, "none|tanh",
                                "none: exact, with erf; tanh: GPT-2's approximation"),
+    [WEIGHTS] = KIT_WEIGHTS_PARAM,
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    *bytes = kit_feedforward_bytes(kit_gated_weights(open));
+    *bytes = kit_feedforward_bytes(kit_gated_weights(open), open->value[WEIGHTS].i);
     return HEED_OK;
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
-    kit_feedforward_init(memory, kit_gated_weights(open), open->value[APPROXIMATE].i);
+    kit_feedforward_init(memory, kit_gated_weights(open), open->value[WEIGHTS].i,
+                         open->value[APPROXIMATE].i);
     return HEED_OK;
 }
 

@@ -6,7 +6,7 @@
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST
-enum { HIDDEN, APPROXIMATE };
+enum { HIDDEN, APPROXIMATE, WEIGHTS };
 enum { APPROXIMATE_NONE, APPROXIMATE_TANH };
 #endif
 

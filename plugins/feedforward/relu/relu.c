@@ -11,17 +11,19 @@ static const heed_port ports[] = {FEEDFORWARD_PORTS};
 static const heed_param params[] = {
     [HIDDEN] = FEEDFORWARD_HIDDEN,
     [SQUARED] = KIT_BOOL("squared", 0, "relu(z)^2, as in Primer"),
+    [WEIGHTS] = KIT_WEIGHTS_PARAM,
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    *bytes = kit_feedforward_bytes(kit_plain_weights(open));
+    *bytes = kit_feedforward_bytes(kit_plain_weights(open), open->value[WEIGHTS].i);
     return HEED_OK;
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
-    kit_feedforward_init(memory, kit_plain_weights(open), open->value[SQUARED].i);
+    kit_feedforward_init(memory, kit_plain_weights(open), open->value[WEIGHTS].i,
+                         open->value[SQUARED].i);
     return HEED_OK;
 }
 

@@ -6,7 +6,7 @@
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST
-enum { HIDDEN, SQUARED };
+enum { HIDDEN, SQUARED, WEIGHTS };
 #endif
 
 KIT_INLINE vf KIT(activate)(int64_t squared, vf z)

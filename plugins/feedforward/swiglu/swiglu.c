@@ -13,17 +13,19 @@ static const heed_port ports[] = {GATED_PORTS};
 
 static const heed_param params[] = {
     [HIDDEN] = FEEDFORWARD_HIDDEN,
+    [WEIGHTS] = KIT_WEIGHTS_PARAM,
 };
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
-    *bytes = kit_feedforward_bytes(kit_gated_weights(open));
+    *bytes = kit_feedforward_bytes(kit_gated_weights(open), open->value[WEIGHTS].i);
     return HEED_OK;
 }
 
 static int32_t init(void *memory, const heed_open *open)
 {
-    kit_feedforward_init(memory, kit_gated_weights(open), 0);
+    kit_feedforward_init(memory, kit_gated_weights(open), open->value[WEIGHTS].i,
+                         0);
     return HEED_OK;
 }
 

@@ -6,7 +6,7 @@
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST
-enum { HIDDEN };
+enum { HIDDEN, WEIGHTS };
 #endif
 
 KIT_INLINE vf KIT(activate)(int64_t choice, vf z)

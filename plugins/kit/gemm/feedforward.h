@@ -92,12 +92,32 @@ static __attribute__((unused)) kit_feedforward_weights kit_gated_weights(const h
                                      w[GATED_UP_BIAS], w[GATED_DOWN],      w[GATED_DOWN_BIAS]};
 }
 
-static __attribute__((unused)) uint64_t kit_feedforward_bytes(kit_feedforward_weights w)
+/* The sizes of both packed weights; `weights` is the choice of KIT_WEIGHTS_PARAM. */
+typedef struct kit_feedforward_sizes {
+    uint32_t first_stored, down_stored;
+    int64_t first, down; /* panels */
+    int64_t first_floats, down_floats;
+} kit_feedforward_sizes;
+
+static __attribute__((unused)) kit_feedforward_sizes
+kit_feedforward_measure(kit_feedforward_weights w, int64_t weights)
 {
     const int64_t hidden = w.up->dim[0], width = w.up->dim[1];
-    const int64_t first = (w.gate ? 2 : 1) * kit_panels(hidden), down = kit_panels(width);
-    return sizeof(kit_feedforward) + kit_weights_bytes(first, width) +
-           kit_weights_bytes(down, hidden) + (uint64_t)(first + down) * 16 * sizeof(float);
+    kit_feedforward_sizes s = {.first_stored = kit_stored_as(weights, w.up, w.gate),
+                               .down_stored = kit_stored_as(weights, w.down, NULL),
+                               .first = (w.gate ? 2 : 1) * kit_panels(hidden),
+                               .down = kit_panels(width)};
+    s.first_floats = kit_stored_floats(s.first_stored, s.first, width);
+    s.down_floats = kit_stored_floats(s.down_stored, s.down, hidden);
+    return s;
+}
+
+static __attribute__((unused)) uint64_t kit_feedforward_bytes(kit_feedforward_weights w,
+                                                              int64_t weights)
+{
+    const kit_feedforward_sizes s = kit_feedforward_measure(w, weights);
+    return sizeof(kit_feedforward) +
+           (uint64_t)(s.first_floats + s.down_floats + 16 * (s.first + s.down)) * sizeof(float);
 }
 
 /* A bias to the panels first, first + step, ... */
@@ -115,35 +135,36 @@ static __attribute__((unused)) void kit_feedforward_bias(float *to, int64_t firs
 
 /* Into memory that is zeroed, of the bytes above. */
 static __attribute__((unused)) void kit_feedforward_init(kit_feedforward *self,
-                                                         kit_feedforward_weights w, int64_t choice)
+                                                         kit_feedforward_weights w, int64_t weights,
+                                                         int64_t choice)
 {
-    const int64_t hidden = w.up->dim[0], width = w.up->dim[1], step = w.gate ? 2 : 1;
-    const int64_t first = step * kit_panels(hidden), down = kit_panels(width);
-    float *first_data = self->data, *down_data = first_data + first * kit_panel_stride(width);
-    float *first_bias = down_data + down * kit_panel_stride(hidden);
-    float *down_bias = first_bias + 16 * first;
-    if (w.gate) kit_pack(first_data, 0, 2, w.gate);
-    kit_pack(first_data, step - 1, step, w.up);
-    kit_pack(down_data, 0, 1, w.down);
+    const kit_feedforward_sizes s = kit_feedforward_measure(w, weights);
+    const int64_t step = w.gate ? 2 : 1;
+    float *down_data = self->data + s.first_floats, *first_bias = down_data + s.down_floats,
+          *down_bias = first_bias + 16 * s.first;
+    self->first = kit_weights_at(s.first_stored, self->data, s.first, w.up->dim[1]);
+    self->down = kit_weights_at(s.down_stored, down_data, s.down, w.up->dim[0]);
+    if (w.gate) kit_weights_pack(&self->first, 0, 2, w.gate);
+    kit_weights_pack(&self->first, step - 1, step, w.up);
+    kit_weights_pack(&self->down, 0, 1, w.down);
     kit_feedforward_bias(first_bias, 0, 2, w.gate_bias);
     kit_feedforward_bias(first_bias, step - 1, step, w.up_bias);
     kit_feedforward_bias(down_bias, 0, 1, w.down_bias);
+    if (w.up_bias || w.gate_bias) self->first.bias = first_bias;
+    if (w.down_bias) self->down.bias = down_bias;
     self->gated = w.gate != NULL, self->choice = choice;
-    self->first = (kit_weights){first_data, w.up_bias || w.gate_bias ? first_bias : NULL, first,
-                                width, kit_panel_stride(width)};
-    self->down = (kit_weights){down_data, w.down_bias ? down_bias : NULL, down, hidden,
-                               kit_panel_stride(hidden)};
 }
 
 static __attribute__((unused)) int32_t
 kit_feedforward_measure_call(const void *instance, const heed_call *call, heed_call_size *size)
 {
     const kit_feedforward *self = instance;
-    kit_middle_size(size, kit_rows(call->tensor[FEEDFORWARD_X]), self->down.depth);
+    kit_middle_size(size, kit_rows(call->tensor[FEEDFORWARD_X]), self->down.depth,
+                    self->down.stored ? &self->down : &self->first);
     return HEED_OK;
 }
 
-/* Two or three products; inputs, packed weights (float32) and outputs moved once. */
+/* Two or three products; inputs, packed weights and outputs moved once. */
 static __attribute__((unused)) int32_t kit_feedforward_cost(const void *instance,
                                                             const heed_call *call, heed_cost *c)
 {
@@ -154,7 +175,9 @@ static __attribute__((unused)) int32_t kit_feedforward_cost(const void *instance
     c->flops = 2 * maps * rows * M * F;
     if (HEED_HAS(c, executed))
         c->executed = 32 * rows * (M * (double)self->first.panels + F * (double)self->down.panels);
-    c->bytes = rows * M * (double)(kit_width(x->dtype) + 4) + 4 * maps * M * F;
+    c->bytes = rows * M * (double)(kit_width(x->dtype) + 4) +
+               M * F / 2 * ((maps - 1) * (double)kit_stored_halves(self->first.stored) +
+                            (double)kit_stored_halves(self->down.stored));
     return HEED_OK;
 }
 #endif

@@ -58,8 +58,10 @@ static int32_t kit_feedforward_measure_backward(const void *instance, const heed
                                  rows * kit_middle_pitch(hidden) +
                                  kit_feedforward_room(rows, hidden, width, (int)self->gated)) *
                       sizeof(float);
-    size->scratch =
-        kit_gemm_scratch() > kit_outer_scratch(rows) ? kit_gemm_scratch() : kit_outer_scratch(rows);
+    const uint64_t gemm = kit_gemm_scratch_of(&self->first), outer = kit_outer_scratch(rows);
+    const int32_t failed = kit_check_given(&self->first, g->call->sink);
+    if (failed) return failed;
+    size->scratch = gemm > outer ? gemm : outer;
     return HEED_OK;
 }
 
@@ -117,8 +119,8 @@ static int32_t KIT(feedforward_middles)(kit_feedforward_backward *b)
 {
     const heed_call *call = b->g->call;
     const kit_feedforward *self = b->self;
-    const kit_weights back = {b->room, NULL, kit_panels(b->hidden), b->width,
-                              kit_panel_stride(b->width)};
+    const kit_weights back =
+        kit_weights_at(KIT_STORED_F32, b->room, kit_panels(b->hidden), b->width);
     int32_t failed = KIT(kit_gemm_run)(call, &self->first, b->x, 0, &b->z, 0, b->rows, NULL, NULL);
     if (!failed)
         failed = KIT(kit_repack_run)(call, (kit_repack){b->room, b->width, 0, 16, b->w.down});
@@ -135,7 +137,8 @@ static int32_t KIT(feedforward_dx)(kit_feedforward_backward *b, const heed_tenso
 {
     const heed_call *call = b->g->call;
     const int64_t lines = b->z.dim[1], step = b->w.gate ? 32 : 16;
-    const kit_weights back = {b->room, NULL, kit_panels(b->width), lines, kit_panel_stride(lines)};
+    const kit_weights back =
+        kit_weights_at(KIT_STORED_F32, b->room, kit_panels(b->width), lines);
     int32_t failed =
         KIT(kit_repack_run)(call, (kit_repack){b->room, lines, b->w.gate ? 16 : 0, step, b->w.up});
     if (!failed && b->w.gate)

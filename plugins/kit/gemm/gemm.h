@@ -6,7 +6,8 @@
  * Weights are packed once, when an instance is made, into panels of 16 outputs: line k of panel p
  * is w[16 p .. 16 p + 15][k], zeros where there are no outputs. The panel's length is an odd number
  * of lines, so that panels side by side never meet in one set of a cache. All paths share this
- * layout.
+ * layout. Lines are stored as kit/gemm/stored.h says: a call of few rows reads them so, one of many
+ * makes them float32 for all of its rows, some panels at a time.
  *
  * The one invariant: an element is one chain, sum = fma(x[r][k], w[n][k], sum) for k = 0, 1, ...
  * from 0. Tiles, blocks of k, remainders and threads decide when a link is added, never the order:
@@ -18,6 +19,7 @@
 #ifndef KIT_HAS_GEMM
 #define KIT_HAS_GEMM
 #include <heed/kit.h>
+#include <heed/kit/gemm/stored.h>
 
 #ifndef HEED_KIT_GEMM_ONCE
 #define HEED_KIT_GEMM_ONCE
@@ -38,6 +40,8 @@ enum {
 typedef struct kit_weights {
     const float *data, *bias;
     int64_t panels, depth, stride; /* panels of `depth` lines, `stride` floats apart */
+    const float *scale;            /* of int8, of each output, in whole panels */
+    uint32_t stored;               /* KIT_STORED_* */
 } kit_weights;
 
 /* Takes the sums of one row, 16 for each of the panels [panel, panel + panels), to the row of out
@@ -58,6 +62,11 @@ KIT_INLINE uint64_t kit_weights_bytes(int64_t panels, int64_t depth)
 {
     return (uint64_t)panels * (uint64_t)kit_panel_stride(depth) * sizeof(float);
 }
+/* Floats that packed weights take, with their scales. */
+KIT_INLINE int64_t kit_stored_floats(uint32_t stored, int64_t panels, int64_t depth)
+{
+    return panels * (kit_stored_stride(stored, depth) + (stored == KIT_STORED_I8 ? 16 : 0));
+}
 
 /* A bias, or anything else that goes with the outputs, in whole panels; `to` is zeroed
  * beforehand. */
@@ -68,7 +77,7 @@ static __attribute__((unused)) const float *kit_pack_bias(float *to, const heed_
     return to;
 }
 
-/* Packs w [N, K] into the panels first, first + step, ... of `data`. */
+/* Packs w [N, K] into the panels first, first + step, ... of `data`, which is zeroed. */
 static __attribute__((unused)) void kit_pack(float *data, int64_t first, int64_t step,
                                              const heed_tensor *w)
 {
@@ -85,6 +94,53 @@ static __attribute__((unused)) void kit_pack(float *data, int64_t first, int64_t
                 for (int64_t i = 0; i < n; i++) panel[(k + i) * 16 + l] = line[i];
             }
     }
+}
+
+/* The same of weights that are stored otherwise: 16-bit ones as they are, or as integers. */
+static __attribute__((unused)) void kit_pack_stored(const kit_weights *to, int64_t first,
+                                                    int64_t step, const heed_tensor *w)
+{
+    const int64_t depth = w->dim[1], width = kit_width(w->dtype);
+    for (int64_t n = 0; n < w->dim[0]; n++) {
+        const int64_t p = first + n / 16 * step;
+        float *panel = (float *)(uintptr_t)to->data + p * to->stride;
+        const kit_output row = {(const char *)w->data + n * w->stride[0] * width, w->dtype,
+                                w->stride[1], depth};
+        const int l = (int)(n % 16);
+        for (int64_t k = 0; to->stored <= KIT_STORED_BF16 && k < depth; k++)
+            memcpy((uint16_t *)panel + 16 * k + l, row.at + k * w->stride[1] * width, 2);
+        if (to->stored == KIT_STORED_I8)
+            kit_store_int8((int8_t *)panel, l, &row, (float *)(uintptr_t)to->scale + 16 * p + l);
+        if (to->stored == KIT_STORED_I4) kit_store_int4((char *)panel, l, &row);
+    }
+}
+
+/* Describes weights that will lie at `data`, as kit_stored_floats says, which is zeroed. */
+KIT_INLINE kit_weights kit_weights_at(uint32_t stored, float *data, int64_t panels, int64_t depth)
+{
+    const int64_t stride = kit_stored_stride(stored, depth);
+    return (kit_weights){.data = data,
+                         .panels = panels,
+                         .depth = depth,
+                         .stride = stride,
+                         .scale = stored == KIT_STORED_I8 ? data + panels * stride : NULL,
+                         .stored = stored};
+}
+
+/* Packs w into them: panels first, first + step, ... */
+static __attribute__((unused)) void kit_weights_pack(const kit_weights *to, int64_t first,
+                                                     int64_t step, const heed_tensor *w)
+{
+    if (to->stored == KIT_STORED_F32) kit_pack((float *)(uintptr_t)to->data, first, step, w);
+    else kit_pack_stored(to, first, step, w);
+}
+
+/* A backward of a product has gradients of the weights that were given, which those of integers are not. */
+static __attribute__((unused)) int32_t kit_check_given(const kit_weights *w, const heed_sink *sink)
+{
+    if (w->stored < KIT_STORED_I8) return HEED_OK;
+    return kit_fail(sink, HEED_E_UNSUPPORTED,
+                    "weights that are stored as integers have no gradient: weights=given is right");
 }
 
 /* One product: `rows` rows of x, from x_row on, to as many of out, from out_row on. */
@@ -105,6 +161,9 @@ typedef struct kit_gemm_part {
     const float *x[KIT_GEMM_ROWS];
     char *to[KIT_GEMM_ROWS];
     float *copy, *sums; /* scratch */
+    float *unpacked;    /* the panels of a step from `step` on as float32, or NULL: they are read as
+                           they are stored */
+    int64_t step;
 } kit_gemm_part;
 
 /* Scratch of a lane: a block of the rows of a tile, copied, and the sums of a tile. */
@@ -112,6 +171,14 @@ enum { KIT_GEMM_COPY = KIT_GEMM_BLOCK + 16, KIT_GEMM_SUMS = 16 * KIT_GEMM_PANELS
 KIT_INLINE uint64_t kit_gemm_scratch(void)
 {
     return KIT_GEMM_ROWS * (KIT_GEMM_COPY + KIT_GEMM_SUMS) * sizeof(float);
+}
+/* For weights that may be stored otherwise: then there is room for a step of panels as float32. */
+KIT_INLINE uint64_t kit_gemm_scratch_of(const kit_weights *w)
+{
+    return kit_gemm_scratch() +
+           (w->stored == KIT_STORED_F32
+                ? 0
+                : KIT_GEMM_STEP * (uint64_t)kit_panel_stride(KIT_GEMM_BLOCK) * sizeof(float));
 }
 
 /* Rows of a middle layer `width` wide that a workspace holds at once: about 16 MiB, and at least a
@@ -124,12 +191,13 @@ KIT_INLINE int64_t kit_middle_rows(int64_t rows, int64_t width)
     if (most < KIT_GEMM_ROWS) most = KIT_GEMM_ROWS;
     return rows < most ? rows : most;
 }
-/* What a call with such a layer needs. */
-KIT_INLINE void kit_middle_size(heed_call_size *size, int64_t rows, int64_t width)
+/* What a call with such a layer needs, for weights that are stored alike. */
+KIT_INLINE void kit_middle_size(heed_call_size *size, int64_t rows, int64_t width,
+                                const kit_weights *w)
 {
     size->workspace =
         (uint64_t)(kit_middle_rows(rows, width) * kit_middle_pitch(width)) * sizeof(float);
-    size->scratch = kit_gemm_scratch();
+    size->scratch = kit_gemm_scratch_of(w);
 }
 #endif
 
@@ -152,51 +220,137 @@ KIT_INLINE void kit_middle_size(heed_call_size *size, int64_t rows, int64_t widt
 #define KIT_GEMM_WIDEST(rows) 1
 #endif
 
-/* sums[rows][16 panels] goes on, or begins at 0, with the links [k, k + depth); the bias follows
- * the last one. */
-KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, const float *const *x,
-                                    const kit_weights *w, int64_t panel, int64_t k, int64_t depth,
-                                    float *const *sums, int64_t at)
+/* Rows of fewer links at a time read stored weights as they are. Of int4 the scales take registers,
+ * too. */
+#define KIT_GEMM_FEW 2
+#if defined KIT_AVX512
+#define KIT_GEMM_FEW_SHAPES(S) S(2, 4) S(2, 2) S(2, 1) S(1, 8) S(1, 4) S(1, 2) S(1, 1)
+#define KIT_GEMM_FEW_WIDEST(rows, stored) ((rows) > 1 ? 4 : 8)
+#elif defined KIT_AVX2 || defined KIT_NEON
+#define KIT_GEMM_FEW_SHAPES(S) S(2, 2) S(2, 1) S(1, 4) S(1, 2) S(1, 1)
+#define KIT_GEMM_FEW_WIDEST(rows, stored) (((stored) == KIT_STORED_I4 ? 2 : 4) / (rows))
+#else
+#define KIT_GEMM_FEW_SHAPES(S) S(1, 1)
+#define KIT_GEMM_FEW_WIDEST(rows, stored) 1
+#endif
+
+/* The links of a register tile: panels of lines that lie `pitch` bytes apart. */
+typedef struct KIT(kit_lines) {
+    const char *at;
+    int64_t pitch;
+    int64_t k, depth;          /* the first link, and how many */
+    const float *bias, *scale; /* what follows the last link, or NULL */
+} KIT(kit_lines);
+
+/* sums[rows][16 panels] goes on, or begins at 0, with the links [k, k + depth); a scale and the bias
+ * follow the last one. */
+KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, int stored, const float *const *x,
+                                    const KIT(kit_lines) *lines, float *const *sums, int64_t at)
 {
-    vf a[24];
-    const float *from[6], *line = w->data + panel * w->stride + 16 * k;
-    int64_t stride = w->stride;
+    vf a[24], scale[8];
+    const float *from[6];
+    const char *line = lines->at;
+    const int64_t pitch = lines->pitch, depth = lines->depth,
+                  step = stored == KIT_STORED_I4 ? 8 : 8 * kit_stored_halves((uint32_t)stored);
     KIT_UNROLL for (int r = 0; r < rows; r++) {
         from[r] = x[r];
         KIT_UNROLL for (int p = 0; p < panels; p++) {
-            a[r * panels + p] = k == 0 ? v_set(0.0f) : v_load(sums[r] + at + 16 * p);
+            a[r * panels + p] = lines->k == 0 ? v_set(0.0f) : v_load(sums[r] + at + 16 * p);
             __builtin_prefetch(sums[r] + at + 16 * p, 1); /* for the stores at the end */
         }
     }
-    for (int64_t i = 0; i < depth; i++, line += 16) {
-        vf b[8];
-        KIT_UNROLL for (int p = 0; p < panels; p++) {
-            b[p] = v_load(line + p * stride);
-            if (rows > 1) b[p] = v_pin(b[p]); /* or the compiler loads it again for each row */
-        }
-        KIT_UNROLL for (int r = 0; r < rows; r++) {
-            vf s = v_set(from[r][i]);
+    for (int64_t i = 0; i < depth;) {
+        int64_t end = depth; /* of int4, of a block */
+        if (stored == KIT_STORED_I4) {
+            end = i + KIT_STORED_BLOCK < depth ? i + KIT_STORED_BLOCK : depth;
             KIT_UNROLL for (int p = 0; p < panels; p++)
-                a[r * panels + p] = v_fma(s, b[p], a[r * panels + p]);
+                scale[p] = v_load_f16((const uint16_t *)(const void *)(line + p * pitch));
+            line += 32;
+        }
+        for (; i < end; i++, line += step) {
+            vf b[8];
+            KIT_UNROLL for (int p = 0; p < panels; p++) {
+                b[p] = KIT(kit_stored_load)(stored, line + p * pitch);
+                if (stored == KIT_STORED_I4) b[p] = v_mul(scale[p], b[p]);
+                if (rows > 1) b[p] = v_pin(b[p]); /* or the compiler loads it again for each row */
+            }
+            KIT_UNROLL for (int r = 0; r < rows; r++) {
+                vf s = v_set(from[r][i]);
+                KIT_UNROLL for (int p = 0; p < panels; p++)
+                    a[r * panels + p] = v_fma(s, b[p], a[r * panels + p]);
+            }
         }
     }
-    const float *bias = w->bias && k + depth == w->depth ? w->bias + 16 * panel : NULL;
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int p = 0; p < panels; p++) {
             vf sum = a[r * panels + p];
-            v_store(sums[r] + at + 16 * p, bias ? v_add(sum, v_load(bias + 16 * p)) : sum);
+            if (lines->scale) sum = v_mul(sum, v_load(lines->scale + 16 * p));
+            if (lines->bias) sum = v_add(sum, v_load(lines->bias + 16 * p));
+            v_store(sums[r] + at + 16 * p, sum);
         }
 }
 
 KIT_KERNEL void KIT(kit_gemm_shape)(int rows, int panels, const float *const *x,
-                                    const kit_weights *w, int64_t panel, int64_t k, int64_t depth,
-                                    float *const *sums, int64_t at)
+                                    const KIT(kit_lines) *lines, float *const *sums, int64_t at)
 {
     switch (rows * 16 + panels) {
 #define KIT_GEMM_CASE(R, P)                                                                        \
-    case R * 16 + P: KIT(kit_gemm_links)(R, P, x, w, panel, k, depth, sums, at); break;
+    case R * 16 + P: KIT(kit_gemm_links)(R, P, KIT_STORED_F32, x, lines, sums, at); break;
         KIT_GEMM_SHAPES(KIT_GEMM_CASE)
 #undef KIT_GEMM_CASE
+    }
+}
+
+#define KIT_GEMM_CASE(R, P)                                                                        \
+    case R * 16 + P: KIT(kit_gemm_links)(R, P, KIT_GEMM_STORED, x, lines, sums, at); break;
+#define KIT_GEMM_FEW_OF(name)                                                                      \
+    KIT_KERNEL void KIT(name)(int rows, int panels, const float *const *x,                         \
+                              const KIT(kit_lines) *lines, float *const *sums, int64_t at)         \
+    {                                                                                              \
+        switch (rows * 16 + panels) { KIT_GEMM_FEW_SHAPES(KIT_GEMM_CASE) }                         \
+    }
+#define KIT_GEMM_STORED KIT_STORED_F16
+KIT_GEMM_FEW_OF(kit_gemm_few_f16)
+#undef KIT_GEMM_STORED
+#define KIT_GEMM_STORED KIT_STORED_BF16
+KIT_GEMM_FEW_OF(kit_gemm_few_bf16)
+#undef KIT_GEMM_STORED
+#define KIT_GEMM_STORED KIT_STORED_I8
+KIT_GEMM_FEW_OF(kit_gemm_few_i8)
+#undef KIT_GEMM_STORED
+#define KIT_GEMM_STORED KIT_STORED_I4
+KIT_GEMM_FEW_OF(kit_gemm_few_i4)
+#undef KIT_GEMM_STORED
+#undef KIT_GEMM_FEW_OF
+#undef KIT_GEMM_CASE
+
+/* A register tile, `wide` panels from panel p of the part's on. */
+KIT_INLINE void KIT(kit_gemm_register)(const kit_gemm *g, const kit_gemm_part *part, int rows,
+                                       int wide, int64_t p, const float *const *x,
+                                       float *const *sums, int64_t at)
+{
+    const kit_weights *w = g->w;
+    const int64_t panel = part->panel + p;
+    const int last = part->k + part->depth == w->depth;
+    KIT(kit_lines) lines = {
+        .k = part->k,
+        .depth = part->depth,
+        .bias = last && w->bias ? w->bias + 16 * panel : NULL,
+        .scale = last && w->scale ? w->scale + 16 * panel : NULL};
+    if (w->stored != KIT_STORED_F32 && part->unpacked) {
+        lines.pitch = kit_panel_stride(part->depth) * (int64_t)sizeof(float);
+        lines.at = (const char *)part->unpacked + (p - part->step) * lines.pitch;
+        KIT(kit_gemm_shape)(rows, wide, x, &lines, sums, at);
+        return;
+    }
+    lines.pitch = w->stride * (int64_t)sizeof(float);
+    lines.at = kit_stored_line(w->stored, w->data + panel * w->stride, part->k);
+    switch (w->stored) {
+    case KIT_STORED_F32: KIT(kit_gemm_shape)(rows, wide, x, &lines, sums, at); break;
+    case KIT_STORED_F16: KIT(kit_gemm_few_f16)(rows, wide, x, &lines, sums, at); break;
+    case KIT_STORED_BF16: KIT(kit_gemm_few_bf16)(rows, wide, x, &lines, sums, at); break;
+    case KIT_STORED_I8: KIT(kit_gemm_few_i8)(rows, wide, x, &lines, sums, at); break;
+    default: KIT(kit_gemm_few_i4)(rows, wide, x, &lines, sums, at); break;
     }
 }
 
@@ -225,13 +379,27 @@ KIT_INLINE void KIT(kit_gemm_strip)(const kit_gemm *g, const kit_gemm_part *part
         sums[i] = in_place ? (float *)part->to[r + i] + 16 * panel
                            : part->sums + (first + i) * KIT_GEMM_SUMS + 16 * p;
     for (int64_t at = 0, wide; at < n; at += wide) {
-        wide = KIT_GEMM_WIDEST(tall);
+        wide = w->stored != KIT_STORED_F32 && !part->unpacked
+                   ? KIT_GEMM_FEW_WIDEST(tall, w->stored)
+                   : KIT_GEMM_WIDEST(tall);
         while (wide > n - at) wide = (wide + 1) / 2;
-        KIT(kit_gemm_shape)((int)tall, (int)wide, part->x + r, w, panel + at, part->k, part->depth,
-                            sums, 16 * at);
+        KIT(kit_gemm_register)(g, part, (int)tall, (int)wide, p + at, part->x + r, sums, 16 * at);
     }
     if (in_place || part->k + part->depth < w->depth) return;
     for (int64_t i = 0; i < tall; i++) g->finish(g->arg, part->to[r + i], panel, n, sums[i]);
+}
+
+/* Panels of a step as float32, if they are stored otherwise and many rows are to read them. */
+KIT_INLINE void KIT(kit_gemm_unpack)(const kit_gemm *g, kit_gemm_part *part, int64_t p, int64_t n,
+                                     float *room)
+{
+    const kit_weights *w = g->w;
+    part->unpacked = NULL, part->step = p;
+    if (w->stored == KIT_STORED_F32 || part->rows <= KIT_GEMM_FEW) return;
+    part->unpacked = room;
+    for (int64_t i = 0; i < n; i++)
+        KIT(kit_stored_unpack)(w->stored, w->data + (part->panel + p + i) * w->stride, part->k,
+                               part->depth, room + i * kit_panel_stride(part->depth));
 }
 
 /* The rows of x: where they are, or copied if they are not plain float32. */
@@ -268,19 +436,21 @@ static void KIT(kit_gemm_tile)(void *arg, int64_t tile, uint32_t lane)
         part.depth = w->depth - part.k < KIT_GEMM_BLOCK ? w->depth - part.k : KIT_GEMM_BLOCK;
         KIT(kit_gemm_rows)(g, &part);
         int64_t step = kit_gemm_step(part.rows);
-        for (int64_t p = 0; p < part.panels; p += step)
+        for (int64_t p = 0; p < part.panels; p += step) {
+            const int64_t n = part.panels - p < step ? part.panels - p : step;
+            KIT(kit_gemm_unpack)(g, &part, p, n, part.sums + KIT_GEMM_ROWS * KIT_GEMM_SUMS);
             for (int64_t r = 0, tall; r < part.rows; r += tall) {
                 tall = part.rows - r < KIT_GEMM_TALL ? part.rows - r : KIT_GEMM_TALL;
-                KIT(kit_gemm_strip)(g, &part, r, tall, p,
-                                    part.panels - p < step ? part.panels - p : step);
+                KIT(kit_gemm_strip)(g, &part, r, tall, p, n);
             }
+        }
         part.k += part.depth;
     } while (part.k < w->depth);
 }
 
 /* Rows of x [..., K] times the weights: `rows` of them from x_row on, to those of out [...,
  * N] from out_row on, by `finish`, or as they are if it is NULL. Every lane needs
- * kit_gemm_scratch() bytes. */
+ * kit_gemm_scratch_of(w) bytes, which is kit_gemm_scratch() for float32. */
 static int32_t KIT(kit_gemm_run)(const heed_call *call, const kit_weights *w, const heed_tensor *x,
                                  int64_t x_row, const heed_tensor *out, int64_t out_row,
                                  int64_t rows, kit_finish *finish, const void *arg)
@@ -326,4 +496,7 @@ KIT_KERNEL int32_t KIT(kit_gemm_two)(const heed_call *call, const heed_tensor *x
 #undef KIT_GEMM_TALL
 #undef KIT_GEMM_SHAPES
 #undef KIT_GEMM_WIDEST
+#undef KIT_GEMM_FEW
+#undef KIT_GEMM_FEW_SHAPES
+#undef KIT_GEMM_FEW_WIDEST
 #endif

@@ -11,6 +11,7 @@
 
 #ifdef KIT_FIRST
 enum { X, WEIGHT, BIAS, OUT };
+enum { WEIGHTS };
 typedef struct projection {
     kit_weights weight;
     float data[] __attribute__((aligned(64)));
@@ -20,7 +21,9 @@ static int32_t measure_backward(const void *instance, const heed_grad_call *g, h
 {
     const int64_t rows = kit_rows(g->call->tensor[X]), M = HEED_AXIS(g->call->axis, 'M'),
                   N = HEED_AXIS(g->call->axis, 'N');
-    (void)instance;
+    const projection *self = instance;
+    const int32_t failed = kit_check_given(&self->weight, g->call->sink);
+    if (failed) return failed;
     size->workspace = (uint64_t)(kit_packed_floats(N, M) + kit_outer_floats(rows, N, M) +
                                  kit_column_floats(rows, N)) *
                       sizeof(float);
@@ -49,7 +52,7 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     int32_t failed = HEED_OK;
     (void)instance;
     if (dx) {
-        const kit_weights back = {packed, NULL, kit_panels(M), N, kit_panel_stride(N)};
+        const kit_weights back = kit_weights_at(KIT_STORED_F32, packed, kit_panels(M), N);
         failed = KIT(kit_repack_run)(call, (kit_repack){packed, N, 0, 16, w});
         if (!failed) failed = KIT(kit_gemm_run)(call, &back, dy, 0, dx, 0, rows, NULL, NULL);
     }
