@@ -38,6 +38,9 @@ typedef struct bench {
     operands **calls;       /* cases of several paths share one */
     bench_case *cases;
     uint32_t n_calls, n_cases;
+    int backward; /* what is run of each case is its backward */
+    char **with;  /* [n_with]: texts of shapes */
+    uint32_t n_with;
     bench_overhead *overhead; /* NULL = not measured */
     /* the size that differs between the shapes, "T"; "" = none, or more than one */
     char varies[16];

@@ -1,4 +1,5 @@
-bench_sources = bench/bench.c bench/bench.h bench/case/case.c bench/case/case.h bench/case/judge.c \
+bench_sources = bench/bench.c bench/bench.h bench/case/backward.c bench/case/backward.h \
+  bench/case/case.c bench/case/case.h bench/case/judge.c \
   bench/case/judge.h bench/case/network.c bench/case/network.h bench/case/open.c bench/case/open.h \
   bench/case/suite.c bench/case/suite.h bench/count.c bench/count.h bench/machine.c \
   bench/machine.h bench/peaks.c bench/peaks.h bench/ranks.c bench/ranks.h bench/report/compare.c bench/report/explain.c \

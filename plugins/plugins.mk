@@ -4,7 +4,7 @@ kit_HEADERS = plugins/kit/next.h
 kit_cachedir = $(kitdir)/cache
 kit_cache_HEADERS = plugins/kit/cache/halves.h plugins/kit/cache/rows.h
 kit_convdir = $(kitdir)/conv
-kit_conv_HEADERS = plugins/kit/conv/conv.h plugins/kit/conv/field.h
+kit_conv_HEADERS = plugins/kit/conv/backward.h plugins/kit/conv/conv.h plugins/kit/conv/field.h
 kit_coredir = $(kitdir)/core
 kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/field.h plugins/kit/core/grad.h \
   plugins/kit/core/half.h plugins/kit/core/load.h plugins/kit/core/math.h \
@@ -18,7 +18,8 @@ kit_flash_HEADERS = plugins/kit/flash/backward.h plugins/kit/flash/bf16.h \
   plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
   plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/partial.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
-  plugins/kit/flash/scores.h plugins/kit/flash/span.h plugins/kit/flash/span_field.h \
+  plugins/kit/flash/scores.h plugins/kit/flash/span.h \
+  plugins/kit/flash/span_backward.h plugins/kit/flash/span_field.h \
   plugins/kit/flash/span_op.h plugins/kit/flash/spans.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
 kit_gemmdir = $(kitdir)/gemm
@@ -37,7 +38,7 @@ kit_reduce_HEADERS = plugins/kit/reduce/backward.h plugins/kit/reduce/blocks.h \
   plugins/kit/reduce/reduce.h
 kit_scoredir = $(kitdir)/score
 kit_score_HEADERS = plugins/kit/score/product.h plugins/kit/score/score.h \
-  plugins/kit/score/synthesizer.h
+  plugins/kit/score/synthesizer.h plugins/kit/score/synthesizer_backward.h
 pkgconfig_DATA += plugins/heed-plugin.pc
 
 # What heed new begins with.

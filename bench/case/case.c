@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "bench/case/backward.h"
 #include "bench/case/case.h"
 #include "bench/case/network.h"
 #include "command/operands.h"
@@ -14,7 +15,9 @@
 
 const char *bench_case_spec(const bench_case *c)
 {
-    return c->network ? network_spec(c->network) : heed_instance_spec(c->instance);
+    return c->network    ? network_spec(c->network)
+           : c->backward ? backward_spec(c)
+                         : heed_instance_spec(c->instance);
 }
 const char *bench_case_shape(const bench_case *c)
 {
@@ -38,6 +41,7 @@ int bench_case_decodes(const bench_case *c)
 int32_t bench_case_run(const bench_case *c, heed_error *error)
 {
     if (c->network) return network_run(c->network, error);
+    if (c->backward) return backward_run(c, error);
     const operands *k = c->call;
     int32_t failed = heed_run(c->instance, k->in, k->n_in, k->out, k->n_out, c->sequences, error);
     for (int64_t b = 0; c->truncates && b < SHAPE_AXIS(&k->shape, 'B') && !failed; b++)
@@ -114,6 +118,7 @@ void bench_case_close(bench_case *c)
     for (int64_t b = 0; c->sequences && b < SHAPE_AXIS(&c->call->shape, 'B'); b++)
         heed_sequence_free(c->sequences[b]);
     network_close(c->network);
+    backward_close(c->backward);
     free(c->sequences);
     free(c->seconds);
     free(c->crowded);

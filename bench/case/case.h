@@ -12,12 +12,14 @@
 #define BENCH_CHUNK 512 /* keys that fill a sequence at a time */
 
 typedef struct bench_network bench_network;
+typedef struct bench_backward bench_backward;
 
 /* One row of the result: an op, or a network. */
 typedef struct bench_case {
     const operands *call;       /* NULL in a network */
     heed_instance *instance;
     bench_network *network;       /* NULL in an op */
+    bench_backward *backward;     /* which is run then; NULL: forward is */
     heed_sequence **sequences;    /* [B], filled; or NULL */
     int truncates;                /* and are put back after each call */
     call_cost cost;

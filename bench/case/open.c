@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/grow.h"
 #include "bench/bench.h"
+#include "bench/case/backward.h"
 #include "bench/case/case.h"
 #include "bench/case/judge.h"
 #include "bench/case/open.h"
@@ -71,6 +72,7 @@ static int32_t open_path(bench *b, const resolved *op, const operands *call, con
     if (plain && strcmp(bench_case_path(plain)->name, "scalar")) plain = NULL;
     int32_t failed = want == OPEN_PLAN ? bench_case_plan(c, b->engine, op, call, isa, error)
                                        : judge_open(c, b->engine, op, call, isa, plain, error);
+    if (!failed && b->backward) failed = backward_open(c, plain, error);
     int held = want == OPEN_PLAN || want == OPEN_TIME;
     if (!failed && held) failed = open_rounds(b, c, want == OPEN_TIME, error);
     if (!failed && b->counter) failed = count_measure(c, b->counter, error);
@@ -79,14 +81,29 @@ static int32_t open_path(bench *b, const resolved *op, const operands *call, con
     return failed;
 }
 
+/* The shape with what a backward reads. */
+static int32_t add_reads(bench *b, const resolved *op, call_shape *shape, heed_error *error)
+{
+    if (!b->backward) return HEED_OK;
+    if (!grow_room(&b->with, b->n_with, sizeof *b->with)) return error_memory(error);
+    char *text = backward_with(op, shape, error);
+    if (!text) return error->code;
+    b->with[b->n_with++] = text;
+    if (*text) shape->with = text;
+    return HEED_OK;
+}
+
 int32_t open_shape(bench *b, const resolved *op, const call_shape *shape, uint32_t dtype,
                    const char *isa, int want, const char **failed_path, heed_error *error)
 {
     const char *paths[PATHS_MAX];
     uint32_t n_paths = choose_paths(isa, b->engine, op->entry, paths), first = b->n_cases;
+    call_shape whole = *shape;
+    int32_t failed = add_reads(b, op, &whole, error);
+    if (failed) return failed;
     operands *call = new_call(b, error);
-    int32_t failed =
-        call ? operands_make(call, op, shape, dtype, want != OPEN_PLAN, error) : HEED_E_MEMORY;
+    failed =
+        call ? operands_make(call, op, &whole, dtype, want != OPEN_PLAN, error) : HEED_E_MEMORY;
     for (uint32_t p = 0; p < n_paths && !failed; p++) {
         progress_show(-1, "case %u, %s  %s", b->n_cases + 1, op->entry->op.id, call->text);
         failed = open_path(b, op, call, paths[p], want, first, error);
@@ -143,6 +160,8 @@ void open_free(bench *b)
         operands_free(b->calls[i]);
         free(b->calls[i]);
     }
+    for (uint32_t i = 0; i < b->n_with; i++) free(b->with[i]);
+    free(b->with);
     free(b->cases);
     free(b->calls);
 }

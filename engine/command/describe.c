@@ -246,12 +246,19 @@ static void print_prose(const char *name, const char *text)
     }
 }
 
-/* Which gradients its backward gives, and from which; nothing if it has none. */
+/* Which gradients its backward gives, and from which. */
 static void print_backward(const heed_op *op, const heed_path *path)
 {
     const heed_grad *grad = path ? heed_op_grad(op, path) : NULL;
     char gives[512], takes[512], line[1100];
-    if (!grad) return;
+    if (!grad) {
+        const heed_grad *adds =
+            path && path->get_extension ? path->get_extension(HEED_GRAD_ID) : NULL;
+        print_prose("backward", adds && adds->flags & HEED_GRAD_ADDS
+                                    ? "none is needed: what it adds to scores depends on no input"
+                                    : "none");
+        return;
+    }
     names_text(op, grad->gives, gives, sizeof gives);
     names_text(op, grad->takes, takes, sizeof takes);
     snprintf(line, sizeof line, "gradients of %s, from those of %s", gives, takes);

@@ -220,7 +220,7 @@ int32_t heed_backward(const heed_instance *i, const heed_binding *in, uint32_t n
     int32_t failed = call_prepare(&c, i, in, n_in, 1, error);
     if (failed) return failed;
     if (!b.grad) {
-        char others[512];
+        char others[940];
         list_backwards(i->engine, others, sizeof others);
         return error_set(error, HEED_E_UNSUPPORTED, "%s has no backward; %s%s", i->entry->op.id,
                          others[0] ? "these have: " : "no op here has", others);

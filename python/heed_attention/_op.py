@@ -520,7 +520,7 @@ class Op:
             of = inputs.get(port, self._keep[0].get(port))
             if of is None:
                 raise HeedError(f"{self.id}: the call has no {port}, so it has no gradient")
-            made[port] = new(tuple(of.shape), _abi.HEED_F32, like)
+            made[port] = new(self._whole(port, of, inputs), _abi.HEED_F32, like)
             if port not in inputs:
                 made[port][...] = 0  # is added to
         bound = bindings(dict(coming + [(p, view(p, a, True)) for p, a in made.items()]))
@@ -529,7 +529,21 @@ class Op:
         ):
             raise_error()
         del keep, kept_outs
+        for port, a in made.items():  # of one number for several: the sum over them
+            if port in inputs and tuple(a.shape) != tuple(inputs[port].shape):
+                for i, n in enumerate(inputs[port].shape):
+                    if n == 1:
+                        made[port] = made[port].sum(axis=i, keepdims=True)
         return made
+
+    def _whole(self, port: str, a: Array, inputs: Mapping[str, Array]) -> tuple[int, ...]:
+        """The shape that heed sees of an input whose axes of size 1 repeat."""
+        known = self._ports[port]
+        if not known.flags & _abi.HEED_PORT_REPEATS:
+            return tuple(a.shape)
+        size = sizes(self._ports, inputs)
+        letters = known.axes.decode().split()
+        return tuple(size[s] if n == 1 else n for s, n in zip(letters, a.shape))
 
     def rebind(self) -> None:
         """Takes over weights whose arrays have other numbers now. No call may be running."""

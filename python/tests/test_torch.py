@@ -154,6 +154,18 @@ class Torch(unittest.TestCase):
         def linear(x, weight, bias):
             return F.linear(x, weight, bias)
 
+        def phi(x):
+            return F.elu(x) + 1
+
+        def kernel(q, k, v):  # arXiv 2006.16236, equation 7
+            weights = torch.einsum("bthd,bshd->bhts", phi(q), phi(k)).tril()
+            rows = weights / (weights.sum(-1, keepdim=True) + 1e-6)
+            return torch.einsum("bhts,bshd->bthd", rows, v)
+
+        def biased(q, k, v, bias):
+            heads_first = (t.transpose(1, 2) for t in (q, k, v))
+            return F.scaled_dot_product_attention(*heads_first, attn_mask=bias).transpose(1, 2)
+
         def loss(logits):
             return F.cross_entropy(logits, targets, reduction="none")
 
@@ -172,6 +184,8 @@ class Torch(unittest.TestCase):
         for spec, tensors, right in [
             (SPEC, dict(q=q, k=k, v=v), sdpa),
             ("attention/softmax", dict(q=q, k=k, v=v), lambda **t: sdpa(causal=False, **t)),
+            ("attention/softmax", dict(q=q, k=k, v=v, bias=torch.randn(1, 1, T, T)), biased),
+            ("attention/linear(causal=true)", dict(q=q, k=k, v=v), kernel),
             ("linear/projection", dict(x=x, weight=w, bias=b), linear),
             ("norm/layer", dict(x=x, gain=gain, bias=gain), norms["norm/layer"]),
             ("norm/rms", dict(x=x, gain=gain), norms["norm/rms"]),
@@ -203,7 +217,7 @@ class Torch(unittest.TestCase):
         q, k, v = heads()
         with self.assertRaisesRegex(heed.HeedError, "has no backward; these have: "):
             q_learned = q.clone().requires_grad_()
-            heed_torch.run("attention/linear", q=q_learned, k=k, v=v).sum().backward()
+            heed_torch.run("compare/rows", x=q_learned, y=k).sum().backward()
         with self.assertRaisesRegex(TypeError, "q: the tensor is on meta"):
             heed.run(SPEC, q=q.to("meta"), k=k, v=v)
         with self.assertRaisesRegex(TypeError, "q: a tensor of layout torch.sparse_coo"):

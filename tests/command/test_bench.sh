@@ -87,6 +87,13 @@ are a.json spec 'attention/softmax\(causal=true\)' && are a.json path '[a-z0-9_]
     numbers a.json median_s spread gflops gbps peak fraction
 report "the record has all fields of a case"
 
+try 0 norm/rms 'attention/softmax(causal=true)' --shape T=40,H=2,D=16,M=32 --backward --rounds 1 --threads 1 \
+    --isa all --json back.json && grep -q '^attention/softmax(causal=true) backward ' out &&
+    are back.json spec '.* backward' && are back.json max_error '0\.0' &&
+    try 1 compare/rows --backward && says 'compare/rows has no backward' &&
+    try 2 norm/rms --backward --explain && says '--backward is for ops that are run as a whole'
+report "the backward of ops is timed"
+
 net='vocab=64; width=16; layers=2; heads=2; norm=rms; attention=softmax(causal=true); feedforward=swiglu(hidden=24)'
 try 0 "$net" norm/rms --shape T=20 --rounds 1 --threads 1 --isa all --json net.json &&
     grep -qE '^vocab=64; .* +T=20 +scalar ' out &&

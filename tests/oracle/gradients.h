@@ -114,6 +114,67 @@ static void OF(loss_cross_entropy_gradient)(const oracle_call *c, REAL *const *g
     }
 }
 
+/* What is added to x does not depend on it. */
+static void OF(position_sinusoidal_gradient)(const oracle_call *c, REAL *const *g)
+{
+    const REAL *d = OF(gradient)(c, g, "out");
+    REAL *dx = OF(gradient)(c, g, "x");
+    for (int64_t i = 0; i < AXIS('B') * AXIS('T') * AXIS('M'); i++) dx[i] += d[i];
+}
+static void OF(position_learned_gradient)(const oracle_call *c, REAL *const *g)
+{
+    const REAL *d = OF(gradient)(c, g, "out"), *positions = OF(get)(c, "positions");
+    REAL *table = OF(gradient)(c, g, "table");
+    const int64_t M = AXIS('M'), T = AXIS('T'), offset = (int64_t)oracle_param(c, "offset", 0);
+    OF(position_sinusoidal_gradient)(c, g);
+    for (int64_t i = 0; i < AXIS('B') * T * M; i++) {
+        const int64_t r = i / M, at = (positions ? (int64_t)positions[r] : r % T) + offset;
+        table[at * M + i % M] += d[i];
+    }
+}
+
+static void OF(activation_softcap_gradient)(const oracle_call *c, REAL *const *g)
+{
+    const REAL *d = OF(gradient)(c, g, "out"), *x = OF(get)(c, "x"),
+               cap = (REAL)oracle_param(c, "cap", 30);
+    REAL *dx = OF(gradient)(c, g, "x");
+    for (int64_t i = 0; i < c->rows * AXIS('M'); i++) {
+        const REAL t = MATH(tanh)(x[i] / cap);
+        dx[i] += (1 - t * t) * d[i];
+    }
+}
+
+/* arXiv 1502.03167, section 3 */
+static void OF(norm_batch_gradient)(const oracle_call *c, REAL *const *g)
+{
+    const REAL *x = OF(get)(c, "x"), *gain = OF(get)(c, "gain"), *kept_mean = OF(get)(c, "mean"),
+               *kept = OF(get)(c, "variance"), *d = OF(gradient)(c, g, "out");
+    REAL *dx = OF(gradient)(c, g, "x"), *dgain = OF(gradient)(c, g, "gain"),
+         *dbias = OF(gradient)(c, g, "bias"), eps = (REAL)oracle_param(c, "eps", 0);
+    const int of_call = oracle_param(c, "statistics", 0) == 1;
+    const int64_t M = AXIS('M'), n = c->rows;
+    for (int64_t i = 0; i < M; i++) {
+        REAL mean = 0, variance = 0, first = 0, second = 0;
+        for (int64_t r = 0; r < n; r++) mean += x[r * M + i] / (REAL)n;
+        for (int64_t r = 0; r < n; r++)
+            variance += (x[r * M + i] - mean) * (x[r * M + i] - mean) / (REAL)n;
+        if (!of_call) mean = kept_mean ? kept_mean[i] : 0, variance = kept ? kept[i] : 1;
+        const REAL scale = 1 / MATH(sqrt)(variance + eps);
+        for (int64_t r = 0; r < n; r++) {
+            const REAL h = (x[r * M + i] - mean) * scale;
+            first += d[r * M + i], second += d[r * M + i] * h;
+        }
+        if (dgain) dgain[i] += second;
+        if (dbias) dbias[i] += first;
+        for (int64_t r = 0; r < n; r++) {
+            const REAL h = (x[r * M + i] - mean) * scale;
+            dx[r * M + i] +=
+                (gain ? gain[i] : 1) * scale *
+                (d[r * M + i] - (of_call ? first / (REAL)n + h * second / (REAL)n : 0));
+        }
+    }
+}
+
 /* The transpose of rope_turn: each pair back. */
 static void OF(rope_gradient)(const oracle_call *c, REAL *const *g)
 {
@@ -198,10 +259,15 @@ static void OF(feedforward_swiglu_gradient)(const oracle_call *c, REAL *const *g
 
 /* ---- attention ---- */
 
-/* The weights of a row, of all keys; 0 where one is not seen. `slope`: of the score by scale q k.
- * */
-static void OF(attention_weights)(const oracle_call *c, OF(scorer) * score, int64_t b, int64_t t,
-                                  int64_t h, REAL *p, REAL *slope)
+/* What a score of another op gives to gradients of its own: ds is that of the score. */
+typedef void OF(score_back)(const oracle_call *c, REAL *const *g, int64_t b, int64_t t, int64_t h,
+                            int64_t at, int64_t j, REAL ds);
+
+/* The weights of a row, of all keys, and behind them that of the sink; 0 where one is not seen.
+ * `slope`: of the score by scale q k. */
+static void OF(attention_weights)(const oracle_call *c, OF(scorer) * score,
+                                  OF(row_scorer) * row_score, int64_t b, int64_t t, int64_t h,
+                                  REAL *p, REAL *slope)
 {
     const REAL *q = OF(get)(c, "q"), *k = OF(get)(c, "k"), *lengths = OF(get)(c, "key_lengths");
     const REAL *documents = OF(get)(c, "documents"), *asked = OF(get)(c, "query_documents"),
@@ -220,30 +286,36 @@ static void OF(attention_weights)(const oracle_call *c, OF(scorer) * score, int6
                    k[((b * S + j) * G + h / (H / G)) * D + d];
         p[j] = OF(attention_score)(c, h, at, j, dot);
         if (score) p[j] = score(c, h, at, j, p[j]);
+        if (row_score) p[j] = row_score(c, b, t, h, at, j, p[j]);
         if (bias && p[j] != -INFINITY) p[j] += bias[((b * H + h) * T + t) * S + j];
         slope[j] = cap > 0 ? 1 - MATH(tanh)(dot / cap) * MATH(tanh)(dot / cap) : 1;
         if (p[j] > max || p[j] != p[j]) max = p[j];
     }
-    if (sink) sum = MATH(exp)(sink[h] - max);
+    p[S] = sum = sink ? MATH(exp)(sink[h] - max) : 0;
     for (int64_t j = 0; j < S; j++) sum += p[j] = p[j] == -INFINITY ? 0 : MATH(exp)(p[j] - max);
-    for (int64_t j = 0; j < S && sum != 0; j++) p[j] /= sum;
+    for (int64_t j = 0; j <= S && sum != 0; j++) p[j] /= sum;
 }
 
 /* arXiv 2205.14135, appendix B.2, a row at a time */
-static void OF(attention_gradient)(const oracle_call *c, REAL *const *g, OF(scorer) * score)
+static void OF(attention_gradient_by)(const oracle_call *c, REAL *const *g, OF(scorer) * score,
+                                      OF(row_scorer) * row_score, OF(score_back) * back)
 {
     const REAL *q = OF(get)(c, "q"), *k = OF(get)(c, "k"), *v = OF(get)(c, "v");
     const REAL *d_out = OF(gradient)(c, g, "out"), *d_lse = OF(gradient)(c, g, "lse");
     REAL *dq = OF(gradient)(c, g, "q"), *dk = OF(gradient)(c, g, "k"),
          *dv = OF(gradient)(c, g, "v");
+    REAL *d_bias = OF(get)(c, "bias") ? OF(gradient)(c, g, "bias") : NULL,
+         *d_sink = OF(get)(c, "sink_logits") ? OF(gradient)(c, g, "sink_logits") : NULL;
+    const REAL *lengths = OF(get)(c, "key_lengths");
     const int64_t T = AXIS('T'), S = oracle_keys(c), H = AXIS('H'), D = AXIS('D'), E = AXIS('E'),
                   G = AXIS('G');
     const REAL scale = (REAL)oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1)));
-    REAL *p = malloc(sizeof *p * (size_t)(3 * S + 1)), *slope = p + S, *dp = slope + S;
+    REAL *p = malloc(sizeof *p * (size_t)(3 * S + 2)), *slope = p + S + 1, *dp = slope + S;
     for (int64_t n = 0; n < AXIS('B') * T * H; n++) { /* (b T + t) H + h */
-        const int64_t b = n / H / T, h = n % H, group = h / (H / G);
+        const int64_t b = n / H / T, h = n % H, group = h / (H / G), t = n / H % T,
+                      at = oracle_position(c, lengths ? (int64_t)lengths[b] : S, t);
         REAL rest = 0;
-        OF(attention_weights)(c, score, b, n / H % T, h, p, slope);
+        OF(attention_weights)(c, score, row_score, b, t, h, p, slope);
         for (int64_t j = 0; j < S; j++) {
             const int64_t key = (b * S + j) * G + group;
             dp[j] = 0;
@@ -259,13 +331,20 @@ static void OF(attention_gradient)(const oracle_call *c, REAL *const *g, OF(scor
             const int64_t key = (b * S + j) * G + group;
             const REAL ds = scale * p[j] * (dp[j] - rest) * slope[j];
             if (p[j] == 0) continue;
+            if (d_bias) d_bias[((b * H + h) * T + t) * S + j] += p[j] * (dp[j] - rest);
+            if (back) back(c, g, b, t, h, at, j, p[j] * (dp[j] - rest));
             for (int64_t d = 0; d < D; d++) {
                 if (dq) dq[n * D + d] += ds * k[key * D + d];
                 if (dk) dk[key * D + d] += ds * q[n * D + d];
             }
         }
+        if (d_sink) d_sink[h] -= p[S] * rest;
     }
     free(p);
+}
+static void OF(attention_gradient)(const oracle_call *c, REAL *const *g, OF(scorer) * score)
+{
+    OF(attention_gradient_by)(c, g, score, NULL, NULL);
 }
 static void OF(attention_softmax_gradient)(const oracle_call *c, REAL *const *g)
 {
@@ -275,3 +354,265 @@ static void OF(attention_window_gradient)(const oracle_call *c, REAL *const *g)
 {
     OF(attention_gradient)(c, g, OF(window_score));
 }
+
+/* ---- spans: arXiv 1905.07799, section 2 ---- */
+
+static void OF(span_back)(const oracle_call *c, REAL *const *g, int64_t b, int64_t t, int64_t h,
+                          int64_t at, int64_t j, REAL ds)
+{
+    const REAL *span = OF(get)(c, "span"), limit = (REAL)oracle_param(c, "limit", 0),
+               ramp = (REAL)oracle_param(c, "ramp", 0);
+    const int64_t M = AXIS('M'), row = b * AXIS('T') + t;
+    REAL z = span ? limit * span[h] : 0, a = 0;
+    if (!span) {
+        a = OF(get)(c, "span_bias")[h];
+        for (int64_t m = 0; m < M; m++)
+            a += OF(get)(c, "span_weight")[h * M + m] * OF(get)(c, "x")[row * M + m];
+        z = limit * OF(sigmoid)(a);
+    }
+    const int64_t back = at - j;
+    const REAL x = (REAL)(oracle_param(c, "distance", 0) == 1 ? back - 1 : back),
+               m = (ramp + z - x) / ramp, dz = ds / (ramp * m);
+    if (m >= 1 || m <= 0) return;
+    if (span) {
+        if (OF(gradient)(c, g, "span")) OF(gradient)(c, g, "span")[h] += limit * dz;
+        return;
+    }
+    const REAL da = dz * limit * OF(sigmoid)(a) * (1 - OF(sigmoid)(a));
+    OF(gradient)(c, g, "span_bias")[h] += da;
+    for (int64_t i = 0; i < M; i++) {
+        OF(gradient)(c, g, "span_weight")[h * M + i] += da * OF(get)(c, "x")[row * M + i];
+        OF(gradient)(c, g, "x")[row * M + i] += da * OF(get)(c, "span_weight")[h * M + i];
+    }
+}
+static void OF(attention_span_gradient)(const oracle_call *c, REAL *const *g)
+{
+    OF(attention_gradient_by)(c, g, NULL, OF(span_score), OF(span_back));
+}
+
+static void OF(attention_sparse_gradient)(const oracle_call *c, REAL *const *g)
+{
+    OF(attention_gradient)(c, g, OF(sparse_score));
+}
+
+/* ---- the gated attention unit: arXiv 2202.10447, section 3 ---- */
+
+static REAL OF(silu_slope)(REAL x) { return OF(sigmoid)(x) * (1 + x * (1 - OF(sigmoid)(x))); }
+
+/* Channel d of a made query or key, and what it gives back. */
+static REAL OF(gau_made)(const oracle_call *c, const char *gain, const char *offset, int64_t row,
+                         int64_t d)
+{
+    const REAL *x = OF(get)(c, "q"), *g = OF(get)(c, gain), *o = OF(get)(c, offset);
+    return OF(silu)(x[row * AXIS('D') + d]) * (g ? g[d] : 1) + (o ? o[d] : 0);
+}
+static void OF(gau_made_back)(const oracle_call *c, REAL *const *g, const char *gain,
+                              const char *offset, int64_t row, int64_t d, REAL y)
+{
+    const REAL x = OF(get)(c, "q")[row * AXIS('D') + d], *w = OF(get)(c, gain);
+    if (w) OF(gradient)(c, g, gain)[d] += y * OF(silu)(x);
+    if (OF(get)(c, offset)) OF(gradient)(c, g, offset)[d] += y;
+    OF(gradient)(c, g, "q")[row * AXIS('D') + d] += y * (w ? w[d] : 1) * OF(silu_slope)(x);
+}
+
+static void OF(attention_gau_gradient)(const oracle_call *c, REAL *const *g)
+{
+    const REAL *v = OF(get)(c, "v"), *gate = OF(get)(c, "gate"), *d = OF(gradient)(c, g, "out"),
+               *lengths = OF(get)(c, "key_lengths"), *documents = OF(get)(c, "documents");
+    const int64_t T = AXIS('T'), H = AXIS('H'), D = AXIS('D'), E = AXIS('E');
+    REAL *y = malloc(sizeof *y * (size_t)(E + 1));
+    for (int64_t row = 0; row < AXIS('B') * T * H; row++) {
+        const int64_t h = row % H, t = row / H % T, b = row / H / T,
+                      valid = lengths ? (int64_t)lengths[b] : T, at = oracle_position(c, valid, t);
+        REAL live = 0;
+        for (int64_t j = 0; j < T; j++) live += OF(live)(c, documents, NULL, b, t, at, valid, j);
+        const REAL n = (REAL)oracle_param(c, "length", (double)live),
+                   factor =
+                       live > 0 ? 1 / (n * (oracle_param(c, "scale", 0) == 1 ? (REAL)D : n)) : 0;
+        for (int64_t e = 0; e < E; e++) y[e] = 0;
+        for (int64_t j = 0; j < T; j++) {
+            const int64_t key = (b * T + j) * H + h;
+            REAL dot = 0, dw = 0;
+            if (!OF(live)(c, documents, NULL, b, t, at, valid, j)) continue;
+            for (int64_t i = 0; i < D; i++)
+                dot += OF(gau_made)(c, "q_gain", "q_offset", row, i) *
+                       OF(gau_made)(c, "k_gain", "k_offset", key, i);
+            dot = OF(relu)(dot);
+            for (int64_t e = 0; e < E; e++) {
+                const REAL dy = d[row * E + e] * factor * OF(silu)(gate[row * E + e]);
+                y[e] += dot * dot * OF(silu)(v[key * E + e]);
+                dw += dy * OF(silu)(v[key * E + e]);
+                OF(gradient)
+                (c, g, "v")[key * E + e] += dot * dot * dy * OF(silu_slope)(v[key * E + e]);
+            }
+            for (int64_t i = 0; i < D; i++) {
+                OF(gau_made_back)
+                (c, g, "q_gain", "q_offset", row, i,
+                 2 * dot * dw * OF(gau_made)(c, "k_gain", "k_offset", key, i));
+                OF(gau_made_back)
+                (c, g, "k_gain", "k_offset", key, i,
+                 2 * dot * dw * OF(gau_made)(c, "q_gain", "q_offset", row, i));
+            }
+        }
+        for (int64_t e = 0; e < E; e++) OF(gradient)
+        (c, g, "gate")[row * E + e] +=
+            d[row * E + e] * factor * y[e] * OF(silu_slope)(gate[row * E + e]);
+    }
+    free(y);
+}
+
+/* ---- Linformer: arXiv 2006.04768, equation 7 ---- */
+
+/* From the gradients of slots [J, width] of sequence b and head g to those of x and the table. */
+static void OF(slots_back)(const oracle_call *c, REAL *const *g, const char *of, const char *table,
+                           int64_t b, int64_t head, int64_t width, const REAL *d)
+{
+    const REAL *x = OF(get)(c, of), *w = OF(get)(c, table), *lengths = OF(get)(c, "key_lengths");
+    const int64_t S = AXIS('S'), G = AXIS('G'), J = AXIS('J'), C = AXIS('C'),
+                  valid = lengths ? (int64_t)lengths[b] : S;
+    for (int64_t j = 0; j < J; j++)
+        for (int64_t n = 0; n < valid; n++)
+            for (int64_t i = 0; i < width; i++) {
+                const int64_t slot = ((AXIS('W') == 1 ? 0 : head) * J + j) * C + n,
+                              at = ((b * S + n) * G + head) * width + i;
+                OF(gradient)(c, g, of)[at] += w[slot] * d[j * width + i];
+                OF(gradient)(c, g, table)[slot] += x[at] * d[j * width + i];
+            }
+}
+
+static void OF(attention_linformer_gradient)(const oracle_call *c, REAL *const *g)
+{
+    const REAL *q = OF(get)(c, "q"), *k = OF(get)(c, "k"), *v = OF(get)(c, "v"),
+               *lengths = OF(get)(c, "key_lengths"), *d = OF(gradient)(c, g, "out");
+    const char *f = OF(get)(c, "f") ? "f" : "e";
+    const int64_t T = AXIS('T'), S = AXIS('S'), H = AXIS('H'), G = AXIS('G'), D = AXIS('D'),
+                  E = AXIS('E'), J = AXIS('J'), C = AXIS('C'), slots = J * (D + E);
+    const REAL scale = (REAL)oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1)));
+    REAL *made = malloc(sizeof *made * (size_t)(2 * slots + 2 * J + 1)), *dm = made + slots,
+         *p = dm + slots, *dp = p + J;
+    for (int64_t bg = 0; bg < AXIS('B') * G; bg++) {
+        const int64_t b = bg / G, head = bg % G, w = AXIS('W') == 1 ? 0 : head,
+                      valid = lengths ? (int64_t)lengths[b] : S;
+        memset(made, 0, sizeof *made * (size_t)(2 * slots));
+        for (int64_t n = 0; n < J * valid; n++) {
+            const int64_t j = n / valid, slot = (w * J + j) * C + n % valid,
+                          token = (b * S + n % valid) * G + head;
+            for (int64_t i = 0; i < D; i++)
+                made[j * D + i] += OF(get)(c, "e")[slot] * k[token * D + i];
+            for (int64_t i = 0; i < E; i++)
+                made[J * D + j * E + i] += OF(get)(c, f)[slot] * v[token * E + i];
+        }
+        for (int64_t n = 0; n < T * (H / G); n++) {
+            const int64_t row = (b * T + n / (H / G)) * H + head * (H / G) + n % (H / G);
+            REAL max = -INFINITY, sum = 0, rest = 0;
+            for (int64_t j = 0; j < J; j++) {
+                p[j] = dp[j] = 0;
+                for (int64_t i = 0; i < D; i++) p[j] += scale * q[row * D + i] * made[j * D + i];
+                for (int64_t i = 0; i < E; i++) dp[j] += d[row * E + i] * made[J * D + j * E + i];
+                max = p[j] > max ? p[j] : max;
+            }
+            for (int64_t j = 0; j < J; j++) sum += p[j] = MATH(exp)(p[j] - max);
+            for (int64_t j = 0; j < J; j++) rest += (p[j] /= sum) * dp[j];
+            for (int64_t j = 0; j < J; j++) {
+                const REAL ds = scale * p[j] * (dp[j] - rest);
+                for (int64_t i = 0; i < D; i++) {
+                    OF(gradient)(c, g, "q")[row * D + i] += ds * made[j * D + i];
+                    dm[j * D + i] += ds * q[row * D + i];
+                }
+                for (int64_t i = 0; i < E; i++) dm[J * D + j * E + i] += p[j] * d[row * E + i];
+            }
+        }
+        OF(slots_back)(c, g, "k", "e", b, head, D, dm);
+        OF(slots_back)(c, g, "v", f, b, head, E, dm + J * D);
+    }
+    free(made);
+}
+
+/* ---- synthesizers: arXiv 2005.00743 ---- */
+
+static void OF(synthesize_gradient)(const oracle_call *c, REAL *const *g, OF(logit) * logit,
+                                    OF(score_back) * back)
+{
+    const REAL *v = OF(get)(c, "v"), *lengths = OF(get)(c, "key_lengths"),
+               *documents = OF(get)(c, "documents"), *d_out = OF(gradient)(c, g, "out"),
+               *d_lse = OF(gradient)(c, g, "lse");
+    REAL *dv = OF(gradient)(c, g, "v");
+    const int64_t T = AXIS('T'), H = AXIS('H'), G = AXIS('G'), E = AXIS('E');
+    REAL *p = malloc(sizeof *p * (size_t)(2 * T + 1)), *dp = p + T;
+    for (int64_t n = 0; n < AXIS('B') * T * H; n++) {
+        const int64_t h = n % H, t = n / H % T, b = n / H / T,
+                      valid = lengths ? (int64_t)lengths[b] : T, at = oracle_position(c, valid, t);
+        REAL max = -INFINITY, sum = 0, rest = 0;
+        for (int64_t j = 0; j < T; j++) {
+            const int live = OF(live)(c, documents, NULL, b, t, at, valid, j);
+            p[j] = live ? logit(c, b, t, at, h, j) : -INFINITY;
+            if (p[j] > max) max = p[j];
+        }
+        for (int64_t j = 0; j < T; j++) sum += p[j] = p[j] == -INFINITY ? 0 : MATH(exp)(p[j] - max);
+        for (int64_t j = 0; j < T; j++) {
+            const int64_t value = ((b * T + j) * G + h / (H / G)) * E;
+            dp[j] = 0;
+            if (p[j] == 0) continue;
+            p[j] /= sum;
+            for (int64_t e = 0; e < E && d_out; e++) {
+                dp[j] += d_out[n * E + e] * v[value + e];
+                if (dv) dv[value + e] += p[j] * d_out[n * E + e];
+            }
+            rest += p[j] * dp[j];
+        }
+        if (d_lse) rest -= d_lse[n];
+        for (int64_t j = 0; j < T; j++)
+            if (p[j] != 0) back(c, g, b, t, h, at, j, p[j] * (dp[j] - rest));
+    }
+    free(p);
+}
+
+static void OF(random_back)(const oracle_call *c, REAL *const *g, int64_t b, int64_t t, int64_t h,
+                            int64_t at, int64_t j, REAL ds)
+{
+    const int64_t C = AXIS('C');
+    (void)b, (void)t;
+    OF(gradient)(c, g, "table")[(h * C + at) * C + j] += ds;
+}
+static void OF(synthesizer_random_gradient)(const oracle_call *c, REAL *const *g)
+{
+    OF(synthesize_gradient)(c, g, OF(random_logit), OF(random_back));
+}
+
+static void OF(factorized_random_back)(const oracle_call *c, REAL *const *g, int64_t b, int64_t t,
+                                       int64_t h, int64_t at, int64_t j, REAL ds)
+{
+    const int64_t C = AXIS('C'), R = AXIS('J'), row = (h * C + at) * R, column = (h * C + j) * R;
+    (void)b, (void)t;
+    for (int64_t r = 0; r < R; r++) {
+        OF(gradient)(c, g, "rows")[row + r] += ds * OF(get)(c, "columns")[column + r];
+        OF(gradient)(c, g, "columns")[column + r] += ds * OF(get)(c, "rows")[row + r];
+    }
+}
+static void OF(synthesizer_factorized_random_gradient)(const oracle_call *c, REAL *const *g)
+{
+    OF(synthesize_gradient)(c, g, OF(factorized_random_logit), OF(factorized_random_back));
+}
+
+static void OF(dense_back)(const oracle_call *c, REAL *const *g, int64_t b, int64_t t, int64_t h,
+                           int64_t at, int64_t j, REAL ds)
+{
+    const int64_t D = AXIS('D'), C = AXIS('C'), w = AXIS('W') == 1 ? 0 : h,
+                  row = ((b * AXIS('T') + t) * AXIS('H') + h) * D;
+    const REAL *q = OF(get)(c, "q");
+    REAL *offset = OF(get)(c, "offset") ? OF(gradient)(c, g, "offset") : NULL;
+    (void)at;
+    if (offset) offset[w * C + j] += ds;
+    for (int64_t d = 0; d < D; d++) {
+        OF(gradient)(c, g, "matrix")[(w * C + j) * D + d] += ds * OF(relu)(q[row + d]);
+        if (q[row + d] > 0)
+            OF(gradient)(c, g, "q")[row + d] += ds * OF(get)(c, "matrix")[(w * C + j) * D + d];
+    }
+}
+static void OF(synthesizer_dense_gradient)(const oracle_call *c, REAL *const *g)
+{
+    OF(synthesize_gradient)(c, g, OF(dense_logit), OF(dense_back));
+}
+
+#include "convolution-gradients.h"
+#include "recurrent-gradients.h"

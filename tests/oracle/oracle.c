@@ -45,7 +45,23 @@ const heed_oracle *oracle_find(const char *id)
         id, name##_gradient_f64, name##_gradient_f32                                               \
     }
 static const oracle_gradient gradients[] = {
+    ORACLE_GRADIENT("activation/softcap", activation_softcap),
+    ORACLE_GRADIENT("attention/adaptive_span", attention_span),
+    ORACLE_GRADIENT("attention/dynamic_conv", attention_dynamic_conv),
+    ORACLE_GRADIENT("attention/dynamic_span", attention_span),
+    ORACLE_GRADIENT("attention/fast_weight", attention_fast_weight),
+    ORACLE_GRADIENT("attention/gated_delta", attention_gated_delta),
+    ORACLE_GRADIENT("attention/gau", attention_gau),
+    ORACLE_GRADIENT("attention/lightweight_conv", attention_lightweight_conv),
+    ORACLE_GRADIENT("attention/linear", attention_linear),
+    ORACLE_GRADIENT("attention/linformer", attention_linformer),
+    ORACLE_GRADIENT("attention/performer", attention_performer),
+    ORACLE_GRADIENT("attention/retention", attention_retention),
     ORACLE_GRADIENT("attention/softmax", attention_softmax),
+    ORACLE_GRADIENT("attention/sparse", attention_sparse),
+    ORACLE_GRADIENT("attention/synthesizer_dense", synthesizer_dense),
+    ORACLE_GRADIENT("attention/synthesizer_factorized_random", synthesizer_factorized_random),
+    ORACLE_GRADIENT("attention/synthesizer_random", synthesizer_random),
     ORACLE_GRADIENT("attention/window", attention_window),
     ORACLE_GRADIENT("embed/table", embed_table),
     ORACLE_GRADIENT("feedforward/geglu", feedforward_gelu),
@@ -54,9 +70,12 @@ static const oracle_gradient gradients[] = {
     ORACLE_GRADIENT("feedforward/swiglu", feedforward_swiglu),
     ORACLE_GRADIENT("linear/projection", linear_projection),
     ORACLE_GRADIENT("loss/cross_entropy", loss_cross_entropy),
+    ORACLE_GRADIENT("norm/batch", norm_batch),
     ORACLE_GRADIENT("norm/layer", norm_layer),
     ORACLE_GRADIENT("norm/rms", norm_rms),
+    ORACLE_GRADIENT("position/learned", position_learned),
     {"position/rope", rope_gradient_f64, rope_gradient_f32},
+    ORACLE_GRADIENT("position/sinusoidal", position_sinusoidal),
     ORACLE_GRADIENT("residual/add", residual_add),
 };
 

@@ -9,7 +9,7 @@
 typedef struct OF(recurrence) {
     int64_t F;
     int map, delta, before, normalise, retention;
-    int sum, unit;  /* features are divided by their sum, by their length */
+    int sum, unit; /* features are divided by their sum, by their length */
     REAL sum_eps, eps, scale, eta;
     /* Performer: its rows, and what the exponents of keys are taken less of */
     const REAL *table;
@@ -33,9 +33,7 @@ static REAL OF(recurrence_features)(const oracle_call *c, const OF(recurrence) *
     }
     OF(map_features)(c, o->map, x, f);
     for (int64_t r = 0; r < o->F; r++) sum += f[r], square += f[r] * f[r];
-    const REAL by = o->unit  ? MATH(sqrt)(square + o->sum_eps)
-                    : o->sum ? sum + o->sum_eps
-                             : 1;
+    const REAL by = o->unit ? MATH(sqrt)(square + o->sum_eps) : o->sum ? sum + o->sum_eps : 1;
     for (int64_t r = 0; r < o->F; r++) f[r] = by == 0 ? 0 : f[r] / by;
     return by;
 }
@@ -48,9 +46,8 @@ static void OF(recurrence_features_back)(const oracle_call *c, const OF(recurren
     REAL dot = 0;
     if (!dx) return;
     if (o->table) {
-        const REAL root = o->kernel == OF(PERFORMER_RELU)
-                              ? 1
-                              : (REAL)sqrt(sqrt((double)(D ? D : 1)));
+        const REAL root =
+            o->kernel == OF(PERFORMER_RELU) ? 1 : (REAL)sqrt(sqrt((double)(D ? D : 1)));
         for (int64_t r = 0; r < o->F; r++)
             for (int64_t d = 0; d < D; d++) {
                 const REAL w = o->table[r % o->rows * D + d] * (r < o->rows ? 1 : -1);
@@ -77,7 +74,7 @@ static void OF(recurrence_features_back)(const oracle_call *c, const OF(recurren
 }
 
 /* The log decay of key j, and its slopes by the gate, by a_log and by dt_bias. */
-static REAL OF(recurrence_decay)(const OF(memory) *m, int64_t j, int retention, REAL slope[3])
+static REAL OF(recurrence_decay)(const OF(memory) * m, int64_t j, int retention, REAL slope[3])
 {
     const oracle_call *c = m->c;
     const REAL *gate = OF(get)(c, "gate"), *a = OF(get)(c, "a_log"), *dt = OF(get)(c, "dt_bias");
@@ -104,7 +101,8 @@ typedef struct OF(way_back) {
     REAL *G, *Z, *df, *f;      /* gradients of S and z; of features; features of a query */
 } OF(way_back);
 
-static void OF(way_forward)(OF(way_back) * w, const REAL *k, const REAL *v, int64_t valid, int64_t G)
+static void OF(way_forward)(OF(way_back) * w, const REAL *k, const REAL *v, int64_t valid,
+                            int64_t G)
 {
     const oracle_call *c = w->m.c;
     const int64_t F = w->m.F, E = w->m.E, S = oracle_keys(c);
@@ -157,7 +155,8 @@ static void OF(way_of_key)(OF(way_back) * w, int64_t j, const REAL *k, REAL *con
          *d_gate = OF(get)(c, "gate") ? OF(gradient)(c, g, "gate") : NULL,
          *d_a = OF(gradient)(c, g, "a_log"), *d_dt = OF(gradient)(c, g, "dt_bias");
     const REAL log_decay = OF(recurrence_decay)(&w->m, j, w->o->retention, slope),
-               share = MATH(exp)(log_decay), strength = OF(strength)(&w->m, j), b = w->o->eta * strength;
+               share = MATH(exp)(log_decay), strength = OF(strength)(&w->m, j),
+               b = w->o->eta * strength;
     REAL d_decay = 0, d_strength = 0;
     for (int64_t i = 0; i < F; i++) {
         w->df[i] = w->o->normalise ? w->Z[i] : 0;
@@ -180,14 +179,12 @@ static void OF(way_of_key)(OF(way_back) * w, int64_t j, const REAL *k, REAL *con
     for (int64_t i = 0; i < F; i++) w->Z[i] *= share;
     if (d_beta)
         d_beta[key] += w->o->eta * d_strength *
-                                          (oracle_param(c, "beta", 0) == 1
-                                               ? 1
-                                               : strength * (1 - strength));
+                       (oracle_param(c, "beta", 0) == 1 ? 1 : strength * (1 - strength));
     if (d_gate) d_gate[key] += d_decay * slope[0];
     if (d_a) d_a[w->m.g] += d_decay * slope[1];
     if (d_dt) d_dt[w->m.g] += d_decay * slope[2];
-    OF(recurrence_features_back)(c, w->o, k + key * w->m.D, f, w->by[j], w->df,
-                                 dk ? dk + key * w->m.D : NULL);
+    OF(recurrence_features_back)
+    (c, w->o, k + key * w->m.D, f, w->by[j], w->df, dk ? dk + key * w->m.D : NULL);
 }
 
 static void OF(recurrence_gradient)(const oracle_call *c, REAL *const *g, OF(recurrence) * o)
@@ -200,8 +197,9 @@ static void OF(recurrence_gradient)(const oracle_call *c, REAL *const *g, OF(rec
     const size_t numbers = (size_t)((S + 2) * (F * E + F + E + F + 1) + F * E + 4 * F + 1);
     REAL *room = malloc(numbers * sizeof *room);
     for (int64_t i = 0; i < AXIS('B') * H; i++) {
-        OF(way_back) w = {.m = {.c = c, .b = i / H, .h = i % H, .g = i % H / (H / G), .D = D,
-                                .E = E, .F = F}, .o = o};
+        OF(way_back)
+        w = {.m = {.c = c, .b = i / H, .h = i % H, .g = i % H / (H / G), .D = D, .E = E, .F = F},
+             .o = o};
         const int64_t valid = lengths ? (int64_t)lengths[w.m.b] : S;
         memset(room, 0, numbers * sizeof *room);
         w.s = room, w.z = w.s + (S + 1) * F * E, w.fk = w.z + (S + 1) * F, w.r = w.fk + S * F;
@@ -217,8 +215,8 @@ static void OF(recurrence_gradient)(const oracle_call *c, REAL *const *g, OF(rec
             for (int64_t t = T - 1; t >= 0; t--) {
                 const int64_t end = oracle_position(c, valid, t) + !o->before,
                               seen = !(c->mask->kinds & HEED_MASK_CAUSAL) || end > valid ? valid
-                                     : end < 0                                          ? 0
-                                                                                        : end,
+                                     : end < 0                                           ? 0
+                                                                                         : end,
                               n = (w.m.b * T + t) * H + w.m.h;
                 if (seen == j && j > 0)
                     OF(way_of_query)(&w, q + n * D, d + n * E, j, dq ? dq + n * D : NULL);
@@ -232,7 +230,9 @@ static void OF(recurrence_gradient)(const oracle_call *c, REAL *const *g, OF(rec
 static void OF(attention_linear_gradient)(const oracle_call *c, REAL *const *g)
 {
     OF(recurrence)
-    o = {.map = OF(linear_map)(c), .scale = 1, .eta = 1,
+    o = {.map = OF(linear_map)(c),
+         .scale = 1,
+         .eta = 1,
          .normalise = oracle_param(c, "normalise", 1) != 0,
          .eps = (REAL)oracle_param(c, "eps", 1e-6)};
     o.F = OF(features_of)(c, o.map);
@@ -242,7 +242,10 @@ static void OF(attention_linear_gradient)(const oracle_call *c, REAL *const *g)
 static void OF(attention_retention_gradient)(const oracle_call *c, REAL *const *g)
 {
     OF(recurrence)
-    o = {.F = AXIS('D'), .map = OF(IDENTITY), .retention = 1, .eta = 1,
+    o = {.F = AXIS('D'),
+         .map = OF(IDENTITY),
+         .retention = 1,
+         .eta = 1,
          .scale = (REAL)oracle_param(c, "scale", 1 / sqrt((double)AXIS('D')))};
     OF(recurrence_gradient)(c, g, &o);
 }
@@ -250,9 +253,12 @@ static void OF(attention_retention_gradient)(const oracle_call *c, REAL *const *
 static void OF(attention_fast_weight_gradient)(const oracle_call *c, REAL *const *g)
 {
     OF(recurrence)
-    o = {.map = OF(fast_weight_map)(c), .delta = oracle_param(c, "rule", 1) == 1,
-         .before = oracle_param(c, "read", 0) == 1, .sum_eps = (REAL)oracle_param(c, "eps", 1e-6),
-         .eta = (REAL)oracle_param(c, "eta", 1), .scale = (REAL)oracle_param(c, "scale", 1)};
+    o = {.map = OF(fast_weight_map)(c),
+         .delta = oracle_param(c, "rule", 1) == 1,
+         .before = oracle_param(c, "read", 0) == 1,
+         .sum_eps = (REAL)oracle_param(c, "eps", 1e-6),
+         .eta = (REAL)oracle_param(c, "eta", 1),
+         .scale = (REAL)oracle_param(c, "scale", 1)};
     o.F = OF(features_of)(c, o.map);
     o.sum = oracle_param(c, "sum_normalise", o.map != OF(IDENTITY)) != 0;
     OF(recurrence_gradient)(c, g, &o);
@@ -261,7 +267,11 @@ static void OF(attention_fast_weight_gradient)(const oracle_call *c, REAL *const
 static void OF(attention_gated_delta_gradient)(const oracle_call *c, REAL *const *g)
 {
     OF(recurrence)
-    o = {.F = AXIS('D'), .map = OF(IDENTITY), .delta = 1, .eta = 1, .sum_eps = (REAL)1e-6,
+    o = {.F = AXIS('D'),
+         .map = OF(IDENTITY),
+         .delta = 1,
+         .eta = 1,
+         .sum_eps = (REAL)1e-6,
          .unit = oracle_param(c, "normalise_qk", 1) != 0,
          .scale = (REAL)oracle_param(c, "scale", 1 / sqrt((double)AXIS('D')))};
     OF(recurrence_gradient)(c, g, &o);
@@ -271,7 +281,10 @@ static void OF(attention_performer_gradient)(const oracle_call *c, REAL *const *
 {
     const REAL *given = OF(get)(c, "projection");
     OF(recurrence)
-    o = {.normalise = 1, .scale = 1, .eta = 1, .kernel = (int)oracle_param(c, "kernel", 0),
+    o = {.normalise = 1,
+         .scale = 1,
+         .eta = 1,
+         .kernel = (int)oracle_param(c, "kernel", 0),
          .rows = given ? AXIS('P') : (int64_t)oracle_param(c, "features", 256)};
     REAL *drawn = given ? NULL : OF(performer_draw)(c, o.rows);
     o.table = given ? given : drawn;

@@ -17,7 +17,6 @@
 #include <heed/kit/flash/span_op.h>
 #include <heed/kit/flash/span_field.h>
 
-enum { SPAN = FLASH_PORT_COUNT, TABLE };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [SPAN] = KIT_WEIGHT("span", "H", HEED_INIT_ZEROS,

@@ -12,7 +12,6 @@
 #include <heed/kit/flash/span_op.h>
 #include <heed/kit/flash/span_field.h>
 
-enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [X] = KIT_IN("x", "B T M", "the layer's input, from which each token's reach follows"),
@@ -59,7 +58,7 @@ static int32_t measure_state(const void *instance, const int64_t *axis, heed_sta
 /* The cost knows no x: as if every token looked to the limit. */
 KIT_COST_FIELD(get_extension, kit_flash_op_cost, kit_flash_soft_field)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

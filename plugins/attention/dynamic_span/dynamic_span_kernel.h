@@ -8,6 +8,7 @@
 #include <heed/kit/flash/span.h>
 
 #ifdef KIT_FIRST
+enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
 typedef struct dynamic_span {
     kit_flash_soft soft; /* first: what the hooks see, once z is there */
     const heed_tensor *weight, *bias;
@@ -66,6 +67,103 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     self.soft.z = c.z, f.variant = &self;
     if (!failed) failed = call->host->parallel_for(call->host, f.B * f.T, KIT(reach), &c);
     return failed ? failed : KIT(flash_run)(&f);
+}
+
+/* ---- backward ---- */
+
+#include <heed/kit/flash/span_backward.h>
+#include <heed/kit/gemm/gemm.h>
+#include <heed/kit/gemm/backward.h>
+
+#ifdef KIT_FIRST
+/* The reaches, their gradients, and what the sums over these need. */
+typedef struct dynamic_room {
+    float *z, *dz, *columns, *outer, *packed;
+} dynamic_room;
+static uint64_t dynamic_place(const void *instance, const heed_call *call, dynamic_room *r)
+{
+    const kit_flash f = kit_flash_call(instance, call);
+    const int64_t *axis = call->axis, H = HEED_AXIS(axis, 'H'), M = HEED_AXIS(axis, 'M'),
+                  tokens = HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T');
+    const int64_t size[] = {kit_lanes(tokens * H), kit_lanes(tokens * H),
+                            kit_column_floats(tokens, H), kit_outer_floats(tokens, H, M),
+                            kit_packed_floats(H, M)};
+    float **to[] = {&r->z, &r->dz, &r->columns, &r->outer, &r->packed};
+    uint64_t at = kit_flash_back_workspace(&f);
+    for (uint32_t i = 0; i < KIT_COUNT(size); at += sizeof(float) * (uint64_t)size[i++])
+        *to[i] = call->workspace ? (float *)(void *)((char *)call->workspace + at) : NULL;
+    return at;
+}
+
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    const int64_t *axis = g->call->axis;
+    const uint64_t outer = kit_outer_scratch(HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T')),
+                   gemm = kit_gemm_scratch();
+    dynamic_room room;
+    kit_flash_measure_backward(instance, g, size);
+    size->workspace = dynamic_place(instance, g->call, &room);
+    if (size->scratch < outer) size->scratch = outer;
+    if (size->scratch < gemm) size->scratch = gemm;
+    return HEED_OK;
+}
+#endif
+
+/* From dz: z = limit sigmoid(a) has the slope z (1 - z / limit). */
+static int32_t KIT(reach_back)(const dynamic_span *self, const heed_grad_call *g,
+                               const dynamic_room *r)
+{
+    const heed_call *call = g->call;
+    const heed_tensor *const *d = g->gradient, *x = call->tensor[X], *w = self->weight;
+    const int64_t H = w->dim[0], M = w->dim[1], tokens = x->dim[0] * x->dim[1];
+    const float limit = (float)self->soft.limit;
+    const heed_tensor rows = kit_matrix(r->dz, tokens, H, H);
+    int32_t failed = HEED_OK;
+    for (int64_t i = 0; i < tokens * H; i++) r->dz[i] *= r->z[i] * (1 - r->z[i] / limit);
+    if (d[BIAS])
+        failed = KIT(kit_column_sums)(call, kit_all_columns(&rows), tokens, d[BIAS], r->columns);
+    if (!failed && d[WEIGHT])
+        failed = KIT(kit_outer_run)(call, kit_all_columns(&rows), kit_all_columns(x), tokens,
+                                    d[WEIGHT], r->outer);
+    if (failed || !d[X]) return failed;
+    const kit_weights back = {r->packed, NULL, kit_panels(M), H, kit_panel_stride(H)};
+    failed = KIT(kit_repack_run)(call, (kit_repack){r->packed, H, 0, 16, w});
+    return failed ? failed : KIT(kit_gemm_run)(call, &back, &rows, 0, d[X], 0, tokens, NULL, NULL);
+}
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const heed_call *call = g->call;
+    kit_flash_backward w = KIT(flash_backward_call)(instance, g);
+    dynamic_span self = *(const dynamic_span *)w.f.variant;
+    dynamic_room r;
+    dynamic_place(instance, call, &r);
+    dynamic_call c = {&self, call->tensor[X], r.z};
+    int32_t failed = kit_flash_back_child(g, FLASH_POSITION);
+    if (!failed) failed = KIT(flash_soft_fits)(&self.soft, g);
+    if (!failed) failed = kit_flash_setup(&w.f);
+    self.soft.batch = w.f.T * w.f.H, self.soft.query = w.f.H, self.soft.head = 1;
+    self.soft.z = r.z, w.f.variant = &self;
+    w.rows_wanted = g->gradient[X] || g->gradient[WEIGHT] || g->gradient[BIAS];
+    w.own = w.rows_wanted ? r.dz : NULL;
+    if (!failed) failed = call->host->parallel_for(call->host, w.f.B * w.f.T, KIT(reach), &c);
+    if (!failed) failed = KIT(flash_backward_run)(&w);
+    if (!failed) failed = KIT(flash_backward_sinks)(&w, g);
+    return failed || !w.own ? failed : KIT(reach_back)(&self, g, &r);
+}
+
+static const void *KIT(extension)(const char *id)
+{
+    static const heed_grad grad = {sizeof grad,
+                                   0,
+                                   KIT_FLASH_GIVES | KIT_PORT(X) | KIT_PORT(WEIGHT) |
+                                       KIT_PORT(BIAS),
+                                   KIT_FLASH_TAKES,
+                                   KIT_FLASH_TAKES,
+                                   0,
+                                   measure_backward,
+                                   KIT(backward)};
+    return strcmp(id, HEED_GRAD_ID) == 0 ? &grad : NULL;
 }
 
 #include <heed/kit/next.h>

@@ -112,6 +112,7 @@ static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, i
                            int n)
 {
     const heed_tensor *gate = ((const gau_call *)f->variant)->gate;
+    if (!gate) return; /* backward wants what the gate meets */
     for (int l = 0; l < 16 && i + l < r->rows; l++) {
         const int64_t at[4] = {r->batch, r->query[i + l], r->head[i + l], e};
         y[l] = v_mul(y[l], KIT(silu)(v_read(kit_at(gate, at, 4), gate->dtype, gate->stride[3], n)));
@@ -127,6 +128,187 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     if (!failed) failed = call->host->parallel_for(call->host, tiles, KIT(prepare), &c);
     return failed ? failed : KIT(flash_run)(&c.f);
 }
+
+/* ---- backward ---- */
+
+#define FLASH_BACK_SQUARED_RELU 1
+#define FLASH_BACK_BEGIN(w, t) KIT(factors_back)(w, t)
+struct kit_flash_backward;
+struct kit_flash_back_rows;
+static void KIT(factors_back)(const struct kit_flash_backward *w, struct kit_flash_back_rows *t);
+#include <heed/kit/flash/backward.h>
+#include <heed/kit/gemm/gemm.h>
+#include <heed/kit/gemm/backward.h>
+
+#ifdef KIT_FIRST
+/* Behind what forward has in the workspace: A v, what comes for it, and the gradients of made q, k
+ * and v; sums over the rows. */
+typedef struct gau_backward {
+    gau_call c;
+    const heed_grad_call *g;
+    heed_tensor open, d_open, d_made[3];
+    float *columns;
+} gau_backward;
+
+static uint64_t gau_place(gau_backward *w, const gau *self, const heed_grad_call *g)
+{
+    const heed_call *call = g->call;
+    const int64_t *axis = call->axis,
+                  rows = HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T') * HEED_AXIS(axis, 'H'),
+                  D = HEED_AXIS(axis, 'D'), E = HEED_AXIS(axis, 'E');
+    uint64_t at = kit_line(kit_flash_workspace(call->tensor[DOCUMENTS], HEED_AXIS(axis, 'B'))) +
+                  (uint64_t)(2 * kit_lanes(rows * D) + kit_lanes(rows * E)) * sizeof(float);
+    *w = (gau_backward){.c = gau_begin(self, call), .g = g};
+    w->open = w->d_open = w->c.made[2];
+    memcpy(w->d_made, w->c.made, sizeof w->d_made);
+    heed_tensor *const to[] = {&w->open, &w->d_open, &w->d_made[0], &w->d_made[1], &w->d_made[2]};
+    for (int i = 0; i < 5; i++) {
+        to[i]->data = call->workspace ? (char *)call->workspace + at : NULL;
+        at += (uint64_t)kit_lanes(rows * to[i]->dim[3]) * sizeof(float);
+    }
+    w->columns = call->workspace ? (float *)(void *)((char *)call->workspace + at) : NULL;
+    return at + (uint64_t)kit_column_floats(rows, D) * sizeof(float);
+}
+
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    const int64_t *axis = g->call->axis;
+    gau_backward w;
+    size->workspace = gau_place(&w, instance, g);
+    w.c.f.q = &w.c.made[0], w.c.f.k = &w.c.made[1], w.c.f.v = &w.c.made[2];
+    size->scratch = kit_flash_back_scratch(w.c.f);
+    const uint64_t forward =
+        kit_flash_scratch(HEED_AXIS(axis, 'D'), HEED_AXIS(axis, 'E'), kit_flash_most_keys(g->call));
+    if (size->scratch < forward) size->scratch = forward;
+    return HEED_OK;
+}
+#endif
+
+/* A row's factor meets what comes; and queries, which were scaled for powers of 2, are as they were. */
+static void KIT(factors_back)(const kit_flash_backward *w, kit_flash_back_rows *t)
+{
+    float inverse[KIT_FLASH_ROWS];
+    KIT(factors)(&w->f, &t->r, inverse);
+    for (int64_t i = 0; i < KIT_FLASH_ROWS * w->f.D; i += 16)
+        v_store(t->r.Q + i, v_mul(v_load(t->r.Q + i), v_set((float)KIT_LN2)));
+    for (int64_t e = 0; e < w->width_v; e++)
+        for (int i = 0; i < KIT_FLASH_CELL * t->r.groups; i += 16) {
+            float *to = t->columns + e * KIT_FLASH_ROWS + i;
+            v_store(to, v_mul(v_load(to), v_load(inverse + i)));
+        }
+    for (int i = 0; i < t->r.rows; i++)
+        for (int64_t e = 0; e < w->width_v; e += 16) {
+            float *to = t->gradients + i * w->width_v + e;
+            v_store(to, v_mul(v_load(to), v_set(inverse[i])));
+        }
+}
+
+/* silu(x), and its slope s + x s (1 - s). */
+KIT_INLINE vf KIT(silu_slope)(vf x, vf *slope)
+{
+    const vf s = v_sigmoid(x), y = v_mul(x, s);
+    *slope = v_fma(y, v_sub(v_set(1.0f), s), s);
+    return y;
+}
+KIT_INLINE vf KIT(element)(const heed_tensor *t, const int64_t *at, int64_t i, int n)
+{
+    return v_read(kit_at(t, at, 3) + i * t->stride[3] * kit_width(t->dtype), t->dtype, t->stride[3],
+                  n);
+}
+KIT_INLINE void KIT(put)(const heed_tensor *t, const int64_t *at, int64_t i, int n, vf x)
+{
+    if (t)
+        v_write(kit_at(t, at, 3) + i * t->stride[3] * kit_width(t->dtype), HEED_F32, t->stride[3],
+                x, n);
+}
+
+/* The gate of some tokens: what comes for A v, and dgate. */
+static void KIT(gate_back)(void *arg, int64_t tile, uint32_t lane)
+{
+    const gau_backward *w = arg;
+    const heed_tensor *gate = w->c.gate, *d = w->g->gradient[OUT];
+    const int64_t T = gate->dim[1], H = gate->dim[2], E = gate->dim[3], tokens = gate->dim[0] * T;
+    (void)lane;
+    for (int64_t n = tile * GAU_TOKENS; n < (tile + 1) * GAU_TOKENS && n < tokens; n++)
+        for (int64_t h = 0; h < H; h++)
+            for (int64_t e = 0; e < E; e += 16) {
+                const int64_t at[3] = {n / T, n % T, h};
+                const int m = E - e < 16 ? (int)(E - e) : 16;
+                vf slope;
+                const vf dy = KIT(element)(d, at, e, m),
+                         u = KIT(silu_slope)(KIT(element)(gate, at, e, m), &slope);
+                KIT(put)(&w->d_open, at, e, m, v_mul(dy, u));
+                KIT(put)
+                (w->g->gradient[GATE], at, e, m,
+                 v_mul(v_mul(dy, KIT(element)(&w->open, at, e, m)), slope));
+            }
+}
+
+/* The base and v of some tokens. What the gains' sums are of takes the place of made q and k. */
+static void KIT(base_back)(void *arg, int64_t tile, uint32_t lane)
+{
+    const gau_backward *w = arg;
+    const heed_tensor *base = w->c.base, *v = w->c.v;
+    const float *const *weight = w->c.self->weight;
+    const int64_t T = base->dim[1], H = base->dim[2], D = base->dim[3], E = v->dim[3];
+    (void)lane;
+    for (int64_t n = tile * GAU_TOKENS; n < (tile + 1) * GAU_TOKENS && n < base->dim[0] * T; n++)
+        for (int64_t h = 0; h < H; h++) {
+            const int64_t at[3] = {n / T, n % T, h};
+            vf slope;
+            for (int64_t d = 0; d < D; d += 16) {
+                const int m = D - d < 16 ? (int)(D - d) : 16;
+                const vf z = KIT(silu_slope)(KIT(element)(base, at, d, m), &slope),
+                         dq = KIT(element)(&w->d_made[0], at, d, m),
+                         dk = KIT(element)(&w->d_made[1], at, d, m);
+                vf dz = weight[0] ? v_mul(dq, v_load(weight[0] + d)) : dq;
+                dz = v_add(dz, weight[2] ? v_mul(dk, v_load(weight[2] + d)) : dk);
+                KIT(put)(w->g->gradient[Q], at, d, m, v_mul(dz, slope));
+                KIT(put)(&w->c.made[0], at, d, m, v_mul(dq, z));
+                KIT(put)(&w->c.made[1], at, d, m, v_mul(dk, z));
+            }
+            for (int64_t e = 0; e < E; e += 16) {
+                const int m = E - e < 16 ? (int)(E - e) : 16;
+                KIT(silu_slope)(KIT(element)(v, at, e, m), &slope);
+                KIT(put)
+                (w->g->gradient[V], at, e, m, v_mul(KIT(element)(&w->d_made[2], at, e, m), slope));
+            }
+        }
+}
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const heed_call *call = g->call;
+    const heed_host *host = call->host;
+    gau_backward b;
+    gau_place(&b, instance, g);
+    kit_flash *f = &b.c.f;
+    const heed_tensor *gate = b.c.gate;
+    f->q = &b.c.made[0], f->k = &b.c.made[1], f->v = &b.c.made[2], f->variant = &b.c;
+    f->out = &b.open, b.c.gate = NULL;
+    int32_t failed = kit_flash_setup(f);
+    const int64_t tiles = (f->B * f->T + GAU_TOKENS - 1) / GAU_TOKENS, rows = f->B * f->T * f->H;
+    if (!failed) failed = host->parallel_for(host, tiles, KIT(prepare), &b.c);
+    if (!failed) failed = KIT(flash_run)(f);
+    b.c.gate = gate;
+    if (!failed) failed = host->parallel_for(host, tiles, KIT(gate_back), &b);
+    kit_flash_backward w = {
+        .f = *f, .d_out = &b.d_open, .d_q = &b.d_made[0], .d_k = &b.d_made[1], .d_v = &b.d_made[2]};
+    w.f.scale = 1;
+    if (!failed) failed = KIT(flash_backward_run)(&w);
+    if (!failed) failed = host->parallel_for(host, tiles, KIT(base_back), &b);
+    const heed_tensor *const of[] = {&b.c.made[0], &b.d_made[0], &b.c.made[1], &b.d_made[1]};
+    for (int i = 0; i < GAU_WEIGHTS && !failed; i++) {
+        const heed_tensor x = kit_matrix(of[i]->data, rows, f->D, f->D);
+        if (g->gradient[Q_GAIN + i])
+            failed = KIT(kit_column_sums)(call, kit_all_columns(&x), rows, g->gradient[Q_GAIN + i],
+                                          b.columns);
+    }
+    return failed;
+}
+KIT_BACKWARD(KIT_PORT(Q) | KIT_PORT(V) | KIT_PORT(GATE) | KIT_PORT(Q_GAIN) | KIT_PORT(Q_OFFSET) |
+                 KIT_PORT(K_GAIN) | KIT_PORT(K_OFFSET),
+             KIT_PORT(OUT), 0, measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

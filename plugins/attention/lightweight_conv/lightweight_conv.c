@@ -40,7 +40,8 @@ static int32_t init(void *memory, const heed_open *open)
         const int64_t at[2] = {n % H, n / H};
         kit_read_row_scalar(self->table + n / H * step + n % H, kit_at(w, at, 2), w->dtype, 1, 1);
     }
-    for (int64_t h = 0; h < H && K > 0 && open->value[CONV_SOFTMAX].i; h += 16)
+    self->softmax = (int)open->value[CONV_SOFTMAX].i;
+    for (int64_t h = 0; h < H && K > 0 && self->softmax; h += 16)
         conv_softmax_scalar(self->table + h, K, step);
     self->offset = kit_conv_offset_scalar(self->table + step * K, open->weight[CONV_OFFSET]);
     return HEED_OK;
@@ -68,7 +69,7 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 
 KIT_COST_FIELD(get_extension, cost, kit_conv_field)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

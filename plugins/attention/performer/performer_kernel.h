@@ -186,8 +186,8 @@ static void KIT(features_back)(const kit_linear *l, const kit_linear_rows *r, co
 
 #ifdef KIT_FIRST
 /* A backward has the projection in the other order too: panels of 32 channels, [m][line]. */
-static int32_t performer_backward_call(const void *instance, const heed_grad_call *g,
-                                       kit_linear *l, heed_call_size *size)
+static int32_t performer_backward_call(const void *instance, const heed_grad_call *g, kit_linear *l,
+                                       heed_call_size *size)
 {
     const performer *self;
     *l = kit_linear_call(instance, g->call);
@@ -201,14 +201,12 @@ static int32_t performer_backward_call(const void *instance, const heed_grad_cal
     kit_linear_size_backward(*l, size);
     performer_table(l, size);
     const uint64_t from = kit_line(size->workspace);
-    if (g->call->workspace)
-        l->back_table = (float *)(void *)((char *)g->call->workspace + from);
+    if (g->call->workspace) l->back_table = (float *)(void *)((char *)g->call->workspace + from);
     size->workspace = from + (uint64_t)(kit_lanes(l->D) * self->m) * sizeof(float);
     return HEED_OK;
 }
 
-static int32_t measure_backward(const void *instance, const heed_grad_call *g,
-                                heed_call_size *size)
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
 {
     kit_linear l;
     return performer_backward_call(instance, g, &l, size);

@@ -134,7 +134,7 @@ static int32_t field(const heed_open *open, const heed_mask *mask, int64_t begin
 
 KIT_COST_FIELD(get_extension, cost, field)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

@@ -160,6 +160,65 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return host->parallel_for(host, B * near.G * near.tasks, KIT(flash_task), &near);
 }
 
+/* ---- backward ---- */
+
+#include <heed/kit/flash/backward.h>
+
+#ifdef KIT_FIRST
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    const kit_flash f = sparse_call(instance, g->call);
+    size->scratch = kit_flash_back_scratch(f);
+    size->workspace = kit_flash_back_workspace(&f);
+    return HEED_OK;
+}
+#endif
+
+static void KIT(clear)(const heed_tensor *t)
+{
+    const int64_t n = t ? t->dim[0] * t->dim[1] * t->dim[2] : 0, stride = t ? t->stride[3] : 0;
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t d = 0; d < t->dim[3]; d += 16)
+            v_write(kit_row(t, r) + 4 * d * stride, HEED_F32, stride, v_set(0.0f),
+                    t->dim[3] - d < 16 ? (int)(t->dim[3] - d) : 16);
+}
+
+/* What near keys give, and then class by class, or head by head, what far ones do. */
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    kit_flash_backward w = KIT(flash_backward_call)(instance, g);
+    w.f = sparse_call(instance, g->call), w.d_scores = NULL;
+    const sparse *s = w.f.variant;
+    sparse pass = *s;
+    int32_t failed = kit_flash_back_child(g, FLASH_POSITION);
+    if (!failed && g->call->tensor[FLASH_BIAS])
+        failed =
+            kit_fail(g->call->sink, HEED_E_UNSUPPORTED, "with a bias there is no backward yet");
+    if (!failed) failed = kit_flash_setup(&w.f);
+    if (failed) return failed;
+    const kit_flash near = w.f;
+    KIT(clear)(w.d_q), KIT(clear)(w.d_k), KIT(clear)(w.d_v);
+    w.adds_q = w.adds_k = w.adds_v = 1;
+    if (sparse_has(s, 0)) failed = KIT(flash_backward_run)(&w);
+    pass.far = 1, w.f.variant = &pass;
+    kit_flash far = w.f;
+    for (int64_t b = 0; b < near.B && sparse_has(s, 1); b++)
+        for (int64_t g0 = 0; g0 < near.G; g0 += near.per_head ? 1 : near.G)
+            for (int64_t c = 0; c < sparse_classes(s, near.T) && !failed; c++) {
+                w.f = kit_flash_picked(
+                    &far, sparse_pick(s, g0 * near.group, kit_flash_origin(&near, b), c));
+                kit_flash_back_sizes(&w);
+                w.first_b = b, w.n_b = 1, w.first_g = g0;
+                if (near.per_head) w.n_g = 1;
+                failed = KIT(flash_back_part)(&w);
+            }
+    w.f = near;
+    return failed ? failed : KIT(flash_backward_sinks)(&w, g);
+}
+KIT_BACKWARD(KIT_PORT(FLASH_Q) | KIT_PORT(FLASH_K) | KIT_PORT(FLASH_V) |
+                 KIT_PORT(FLASH_SINK_LOGITS),
+             KIT_FLASH_TAKES, KIT_FLASH_TAKES, measure_backward)
+
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
 #include __FILE_NAME__

@@ -39,6 +39,11 @@ static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int6
 #include <heed/kit/flash/flash.h>
 #include <heed/kit/score/product.h>
 #include <heed/kit/score/synthesizer.h>
+#define FLASH_BACK_BEGIN(w, t) KIT(rectify_back)(w, t)
+struct kit_flash_backward;
+struct kit_flash_back_rows;
+static void KIT(rectify_back)(const struct kit_flash_backward *w, struct kit_flash_back_rows *t);
+#include <heed/kit/score/synthesizer_backward.h>
 
 #ifdef KIT_FIRST
 enum { Q = SYNTHESIZER_FIRST, MATRIX, OFFSET };
@@ -56,6 +61,11 @@ static kit_flash dense_call(const dense *self, const heed_call *call)
     f.k_by_position = f.per_head = 1;
     return f;
 }
+
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    return synthesizer_backward_size(dense_call(instance, g->call), size);
+}
 #endif
 
 /* For another attention. */
@@ -69,7 +79,6 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
                     t->first_key, t->keys);
     synthesizer_position(instance, t);
 }
-SYNTHESIZER_EXTENSION(KIT(extension), KIT(tile))
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
@@ -78,6 +87,53 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int32_t failed = synthesizer_setup(&f, &self->common);
     return failed ? failed : KIT(flash_run)(&f);
 }
+
+/* ---- backward ---- */
+
+static void KIT(rectify_back)(const kit_flash_backward *w, kit_flash_back_rows *t)
+{
+    KIT(rectify)(&w->f, &t->r);
+    for (int64_t i = 0; i < t->r.rows * w->width_q; i += 16)
+        v_store(t->queries + i, v_max(v_set(0.0f), v_load(t->queries + i)));
+}
+
+/* The gradient of relu(q) becomes that of q, a token at a time. */
+static void KIT(queries_back)(void *arg, int64_t token, uint32_t lane)
+{
+    const heed_grad_call *g = arg;
+    const heed_tensor *q = g->call->tensor[Q], *d = g->gradient[Q];
+    const int64_t D = q->dim[3];
+    const vf zero = v_set(0.0f);
+    (void)lane;
+    for (int64_t h = 0; h < q->dim[2]; h++)
+        for (int64_t i = 0; i < D; i += 16) {
+            const int64_t at[3] = {token / q->dim[1], token % q->dim[1], h};
+            const int n = D - i < 16 ? (int)(D - i) : 16;
+            char *to = kit_at(d, at, 3) + 4 * i * d->stride[3];
+            const vf x = v_read(kit_at(q, at, 3) + i * q->stride[3] * kit_width(q->dtype), q->dtype,
+                                q->stride[3], n);
+            const vf y = v_read(to, HEED_F32, d->stride[3], n);
+            v_write(to, HEED_F32, d->stride[3],
+                    v_select(v_lt(zero, x), y, v_select(v_eq(x, x), zero, x)), n);
+        }
+}
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const dense *self = instance;
+    const heed_host *host = g->call->host;
+    const heed_tensor *matrix = g->gradient[MATRIX];
+    kit_flash_backward w = synthesizer_backward_call(dense_call(self, g->call), g);
+    heed_tensor rows;
+    if (matrix) rows = synthesizer_rows(matrix), w.d_k = &rows;
+    w.d_q = g->gradient[Q], w.d_keys = g->gradient[OFFSET];
+    w.adds_k = 1, w.one_head = self->common.heads < 0;
+    const int32_t failed = KIT(synthesizer_backward)(&w, &self->common, g);
+    if (failed || !w.d_q) return failed;
+    return host->parallel_for(host, w.f.B * w.f.T, KIT(queries_back), (void *)(uintptr_t)g);
+}
+SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(Q) | KIT_PORT(MATRIX) | KIT_PORT(OFFSET),
+                       measure_backward, KIT(backward))
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -8,6 +8,7 @@
 #include <heed/kit/flash/flash.h>
 #include <heed/kit/score/product.h>
 #include <heed/kit/score/synthesizer.h>
+#include <heed/kit/score/synthesizer_backward.h>
 
 #ifdef KIT_FIRST
 enum { ROWS = SYNTHESIZER_FIRST, COLUMNS };
@@ -25,6 +26,11 @@ static kit_flash factorized_random_call(const factorized_random *self, const hee
     f.q_by_position = f.k_by_position = f.per_head = 1;
     return f;
 }
+
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    return synthesizer_backward_size(factorized_random_call(instance, g->call), size);
+}
 #endif
 
 /* For another attention. */
@@ -36,7 +42,6 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
         t, (kit_product){.q = &self->rows, .k = &self->columns, .width = rank, .factor = t->unit});
     synthesizer_position(instance, t);
 }
-SYNTHESIZER_EXTENSION(KIT(extension), KIT(tile))
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
@@ -45,6 +50,20 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int32_t failed = synthesizer_setup(&f, &self->common);
     return failed ? failed : KIT(flash_run)(&f);
 }
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const factorized_random *self = instance;
+    const heed_tensor *rows = g->gradient[ROWS], *columns = g->gradient[COLUMNS];
+    kit_flash_backward w = synthesizer_backward_call(factorized_random_call(self, g->call), g);
+    heed_tensor d_rows, d_columns;
+    if (rows) d_rows = synthesizer_rows(rows), w.d_q = &d_rows;
+    if (columns) d_columns = synthesizer_rows(columns), w.d_k = &d_columns;
+    w.adds_q = w.adds_k = 1;
+    return KIT(synthesizer_backward)(&w, &self->common, g);
+}
+SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(ROWS) | KIT_PORT(COLUMNS),
+                       measure_backward, KIT(backward))
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -10,6 +10,7 @@
 #include <heed/kit.h>
 #include <heed/kit/flash/flash.h>
 #include <heed/kit/score/synthesizer.h>
+#include <heed/kit/score/synthesizer_backward.h>
 
 #ifdef KIT_FIRST
 enum { TABLE = SYNTHESIZER_FIRST };
@@ -19,6 +20,12 @@ typedef struct synthesizer_random {
     heed_tensor table; /* [H, C, C] */
     _Alignas(64) float drawn[];
 } synthesizer_random;
+
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    const synthesizer_random *self = instance;
+    return synthesizer_backward_size(synthesizer_call(&self->common, g->call), size);
+}
 #endif
 
 /* Scores of a tile's row and 16 keys from `key` on; those of the next block are asked for. */
@@ -54,7 +61,6 @@ static void KIT(tile)(const void *instance, const heed_score_tile *t)
     KIT(fill)(instance, t);
     synthesizer_position(instance, t);
 }
-SYNTHESIZER_EXTENSION(KIT(extension), KIT(tile))
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
@@ -65,6 +71,19 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     int32_t failed = synthesizer_setup(&f, &self->common);
     return failed ? failed : KIT(flash_run)(&f);
 }
+
+/* The table's gradient is dS, summed over the sequences. */
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    static const heed_score fill = {sizeof fill, 1, KIT(fill), NULL};
+    const synthesizer_random *self = instance;
+    kit_flash f = synthesizer_call(&self->common, g->call);
+    f.fill = &fill, f.fill_instance = self;
+    kit_flash_backward w = synthesizer_backward_call(f, g);
+    w.d_scores = g->gradient[TABLE], w.by_position = w.d_scores != NULL;
+    return KIT(synthesizer_backward)(&w, &self->common, g);
+}
+SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(TABLE), measure_backward, KIT(backward))
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -7,13 +7,22 @@
  *     P = exp2(S - lse)      R_i = dO_i . O_i - dlse_i      dP = dO V^T      dS = P (dP - R)
  *     dV = P^T dO            dK = scale dS^T Q              dQ = scale dS K
  *
- * Include it behind flash.h; KIT(flash_backward) is the backward of an op whose hooks narrow
- * ranges at most. A block of keys and a tile of rows lie as in flash/many.h, rows in the lanes,
- * and masks are its.
+ * Include it behind flash.h. KIT(flash_backward) is the backward of an op with the ports of
+ * flash/op.h whose hooks narrow ranges at most; others set up a kit_flash_backward themselves, define
+ * the twins of their hooks before they include this file, and call KIT(flash_backward_run):
+ *
+ *     FLASH_BACK_BEGIN(w, t)    the rows of tile t are there, by rows and by columns, and may be changed
+ *     FLASH_BACK_ROWS(w, t, x, runs, P, X)    the weights and dS of a block x of keys, 0 where masked
+ *     FLASH_BACK_END(w, t)      all keys have passed by
+ *     FLASH_BACK_SQUARED_RELU   1: a weight is relu(score)^2, as in forward
+ *
+ * A block of keys and a tile of rows lie as in flash/many.h, rows in the lanes, and masks are its.
  *
  * An element of dQ is one chain over the keys, one of dK or dV one chain over the rows of its
- * group of heads, query by query and head by head. Two schedules give these chains, so the same
- * bits, and which one a call takes follows from its shape alone:
+ * group of heads, query by query and head by head; groups that share values are added in order.
+ * Where queries, keys or scores belong to positions, as weights do, sequences are added in order
+ * too. Two schedules give these chains, so the same bits, and which one a call takes follows from
+ * its shape alone:
  *
  *     whole groups    one task a sequence and group: blocks of keys outside, tiles of rows inside; S and dP
  *                     are made once, five products in all. It has dQ of the group at hand, T D floats.
@@ -25,6 +34,7 @@
  */
 #include <heed/kit/core/grad.h>
 #include <heed/kit/flash/flash.h>
+#include <heed/kit/reduce/blocks.h>
 
 #ifndef HEED_KIT_FLASH_BACKWARD_ONCE
 #define HEED_KIT_FLASH_BACKWARD_ONCE
@@ -34,7 +44,20 @@ enum { KIT_FLASH_WHOLE = 8 }; /* from so many groups on, whole ones are the task
 typedef struct kit_flash_backward {
     kit_flash f;
     const heed_tensor *d_out, *d_lse, *d_q, *d_k, *d_v;
-    int64_t tiles, blocks;                      /* of a group's rows, and of keys */
+    /* Of scores behind the soft cap, [B H T S], and is written; or, `by_position`, [H C C], and is
+     * added to; or NULL. */
+    const heed_tensor *d_scores;
+    int by_position;
+    const heed_tensor *d_keys; /* [heads, C]: sums of dS over the rows are added to it; or NULL */
+    int rows_wanted;           /* FLASH_BACK_ROWS has something to do */
+    /* Gradients of queries, or of keys and values, are added to what is there: to weights, whose
+     * heads may be one; or by a pass over some of the keys and queries. */
+    int adds_q, adds_k, adds_v, one_head;
+    void *own; /* the variant's */
+    /* ---- kit_flash_back_sizes and the run set these ---- */
+    int whole;
+    int64_t first_b, n_b, first_g, n_g;         /* what tasks are of */
+    int64_t keys, tiles, blocks;                /* of a sequence; of a group's rows, and of keys */
     int64_t width_q, width_v, pitch_k, pitch_v; /* D and E in whole vectors; of dK and dV */
 } kit_flash_backward;
 
@@ -43,60 +66,94 @@ typedef struct kit_flash_backward {
 typedef struct kit_flash_back_rows {
     kit_flash_rows r;
     float lse[KIT_FLASH_ROWS], rest[KIT_FLASH_ROWS];
+    float more[KIT_FLASH_ROWS]; /* for hooks: zeros when keys begin to pass by */
     float *columns, *gradients, *queries;
 } kit_flash_back_rows;
 
 /* What a lane works with. */
 typedef struct kit_flash_back_room {
-    float *P, *X, *slope, *K, *V, *dK, *dV, *dQ;
+    float *P, *X, *slope, *spare, *K, *V, *dK, *dV, *dQ, *sums;
     char *tiles;
 } kit_flash_back_room;
 
-KIT_INLINE int64_t kit_flash_back_tiles(int64_t T, int64_t group)
-{
-    return (T * group + KIT_FLASH_ROWS - 1) / KIT_FLASH_ROWS;
-}
-KIT_INLINE int kit_flash_back_whole(int64_t B, int64_t G) { return B * G >= KIT_FLASH_WHOLE; }
-
 /* Bytes of a tile of rows, and floats of a lane besides. */
-KIT_INLINE int64_t kit_flash_back_tile(int64_t D, int64_t E)
+KIT_INLINE int64_t kit_flash_back_tile(const kit_flash *f)
 {
     return (int64_t)sizeof(kit_flash_back_rows) +
-           2 * KIT_FLASH_ROWS * (kit_lanes(D) + kit_lanes(E)) * (int64_t)sizeof(float);
+           (2 * KIT_FLASH_ROWS * (kit_lanes(f->D) + kit_lanes(f->E)) + kit_lanes(f->own)) *
+               (int64_t)sizeof(float);
 }
 KIT_INLINE int64_t kit_flash_back_floats(int64_t D, int64_t E)
 {
-    return 3 * KIT_FLASH_ROWS * KIT_FLASH_KEYS +
+    return 4 * KIT_FLASH_ROWS * KIT_FLASH_KEYS + KIT_FLASH_KEYS +
            2 * KIT_FLASH_KEYS * (kit_flash_pitch(D) + kit_flash_pitch(E));
+}
+
+/* What follows from sizes, and from what a pass picks. */
+KIT_INLINE void kit_flash_back_sizes(kit_flash_backward *w)
+{
+    const kit_flash *f = &w->f;
+    w->whole = f->B * f->G >= KIT_FLASH_WHOLE;
+    w->keys = kit_flash_picked_before(&f->pick, f->S);
+    w->tiles = (f->rows + KIT_FLASH_ROWS - 1) / KIT_FLASH_ROWS;
+    w->blocks = (w->keys + KIT_FLASH_KEYS - 1) / KIT_FLASH_KEYS;
+    w->width_q = kit_lanes(f->D), w->width_v = kit_lanes(f->E);
+    w->pitch_k = kit_flash_pitch(f->D), w->pitch_v = kit_flash_pitch(f->E);
+    w->first_b = w->first_g = 0, w->n_b = f->B, w->n_g = f->G;
+}
+
+/* A lane's scratch, for a call whose tensors are set. */
+static __attribute__((unused)) uint64_t kit_flash_back_scratch(kit_flash f)
+{
+    kit_flash_backward w = {.d_out = NULL};
+    kit_flash_sizes(&f);
+    w.f = f;
+    kit_flash_back_sizes(&w);
+    const int64_t kept = w.whole ? w.tiles : 1;
+    return (uint64_t)(kit_flash_back_floats(f.D, f.E) + kept * KIT_FLASH_ROWS * kit_lanes(f.D)) *
+               sizeof(float) +
+           (uint64_t)(kept * kit_flash_back_tile(&f));
+}
+
+/* Floats of the sums of sink_logits' gradient, which lie behind the rest of the workspace. */
+KIT_INLINE int64_t kit_flash_back_sinks(const heed_call *call)
+{
+    const int64_t *axis = call->axis;
+    return kit_blocks(HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T')) *
+           kit_lanes(HEED_AXIS(axis, 'H'));
+}
+
+/* The workspace of ports as those of flash/op.h; an op's own lies behind it. */
+KIT_INLINE uint64_t kit_flash_back_workspace(const kit_flash *f)
+{
+    const uint64_t sinks = f->sink_logits ? (uint64_t)kit_flash_back_sinks(f->call) : 0;
+    return kit_line(kit_flash_spans_at(f->call) + sinks * sizeof(float));
 }
 
 static __attribute__((unused)) int32_t
 kit_flash_measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
 {
-    const int64_t *axis = g->call->axis, D = HEED_AXIS(axis, 'D'), E = HEED_AXIS(axis, 'E'),
-                  G = HEED_AXIS(axis, 'G'), H = HEED_AXIS(axis, 'H'), B = HEED_AXIS(axis, 'B');
-    const int64_t tiles = kit_flash_back_tiles(HEED_AXIS(axis, 'T'), G > 0 ? H / G : 1),
-                  kept = kit_flash_back_whole(B, G) ? tiles : 1;
-    (void)instance;
-    size->scratch = (uint64_t)(kit_flash_back_floats(D, E) + kept * KIT_FLASH_ROWS * kit_lanes(D)) *
-                        sizeof(float) +
-                    (uint64_t)(kept * kit_flash_back_tile(D, E));
-    size->workspace = kit_flash_workspace(g->call->tensor[FLASH_DOCUMENTS], B);
+    const kit_flash f = kit_flash_call(instance, g->call);
+    size->scratch = kit_flash_back_scratch(f);
+    size->workspace = kit_flash_back_workspace(&f);
     return HEED_OK;
 }
 
-/* What an op on it has as heed.grad/1, in its extension. */
+/* What an op on it has as heed.grad/1, in its extension; `gives`: ports of its own. */
+#define KIT_FLASH_GIVES                                                                            \
+    (KIT_PORT(FLASH_Q) | KIT_PORT(FLASH_K) | KIT_PORT(FLASH_V) | KIT_PORT(FLASH_BIAS) |            \
+     KIT_PORT(FLASH_SINK_LOGITS))
+#define KIT_FLASH_TAKES (KIT_PORT(FLASH_OUT) | KIT_PORT(FLASH_LSE))
 #define KIT_FLASH_GRAD                                                                             \
     {                                                                                              \
-        sizeof(heed_grad), 0, KIT_PORT(FLASH_Q) | KIT_PORT(FLASH_K) | KIT_PORT(FLASH_V),           \
-            KIT_PORT(FLASH_OUT) | KIT_PORT(FLASH_LSE), KIT_PORT(FLASH_OUT) | KIT_PORT(FLASH_LSE),  \
-            0, kit_flash_measure_backward, KIT(flash_backward)                                     \
+        sizeof(heed_grad), 0, KIT_FLASH_GIVES, KIT_FLASH_TAKES, KIT_FLASH_TAKES, 0,                \
+            kit_flash_measure_backward, KIT(flash_backward)                                        \
     }
 
 /* A position op may only add to scores what depends on no input. */
-static int32_t kit_flash_back_child(const heed_grad_call *g)
+static __attribute__((unused)) int32_t kit_flash_back_child(const heed_grad_call *g, int param)
 {
-    const heed_child *child = &g->child[FLASH_POSITION];
+    const heed_child *child = &g->child[param];
     const heed_grad *grad =
         child->op && child->path->get_extension ? child->path->get_extension(HEED_GRAD_ID) : NULL;
     if (!child->op || (grad && grad->flags & HEED_GRAD_ADDS)) return HEED_OK;
@@ -105,6 +162,19 @@ static int32_t kit_flash_back_child(const heed_grad_call *g)
                     "through it",
                     child->op->id);
 }
+#endif
+
+#ifndef FLASH_BACK_BEGIN
+#define FLASH_BACK_BEGIN(w, t) ((void)0)
+#endif
+#ifndef FLASH_BACK_ROWS
+#define FLASH_BACK_ROWS(w, t, x, runs, P, X) ((void)0)
+#endif
+#ifndef FLASH_BACK_END
+#define FLASH_BACK_END(w, t) ((void)0)
+#endif
+#ifndef FLASH_BACK_SQUARED_RELU
+#define FLASH_BACK_SQUARED_RELU 0
 #endif
 
 /* ---- products ---- */
@@ -223,16 +293,16 @@ static void KIT(flash_back_slopes)(const kit_flash *f, const float *S, float *sl
 
 /* Scores and dP become weights and dS: -1 and 0 where a key is masked. */
 static void KIT(flash_back_weights)(const kit_flash_back_rows *t, const KIT(flash_runs) * runs,
-                                    int holes, const float *slope, float *P, float *X)
+                                    int holes, float *P, float *X)
 {
     for (int n = 0; n < runs->n; n++)
         for (int row = runs->at[n].first * VR_LANES; row < runs->at[n].last * VR_LANES; row += 16) {
             const vf lse = v_load(t->lse + row), rest = v_load(t->rest + row);
             for (int k = runs->at[n].from; k < runs->at[n].to; k++) {
                 const int at = k * KIT_FLASH_ROWS + row;
-                const vf s = v_load(P + at), w = v_exp2(v_sub(s, lse));
-                vf x = v_mul(w, v_sub(v_load(X + at), rest));
-                if (slope) x = v_mul(x, v_load(slope + at));
+                const vf s = v_load(P + at), d = v_load(X + at), up = v_max(v_set(0.0f), s);
+                const vf w = FLASH_BACK_SQUARED_RELU ? v_mul(up, up) : v_exp2(v_sub(s, lse));
+                vf x = FLASH_BACK_SQUARED_RELU ? v_mul(v_add(up, up), d) : v_mul(w, v_sub(d, rest));
                 vf weight = w;
                 if (runs->at[n].masked) {
                     const vm live = KIT(flash_rows_live)(&t->r, row, k);
@@ -246,6 +316,65 @@ static void KIT(flash_back_weights)(const kit_flash_back_rows *t, const KIT(flas
                 v_store(P + at, weight);
                 v_store(X + at, x);
             }
+        }
+}
+
+/* dS before the soft cap. */
+static void KIT(flash_back_uncap)(const KIT(flash_runs) * runs, const float *slope, float *X)
+{
+    for (int n = 0; n < runs->n; n++)
+        for (int row = runs->at[n].first * VR_LANES; row < runs->at[n].last * VR_LANES; row += 16)
+            for (int k = runs->at[n].from; k < runs->at[n].to; k++) {
+                float *x = X + k * KIT_FLASH_ROWS + row;
+                v_store(x, v_mul(v_load(x), v_load(slope + k * KIT_FLASH_ROWS + row)));
+            }
+}
+
+/* Where dS of a row and a key goes. */
+KIT_INLINE float *KIT(flash_back_score)(const kit_flash_backward *w, const kit_flash_back_rows *t,
+                                        int i, int64_t key)
+{
+    const kit_flash_rows *r = &t->r;
+    const int64_t at[4] = {r->batch, r->head[i], r->query[i], key};
+    const int64_t place[3] = {r->head[i], r->position[i], key};
+    return (float *)(void *)(w->by_position ? kit_at(w->d_scores, place, 3)
+                                            : kit_at(w->d_scores, at, 4));
+}
+
+/* dS of a block, cell by cell. */
+static void KIT(flash_back_scores)(const kit_flash_backward *w, const kit_flash_back_rows *t,
+                                   const KIT(flash_keys) * x, const KIT(flash_runs) * runs,
+                                   const float *X)
+{
+    const int64_t stride = w->d_scores->stride[w->d_scores->rank - 1];
+    for (int n = 0; n < runs->n; n++)
+        for (int i = runs->at[n].first * VR_LANES; i < runs->at[n].last * VR_LANES; i += 16)
+            for (int k = runs->at[n].from; k < runs->at[n].to && k < x->keys; k += 16) {
+                const int m = x->keys - k < 16 ? x->keys - k : 16;
+                vf y[16];
+                KIT_UNROLL for (int l = 0; l < 16; l++) y[l] =
+                    v_load(X + (k + l) * KIT_FLASH_ROWS + i);
+                v_transpose(y);
+                for (int l = 0; l < 16 && i + l < t->r.rows; l++) {
+                    float *to = KIT(flash_back_score)(w, t, i + l, x->start + k);
+                    if (w->by_position) y[l] = v_add(y[l], v_read(to, HEED_F32, stride, m));
+                    v_write(to, HEED_F32, stride, y[l], m);
+                }
+            }
+}
+
+/* The sums of dS over a tile's rows, of each key. */
+static void KIT(flash_back_key_sums)(const kit_flash_back_rows *t, const KIT(flash_runs) * runs,
+                                     const float *X, float *sums)
+{
+    for (int n = 0; n < runs->n; n++)
+        for (int k = runs->at[n].from; k < runs->at[n].to; k++) {
+            vf sum = v_set(0.0f);
+            for (int i = runs->at[n].first * VR_LANES; i < runs->at[n].last * VR_LANES; i += 16)
+                sum = v_add(sum, i + 16 <= t->r.rows ? v_load(X + k * KIT_FLASH_ROWS + i)
+                                                     : v_load_n(X + k * KIT_FLASH_ROWS + i,
+                                                                i < t->r.rows ? t->r.rows - i : 0));
+            sums[k] += v_sum(sum);
         }
 }
 
@@ -289,7 +418,7 @@ static void KIT(flash_back_keys)(const kit_flash_back_rows *t, const KIT(flash_r
  * either of them NULL where it is not wanted. */
 static void KIT(flash_back_block)(const kit_flash_backward *w, kit_flash_back_rows *t,
                                   const KIT(flash_keys) * x, const kit_flash_back_room *m,
-                                  float *dQ, int keys)
+                                  float *dQ, int rows, int keys)
 {
     const kit_flash *f = &w->f;
     const int holes = kit_flash_has_holes(f, t->r.batch);
@@ -303,7 +432,11 @@ static void KIT(flash_back_block)(const kit_flash_backward *w, kit_flash_back_ro
     if (KIT(flash_changes_scores)(f, &t->r, x->start, x->keys)) KIT(flash_change_scores)
     (f, &t->r, m->P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
     KIT(flash_back_dots)(&runs, x->V, x->ldv, f->E, t->columns, m->X);
-    KIT(flash_back_weights)(t, &runs, holes, slope, m->P, m->X);
+    KIT(flash_back_weights)(t, &runs, holes, m->P, m->X);
+    if (rows && w->d_scores) KIT(flash_back_scores)(w, t, x, &runs, m->X);
+    if (rows && w->rows_wanted) FLASH_BACK_ROWS(w, t, x, &runs, m->P, m->X);
+    if (slope) KIT(flash_back_uncap)(&runs, slope, m->X);
+    if (keys && w->d_keys) KIT(flash_back_key_sums)(t, &runs, m->X, m->sums);
     if (dQ) KIT(flash_back_queries)(w, &runs, x, m->P, m->X, dQ);
     if (keys && w->d_k)
         KIT(flash_back_keys)(t, &runs, m->P, m->X, t->queries, w->width_q, m->dK, w->pitch_k);
@@ -334,7 +467,7 @@ static void KIT(flash_back_ranges)(const kit_flash *f, kit_flash_back_rows *t, i
     r->rows = (int)(left < KIT_FLASH_ROWS ? left : KIT_FLASH_ROWS);
     r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL;
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
-        const int64_t row = r->row0 + (i < r->rows ? i : r->rows - 1), at = row / f->group,
+        const int64_t row = r->row0 + (i < r->rows ? i : r->rows - 1), at = kit_flash_query(f, row),
                       h = g * f->group + row % f->group;
         r->query[i] = at, r->position[i] = origin + at, r->head[i] = (int32_t)h;
         r->live[i] = kit_flash_live_keys(f, b, at, h, origin + at, &pages);
@@ -366,27 +499,46 @@ static void KIT(flash_back_load)(const kit_flash_backward *w, kit_flash_back_row
     const char *q[KIT_FLASH_ROWS], *d[KIT_FLASH_ROWS];
     for (int i = 0; i < lanes; i++) {
         const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
-        q[i] = kit_at(f->q, at, 3);
+        const int64_t place[3] = {0, r->position[i], r->head[i]};
+        q[i] = !f->q ? NULL : kit_at(f->q, f->q_by_position ? place : at, 3);
         d[i] = w->d_out ? kit_at(w->d_out, at, 3) : NULL;
-        t->lse[i] = *(const float *)kit_at(f->lse, at, 3);
+        t->lse[i] = FLASH_BACK_SQUARED_RELU ? 0.0f : *(const float *)kit_at(f->lse, at, 3);
+        t->more[i] = 0.0f;
         t->rest[i] =
-            w->d_out ? KIT(flash_back_dot)((const float *)d[i], w->d_out->stride[3],
-                                           kit_at(f->out, at, 3), f->out->dtype, out_stride, f->E)
-                     : 0.0f;
+            w->d_out && !FLASH_BACK_SQUARED_RELU
+                ? KIT(flash_back_dot)((const float *)d[i], w->d_out->stride[3],
+                                      kit_at(f->out, at, 3), f->out->dtype, out_stride, f->E)
+                : 0.0f;
         if (w->d_lse) t->rest[i] -= *(const float *)kit_at(w->d_lse, at, 3);
     }
     for (int i = 0; i < lanes; i += 16)
         v_store(t->lse + i, v_in_units(v_load(t->lse + i), (float)KIT_LOG2E));
-    KIT(flash_load_columns)
-    (q, f->q->dtype, f->q->stride[3], lanes, f->D, (float)((double)f->scale * KIT_LOG2E), r->Q);
-    KIT(flash_back_copy)(q, f->q->dtype, f->q->stride[3], r->rows, f->D, w->width_q, t->queries);
-    if (!w->d_out) {
+    if (f->q) {
+        KIT(flash_load_columns)
+        (q, f->q->dtype, f->q->stride[3], lanes, f->D, (float)((double)f->scale * KIT_LOG2E), r->Q);
+        KIT(flash_back_copy)
+        (q, f->q->dtype, f->q->stride[3], r->rows, f->D, w->width_q, t->queries);
+    }
+    if (w->d_out) {
+        const int64_t stride = w->d_out->stride[3];
+        KIT(flash_load_columns)(d, HEED_F32, stride, lanes, f->E, 1.0f, t->columns);
+        KIT(flash_back_copy)(d, HEED_F32, stride, r->rows, f->E, w->width_v, t->gradients);
+    } else {
         memset(t->columns, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * w->width_v));
         memset(t->gradients, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * w->width_v));
-        return;
     }
-    KIT(flash_load_columns)(d, HEED_F32, w->d_out->stride[3], lanes, f->E, 1.0f, t->columns);
-    KIT(flash_back_copy)(d, HEED_F32, w->d_out->stride[3], r->rows, f->E, w->width_v, t->gradients);
+    FLASH_BACK_BEGIN(w, t);
+}
+
+/* Scores of keys that a row does not see have gradients of 0. */
+static void KIT(flash_back_clear)(const kit_flash_backward *w, const kit_flash_back_rows *t)
+{
+    if (!w->d_scores || w->by_position) return;
+    const int64_t stride = w->d_scores->stride[3];
+    for (int i = 0; i < t->r.rows; i++)
+        for (int64_t s = 0; s < w->f.S; s += 16)
+            v_write(KIT(flash_back_score)(w, t, i, s), HEED_F32, stride, v_set(0.0f),
+                    w->f.S - s < 16 ? (int)(w->f.S - s) : 16);
 }
 
 /* The gradients of a tile's queries, scaled. */
@@ -403,23 +555,49 @@ static void KIT(flash_back_write_queries)(const kit_flash_backward *w, const kit
                 v_mul(v_load(dQ + (d + l) * KIT_FLASH_ROWS + i), scale);
             v_transpose(y);
             for (int l = 0; l < 16 && i + l < t->r.rows; l++) {
-                const int64_t at[4] = {t->r.batch, t->r.query[i + l], t->r.head[i + l], d};
-                v_write(kit_at(w->d_q, at, 4), HEED_F32, stride, y[l], m);
+                const int by = w->f.q_by_position;
+                const int64_t at[4] = {by ? 0 : t->r.batch,
+                                       by ? t->r.position[i + l] : t->r.query[i + l],
+                                       t->r.head[i + l], d};
+                char *to = kit_at(w->d_q, at, 4);
+                if (w->adds_q) y[l] = v_add(v_read(to, HEED_F32, stride, m), y[l]);
+                v_write(to, HEED_F32, stride, y[l], m);
             }
         }
 }
 
 /* Those of a block's keys or values, times a factor. */
-static void KIT(flash_back_write_keys)(const heed_tensor *to, int64_t b, int64_t g, int64_t start,
-                                       int keys, const float *C, int64_t ldc, float factor)
+static void KIT(flash_back_write_rows)(const kit_flash_pick *pick, const heed_tensor *to, int64_t b,
+                                       int64_t g, int64_t start, int keys, const float *C,
+                                       int64_t ldc, float factor, int adds)
 {
     for (int k = 0; to && k < keys; k++)
         for (int64_t d = 0; d < to->dim[3]; d += 16) {
-            const int64_t at[4] = {b, start + k, g, d};
+            const int64_t at[4] = {b, kit_flash_picked_position(pick, start + k), g, d};
             const int m = to->dim[3] - d < 16 ? (int)(to->dim[3] - d) : 16;
-            v_write(kit_at(to, at, 4), HEED_F32, to->stride[3],
-                    v_mul(v_load(C + k * ldc + d), v_set(factor)), m);
+            char *p = kit_at(to, at, 4);
+            vf y = v_mul(v_load(C + k * ldc + d), v_set(factor));
+            if (adds) y = v_add(v_read(p, HEED_F32, to->stride[3], m), y);
+            v_write(p, HEED_F32, to->stride[3], y, m);
         }
+}
+
+/* All that a block has got of a group's rows. */
+static void KIT(flash_back_write_keys)(const kit_flash_backward *w, const kit_flash_back_room *m,
+                                       int64_t b, int64_t g, int64_t start, int keys)
+{
+    const kit_flash *f = &w->f;
+    const int64_t head = f->k_by_position ? g : g / f->share;
+    KIT(flash_back_write_rows)
+    (&f->pick, w->d_k, f->k_by_position ? 0 : b, head, start, keys, m->dK, w->pitch_k, f->scale,
+     w->adds_k || (!f->k_by_position && g % f->share > 0));
+    KIT(flash_back_write_rows)
+    (&f->pick, w->d_v, b, g / f->share, start, keys, m->dV, w->pitch_v, 1.0f,
+     w->adds_v || g % f->share > 0);
+    for (int k = 0; w->d_keys && k < keys; k++) {
+        const int64_t at[2] = {w->d_keys->dim[0] == 1 ? 0 : g, start + k};
+        *(float *)(void *)kit_at(w->d_keys, at, 2) += m->sums[k];
+    }
 }
 
 /* ---- tasks ---- */
@@ -432,29 +610,33 @@ static kit_flash_back_room KIT(flash_back_lane)(const kit_flash_backward *w, uin
     kit_flash_back_room m;
     char *room = call->scratch + lane * call->scratch_stride;
     m.tiles = room; /* first: their structs are aligned to 64 bytes */
-    m.P = (float *)(void *)(room + kept * kit_flash_back_tile(w->f.D, w->f.E));
-    m.X = m.P + block, m.slope = m.X + block, m.K = m.slope + block;
+    m.P = (float *)(void *)(room + kept * kit_flash_back_tile(&w->f));
+    m.X = m.P + block, m.slope = m.X + block, m.spare = m.slope + block;
+    m.K = m.spare + block;
     m.V = m.K + KIT_FLASH_KEYS * w->pitch_k, m.dK = m.V + KIT_FLASH_KEYS * w->pitch_v;
-    m.dV = m.dK + KIT_FLASH_KEYS * w->pitch_k, m.dQ = m.dV + KIT_FLASH_KEYS * w->pitch_v;
+    m.dV = m.dK + KIT_FLASH_KEYS * w->pitch_k, m.sums = m.dV + KIT_FLASH_KEYS * w->pitch_v;
+    m.dQ = m.sums + KIT_FLASH_KEYS;
     return m;
 }
 
 static kit_flash_back_rows *KIT(flash_back_tile)(const kit_flash_backward *w,
                                                  const kit_flash_back_room *m, int64_t n)
 {
-    char *at = m->tiles + n * kit_flash_back_tile(w->f.D, w->f.E);
+    char *at = m->tiles + n * kit_flash_back_tile(&w->f);
     kit_flash_back_rows *t = (kit_flash_back_rows *)(void *)at;
     t->r.Q = (float *)(void *)(t + 1);
     t->queries = t->r.Q + KIT_FLASH_ROWS * w->width_q;
     t->columns = t->queries + KIT_FLASH_ROWS * w->width_q;
     t->gradients = t->columns + KIT_FLASH_ROWS * w->width_v;
+    t->r.own = t->gradients + KIT_FLASH_ROWS * w->width_v;
+    t->r.spare = m->spare;
     return t;
 }
 
 static KIT(flash_keys) KIT(flash_back_keys_of)(const kit_flash_backward *w, int64_t b, int64_t g,
                                                int64_t start, const kit_flash_back_room *m)
 {
-    const int64_t left = w->f.S - start;
+    const int64_t left = w->keys - start;
     const int keys = (int)(left < KIT_FLASH_KEYS ? left : KIT_FLASH_KEYS);
     KIT(flash_keys)
     x = KIT(flash_load_block)(&w->f, b, g, start, keys, 0, FLASH_READ_OFTEN, m->K, m->V);
@@ -462,98 +644,214 @@ static KIT(flash_keys) KIT(flash_back_keys_of)(const kit_flash_backward *w, int6
     return x;
 }
 
-/* A whole group: tiles' rows are loaded once, blocks of keys pass by. */
-static void KIT(flash_back_group)(void *arg, int64_t task, uint32_t lane)
+/* The groups [*g, *end) of a task, which share values, and its sequence. A task is one of `parts` of
+ * them. */
+KIT_INLINE int64_t KIT(flash_back_place)(const kit_flash_backward *w, int64_t task, int64_t parts,
+                                         int64_t *b, int64_t *g, int64_t *end)
 {
-    const kit_flash_backward *w = arg;
-    const int64_t b = task / w->f.G, g = task % w->f.G, dq = KIT_FLASH_ROWS * w->width_q;
-    const kit_flash_back_room m = KIT(flash_back_lane)(w, lane, w->tiles);
+    const int64_t per = w->n_g < w->f.G ? 1 : w->f.share, units = w->n_g / per, unit = task / parts;
+    *b = w->first_b + unit / units, *g = w->first_g + unit % units * per, *end = *g + per;
+    return task % parts;
+}
+
+/* A whole group: tiles' rows are loaded once, blocks of keys pass by. */
+static void KIT(flash_back_group)(const kit_flash_backward *w, const kit_flash_back_room *m,
+                                  int64_t b, int64_t g)
+{
+    const int64_t dq = KIT_FLASH_ROWS * w->width_q;
     for (int64_t i = 0; i < w->tiles; i++) {
-        kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, i);
+        kit_flash_back_rows *t = KIT(flash_back_tile)(w, m, i);
         KIT(flash_back_ranges)(&w->f, t, b, g, i);
         KIT(flash_back_load)(w, t);
+        KIT(flash_back_clear)(w, t);
     }
-    memset(m.dQ, 0, sizeof(float) * (size_t)(w->tiles * dq));
-    for (int64_t start = 0; start < w->f.S; start += KIT_FLASH_KEYS) {
-        const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, &m);
-        memset(m.dK, 0, sizeof(float) * (size_t)(KIT_FLASH_KEYS * (w->pitch_k + w->pitch_v)));
+    memset(m->dQ, 0, sizeof(float) * (size_t)(w->tiles * dq));
+    for (int64_t start = 0; start < w->keys; start += KIT_FLASH_KEYS) {
+        const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, m);
+        memset(m->dK, 0, sizeof(float) * (size_t)(KIT_FLASH_KEYS * (w->pitch_k + w->pitch_v + 1)));
         for (int64_t i = 0; i < w->tiles; i++) {
-            kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, i);
+            kit_flash_back_rows *t = KIT(flash_back_tile)(w, m, i);
             if (kit_flash_visible_cells(&t->r, start, x.keys))
-                KIT(flash_back_block)(w, t, &x, &m, w->d_q ? m.dQ + i * dq : NULL, 1);
+                KIT(flash_back_block)(w, t, &x, m, w->d_q ? m->dQ + i * dq : NULL, 1, 1);
         }
-        KIT(flash_back_write_keys)(w->d_k, b, g, start, x.keys, m.dK, w->pitch_k, w->f.scale);
-        KIT(flash_back_write_keys)(w->d_v, b, g, start, x.keys, m.dV, w->pitch_v, 1.0f);
+        KIT(flash_back_write_keys)(w, m, b, g, start, x.keys);
     }
-    for (int64_t i = 0; w->d_q && i < w->tiles; i++)
-        KIT(flash_back_write_queries)(w, KIT(flash_back_tile)(w, &m, i), m.dQ + i * dq);
+    for (int64_t i = 0; i < w->tiles; i++) {
+        kit_flash_back_rows *t = KIT(flash_back_tile)(w, m, i);
+        FLASH_BACK_END(w, t);
+        if (w->d_q) KIT(flash_back_write_queries)(w, t, m->dQ + i * dq);
+    }
+}
+static void KIT(flash_back_groups)(void *arg, int64_t task, uint32_t lane)
+{
+    const kit_flash_backward *w = arg;
+    const kit_flash_back_room m = KIT(flash_back_lane)(w, lane, w->tiles);
+    int64_t b, g, end;
+    for (KIT(flash_back_place)(w, task, 1, &b, &g, &end); g < end; g++)
+        KIT(flash_back_group)(w, &m, b, g);
 }
 
 /* A tile of rows, for dQ. */
 static void KIT(flash_back_row_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash_backward *w = arg;
-    const int64_t pair = task / w->tiles, b = pair / w->f.G, g = pair % w->f.G;
+    const int64_t pair = task / w->tiles, b = w->first_b + pair / w->n_g,
+                  g = w->first_g + pair % w->n_g;
     const kit_flash_back_room m = KIT(flash_back_lane)(w, lane, 1);
     kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, 0);
     KIT(flash_back_ranges)(&w->f, t, b, g, task % w->tiles);
     KIT(flash_back_load)(w, t);
+    KIT(flash_back_clear)(w, t);
     memset(m.dQ, 0, sizeof(float) * (size_t)(KIT_FLASH_ROWS * w->width_q));
-    for (int64_t start = 0; start < w->f.S; start += KIT_FLASH_KEYS) {
-        const int64_t left = w->f.S - start;
+    for (int64_t start = 0; start < w->keys; start += KIT_FLASH_KEYS) {
+        const int64_t left = w->keys - start;
         if (!kit_flash_visible_cells(&t->r, start,
                                      (int)(left < KIT_FLASH_KEYS ? left : KIT_FLASH_KEYS)))
             continue;
         const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, &m);
-        KIT(flash_back_block)(w, t, &x, &m, m.dQ, 0);
+        KIT(flash_back_block)(w, t, &x, &m, w->d_q ? m.dQ : NULL, 1, 0);
     }
-    KIT(flash_back_write_queries)(w, t, m.dQ);
+    FLASH_BACK_END(w, t);
+    if (w->d_q) KIT(flash_back_write_queries)(w, t, m.dQ);
 }
 
 /* A block of keys, for dK and dV. */
 static void KIT(flash_back_key_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash_backward *w = arg;
-    const int64_t pair = task / w->blocks, b = pair / w->f.G, g = pair % w->f.G,
-                  start = task % w->blocks * KIT_FLASH_KEYS;
     const kit_flash_back_room m = KIT(flash_back_lane)(w, lane, 1);
     kit_flash_back_rows *t = KIT(flash_back_tile)(w, &m, 0);
-    const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, &m);
-    memset(m.dK, 0, sizeof(float) * (size_t)(KIT_FLASH_KEYS * (w->pitch_k + w->pitch_v)));
-    for (int64_t i = 0; i < w->tiles; i++) {
-        KIT(flash_back_ranges)(&w->f, t, b, g, i);
-        if (!kit_flash_visible_cells(&t->r, start, x.keys)) continue;
-        KIT(flash_back_load)(w, t);
-        KIT(flash_back_block)(w, t, &x, &m, NULL, 1);
+    int64_t b, g, end,
+        start = KIT(flash_back_place)(w, task, w->blocks, &b, &g, &end) * KIT_FLASH_KEYS;
+    for (; g < end; g++) {
+        const KIT(flash_keys) x = KIT(flash_back_keys_of)(w, b, g, start, &m);
+        memset(m.dK, 0, sizeof(float) * (size_t)(KIT_FLASH_KEYS * (w->pitch_k + w->pitch_v + 1)));
+        for (int64_t i = 0; i < w->tiles; i++) {
+            KIT(flash_back_ranges)(&w->f, t, b, g, i);
+            if (!kit_flash_visible_cells(&t->r, start, x.keys)) continue;
+            KIT(flash_back_load)(w, t);
+            KIT(flash_back_block)(w, t, &x, &m, NULL, 0, 1);
+        }
+        KIT(flash_back_write_keys)(w, &m, b, g, start, x.keys);
     }
-    KIT(flash_back_write_keys)(w->d_k, b, g, start, x.keys, m.dK, w->pitch_k, w->f.scale);
-    KIT(flash_back_write_keys)(w->d_v, b, g, start, x.keys, m.dV, w->pitch_v, 1.0f);
 }
 
-/* A backward from its tensors to its end. */
+/* ---- sink_logits ---- */
+
+typedef struct KIT(flash_back_sinks) {
+    const kit_flash_backward *w;
+    float *part; /* [blocks][H16] */
+} KIT(flash_back_sinks);
+
+/* dsink = - sum over rows of exp(sink - lse) R, of a block of tokens: a sink is a key whose value is
+ * 0. */
+static void KIT(flash_back_sink_task)(void *arg, int64_t block, uint32_t lane)
+{
+    const KIT(flash_back_sinks) *s = arg;
+    const kit_flash_backward *w = s->w;
+    const kit_flash *f = &w->f;
+    float *part = s->part + block * kit_lanes(f->H);
+    (void)lane;
+    memset(part, 0, sizeof(float) * (size_t)kit_lanes(f->H));
+    for (int64_t n = block * KIT_BLOCK_ROWS; n < kit_block_end(block, f->B * f->T); n++)
+        for (int64_t h = 0; h < f->H; h += 16) {
+            const heed_tensor *sinks = f->sink_logits;
+            const int m = f->H - h < 16 ? (int)(f->H - h) : 16;
+            float lse[16] = {0}, rest[16] = {0};
+            for (int l = 0; l < m; l++) {
+                const int64_t at[3] = {n / f->T, n % f->T, h + l};
+                lse[l] = *(const float *)(void *)kit_at(f->lse, at, 3);
+                if (w->d_out)
+                    rest[l] = KIT(flash_back_dot)((const float *)(void *)kit_at(w->d_out, at, 3),
+                                                  w->d_out->stride[3], kit_at(f->out, at, 3),
+                                                  f->out->dtype, f->out->stride[3], f->E);
+                if (w->d_lse) rest[l] -= *(const float *)(void *)kit_at(w->d_lse, at, 3);
+            }
+            const vf sink = v_read(kit_at(sinks, &h, 1), sinks->dtype, sinks->stride[0], m),
+                     p = v_exp(v_sub(sink, v_load(lse)));
+            v_store(part + h, v_fma(v_sub(v_set(0.0f), p), v_load(rest), v_load(part + h)));
+        }
+}
+static int32_t KIT(flash_back_sink_run)(const kit_flash_backward *w, const heed_tensor *to,
+                                        float *room)
+{
+    const heed_call *call = w->f.call;
+    const int64_t blocks = kit_blocks(w->f.B * w->f.T);
+    KIT(flash_back_sinks) s = {w, room};
+    const int32_t failed =
+        call->host->parallel_for(call->host, blocks, KIT(flash_back_sink_task), &s);
+    return failed ? failed
+                  : KIT(kit_add_blocks)(
+                        call, (kit_block_sums){room, blocks, w->f.H, kit_lanes(w->f.H), to});
+}
+
+/* ---- the call ---- */
+
+/* Some sequences and groups. */
+static int32_t KIT(flash_back_part)(kit_flash_backward *w)
+{
+    const heed_host *host = w->f.call->host;
+    const int64_t units = w->n_b * (w->n_g < w->f.G ? w->n_g : w->n_g / w->f.share);
+    int32_t failed = HEED_OK;
+    if (w->whole) return host->parallel_for(host, units, KIT(flash_back_groups), w);
+    if (w->d_q || w->d_scores || w->rows_wanted)
+        failed = host->parallel_for(host, w->n_b * w->n_g * w->tiles, KIT(flash_back_row_task), w);
+    if (!failed && (w->d_k || w->d_v || w->d_keys))
+        failed = host->parallel_for(host, units * w->blocks, KIT(flash_back_key_task), w);
+    return failed;
+}
+
+/* A backward that kit_flash_setup has taken. */
+static __attribute__((unused)) int32_t KIT(flash_backward_run)(kit_flash_backward *w)
+{
+    const kit_flash *f = &w->f;
+    const int shared =
+        (f->q_by_position && w->d_q) || (f->k_by_position && w->d_k) || w->by_position || w->d_keys;
+    int32_t failed = HEED_OK;
+    kit_flash_back_sizes(w);
+    if (f->B * f->G == 0) return HEED_OK;
+    const int64_t B = w->n_b, G = w->n_g;
+    if (shared) w->n_b = 1;
+    if (shared && w->one_head) w->n_g = 1;
+    for (w->first_b = 0; w->first_b < B && !failed; w->first_b += w->n_b)
+        for (w->first_g = 0; w->first_g < G && !failed; w->first_g += w->n_g)
+            failed = KIT(flash_back_part)(w);
+    return failed;
+}
+
+/* Of ports as those of flash/op.h: from its tensors, */
+static __attribute__((unused)) kit_flash_backward KIT(flash_backward_call)(const void *instance,
+                                                                           const heed_grad_call *g)
+{
+    const heed_tensor *const *d = g->gradient;
+    return (kit_flash_backward){.f = kit_flash_call(instance, g->call),
+                                .d_out = d[FLASH_OUT],
+                                .d_lse = d[FLASH_LSE],
+                                .d_q = d[FLASH_Q],
+                                .d_k = d[FLASH_K],
+                                .d_v = d[FLASH_V],
+                                .d_scores = d[FLASH_BIAS]};
+}
+/* to sink_logits, behind the run, */
+static __attribute__((unused)) int32_t KIT(flash_backward_sinks)(const kit_flash_backward *w,
+                                                                 const heed_grad_call *g)
+{
+    const heed_tensor *sinks = g->gradient[FLASH_SINK_LOGITS];
+    char *room = (char *)g->call->workspace + kit_flash_spans_at(g->call);
+    if (!sinks || w->f.B * w->f.G == 0) return HEED_OK;
+    return KIT(flash_back_sink_run)(w, sinks, (float *)(void *)room);
+}
+/* and all of it. */
 static __attribute__((unused)) int32_t KIT(flash_backward)(const void *instance,
                                                            const heed_grad_call *g)
 {
-    const heed_tensor *const *d = g->gradient;
-    const heed_host *host = g->call->host;
-    kit_flash_backward w = {.f = kit_flash_call(instance, g->call),
-                            .d_out = d[FLASH_OUT],
-                            .d_lse = d[FLASH_LSE],
-                            .d_q = d[FLASH_Q],
-                            .d_k = d[FLASH_K],
-                            .d_v = d[FLASH_V]};
-    int32_t failed = kit_flash_back_child(g);
+    kit_flash_backward w = KIT(flash_backward_call)(instance, g);
+    int32_t failed = kit_flash_back_child(g, FLASH_POSITION);
     if (!failed) failed = kit_flash_setup(&w.f);
-    if (failed || w.f.B * w.f.G == 0) return failed;
-    w.width_q = kit_lanes(w.f.D), w.width_v = kit_lanes(w.f.E);
-    w.pitch_k = kit_flash_pitch(w.f.D), w.pitch_v = kit_flash_pitch(w.f.E);
-    w.tiles = kit_flash_back_tiles(w.f.T, w.f.group);
-    w.blocks = (w.f.S + KIT_FLASH_KEYS - 1) / KIT_FLASH_KEYS;
-    if (kit_flash_back_whole(w.f.B, w.f.G))
-        return host->parallel_for(host, w.f.B * w.f.G, KIT(flash_back_group), &w);
-    if (w.d_q)
-        failed = host->parallel_for(host, w.f.B * w.f.G * w.tiles, KIT(flash_back_row_task), &w);
-    if (!failed && (w.d_k || w.d_v))
-        failed = host->parallel_for(host, w.f.B * w.f.G * w.blocks, KIT(flash_back_key_task), &w);
-    return failed;
+    if (!failed) failed = KIT(flash_backward_run)(&w);
+    return failed ? failed : KIT(flash_backward_sinks)(&w, g);
 }
+#undef FLASH_BACK_BEGIN
+#undef FLASH_BACK_ROWS
+#undef FLASH_BACK_END
+#undef FLASH_BACK_SQUARED_RELU

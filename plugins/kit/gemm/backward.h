@@ -127,7 +127,7 @@ static void KIT(kit_repack_tile)(void *arg, int64_t p, uint32_t lane)
 
 /* Packs w [N, K] into `data` so that rows of N are multiplied to K: panels of `depth` lines, of
  * which output n is first + n / 16 step + n % 16. */
-static int32_t KIT(kit_repack_run)(const heed_call *call, kit_repack k)
+static __attribute__((unused)) int32_t KIT(kit_repack_run)(const heed_call *call, kit_repack k)
 {
     return call->host->parallel_for(call->host, kit_panels(k.w->dim[1]), KIT(kit_repack_tile), &k);
 }
@@ -218,8 +218,9 @@ static void KIT(kit_outer_tile)(void *arg, int64_t tile, uint32_t lane)
 
 /* to [a's columns, b's columns] += a^T b, over `rows` rows; `room` has kit_outer_floats, a lane's
  * scratch kit_outer_scratch. */
-static int32_t KIT(kit_outer_run)(const heed_call *call, kit_columns a, kit_columns b, int64_t rows,
-                                  const heed_tensor *to, float *room)
+static __attribute__((unused)) int32_t KIT(kit_outer_run)(const heed_call *call, kit_columns a,
+                                                          kit_columns b, int64_t rows,
+                                                          const heed_tensor *to, float *room)
 {
     const heed_host *host = call->host;
     const int64_t pitch = kit_transposed_pitch(rows);
@@ -247,8 +248,9 @@ static void KIT(kit_column_tile)(void *arg, int64_t block, uint32_t lane)
 }
 
 /* to [columns] += their sums over the rows; `room` has kit_column_floats. */
-static int32_t KIT(kit_column_sums)(const heed_call *call, kit_columns of, int64_t rows,
-                                    const heed_tensor *to, float *room)
+static __attribute__((unused)) int32_t KIT(kit_column_sums)(const heed_call *call, kit_columns of,
+                                                            int64_t rows, const heed_tensor *to,
+                                                            float *room)
 {
     kit_column_part s = {of, rows, room};
     const int64_t blocks = kit_blocks(rows);

@@ -58,25 +58,25 @@ typedef struct kit_linear_back {
     kit_linear_work w;
     const kit_linear_backward *all;
     int64_t chunks;
-    int later;        /* ds and dz are not all zeros */
-    float inner;      /* <dS, S>, behind the chunk and before it */
+    int later;   /* ds and dz are not all zeros */
+    float inner; /* <dS, S>, behind the chunk and before it */
     float reads[KIT_LINEAR_CHUNK], writes[KIT_LINEAR_CHUNK]; /* of log decays: of S, and to it */
-    float *kept;      /* S and z before each eighth chunk, and behind the last one if it is full */
-    float *near;      /* those of the chunks between */
-    double *level;    /* before each chunk */
+    float *kept;   /* S and z before each eighth chunk, and behind the last one if it is full */
+    float *near;   /* those of the chunks between */
+    double *level; /* before each chunk */
     float *ds, *dz;
-    float *st, *dst;  /* a panel of S and of dS, transposed: [32][F16] */
-    float *dn;        /* of a panel, [32][32], as all these: dN of a head */
+    float *st, *dst;   /* a panel of S and of dS, transposed: [32][F16] */
+    float *dn;         /* of a panel, [32][32], as all these: dN of a head */
     float *r, *u, *ut; /* values, less what was there; those times b; transposed */
     float *t, *n;
-    float *strong;    /* A[i][j] b_j */
-    float *db;        /* [32][16] */
-    float *dp;        /* [heads + 1][32][32] */
-    float *pairs;     /* [32][32]: of log decays, dP P */
-    float *rest;      /* [heads][32]: the gradients of divisors */
-    float *dq;        /* [heads + 1][32][pitch]; the last: of keys as they read */
-    float *dk;        /* ... and as they write */
-    float *to, *own;  /* rows of gradients, [32][D16]; for LINEAR_FEATURES_BACK */
+    float *strong;   /* A[i][j] b_j */
+    float *db;       /* [32][16] */
+    float *dp;       /* [heads + 1][32][32] */
+    float *pairs;    /* [32][32]: of log decays, dP P */
+    float *rest;     /* [heads][32]: the gradients of divisors */
+    float *dq;       /* [heads + 1][32][pitch]; the last: of keys as they read */
+    float *dk;       /* ... and as they write */
+    float *to, *own; /* rows of gradients, [32][D16]; for LINEAR_FEATURES_BACK */
     int n_seen;
     kit_linear_seen seen[KIT_LINEAR_CHUNK];
     float sums[KIT_LINEAR_SUMS];
@@ -112,9 +112,9 @@ KIT_INLINE int64_t kit_linear_back_scratch(const kit_linear_backward *b, kit_lin
                             C * l->pitch,
                             C * l->D16,
                             own};
-    float **to[] = {&k->kept, &k->near, &level, &k->ds,     &k->dz, &k->st, &k->dst,
-                    &k->dn,   &k->r,    &k->u,  &k->ut,     &k->t,  &k->n,  &k->strong,
-                    &k->db,   &k->dp,   &k->pairs, &k->rest, &k->dq, &k->dk, &k->to, &k->own};
+    float **to[] = {&k->kept,  &k->near, &level, &k->ds, &k->dz, &k->st,     &k->dst, &k->dn,
+                    &k->r,     &k->u,    &k->ut, &k->t,  &k->n,  &k->strong, &k->db,  &k->dp,
+                    &k->pairs, &k->rest, &k->dq, &k->dk, &k->to, &k->own};
     int64_t n = kit_linear_scratch(l, &k->w, at);
     for (uint32_t i = 0; i < KIT_COUNT(size); n += size[i++])
         if (at) *to[i] = at + n;
@@ -170,8 +170,8 @@ KIT_KERNEL void KIT(linear_turn)(const float *s, int64_t F, int64_t line, float 
     for (int64_t d = 0; d < F16; d += 16)
         for (int64_t e = 0; e < line; e += 16) {
             vf t[16];
-            KIT_UNROLL for (int i = 0; i < 16; i++)
-                t[i] = d + i < F ? v_load(s + (d + i) * line + e) : v_set(0.0f);
+            KIT_UNROLL for (int i = 0; i < 16; i++) t[i] =
+                d + i < F ? v_load(s + (d + i) * line + e) : v_set(0.0f);
             v_transpose(t);
             KIT_UNROLL for (int i = 0; i < 16; i++) v_store(to + (e + i) * F16 + d, t[i]);
         }
@@ -183,8 +183,8 @@ KIT_KERNEL void KIT(linear_turn_rows)(const float *x, int64_t line, int to, floa
     for (int j = 0; j < KIT_LINEAR_CHUNK; j += 16)
         for (int64_t e = 0; e < line; e += 16) {
             vf t[16];
-            KIT_UNROLL for (int i = 0; i < 16; i++)
-                t[i] = j + i < to ? v_load(x + (j + i) * line + e) : v_set(0.0f);
+            KIT_UNROLL for (int i = 0; i < 16; i++) t[i] =
+                j + i < to ? v_load(x + (j + i) * line + e) : v_set(0.0f);
             v_transpose(t);
             KIT_UNROLL for (int i = 0; i < 16; i++)
                 v_store(out + (e + i) * KIT_LINEAR_CHUNK + j, t[i]);
@@ -216,13 +216,13 @@ KIT_INLINE kit_linear_chunk KIT(linear_back_at)(const kit_linear_back *k, int64_
                                                 const float *s)
 {
     const int64_t at = i * KIT_LINEAR_CHUNK;
-    return (kit_linear_chunk){
-        .token = at,
-        .keys = end - at < KIT_LINEAR_CHUNK ? (int)(end - at) : KIT_LINEAR_CHUNK,
-        .past = i > 0,
-        .s = s,
-        .z = s + k->w.l->F * k->w.l->E16,
-        .start = k->level[i]};
+    return (kit_linear_chunk){.token = at,
+                              .keys =
+                                  end - at < KIT_LINEAR_CHUNK ? (int)(end - at) : KIT_LINEAR_CHUNK,
+                              .past = i > 0,
+                              .s = s,
+                              .z = s + k->w.l->F * k->w.l->E16,
+                              .start = k->level[i]};
 }
 
 /* S behind chunk i, from that before it. */
@@ -323,10 +323,9 @@ static void KIT(linear_back_values)(const kit_linear_back *k, const kit_linear_c
         const char *row = kit_at(v, (const int64_t[]){k->w.b, c->token + i, k->w.g, e}, 4);
         for (int64_t m = 0; m < x->line; m += 16) {
             const int64_t left = l->E - e - m, n = left < 0 ? 0 : left < 16 ? left : 16;
-            v_store(k->r + i * x->line + m,
-                    n ? v_read(row + m * v->stride[3] * kit_width(v->dtype), v->dtype,
-                               v->stride[3], (int)n)
-                      : v_set(0.0f));
+            v_store(k->r + i * x->line + m, n ? v_read(row + m * v->stride[3] * kit_width(v->dtype),
+                                                       v->dtype, v->stride[3], (int)n)
+                                              : v_set(0.0f));
         }
     }
     x->x = k->w.k, x->p = strong ? k->strong : k->w.a, x->u = k->r;
@@ -347,7 +346,7 @@ static void KIT(linear_back_values)(const kit_linear_back *k, const kit_linear_c
 /* A chunk in a panel: what its functions share. */
 typedef struct KIT(linear_panel) {
     const kit_linear_chunk *c;
-    const float *s;   /* of the panel; NULL: there is no past */
+    const float *s; /* of the panel; NULL: there is no past */
     float *ds;
     int64_t line;
     int decays;
@@ -363,9 +362,19 @@ static void KIT(linear_back_reads)(kit_linear_back *k, const KIT(linear_panel) *
         const kit_linear_seen *s = &k->seen[i];
         const int row = s->from > from ? s->from : from, end = s->to < to ? s->to : to;
         if (!s->live || row >= end) continue;
-        kit_linear_sums a = {.to = k->dp + head * C * C, .pitch = C, .row = row, .end = end,
-                             .columns = kit_lanes(p->c->keys), .more = 1, .x = dn, .down = line,
-                             .across = 1, .y = k->ut, .line = C, .n = line, .ahead = &k->w.ahead};
+        kit_linear_sums a = {.to = k->dp + head * C * C,
+                             .pitch = C,
+                             .row = row,
+                             .end = end,
+                             .columns = kit_lanes(p->c->keys),
+                             .more = 1,
+                             .x = dn,
+                             .down = line,
+                             .across = 1,
+                             .y = k->ut,
+                             .line = C,
+                             .n = line,
+                             .ahead = &k->w.ahead};
         KIT(linear_all_sums)(&a);
         if (p->s && s->past) {
             a.to = k->dq + head * C * l->pitch, a.pitch = l->pitch, a.columns = l->F16;
@@ -379,8 +388,9 @@ static void KIT(linear_back_reads)(kit_linear_back *k, const KIT(linear_panel) *
                 v_store(k->w.faded + j * line + m,
                         v_mul(v_load(dn + j * line + m), v_set(k->w.growth[j])));
         if (p->decays) faded = k->w.faded + row * line;
-        KIT(linear_all_updates)(x + row * l->pitch, l->pitch, l->F, faded, line, end - row, p->ds,
-                                1.0f, p->ds, &k->w.ahead);
+        KIT(linear_all_updates)
+        (x + row * l->pitch, l->pitch, l->F, faded, line, end - row, p->ds, 1.0f, p->ds,
+         &k->w.ahead);
     }
 }
 
@@ -394,9 +404,18 @@ static void KIT(linear_back_writes)(kit_linear_back *k, const KIT(linear_panel) 
     memset(k->t, 0, sizeof(float) * (size_t)(C * line));
     for (int i = 0; i < k->n_seen && c->keys; i++) {
         const kit_linear_seen *s = &k->seen[i];
-        const kit_linear_sums a = {.to = k->t, .pitch = line, .row = s->from, .end = s->to,
-                                   .columns = line, .x = k->w.k, .down = l->pitch, .across = 1,
-                                   .y = p->ds, .line = line, .n = l->F, .factor = fade,
+        const kit_linear_sums a = {.to = k->t,
+                                   .pitch = line,
+                                   .row = s->from,
+                                   .end = s->to,
+                                   .columns = line,
+                                   .x = k->w.k,
+                                   .down = l->pitch,
+                                   .across = 1,
+                                   .y = p->ds,
+                                   .line = line,
+                                   .n = l->F,
+                                   .factor = fade,
                                    .ahead = &k->w.ahead};
         if (s->later) KIT(linear_all_sums)(&a);
     }
@@ -409,12 +428,20 @@ static void KIT(linear_back_writes)(kit_linear_back *k, const KIT(linear_panel) 
         KIT(linear_back_comes)(k, c, head, e, line);
         for (int i = 0; i < k->n_seen && c->keys; i++) {
             const kit_linear_seen *s = &k->seen[i];
-            const kit_linear_sums a = {
-                .to = k->t, .pitch = line, .row = s->from, .end = s->to, .columns = line,
-                .more = 1, .triangle = KIT_LINEAR_UPPER, .strict = l->op->before,
-                .p = k->w.p + head * C * C, .t = k->dn, .t_line = line,
-                .first = c->from > s->from ? c->from : s->from,
-                .last = c->to < s->to ? c->to : s->to, .ahead = &k->w.ahead};
+            const kit_linear_sums a = {.to = k->t,
+                                       .pitch = line,
+                                       .row = s->from,
+                                       .end = s->to,
+                                       .columns = line,
+                                       .more = 1,
+                                       .triangle = KIT_LINEAR_UPPER,
+                                       .strict = l->op->before,
+                                       .p = k->w.p + head * C * C,
+                                       .t = k->dn,
+                                       .t_line = line,
+                                       .first = c->from > s->from ? c->from : s->from,
+                                       .last = c->to < s->to ? c->to : s->to,
+                                       .ahead = &k->w.ahead};
             if (a.first < a.last) KIT(linear_all_sums)(&a);
         }
         KIT(linear_back_reads)
@@ -430,9 +457,14 @@ static void KIT(linear_back_solves)(kit_linear_back *k, const KIT(linear_panel) 
     const int strong = kit_linear_strong(l), n = p->c->keys;
     const int64_t line = p->line;
     for (int i = 0; l->op->delta && i < k->n_seen; i++) {
-        const kit_linear_solution a = {.t = k->t, .n = k->n, .line = line, .columns = line,
-                                       .a = k->w.a, .b = strong ? k->w.strength : NULL,
-                                       .first = k->seen[i].from, .last = k->seen[i].to,
+        const kit_linear_solution a = {.t = k->t,
+                                       .n = k->n,
+                                       .line = line,
+                                       .columns = line,
+                                       .a = k->w.a,
+                                       .b = strong ? k->w.strength : NULL,
+                                       .first = k->seen[i].from,
+                                       .last = k->seen[i].to,
                                        .ahead = &k->w.ahead};
         if (k->seen[i].live) KIT(linear_solve)(&a);
     }
@@ -475,9 +507,18 @@ static void KIT(linear_back_panel)(kit_linear_back *k, const kit_linear_chunk *c
     if (later) {
         KIT(linear_turn)(p.ds, l->F, p.line, k->dst);
         const kit_linear_seen *s = &k->seen[k->n_seen - 1];
-        const kit_linear_sums a = {.to = k->dk, .pitch = l->pitch, .row = s->from, .end = s->to,
-                                   .columns = l->F16, .more = 1, .x = k->u, .down = p.line,
-                                   .across = 1, .y = k->dst, .line = l->F16, .n = p.line,
+        const kit_linear_sums a = {.to = k->dk,
+                                   .pitch = l->pitch,
+                                   .row = s->from,
+                                   .end = s->to,
+                                   .columns = l->F16,
+                                   .more = 1,
+                                   .x = k->u,
+                                   .down = p.line,
+                                   .across = 1,
+                                   .y = k->dst,
+                                   .line = l->F16,
+                                   .n = p.line,
                                    .ahead = &k->w.ahead};
         KIT(linear_all_sums)(&a);
     }
@@ -494,12 +535,11 @@ static void KIT(linear_back_levels)(kit_linear_back *k, int head, const float *x
     const int64_t C = KIT_LINEAR_CHUNK;
     const float *p = head < l->heads ? k->w.p + head * C * C : k->w.a;
     for (int j = 0; j <= i; j += 16)
-        v_store(k->pairs + i * C + j,
-                v_fma(v_load(k->dp + (head * C + i) * C + j), v_load(p + i * C + j),
-                      v_load(k->pairs + i * C + j)));
+        v_store(k->pairs + i * C + j, v_fma(v_load(k->dp + (head * C + i) * C + j),
+                                            v_load(p + i * C + j), v_load(k->pairs + i * C + j)));
     if (past)
-        k->reads[i] += k->w.growth[i] * KIT(linear_dot)(x + i * l->pitch,
-                                                        k->dq + (head * C + i) * l->pitch, l->F16);
+        k->reads[i] += k->w.growth[i] *
+                       KIT(linear_dot)(x + i * l->pitch, k->dq + (head * C + i) * l->pitch, l->F16);
 }
 
 /* The weights of one head of readers are final: its dq, what it gives to dk and dz. */
@@ -520,8 +560,8 @@ static void KIT(linear_back_head)(kit_linear_back *k, const kit_linear_chunk *c,
         if (!s->live || row >= end) continue;
         for (int j = row; rest && s->past && j < end; j++)
             for (int64_t d = 0; d < l->F16; d += 16)
-                v_store(dq + j * l->pitch + d, v_fma(v_set(rest[j]), v_load(c->z + d),
-                                                     v_load(dq + j * l->pitch + d)));
+                v_store(dq + j * l->pitch + d,
+                        v_fma(v_set(rest[j]), v_load(c->z + d), v_load(dq + j * l->pitch + d)));
         for (int j = row; rest && s->from == 0 && (!c->keys || k->w.run[0] == 0) && j < end; j++) {
             const vf share = v_set(decays ? rest[j] * k->w.growth[j] : rest[j]);
             for (int64_t d = 0; d < l->F16; d += 16)
@@ -530,17 +570,35 @@ static void KIT(linear_back_head)(kit_linear_back *k, const kit_linear_chunk *c,
         for (int t = row; decays && k->all->decays && t < end; t++)
             KIT(linear_back_levels)(k, head, x, t, s->past);
         if (decays) KIT(linear_weigh)(&k->w, dp, row, end);
-        kit_linear_sums a = {.to = dq, .pitch = l->pitch, .row = row, .end = end,
-                             .columns = l->F16, .more = 1,
+        kit_linear_sums a = {.to = dq,
+                             .pitch = l->pitch,
+                             .row = row,
+                             .end = end,
+                             .columns = l->F16,
+                             .more = 1,
                              .factor = decays && s->past ? k->w.growth : NULL,
                              .triangle = c->keys ? KIT_LINEAR_LOWER : KIT_LINEAR_ALONE,
-                             .strict = strict, .p = dp, .t = k->w.k, .t_line = l->pitch,
-                             .first = s->from, .ahead = &k->w.ahead};
+                             .strict = strict,
+                             .p = dp,
+                             .t = k->w.k,
+                             .t_line = l->pitch,
+                             .first = s->from,
+                             .ahead = &k->w.ahead};
         KIT(linear_all_sums)(&a);
-        a = (kit_linear_sums){.to = k->dk, .pitch = l->pitch, .row = s->from, .end = s->to,
-                              .columns = l->F16, .more = 1, .triangle = KIT_LINEAR_UPPER,
-                              .strict = strict, .p = dp, .t = x, .t_line = l->pitch, .first = row,
-                              .last = end, .ahead = &k->w.ahead};
+        a = (kit_linear_sums){.to = k->dk,
+                              .pitch = l->pitch,
+                              .row = s->from,
+                              .end = s->to,
+                              .columns = l->F16,
+                              .more = 1,
+                              .triangle = KIT_LINEAR_UPPER,
+                              .strict = strict,
+                              .p = dp,
+                              .t = x,
+                              .t_line = l->pitch,
+                              .first = row,
+                              .last = end,
+                              .ahead = &k->w.ahead};
         if (c->keys) KIT(linear_all_sums)(&a);
     }
 }
@@ -563,8 +621,8 @@ static void KIT(linear_back_keys)(kit_linear_back *k, const kit_linear_chunk *c)
         k->writes[j] = KIT(linear_dot)(k->w.k + j * l->pitch, k->dk + j * l->pitch, l->F16);
     const int forgets = k->w.run[last] != 0;
     for (int64_t d = 0; l->op->normalise && (forgets || decays) && d < l->F16; d += 16)
-        v_store(k->dz + d, forgets ? v_set(0.0f)
-                                   : v_mul(v_load(k->dz + d), v_set(k->w.growth[last])));
+        v_store(k->dz + d,
+                forgets ? v_set(0.0f) : v_mul(v_load(k->dz + d), v_set(k->w.growth[last])));
 }
 
 /* Gradients of features to those of r->n rows of a tensor. */
@@ -661,8 +719,8 @@ static void KIT(linear_back_chunk)(kit_linear_back *k, kit_linear_chunk *c)
     if (c->keys && k->all->d_beta) KIT(linear_back_strengths)(k, c);
     k->later = k->seen[0].live && (!c->keys || w->run[0] == 0);
     for (int head = 0; asked && head < heads; head++) {
-        kit_linear_rows r = LINEAR_ROWS_OF(w, w->g * heads + head, c->query + c->from,
-                                           c->to - c->from, 1);
+        kit_linear_rows r =
+            LINEAR_ROWS_OF(w, w->g * heads + head, c->query + c->from, c->to - c->from, 1);
         const int64_t at = (head * C + c->from) * l->pitch;
         KIT(linear_back_write)(k, &r, l->q, w->q + at, k->dq + at, k->all->d_q);
     }
@@ -715,8 +773,7 @@ static void KIT(linear_back_task)(void *arg, int64_t task, uint32_t lane)
     const kit_linear *l = &all->l;
     kit_linear_back k = {.all = all};
     k.w.l = l, k.w.b = task / l->G, k.w.g = task % l->G, k.w.columns = l->E16, k.w.whole = 1;
-    kit_linear_back_scratch(all, &k,
-                            (float *)(l->call->scratch + lane * l->call->scratch_stride));
+    kit_linear_back_scratch(all, &k, (float *)(l->call->scratch + lane * l->call->scratch_stride));
     const int64_t n = kit_linear_keys(l, k.w.b), shift = kit_linear_shift(l, k.w.b),
                   head = k.w.g * l->heads;
     const int64_t before = !l->causal || shift > 0 ? (n == 0 ? l->T : 0)

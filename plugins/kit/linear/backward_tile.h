@@ -25,12 +25,12 @@ enum { KIT_LINEAR_ALONE, KIT_LINEAR_LOWER, KIT_LINEAR_UPPER };
 typedef struct kit_linear_sums {
     float *to;
     int64_t pitch, row, end, columns;
-    int more;            /* they go on from what is there */
-    const float *x, *y;  /* row r adds x[r down + i across] times line y + i line, i in [0, n) */
+    int more;           /* they go on from what is there */
+    const float *x, *y; /* row r adds x[r down + i across] times line y + i line, i in [0, n) */
     int64_t down, across, line, n; /* x NULL: none of it */
-    const float *factor; /* of row r, of what is there then; NULL: 1 */
-    int triangle, strict; /* strict: a row takes up no line of its own */
-    const float *p, *t;   /* [32][32]: of row i for row j at p + 32 i + j; lines t + i t_line */
+    const float *factor;           /* of row r, of what is there then; NULL: 1 */
+    int triangle, strict;          /* strict: a row takes up no line of its own */
+    const float *p, *t; /* [32][32]: of row i for row j at p + 32 i + j; lines t + i t_line */
     int64_t t_line, first, last; /* of the lines: those before and behind are not seen */
     kit_linear_ahead *ahead;
 } kit_linear_sums;
@@ -49,15 +49,18 @@ KIT_INLINE void KIT(linear_lower)(const int rows, const int wide, vr *a, const k
                                   int64_t row, int64_t e)
 {
     const int64_t C = KIT_LINEAR_CHUNK;
-    KIT(linear_links)(rows, wide, a, c->p + row * C + c->first, C, 1,
-                      c->t + c->first * c->t_line + e, c->t_line, row - c->first, c->ahead);
-    KIT_UNROLL for (int j = 0; j < rows; j++) {
+    KIT(linear_links)
+    (rows, wide, a, c->p + row * C + c->first, C, 1, c->t + c->first * c->t_line + e, c->t_line,
+     row - c->first, c->ahead);
+    KIT_UNROLL for (int j = 0; j < rows; j++)
+    {
         const float *p = c->p + row * C + row + j;
-        KIT_UNROLL for (int w = 0; w < wide; w++) {
+        KIT_UNROLL for (int w = 0; w < wide; w++)
+        {
             const vr t = vr_load(c->t + (row + j) * c->t_line + e + w * VR_LANES);
             if (!c->strict) a[j * wide + w] = vr_fma(vr_set(p[j * C]), t, a[j * wide + w]);
-            KIT_UNROLL for (int i = j + 1; i < rows; i++)
-                a[i * wide + w] = vr_fma(vr_set(p[i * C]), t, a[i * wide + w]);
+            KIT_UNROLL for (int i = j + 1; i < rows; i++) a[i * wide + w] =
+                vr_fma(vr_set(p[i * C]), t, a[i * wide + w]);
         }
     }
 }
@@ -66,46 +69,45 @@ KIT_INLINE void KIT(linear_upper)(const int rows, const int wide, vr *a, const k
                                   int64_t row, int64_t e)
 {
     const int64_t C = KIT_LINEAR_CHUNK, from = row + rows > c->first ? row + rows : c->first;
-    KIT_UNROLL for (int i = 0; i < rows; i++) {
+    KIT_UNROLL for (int i = 0; i < rows; i++)
+    {
         const float *p = c->p + (row + i) * C + row;
         if (row + i < c->first || row + i >= c->last) continue;
-        KIT_UNROLL for (int w = 0; w < wide; w++) {
+        KIT_UNROLL for (int w = 0; w < wide; w++)
+        {
             const vr t = vr_load(c->t + (row + i) * c->t_line + e + w * VR_LANES);
-            KIT_UNROLL for (int j = 0; j < i; j++)
-                a[j * wide + w] = vr_fma(vr_set(p[j]), t, a[j * wide + w]);
+            KIT_UNROLL for (int j = 0; j < i; j++) a[j * wide + w] =
+                vr_fma(vr_set(p[j]), t, a[j * wide + w]);
             if (!c->strict) a[i * wide + w] = vr_fma(vr_set(p[i]), t, a[i * wide + w]);
         }
     }
-    if (from < c->last)
-        KIT(linear_links)(rows, wide, a, c->p + from * C + row, 1, C, c->t + from * c->t_line + e,
-                          c->t_line, c->last - from, c->ahead);
+    if (from < c->last) KIT(linear_links)
+    (rows, wide, a, c->p + from * C + row, 1, C, c->t + from * c->t_line + e, c->t_line,
+     c->last - from, c->ahead);
 }
 
 KIT_INLINE void KIT(linear_sums_tile)(const int rows, const int wide, const kit_linear_sums *c,
                                       int64_t row, int64_t e)
 {
     vr a[16];
-    KIT_UNROLL for (int r = 0; r < rows; r++)
-        KIT_UNROLL for (int w = 0; w < wide; w++)
-            a[r * wide + w] = c->more ? vr_load(c->to + (row + r) * c->pitch + e + w * VR_LANES)
-                                      : vr_set(0.0f);
-    if (c->x)
-        KIT(linear_links)(rows, wide, a, c->x + row * c->down, c->down, c->across, c->y + e,
-                          c->line, c->n, c->ahead);
+    KIT_UNROLL for (int r = 0; r < rows; r++) KIT_UNROLL for (int w = 0; w < wide; w++)
+        a[r * wide + w] =
+            c->more ? vr_load(c->to + (row + r) * c->pitch + e + w * VR_LANES) : vr_set(0.0f);
+    if (c->x) KIT(linear_links)
+    (rows, wide, a, c->x + row * c->down, c->down, c->across, c->y + e, c->line, c->n, c->ahead);
     if (c->factor)
-        KIT_UNROLL for (int r = 0; r < rows; r++)
-            KIT_UNROLL for (int w = 0; w < wide; w++)
-                a[r * wide + w] = vr_mul(a[r * wide + w], vr_set(c->factor[row + r]));
+        KIT_UNROLL for (int r = 0; r < rows; r++) KIT_UNROLL for (int w = 0; w < wide; w++)
+            a[r * wide + w] = vr_mul(a[r * wide + w], vr_set(c->factor[row + r]));
     if (c->triangle == KIT_LINEAR_LOWER) KIT(linear_lower)(rows, wide, a, c, row, e);
     if (c->triangle == KIT_LINEAR_UPPER) KIT(linear_upper)(rows, wide, a, c, row, e);
-    KIT_UNROLL for (int r = 0; r < rows; r++)
-        KIT_UNROLL for (int w = 0; w < wide; w++)
-            vr_store(c->to + (row + r) * c->pitch + e + w * VR_LANES, a[r * wide + w]);
+    KIT_UNROLL for (int r = 0; r < rows; r++) KIT_UNROLL for (int w = 0; w < wide; w++)
+        vr_store(c->to + (row + r) * c->pitch + e + w * VR_LANES, a[r * wide + w]);
 }
 
 KIT_KERNEL void KIT(linear_all_sums)(const kit_linear_sums *c)
 {
-#define LINEAR_CASE(R, W) case R * 16 + W: KIT(linear_sums_tile)(R, W, c, row, e); break;
+#define LINEAR_CASE(R, W)                                                                          \
+    case R * 16 + W: KIT(linear_sums_tile)(R, W, c, row, e); break;
     for (int64_t row = c->row, tall; row < c->end; row += tall) {
         tall = KIT(linear_tall)(c->end - row);
         for (int64_t e = 0, wide; e < c->columns; e += wide * VR_LANES) {
@@ -123,24 +125,28 @@ KIT_INLINE void KIT(linear_solve_tile)(const int rows, const int wide, const kit
     const int64_t C = KIT_LINEAR_CHUNK, end = c->last - 1;
     vr a[16];
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
-    KIT(linear_links)(rows, wide, a, c->a + end * C + row, 1, -C, c->n + end * c->line + e,
-                      -c->line, c->last - row - rows, c->ahead);
-    KIT_UNROLL for (int j = rows - 1; j >= 0; j--) {
+    KIT(linear_links)
+    (rows, wide, a, c->a + end * C + row, 1, -C, c->n + end * c->line + e, -c->line,
+     c->last - row - rows, c->ahead);
+    KIT_UNROLL for (int j = rows - 1; j >= 0; j--)
+    {
         const float *p = c->a + (row + j) * C + row;
         const float b = c->b ? c->b[row + j] : 1.0f;
-        KIT_UNROLL for (int w = 0; w < wide; w++) {
+        KIT_UNROLL for (int w = 0; w < wide; w++)
+        {
             const int64_t at = (row + j) * c->line + e + w * VR_LANES;
             const vr t = vr_add(vr_load(c->t + at), a[j * wide + w]), n = vr_mul(vr_set(-b), t);
             vr_store(c->t + at, t), vr_store(c->n + at, n);
-            KIT_UNROLL for (int i = 0; i < j; i++)
-                a[i * wide + w] = vr_fma(vr_set(p[i]), n, a[i * wide + w]);
+            KIT_UNROLL for (int i = 0; i < j; i++) a[i * wide + w] =
+                vr_fma(vr_set(p[i]), n, a[i * wide + w]);
         }
     }
 }
 
 KIT_KERNEL void KIT(linear_solve)(const kit_linear_solution *c)
 {
-#define LINEAR_CASE(R, W) case R * 16 + W: KIT(linear_solve_tile)(R, W, c, end - R, e); break;
+#define LINEAR_CASE(R, W)                                                                          \
+    case R * 16 + W: KIT(linear_solve_tile)(R, W, c, end - R, e); break;
     for (int64_t end = c->last, tall; end > c->first; end -= tall) {
         tall = KIT(linear_tall)(end - c->first);
         for (int64_t e = 0, wide; e < c->columns; e += wide * VR_LANES) {

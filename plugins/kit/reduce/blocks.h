@@ -2,7 +2,7 @@
  *
  * heed/kit/reduce/blocks.h: the last step of a sum over many rows, the gradient of a vector of
  * weights: the sums of the blocks (kit/core/grad.h), added by a binary tree over their index, then
- * to what is there. Include it once in a kernel file.
+ * to what is there. A kernel file may include it several times.
  */
 #include <heed/kit/core/grad.h>
 
@@ -15,6 +15,23 @@ typedef struct kit_block_sums {
     const heed_tensor *to; /* [width], is added to */
 } kit_block_sums;
 #endif
+
+/* Its functions, once for each path. */
+#undef KIT_BLOCKS_NEW
+#if defined KIT_SCALAR && !defined KIT_BLOCKS_SCALAR
+#define KIT_BLOCKS_SCALAR
+#define KIT_BLOCKS_NEW
+#elif defined KIT_AVX2 && !defined KIT_BLOCKS_AVX2
+#define KIT_BLOCKS_AVX2
+#define KIT_BLOCKS_NEW
+#elif defined KIT_AVX512 && !defined KIT_BLOCKS_AVX512
+#define KIT_BLOCKS_AVX512
+#define KIT_BLOCKS_NEW
+#elif defined KIT_NEON && !defined KIT_BLOCKS_NEON
+#define KIT_BLOCKS_NEON
+#define KIT_BLOCKS_NEW
+#endif
+#ifdef KIT_BLOCKS_NEW
 
 static void KIT(kit_blocks_tile)(void *arg, int64_t tile, uint32_t lane)
 {
@@ -42,3 +59,4 @@ static __attribute__((unused)) int32_t KIT(kit_add_blocks)(const heed_call *call
     const int64_t tiles = (s.width + KIT_BLOCKS_COLUMNS - 1) / KIT_BLOCKS_COLUMNS;
     return call->host->parallel_for(call->host, tiles, KIT(kit_blocks_tile), &s);
 }
+#endif

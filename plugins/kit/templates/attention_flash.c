@@ -31,11 +31,21 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(flash_forward)(instance, call);
 }
 
+/* The backward, which is right while hooks narrow what a row sees, or add to scores what depends on
+ * no input; flash/backward.h has twins for others, and heed check holds it against the oracle's
+ * slopes. Without one: KIT_PATHS_FORWARD. */
+#include <heed/kit/flash/backward.h>
+static const void *KIT(extension)(const char *id)
+{
+    static const heed_grad grad = KIT_FLASH_GRAD;
+    return strcmp(id, HEED_GRAD_ID) == 0 ? &grad : NULL;
+}
+
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
 #include __FILE_NAME__
 #else
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

@@ -35,11 +35,16 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(linear_forward)(instance, call);
 }
 
+/* The backward: what it gives besides q, k and v, and which outputs it reads. Hooks have twins in
+ * linear/backward_hooks.h, which stand in front of it. Without one: KIT_PATHS_FORWARD. */
+#include <heed/kit/linear/backward.h>
+KIT_LINEAR_BACKWARD(0, KIT_PORT(LINEAR_OUT))
+
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
 #include __FILE_NAME__
 #else
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     LINEAR_OP, /* linear/op.h tells what is in it */

@@ -61,6 +61,7 @@ static int32_t KIT(forward)(const void *memory, const heed_call *call)
 #ifdef KIT_AGAIN
 #include __FILE_NAME__
 #else
+/* It has no backward: docs/gradients.md tells how one is written. */
 static const heed_path paths[] = {KIT_PATHS_FORWARD};
 
 static const heed_op ops[] = {{

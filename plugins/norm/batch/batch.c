@@ -66,7 +66,7 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     return kit_rowwise_measure_call(instance, call, size);
 }
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

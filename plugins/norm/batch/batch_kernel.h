@@ -7,10 +7,16 @@
  * squares of what is left of it. Sums go in runs of 64 rows, each added to the sum of runs, so that
  * the error grows with the root of the rows; the order depends on the number of rows alone.
  *
+ * Backward, with h = (power x - mean) scale, scale = factor / gain:
+ *
+ *     dx = gain scale power (dy - mean(dy) - h mean(dy h))                   means: statistics=batch only
+ *     dgain = sum of dy h,  dbias = sum of dy                       over the rows, in the runs of above
+ *
  * Error: |y - exact| <= 4 ulp of y - bias, besides what rounding of the mean does where |mean| >>
  * sqrt(variance).
  */
 #include <heed/kit.h>
+#include <heed/kit/core/grad.h>
 #include <heed/kit/reduce/reduce.h>
 
 #ifdef KIT_FIRST
@@ -30,6 +36,7 @@ typedef struct batch_call {
     const batch *self;
     const heed_tensor *x;
     float *mean, *factor, *power;
+    float *scale; /* of backward; or NULL */
 } batch_call;
 KIT_INLINE uint64_t batch_workspace(int64_t M)
 {
@@ -73,9 +80,9 @@ static int KIT(column_powers)(const heed_tensor *x, int64_t at, int64_t n, const
         if (!kit_sums_fail((kit_sums){0, second[i]}, eps)) continue;
         float most = 0;
         for (int64_t r = 0; r < rows; r++) {
-            float v;
-            kit_read_row(&v, kit_row(x, r) + (at + i) * step, x->dtype, 1, 1);
-            if (!(fabsf(v) <= most)) most = fabsf(v);
+            float v[16]; /* one, and room for a compiler that doubts it */
+            kit_read_row(v, kit_row(x, r) + (at + i) * step, x->dtype, 1, 1);
+            if (!(fabsf(v[0]) <= most)) most = fabsf(v[0]);
         }
         power[i] = kit_power_of(most);
         any |= power[i] != 1.0f;
@@ -113,6 +120,7 @@ static void KIT(channels)(void *arg, int64_t tile, uint32_t lane)
                                         : 0.0f;
         const double eps = self->eps * (double)power[i] * (double)power[i];
         c->power[at + i] = power[i];
+        if (c->scale) c->scale[at + i] = (float)(1 / sqrt(variance + eps));
         c->factor[at + i] = (float)((w[GAIN] ? (double)w[GAIN][at + i] : 1) / sqrt(variance + eps));
     }
 }
@@ -139,7 +147,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     const heed_tensor *x = call->tensor[X];
     const int64_t M = HEED_AXIS(call->axis, 'M');
     float *room = call->workspace;
-    batch_call c = {instance, x, room, room + kit_lanes(M), room + 2 * kit_lanes(M)};
+    batch_call c = {instance, x, room, room + kit_lanes(M), room + 2 * kit_lanes(M), NULL};
     if (c.self->of_call && kit_rows(x) == 1)
         return kit_fail(call->sink, HEED_E_ARGUMENT,
                         "statistics=batch needs two tokens in a call at least, and this one has 1");
@@ -149,6 +157,92 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(kit_rowwise_run)((kit_rowwise){
         .call = call, .instance = &c, .x = x, .out = call->tensor[OUT], .apply = KIT(apply)});
 }
+
+/* ---- backward ---- */
+
+#ifdef KIT_FIRST
+typedef struct batch_backward {
+    batch_call c;
+    const heed_tensor *d, *d_x, *d_gain, *d_bias; /* what comes, and what is wanted */
+} batch_backward;
+
+static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
+{
+    (void)instance;
+    size->workspace = 4 * (uint64_t)kit_lanes(HEED_AXIS(g->call->axis, 'M')) * sizeof(float);
+    return HEED_OK;
+}
+#endif
+
+/* h and dy of row r, 16 channels from i on, or what is left of them. */
+KIT_INLINE void KIT(row_backward)(const batch_backward *w, int64_t r, int64_t i, int n, vf *h,
+                                  vf *dy)
+{
+    const heed_tensor *x = w->c.x;
+    const int64_t step = x->stride[x->rank - 1], ds = kit_gradient_stride(w->d);
+    const vf v = v_mul(v_read(kit_row(x, r) + i * step * kit_width(x->dtype), x->dtype, step, n),
+                       v_load_n(w->c.power + i, n));
+    *h = v_mul(v_sub(v, v_load_n(w->c.mean + i, n)), v_load_n(w->c.scale + i, n));
+    *dy = v_read(kit_gradient_row(w->d, r) + i * ds, HEED_F32, ds, n);
+}
+
+/* The gradient of a weight, from element i on. */
+KIT_INLINE void KIT(add_to)(const heed_tensor *t, int64_t i, int n, vf more)
+{
+    if (!t) return;
+    float *to = (float *)t->data + i * t->stride[0];
+    v_write(to, HEED_F32, t->stride[0], v_add(v_read(to, HEED_F32, t->stride[0], n), more), n);
+}
+
+/* 16 channels: sums over the rows, in runs of 64 of them, then dx. */
+static void KIT(channels_backward)(void *arg, int64_t tile, uint32_t lane)
+{
+    const batch_backward *w = arg;
+    const batch *self = w->c.self;
+    const int64_t i = 16 * tile, M = w->d->dim[w->d->rank - 1], rows = kit_rows(w->c.x),
+                  xs = kit_gradient_stride(w->d_x);
+    const int n = M - i < 16 ? (int)(M - i) : 16;
+    const vf zero = v_set(0.0f), share = v_set((float)(1 / (double)(rows ? rows : 1)));
+    vf first = zero, second = zero, h, dy;
+    (void)lane;
+    for (int64_t r = 0; r < rows; r += 64) {
+        vf sum = zero, product = zero;
+        for (int64_t k = r; k < r + 64 && k < rows; k++) {
+            KIT(row_backward)(w, k, i, n, &h, &dy);
+            sum = v_add(sum, dy), product = v_fma(dy, h, product);
+        }
+        first = v_add(first, sum), second = v_add(second, product);
+    }
+    KIT(add_to)(w->d_gain, i, n, second);
+    KIT(add_to)(w->d_bias, i, n, first);
+    const vf mean = self->of_call ? v_mul(first, share) : zero,
+             slope = self->of_call ? v_mul(second, share) : zero;
+    vf factor = v_mul(v_load_n(w->c.scale + i, n), v_load_n(w->c.power + i, n));
+    if (self->weight[GAIN]) factor = v_mul(factor, v_load_n(self->weight[GAIN] + i, n));
+    for (int64_t r = 0; w->d_x && r < rows; r++) {
+        KIT(row_backward)(w, r, i, n, &h, &dy);
+        v_write(kit_gradient_row(w->d_x, r) + i * xs, HEED_F32, xs,
+                v_mul(factor, v_fma(v_sub(zero, h), slope, v_sub(dy, mean))), n);
+    }
+}
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const heed_host *host = g->call->host;
+    const heed_tensor *x = g->call->tensor[X];
+    const int64_t M = HEED_AXIS(g->call->axis, 'M');
+    float *room = g->call->workspace;
+    batch_backward w = {
+        {instance, x, room, room + kit_lanes(M), room + 2 * kit_lanes(M), room + 3 * kit_lanes(M)},
+        g->gradient[OUT],
+        g->gradient[X],
+        g->gradient[GAIN],
+        g->gradient[BIAS]};
+    const int32_t failed =
+        host->parallel_for(host, (M + BATCH_STRIP - 1) / BATCH_STRIP, KIT(channels), &w.c);
+    return failed ? failed : host->parallel_for(host, (M + 15) / 16, KIT(channels_backward), &w);
+}
+KIT_BACKWARD(KIT_PORT(X) | KIT_PORT(GAIN) | KIT_PORT(BIAS), KIT_PORT(OUT), 0, measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -62,7 +62,7 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
     return HEED_OK;
 }
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

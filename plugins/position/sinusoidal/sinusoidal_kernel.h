@@ -7,6 +7,7 @@
  * Error: |y - exact| <= 2^-23 + half an ulp of y, at every position up to 2^31; twice that with a step.
  */
 #include <heed/kit.h>
+#include <heed/kit/core/grad.h>
 #include <heed/kit/core/sleef.h>
 
 #ifdef KIT_FIRST
@@ -101,6 +102,30 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     }
     return call->host->parallel_for(call->host, (c.items + per_tile - 1) / per_tile, KIT(tile), &c);
 }
+
+/* What is added does not depend on x: its gradient is what comes. */
+static void KIT(tile_backward)(void *arg, int64_t row, uint32_t lane)
+{
+    const heed_grad_call *g = arg;
+    const heed_tensor *d = g->gradient[OUT], *to = g->gradient[X];
+    const int64_t M = d->dim[2], ds = d->stride[2], ts = to->stride[2];
+    (void)lane;
+    for (int64_t i = 0; i < M; i += 16) {
+        const int n = M - i < 16 ? (int)(M - i) : 16;
+        v_write(kit_gradient_row(to, row) + i * ts, HEED_F32, ts,
+                v_read(kit_gradient_row(d, row) + i * ds, HEED_F32, ds, n), n);
+    }
+}
+
+static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
+{
+    const heed_tensor *d = g->gradient[OUT];
+    (void)instance;
+    if (!g->gradient[X]) return HEED_OK;
+    return g->call->host->parallel_for(g->call->host, d->dim[0] * d->dim[1], KIT(tile_backward),
+                                       (void *)(uintptr_t)g);
+}
+KIT_BACKWARD(KIT_PORT(X), KIT_PORT(OUT), 0, NULL)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
