@@ -55,6 +55,7 @@ static const char usage[] =
     "  --layer-decay D   the rate of each layer is that of the next one divided by this; 1\n"
     "  --unfreeze SHARE  of the steps, in which the layers begin to learn, the last one first; 0\n"
     "  --decay D         of matrices, times the rate; 0.1\n"
+    "  --span-penalty L  of how far heads look, where that is learned (adaptive_span); 0\n"
     "  --clip N          the largest norm of all gradients, 0: none; 1\n"
     "  --dropout P       share of elements that are left out by chance; 0.1\n"
     "  --beta1 B, --beta2 B   of AdamW; 0.9 and 0.98\n"
@@ -145,6 +146,11 @@ NUMBER(clip, recipe.clip, 0, 1e9)
 NUMBER(dropout, recipe.dropout, 0, 0.99)
 NUMBER(beta1, recipe.beta1, 0, 0.999999)
 NUMBER(beta2, recipe.beta2, 0, 0.999999)
+static int read_span_penalty(void *command, const char *value)
+{
+    return options_float("--span-penalty", value, 0, 1e6, &((job *)command)->recipe.span);
+}
+
 static int read_layer_decay(void *command, const char *value)
 {
     return options_float("--layer-decay", value, 1, 100, &((job *)command)->layer_decay);
@@ -170,6 +176,7 @@ static const option options[] = {
     {"--layer-decay", 1, .read = read_layer_decay},
     {"--unfreeze", 1, .read = read_unfreeze},
     {"--decay", 1, .read = read_decay},
+    {"--span-penalty", 1, .read = read_span_penalty},
     {"--clip", 1, .read = read_clip},
     {"--dropout", 1, .read = read_dropout},
     {"--beta1", 1, .read = read_beta1},
@@ -542,6 +549,7 @@ static int32_t finish(job *j, heed_error *error)
         printf("; %.8f bits per %s of all %lld that were held out", bits, j->log.unit,
                (long long)(d->n - d->cut));
     putchar('\n');
+    train_log_spans(j->trainer);
     return HEED_OK;
 }
 

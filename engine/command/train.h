@@ -78,6 +78,8 @@ json_t *train_log_save(const train_log *l);
 int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_error *error);
 int32_t train_log_picture(const train_log *l, const char *title, const char *path,
                           heed_error *error);
+/* How far the heads of each layer look, in tokens, where that was learned. */
+void train_log_spans(const heed_trainer *t);
 /* Where the time of the steps went, of so many seconds in all. */
 int32_t train_log_profile(const heed_trainer *t, double seconds, heed_error *error);
 

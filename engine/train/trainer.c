@@ -106,6 +106,7 @@ static int32_t check_recipe(const heed_recipe *r, heed_error *error)
     TRY(check_number(r->beta2, 0, 1, "beta2", error));
     TRY(check_number(r->epsilon, 1e-30, 1, "epsilon", error));
     TRY(check_number(r->decay, 0, 1e6, "decay", error));
+    TRY(check_number(r->span, 0, 1e6, "span", error));
     return check_number(r->clip, 0, 1e30, "clip", error);
 }
 
@@ -119,8 +120,12 @@ static int32_t make_optimiser(heed_trainer *t, heed_error *error)
     if (!a->tensors || !t->gradients) return error_memory(error);
     for (uint32_t i = 0; i < a->count; i++) {
         const heed_tensor *w = &t->weights->items[i].tensor;
-        a->tensors[i] = (adamw_tensor){t->weights->items[i].name, w->data,      a->n,
-                                       heed_tensor_elements(w),   w->rank >= 2, 1};
+        a->tensors[i] = (adamw_tensor){.name = t->weights->items[i].name,
+                                       .weight = w->data,
+                                       .first = a->n,
+                                       .n = heed_tensor_elements(w),
+                                       .decays = w->rank >= 2,
+                                       .factor = 1};
         a->n += a->tensors[i].n;
     }
     a->gradient = calloc((size_t)a->n + 1, sizeof *a->gradient);
@@ -163,6 +168,32 @@ static int32_t make_heads(heed_trainer *t, heed_error *error)
     return HEED_OK;
 }
 
+/* The param `limit` of an op; 1 if it has none. */
+static double limit_of(const heed_instance *i)
+{
+    for (uint32_t p = 0; p < i->entry->op.params.count; p++)
+        if (!strcmp(entry_param(i->entry, p)->key, "limit")) return (double)i->value[p].i;
+    return 1;
+}
+
+static int32_t make_spans(heed_trainer *t, heed_error *error)
+{
+    for (uint32_t k = 0; k < t->stack->n_instances; k++) {
+        const heed_instance *i = t->stack->instances[k];
+        for (uint32_t p = 0; p < i->entry->op.ports.count; p++) {
+            uint32_t w = 0;
+            if (!i->weight[p] || strcmp(entry_port(i->entry, p)->name, "span")) continue;
+            while (w < t->weights->count && t->gradients[w].weight != i->weight[p]) w++;
+            if (w == t->weights->count) continue; /* the tape has refused it */
+            trainer_span *s = grow_append(&t->spans, &t->n_spans, sizeof *s);
+            if (!s) return error_memory(error);
+            *s = (trainer_span){w, limit_of(i)};
+            t->optimiser.tensors[w].bounded = 1;
+        }
+    }
+    return HEED_OK;
+}
+
 static int32_t make(heed_trainer *t, const char *spec, const heed_weights *from, heed_error *error)
 {
     if (!spec && from) spec = heed_weights_metadata(from, "heed.spec");
@@ -183,7 +214,9 @@ static int32_t make(heed_trainer *t, const char *spec, const heed_weights *from,
     t->loss = heed_instance_open(t->engine, "loss/cross_entropy", NULL, error);
     if (!t->loss) return error->code;
     t->tape = tape_new(t->stack, t->gradients, t->weights->count, t->recipe.dropout > 0, error);
-    return t->tape ? make_heads(t, error) : error->code;
+    if (!t->tape) return error->code;
+    TRY(make_spans(t, error));
+    return make_heads(t, error);
 }
 
 heed_trainer *heed_trainer_new(heed_engine *engine, const char *spec, const heed_weights *weights,
@@ -213,7 +246,7 @@ void heed_trainer_free(heed_trainer *t)
     free(t->optimiser.tensors), free(t->optimiser.gradient), free(t->optimiser.moment);
     free(t->optimiser.square), free(t->optimiser.sums);
     for (uint32_t i = 0; i < t->n_heads; i++) heed_instance_close(t->heads[i].projection);
-    free(t->heads);
+    free(t->heads), free(t->spans);
     free(t->nll), free(t->later);
     free(t);
 }
@@ -354,6 +387,18 @@ static void forget(heed_trainer *t)
     t->batches = 0;
 }
 
+/* The gradient of what spans cost: recipe.span times the mean over heads of limit times span, of all
+ * layers (arXiv 1905.07799, section 2.1, as its code has it). */
+static void add_spans(heed_trainer *t)
+{
+    for (uint32_t k = 0; k < t->n_spans; k++) {
+        const adamw_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
+        const float more = (float)(t->recipe.span * t->spans[k].limit / (double)of->n);
+        for (int64_t i = 0; i < of->n && of->factor > 0; i++)
+            t->optimiser.gradient[of->first + i] += more;
+    }
+}
+
 int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error *error)
 {
     const heed_recipe *r = &t->recipe;
@@ -361,6 +406,7 @@ int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error
     double length = 0;
     if (error) *error = (heed_error){0};
     TRY(check_number(rate, 0, 1e6, "rate", error));
+    add_spans(t);
     TRY(adamw_norm(t->engine, &t->optimiser, &length, error));
     if (norm) *norm = length;
     if (!isfinite(length)) {

@@ -20,6 +20,13 @@ typedef struct trainer_head {
     double weight;   /* of its loss; 0: it does nothing */
 } trainer_head;
 
+/* How far the heads of a layer look, the weight `span` of an attention (abi/ABI.md): a share of its
+ * `limit`. */
+typedef struct trainer_span {
+    uint32_t weight; /* which one */
+    double limit;
+} trainer_span;
+
 struct heed_trainer {
     heed_engine *engine;
     heed_recipe recipe;
@@ -29,6 +36,8 @@ struct heed_trainer {
     tape *tape;
     trainer_head *heads;
     uint32_t n_heads;
+    trainer_span *spans;
+    uint32_t n_spans;
     double
         aside; /* what the losses of the classifiers were, times their weights, when last learned */
     tape_weight *gradients; /* [weights->count] views of optimiser.gradient */
