@@ -370,7 +370,7 @@ typedef struct heed_recipe {
     double dropout;
     double beta1, beta2, epsilon; /* of AdamW, arXiv 1711.05101: 0.9, 0.98 and 1e-8, say */
     double decay;                 /* of the weights that are matrices, times the rate, a step */
-    double span; /* of what spans cost that are learned, the weight `span`, 0 .. 1 (arXiv 1905.07799) */
+    double span; /* of what spans cost, if they are learned (arXiv 1905.07799, section 2.1) */
     double clip; /* the largest Euclidean norm of all gradients together; 0: none */
 } heed_recipe;
 

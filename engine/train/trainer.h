@@ -55,6 +55,9 @@ HEED_LOCAL void trainer_seconds(const heed_trainer *t, double *seconds);
 /* What a checkpoint says beside its tensors; free it. NULL: it has none of that name, or error. */
 HEED_LOCAL char *trainer_note(const char *path, heed_error *error);
 
+/* That x is a number from `least` to below `below`, or the sentence that says which is not. */
+HEED_LOCAL int32_t trainer_check(double x, double least, double below, const char *name,
+                                 heed_error *error);
 /* The instances take over the numbers that the weights have now. */
 HEED_LOCAL int32_t trainer_rebind(heed_trainer *t, heed_error *error);
 
