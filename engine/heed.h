@@ -382,9 +382,9 @@ HEED_API heed_trainer *heed_trainer_new(heed_engine *engine, const char *spec,
                                         heed_error *error);
 HEED_API void heed_trainer_free(heed_trainer *trainer);
 /* A micro-batch: tokens [batch, length], and targets [batch, length], what is to be predicted behind
- * each; of a target of -100 nothing is said. *nats is the sum of all losses, and the gradient of
- * share times it is added to those of the weights. After a failure the sums are undefined:
- * heed_trainer_forget. [one] */
+ * each; of a target of -100 nothing is said. *nats, if nats is not NULL, is the sum of all losses, and
+ * the gradient of share times it is added to those of the weights. After a failure the sums are
+ * undefined: heed_trainer_forget. [one] */
 HEED_API int32_t heed_trainer_learn(heed_trainer *trainer, const int32_t *tokens,
                                     const int32_t *targets, int64_t batch, int64_t length,
                                     double share, double *nats, heed_error *error);

@@ -119,6 +119,8 @@ int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t
     const dropout d = {t->recipe.dropout, t->recipe.seed, t->steps, t->batches, 0},
                   *drop = t->recipe.dropout > 0 ? &d : NULL;
     heed_tensor logits, gradient, wanted = heed_tensor_of((void *)targets, HEED_I32, 2, dim);
+    double own;
+    if (!nats) nats = &own;
     if (error) *error = (heed_error){0};
     TRY(check_batch(t, tokens, targets, batch, length, error));
     TRY(make_room(t, batch * length, error));
