@@ -45,7 +45,7 @@ engine_train = engine/train/adamw.c engine/train/adamw.h engine/train/dropout.c 
   engine/train/dropout.h engine/train/elements.c engine/train/elements.h engine/train/philox.h \
   engine/train/schedule.c engine/train/schedule.h engine/train/tape.c engine/train/tape.h \
   engine/train/tape_build.c engine/train/tape_inside.h engine/train/trainer.c \
-  engine/train/trainer.h engine/train/trainer_saved.c
+  engine/train/trainer.h engine/train/trainer_make.c engine/train/trainer_saved.c
 engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \
   $(engine_io) $(engine_op) $(engine_model) $(engine_train)
 engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\" \
@@ -101,7 +101,7 @@ engine_command = engine/command/cached.c engine/command/cached.h engine/command/
   engine/command/stops.c engine/command/stops.h engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
-  engine/command/train_data.c engine/command/train_log.c engine/command/train_text.c
+  engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"

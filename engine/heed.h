@@ -370,6 +370,7 @@ typedef struct heed_recipe {
     double dropout;
     double beta1, beta2, epsilon; /* of AdamW, arXiv 1711.05101: 0.9, 0.98 and 1e-8, say */
     double decay;                 /* of the weights that are matrices, times the rate, a step */
+    double span; /* of what spans cost, if they are learned (arXiv 1905.07799, section 2.1) */
     double clip; /* the largest Euclidean norm of all gradients together; 0: none */
 } heed_recipe;
 
@@ -381,9 +382,9 @@ HEED_API heed_trainer *heed_trainer_new(heed_engine *engine, const char *spec,
                                         heed_error *error);
 HEED_API void heed_trainer_free(heed_trainer *trainer);
 /* A micro-batch: tokens [batch, length], and targets [batch, length], what is to be predicted behind
- * each; of a target of -100 nothing is said. *nats is the sum of all losses, and the gradient of
- * share times it is added to those of the weights. After a failure the sums are undefined:
- * heed_trainer_forget. [one] */
+ * each; of a target of -100 nothing is said. *nats, if nats is not NULL, is the sum of all losses, and
+ * the gradient of share times it is added to those of the weights. After a failure the sums are
+ * undefined: heed_trainer_forget. [one] */
 HEED_API int32_t heed_trainer_learn(heed_trainer *trainer, const int32_t *tokens,
                                     const int32_t *targets, int64_t batch, int64_t length,
                                     double share, double *nats, heed_error *error);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * train.h: heed train, of which train.c reads the command line and runs the steps; train_data.c
- * has what is learned, and measures on it; train_log.c tells of it.
+ * train.h: heed train, of which train.c reads the command line and train_run.c makes the steps;
+ * train_data.c has what is learned, and measures on it, train_text.c reads many documents, and
+ * train_log.c tells of it all.
  */
 #ifndef HEED_COMMAND_TRAIN_H
 #define HEED_COMMAND_TRAIN_H
@@ -78,7 +79,42 @@ json_t *train_log_save(const train_log *l);
 int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_error *error);
 int32_t train_log_picture(const train_log *l, const char *title, const char *path,
                           heed_error *error);
+/* How far the heads of each layer look, in tokens, where that was learned. */
+void train_log_spans(const heed_trainer *t);
 /* Where the time of the steps went, of so many seconds in all. */
 int32_t train_log_profile(const heed_trainer *t, double seconds, heed_error *error);
+
+/* ---- the run ---- */
+
+#define TRAIN_MOST (1 << 30) /* of a number of things */
+
+/* A run: what its command line says, and what it works on. */
+typedef struct train_job {
+    heed_options engine_options;
+    const char *network, *data_path, *out, *svg;
+    int64_t steps, batch, accumulate, context, every, seed;
+    double minutes, valid, layer_decay, unfreeze;
+    heed_recipe recipe;
+    schedule schedule;
+    int resume, json, profile;
+    uint32_t dtype;
+
+    heed_engine *engine;
+    heed_trainer *trainer;
+    train_data data;
+    train_measure measure;
+    train_log log;
+    char *checkpoint; /* MODEL.training */
+    double began, loss, norm;
+    int64_t learning;     /* groups of weights that learn now; 0: it was not said yet */
+    int64_t first, since; /* the step that this run began with, and that of the last report */
+} train_job;
+
+/* Opens network and data, as far as a run that is gone on with; makes the steps; and what is told at
+ * the end, of one that was interrupted how to go on. */
+int32_t train_prepare(train_job *j, heed_error *error);
+int32_t train_run(train_job *j, heed_error *error);
+int32_t train_finish(train_job *j, heed_error *error);
+int train_interrupted(const train_job *j);
 
 #endif

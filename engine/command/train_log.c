@@ -154,6 +154,19 @@ int32_t train_log_picture(const train_log *l, const char *title, const char *pat
     return svg_write(path, HEIGHT, draw, &(drawing){l, title}, error);
 }
 
+/* ---- what was learned ---- */
+
+void train_log_spans(const heed_trainer *t)
+{
+    for (uint32_t k = 0; k < t->n_spans; k++) {
+        const adamw_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
+        printf("%s: %.0f tokens at most; heads:", of->name, t->spans[k].limit);
+        for (int64_t h = 0; h < of->n; h++)
+            printf(" %.1f", t->spans[k].limit * (double)of->weight[h]);
+        putchar('\n');
+    }
+}
+
 /* ---- where the time went ---- */
 
 int32_t train_log_profile(const heed_trainer *t, double seconds, heed_error *error)

@@ -84,6 +84,8 @@ static void step_run(const job *j, const adamw_tensor *of, int64_t from, int64_t
         const float step = m * j->unbias1 / (sqrtf(v * j->unbias2) + j->epsilon);
         weight[i] = weight[i] - shrink * weight[i] - rate * step;
     }
+    for (int64_t i = 0; of->bounded && i < to - from; i++)
+        weight[i] = weight[i] < 0.0f ? 0.0f : weight[i] > 1.0f ? 1.0f : weight[i];
 }
 
 static void step_piece(void *arg, int64_t from, int64_t to, int64_t piece)

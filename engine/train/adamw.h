@@ -15,6 +15,7 @@ typedef struct adamw_tensor {
     int64_t first, n;
     int decays;    /* a matrix */
     double factor; /* of its rate; 0: it is frozen */
+    int bounded;   /* to [0, 1], behind each step */
 } adamw_tensor;
 
 typedef struct adamw {

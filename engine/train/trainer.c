@@ -2,220 +2,25 @@
  *
  * trainer.c: heed_trainer: a network whose weights learn. It owns the weights, the sums of their
  * gradients and the optimiser's moments; who calls it owns the data and decides about rates.
+ * trainer_make.c makes one, trainer_saved.c writes and reads one.
  *
  * Invariant: between calls the network runs with the numbers that the weights have.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <heed/kit/core/half.h>
-
 #include "base/error.h"
-#include "base/grow.h"
-#include "op/engine.h"
 #include "op/instance.h"
 #include "run/trace.h"
 #include "train/trainer.h"
 
-/* ---- the weights that it begins with ---- */
-
-static int ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
-}
-
-/* Deviations as the embedded model has them: what heed_weights_random makes has that of 1 / sqrt of
- * a row; here matrices have half of it, and the embedding 0.02; those that write to the stream, of N
- * layers, are divided by the square root of 2 N (GPT-2's report, section 2.3), but with DeepNorm,
- * which has factors of its own. Square roots and products alone. */
-static void scale_first(heed_trainer *t)
-{
-    const float layers = (float)heed_stack_number(t->stack, "layers");
-    const int deep = strstr(heed_stack_spec(t->stack), "residual=deepnorm") != NULL;
-    for (uint32_t i = 0; i < t->weights->count; i++) {
-        const heed_tensor *w = &t->weights->items[i].tensor;
-        const char *name = t->weights->items[i].name;
-        if (w->rank < 2) continue;
-        float factor = 0.5f;
-        if (ends_with(name, "embed.table")) factor = 0.02f * sqrtf((float)w->dim[w->rank - 1]);
-        else if (!deep && (ends_with(name, "o.weight") || ends_with(name, ".down")))
-            factor /= sqrtf(2 * layers);
-        for (int64_t k = 0; k < heed_tensor_elements(w); k++) ((float *)w->data)[k] *= factor;
-    }
-}
-
-/* One element of a tensor of floats. */
-static float element(const heed_tensor *t, int64_t at)
-{
-    const uint16_t *half = t->data;
-    if (t->dtype == HEED_F16) return kit_from_f16(half[at]);
-    return t->dtype == HEED_BF16 ? kit_from_bf16(half[at]) : ((const float *)t->data)[at];
-}
-
-/* Dense, as float32, whatever the type and strides of `from` are. */
-static void copy_tensor(float *to, const heed_tensor *from)
-{
-    int64_t at[HEED_MAX_RANK] = {0};
-    for (int64_t n = heed_tensor_elements(from), k = 0; k < n; k++) {
-        int64_t where = 0;
-        for (int32_t a = 0; a < from->rank; a++) where += at[a] * from->stride[a];
-        to[k] = element(from, where);
-        for (int32_t a = from->rank - 1; a >= 0 && ++at[a] == from->dim[a]; a--) at[a] = 0;
-    }
-}
-
-static int32_t copy_weights(heed_trainer *t, const heed_weights *from, heed_error *error)
-{
-    if (!(t->weights = weights_new(error))) return HEED_E_MEMORY;
-    for (uint32_t i = 0; i < from->count; i++) {
-        const heed_tensor *w = &from->items[i].tensor;
-        if (w->dtype != HEED_F32 && w->dtype != HEED_F16 && w->dtype != HEED_BF16)
-            return error_set(error, HEED_E_DATA,
-                             "the weights have the tensor \"%.96s\" of the type %s; only f32, f16 "
-                             "and bf16 can be trained",
-                             from->items[i].name, heed_dtype_name(w->dtype));
-        const heed_tensor *to =
-            weights_add(t->weights, from->items[i].name, w->rank, w->dim, error);
-        if (!to) return HEED_E_MEMORY;
-        copy_tensor(to->data, w);
-    }
-    return HEED_OK;
-}
-
-/* ---- making one ---- */
-
-static int32_t check_number(double x, double least, double below, const char *name,
-                            heed_error *error)
+int32_t trainer_check(double x, double least, double below, const char *name, heed_error *error)
 {
     if (x >= least && x < below) return HEED_OK;
     return error_set(error, HEED_E_ARGUMENT,
                      "the recipe's %s is %g, but must be from %g to less than %g", name, x, least,
                      below);
-}
-
-static int32_t check_recipe(const heed_recipe *r, heed_error *error)
-{
-    if (r->size < sizeof *r)
-        return error_set(error, HEED_E_ARGUMENT, "the recipe's size is %u, not %u", r->size,
-                         (unsigned)sizeof *r);
-    TRY(check_number(r->dropout, 0, 1, "dropout", error));
-    TRY(check_number(r->beta1, 0, 1, "beta1", error));
-    TRY(check_number(r->beta2, 0, 1, "beta2", error));
-    TRY(check_number(r->epsilon, 1e-30, 1, "epsilon", error));
-    TRY(check_number(r->decay, 0, 1e6, "decay", error));
-    return check_number(r->clip, 0, 1e30, "clip", error);
-}
-
-/* The flat arrays, and which part of them each tensor has. */
-static int32_t make_optimiser(heed_trainer *t, heed_error *error)
-{
-    adamw *a = &t->optimiser;
-    a->count = t->weights->count;
-    a->tensors = calloc((size_t)a->count + 1, sizeof *a->tensors);
-    t->gradients = calloc((size_t)a->count + 1, sizeof *t->gradients);
-    if (!a->tensors || !t->gradients) return error_memory(error);
-    for (uint32_t i = 0; i < a->count; i++) {
-        const heed_tensor *w = &t->weights->items[i].tensor;
-        a->tensors[i] = (adamw_tensor){t->weights->items[i].name, w->data,      a->n,
-                                       heed_tensor_elements(w),   w->rank >= 2, 1};
-        a->n += a->tensors[i].n;
-    }
-    a->gradient = calloc((size_t)a->n + 1, sizeof *a->gradient);
-    a->moment = calloc((size_t)a->n + 1, sizeof *a->moment);
-    a->square = calloc((size_t)a->n + 1, sizeof *a->square);
-    a->sums = calloc((size_t)adamw_sums(a) + 1, sizeof *a->sums);
-    if (!a->gradient || !a->moment || !a->square || !a->sums) return error_memory(error);
-    for (uint32_t i = 0; i < a->count; i++) {
-        const heed_tensor *w = &t->weights->items[i].tensor;
-        t->gradients[i].weight = w;
-        t->gradients[i].gradient =
-            heed_tensor_of(a->gradient + a->tensors[i].first, HEED_F32, w->rank, w->dim);
-    }
-    return HEED_OK;
-}
-
-/* The classifiers that training alone has (auxiliary), which a network's steps do nothing with. */
-static int32_t make_heads(heed_trainer *t, heed_error *error)
-{
-    const int64_t layers = heed_stack_number(t->stack, "layers"),
-                  targets = heed_stack_number(t->stack, "auxiliary");
-    for (uint32_t i = 0; i < t->weights->count && targets > 0; i++) {
-        long long layer, target;
-        int end = 0;
-        if (sscanf(t->weights->items[i].name, "layers.%lld.auxiliary.%lld.weight%n", &layer,
-                   &target, &end) != 2 ||
-            !end || layer >= layers)
-            continue;
-        trainer_head *h = grow_append(&t->heads, &t->n_heads, sizeof *h);
-        if (!h) return error_memory(error);
-        h->layer = layer, h->target = target;
-        const heed_binding weight = {"weight", &t->weights->items[i].tensor};
-        h->projection = heed_instance_open(
-            t->engine, "linear/projection",
-            &(heed_opening){.size = sizeof(heed_opening), .n_weights = 1, .weights = &weight},
-            error);
-        if (!h->projection) return error->code;
-        TRY(tape_add_head(t->tape, layer, h->projection, i, &h->number, error));
-    }
-    return HEED_OK;
-}
-
-static int32_t make(heed_trainer *t, const char *spec, const heed_weights *from, heed_error *error)
-{
-    if (!spec && from) spec = heed_weights_metadata(from, "heed.spec");
-    if (!spec) return error_set(error, HEED_E_ARGUMENT, "a trainer needs the spec of a network");
-    if (from) TRY(copy_weights(t, from, error));
-    else if (!(t->weights = heed_weights_random(t->engine, spec, t->recipe.seed, error)))
-        return error->code;
-    if (!(t->stack = heed_stack_open(t->engine, spec, t->weights, error))) return error->code;
-    const char *output = strstr(heed_stack_spec(t->stack), "; output=");
-    if (output)
-        return error_set(error, HEED_E_UNSUPPORTED,
-                         "this network gives no logits, which a trainer takes (%.80s)", output + 2);
-    if (!from) {
-        scale_first(t);
-        TRY(trainer_rebind(t, error));
-    }
-    TRY(make_optimiser(t, error));
-    t->loss = heed_instance_open(t->engine, "loss/cross_entropy", NULL, error);
-    if (!t->loss) return error->code;
-    t->tape = tape_new(t->stack, t->gradients, t->weights->count, t->recipe.dropout > 0, error);
-    return t->tape ? make_heads(t, error) : error->code;
-}
-
-heed_trainer *heed_trainer_new(heed_engine *engine, const char *spec, const heed_weights *weights,
-                               const heed_recipe *recipe, heed_error *error)
-{
-    heed_error own;
-    if (!error) error = &own;
-    *error = (heed_error){0};
-    if (!recipe) return error_set(error, HEED_E_ARGUMENT, "the recipe is NULL"), NULL;
-    if (check_recipe(recipe, error)) return NULL;
-    heed_trainer *t = calloc(1, sizeof *t);
-    if (!t) return error_memory(error), NULL;
-    t->engine = engine, t->recipe = *recipe;
-    if (!make(t, spec, weights, error)) return t;
-    heed_trainer_free(t);
-    return NULL;
-}
-
-void heed_trainer_free(heed_trainer *t)
-{
-    if (!t) return;
-    tape_free(t->tape);
-    heed_instance_close(t->loss);
-    heed_stack_close(t->stack);
-    heed_weights_close(t->weights);
-    free(t->gradients);
-    free(t->optimiser.tensors), free(t->optimiser.gradient), free(t->optimiser.moment);
-    free(t->optimiser.square), free(t->optimiser.sums);
-    for (uint32_t i = 0; i < t->n_heads; i++) heed_instance_close(t->heads[i].projection);
-    free(t->heads);
-    free(t->nll), free(t->later);
-    free(t);
 }
 
 /* ---- gradients ---- */
@@ -314,6 +119,8 @@ int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t
     const dropout d = {t->recipe.dropout, t->recipe.seed, t->steps, t->batches, 0},
                   *drop = t->recipe.dropout > 0 ? &d : NULL;
     heed_tensor logits, gradient, wanted = heed_tensor_of((void *)targets, HEED_I32, 2, dim);
+    double own;
+    if (!nats) nats = &own;
     if (error) *error = (heed_error){0};
     TRY(check_batch(t, tokens, targets, batch, length, error));
     TRY(make_room(t, batch * length, error));
@@ -354,13 +161,26 @@ static void forget(heed_trainer *t)
     t->batches = 0;
 }
 
+/* The gradient of what spans cost: recipe.span times the mean over heads of limit times span, of all
+ * layers (arXiv 1905.07799, section 2.1, as its code has it). */
+static void add_spans(heed_trainer *t)
+{
+    for (uint32_t k = 0; k < t->n_spans; k++) {
+        const adamw_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
+        const float more = (float)(t->recipe.span * t->spans[k].limit / (double)of->n);
+        for (int64_t i = 0; i < of->n && of->factor > 0; i++)
+            t->optimiser.gradient[of->first + i] += more;
+    }
+}
+
 int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error *error)
 {
     const heed_recipe *r = &t->recipe;
     const int64_t begin = trace_now();
     double length = 0;
     if (error) *error = (heed_error){0};
-    TRY(check_number(rate, 0, 1e6, "rate", error));
+    TRY(trainer_check(rate, 0, 1e6, "rate", error));
+    add_spans(t);
     TRY(adamw_norm(t->engine, &t->optimiser, &length, error));
     if (norm) *norm = length;
     if (!isfinite(length)) {
@@ -383,7 +203,7 @@ int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error
 int32_t heed_trainer_scale(heed_trainer *t, const char *name, double factor, heed_error *error)
 {
     if (error) *error = (heed_error){0};
-    TRY(check_number(factor, 0, 1e6, "factor of a rate", error));
+    TRY(trainer_check(factor, 0, 1e6, "factor of a rate", error));
     for (uint32_t i = 0; i < t->optimiser.count; i++) {
         adamw_tensor *of = &t->optimiser.tensors[i];
         if (strcmp(of->name, name)) continue;
@@ -401,7 +221,7 @@ int32_t heed_trainer_weigh(heed_trainer *t, int64_t layer, int64_t target, doubl
                            heed_error *error)
 {
     if (error) *error = (heed_error){0};
-    TRY(check_number(weight, 0, 1e6, "weight of a loss", error));
+    TRY(trainer_check(weight, 0, 1e6, "weight of a loss", error));
     for (uint32_t i = 0; i < t->n_heads; i++)
         if (t->heads[i].layer == layer && t->heads[i].target == target)
             return t->heads[i].weight = weight, HEED_OK;

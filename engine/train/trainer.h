@@ -20,6 +20,13 @@ typedef struct trainer_head {
     double weight;   /* of its loss; 0: it does nothing */
 } trainer_head;
 
+/* How far the heads of a layer look, the weight `span` of an attention (abi/ABI.md): a share of its
+ * `limit`. */
+typedef struct trainer_span {
+    uint32_t weight; /* which one */
+    double limit;
+} trainer_span;
+
 struct heed_trainer {
     heed_engine *engine;
     heed_recipe recipe;
@@ -29,6 +36,8 @@ struct heed_trainer {
     tape *tape;
     trainer_head *heads;
     uint32_t n_heads;
+    trainer_span *spans;
+    uint32_t n_spans;
     double
         aside; /* what the losses of the classifiers were, times their weights, when last learned */
     tape_weight *gradients; /* [weights->count] views of optimiser.gradient */
@@ -46,6 +55,9 @@ HEED_LOCAL void trainer_seconds(const heed_trainer *t, double *seconds);
 /* What a checkpoint says beside its tensors; free it. NULL: it has none of that name, or error. */
 HEED_LOCAL char *trainer_note(const char *path, heed_error *error);
 
+/* That x is a number from `least` to below `below`, or the sentence that says which is not. */
+HEED_LOCAL int32_t trainer_check(double x, double least, double below, const char *name,
+                                 heed_error *error);
 /* The instances take over the numbers that the weights have now. */
 HEED_LOCAL int32_t trainer_rebind(heed_trainer *t, heed_error *error);
 

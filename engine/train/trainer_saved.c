@@ -41,9 +41,9 @@ static void print_recipe(const heed_recipe *r, char *text, size_t size)
 {
     snprintf(text, size,
              "seed=%llu; dropout=%.17g; beta1=%.17g; beta2=%.17g; epsilon=%.17g; decay=%.17g; "
-             "clip=%.17g",
+             "clip=%.17g; span=%.17g",
              (unsigned long long)r->seed, r->dropout, r->beta1, r->beta2, r->epsilon, r->decay,
-             r->clip);
+             r->clip, r->span);
 }
 
 int32_t heed_trainer_save(const heed_trainer *t, const char *path, const char *note,

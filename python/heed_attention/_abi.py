@@ -943,6 +943,7 @@ class heed_recipe(c.Structure):
     beta2: float
     epsilon: float
     decay: float
+    span: float
     clip: float
     _fields_ = [
         ("size", c.c_uint32),
@@ -953,6 +954,7 @@ class heed_recipe(c.Structure):
         ("beta2", c.c_double),
         ("epsilon", c.c_double),
         ("decay", c.c_double),
+        ("span", c.c_double),
         ("clip", c.c_double),
     ]
 

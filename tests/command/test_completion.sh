@@ -34,7 +34,7 @@ offers '<nothing>' && has list describe plan field run generate score train benc
 report $? 'all commands'
 offers field --measure tr && only truncation
 report $? 'the measures of heed field'
-offers train --sch sl && only slanted
+offers train --schedule sl && only slanted
 report $? 'the schedules of heed train'
 offers be && only bench
 report $? 'a command'

@@ -40,6 +40,10 @@ sweep topo topo
 sweep run run 'attention/softmax(causal=true, position=alibi)' $qkv -o out="$work/out.npy" -o lse="$work/lse.npy" --threads 2
 sweep generate generate "$SRC/models/plays.safetensors" --prompt R --tokens 2 --threads 2
 sweep score score "$SRC/models/plays.safetensors" "$work/text" --threads 2
+sweep train train 'vocab=256; width=8; layers=1; heads=2; context=8; norm=rms; attention=softmax(causal=true);
+position=rope; feedforward=swiglu(hidden=8); tied=true' "$work/text" -o "$work/model" --steps 2 --batch 2 --every 1 \
+    --valid 0.25 --threads 2
+rm -f "$work/model" "$work/model.training"
 HEED_SHORT_HWLOC=1 && export HEED_SHORT_HWLOC
 sweep 'topo, in hwloc' topo
 sweep 'run, in hwloc' run attention/softmax $qkv -o out="$work/out.npy"

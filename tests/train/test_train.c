@@ -332,7 +332,9 @@ static void test_parts(void **unused)
 /* What a tape does not know is refused when the trainer is opened. */
 static void test_not_trained(void **unused)
 {
-    static const struct { const char *more, *says; } rows[] = {
+    static const struct {
+        const char *more, *says;
+    } rows[] = {
         {"halting=act", "tokens of this network halt"},
         {"router=top_k(experts=4, k=2)", "router/top_k has no backward"},
         {"output=hidden", "gives no logits"},
@@ -536,6 +538,53 @@ static void test_scaled(void **unused)
     heed_trainer_free(whole), heed_trainer_free(one), heed_trainer_free(half);
 }
 
+/* ---- spans ---- */
+
+/* The optional weights whose name ends so go. */
+static void leave_out(heed_weights *w, const char *end)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        const char *name = w->items[i].name;
+        if (strlen(name) < strlen(end) || strcmp(name + strlen(name) - strlen(end), end)) continue;
+        free(w->items[i].own), free(w->items[i].copy);
+        memmove(&w->items[i], &w->items[i + 1], (--w->count - i) * sizeof *w->items);
+        i--;
+    }
+}
+
+/* They stay in 0 .. 1, and what they cost draws them to 0. */
+static void test_spans(void **unused)
+{
+    static const char spec[] =
+        "vocab=13; width=16; layers=1; heads=2; context=16; norm=rms; "
+        "attention=adaptive_span(limit=8, ramp=3); feedforward=gelu(hidden=24)";
+    heed_recipe recipe = plain;
+    (void)unused;
+    for (int costs = 0; costs < 2; costs++) {
+        recipe.span = costs ? 100 : 0;
+        heed_weights *first = heed_weights_random(engine, spec, 1, &e);
+        if (!first) fail_msg("%s", e.text);
+        leave_out(first, "distance_table");
+        heed_tensor *span = heed_weights_find(first, "layers.0.attention.span");
+        for (int h = 0; h < 2; h++) ((float *)span->data)[h] = h ? 0.005f : 0.995f;
+        heed_trainer *t = heed_trainer_new(engine, spec, first, &recipe, &e);
+        heed_weights_close(first);
+        if (!t) {
+            assert_true(strstr(e.text, "can not be trained") != NULL);
+            print_message("%s\n", e.text);
+            return;
+        }
+        learn(t, 3); /* at 0.01 a step */
+        span = heed_weights_find(heed_trainer_weights(t), "layers.0.attention.span");
+        for (int h = 0; h < 2; h++) {
+            const float is = ((float *)span->data)[h];
+            if (!(is >= 0 && is <= 1) || (costs && is > (h ? 0.0f : 0.97f)))
+                fail_msg("the span of head %d is %g", h, (double)is);
+        }
+        heed_trainer_free(t);
+    }
+}
+
 /* ---- classifiers beside the network ---- */
 
 #define AUXILIARY                                                                                  \
@@ -581,11 +630,10 @@ static void test_memory(void **unused)
 {
     uint64_t bytes[2];
     int32_t tokens[16] = {0};
-    double nats;
     (void)unused;
     for (int k = 0; k < 2; k++) {
         heed_trainer *t = open_trainer(engine, SMALL, NULL, &plain);
-        RIGHT(heed_trainer_learn(t, tokens, tokens, 1, 8 << k, 1, &nats, &e));
+        RIGHT(heed_trainer_learn(t, tokens, tokens, 1, 8 << k, 1, NULL, &e));
         bytes[k] = tape_bytes(t->tape);
         heed_trainer_free(t);
     }
@@ -671,7 +719,9 @@ int main(void)
         cmocka_unit_test(test_saved),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_scaled),
-        cmocka_unit_test(test_parts), cmocka_unit_test(test_not_trained),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_not_trained),
+        cmocka_unit_test(test_spans),
         cmocka_unit_test(test_auxiliary),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refused),
