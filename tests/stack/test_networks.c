@@ -653,6 +653,36 @@ static void test_halting(void **unused)
     }
 }
 
+/* Several texts at once through a network with experts, or whose tokens halt: the bits of each alone. */
+static void test_many(void **unused)
+{
+    static const char *const cases[] = {
+        DEEP "attention=softmax(causal=true); router=[none, top_k(experts=5)]; shared_experts=1",
+        DEEP "attention=softmax(causal=true); shared=true; halting=act",
+    };
+    enum { MANY = 3 };
+    static const int64_t count[MANY] = {7, 1, 30};
+    int32_t text[30];
+    const int32_t *tokens[MANY] = {text, text, text};
+    float row[MANY][24], alone[24], *logits[MANY] = {row[0], row[1], row[2]};
+    (void)unused;
+    make_runs(text, 30);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        network n = open_network(engine, cases[k], 0);
+        heed_session *many[MANY];
+        for (int i = 0; i < MANY; i++) assert_non_null(many[i] = heed_session_new(n.stack, &e));
+        if (heed_session_feed_many(many, MANY, tokens, count, logits, &e)) fail_msg("%s", e.text);
+        for (int i = 0; i < MANY; i++) {
+            if (heed_session_reset(n.session, &e) ||
+                heed_session_feed(n.session, text, count[i], alone, 1, &e))
+                fail_msg("%s", e.text);
+            assert_memory_equal(alone, row[i], sizeof alone);
+            heed_session_free(many[i]);
+        }
+        close_network(&n);
+    }
+}
+
 /* With a bias that says so every token halts in the first layer: the network is that of one layer, bit for
  * bit, and no row runs on. */
 static void test_halting_at_once(void **unused)
@@ -712,7 +742,7 @@ int main(void)
         cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates), cmocka_unit_test(test_saved),
         cmocka_unit_test(test_watched),   cmocka_unit_test(test_refused),
         cmocka_unit_test(test_weights),   cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
+        cmocka_unit_test(test_many),      cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
