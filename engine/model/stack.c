@@ -115,7 +115,8 @@ static int32_t embed(stack_builder *b, const char *prefix, int64_t vocab)
 /* Adds the vector of each token's type. */
 static int32_t add_types(stack_builder *b)
 {
-    const int64_t width = b->stack->number[STACK_WIDTH], types = b->stack->number[STACK_TYPES_COUNT];
+    const int64_t width = b->stack->number[STACK_WIDTH],
+                  types = b->stack->number[STACK_TYPES_COUNT];
     const uint32_t x = b->buffer[STACK_ROLE_X], y = b->buffer[STACK_ROLE_Y];
     int64_t axis[HEED_AXES];
     heed_instance *i;

@@ -85,8 +85,8 @@ static void run(network *n, const int32_t *source, int sources, const int32_t *t
     if (heed_session_reset(n->session, &e)) fail_msg("%s", e.text);
     for (int at = 0; at < count; at += chunk) {
         const int now = count - at < chunk ? count - at : chunk, keep = rows < now ? rows : now;
-        if (heed_session_feed_types(n->session, tokens + at, n->stack->typed ? types + at : NULL, now,
-                                    to + at * width, keep, &e))
+        if (heed_session_feed_types(n->session, tokens + at, n->stack->typed ? types + at : NULL,
+                                    now, to + at * width, keep, &e))
             fail_msg("%s: %s", heed_stack_spec(n->stack), e.text);
     }
 }
@@ -264,12 +264,14 @@ static void test_sessions(void **unused)
     close_network(&n);
     n = open_network(engine, NET "attention=softmax(causal=true); feedforward=none; types=2", 0);
     assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 1, to, 1, &e), HEED_OK);
-    assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 2, to, 1, &e), HEED_E_ARGUMENT);
+    assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 2, to, 1, &e),
+                     HEED_E_ARGUMENT);
     assert_non_null(strstr(e.text, "embed/table"));
     assert_int_equal(heed_session_feed(n.session, tokens, 3, to, 1, &e), HEED_OK);
     close_network(&n);
     n = open_network(engine, NET "attention=softmax; feedforward=none", 0);
-    assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 2, to, 1, &e), HEED_E_UNSUPPORTED);
+    assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 2, to, 1, &e),
+                     HEED_E_UNSUPPORTED);
     assert_non_null(strstr(e.text, "this network has none (types=N)"));
     close_network(&n);
     n = open_network(engine, NET "attention=softmax; feedforward=relu(hidden=9); output=tokens", 0);
@@ -739,10 +741,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_cross),     cmocka_unit_test(test_sessions),
-        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates), cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_watched),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_weights),   cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_many),      cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
+        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_saved),     cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_shared),    cmocka_unit_test(test_many),
+        cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
