@@ -297,6 +297,11 @@ HEED_API int32_t heed_session_encode(heed_session *session, const int32_t *token
  * are fed at once: a second feed is refused. [one] */
 HEED_API int32_t heed_session_feed(heed_session *session, const int32_t *tokens, int64_t n, float *logits, int64_t rows,
                                    heed_error *error);
+/* The same, with a type for each token, as BERT has them for the two texts of a pair: of a network with
+ * the key `types`. NULL: all are of type 0, as where heed_session_feed is called. [one] */
+HEED_API int32_t heed_session_feed_types(heed_session *session, const int32_t *tokens,
+                                         const int32_t *types, int64_t n, float *logits,
+                                         int64_t rows, heed_error *error);
 /* Appends n[i] tokens to each of `count` sessions of one stack, whatever their lengths: one product
  * over the tokens of all, and each session with its own state. logits[i], if it and `logits` are not
  * NULL, gets the row [heed_stack_outputs] of the last token of session i, where n[i] > 0. The bits

@@ -16,6 +16,7 @@ from torch import nn
 
 VOCAB, WIDTH, HEADS, HIDDEN, LAYERS, ENCODERS = 13, 16, 4, 24, 3, 2
 SIZES = f"vocab={VOCAB}; width={WIDTH}; layers={LAYERS}; heads={HEADS}; "
+TYPES = [0, 0, 0, 1, 1, 1, 0, 1]
 TOKENS, SOURCE = [3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1, 8, 2]
 
 
@@ -172,12 +173,13 @@ def torchs_transformer(first, activation):
     return logits(t(embed(SOURCE)[None], embed(TOKENS)[None], tgt_mask=mask, tgt_is_causal=True)[0])
 
 
-def torchs_encoder():
+def torchs_encoder(typed=False):
     layer = nn.TransformerEncoderLayer(WIDTH, HEADS, HIDDEN, 0.0, "gelu", batch_first=True, dtype=torch.float64)
     t = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False).eval()
     for i, one in enumerate(t.layers):
         fill(one, f"layers.{i}.")
-    return t(norm(embed(TOKENS), "embed_norm")[None])[0]
+    types = F.embedding(torch.tensor(TYPES), numbers("types.table", 2, WIDTH))
+    return t(norm(embed(TOKENS) + types if typed else embed(TOKENS), "embed_norm")[None])[0]
 
 
 def halting(layers, epsilon=0.01, ff="relu", wire="pre", shared=True, causal=True, learned=False, side="",
@@ -286,6 +288,8 @@ def networks():
         "output=tokens(by=first); pooler=true; classes=3", linear(pooled, "output", 3)
     yield SIZES + "embed_norm=layer; residual=post; " + NORM + bidirectional + ff("gelu") + \
         "output=hidden; classes=5", linear(torchs_encoder(), "output", 5)
+    yield SIZES + "types=2; embed_norm=layer; residual=post; " + NORM + bidirectional + ff("gelu") + "output=hidden", \
+        torchs_encoder(typed=True)
     yield SIZES + NORM + SELF + ff("gelu", ", approximate=tanh"), own("pre", "tanh")
     yield SIZES + "residual=dual; " + NORM + SELF + ff("relu"), own("dual", "relu")
     yield SIZES + "residual=dual; " + NORM + BOTH + ff("relu"), own("dual", "relu", encoder=True)
@@ -313,7 +317,7 @@ def main():
         more = "".join(f' "{k}": {json.dumps(v)},' for p in ponder for k, v in p.items())
         rows = ",\n   ".join(json.dumps([float(f"{v:.9g}") for v in row]) for row in y.tolist())
         lines.append(f'  {{"spec": {json.dumps(spec.strip("; "))},{more}\n   "results": [\n   {rows}]}}')
-    head = f'"torch": "{torch.__version__}", "tokens": {TOKENS}, "source": {SOURCE}'
+    head = f'"torch": "{torch.__version__}", "tokens": {TOKENS}, "source": {SOURCE}, "types": {TYPES}'
     print("{" + head + ', "networks": [\n' + ",\n".join(lines) + "]}")
 
 

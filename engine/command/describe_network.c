@@ -168,6 +168,7 @@ static int32_t list_rest(network *n, heed_error *error)
 static int32_t list_parts(network *n, heed_error *error)
 {
     TRY(add(n, -1, "embed", "embed/table", error));
+    if (n->plan.number[STACK_TYPES_COUNT] > 0) TRY(add(n, -1, "types", "embed/table", error));
     TRY(list_encoder(n, error));
     TRY(list_position(n, STACK_DECODER, "position", error));
     TRY(list_layers(n, STACK_DECODER, error));

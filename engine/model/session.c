@@ -296,8 +296,22 @@ int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows, heed_
     return HEED_OK;
 }
 
+/* Types of the next tokens; NULL: 0. */
+void session_fill_types(heed_session *s, const int32_t *types, int64_t n)
+{
+    int32_t *to = s->buffer[STACK_TYPES];
+    if (s->stack->typed && types) memcpy(to, types, (size_t)n * sizeof *to);
+    else if (s->stack->typed) memset(to, 0, (size_t)n * sizeof *to);
+}
+
 int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, float *logits,
                           int64_t rows, heed_error *error)
+{
+    return heed_session_feed_types(s, tokens, NULL, n, logits, rows, error);
+}
+
+int32_t heed_session_feed_types(heed_session *s, const int32_t *tokens, const int32_t *types,
+                                int64_t n, float *logits, int64_t rows, heed_error *error)
 {
     const heed_stack *stack = s->stack;
     int64_t start = s->length, now, keep;
@@ -311,6 +325,9 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
     if ((n && !tokens) || (rows && !logits))
         return error_set(error, HEED_E_ARGUMENT, "the %s are NULL",
                          n && !tokens ? "tokens" : "logits");
+    if (types && !stack->typed)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "types of tokens are given, and this network has none (types=N)");
     int32_t failed = session_check_feed(s, n, rows, error);
     if (failed) return failed;
     for (int64_t done = 0; done < n; done += now) {
@@ -321,6 +338,7 @@ int32_t heed_session_feed(heed_session *s, const int32_t *tokens, int64_t n, flo
         failed = session_make_room(s, now, error);
         if (!failed) {
             place(s, tokens + done, now, to, keep);
+            session_fill_types(s, types ? types + done : NULL, now);
             failed = run_layers(s, error);
         }
         if (!failed && keep) failed = session_run_tail(s, to, error);

@@ -70,6 +70,9 @@ HEED_LOCAL void session_take_back(heed_session *s, int64_t length);
 HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows,
                                       heed_error *error);
 
+/* Writes the types of the next n tokens; NULL: all are of type 0. */
+HEED_LOCAL void session_fill_types(heed_session *s, const int32_t *types, int64_t n);
+
 /* What was encoded, from its saved rows: those of each buffer that stays, one behind the other. A failure
  * leaves the session as it was. */
 HEED_LOCAL int32_t session_take_source(heed_session *s, int64_t tokens, const char *rows,

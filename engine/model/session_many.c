@@ -70,6 +70,7 @@ static void place_all(many *m)
 {
     const heed_stack *stack = m->lead->stack;
     int64_t *position = m->lead->buffer[STACK_POSITIONS];
+    session_fill_types(m->lead, NULL, m->rows);
     for (uint32_t i = 0; i < m->count; i++)
         for (int64_t t = 0; t < m->parts[i].now; t++)
             position[m->parts[i].first + t] = m->parts[i].session->length + t;

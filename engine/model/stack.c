@@ -112,6 +112,27 @@ static int32_t embed(stack_builder *b, const char *prefix, int64_t vocab)
     return stack_step_add(b, i, &(stack_use){"tokens", tokens}, 1, rows, -1);
 }
 
+/* Adds the vector of each token's type. */
+static int32_t add_types(stack_builder *b)
+{
+    const int64_t width = b->stack->number[STACK_WIDTH],
+                  types = b->stack->number[STACK_TYPES_COUNT];
+    const uint32_t x = b->buffer[STACK_ROLE_X], y = b->buffer[STACK_ROLE_Y];
+    int64_t axis[HEED_AXES];
+    heed_instance *i;
+    uint32_t of, rows;
+    if (types < 0) return HEED_OK;
+    b->stack->typed = 1;
+    stack_step_axes(axis);
+    HEED_AXIS(axis, 'M') = width;
+    HEED_AXIS(axis, 'V') = types;
+    TRY(stack_weights_open(b, b->fixed[STACK_OP_EMBED], "types.", axis, &i));
+    TRY(stack_step_view(b, STACK_TYPES, 0, NULL, &of));
+    TRY(stack_step_rows(b, y, width, &rows));
+    TRY(stack_step_add(b, i, &(stack_use){"tokens", of}, 1, rows, -1));
+    return stack_step_sum(b, b->add, x, y, x);
+}
+
 static int32_t normalise_embedding(stack_builder *b)
 {
     const resolved *norm = stack_plan_op(&b->plan, b->side, STACK_PART_EMBED_NORM, 0);
@@ -150,6 +171,7 @@ static int32_t build_layers(stack_builder *b, uint32_t side)
     b->gain = 1;
     TRY(embed(b, own ? "encoder.embed." : "embed.",
               number[own ? STACK_ENCODER_VOCAB : STACK_VOCAB]));
+    TRY(add_types(b));
     TRY(stack_position_begin(b, -1));
     TRY(normalise_embedding(b));
     b->gain = gain;

@@ -29,6 +29,7 @@ enum {
     STACK_CLASSES,
     STACK_AUXILIARY,
     STACK_SHARED_EXPERTS,
+    STACK_TYPES_COUNT,
     STACK_NUMBERS
 };
 
@@ -40,6 +41,7 @@ enum {
     STACK_TOKENS,    /* i32 */
     STACK_LOGITS,    /* f32, the results; tail only */
     STACK_POSITIONS, /* i64 */
+    STACK_TYPES,     /* i32, each token's type, where the network has a table of them */
     STACK_X, /* what flows from layer to layer; changes places with H where an op is not in place */
     STACK_H, /* x, normalised */
     STACK_Y, /* what a layer adds to x */
@@ -165,6 +167,7 @@ struct heed_stack {
     const char *pools; /* the spec of an op that makes one row of a whole text, or NULL */
     int whole;         /* a feed may not be cut: an attention forgets, or sees what comes after */
     int halts, encoder_halts; /* its tokens halt */
+    int typed;                /* its tokens have types */
     const heed_weights *weights;
     _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
     heed_group *group; /* of ranks that share each text; NULL: there is one */

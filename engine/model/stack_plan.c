@@ -65,6 +65,7 @@ static const struct key {
     NUMBER_KEY("context", STACK_CONTEXT, 0, 0, (int64_t)1 << 40,
                "the longest sequence; 0 = unlimited"),
     REAL_KEY("embed_scale", STACK_EMBED_SCALE, "factor of the embedding"),
+    NUMBER_KEY("types", STACK_TYPES_COUNT, 0, 1, 65536, "token types, whose vectors are added"),
     OP_KEY("embed_norm", OP, EMBED_NORM, NO_OP, "norm"),
     CHOICE_KEY("shared", STACK_SHARED, truth, "true: all layers have the weights of the first"),
     CHOICE_KEY("residual", STACK_RESIDUAL, stack_wires_name, "where the norms are"),
@@ -188,6 +189,9 @@ static int32_t check_encoder(const stack_plan *p, heed_error *error)
 {
     static const char *const needs[] = {"encoder_attention", "cross_attention"};
     const spec_node *layers = given(p, "encoder_layers");
+    if (layers && given(p, "types"))
+        return spec_error(p->s, given(p, "types")->at, error,
+                          "token types are of a network of one stack, and this one has an encoder");
     for (uint32_t i = 0; layers && i < 2; i++)
         if (!given(p, needs[i]))
             return spec_error(p->s, layers->at, error, "an encoder needs the key %s as well",

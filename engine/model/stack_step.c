@@ -27,7 +27,7 @@ int32_t stack_step_view(stack_builder *b, uint32_t buffer, int32_t rank, const i
                     .rows = b->rows,
                     .rank = rank + first,
                     .dim = {1, 1},
-                    .dtype = buffer == STACK_TOKENS                            ? HEED_I32
+                    .dtype = buffer == STACK_TOKENS || buffer == STACK_TYPES   ? HEED_I32
                              : buffer == STACK_POSITIONS || buffer == STACK_AT ? HEED_I64
                                                                                : HEED_F32};
     for (int i = 0; i < rank; i++) v.dim[i + first] = dim[i];

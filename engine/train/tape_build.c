@@ -236,6 +236,10 @@ static int32_t check_stack(const heed_stack *s, heed_error *error)
         return error_set(error, HEED_E_UNSUPPORTED,
                          "the tokens of this network halt (halting), and such networks are not "
                          "trained yet");
+    if (s->typed)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "the tokens of this network have types (types=N), and such networks are "
+                         "not trained yet");
     return HEED_OK;
 }
 

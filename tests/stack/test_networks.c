@@ -23,6 +23,7 @@
 enum { MOST = 4096 };
 
 static json_t *reference;
+static int32_t types[64]; /* of the tokens of a text, where they have some */
 static heed_engine *engine;
 static heed_error e;
 
@@ -84,7 +85,8 @@ static void run(network *n, const int32_t *source, int sources, const int32_t *t
     if (heed_session_reset(n->session, &e)) fail_msg("%s", e.text);
     for (int at = 0; at < count; at += chunk) {
         const int now = count - at < chunk ? count - at : chunk, keep = rows < now ? rows : now;
-        if (heed_session_feed(n->session, tokens + at, now, to + at * width, keep, &e))
+        if (heed_session_feed_types(n->session, tokens + at, n->stack->typed ? types + at : NULL,
+                                    now, to + at * width, keep, &e))
             fail_msg("%s: %s", heed_stack_spec(n->stack), e.text);
     }
 }
@@ -133,7 +135,7 @@ static void test_reference(void **unused)
     (void)unused;
     const int n = read_tokens("tokens", tokens), sources = read_tokens("source", source);
     const json_t *networks = json_object_get(reference, "networks");
-    assert_int_equal(json_array_size(networks), 27);
+    assert_int_equal(json_array_size(networks), 28);
     for (size_t i = 0; i < json_array_size(networks); i++) {
         const json_t *one = json_array_get(networks, i), *rows = json_object_get(one, "results");
         const char *spec = json_string_value(json_object_get(one, "spec"));
@@ -259,6 +261,18 @@ static void test_sessions(void **unused)
     n = open_network(engine, NET "attention=softmax(causal=true); feedforward=none", 0);
     assert_int_equal(heed_session_encode(n.session, tokens, 3, &e), HEED_E_UNSUPPORTED);
     assert_non_null(strstr(e.text, "this network has no encoder"));
+    close_network(&n);
+    n = open_network(engine, NET "attention=softmax(causal=true); feedforward=none; types=2", 0);
+    assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 1, to, 1, &e), HEED_OK);
+    assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 2, to, 1, &e),
+                     HEED_E_ARGUMENT);
+    assert_non_null(strstr(e.text, "embed/table"));
+    assert_int_equal(heed_session_feed(n.session, tokens, 3, to, 1, &e), HEED_OK);
+    close_network(&n);
+    n = open_network(engine, NET "attention=softmax; feedforward=none", 0);
+    assert_int_equal(heed_session_feed_types(n.session, tokens, tokens, 2, to, 1, &e),
+                     HEED_E_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "this network has none (types=N)"));
     close_network(&n);
     n = open_network(engine, NET "attention=softmax; feedforward=relu(hidden=9); output=tokens", 0);
     assert_int_equal(heed_stack_outputs(n.stack), 16);
@@ -454,6 +468,7 @@ static void test_refused(void **unused)
          "so attention takes one op, not a list"},
         {PAIR("synthesizer_random"), "attention/synthesizer_random has no input q"},
         {PAIR("transformer_xl"), "attention/transformer_xl"},
+        {PAIR("softmax; types=2"), "token types are of a network of one stack"},
         {PAIR("sparse(stride=4)"),
          "attention/sparse sees no token behind its own, whatever the mask, so it can not "
          "be cross-attention"},
@@ -640,6 +655,36 @@ static void test_halting(void **unused)
     }
 }
 
+/* Several texts at once through a network with experts, or whose tokens halt: the bits of each alone. */
+static void test_many(void **unused)
+{
+    static const char *const cases[] = {
+        DEEP "attention=softmax(causal=true); router=[none, top_k(experts=5)]; shared_experts=1",
+        DEEP "attention=softmax(causal=true); shared=true; halting=act",
+    };
+    enum { MANY = 3 };
+    static const int64_t count[MANY] = {7, 1, 30};
+    int32_t text[30];
+    const int32_t *tokens[MANY] = {text, text, text};
+    float row[MANY][24], alone[24], *logits[MANY] = {row[0], row[1], row[2]};
+    (void)unused;
+    make_runs(text, 30);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        network n = open_network(engine, cases[k], 0);
+        heed_session *many[MANY];
+        for (int i = 0; i < MANY; i++) assert_non_null(many[i] = heed_session_new(n.stack, &e));
+        if (heed_session_feed_many(many, MANY, tokens, count, logits, &e)) fail_msg("%s", e.text);
+        for (int i = 0; i < MANY; i++) {
+            if (heed_session_reset(n.session, &e) ||
+                heed_session_feed(n.session, text, count[i], alone, 1, &e))
+                fail_msg("%s", e.text);
+            assert_memory_equal(alone, row[i], sizeof alone);
+            heed_session_free(many[i]);
+        }
+        close_network(&n);
+    }
+}
+
 /* With a bias that says so every token halts in the first layer: the network is that of one layer, bit for
  * bit, and no row runs on. */
 static void test_halting_at_once(void **unused)
@@ -678,6 +723,7 @@ static int setup(void **unused)
     snprintf(path, sizeof path, "%s/models/networks.json", getenv("SRC") ? getenv("SRC") : ".");
     reference = json_load_file(path, 0, NULL);
     engine = heed_engine_new(&o, &e);
+    read_tokens("types", types);
     return !reference || !engine;
 }
 
@@ -695,9 +741,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_cross),     cmocka_unit_test(test_sessions),
-        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates), cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_watched),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_weights),   cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_canonical), cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_saved),     cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_shared),    cmocka_unit_test(test_many),
         cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -78,6 +78,8 @@ static void test_parameters(void **state)
         {"preset=bert_base", 108890112, 768 * 768 + 768 + 2 * 768, 109.48224, 0},
         {"preset=bert_base; output=tokens(by=first); pooler=true", 109480704, 2 * 768, 109.48224,
          0},
+        {"preset=bert_base; types=2; output=tokens(by=first); pooler=true", 109482240, 0, 109.48224,
+         0},
         /* meta-llama/Meta-Llama-3-8B, model.safetensors.index.json: 16,060,522,496 bytes of bf16 */
         {"preset=llama3_8b", 8030261248, 0, 8030.261248, 0},
     };
