@@ -356,7 +356,8 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
     heed_instance *instance = NULL;
     int32_t failed = prepare(j, engine, op, &instance, error);
     if (j->group)
-        failed = run_ranks_whole(j->group, instance, j->in, j->n_in, j->out, j->n_out, failed, error);
+        failed =
+            run_ranks_whole(j->group, instance, j->in, j->n_in, j->out, j->n_out, failed, error);
     else if (!failed)
         failed = heed_run(instance, j->in, j->n_in, j->out, j->n_out, NULL, error);
     heed_instance_close(instance);

@@ -75,10 +75,9 @@ static int32_t post(exchange *x, exchange_posts *posts, uint32_t other, void *by
         if (!p) return x->broken = x->lost = 1, error_memory(error);
         now = n - done < HEED_MESSAGE_MOST ? n - done : HEED_MESSAGE_MOST;
         *p = (exchange_post){.other = other};
-        const int32_t code = sends
-                                 ? x->t.send(&x->t, other, (char *)bytes + done, now, &p->request)
-                                 : x->t.receive(&x->t, other, (char *)bytes + done, now,
-                                                &p->request);
+        const int32_t code =
+            sends ? x->t.send(&x->t, other, (char *)bytes + done, now, &p->request)
+                  : x->t.receive(&x->t, other, (char *)bytes + done, now, &p->request);
         if (code) return transport_failed(x, code, other, error);
         x->count.messages++;
         *(sends ? &x->count.sent : &x->count.received) += now;
@@ -191,7 +190,8 @@ int32_t exchange_agree(exchange *x, exchange_stand *stand, heed_error *error)
     if (!all) return x->broken = x->lost = 1, error_memory(error);
     record *own = &all[x->t.rank];
     *own = (record){stand->what, x->turn++, stand->failed, stand->flag, ""};
-    if (stand->failed && error) snprintf(own->text, sizeof own->text, "%.*s", (int)sizeof own->text - 1, error->text);
+    if (stand->failed && error)
+        snprintf(own->text, sizeof own->text, "%.*s", (int)sizeof own->text - 1, error->text);
     int32_t failed = gather_equal(x, all, sizeof *all, error);
     if (!failed) failed = judge(x, all, stand, error);
     free(all);
