@@ -195,6 +195,7 @@ HEED_API heed_group *heed_group_new(heed_engine *engine, const heed_transport *t
                                     heed_error *error);
 /* The same by transport_NAME.so, which lies among the plugins: "mpi". [any] */
 HEED_API heed_group *heed_group_join(heed_engine *engine, const char *name, double seconds, heed_error *error);
+/* After the sequences and sessions that it shares. */
 HEED_API void heed_group_free(heed_group *group);
 HEED_API uint32_t heed_group_rank(const heed_group *group);
 HEED_API uint32_t heed_group_ranks(const heed_group *group);

@@ -86,6 +86,7 @@ static int32_t mpi_wait(const heed_transport *t, void **request, int64_t millise
     }
 }
 
+/* What has begun to be sent MPI may go on to read: a rank that gives up leaves soon, by MPI_Abort. */
 static void mpi_abandon(const heed_transport *t, void **request)
 {
     (void)t;
