@@ -18,6 +18,8 @@
 #include "command/table.h"
 #include "inspect.h"
 
+#define ALONE_SECONDS 600 /* that the others wait while one works alone */
+
 typedef struct row {
     double alone, shared;  /* seconds, the fastest */
     double waited;         /* of the fastest shared one */
@@ -152,7 +154,7 @@ int ranks_bench(const ranks_choice *choice)
     heed_error error = {0};
     job j = {.choice = choice, .table = {.column = columns, .n_columns = 9}};
     j.engine = heed_engine_new(choice->engine, &error);
-    if (j.engine) j.group = ranks_join(j.engine, &error);
+    if (j.engine) j.group = ranks_join(j.engine, ALONE_SECONDS, &error);
     if (j.engine && heed_lanes(j.engine) > 1) inspect_pin_caller(j.engine);
     int32_t failed = j.group ? measure_all(&j, &error) : error.code;
     int status = failed ? command_fail(&error) : 0;

@@ -197,7 +197,7 @@ int32_t model_open_shared(model *m, const heed_options *options, const char *pat
     if (!ranks_are_several())
         return failed ? failed : model_open(m, options, path, spec, seed, error);
     *m = (model){.engine = heed_engine_new(options, &why)};
-    if (m->engine) m->group = ranks_join(m->engine, &why);
+    if (m->engine) m->group = ranks_join(m->engine, RANKS_SECONDS, &why);
     if (!m->group) return *error = why, why.code;
     if (!failed) failed = open_alone(m, options, path, spec, seed, error);
     TRY(heed_group_agree(m->group, NULL, 0, failed, error));

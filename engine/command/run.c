@@ -368,7 +368,8 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
 
 static int32_t run_spec(job *j, heed_engine *engine, heed_error *error)
 {
-    if (ranks_are_several() && !(j->group = ranks_join(engine, error))) return error->code;
+    if (ranks_are_several() && !(j->group = ranks_join(engine, RANKS_SECONDS, error)))
+        return error->code;
     resolved *op = resolve_text(&engine->registry, j->spec, error);
     int32_t failed = op ? run_op(j, engine, op, error) : error->code;
     resolve_free(op);

@@ -119,8 +119,7 @@ static int32_t begin_step(job *j, int64_t step, heed_error *error)
     int64_t end;
     run_keys(j, (j->g->x.t.rank + step) % ranks, &to->first, &end);
     to->count = end - to->first;
-    TRY(post_step(j, step, to, error));
-    return post_step(j, step, NULL, error);
+    return post_step(j, step, to, error);
 }
 
 /* ---- the work of a step ---- */
@@ -153,11 +152,13 @@ static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, hee
     return failed;
 }
 
-/* All steps. A rank whose work has failed goes on to send its keys, and says so in the end. */
+/* All steps. What this rank sends is posted at once, so that nobody waits for its work; if that has
+ * failed, it goes on to receive, and says so in the end. */
 static int32_t run_steps(job *j, heed_error *error)
 {
     const int64_t ranks = j->g->x.t.ranks;
     int32_t failed = HEED_OK, cut = begin_step(j, 0, error);
+    for (int64_t step = 0; step < ranks && !cut; step++) cut = post_step(j, step, NULL, error);
     for (int64_t step = 0; step < ranks && !cut; step++) {
         lot *keys = &j->lots[step % 2];
         cut = exchange_wait(&j->g->x, &keys->posts, HEED_OK, error);
