@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/harness.h"
 #include "op/group.h"
@@ -456,6 +457,27 @@ static void all_end_with_one_that_fails(void **state)
     }
 }
 
+/* A rank that works longer than it would be waited for, as the others do. */
+static void *work_long(void *arg)
+{
+    member *m = arg;
+    const int late = m->transport.rank == 1;
+    heed_group *g = heed_group_new(harness_engine(1), &m->transport, 0.3, &m->error);
+    if (!g) return NULL;
+    nanosleep(&(struct timespec){late, late ? 200000000 : 600000000}, NULL);
+    heed_group_agree(g, NULL, 0, HEED_OK, &m->error);
+    heed_group_free(g);
+    return NULL;
+}
+
+static void who_works_is_waited_for(void **state)
+{
+    member m[RANKS_MOST] = {{0}};
+    (void)state;
+    const char *failed = on_ranks(m, 3, work_long);
+    if (failed) fail_msg("%s", failed);
+}
+
 /* Messages that are asked for without waiting: each comes whole, whenever the other side copies it. */
 static void *ask_again(void *arg)
 {
@@ -534,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_token_sends_some_rows),
         cmocka_unit_test(spans_are_dealt_out_evenly),
         cmocka_unit_test(all_end_with_one_that_fails),
+        cmocka_unit_test(who_works_is_waited_for),
         cmocka_unit_test(messages_are_asked_for_again_and_again),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(what_can_not_be_shared_is_refused),
