@@ -409,8 +409,8 @@ static int32_t write_outputs(const bench *b, const options *o, heed_error *error
 static int run(const options *o, const call_shape *shapes)
 {
     if (ranks_are_several()) {
-        const ranks_choice among = {&o->engine, o->specs, shapes,   o->n_specs, o->n_shapes,
-                                    o->dtype,   o->rounds, o->isa};
+        const ranks_choice among = {&o->engine,  o->specs, shapes,    o->n_specs,
+                                    o->n_shapes, o->dtype, o->rounds, o->isa};
         return ranks_bench(&among);
     }
     heed_error error = {0};

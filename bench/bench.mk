@@ -2,7 +2,8 @@ bench_sources = bench/bench.c bench/bench.h bench/case/backward.c bench/case/bac
   bench/case/case.c bench/case/case.h bench/case/judge.c \
   bench/case/judge.h bench/case/network.c bench/case/network.h bench/case/open.c bench/case/open.h \
   bench/case/suite.c bench/case/suite.h bench/count.c bench/count.h bench/machine.c \
-  bench/machine.h bench/peaks.c bench/peaks.h bench/ranks.c bench/ranks.h bench/report/compare.c bench/report/explain.c \
+  bench/machine.h bench/peaks.c bench/peaks.h \
+  bench/ranks.c bench/ranks.h bench/report/compare.c bench/report/explain.c \
   bench/report/explain.h bench/report/growth.c bench/report/growth.h bench/report/plot.c \
   bench/report/plot.h bench/report/record.c bench/report/record.h bench/report/report.c \
   bench/report/report.h bench/report/row.c bench/report/row.h bench/rounds.c bench/rounds.h

@@ -18,6 +18,8 @@
 #include "command/table.h"
 #include "inspect.h"
 
+#define ALONE_SECONDS 600 /* that the others wait while one works alone */
+
 typedef struct row {
     double alone, shared;  /* seconds, the fastest */
     double waited;         /* of the fastest shared one */
@@ -105,16 +107,16 @@ static int32_t measure(job *j, const resolved *op, const char *spec, const call_
     run_ranks r = {0};
     row to = {0};
     heed_instance *i = NULL;
-    int32_t failed = call ? operands_make(call, op, shape, j->choice->dtype, 1, error)
-                          : error_memory(error);
+    int32_t failed =
+        call ? operands_make(call, op, shape, j->choice->dtype, 1, error) : error_memory(error);
     if (!failed && call->stateful)
         failed = error_set(error, HEED_E_UNSUPPORTED,
                            "among ranks bench measures calls without a state: T=N, not decode=N");
     if (!failed && !(i = operands_open(call, j->engine, op, j->choice->isa, error)))
         failed = error->code;
     if (!failed)
-        failed = run_ranks_take(&r, j->group, i, call->in, call->n_in, call->out, call->n_out,
-                                error);
+        failed =
+            run_ranks_take(&r, j->group, i, call->in, call->n_in, call->out, call->n_out, error);
     failed = heed_group_agree(j->group, NULL, 0, failed, error);
     for (int64_t n = 0; n < j->choice->rounds && !failed; n++) {
         failed = time_alone(j, call, i, &to, error);
@@ -145,21 +147,21 @@ static int32_t measure_all(job *j, heed_error *error)
 
 int ranks_bench(const ranks_choice *choice)
 {
-    static const table_column columns[] = {{"spec", 0, 12, 0},     {"shape", 0, 8, 0},
-                                           {"one rank", 1, 0, 0},  {"all ranks", 1, 0, 0},
-                                           {"faster", 1, 0, 0},    {"efficiency", 1, 0, 0},
-                                           {"waits", 1, 0, 0},     {"rank 0 sends", 1, 0, 2},
-                                           {"bits", 0, 0, 1}};
+    static const table_column columns[] = {
+        {"spec", 0, 12, 0},     {"shape", 0, 8, 0},        {"one rank", 1, 0, 0},
+        {"all ranks", 1, 0, 0}, {"faster", 1, 0, 0},       {"efficiency", 1, 0, 0},
+        {"waits", 1, 0, 0},     {"rank 0 sends", 1, 0, 2}, {"bits", 0, 0, 1}};
     heed_error error = {0};
     job j = {.choice = choice, .table = {.column = columns, .n_columns = 9}};
     j.engine = heed_engine_new(choice->engine, &error);
-    if (j.engine) j.group = ranks_join(j.engine, &error);
+    if (j.engine) j.group = ranks_join(j.engine, ALONE_SECONDS, &error);
     if (j.engine && heed_lanes(j.engine) > 1) inspect_pin_caller(j.engine);
     int32_t failed = j.group ? measure_all(&j, &error) : error.code;
     int status = failed ? command_fail(&error) : 0;
     if (!failed) {
         printf("%u ranks, of %u threads each\n\n", heed_group_ranks(j.group), heed_lanes(j.engine));
-        if (table_print(&j.table)) status = command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
+        if (table_print(&j.table))
+            status = command_fail(&(heed_error){HEED_E_MEMORY, "out of memory"});
     }
     heed_group_free(j.group);
     heed_engine_free(j.engine);

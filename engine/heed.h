@@ -188,13 +188,15 @@ HEED_API void heed_sequence_free(heed_sequence *sequence);
 typedef struct heed_group heed_group;
 
 /* Joins the other ranks of a transport, which the group takes over, also where this fails; all of them make a group
- * at the same time, and then the same calls in the same order. `seconds`: how long one waits for another, 30 for
- * instance. What differs between ranks is refused. After a failure every call of the group fails: ranks are at
- * different places then, and the group is to be freed. docs/ranks.md [any] */
+ * at the same time, and then the same calls in the same order. `seconds`: how long one waits for another, beside three
+ * times what it has worked since they last agreed; 30 for instance. What differs between ranks is refused. After a
+ * failure every call of the group fails: ranks are at different places then, and the group is to be freed.
+ * docs/ranks.md [any] */
 HEED_API heed_group *heed_group_new(heed_engine *engine, const heed_transport *transport, double seconds,
                                     heed_error *error);
 /* The same by transport_NAME.so, which lies among the plugins: "mpi". [any] */
 HEED_API heed_group *heed_group_join(heed_engine *engine, const char *name, double seconds, heed_error *error);
+/* After the sequences and sessions that it shares. */
 HEED_API void heed_group_free(heed_group *group);
 HEED_API uint32_t heed_group_rank(const heed_group *group);
 HEED_API uint32_t heed_group_ranks(const heed_group *group);

@@ -73,6 +73,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         run(
             [
                 str(top / "configure"),
+                "--without-mpi",  # a wheel is for any machine, and MPI is each machine's own
                 "--quiet",
                 "--prefix=/usr/local",
                 *([f"--host={host}"] if host else []),

@@ -524,6 +524,7 @@ static int32_t run(job *j, const unsigned char *prompt, size_t length, int32_t f
     if (model_ponder(&j->model, &steps, &cost))
         fprintf(stderr, "%.3f steps a token of %lld, ponder cost %.3f\n", steps,
                 (long long)heed_stack_number(j->model.stack, "layers"), cost);
+    model_tell_ranks(&j->model);
     return HEED_OK;
 }
 

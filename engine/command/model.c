@@ -197,13 +197,24 @@ int32_t model_open_shared(model *m, const heed_options *options, const char *pat
     if (!ranks_are_several())
         return failed ? failed : model_open(m, options, path, spec, seed, error);
     *m = (model){.engine = heed_engine_new(options, &why)};
-    if (m->engine) m->group = ranks_join(m->engine, &why);
+    if (m->engine) m->group = ranks_join(m->engine, RANKS_SECONDS, &why);
     if (!m->group) return *error = why, why.code;
     if (!failed) failed = open_alone(m, options, path, spec, seed, error);
     TRY(heed_group_agree(m->group, NULL, 0, failed, error));
     TRY(heed_group_spread(m->group, m->stack, error));
     m->session = heed_session_new(m->stack, error);
     return heed_group_agree(m->group, NULL, 0, m->session ? HEED_OK : error->code, error);
+}
+
+void model_tell_ranks(const model *m)
+{
+    uint64_t sent, received;
+    double seconds;
+    if (!m->group) return;
+    heed_group_counted(m->group, &sent, &received, &seconds);
+    fprintf(stderr,
+            "%u ranks: rank 0 has sent %.1f MB, received %.1f MB and waited %.2f s for others\n",
+            heed_group_ranks(m->group), 1e-6 * (double)sent, 1e-6 * (double)received, seconds);
 }
 
 int32_t model_agree(const model *m, int32_t failed, heed_error *error)

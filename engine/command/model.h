@@ -34,6 +34,8 @@ int32_t model_open(model *m, const heed_options *options, const char *path, cons
  * has `failed` before. */
 int32_t model_open_shared(model *m, const heed_options *options, const char *path,
                           const char *spec, uint64_t seed, int32_t failed, heed_error *error);
+/* To standard error: how many ranks there were, and what was sent. Nothing where there is one. */
+void model_tell_ranks(const model *m);
 /* At the end of such a command: whether any rank has failed. */
 int32_t model_agree(const model *m, int32_t failed, heed_error *error);
 /* The same of one that may have an encoder: it is the caller who encodes a text. */

@@ -13,8 +13,6 @@
 #include "command/ranks.h"
 #include "op/group.h"
 
-#define SECONDS 30 /* that a rank is waited for */
-
 static int shared, silent;
 static const heed_group *group;
 static int spoken = -1; /* standard error, of a rank that uses it no more */
@@ -51,11 +49,11 @@ int32_t ranks_check_file(const char *path, heed_error *error)
 }
 
 /* HEED_RANK_SECONDS; below 0: it is wrong. */
-static double seconds_to_wait(heed_error *error)
+static double seconds_to_wait(double standard, heed_error *error)
 {
     const char *given = trust_environment("HEED_RANK_SECONDS");
     char *end = NULL;
-    const double seconds = given ? strtod(given, &end) : SECONDS;
+    const double seconds = given ? strtod(given, &end) : standard;
     if (!given || (end > given && !*end && seconds > 0 && seconds <= 1e6)) return seconds;
     error_set(error, HEED_E_ARGUMENT,
               "HEED_RANK_SECONDS is " QUOTE "; a number of seconds up to 1e6 is right",
@@ -63,9 +61,9 @@ static double seconds_to_wait(heed_error *error)
     return -1;
 }
 
-heed_group *ranks_join(heed_engine *engine, heed_error *error)
+heed_group *ranks_join(heed_engine *engine, double seconds, heed_error *error)
 {
-    const double seconds = seconds_to_wait(error);
+    seconds = seconds_to_wait(seconds, error);
     heed_group *g = seconds > 0 ? heed_group_join(engine, "mpi", seconds, error) : NULL;
     if (!g || heed_group_rank(g) == 0) return g;
     spoken = dup(STDERR_FILENO);

@@ -15,9 +15,11 @@ int ranks_is_silent(void);
 int ranks_are_several(void);
 /* A file that every rank must be able to read: "-" is refused where there are several. */
 int32_t ranks_check_file(const char *path, heed_error *error);
-/* The group of all ranks, where there are several; whoever is not rank 0 prints no error any more
+/* The group of all ranks, where there are several; they wait `seconds` for one another, if
+ * HEED_RANK_SECONDS says nothing else. Whoever is not rank 0 prints no error any more
  * either, but by ranks_fail: one that the others perhaps do not know. */
-heed_group *ranks_join(heed_engine *engine, heed_error *error);
+#define RANKS_SECONDS 30
+heed_group *ranks_join(heed_engine *engine, double seconds, heed_error *error);
 void ranks_fail(const heed_error *error);
 
 #endif

@@ -356,7 +356,8 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
     heed_instance *instance = NULL;
     int32_t failed = prepare(j, engine, op, &instance, error);
     if (j->group)
-        failed = run_ranks_whole(j->group, instance, j->in, j->n_in, j->out, j->n_out, failed, error);
+        failed =
+            run_ranks_whole(j->group, instance, j->in, j->n_in, j->out, j->n_out, failed, error);
     else if (!failed)
         failed = heed_run(instance, j->in, j->n_in, j->out, j->n_out, NULL, error);
     heed_instance_close(instance);
@@ -367,7 +368,8 @@ static int32_t run_op(job *j, heed_engine *engine, const resolved *op, heed_erro
 
 static int32_t run_spec(job *j, heed_engine *engine, heed_error *error)
 {
-    if (ranks_are_several() && !(j->group = ranks_join(engine, error))) return error->code;
+    if (ranks_are_several() && !(j->group = ranks_join(engine, RANKS_SECONDS, error)))
+        return error->code;
     resolved *op = resolve_text(&engine->registry, j->spec, error);
     int32_t failed = op ? run_op(j, engine, op, error) : error->code;
     resolve_free(op);

@@ -122,8 +122,8 @@ static int32_t collect(const run_ranks *r, uint32_t n, heed_error *error)
     for (uint32_t other = 1; other < ranks; other++) {
         const uint64_t bytes = row * (uint64_t)share_size(r, other, all->dim[axis]);
         char *rows = malloc(bytes + 1);
-        int32_t failed = rows ? exchange_receive(x, &posts, other, rows, bytes, error)
-                              : error_memory(error);
+        int32_t failed =
+            rows ? exchange_receive(x, &posts, other, rows, bytes, error) : error_memory(error);
         failed = exchange_wait(x, &posts, failed, error);
         if (!failed) copy_share(r, other, all, rows, axis, 1);
         free(rows);

@@ -432,6 +432,7 @@ int command_score(int argc, char **argv)
     failed = model_agree(&j.model, failed, &error);
     origin_tell(j.model.engine);
     status = failed ? command_fail(&error) : print(&j);
+    if (!failed) model_tell_ranks(&j.model);
     if (!status && stopped(&j)) {
         fprintf(stderr, "heed: interrupted: that is of the first %lld %s alone\n",
                 (long long)j.counted, j.ids ? "tokens" : "bytes");

@@ -189,7 +189,8 @@ static int32_t run_shared(heed_session *s, const stack_step *step, heed_error *e
 static int32_t gather_tail(heed_session *s, heed_error *error)
 {
     const heed_stack *stack = s->stack;
-    uint64_t known = 0; /* buffers */
+    uint64_t known = 0; /* buffers; there are no more without an encoder */
+    _Static_assert(STACK_BUFFERS <= 64, "a bit for each");
     if (s->spread) TRY(session_ranks_agree(s, HEED_OK, error));
     for (uint32_t i = stack->tail; i < stack->n_steps && s->spread; i++) {
         const stack_step *step = &stack->steps[i];

@@ -56,8 +56,8 @@ int32_t heed_group_spread(heed_group *group, heed_stack *stack, heed_error *erro
     *told = (heed_error){0};
     int32_t failed = check_stack(stack, told);
     const uint64_t weights = failed ? 0 : weights_checksum(stack->weights);
-    const uint64_t what = group_hash(group_hash(0, stack->spec, strlen(stack->spec)), &weights,
-                                     sizeof weights);
+    const uint64_t what =
+        group_hash(group_hash(0, stack->spec, strlen(stack->spec)), &weights, sizeof weights);
     failed = group_agree(group, what, failed, told);
     if (!failed) stack->group = group;
     return failed;

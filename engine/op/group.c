@@ -74,8 +74,7 @@ void heed_group_counted(const heed_group *g, uint64_t *sent, uint64_t *received,
     if (seconds) *seconds = g->x.count.seconds;
 }
 
-void heed_group_share(uint32_t rank, uint32_t ranks, int64_t rows, int64_t *first,
-                      int64_t *count)
+void heed_group_share(uint32_t rank, uint32_t ranks, int64_t rows, int64_t *first, int64_t *count)
 {
     const int64_t blocks = 2 * (int64_t)ranks, which[2] = {rank, blocks - 1 - rank};
     const int64_t size = rows / blocks, rest = rows % blocks;

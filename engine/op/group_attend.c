@@ -172,8 +172,7 @@ static int32_t gather_lift(job *j, heed_error *error)
         float *rows = j->x.lift + b * j->T * j->H;
         memcpy(rows + j->first * j->H, j->finish.lift + b * j->count * j->H,
                sizeof *rows * (size_t)(j->count * j->H));
-        for (uint32_t r = 0; r <= ranks; r++)
-            at[r] = (uint64_t)(j->at[r] * j->H) * sizeof *rows;
+        for (uint32_t r = 0; r <= ranks; r++) at[r] = (uint64_t)(j->at[r] * j->H) * sizeof *rows;
         failed = exchange_gather(&j->g->x, rows, at, error);
     }
     free(at);
@@ -190,8 +189,8 @@ static int32_t run_rounds(job *j, uint64_t what, heed_error *error)
         int32_t again = 0;
         j->x.round = j->finish.round = round;
         for (uint32_t turn = 0; turn < j->turns && !failed; turn += most)
-            failed = run_turns(j, turn, turn + most < j->turns ? turn + most : j->turns, what,
-                               error);
+            failed =
+                run_turns(j, turn, turn + most < j->turns ? turn + most : j->turns, what, error);
         if (!failed) failed = finish(j, &again, error);
         exchange_stand stand = {.what = what, .failed = failed, .flag = again};
         if (j->at || failed) failed = exchange_agree(&j->g->x, &stand, error);
@@ -242,8 +241,8 @@ static void make_last(job *j)
             heed_tensor *t = &j->narrow[p];
             if (e->axes[p].letter[a] != 'T' || entry_port(e, p)->role == HEED_WEIGHT) continue;
             *t = *j->tensor[p], j->tensor[p] = t;
-            t->data = (char *)t->data +
-                      (uint64_t)(j->first * t->stride[a]) * heed_dtype_bytes(t->dtype);
+            t->data =
+                (char *)t->data + (uint64_t)(j->first * t->stride[a]) * heed_dtype_bytes(t->dtype);
             t->dim[a] = j->count;
         }
     }
@@ -272,11 +271,11 @@ static int32_t make_job(job *j, const heed_binding *in, uint32_t n_in, const hee
     make_last(j);
     j->floats = j->p->floats(j->i->memory, &j->c->call);
     j->x = (heed_partial_call){.size = sizeof j->x, .queries = j->T};
-    j->finish = (heed_partial_call){
-        .size = sizeof j->finish, .queries = j->T, .first_query = j->first};
+    j->finish =
+        (heed_partial_call){.size = sizeof j->finish, .queries = j->T, .first_query = j->first};
     j->x.lift = calloc((size_t)(j->B * j->T * j->H) + 16, sizeof *j->x.lift);
-    j->finish.lift = !j->at ? j->x.lift
-                            : calloc((size_t)(j->B * j->count * j->H) + 16, sizeof *j->x.lift);
+    j->finish.lift =
+        !j->at ? j->x.lift : calloc((size_t)(j->B * j->count * j->H) + 16, sizeof *j->x.lift);
     j->states = calloc((size_t)j->B + 1, sizeof *j->states);
     return j->x.lift && j->finish.lift && j->states ? HEED_OK : error_memory(error);
 }

@@ -51,8 +51,8 @@ typedef struct job {
     const heed_partial *p;
     int64_t T, S, B; /* of the whole text */
     uint32_t port[2];
-    int64_t bytes[2];  /* of a key, of all heads */
-    char *own[2];      /* this rank's keys, [B][keys][heads][width] */
+    int64_t bytes[2]; /* of a key, of all heads */
+    char *own[2];     /* this rank's keys, [B][keys][heads][width] */
     int64_t n_own;
     heed_tensor shape[2], view[2];
     lot lots[2];
@@ -99,11 +99,12 @@ static int32_t post_step(job *j, int64_t step, lot *to, heed_error *error)
                 for (int t = 0; t < 2 && n; t++) {
                     const uint64_t bytes = (uint64_t)(n * j->bytes[t]);
                     char *here = j->own[t] + (b * j->n_own + own) * j->bytes[t];
-                    char *there = to ? (char *)to->data[t] +
-                                           (b * to->count + from - first) * j->bytes[t]
-                                     : NULL;
+                    char *there =
+                        to ? (char *)to->data[t] + (b * to->count + from - first) * j->bytes[t]
+                           : NULL;
                     if (to && r == own_rank) memcpy(there, here, bytes);
-                    else if (to) TRY(exchange_receive(&j->g->x, &to->posts, r, there, bytes, error));
+                    else if (to)
+                        TRY(exchange_receive(&j->g->x, &to->posts, r, there, bytes, error));
                     else TRY(exchange_send(&j->g->x, &j->sends, r, here, bytes, error));
                 }
             }
@@ -118,8 +119,7 @@ static int32_t begin_step(job *j, int64_t step, heed_error *error)
     int64_t end;
     run_keys(j, (j->g->x.t.rank + step) % ranks, &to->first, &end);
     to->count = end - to->first;
-    TRY(post_step(j, step, to, error));
-    return post_step(j, step, NULL, error);
+    return post_step(j, step, to, error);
 }
 
 /* ---- the work of a step ---- */
@@ -130,8 +130,7 @@ static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, hee
     const int64_t ranks = j->g->x.t.ranks, spans = q->tree.spans;
     tree_node node[TREE_NODES];
     float *rows[TREE_NODES] = {NULL};
-    const uint32_t n =
-        tree_cover(spans * run / ranks, spans * (run + 1) / ranks, spans, node);
+    const uint32_t n = tree_cover(spans * run / ranks, spans * (run + 1) / ranks, spans, node);
     int32_t failed = HEED_OK;
     for (int t = 0; t < 2; t++) {
         heed_tensor *view = &j->view[t];
@@ -153,11 +152,13 @@ static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, hee
     return failed;
 }
 
-/* All steps. A rank whose work has failed goes on to send its keys, and says so in the end. */
+/* All steps. What this rank sends is posted at once, so that nobody waits for its work; if that has
+ * failed, it goes on to receive, and says so in the end. */
 static int32_t run_steps(job *j, heed_error *error)
 {
     const int64_t ranks = j->g->x.t.ranks;
     int32_t failed = HEED_OK, cut = begin_step(j, 0, error);
+    for (int64_t step = 0; step < ranks && !cut; step++) cut = post_step(j, step, NULL, error);
     for (int64_t step = 0; step < ranks && !cut; step++) {
         lot *keys = &j->lots[step % 2];
         cut = exchange_wait(&j->g->x, &keys->posts, HEED_OK, error);
@@ -165,8 +166,8 @@ static int32_t run_steps(job *j, heed_error *error)
         j->host.posts[0] = &j->lots[(step + 1) % 2].posts, j->host.posts[1] = &j->sends;
         for (int b = 0; b < 2 && !cut && !failed; b++)
             if (j->blocks[b].count)
-                failed = compute_block(j, &j->blocks[b], keys, (j->g->x.t.rank + step) % ranks,
-                                       error);
+                failed =
+                    compute_block(j, &j->blocks[b], keys, (j->g->x.t.rank + step) % ranks, error);
     }
     for (int k = 0; k < 2; k++) cut = exchange_wait(&j->g->x, &j->lots[k].posts, cut, error);
     cut = exchange_wait(&j->g->x, &j->sends, cut, error);
@@ -194,8 +195,8 @@ static void pack(const heed_tensor *t, char *to)
         for (int64_t s = 0; s < t->dim[1]; s++)
             for (int64_t h = 0; h < t->dim[2]; h++) {
                 const char *from =
-                    (const char *)t->data + (uint64_t)(b * t->stride[0] + s * t->stride[1] +
-                                                       h * t->stride[2]) * width;
+                    (const char *)t->data +
+                    (uint64_t)(b * t->stride[0] + s * t->stride[1] + h * t->stride[2]) * width;
                 if (t->stride[3] == 1 || t->dim[3] == 1)
                     memcpy(to, from, (size_t)t->dim[3] * width), to += (size_t)t->dim[3] * width;
                 else
@@ -281,9 +282,8 @@ static int32_t bind(job *j, prepared *all, heed_binding *in, uint32_t n_in, cons
         if (in[b].tensor->dim[1] != j->n_own)
             return error_set(error, HEED_E_SHAPE,
                              "%s: port %s has %lld keys, but of %lld keys rank %u of %u has %lld",
-                             e->op.id, in[b].port, (long long)in[b].tensor->dim[1],
-                             (long long)j->S, j->g->x.t.rank, j->g->x.t.ranks,
-                             (long long)j->n_own);
+                             e->op.id, in[b].port, (long long)in[b].tensor->dim[1], (long long)j->S,
+                             j->g->x.t.rank, j->g->x.t.ranks, (long long)j->n_own);
         whole[which] = *in[b].tensor, whole[which].dim[1] = j->S;
         in[b].tensor = &whole[which];
     }
@@ -367,8 +367,8 @@ int32_t heed_group_run(heed_group *g, const heed_instance *i, const heed_binding
     prepared *all = calloc(1, sizeof *all);
     *told = (heed_error){0};
     behind_make(&j.host, g->engine->host, &g->x);
-    int32_t failed = all && j.blocks ? make_job(&j, all, in, n_in, out, n_out, told)
-                                     : error_memory(told);
+    int32_t failed =
+        all && j.blocks ? make_job(&j, all, in, n_in, out, n_out, told) : error_memory(told);
     exchange_stand stand = {.what = hash_of(&j), .failed = failed};
     failed = exchange_agree(&g->x, &stand, told);
     for (int64_t round = 0; round < 3 && !failed; round++) {

@@ -16,8 +16,7 @@ uint32_t tree_cover(int64_t from, int64_t to, int64_t spans, tree_node node[TREE
     for (int64_t at = from; at < to;) {
         /* the largest node that begins here, and has no span of others; behind the text are none */
         int level = 0;
-        while (level < 62 && at % ((int64_t)2 << level) == 0 &&
-               (at + ((int64_t)1 << level) < to) &&
+        while (level < 62 && at % ((int64_t)2 << level) == 0 && (at + ((int64_t)1 << level) < to) &&
                (at + ((int64_t)2 << level) <= to || to == spans))
             level++;
         node[n++] = (tree_node){level, at >> level};
@@ -100,8 +99,7 @@ int32_t tree_put(tree *t, tree_node node, float *rows)
 
 float *tree_root(const tree *t)
 {
-    if (t->count != 1 || t->kept[0].node.index ||
-        t->spans > (int64_t)1 << t->kept[0].node.level)
+    if (t->count != 1 || t->kept[0].node.index || t->spans > (int64_t)1 << t->kept[0].node.level)
         return NULL;
     return t->kept[0].rows;
 }

@@ -24,8 +24,7 @@ static inline int64_t tree_spans(const heed_partial *p, int64_t keys)
 }
 
 /* The fewest nodes that cover spans [from, to) of `spans`. */
-HEED_LOCAL uint32_t tree_cover(int64_t from, int64_t to, int64_t spans,
-                               tree_node node[TREE_NODES]);
+HEED_LOCAL uint32_t tree_cover(int64_t from, int64_t to, int64_t spans, tree_node node[TREE_NODES]);
 
 /* A text's spans are dealt out in runs, each of which is one node. Runs become longer as the text
  * does, by twice where it has become twice as long: so no rank has much more than another, whatever

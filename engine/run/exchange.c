@@ -75,10 +75,9 @@ static int32_t post(exchange *x, exchange_posts *posts, uint32_t other, void *by
         if (!p) return x->broken = x->lost = 1, error_memory(error);
         now = n - done < HEED_MESSAGE_MOST ? n - done : HEED_MESSAGE_MOST;
         *p = (exchange_post){.other = other};
-        const int32_t code = sends
-                                 ? x->t.send(&x->t, other, (char *)bytes + done, now, &p->request)
-                                 : x->t.receive(&x->t, other, (char *)bytes + done, now,
-                                                &p->request);
+        const int32_t code =
+            sends ? x->t.send(&x->t, other, (char *)bytes + done, now, &p->request)
+                  : x->t.receive(&x->t, other, (char *)bytes + done, now, &p->request);
         if (code) return transport_failed(x, code, other, error);
         x->count.messages++;
         *(sends ? &x->count.sent : &x->count.received) += now;
@@ -108,22 +107,33 @@ void exchange_look(exchange *x, exchange_posts *posts)
     }
 }
 
+/* Ranks have about the same work, but machines may be loaded: who has worked for an hour since they
+ * last agreed may wait for three more. */
+static int64_t patience(const exchange *x, double now)
+{
+    return x->milliseconds + (int64_t)(3e3 * (now - x->since));
+}
+
+static int32_t give_up(exchange *x, uint32_t other, double waited, heed_error *error)
+{
+    char name[96];
+    x->broken = x->lost = 1;
+    return error_set(error, HEED_E_SYSTEM, "%s has not answered for %.*f seconds",
+                     name_of(x, other, name), waited < 10 ? 1 : 0, waited);
+}
+
 int32_t exchange_wait(exchange *x, exchange_posts *posts, int32_t failed, heed_error *error)
 {
     const double begin = seconds_now();
+    const int64_t most = patience(x, begin);
     if (!failed && posts->failed) failed = transport_failed(x, posts->failed, posts->other, error);
     for (uint32_t i = 0; i < posts->count && !failed; i++) {
         exchange_post *p = &posts->post[i];
         const int64_t spent = (int64_t)(1e3 * (seconds_now() - begin));
-        const int64_t left = x->milliseconds > spent ? x->milliseconds - spent : 0;
-        char name[96];
         if (!p->request) continue;
-        const int32_t code = x->t.wait(&x->t, &p->request, left);
+        const int32_t code = x->t.wait(&x->t, &p->request, most > spent ? most - spent : 0);
         if (code < 0) failed = transport_failed(x, code, p->other, error);
-        if (code <= 0) continue;
-        x->broken = x->lost = 1;
-        failed = error_set(error, HEED_E_SYSTEM, "%s has not answered for %g seconds",
-                           name_of(x, p->other, name), 1e-3 * (double)x->milliseconds);
+        if (code > 0) failed = give_up(x, p->other, seconds_now() - begin, error);
     }
     for (uint32_t i = 0; i < posts->count; i++)
         if (posts->post[i].request) x->t.abandon(&x->t, &posts->post[i].request);
@@ -191,10 +201,12 @@ int32_t exchange_agree(exchange *x, exchange_stand *stand, heed_error *error)
     if (!all) return x->broken = x->lost = 1, error_memory(error);
     record *own = &all[x->t.rank];
     *own = (record){stand->what, x->turn++, stand->failed, stand->flag, ""};
-    if (stand->failed && error) snprintf(own->text, sizeof own->text, "%.*s", (int)sizeof own->text - 1, error->text);
+    if (stand->failed && error)
+        snprintf(own->text, sizeof own->text, "%.*s", (int)sizeof own->text - 1, error->text);
     int32_t failed = gather_equal(x, all, sizeof *all, error);
     if (!failed) failed = judge(x, all, stand, error);
     free(all);
+    x->since = seconds_now();
     return failed;
 }
 
@@ -222,7 +234,7 @@ static int32_t greet(exchange *x, greeting *all, const char *speaks, heed_error 
 int32_t exchange_begin(exchange *x, const heed_transport *t, double seconds, const char *speaks,
                        heed_error *error)
 {
-    *x = (exchange){.t = *t, .milliseconds = (int64_t)(1e3 * seconds)};
+    *x = (exchange){.t = *t, .milliseconds = (int64_t)(1e3 * seconds), .since = seconds_now()};
     greeting *all = calloc(t->ranks, sizeof *all);
     x->host = calloc(t->ranks, sizeof *x->host);
     if (!all || !x->host) x->lost = 1;

@@ -16,7 +16,8 @@ typedef struct exchange_count {
 
 typedef struct exchange {
     heed_transport t;
-    int64_t milliseconds; /* to wait for a rank */
+    int64_t milliseconds; /* to wait for a rank, besides what this one has worked itself */
+    double since;         /* when the last agreement ended */
     char (*host)[64];     /* [ranks] */
     uint64_t turn;        /* of this rank's agreements */
     int broken;           /* a rank has failed: nothing more is sent */

@@ -108,8 +108,7 @@ static int32_t threads_wait(const heed_transport *t, void **request, int64_t mil
     pthread_mutex_lock(&m->hub->lock);
     while (own->state == COPIES || (own->state == WAITS && !late)) /* copies end soon */
         if (own->state == COPIES) pthread_cond_wait(&m->hub->changed, &m->hub->lock);
-        else
-            late = pthread_cond_timedwait(&m->hub->changed, &m->hub->lock, &until) == ETIMEDOUT;
+        else late = pthread_cond_timedwait(&m->hub->changed, &m->hub->lock, &until) == ETIMEDOUT;
     const int state = own->state;
     pthread_mutex_unlock(&m->hub->lock);
     if (state == WAITS) return 1;

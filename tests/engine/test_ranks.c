@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/harness.h"
 #include "op/group.h"
@@ -31,10 +32,10 @@ typedef struct member {
     heed_transport transport;
     heed_tensor *out; /* of the whole text, by port; of which a rank writes its rows */
     heed_error error;
-    int64_t chunk; /* of a text that is remembered */
+    int64_t chunk;        /* of a text that is remembered */
     uint64_t sent, bytes; /* and of its pages */
     double seconds;
-    int sin; /* what this rank does wrong */
+    int sin;      /* what this rank does wrong */
     int alone;    /* no group: heed_run */
     int straight; /* no fork in the middle */
 } member;
@@ -148,12 +149,15 @@ static void compare(const call *c, heed_tensor right[ORACLE_PORTS], heed_tensor 
 
 /* ---- one call ---- */
 
-#define CASE(SPEC, AXES, WITHOUT) {.spec = SPEC, .axes = AXES, .without = WITHOUT}
+#define CASE(SPEC, AXES, WITHOUT)                                                                  \
+    {                                                                                              \
+        .spec = SPEC, .axes = AXES, .without = WITHOUT                                             \
+    }
 static const call_case cases[] = {
     CASE("attention/softmax(causal=true)", "B=1,T=3500,S=3500,H=2,G=1,D=8,E=8", "key_lengths"),
     CASE("attention/softmax", "B=2,T=37,S=5111,H=4,G=2,D=20,E=33", ""),
-    CASE("attention/softmax(causal=true, window=700, sinks=3)",
-         "B=1,T=3300,S=3300,H=2,G=2,D=8,E=8", "key_lengths"),
+    CASE("attention/softmax(causal=true, window=700, sinks=3)", "B=1,T=3300,S=3300,H=2,G=2,D=8,E=8",
+         "key_lengths"),
     CASE("attention/softmax(causal=true, position=alibi)", "B=1,T=1700,S=1700,H=3,G=3,D=16,E=16",
          "key_lengths"),
     CASE("attention/softmax(causal=true, prefix=1600)", "B=1,T=3200,S=3200,H=1,G=1,D=8,E=8", ""),
@@ -184,7 +188,8 @@ static void shared_calls_have_the_bits_of_one(void **state)
             for (uint32_t k = 0; k < ranks[r]; k++)
                 m[k] = (member){.c = &c, .out = out, .isa = r ? NULL : paths[(n + k) % n_paths]};
             const char *failed = on_ranks(m, ranks[r], run_shared);
-            if (failed) fail_msg("%s [%s], %u ranks: %s", c.how->spec, c.how->axes, ranks[r], failed);
+            if (failed)
+                fail_msg("%s [%s], %u ranks: %s", c.how->spec, c.how->axes, ranks[r], failed);
             compare(&c, right, out, ranks[r]);
             outputs_free(out);
         }
@@ -289,8 +294,7 @@ static void remembered_texts_have_the_bits_of_one(void **state)
         outputs_make(&c, right);
         /* what looks back so far only can not be taken back so far */
         const int straight = !strncmp(c.how->spec, "attention/window", 16);
-        member one = {
-            .c = &c, .out = right, .chunk = 1234, .alone = 1, .straight = straight};
+        member one = {.c = &c, .out = right, .chunk = 1234, .alone = 1, .straight = straight};
         const char *failed = on_ranks(&one, 1, feed_shared);
         if (failed) fail_msg("%s: %s", c.how->spec, failed);
         for (size_t r = 0; r < (harness_quick() ? 1 : COUNT(ranks)); r++) {
@@ -320,8 +324,8 @@ enum { RECORD = 256 }; /* bytes of an agreement, to each other rank */
 /* Every key goes to every other rank once. */
 static void keys_are_sent_once(void **state)
 {
-    const call_case how =
-        CASE("attention/softmax(causal=true)", "B=1,T=5000,S=5000,H=4,G=2,D=16,E=32", "key_lengths");
+    const call_case how = CASE("attention/softmax(causal=true)",
+                               "B=1,T=5000,S=5000,H=4,G=2,D=16,E=32", "key_lengths");
     const uint64_t ranks = 3, key = 2 * (16 + 32) * sizeof(float);
     uint64_t sent = 0;
     heed_tensor out[ORACLE_PORTS];
@@ -342,15 +346,17 @@ static void keys_are_sent_once(void **state)
 /* A token costs a row of each head for each node that a rank has; pages are where they belong. */
 static void a_token_sends_some_rows(void **state)
 {
-    const call_case how =
-        CASE("attention/softmax(causal=true)", "B=1,T=6201,S=6201,H=4,G=2,D=16,E=32", "key_lengths");
-    const uint64_t ranks = 2, row = 4 * (32 + 3) * sizeof(float), page = 96 * 2 * 48 * sizeof(float);
+    const call_case how = CASE("attention/softmax(causal=true)",
+                               "B=1,T=6201,S=6201,H=4,G=2,D=16,E=32", "key_lengths");
+    const uint64_t ranks = 2, row = 4 * (32 + 3) * sizeof(float),
+                   page = 96 * 2 * 48 * sizeof(float);
     uint64_t sent[2] = {0}, pages = 0;
     heed_tensor out[2][ORACLE_PORTS];
     call c;
     (void)state;
     call_make(&c, &how);
-    for (int with = 0; with < 2; with++) { /* the last token as well: its chunk is one of one token */
+    for (int with = 0; with < 2;
+         with++) { /* the last token as well: its chunk is one of one token */
         member m[RANKS_MOST] = {{0}};
         c.oracle.axis['T' - 'A'] = 6200 + with;
         for (uint32_t r = 0; r < ranks; r++) {
@@ -445,9 +451,31 @@ static void all_end_with_one_that_fails(void **state)
         for (int r = 0; r < 4; r++) {
             if (r == 1 && sin == DOES_NOT_COME) continue;
             assert_true(m[r].error.code < 0);
-            assert_string_equal(m[r].error.text, r == 1 && sin == FAILS ? "out of memory" : right[sin]);
+            assert_string_equal(m[r].error.text,
+                                r == 1 && sin == FAILS ? "out of memory" : right[sin]);
         }
     }
+}
+
+/* A rank that works longer than it would be waited for, as the others do. */
+static void *work_long(void *arg)
+{
+    member *m = arg;
+    const int late = m->transport.rank == 1;
+    heed_group *g = heed_group_new(harness_engine(1), &m->transport, 0.3, &m->error);
+    if (!g) return NULL;
+    nanosleep(&(struct timespec){late, late ? 200000000 : 600000000}, NULL);
+    heed_group_agree(g, NULL, 0, HEED_OK, &m->error);
+    heed_group_free(g);
+    return NULL;
+}
+
+static void who_works_is_waited_for(void **state)
+{
+    member m[RANKS_MOST] = {{0}};
+    (void)state;
+    const char *failed = on_ranks(m, 3, work_long);
+    if (failed) fail_msg("%s", failed);
 }
 
 /* Messages that are asked for without waiting: each comes whole, whenever the other side copies it. */
@@ -485,7 +513,8 @@ static void *speak_otherwise(void *arg)
     member *m = arg;
     exchange x;
     const uint32_t rank = m->transport.rank;
-    m->error.code = exchange_begin(&x, &m->transport, 5, rank == 2 ? "heed 2" : "heed 1", &m->error);
+    m->error.code =
+        exchange_begin(&x, &m->transport, 5, rank == 2 ? "heed 2" : "heed 1", &m->error);
     exchange_end(&x);
     return NULL;
 }
@@ -508,8 +537,9 @@ static void what_can_not_be_shared_is_refused(void **state)
     heed_instance *rope = heed_instance_open(harness_engine(1), "position/rope", NULL, &e);
     if (!g || !rope) fail_msg("%s", e.text);
     assert_null(heed_group_sequence(g, rope, NULL, &e));
-    assert_string_equal(e.text, "position/rope has no heed.partial/1, by which ranks share the keys "
-                                "of a text; it runs on one");
+    assert_string_equal(e.text,
+                        "position/rope has no heed.partial/1, by which ranks share the keys "
+                        "of a text; it runs on one");
     heed_instance_close(rope);
     heed_group_free(g);
     assert_int_equal(heed_transport_threads(0, &t, &e), HEED_E_ARGUMENT);
@@ -526,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_token_sends_some_rows),
         cmocka_unit_test(spans_are_dealt_out_evenly),
         cmocka_unit_test(all_end_with_one_that_fails),
+        cmocka_unit_test(who_works_is_waited_for),
         cmocka_unit_test(messages_are_asked_for_again_and_again),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(what_can_not_be_shared_is_refused),

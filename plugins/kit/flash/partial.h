@@ -96,7 +96,9 @@ static void KIT(flash_node_task)(void *arg, int64_t task, uint32_t lane)
 {
     const kit_flash_parts *w = arg;
     const kit_flash *f = &w->f;
-    const int64_t *node = &w->x->node[2 * (task / w->per_node)], level = node[0], index = node[1];
+    const int64_t *node = &w->x->node[2 * (task / w->per_node)],
+                  from = kit_flash_node_key(node[1], node[0]),
+                  to = kit_flash_node_key(node[1] + 1, node[0]);
     const int64_t inner = task % w->per_node, b = inner / f->tasks / f->G,
                   g = inner / f->tasks % f->G, turn = inner % f->tasks;
     const int few = f->few > 0 && turn == 0;
@@ -109,8 +111,7 @@ static void KIT(flash_node_task)(void *arg, int64_t task, uint32_t lane)
         for (int row = 0; row < KIT_FLASH_CELL * r->groups; row++)
             r->lift[row] = w->x->lift[kit_flash_row_at(f, b, r->query[row], r->head[row])];
     }
-    KIT(flash_task_blocks)(f, &m, b, g, kit_flash_node_key(index, level),
-                           kit_flash_node_key(index + 1, level));
+    KIT(flash_task_blocks)(f, &m, b, g, from, to);
     for (int i = 0; i < n; i++) {
         kit_flash_rows *r = &m.tile[i];
         kit_flash_note_span(f, r);

@@ -30,16 +30,15 @@ static int32_t fail(const heed_sink *sink, const char *what, int code)
     return HEED_E_SYSTEM;
 }
 
-static int32_t mpi_begin(const heed_transport *t, int sends, uint32_t other, void *bytes, uint64_t n,
-                         void **request)
+static int32_t mpi_begin(const heed_transport *t, int sends, uint32_t other, void *bytes,
+                         uint64_t n, void **request)
 {
     const state *s = t->self;
     MPI_Request *own = malloc(sizeof *own);
     *request = NULL;
     if (!own) return HEED_E_MEMORY;
-    const int code = sends
-                         ? MPI_Isend(bytes, (int)n, MPI_BYTE, (int)other, 0, s->comm, own)
-                         : MPI_Irecv(bytes, (int)n, MPI_BYTE, (int)other, 0, s->comm, own);
+    const int code = sends ? MPI_Isend(bytes, (int)n, MPI_BYTE, (int)other, 0, s->comm, own)
+                           : MPI_Irecv(bytes, (int)n, MPI_BYTE, (int)other, 0, s->comm, own);
     if (code == MPI_SUCCESS) return *request = own, HEED_OK;
     free(own);
     return fail(&s->sink, sends ? "MPI_Isend" : "MPI_Irecv", code);
@@ -87,6 +86,7 @@ static int32_t mpi_wait(const heed_transport *t, void **request, int64_t millise
     }
 }
 
+/* What has begun to be sent MPI may go on to read: a rank that gives up leaves soon, by MPI_Abort. */
 static void mpi_abandon(const heed_transport *t, void **request)
 {
     (void)t;
@@ -121,8 +121,8 @@ int32_t heed_transport_v0(uint32_t abi, heed_transport *to, const heed_sink *sin
     state *s = calloc(1, sizeof *s);
     if (!s) return HEED_E_MEMORY;
     MPI_Initialized(&ready);
-    int code = ready ? MPI_Query_thread(&has)
-                     : MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &has);
+    int code =
+        ready ? MPI_Query_thread(&has) : MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &has);
     s->began = !ready;
     if (code == MPI_SUCCESS) code = MPI_Comm_dup(MPI_COMM_WORLD, &s->comm);
     if (code != MPI_SUCCESS) {
