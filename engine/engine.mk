@@ -76,7 +76,8 @@ engine_libheed_la_LIBADD = engine/libtext.la engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
-engine_command = engine/command/cached.c engine/command/cached.h engine/command/clock.h engine/command/command.c engine/command/command.h \
+engine_command = engine/command/cached.c engine/command/cached.h engine/command/choices.c \
+  engine/command/choices.h engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/depth.c engine/command/depth.h \
   engine/command/describe.c engine/command/describe.h \

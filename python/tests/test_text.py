@@ -15,7 +15,7 @@ from heed_attention._text import Stops
 from .test_docs import MODELS, has_text
 from .test_tables import command
 
-CHECKPOINTS = MODELS / "checkpoints"
+CHECKPOINTS, PLAYS = MODELS / "checkpoints", MODELS / "plays.safetensors"
 
 
 def _note(seen, done, of):
@@ -126,6 +126,36 @@ class Texts(unittest.TestCase):
                 word = made[4:7]
                 stopped = self.net.generate("The king", 50, stop=word, **more)
                 self.assertEqual(stopped, made[: made.index(word)])
+
+    def test_choices(self):
+        lines = [
+            dict(prompt="The king", choices=[" and the moon", "", " of all"][::2], answer=1),
+            dict(prompt="", choices=["moon", "the king"], answer=0),
+        ]
+        for net, model in ((self.net, self.folder), (heed.Stack(PLAYS), PLAYS)):
+            begin = net.number("bos") if net.bytes else net._numbers("heed.begin")[0]
+
+            def ids(text, net=net, begin=begin):
+                tokens = list(text.encode()) if net.bytes else net._encode(text, special=False)
+                return np.array([begin, *tokens])
+
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "choices.jsonl")
+                path.write_text("\n".join(map(json.dumps, lines)))
+                told = json.loads(command("score", model, "--choices", path, "--json"))
+            right = 0
+            for line, found in zip(lines, told["lines"]):
+                sums = []
+                for text in line["choices"]:
+                    all_, n = ids(line["prompt"] + text), len(ids(line["prompt"]))
+                    rows = net.session().feed(all_[:-1], rows=len(all_) - n).astype(np.float64)
+                    most = rows.max(1, keepdims=True)
+                    p = rows - most - np.log(np.exp(rows - most).sum(1, keepdims=True))
+                    sums.append(p[np.arange(len(p)), all_[n:]].sum())
+                np.testing.assert_allclose(found["log_likelihoods"], sums, rtol=1e-5)
+                self.assertEqual(found["best"], int(np.argmax(sums)))
+                right += found["best"] == line["answer"]
+            self.assertEqual((told["answered"], told["accuracy"]), (2, right / 2))
 
     def test_score_as_the_command(self):
         text = MODELS / "sample.txt"
