@@ -65,7 +65,8 @@ engine_text = engine/text/added.c engine/text/added.h engine/text/bpe.c engine/t
 else
 engine_text = engine/text/without.c
 endif
-engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/sentence.c engine/text/sentence.h \
+engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/chat.c engine/text/chat.h \
+  engine/text/sentence.c engine/text/sentence.h \
   engine/text/texts.c engine/text/tokenizer.h $(engine_text)
 engine_libtext_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS)
 engine_libtext_la_LIBADD = $(PCRE2_LIBS) $(UTF8PROC_LIBS)

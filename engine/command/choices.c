@@ -91,9 +91,10 @@ static int32_t read_choice(job *j, const char *prompt, size_t common, const json
     if ((int64_t)c->ids.n - 1 <= c->first - 1)
         return wrong(j, "a choice adds no token to its prompt");
     if (context >= 0 && (int64_t)c->ids.n - 1 > context)
-        return error_set(j->error, HEED_E_DATA,
-                         "%.200s, line %lld: a choice has %zu tokens with its prompt, but %s sees %lld",
-                         j->path, (long long)j->line, c->ids.n - 1, j->name, (long long)context);
+        return error_set(
+            j->error, HEED_E_DATA,
+            "%.200s, line %lld: a choice has %zu tokens with its prompt, but %s sees %lld", j->path,
+            (long long)j->line, c->ids.n - 1, j->name, (long long)context);
     return HEED_OK;
 }
 
@@ -101,12 +102,12 @@ static int32_t read_choice(job *j, const char *prompt, size_t common, const json
 static int32_t read_line(job *j, const json_t *line, int64_t *answer)
 {
     const char *prompt = json_string_value(json_object_get(line, "prompt"));
-    const json_t *choices = json_object_get(line, "choices"), *right = json_object_get(line, "answer");
+    const json_t *choices = json_object_get(line, "choices"),
+                 *right = json_object_get(line, "answer");
     const size_t n = json_array_size(choices);
     id_list ids = {0};
     if (!prompt) return wrong(j, "\"prompt\", a text, is missing");
-    if (n < 2 || n > CHOICES_MOST)
-        return wrong(j, "\"choices\" is no list of 2 to 64 texts");
+    if (n < 2 || n > CHOICES_MOST) return wrong(j, "\"choices\" is no list of 2 to 64 texts");
     if (right && (!json_is_integer(right) || json_integer_value(right) < 0 ||
                   json_integer_value(right) >= (json_int_t)n))
         return wrong(j, "\"answer\" is none of the choices, which count from 0");
@@ -195,11 +196,10 @@ static void tell_line(job *j, int64_t answer)
     for (int i = 0; i < j->n; i++)
         json_array_append_new(all, isfinite(j->choice[i].nats) ? json_real(j->choice[i].nats)
                                                                : json_null());
-    json_array_append_new(
-        json_object_get(j->told, "lines"),
-        json_pack("{s:I, s:o, s:i, s:i, s:o}", "line", (json_int_t)j->line, "log_likelihoods", all,
-                  "best", best, "best_by_byte", by_byte, "answer",
-                  answer < 0 ? json_null() : json_integer(answer)));
+    json_array_append_new(json_object_get(j->told, "lines"),
+                          json_pack("{s:I, s:o, s:i, s:i, s:o}", "line", (json_int_t)j->line,
+                                    "log_likelihoods", all, "best", best, "best_by_byte", by_byte,
+                                    "answer", answer < 0 ? json_null() : json_integer(answer)));
 }
 
 static int32_t tell_all(job *j)
@@ -207,7 +207,8 @@ static int32_t tell_all(job *j)
     const double n = (double)j->answered;
     if (j->told) {
         json_object_set_new(j->told, "answered", json_integer(j->answered));
-        json_object_set_new(j->told, "accuracy", n > 0 ? json_real((double)j->right / n) : json_null());
+        json_object_set_new(j->told, "accuracy",
+                            n > 0 ? json_real((double)j->right / n) : json_null());
         json_object_set_new(j->told, "accuracy_by_byte",
                             n > 0 ? json_real((double)j->right_by_byte / n) : json_null());
         json_t *told = j->told;

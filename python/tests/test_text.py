@@ -127,6 +127,30 @@ class Texts(unittest.TestCase):
                 stopped = self.net.generate("The king", 50, stop=word, **more)
                 self.assertEqual(stopped, made[: made.index(word)])
 
+    def test_chat_as_the_command(self):
+        form = json.loads((MODELS / "tokenizers" / "chat.json").read_text())[0]
+        with tempfile.TemporaryDirectory() as folder:
+            for file in self.folder.iterdir():
+                pathlib.Path(folder, file.name).symlink_to(file.resolve())
+            config = pathlib.Path(folder, "tokenizer_config.json")
+            config.write_text(json.dumps({"chat_template": form["template"]}))
+            net = heed.Stack(folder)
+            self.assertEqual(net.tokenizer.chat(" Who\nis it? "), form["text"])
+            given = ["--prompt", "Who is it?", "--system", "Be brief.", "--temperature", "0"]
+            theirs = command("generate", folder, "--chat", *given, "--tokens", "20").decode()
+            ours = net.generate("Who is it?", 20, chat=True, system="Be brief.", temperature=0)
+            self.assertEqual(ours, theirs)
+            self.assertTrue(ours)
+            config.write_text(json.dumps({"chat_template": "{{ messages }}"}))
+            with self.assertRaisesRegex(heed.HeedError, "none of the known forms: chatml, qwen2"):
+                net.generate("Who is it?", chat=True)
+        with self.assertRaisesRegex(heed.HeedError, "there is no chat_template"):
+            self.net.generate("Who is it?", chat=True)
+        with self.assertRaisesRegex(heed.HeedError, "tokens of this network are bytes"):
+            heed.Stack(PLAYS).generate("Who is it?", chat=True)
+        with self.assertRaisesRegex(ValueError, "system needs chat"):
+            self.net.generate("Who is it?", system="x")
+
     def test_choices(self):
         lines = [
             dict(prompt="The king", choices=[" and the moon", "", " of all"][::2], answer=1),

@@ -181,6 +181,11 @@ try 0 generate "$tiny/gpt2" --ids "$tiny/ids.npy" --tokens 3 --temperature 0 && 
     [ "$(wc -w <out)" = 11 ]; report 'generate --ids: numbers in and out'
 try 1 generate "$tiny/gpt2" --prompt a && says "--ids FILE.npy takes their numbers"
 report 'generate: no text for a checkpoint'
+try 2 generate "$tiny/gpt2" --ids "$tiny/ids.npy" --chat && says '--ids and --chat exclude each other'
+report 'generate: --ids or --chat'
+try 2 generate "$tiny/gpt2" --system x && says '--system needs --chat'; report 'generate: --system without --chat'
+try 1 generate "$SRC/models/plays.safetensors" --chat && says '--chat needs a checkpoint'
+report 'generate --chat: bytes'
 try 1 score "$tiny/gpt2" "$SRC/README.md" && says "--ids FILE.npy takes their numbers"
 report 'score: no text for a checkpoint'
 try 2 generate "$tiny/gpt2" --ids a --prompt b && says 'exclude each other'; report 'generate: --ids or a prompt'
@@ -268,7 +273,8 @@ head -c 100 "$SRC/models/sample.txt" >part
 try 0 score "$SRC/models/plays.safetensors" part && quiet && prints '(100 bytes'; report 'score: less than the context'
 plays=$SRC/models/plays.safetensors
 echo '{"prompt": "The sky is", "choices": [" blue", " qzx"], "answer": 0}' >lines
-try 0 score "$plays" --choices lines && quiet && prints 'line 1: 0 right  (ln p: -' && prints 'accuracy 1.0000, by byte 1.0000  (1 line'
+try 0 score "$plays" --choices lines && quiet && prints 'line 1: 0 right  (ln p: -' &&
+    prints 'accuracy 1.0000, by byte 1.0000  (1 line'
 report 'score --choices'
 try 2 score "$plays" lines --choices lines && says 'exclude each other'; report 'score --choices or a file'
 choices() { # choices LINE SENTENCE
