@@ -278,7 +278,8 @@ static int32_t add_loss(job *j, float *from, int64_t rows, double *nats, heed_er
 static double log_sum(const float *x, int64_t n)
 {
     double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+    for (int64_t i = 0; i < n; i++)
+        if ((double)x[i] > most) most = (double)x[i]; /* fmax breaks gcc 12 for arm64 here */
     for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - most);
     return most + log(sum);
 }
