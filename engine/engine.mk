@@ -65,7 +65,8 @@ engine_text = engine/text/added.c engine/text/added.h engine/text/bpe.c engine/t
 else
 engine_text = engine/text/without.c
 endif
-engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/sentence.c engine/text/sentence.h \
+engine_libtext_la_SOURCES = engine/text/bytes.h engine/text/chat.c engine/text/chat.h \
+  engine/text/sentence.c engine/text/sentence.h \
   engine/text/texts.c engine/text/tokenizer.h $(engine_text)
 engine_libtext_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS) $(UTF8PROC_CFLAGS)
 engine_libtext_la_LIBADD = $(PCRE2_LIBS) $(UTF8PROC_LIBS)
@@ -76,7 +77,8 @@ engine_libheed_la_LIBADD = engine/libtext.la engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
-engine_command = engine/command/cached.c engine/command/cached.h engine/command/clock.h engine/command/command.c engine/command/command.h \
+engine_command = engine/command/cached.c engine/command/cached.h engine/command/choices.c \
+  engine/command/choices.h engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/depth.c engine/command/depth.h \
   engine/command/describe.c engine/command/describe.h \

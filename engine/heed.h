@@ -450,6 +450,12 @@ HEED_API int64_t heed_tokenizer_encode(heed_tokenizer *tokenizer, const char *te
  * until the next call. Special tokens make none. [one] */
 HEED_API int64_t heed_tokenizer_decode(heed_tokenizer *tokenizer, const int32_t *tokens, uint64_t n, uint32_t flags,
                                        const char **text, heed_error *error);
+/* Bytes of the text that the folder's chat_template makes of a message of the user's, n bytes, behind one of the
+ * system's (NULL: none), up to where the answer begins; *text as of decoding. It is encoded without `special`. A
+ * template that is none of the known forms is refused (docs/checkpoints.md). [one] */
+HEED_API int64_t heed_tokenizer_chat(heed_tokenizer *tokenizer, const char *system,
+                                     const char *prompt, uint64_t n, const char **text,
+                                     heed_error *error);
 /* The spec of a network that makes one vector of a text, of the weights of an encoder's folder: as its modules.json of
  * sentence-transformers says, or `pooling`, "mean", "first", "last" or "max" (NULL: not said), and l2, 1 or 0 (-1: not
  * said). Writes it to the caller's `to`, which has `room` bytes, and returns how many it takes with its NUL; `to` NULL

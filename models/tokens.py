@@ -4,12 +4,14 @@ yardstick of tests/engine/test_tokenizers.c.
 
     python3 models/tokens.py record models/tokenizers          # tokenizers 0.23, sentencepiece 0.2
     python3 models/tokens.py tiny models/checkpoints
+    python3 models/tokens.py chat models/tokenizers            # transformers 5.24
     python3 models/tokens.py compare PROGRAM FOLDER TEXT...        # PROGRAM: tests/engine/test_tokenizers
     python3 models/tokens.py speed PROGRAM FOLDER TEXT         # TEXT: tens of megabytes
 
 `record` trains four on models/sample.txt, and writes each as NAME.json, and reference.json: cases, which
 are one of the four with some of its keys changed, and for each the numbers and the text that come out.
 `tiny` gives two of the checkpoints tokenizers of as many tokens as they have.
+`chat` writes what transformers makes of the chat templates in chat.json.
 `compare` trains larger ones on the texts, and compares every line of them, and 100,000 lines of random
 Unicode, on each variant, or with STEP in the environment each STEP-th of them. FOLDER is made.
 """
@@ -350,12 +352,34 @@ def once(call):
     return time.process_time() - begin
 
 
+def chat(folder):
+    """Each template of chat.json with a message of the system's and without; null: it refuses that."""
+    from jinja2 import TemplateError
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    path = folder / "chat.json"
+    rows = json.loads(path.read_text())
+    for row in rows:
+        for key, system in (("text", None), ("with_system", " Be brief.\n")):
+            messages = [dict(role="system", content=system)] * bool(system)
+            messages += [dict(role="user", content=" Who\nis it? ")]
+            try:
+                row[key] = render_jinja_template(
+                    [messages], chat_template=row["template"], add_generation_prompt=True, bos_token="<s>",
+                    eos_token="</s>")[0][0]
+            except TemplateError:
+                row[key] = None
+    path.write_text(json.dumps(rows, indent=1) + "\n")
+
+
 def main():
     what, rest = sys.argv[1], sys.argv[2:]
     if what == "record":
         return record(pathlib.Path(rest[0]))
     if what == "tiny":
         return tiny(pathlib.Path(rest[0]))
+    if what == "chat":
+        return chat(pathlib.Path(rest[0]))
     if what == "compare":
         return min(1, compare(rest[0], pathlib.Path(rest[1]), rest[2:]))
     return speed(rest[0], pathlib.Path(rest[1]), rest[2])

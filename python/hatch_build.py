@@ -24,6 +24,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 TAKEN = ["lib/libheed.so.0", "bin/heed"]  # of an installation, besides lib/heed and share/heed
+LEFT = ["transport_mpi.so"]  # for the MPI of one machine, of which no copy would do
 
 
 def run(words: list[str], folder: pathlib.Path) -> None:
@@ -90,7 +91,8 @@ class CustomBuildHook(BuildHookInterface[Any]):
             run(["make", "-s", "install-strip", f"DESTDIR={self.work}/root"], build)
             prefix = f"{self.work}/root/usr/local"
         root = pathlib.Path(prefix)
-        files = [root / name for name in TAKEN] + sorted((root / "lib" / "heed").glob("*.so"))
+        plugins = sorted((root / "lib" / "heed").glob("*.so"))
+        files = [root / name for name in TAKEN] + [p for p in plugins if p.name not in LEFT]
         files += [f for f in sorted((root / "share" / "heed").rglob("*")) if f.is_file()]
         for file in files:
             to = f"heed_attention/{file.relative_to(root)}"

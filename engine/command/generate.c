@@ -27,6 +27,7 @@
 #include "command/tracing.h"
 #include "inspect.h"
 #include "model/stack.h"
+#include "text/chat.h"
 
 static const char usage[] =
     "usage: heed generate MODEL [OPTION ...]\n"
@@ -37,6 +38,10 @@ static const char usage[] =
     "  --prompt TEXT     what comes first; nothing if not given\n"
     "  --prompt-file F   the same from a file; - is standard input\n"
     "  --ids FILE.npy    the same as numbers of tokens; all tokens are then printed as numbers\n"
+    "  --chat            the prompt is a message of a conversation, in the form of the "
+    "checkpoint's\n"
+    "                    chat_template; the answer alone is printed\n"
+    "  --system TEXT     with --chat: what the system says first\n"
     "  --tokens N        how many are made, 200 if not given\n"
     "  --temperature X   0 takes the most likely token; 0.8 if not given\n"
     "  --top-k N         only the N most likely; all if not given\n"
@@ -47,9 +52,11 @@ static const char usage[] =
     "                    below 0; 1 if not given\n"
     "  --stop TEXT       ends before this text; up to 16 times\n"
     "  --ignore-eos      goes on behind a token that ends a checkpoint's text\n"
-    "  --parallel N      N texts of the seeds from --seed on, made at once: each is the one that its "
+    "  --parallel N      N texts of the seeds from --seed on, made at once: each is the one that "
+    "its "
     "seed makes\n"
-    "                    alone with these weights. They are printed one after the other behind lines\n"
+    "                    alone with these weights. They are printed one after the other behind "
+    "lines\n"
     "                    \"==> seed 3 <==\"\n"
     "  --seed N          another number, another text; 1 if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n" CACHED_USAGE
@@ -73,9 +80,9 @@ typedef struct story {
 
 typedef struct job {
     heed_options engine;
-    const char *model_path, *prompt, *prompt_path, *ids_path, *spec;
+    const char *model_path, *prompt, *prompt_path, *ids_path, *spec, *system;
     int64_t tokens, seed;
-    int random, ignore_eos;
+    int random, ignore_eos, chat;
     double temperature, top_p, min_p, penalty;
     int64_t top_k;
     stops stops;
@@ -150,6 +157,8 @@ static const option options[] = {
     {"--prompt", 1, .at = offsetof(job, prompt)},
     {"--prompt-file", 1, .at = offsetof(job, prompt_path), .values = "FILE"},
     {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
+    {"--chat", 0, .at = offsetof(job, chat)},
+    {"--system", 1, .at = offsetof(job, system)},
     {"--tokens", 1, .read = read_tokens},
     {"--temperature", 1, .read = read_temperature},
     {"--top-k", 1, .read = read_top_k},
@@ -189,8 +198,14 @@ static int32_t read_text(const job *j, const unsigned char *prompt, size_t lengt
                          heed_error *error)
 {
     const int64_t begin = model_token(&j->model, "heed.begin");
-    TRY(model_encode(&j->model, j->prompt_path ? j->prompt_path : "--prompt", (const char *)prompt,
-                     length, 1, 0, to, error));
+    const char *name = j->prompt_path ? j->prompt_path : "--prompt", *text = (const char *)prompt;
+    bytes message = {0};
+    int32_t failed = HEED_OK;
+    if (j->chat) failed = chat_prompt(j->model_path, j->system, text, length, &message, error);
+    if (!failed && j->chat) text = message.at, length = message.n;
+    if (!failed) failed = model_encode(&j->model, name, text, length, !j->chat, 0, to, error);
+    free(message.at);
+    if (failed) return failed;
     if (!to->n && begin >= 0) id_list_put(to, (int32_t)begin);
     if (to->n || to->failed) return HEED_OK;
     return error_set(error, HEED_E_ARGUMENT,
@@ -252,6 +267,10 @@ static int32_t start_text(job *j, const unsigned char *prompt, size_t length, he
     j->stories = calloc((size_t)j->parallel, sizeof *j->stories);
     if (!j->stories) return error_memory(error);
     if (!j->ids_path && j->model_path) TRY(model_open_text(&j->model, j->model_path, error));
+    if (j->chat && !j->model.tokenizer)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "%s: --chat needs a checkpoint with a tokenizer.json and a chat_template",
+                         j->model_path ? j->model_path : "the spec");
     if (j->model.stack->ahead)
         return error_set(error, HEED_E_DATA,
                          "%s is no language model: tokens of %s, which is not causal, see those behind them, and there "
@@ -361,7 +380,7 @@ static int32_t put_token(job *j, int32_t token, int *ends, heed_error *error)
 /* The prompt, as it was given; what a tokenizer makes of tokens goes on with its text. */
 static int32_t put_prompt(job *j, const unsigned char *prompt, size_t length, heed_error *error)
 {
-    if (!j->ids_path && !has_encoder(j)) TRY(put(prompt, length, error));
+    if (!j->ids_path && !j->chat && !has_encoder(j)) TRY(put(prompt, length, error));
     const story *s = &j->stories[0]; /* they all begin alike */
     const int64_t n = j->read;
     for (int64_t i = 0; j->ids_path && i < n; i++) TRY(put_id(s->text[i], i ? " " : "", error));
@@ -565,6 +584,8 @@ int command_generate(int argc, char **argv)
         return options_usage("--prompt and --prompt-file exclude each other");
     if (j.ids_path && (j.prompt || j.prompt_path))
         return options_usage("--ids and a prompt exclude each other");
+    if (j.ids_path && j.chat) return options_usage("--ids and --chat exclude each other");
+    if (j.system && !j.chat) return options_usage("--system needs --chat");
     if (j.ids_path && j.stops.n) return options_usage("--ids and --stop exclude each other");
     const unsigned char *prompt = (const unsigned char *)(j.prompt ? j.prompt : "");
     if (j.prompt) length = strlen(j.prompt);

@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "command/cached.h"
+#include "command/choices.h"
 #include "command/clock.h"
 #include "command/command.h"
 #include "command/interrupt.h"
@@ -35,6 +36,7 @@
 
 static const char usage[] =
     "usage: heed score MODEL FILE [OPTION ...]\n"
+    "       heed score MODEL --choices FILE.jsonl [OPTION ...]\n"
     "\n"
     "  MODEL             a safetensors file with a byte model, or a checkpoint: a folder with a "
     "config.json\n"
@@ -42,6 +44,13 @@ static const char usage[] =
     "  FILE              what is to be predicted; - is standard input\n"
     "  --ids FILE.npy    in its place: numbers of tokens; the first is given, and the result is in "
     "bits a token\n"
+    "  --choices FILE.jsonl  in its place: lines such as\n"
+    "                    {\"prompt\": \"The sky is\", \"choices\": [\" blue\", \" green\"], "
+    "\"answer\": 0};\n"
+    "                    of each choice the sum of ln p of its tokens, and how often the right one "
+    "is "
+    "the\n"
+    "                    likeliest, by that sum and by that sum over the choice's bytes\n"
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
     "  --spec SPEC       the network, if not what the model itself says\n"
@@ -61,7 +70,7 @@ static const char usage[] =
 
 typedef struct job {
     heed_options engine;
-    const char *model_path, *file_path, *ids_path, *spec;
+    const char *model_path, *file_path, *ids_path, *choices_path, *spec;
     cached_change change;
     int64_t context, stride; /* 0: not given */
     int json;
@@ -112,6 +121,7 @@ static int read_stride(void *command, const char *value)
 static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
     {"--ids", 1, .at = offsetof(job, ids_path), .values = "FILE"},
+    {"--choices", 1, .at = offsetof(job, choices_path), .values = "FILE"},
     {"--context", 1, .read = read_context},
     {"--spec", 1, .at = offsetof(job, spec)},
     CACHED_OPTIONS(job, change),
@@ -265,7 +275,8 @@ static int32_t add_loss(job *j, float *from, int64_t rows, double *nats, heed_er
 static double log_sum(const float *x, int64_t n)
 {
     double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+    for (int64_t i = 0; i < n; i++)
+        if ((double)x[i] > most) most = (double)x[i]; /* fmax breaks gcc 12 for arm64 here */
     for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - most);
     return most + log(sum);
 }
@@ -407,6 +418,24 @@ static int32_t open_models(job *j, int32_t failed, heed_error *error)
     return model_open(&j->model, &j->engine, j->model_path, j->cached_spec, 0, error);
 }
 
+/* --choices, which is a work of its own. */
+static int score_choices(job *j)
+{
+    heed_error error = {0};
+    if (j->file_path || j->ids_path)
+        return options_usage("--choices and a file or --ids exclude each other");
+    if (j->context || j->stride || j->tracing.path || cached_is_asked(&j->change))
+        return options_usage("--choices takes no --context, --stride, --cache, --weights or --trace");
+    int32_t failed = model_open(&j->model, &j->engine, j->model_path, j->spec, 0, &error);
+    if (!failed) failed = model_open_text(&j->model, j->model_path, &error);
+    if (!failed) failed = choices_score(&j->model, j->model_path, j->choices_path, j->json, &error);
+    if (j->model.engine) origin_tell(j->model.engine);
+    model_close(&j->model);
+    if (failed) return command_fail(&error);
+    if (interrupt_seen) fprintf(stderr, "heed: interrupted: that is of the first lines alone\n");
+    return interrupt_seen ? interrupt_status() : 0;
+}
+
 int command_score(int argc, char **argv)
 {
     job j = {.engine.size = sizeof j.engine};
@@ -415,6 +444,7 @@ int command_score(int argc, char **argv)
     int status = options_parse(argc, argv, usage, options, &j, &j.engine);
     if (status) return status;
     if (ranks_is_silent()) j.tracing.path = NULL; /* one of them writes it */
+    if (j.choices_path && j.model_path) return score_choices(&j);
     if (j.ids_path && j.file_path) return options_usage("--ids and a file exclude each other");
     if (!j.model_path || (!j.file_path && !j.ids_path))
         return options_usage("a model and a file are needed");

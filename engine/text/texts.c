@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "text/chat.h"
 #include "text/sentence.h"
 #include "text/tokenizer.h"
 
 struct heed_tokenizer {
     tokenizer *inside;
+    char *folder;
     id_list tokens;
     bytes text;
 };
@@ -22,8 +24,10 @@ heed_tokenizer *heed_tokenizer_open(const char *folder, heed_error *error)
     if (error) *error = (heed_error){0};
     heed_tokenizer *t = calloc(1, sizeof *t);
     if (!t) return error_memory(error), NULL;
-    if ((t->inside = tokenizer_open(folder, error))) return t;
-    free(t);
+    t->folder = strdup(folder);
+    if (!t->folder) error_memory(error);
+    else if ((t->inside = tokenizer_open(folder, error))) return t;
+    heed_tokenizer_close(t);
     return NULL;
 }
 
@@ -31,6 +35,7 @@ void heed_tokenizer_close(heed_tokenizer *t)
 {
     if (!t) return;
     tokenizer_close(t->inside);
+    free(t->folder);
     free(t->tokens.at);
     free(t->text.at);
     free(t);
@@ -56,6 +61,18 @@ int64_t heed_tokenizer_decode(heed_tokenizer *t, const int32_t *tokens, uint64_t
         TRY(tokenizer_put(t->inside, tokens[i], &t->text, error));
     if (flags & HEED_TEXT_ENDS) TRY(tokenizer_end(t->inside, &t->text, error));
     if (t->text.failed) return error_memory(error);
+    *text = t->text.at;
+    return (int64_t)t->text.n;
+}
+
+int64_t heed_tokenizer_chat(heed_tokenizer *t, const char *system, const char *prompt, uint64_t n,
+                            const char **text, heed_error *error)
+{
+    heed_error own;
+    if (!error) error = &own;
+    *error = (heed_error){0};
+    t->text.n = 0, t->text.failed = 0;
+    TRY(chat_prompt(t->folder, system, prompt, n, &t->text, error));
     *text = t->text.at;
     return (int64_t)t->text.n;
 }

@@ -1147,6 +1147,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_tokenizer_close": (None, [c.c_void_p]),
     "heed_tokenizer_encode": (c.c_int64, [c.c_void_p, c.c_char_p, c.c_uint64, c.c_uint32, c.c_uint64, c.c_void_p, c.c_void_p]),
     "heed_tokenizer_decode": (c.c_int64, [c.c_void_p, c.c_void_p, c.c_uint64, c.c_uint32, c.c_void_p, c.c_void_p]),
+    "heed_tokenizer_chat": (c.c_int64, [c.c_void_p, c.c_char_p, c.c_char_p, c.c_uint64, c.c_void_p, c.c_void_p]),
     "heed_sentence_spec": (
         c.c_int64,
         [c.c_void_p, c.c_char_p, c.c_char_p, c.c_int32, c.c_void_p, c.c_uint64, c.c_void_p, c.c_void_p],

@@ -312,6 +312,8 @@ class Stack:
         repetition_penalty: float = 1.0,
         stop: str | SequenceOf[str] = (),
         ignore_eos: bool = False,
+        chat: bool = False,
+        system: str | None = None,
         seed: int = 1,
         on_token: Callable[[int], object] | None = None,
         on_text: Callable[[str], object] | None = None,
@@ -322,6 +324,8 @@ class Stack:
         on_token  is called with each token as soon as it is drawn
         on_text   with each piece of text as soon as it is certain; an exception in either ends it
         stop      one or more texts in front of which it ends
+        chat      the prompt is a message of a conversation, in the form of the checkpoint's
+                  chat_template, behind one of the system's, if there is one
 
         top_k, top_p, min_p and repetition_penalty are as of the command, as is the rest: when the
         context is full, the network starts afresh with the last half of it; the text ends at the
@@ -329,7 +333,13 @@ class Stack:
         reads all again for each token. One with an encoder (t5) reads the prompt there. Raises
         HeedError.
         """
-        text, source = self._start(prompt), None
+        if chat or system is not None:
+            if not chat or not isinstance(prompt, str):
+                raise ValueError("chat takes a prompt that is a str, and system needs chat")
+            written = self._encode(self.tokenizer.chat(prompt, system), special=False)
+            text, source = written, None
+        else:
+            text, source = self._start(prompt), None
         if self.number("encoder_layers") > 0:  # which reads the prompt
             text, source = self._written(), text
         stops = [stop] if isinstance(stop, str) else list(stop)

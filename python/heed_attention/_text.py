@@ -87,6 +87,21 @@ class Tokenizer:
             )
             return np.frombuffer(c.string_at(found.value or 0, 4 * n), np.int32).copy()
 
+    def chat(self, prompt: str, system: str | None = None) -> str:
+        """The text that the folder's chat_template makes of a message, behind one of the system's,
+        up to where the answer begins; `encode` it with special=False. Raises HeedError for a
+        template that is none of the known forms.
+        """
+        data, found = prompt.encode(), c.c_char_p()
+        first = None if system is None else system.encode()
+        with self._lock:
+            n = check(
+                lib.heed_tokenizer_chat(
+                    self._handle, first, data, len(data), c.byref(found), error()
+                )
+            )
+            return c.string_at(found, n).decode()
+
     def decode(self, tokens: Any) -> str:
         """The text of tokens, [n] integers, but for special ones."""
         return self.put(tokens, begins=True, ends=True)

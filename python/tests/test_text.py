@@ -15,7 +15,7 @@ from heed_attention._text import Stops
 from .test_docs import MODELS, has_text
 from .test_tables import command
 
-CHECKPOINTS = MODELS / "checkpoints"
+CHECKPOINTS, PLAYS = MODELS / "checkpoints", MODELS / "plays.safetensors"
 
 
 def _note(seen, done, of):
@@ -126,6 +126,60 @@ class Texts(unittest.TestCase):
                 word = made[4:7]
                 stopped = self.net.generate("The king", 50, stop=word, **more)
                 self.assertEqual(stopped, made[: made.index(word)])
+
+    def test_chat_as_the_command(self):
+        form = json.loads((MODELS / "tokenizers" / "chat.json").read_text())[0]
+        with tempfile.TemporaryDirectory() as folder:
+            for file in self.folder.iterdir():
+                pathlib.Path(folder, file.name).symlink_to(file.resolve())
+            config = pathlib.Path(folder, "tokenizer_config.json")
+            config.write_text(json.dumps({"chat_template": form["template"]}))
+            net = heed.Stack(folder)
+            self.assertEqual(net.tokenizer.chat(" Who\nis it? "), form["text"])
+            given = ["--prompt", "Who is it?", "--system", "Be brief.", "--temperature", "0"]
+            theirs = command("generate", folder, "--chat", *given, "--tokens", "20").decode()
+            ours = net.generate("Who is it?", 20, chat=True, system="Be brief.", temperature=0)
+            self.assertEqual(ours, theirs)
+            self.assertTrue(ours)
+            config.write_text(json.dumps({"chat_template": "{{ messages }}"}))
+            with self.assertRaisesRegex(heed.HeedError, "none of the known forms: chatml, qwen2"):
+                net.generate("Who is it?", chat=True)
+        with self.assertRaisesRegex(heed.HeedError, "there is no chat_template"):
+            self.net.generate("Who is it?", chat=True)
+        with self.assertRaisesRegex(heed.HeedError, "tokens of this network are bytes"):
+            heed.Stack(PLAYS).generate("Who is it?", chat=True)
+        with self.assertRaisesRegex(ValueError, "system needs chat"):
+            self.net.generate("Who is it?", system="x")
+
+    def test_choices(self):
+        lines = [
+            dict(prompt="The king", choices=[" and the moon", "", " of all"][::2], answer=1),
+            dict(prompt="", choices=["moon", "the king"], answer=0),
+        ]
+        for net, model in ((self.net, self.folder), (heed.Stack(PLAYS), PLAYS)):
+            begin = net.number("bos") if net.bytes else net._numbers("heed.begin")[0]
+
+            def ids(text, net=net, begin=begin):
+                tokens = list(text.encode()) if net.bytes else net._encode(text, special=False)
+                return np.array([begin, *tokens])
+
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "choices.jsonl")
+                path.write_text("\n".join(map(json.dumps, lines)))
+                told = json.loads(command("score", model, "--choices", path, "--json"))
+            right = 0
+            for line, found in zip(lines, told["lines"]):
+                sums = []
+                for text in line["choices"]:
+                    all_, n = ids(line["prompt"] + text), len(ids(line["prompt"]))
+                    rows = net.session().feed(all_[:-1], rows=len(all_) - n).astype(np.float64)
+                    most = rows.max(1, keepdims=True)
+                    p = rows - most - np.log(np.exp(rows - most).sum(1, keepdims=True))
+                    sums.append(p[np.arange(len(p)), all_[n:]].sum())
+                np.testing.assert_allclose(found["log_likelihoods"], sums, rtol=1e-5)
+                self.assertEqual(found["best"], int(np.argmax(sums)))
+                right += found["best"] == line["answer"]
+            self.assertEqual((told["answered"], told["accuracy"]), (2, right / 2))
 
     def test_score_as_the_command(self):
         text = MODELS / "sample.txt"

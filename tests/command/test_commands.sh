@@ -181,6 +181,11 @@ try 0 generate "$tiny/gpt2" --ids "$tiny/ids.npy" --tokens 3 --temperature 0 && 
     [ "$(wc -w <out)" = 11 ]; report 'generate --ids: numbers in and out'
 try 1 generate "$tiny/gpt2" --prompt a && says "--ids FILE.npy takes their numbers"
 report 'generate: no text for a checkpoint'
+try 2 generate "$tiny/gpt2" --ids "$tiny/ids.npy" --chat && says '--ids and --chat exclude each other'
+report 'generate: --ids or --chat'
+try 2 generate "$tiny/gpt2" --system x && says '--system needs --chat'; report 'generate: --system without --chat'
+try 1 generate "$SRC/models/plays.safetensors" --chat && says '--chat needs a checkpoint'
+report 'generate --chat: bytes'
 try 1 score "$tiny/gpt2" "$SRC/README.md" && says "--ids FILE.npy takes their numbers"
 report 'score: no text for a checkpoint'
 try 2 generate "$tiny/gpt2" --ids a --prompt b && says 'exclude each other'; report 'generate: --ids or a prompt'
@@ -266,6 +271,23 @@ for bytes in 1 9 10 11 19 20 21 50; do
 done
 head -c 100 "$SRC/models/sample.txt" >part
 try 0 score "$SRC/models/plays.safetensors" part && quiet && prints '(100 bytes'; report 'score: less than the context'
+plays=$SRC/models/plays.safetensors
+echo '{"prompt": "The sky is", "choices": [" blue", " qzx"], "answer": 0}' >lines
+try 0 score "$plays" --choices lines && quiet && prints 'line 1: 0 right  (ln p: -' &&
+    prints 'accuracy 1.0000, by byte 1.0000  (1 line'
+report 'score --choices'
+try 2 score "$plays" lines --choices lines && says 'exclude each other'; report 'score --choices or a file'
+choices() { # choices LINE SENTENCE
+    printf '\n%s\n' "$1" >lines
+    try 1 score "$plays" --choices lines && says "$2"
+    report "score --choices: $2"
+}
+choices '{"prompt": ' 'lines, line 2: unexpected'
+choices '{"choices": ["a", "b"]}' 'lines, line 2: "prompt", a text, is missing'
+choices '{"prompt": "a", "choices": ["b"]}' 'line 2: "choices" is no list of 2 to 64 texts'
+choices '{"prompt": "a", "choices": ["b", ""]}' 'line 2: each of "choices" is a text that is not empty'
+choices '{"prompt": "a", "choices": ["b", "c"], "answer": 2}' 'line 2: "answer" is none of the choices'
+choices "{\"prompt\": \"$(printf '%300s')\", \"choices\": [\"b\", \"c\"]}" 'has 301 tokens with its prompt, but'
 LC_ALL=C sed 's/causal=true/softcap=0.0/' "$SRC/models/plays.safetensors" >other.safetensors
 # several texts at once are those that their seeds make alone, also where the context begins anew, and with a stop
 several() { # ARGUMENT ...

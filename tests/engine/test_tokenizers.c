@@ -15,6 +15,7 @@
 
 #include "lib/harness.h"
 #include "lib/mutate.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
 
 static char models[4000], folder[] = "/tmp/heed-tokenizers-XXXXXX";
@@ -237,6 +238,68 @@ static void test_sentence_spec(void **unused)
     heed_weights_close(w);
 }
 
+/* ---- conversations ---- */
+
+static const char *in_folder(const char *name)
+{
+    static char path[120];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void put_template(const char *template)
+{
+    json_t *all = json_pack("{s:s, s:{s:s}, s:s}", "bos_token", "<s>", "eos_token", "content",
+                            "</s>", "chat_template", template);
+    assert_int_equal(json_dump_file(all, in_folder("tokenizer_config.json"), 0), 0);
+    json_decref(all);
+}
+
+/* What a message becomes; `right` NULL: a sentence that says `why`. */
+static void check_chat(const char *name, const char *system, const char *right, const char *why)
+{
+    static const char message[] = " Who\nis it? ";
+    bytes made = {0};
+    const int32_t failed = chat_prompt(folder, system, message, sizeof message - 1, &made, &e);
+    if (right && failed) fail_msg("%s: %s", name, e.text);
+    if (right && (made.n != strlen(right) || memcmp(made.at, right, made.n)))
+        fail_msg("%s: %.*s", name, (int)made.n, made.at);
+    if (!right && (!failed || !strstr(e.text, why))) fail_msg("%s: \"%s\"", name, e.text);
+    free(made.at);
+}
+
+/* As apply_chat_template of transformers has it; other templates are refused by the names of those. */
+static void test_chat(void **unused)
+{
+    size_t i;
+    json_t *row, *rows = load("chat");
+    (void)unused;
+    json_array_foreach(rows, i, row)
+    {
+        const char *name = json_string_value(json_object_get(row, "name"));
+        put_template(json_string_value(json_object_get(row, "template")));
+        check_chat(name, NULL, json_string_value(json_object_get(row, "text")), "");
+        check_chat(name, " Be brief.\n", json_string_value(json_object_get(row, "with_system")),
+                   "--system can not be given");
+    }
+    assert_true(i >= 9);
+    put_template("{% for message in messages %}{{ message['content'] }}{% endfor %}");
+    check_chat("another", NULL, NULL, "is none of the known forms: chatml, qwen2, llama3, gemma");
+    json_t *first = json_array_get(rows, 0);
+    FILE *f = fopen(in_folder("chat_template.jinja"), "w");
+    fputs(json_string_value(json_object_get(first, "template")), f);
+    fclose(f);
+    check_chat("a file of its own", NULL, json_string_value(json_object_get(first, "text")), "");
+    unlink(in_folder("chat_template.jinja"));
+    f = fopen(in_folder("tokenizer_config.json"), "w");
+    fputs("{\"chat_template\": ", f);
+    fclose(f);
+    check_chat("half a file", NULL, NULL, "tokenizer_config.json: line 1");
+    unlink(in_folder("tokenizer_config.json"));
+    check_chat("no file", NULL, NULL, "there is no chat_template in tokenizer_config.json");
+    json_decref(rows);
+}
+
 /* ---- faults ---- */
 
 static void refused(const char *what, const char *parts)
@@ -437,10 +500,10 @@ static int teardown(void **unused)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference), cmocka_unit_test(test_going_on),
-        cmocka_unit_test(test_most),      cmocka_unit_test(test_applications),
-        cmocka_unit_test(test_sentence_spec), cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_mutated),
+        cmocka_unit_test(test_reference),     cmocka_unit_test(test_going_on),
+        cmocka_unit_test(test_most),          cmocka_unit_test(test_applications),
+        cmocka_unit_test(test_sentence_spec), cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_faults),        cmocka_unit_test(test_mutated),
     };
     cmocka_set_test_filter(getenv("HEED_TEST_ONLY"));
     if (argc < 2) return cmocka_run_group_tests(tests, setup, teardown);

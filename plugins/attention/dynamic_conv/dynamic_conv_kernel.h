@@ -232,7 +232,7 @@ static int32_t KIT(generator_back)(const kit_conv_backward *w, const heed_grad_c
         kit_read_row(r->matrix + i * c->E,
                      kit_at(from, (const int64_t[]){i / c->H / c->K, i / c->H % c->K, i % c->H}, 3),
                      from->dtype, from->stride[3], c->E);
-    const kit_weights back = {r->packed, NULL, kit_panels(M), N, kit_panel_stride(N)};
+    const kit_weights back = kit_weights_at(KIT_STORED_F32, r->packed, kit_panels(M), N);
     failed = KIT(kit_repack_run)(call, (kit_repack){r->packed, N, 0, 16, &G});
     if (!failed) failed = KIT(kit_gemm_run)(call, &back, &dl, 0, &x, 0, rows, NULL, NULL);
     if (!failed) /* x is not needed any more: what the product gives lies there */

@@ -126,7 +126,7 @@ static int32_t KIT(reach_back)(const dynamic_span *self, const heed_grad_call *g
         failed = KIT(kit_outer_run)(call, kit_all_columns(&rows), kit_all_columns(x), tokens,
                                     d[WEIGHT], r->outer);
     if (failed || !d[X]) return failed;
-    const kit_weights back = {r->packed, NULL, kit_panels(M), H, kit_panel_stride(H)};
+    const kit_weights back = kit_weights_at(KIT_STORED_F32, r->packed, kit_panels(M), H);
     failed = KIT(kit_repack_run)(call, (kit_repack){r->packed, H, 0, 16, w});
     return failed ? failed : KIT(kit_gemm_run)(call, &back, &rows, 0, d[X], 0, tokens, NULL, NULL);
 }
