@@ -253,11 +253,13 @@ int32_t tape_forward(tape *t, const int32_t *tokens, int64_t batch, int64_t leng
 
 /* ---- backwards ---- */
 
-/* to += from, both of n floats. */
-static int32_t add_blocks(tape *t, tape_block *to, tape_block *from, int64_t n, heed_error *error)
+/* to += from, gradients of a value; by rows, which lanes share. */
+static int32_t add_blocks(tape *t, uint32_t value, tape_block *to, tape_block *from,
+                          heed_error *error)
 {
-    heed_tensor x = heed_tensor_of(to->memory.data, HEED_F32, 1, &n),
-                y = heed_tensor_of(from->memory.data, HEED_F32, 1, &n);
+    const int64_t dim[] = {rows_of(t, t->values[value].rows), t->values[value].span};
+    heed_tensor x = heed_tensor_of(to->memory.data, HEED_F32, 2, dim),
+                y = heed_tensor_of(from->memory.data, HEED_F32, 2, dim);
     const heed_binding in[] = {{"x", &x}, {"y", &y}}, out = {"out", &x};
     return heed_run(t->add, in, 2, &out, 1, NULL, error);
 }
@@ -283,7 +285,7 @@ static int32_t hand_back(tape *t, uint32_t value, tape_block *more, heed_error *
             v->gradient = own;
         }
     }
-    if (!failed) failed = add_blocks(t, v->gradient, old, floats_of(t, value), error);
+    if (!failed) failed = add_blocks(t, value, v->gradient, old, error);
     give_block(old);
     return failed;
 }
