@@ -440,7 +440,7 @@ static void all_end_with_one_that_fails(void **state)
     static const char *const right[] = {
         [ANOTHER_SPEC] = "rank 1 does something else than rank 0: all ranks make the same calls, "
                          "with the same specs, weights and sizes",
-        [DOES_NOT_COME] = "rank 1 has not answered for 0.5 seconds",
+        [DOES_NOT_COME] = "rank 1 has not answered for ",
         [FAILS] = "rank 1: out of memory",
     };
     (void)state;
@@ -451,8 +451,9 @@ static void all_end_with_one_that_fails(void **state)
         for (int r = 0; r < 4; r++) {
             if (r == 1 && sin == DOES_NOT_COME) continue;
             assert_true(m[r].error.code < 0);
-            assert_string_equal(m[r].error.text,
-                                r == 1 && sin == FAILS ? "out of memory" : right[sin]);
+            const char *says = r == 1 && sin == FAILS ? "out of memory" : right[sin];
+            if (strncmp(m[r].error.text, says, strlen(says))) /* how long it was varies */
+                fail_msg("rank %d: %s", r, m[r].error.text);
         }
     }
 }
