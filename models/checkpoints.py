@@ -153,6 +153,10 @@ def make(name, kind, settings, folder, reference):
     if name == "llama_flags":  # the same in shards
         model.save_pretrained(folder / "shards", max_shard_size="4KB")
         (folder / "shards" / "generation_config.json").unlink(missing_ok=True)
+    if name == "phi3_longrope":  # a text for which the long list counts
+        text = torch.randint(3, VOCAB, (1, 62), generator=torch.Generator().manual_seed(7))
+        with torch.no_grad():
+            reference[name + ".text"], reference[name + ".long"] = text[0].int(), model(text).logits[0].contiguous()
     reference[name + ".tokens"] = tokens[0].int()
     reference[name + ".logits"] = logits.contiguous()
     reference[name + ".greedy"] = greedy.int()

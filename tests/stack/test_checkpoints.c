@@ -120,6 +120,33 @@ static void test_reference(void **unused)
     assert_true(found >= 34);
 }
 
+/* Of longrope the list for long texts counts where the spec says so. */
+static void test_long(void **unused)
+{
+    const char *name = "phi3_longrope";
+    char path[4200], spec[1200];
+    const heed_tensor *text = reference_of(name, "text"), *right = reference_of(name, "long");
+    (void)unused;
+    snprintf(path, sizeof path, "%s/%s", models, name);
+    heed_weights *w = heed_weights_open(path, &e);
+    if (!w) fail_msg("%s", e.text);
+    snprintf(spec, sizeof spec, "%s", heed_weights_metadata(w, "heed.spec"));
+    char *context = strstr(spec, "context=56"), *length = strstr(spec, "length=56");
+    if (!context || !length) fail_msg("%s", spec);
+    memcpy(context, "context=64", 10), memcpy(length, "length=64", 9);
+    heed_stack *stack = heed_stack_open(engine, spec, w, &e);
+    heed_session *session = stack ? heed_session_new(stack, &e) : NULL;
+    if (!session) fail_msg("%s", e.text);
+    float *got = calloc((size_t)(right->dim[0] * right->dim[1]), sizeof *got);
+    if (heed_session_feed(session, text->data, text->dim[0], got, text->dim[0], &e))
+        fail_msg("%s", e.text);
+    compare("a long text", right, got);
+    free(got);
+    heed_session_free(session);
+    heed_stack_close(stack);
+    heed_weights_close(w);
+}
+
 /* ---- against itself ---- */
 
 static void test_shards(void **unused)
@@ -457,7 +484,8 @@ static int teardown(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference), cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_reference), cmocka_unit_test(test_long),
+        cmocka_unit_test(test_shards),
         cmocka_unit_test(test_saved),     cmocka_unit_test(test_config),
         cmocka_unit_test(test_files),     cmocka_unit_test(test_mutated),
         cmocka_unit_test(test_fuzz),
