@@ -67,7 +67,7 @@ class Abi(unittest.TestCase):
 
     def test_error_struct_of_heed_h(self):
         self.assertEqual(c.sizeof(_abi.heed_error), 1024)
-        self.assertEqual(_abi.heed_options.host.offset + 8, c.sizeof(_abi.heed_options))
+        self.assertEqual(_abi.heed_options.user.offset + 8, c.sizeof(_abi.heed_options))
         for name in _abi.FUNCTIONS:
             self.assertTrue(getattr(_library.lib, name))
 

@@ -485,10 +485,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_long),
-        cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_saved),     cmocka_unit_test(test_config),
-        cmocka_unit_test(test_files),     cmocka_unit_test(test_mutated),
-        cmocka_unit_test(test_fuzz),
+        cmocka_unit_test(test_shards),    cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_config),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_mutated),   cmocka_unit_test(test_fuzz),
     };
     cmocka_set_test_filter(getenv("HEED_TEST_ONLY"));
     return cmocka_run_group_tests(tests, setup, teardown);
