@@ -14,9 +14,10 @@
  * are 16 scales before each 32 lines, and a line is 8 bytes: output l in the lower half of byte l, output
  * l + 8 in the upper.
  */
+#include <heed/kit.h>
+
 #ifndef HEED_KIT_STORED_ONCE
 #define HEED_KIT_STORED_ONCE
-#include <float.h>
 
 enum { KIT_STORED_F32, KIT_STORED_F16, KIT_STORED_BF16, KIT_STORED_I8, KIT_STORED_I4 };
 enum { KIT_STORED_BLOCK = 32, KIT_STORED_BLOCK_BYTES = 32 + 8 * KIT_STORED_BLOCK }; /* of int4 */
@@ -112,7 +113,7 @@ static __attribute__((unused)) void kit_store_int4(char *panel, int l, const kit
             finite &= fabsf(x[i]) <= FLT_MAX;
             if (fabsf(x[i]) > fabsf(most)) most = x[i];
         }
-        most = fmaxf(-8 * 65504.0f, fminf(8 * 65504.0f, most));
+        if (fabsf(most) > 8 * 65504.0f) most = most < 0 ? -8 * 65504.0f : 8 * 65504.0f;
         *scale = finite ? kit_to_f16(most / -8) : 0x7e00; /* a NaN */
         const float unit = kit_from_f16(*scale);
         for (int64_t i = 0; i < n; i++) {
