@@ -203,7 +203,7 @@ class Torch(unittest.TestCase):
         q, k, v = heads()
         with self.assertRaisesRegex(heed.HeedError, "has no backward; these have: "):
             q_learned = q.clone().requires_grad_()
-            heed_torch.run("attention/linear", q=q_learned, k=k, v=v).sum().backward()
+            heed_torch.run("activation/softcap", x=q_learned).sum().backward()
         with self.assertRaisesRegex(TypeError, "q: the tensor is on meta"):
             heed.run(SPEC, q=q.to("meta"), k=k, v=v)
         with self.assertRaisesRegex(TypeError, "q: a tensor of layout torch.sparse_coo"):
