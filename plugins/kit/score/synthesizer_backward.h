@@ -17,10 +17,8 @@
 SYNTHESIZER_FN kit_flash_backward synthesizer_backward_call(kit_flash f, const heed_grad_call *g)
 {
     const heed_tensor *const *d = g->gradient;
-    return (kit_flash_backward){.f = f,
-                                .d_out = d[SYNTHESIZER_OUT],
-                                .d_lse = d[SYNTHESIZER_LSE],
-                                .d_v = d[SYNTHESIZER_V]};
+    return (kit_flash_backward){
+        .f = f, .d_out = d[SYNTHESIZER_OUT], .d_lse = d[SYNTHESIZER_LSE], .d_v = d[SYNTHESIZER_V]};
 }
 
 SYNTHESIZER_FN int32_t synthesizer_backward_size(kit_flash f, heed_call_size *size)
@@ -35,8 +33,14 @@ SYNTHESIZER_FN int32_t synthesizer_backward_size(kit_flash f, heed_call_size *si
     static const void *name(const char *id)                                                        \
     {                                                                                              \
         static const heed_score score = {sizeof score, 1, function, synthesizer_fits};             \
-        static const heed_grad grad = {sizeof grad, 0, KIT_PORT(SYNTHESIZER_V) | (gives),          \
-                                       SYNTHESIZER_TAKES, SYNTHESIZER_TAKES, 0, measure, backward}; \
+        static const heed_grad grad = {sizeof grad,                                                \
+                                       0,                                                          \
+                                       KIT_PORT(SYNTHESIZER_V) | (gives),                          \
+                                       SYNTHESIZER_TAKES,                                          \
+                                       SYNTHESIZER_TAKES,                                          \
+                                       0,                                                          \
+                                       measure,                                                    \
+                                       backward};                                                  \
         return strcmp(id, HEED_SCORE_ID) == 0  ? (const void *)&score                              \
                : strcmp(id, HEED_GRAD_ID) == 0 ? (const void *)&grad                               \
                                                : NULL;                                             \
@@ -44,9 +48,8 @@ SYNTHESIZER_FN int32_t synthesizer_backward_size(kit_flash f, heed_call_size *si
 #endif
 
 /* From its tensors to its end. */
-static __attribute__((unused)) int32_t KIT(synthesizer_backward)(kit_flash_backward *w,
-                                                                 const synthesizer *s,
-                                                                 const heed_grad_call *g)
+static __attribute__((unused)) int32_t
+KIT(synthesizer_backward)(kit_flash_backward *w, const synthesizer *s, const heed_grad_call *g)
 {
     int32_t failed = kit_flash_back_child(g, SYNTHESIZER_POSITION);
     if (!failed) failed = synthesizer_setup(&w->f, s);
