@@ -16,6 +16,8 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 bad=0
 unset HEED_ISA
+# hwloc's own plugins, which a package may have brought, load libraries whose linker ends the process where memory is short
+HWLOC_PLUGINS_PATH=/nowhere && export HWLOC_PLUGINS_PATH
 
 # sweep NAME WORD ...
 sweep() {
