@@ -76,8 +76,10 @@ sed -n '/^static const struct key/,/^};/p' "$SRC/engine/model/stack_plan.c" |
         { must = field[$1 == "OP" ? 3 : 2] ~ /MUST/ ? " must be given" : "" }
         $1 == "NUMBER" { print "| `" $2 "` | number, " field[3] " to " field[4] " |" must }
         $1 == "REAL" { print "| `" $2 "` | number, 1e-6 to 1e6 |" }
-        $1 == "CHOICE" { print "| `" $2 "` | " (field[2] == "truth" ? "`false` or `true` | `false`" :
-            field[2] == "stored_name" ? "`given`, `int8` or `int4` | `given`" : wirings " | `pre`") }
+        $1 == "CHOICE" { takes = wirings " | `pre`"
+            if (field[2] == "truth") takes = "`false` or `true` | `false`"
+            if (field[2] == "stored_name") takes = "`given`, `int8` or `int4` | `given`"
+            print "| `" $2 "` | " takes }
         $1 == "OP" && field[1] == "OPS" { print "| `" $2 "` | op or list |" must }
         $1 == "OP" && field[1] == "OP" { print "| `" $2 "` | " }
         $1 == "ENCODER" { print "`encoder_" $2 "`" }' >"$folder/keys"
