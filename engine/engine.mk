@@ -77,7 +77,7 @@ engine_libheed_la_LIBADD = engine/libtext.la engine/libcore.la
 engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
-engine_command = engine/command/cached.c engine/command/cached.h engine/command/choices.c \
+engine_command = engine/command/choices.c \
   engine/command/choices.h engine/command/clock.h engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/depth.c engine/command/depth.h \
@@ -100,7 +100,7 @@ engine_command = engine/command/cached.c engine/command/cached.h engine/command/
   engine/command/progress.h engine/command/ranks.c engine/command/ranks.h engine/command/run.c \
   engine/command/run_ranks.c engine/command/run_ranks.h engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
-  engine/command/stops.c engine/command/stops.h engine/command/svg.c engine/command/svg.h \
+  engine/command/stops.c engine/command/stops.h engine/command/stored.c engine/command/stored.h engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
   engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c

@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "command/cached.h"
+#include "command/stored.h"
 #include "command/clock.h"
 #include "command/command.h"
 #include "command/file.h"
@@ -59,7 +59,7 @@ static const char usage[] =
     "lines\n"
     "                    \"==> seed 3 <==\"\n"
     "  --seed N          another number, another text; 1 if not given\n"
-    "  --spec SPEC       the network, if not what the model itself says\n" CACHED_USAGE
+    "  --spec SPEC       the network, if not what the model itself says\n" STORED_USAGE
     "  --random-weights  in the place of MODEL: a network that has learned nothing, from --spec "
     "and --seed\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "When the context of the model is full, it starts afresh with the last half of it, at position "
@@ -87,7 +87,7 @@ typedef struct job {
     int64_t top_k;
     stops stops;
     tracing tracing;
-    cached_change change;
+    stored_change change;
     char *changed; /* the spec with it */
 
     model model;
@@ -170,7 +170,7 @@ static const option options[] = {
     {"--parallel", 1, .read = read_parallel},
     {"--seed", 1, .read = read_seed},
     {"--spec", 1, .at = offsetof(job, spec)},
-    CACHED_OPTIONS(job, change),
+    STORED_OPTIONS(job, change),
     {"--random-weights", 0, .at = offsetof(job, random)},
     {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
     {0},
@@ -591,7 +591,7 @@ int command_generate(int argc, char **argv)
     if (j.prompt) length = strlen(j.prompt);
     int32_t failed = ranks_check_file(j.prompt_path, &error);
     if (!failed && j.prompt_path) failed = file_read(j.prompt_path, &file, &length, &error);
-    if (!failed) failed = cached_spec_of(j.model_path, j.spec, &j.change, &j.changed, &error);
+    if (!failed) failed = stored_spec_of(j.model_path, j.spec, &j.change, &j.changed, &error);
     if (j.changed) j.spec = j.changed;
     failed = run(&j, file ? file : prompt, length, failed, &error);
     failed = tracing_end(&j.tracing, failed, &error);

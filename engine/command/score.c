@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "command/cached.h"
+#include "command/stored.h"
 #include "command/choices.h"
 #include "command/clock.h"
 #include "command/command.h"
@@ -53,13 +53,14 @@ static const char usage[] =
     "                    likeliest, by that sum and by that sum over the choice's bytes\n"
     "  --context N       tokens that the model sees at a time; what it was made for if not given\n"
     "  --stride N        how far the next window moves; half the context if not given\n"
-    "  --spec SPEC       the network, if not what the model itself says\n"
-    CACHED_USAGE
-    "                    what these cost is told beside the model's own result: bits, and how far the\n"
+    "  --spec SPEC       the network, if not what the model itself says\n" STORED_USAGE
+    "                    what these cost is told beside the model's own result: bits, and how far "
+    "the\n"
     "                    predictions are apart (Kullback-Leibler divergence)\n"
     "  --json            {bits_per_byte, bytes, seconds, tokens_per_second, model, path, "
     "threads}, and where it is\n"
-    "                    compared {plain_bits_per_byte, divergence_nats}; mean_steps and ponder_cost "
+    "                    compared {plain_bits_per_byte, divergence_nats}; mean_steps and "
+    "ponder_cost "
     "where "
     "tokens halt\n" TRACING_USAGE OPTIONS_ENGINE "\n"
     "The result is the mean of -log2 p over all bytes of the file. Each byte is counted once; "
@@ -71,14 +72,14 @@ static const char usage[] =
 typedef struct job {
     heed_options engine;
     const char *model_path, *file_path, *ids_path, *choices_path, *spec;
-    cached_change change;
+    stored_change change;
     int64_t context, stride; /* 0: not given */
     int json;
     tracing tracing;
 
     model model;
     model plain;          /* with --cache or --weights the same network without; else all NULL */
-    char *cached_spec;
+    char *stored_spec;
     heed_instance *loss;
     FILE *file;
     /* of the file, those from `first` on, as many as `have`; there is room for `room` */
@@ -124,7 +125,7 @@ static const option options[] = {
     {"--choices", 1, .at = offsetof(job, choices_path), .values = "FILE"},
     {"--context", 1, .read = read_context},
     {"--spec", 1, .at = offsetof(job, spec)},
-    CACHED_OPTIONS(job, change),
+    STORED_OPTIONS(job, change),
     {"--stride", 1, .read = read_stride},
     {"--json", 0, .at = offsetof(job, json)},
     {"--trace", 1, .at = offsetof(job, tracing.path), .values = "FILE"},
@@ -281,14 +282,16 @@ static double log_sum(const float *x, int64_t n)
     return most + log(sum);
 }
 
-/* sum p log(p / q), p from the plain network's logits and q from those of the one with other caches. */
+/* sum p log(p / q), p from the plain network's logits and q from those of the one that is stored otherwise.
+ * A token whose share is 0 adds nothing, though its logarithm is not finite. */
 static double divergence(const float *plain, const float *cached, int64_t vocab)
 {
     const double of_plain = log_sum(plain, vocab), of_cached = log_sum(cached, vocab);
     double sum = 0;
     for (int64_t i = 0; i < vocab; i++) {
         const double p = (double)plain[i] - of_plain, q = (double)cached[i] - of_cached;
-        if (exp(p) > 0) sum += exp(p) * (p - q);
+        const double share = exp(p);
+        if (share > 0) sum += share * (p - q);
     }
     return sum;
 }
@@ -402,20 +405,20 @@ static int print(const job *j)
     return 0;
 }
 
-/* The network, and with other caches the plain one beside it. */
+/* The network, and, where another way to store it is asked for, the plain one beside it. */
 static int32_t open_models(job *j, int32_t failed, heed_error *error)
 {
-    const int cached = cached_is_asked(&j->change);
-    model *own = cached ? &j->plain : &j->model;
-    if (cached && !failed && ranks_are_several())
+    const int compares = stored_is_asked(&j->change);
+    model *own = compares ? &j->plain : &j->model;
+    if (compares && !failed && ranks_are_several())
         failed = error_set(error, HEED_E_UNSUPPORTED,
                            "--cache and --weights compare two networks, which several ranks do not: "
                            "start one");
     TRY(model_open_shared(own, &j->engine, j->model_path, j->spec, 0, failed, error));
-    if (!cached) return HEED_OK;
-    j->cached_spec = cached_spec(heed_stack_spec(own->stack), &j->change, error);
-    if (!j->cached_spec) return error->code;
-    return model_open(&j->model, &j->engine, j->model_path, j->cached_spec, 0, error);
+    if (!compares) return HEED_OK;
+    j->stored_spec = stored_spec(heed_stack_spec(own->stack), &j->change, error);
+    if (!j->stored_spec) return error->code;
+    return model_open(&j->model, &j->engine, j->model_path, j->stored_spec, 0, error);
 }
 
 /* --choices, which is a work of its own. */
@@ -424,7 +427,7 @@ static int score_choices(job *j)
     heed_error error = {0};
     if (j->file_path || j->ids_path)
         return options_usage("--choices and a file or --ids exclude each other");
-    if (j->context || j->stride || j->tracing.path || cached_is_asked(&j->change))
+    if (j->context || j->stride || j->tracing.path || stored_is_asked(&j->change))
         return options_usage("--choices takes no --context, --stride, --cache, --weights or --trace");
     int32_t failed = model_open(&j->model, &j->engine, j->model_path, j->spec, 0, &error);
     if (!failed) failed = model_open_text(&j->model, j->model_path, &error);
@@ -471,7 +474,7 @@ int command_score(int argc, char **argv)
     heed_instance_close(j.loss);
     model_close(&j.model);
     model_close(&j.plain);
-    free(j.cached_spec);
+    free(j.stored_spec);
     free(j.plain_logits);
     free(j.tokens);
     free(j.targets);

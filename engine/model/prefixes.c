@@ -2,10 +2,10 @@
  *
  * prefixes.c: texts that were read already, for those that begin alike.
  *
- * Each text is kept as its tokens and a fork of the session that read it, so a token counts once
- * however many texts have it in pages that they share. Texts are compared token by token: some
- * hundred texts of some thousand tokens take less time than one token through a network, and no two
- * are ever mistaken for one another, as those of equal hashes would be.
+ * A text is kept as its tokens and a fork of the session that read it. Forks share pages, so what
+ * several texts begin with takes memory once. Texts are found by comparing their tokens, not by a
+ * hash: to compare some hundred texts of some thousand tokens takes less time than one token takes
+ * through a network, and two texts with the same hash can not be mistaken for each other.
  */
 #include <stdlib.h>
 #include <string.h>

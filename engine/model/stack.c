@@ -359,11 +359,12 @@ static void store_as(resolved *op, const char *word)
 {
     for (uint32_t p = 0; op && p < op->entry->op.params.count; p++) {
         const heed_param *param = entry_param(op->entry, p);
-        int64_t n = 0;
+        const char *at;
+        size_t length;
         if (strcmp(param->key, "weights") || param->type != HEED_PARAM_CHOICE || op->value[p].given)
             continue;
-        for (const char *at = param->choices; *at; at += strcspn(at, "|"), at += *at == '|', n++)
-            if (strcspn(at, "|") == strlen(word) && !strncmp(at, word, strlen(word)))
+        for (int64_t n = 0; (at = resolve_choice(param->choices, n, &length)); n++)
+            if (length == strlen(word) && !strncmp(at, word, length))
                 op->value[p].i = n, op->value[p].given = 1;
     }
 }

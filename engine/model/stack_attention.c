@@ -82,9 +82,8 @@ static int32_t may_project(stack_builder *b, const attention *a, const char *por
     const heed_value *value = &a->op->value[p];
     *may = 0;
     if (param->flags & HEED_PARAM_AUTO && !value->given) return HEED_OK;
-    const char *word = param->choices;
-    for (int64_t i = 0; i < value->i; i++) word += strcspn(word, "|") + 1;
-    const size_t length = strcspn(word, "|");
+    size_t length;
+    const char *word = resolve_choice(param->choices, value->i, &length);
     *may = is_among(input->choices, word, length);
     if (*may) return HEED_OK;
     FAIL(b, a,

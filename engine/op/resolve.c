@@ -268,8 +268,7 @@ static const entry *find_op(const context *c, const spec_node *n, const char *ki
 
 /* ---- values ---- */
 
-/* The i-th of the words in "interleaved|half" and its length; NULL behind the last. */
-static const char *choice(const char *choices, int64_t i, size_t *length)
+const char *resolve_choice(const char *choices, int64_t i, size_t *length)
 {
     for (const char *word = choices;; word++) {
         *length = strcspn(word, "|");
@@ -284,14 +283,14 @@ static int32_t read_choice(const context *c, const spec_node *n, const heed_para
     char right[320];
     size_t length, at = 0;
     const char *word;
-    for (int64_t i = 0; is_bare(n) && (word = choice(p->choices, i, &length)); i++) {
+    for (int64_t i = 0; is_bare(n) && (word = resolve_choice(p->choices, i, &length)); i++) {
         if (strlen(n->word) != length || strncmp(n->word, word, length)) continue;
         *out = i;
         return HEED_OK;
     }
     right[0] = 0;
-    for (int64_t i = 0; (word = choice(p->choices, i, &length)) && at + length + 8 < sizeof right;
-         i++) {
+    for (int64_t i = 0;
+         (word = resolve_choice(p->choices, i, &length)) && at + length + 8 < sizeof right; i++) {
         const char *between = !i ? "" : word[length] ? ", " : " or ";
         at += (size_t)snprintf(right + at, sizeof right - at, "%s%.*s", between, (int)length, word);
     }
@@ -538,7 +537,8 @@ static void print_value(FILE *out, const heed_param *p, const heed_value *v, con
         fputs(number, out);
         break;
     case HEED_PARAM_CHOICE:
-        if ((word = choice(p->choices, v->i, &length))) fprintf(out, "%.*s", (int)length, word);
+        if ((word = resolve_choice(p->choices, v->i, &length)))
+            fprintf(out, "%.*s", (int)length, word);
         break;
     default: print_op(out, child); break;
     }

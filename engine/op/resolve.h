@@ -32,6 +32,8 @@ HEED_LOCAL void resolve_free(resolved *op);
 /* Canonical: the whole id, then what differs from defaults: params in table order, mask keys,
  * accuracy. malloc'ed. */
 HEED_LOCAL char *resolve_print(const resolved *op);
+/* The i-th of the words in "interleaved|half" and its length; NULL behind the last. */
+HEED_LOCAL const char *resolve_choice(const char *choices, int64_t i, size_t *length);
 /* Sizes that params fix: hidden=1376 is axis F. `over` 0: only those that are not known yet. */
 HEED_LOCAL void resolve_axes(const resolved *op, int64_t *axis, int over);
 

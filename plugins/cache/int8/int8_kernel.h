@@ -9,6 +9,7 @@
  */
 #include <heed/kit.h>
 #include <heed/abi/kv.h>
+#include <heed/kit/gemm/stored.h> /* 16 integers as float32 */
 
 #ifdef KIT_FIRST
 #define INT8_MOST 127.0f
@@ -28,34 +29,19 @@ KIT_INLINE float int8_scale(float most)
 }
 #endif
 
-/* 16 integers as float32. */
-KIT_INLINE vf KIT(int8_load)(const int8_t *p)
-{
-#if defined KIT_AVX512
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
-#elif defined KIT_AVX2
-    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
-    return (vf){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
-                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8)))};
-#else
-    float x[16];
-    for (int l = 0; l < 16; l++) x[l] = (float)p[l];
-    return v_load(x);
-#endif
-}
 KIT_INLINE const float *KIT(int8_scale)(const heed_kv_block *b) { return b->data; }
-KIT_INLINE const int8_t *KIT(int8_at)(const heed_kv_block *b, int64_t line, int64_t wide,
-                                      int64_t at)
+KIT_INLINE const char *KIT(int8_at)(const heed_kv_block *b, int64_t line, int64_t wide, int64_t at)
 {
-    return (const int8_t *)((const float *)b->data + b->rows) + line * wide + at;
+    return (const char *)((const float *)b->data + b->rows) + line * wide + at;
 }
 #undef CACHE_KEYS
 #undef CACHE_CHANNELS
 #define CACHE_KEYS(b, c, k)                                                                        \
-    v_mul(v_load(KIT(int8_scale)(b) + (k)), KIT(int8_load)(KIT(int8_at)(b, c, (b)->rows, k)))
+    v_mul(v_load(KIT(int8_scale)(b) + (k)),                                                        \
+          KIT(kit_stored_load)(KIT_STORED_I8, KIT(int8_at)(b, c, (b)->rows, k)))
 #define CACHE_CHANNELS(b, k, c)                                                                    \
-    v_mul(v_set(KIT(int8_scale)(b)[k]), KIT(int8_load)(KIT(int8_at)(b, k, (b)->width, c)))
+    v_mul(v_set(KIT(int8_scale)(b)[k]),                                                            \
+          KIT(kit_stored_load)(KIT_STORED_I8, KIT(int8_at)(b, k, (b)->width, c)))
 #include <heed/kit/cache/rows.h>
 
 static void KIT(encode)(const void *instance, const heed_kv_block *to, int64_t first, int64_t count,

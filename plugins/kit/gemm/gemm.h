@@ -220,8 +220,9 @@ KIT_INLINE void kit_middle_size(heed_call_size *size, int64_t rows, int64_t widt
 #define KIT_GEMM_WIDEST(rows) 1
 #endif
 
-/* Rows of fewer links at a time read stored weights as they are. Of int4 the scales take registers,
- * too. */
+/* A call of so few rows reads stored weights as they are, since it uses each of them once or twice; with
+ * more rows it pays to make them float32 first. A tile of int4 weights is narrower, because the scales of
+ * its panels take registers too. */
 #define KIT_GEMM_FEW 2
 #if defined KIT_AVX512
 #define KIT_GEMM_FEW_SHAPES(S) S(2, 4) S(2, 2) S(2, 1) S(1, 8) S(1, 4) S(1, 2) S(1, 1)

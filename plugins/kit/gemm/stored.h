@@ -10,9 +10,12 @@
  *                                  output: the one that is farthest from 0 is -8 of them (as Q4_0 of
  *                                  GGUF). Here the product scale q is rounded, then it is a weight
  *
- * A panel is lines of 16 outputs, as gemm.h says, in a whole and odd number of cache lines. Of int4 there
- * are 16 scales before each 32 lines, and a line is 8 bytes: output l in the lower half of byte l, output
- * l + 8 in the upper.
+ * A panel has a line of 16 outputs for each k, as gemm.h says, and its length is an odd number of cache
+ * lines, so that panels side by side do not meet in one set of a cache. An int4 panel is blocks of 32
+ * lines, with the 16 scales of these lines in front of each block. One of its lines has 8 bytes, and byte
+ * l holds output l in its lower half and output l + 8 in its upper half:
+ *
+ *     | 16 scales | line 0 | line 1 | ... | line 31 | 16 scales | line 32 | ...
  */
 #include <heed/kit.h>
 

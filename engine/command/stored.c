@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cached.c: a network's spec with other caches and weights: attention=softmax(causal=true) becomes
+ * stored.c: a network's spec with other caches and weights: attention=softmax(causal=true) becomes
  * attention=softmax(causal=true, cache=int8), in each item of a list, and weights=int8 is a key.
  */
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "command/cached.h"
+#include "command/stored.h"
 #include "op/spec.h"
 
 typedef struct codecs {
@@ -64,7 +64,7 @@ static int print_key(FILE *out, const spec_arg *arg, const codecs *c)
     return value != NULL;
 }
 
-char *cached_spec(const char *spec_text, const cached_change *to, heed_error *error)
+char *stored_spec(const char *spec_text, const stored_change *to, heed_error *error)
 {
     const codecs c = {{"cache", "value_cache"}, {to->cache, to->value_cache}};
     const char *comma = "";
@@ -90,24 +90,21 @@ char *cached_spec(const char *spec_text, const cached_change *to, heed_error *er
     return NULL;
 }
 
-int cached_is_asked(const cached_change *to)
-{
-    return to->cache || to->value_cache || to->weights;
-}
+int stored_is_asked(const stored_change *to) { return to->cache || to->value_cache || to->weights; }
 
-int32_t cached_spec_of(const char *path, const char *own, const cached_change *to, char **text,
+int32_t stored_spec_of(const char *path, const char *own, const stored_change *to, char **text,
                        heed_error *error)
 {
     *text = NULL;
-    if (!cached_is_asked(to)) return HEED_OK;
+    if (!stored_is_asked(to)) return HEED_OK;
     heed_weights *w = own || !path ? NULL : heed_weights_open(path, error);
     if (!own && !w) return error->code;
     const char *spec_text = own ? own : heed_weights_metadata(w, "heed.spec");
     int32_t failed = HEED_OK;
     if (!spec_text)
-        failed = error_set(error, HEED_E_DATA, "%s: its metadata has no heed.spec: --spec gives one",
-                           path);
-    else if (!(*text = cached_spec(spec_text, to, error))) failed = error->code;
+        failed = error_set(error, HEED_E_DATA,
+                           "%s: its metadata has no heed.spec: --spec gives one", path);
+    else if (!(*text = stored_spec(spec_text, to, error))) failed = error->code;
     heed_weights_close(w);
     return failed;
 }
