@@ -8,14 +8,22 @@
 #include "base/error.h"
 #include "model/source.h"
 
+/* Whether the op draws its optional weights itself, out of the number that its param `fixed` has. */
+static int draws(const resolved *op)
+{
+    for (uint32_t i = 0; i < op->entry->op.params.count; i++)
+        if (!strcmp(entry_param(op->entry, i)->key, "fixed")) return op->value[i].given != 0;
+    return 0;
+}
+
 /* An optional weight that would begin with zeros or ones is left out, but for those of a norm: the
  * networks that people have count its gain among their parameters, and the statistics that were kept
  * while training must be there, if of nothing yet. */
-int source_makes(const entry *e, uint32_t port)
+int source_makes(const resolved *op, uint32_t port)
 {
-    const heed_port *p = entry_port(e, port);
-    return !(p->flags & HEED_PORT_OPTIONAL) || p->init == HEED_INIT_NORMAL ||
-           !strncmp(e->op.id, "norm/", 5);
+    const heed_port *p = entry_port(op->entry, port);
+    if (!(p->flags & HEED_PORT_OPTIONAL)) return 1;
+    return (p->init == HEED_INIT_NORMAL && !draws(op)) || !strncmp(op->entry->op.id, "norm/", 5);
 }
 
 /* Weights keep their names sorted. */

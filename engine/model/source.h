@@ -7,11 +7,12 @@
 #define HEED_MODEL_SOURCE_H
 
 #include "op/entry.h"
+#include "op/resolve.h"
 
 /* What a weight port of an op asks for. */
 typedef struct source_want {
     const char *name; /* "layers.3.q.weight" */
-    const entry *entry;
+    const resolved *op;
     uint32_t port;
     const int64_t *axis; /* sizes that are known, -1: not */
     double gain;         /* of the deviation that the port asks for */
@@ -28,7 +29,7 @@ struct source {
 };
 
 /* Whether weights that are made have this one. */
-HEED_LOCAL int source_makes(const entry *e, uint32_t port);
+HEED_LOCAL int source_makes(const resolved *op, uint32_t port);
 
 /* The tensors of a file, or of other weights that are there. */
 typedef struct source_weights {

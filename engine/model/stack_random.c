@@ -46,12 +46,12 @@ static heed_tensor *find(source *from, const char *name)
 static int32_t make(source *from, const source_want *want, heed_tensor **made, heed_error *error)
 {
     source_random *s = (source_random *)from;
-    const entry *e = want->entry;
+    const entry *e = want->op->entry;
     const heed_port *port = entry_port(e, want->port);
     const port_axes *axes = &e->axes[want->port];
     int64_t dim[HEED_MAX_RANK];
     *made = NULL;
-    if (!source_makes(e, want->port) && !want->needed) return HEED_OK;
+    if (!source_makes(want->op, want->port) && !want->needed) return HEED_OK;
     uint32_t unknown = bind_unknown_axes(e, want->port, want->axis);
     if (unknown) { /* of a needed one: stack_sizes_note has seen the others */
         char why[320];

@@ -50,7 +50,7 @@ void stack_sizes_note(stack_builder *b, const resolved *op, int64_t *axis)
     uint32_t all = 0, first = 0;
     if (!b->dry || !b->source->make) return;
     for (uint32_t p = e->op.ports.count; p--;) {
-        int made = entry_port(e, p)->role == HEED_WEIGHT && source_makes(e, p);
+        int made = entry_port(e, p)->role == HEED_WEIGHT && source_makes(op, p);
         uint32_t axes = made ? bind_unknown_axes(e, p, axis) : 0;
         if (axes) all |= axes, first = p;
     }

@@ -43,12 +43,13 @@ static int32_t note_absent(stack_builder *b, const source_want *want)
     if (!b->dry) return HEED_OK;
     slot = grow_append(&b->absent, &b->n_absent, sizeof *slot);
     if (!slot || !(*slot = strdup(want->name))) return error_memory(b->error);
-    const heed_port *port = entry_port(want->entry, want->port);
+    const entry *e = want->op->entry;
+    const heed_port *port = entry_port(e, want->port);
     if ((port->flags & HEED_PORT_OPTIONAL && !want->needed) || b->missing) return HEED_OK;
-    stack_weights_shape(shape, sizeof shape, &want->entry->axes[want->port], want->axis);
+    stack_weights_shape(shape, sizeof shape, &e->axes[want->port], want->axis);
     b->missing = *slot;
     error_set(&b->why, HEED_E_DATA, "the weights have no tensor \"%.*s\" of the shape %s, %s of %s",
-              SHOWN, want->name, shape, port->name, want->entry->op.id);
+              SHOWN, want->name, shape, port->name, e->op.id);
     return HEED_OK;
 }
 
@@ -148,15 +149,16 @@ static int32_t bind(stack_builder *b, const location *where, const heed_port *w,
 
 /* Found, or made; noted if it is neither. Sizes that an op's own weights tell are known from now
  * on. */
-static int32_t collect_port(stack_builder *b, const entry *e, uint32_t p, const location *where,
-                            weight_list *list)
+static int32_t collect_port(stack_builder *b, const resolved *op, uint32_t p,
+                            const location *where, weight_list *list)
 {
+    const entry *e = op->entry;
     const heed_port *w = entry_port(e, p);
     const port_axes *a = &e->axes[p];
     char *name = tensor_name(b, where->prefix, w);
     if (!name) return error_memory(b->error);
     int tied = b->plan.choice[STACK_TIED] && !strcmp(name, "output.weight");
-    source_want want = {tied ? "embed.table" : name,           e, p, where->axis, b->gain,
+    source_want want = {tied ? "embed.table" : name,           op, p, where->axis, b->gain,
                         asks_for(b, e, where->prefix, w->name)};
     heed_tensor *t = b->source->find(b->source, want.name);
     int32_t failed = HEED_OK;
@@ -207,7 +209,7 @@ static int32_t collect(stack_builder *b, const resolved *op, const location *whe
     stack_sizes_note(b, op, where->axis);
     for (uint32_t p = 0; p < op->entry->op.ports.count; p++)
         if (entry_port(op->entry, p)->role == HEED_WEIGHT)
-            TRY(collect_port(b, op->entry, p, where, list));
+            TRY(collect_port(b, op, p, where, list));
     for (uint32_t p = 0; p < op->entry->op.params.count; p++)
         if (op->child[p]) TRY(collect_child(b, op, p, where, list));
     return HEED_OK;

@@ -50,6 +50,11 @@ static const struct {
     {STACK "kv_heads=2; norm=rms; attention=synthesizer_random(causal=true)", TOKENS},
     {STACK "kv_heads=2; norm=rms; attention=synthesizer_factorized_random(rank=8, causal=true)",
      TOKENS},
+    {STACK "kv_heads=2; norm=rms; attention=synthesizer_random(fixed=3, longest=64, causal=true)",
+     TOKENS},
+    {STACK "kv_heads=2; norm=rms; "
+           "attention=synthesizer_factorized_random(rank=8, fixed=3, longest=64, causal=true)",
+     TOKENS},
     {STACK "kv_heads=2; norm=rms; attention=synthesizer_dense(causal=true)", TOKENS},
     {STACK "kv_heads=2; norm=rms; attention=synthesizer_dense(matrices=1, causal=true)", TOKENS},
     {STACK
