@@ -10,9 +10,10 @@ Made by `bench/claims --report` from the records in `bench/claim/records/`; `ben
 `bench/claims --again NAME` runs its record once more and compares the files bit by bit. Each claim was written down, with its
 margin, before its first result (`bench/claim/table.py`).
 
-Two byte-level networks of some 0.1 to 0.3 million parameters are trained on the same tokens; each one's learning rate is the best
-of {rates} on one seed, and the comparison is of {seeds} other seeds. The text, unless said otherwise, is the one of Debian's
-package fortunes, 2.4 MB of quotations. Bits are per byte of the tenth of the text that is held out; the difference is that of the
+Two byte-level networks, whose parameters stand behind their names, are trained on the same tokens; each one's learning rate is the
+best of {rates} on one seed, and the comparison is of {seeds} other seeds. The text, unless said otherwise, is the one of
+Debian's package fortunes, 2.4 MB of quotations; texts of sums, brackets and pairs to recall are made by a seed
+(`bench/claim/texts.py`). Bits are per byte of the tenth of the text that is held out; the difference is that of the
 second arm less the first, with its 95 % interval, paired by seed. *undecided*: the interval lies on both sides of the margin. What
 holds at this size need not hold at another.
 
@@ -27,7 +28,9 @@ def line(study):
     c = study.claim
     (a, b), (mean, half) = study.means(), study.difference()
     margin = f"within {c.margin:g}" if c.kind == "equal" else f"above {c.margin:g}"
-    return (f"| `{c.name}`: {c.says} | arXiv {c.source} | {c.first.name}; {c.second.name} | {a:.3f}; {b:.3f} | "
+    thousands = [f"{study.find(arm, SEEDS[0]).get('parameters', 0) / 1000:.0f}k" for arm in (c.first, c.second)]
+    return (f"| `{c.name}`: {c.says} | arXiv {c.source} | {c.first.name}, {thousands[0]}; {c.second.name}, {thousands[1]} | "
+            f"{a:.3f}; {b:.3f} | "
             f"{mean:+.3f} ± {half:.3f} | {margin} | **{study.verdict()}** |\n")
 
 

@@ -5,6 +5,7 @@ A record is a file of JSON, written anew behind each run, so that an interrupted
 claim as it was run; if table.py says something else by now, the record is refused.
 """
 import dataclasses
+import glob
 import hashlib
 import json
 import math
@@ -27,13 +28,20 @@ class Setting:
     plugins: str
     texts: str     # a folder
     records: str   # a folder
-    tiny: bool = False
+    threads: int = 0  # which the results do not depend on
 
 
 def protocol(claim):
     """What the runs depend on."""
     what = dataclasses.asdict(claim)
     return json.loads(json.dumps({k: what[k] for k in ("first", "second", "text", "steps", "batch", "context", "options")}))
+
+
+def training(protocol, name, text):
+    """What a run depends on, but for its seed and its rate."""
+    arm = next(protocol[which] for which in ("first", "second") if protocol[which]["name"] == name)
+    return (text, arm["spec"], [*protocol["options"], *arm["options"]],
+            [protocol[what] for what in ("steps", "batch", "context")])
 
 
 def wanted(claim):
@@ -76,23 +84,42 @@ class Study:
         for n, (arm, seed, rate) in enumerate(missing):
             left = f", {(time.monotonic() - began) / n * (len(missing) - n) / 60:.0f} minutes left" if n else ""
             print(f"{self.claim.name}: run {n + 1} of {len(missing)}{left}: {arm.name}, seed {seed}", file=sys.stderr)
-            self.record["runs"].append(self.train(arm, seed, rate or self.rate(arm)))
+            rate = rate or self.rate(arm)
+            self.text()
+            self.record["runs"].append(self.known(arm, seed, rate) or self.train(arm, seed, rate))
             self.save()
 
-    def train(self, arm, seed, rate):
-        claim, s = self.claim, self.setting
-        path = text(claim.text, s.texts)
+    def text(self):
+        path = text(self.claim.text, self.setting.texts)
         with open(path, "rb") as f:
             digest = hashlib.sha256(f.read()).hexdigest()
         if self.record["text"] not in (None, digest):
             sys.exit(f"bench/claims: {path} is another text than the one of {self.path}: its sha256 is {digest}")
         self.record["text"] = digest
+        return path
+
+    def known(self, arm, seed, rate):
+        """The same run in the record of another claim: it would give the same bits."""
+        mine = training(self.record["protocol"], arm.name, self.record["text"])
+        for path in sorted(glob.glob(os.path.join(self.setting.records, "*.json"))):
+            with open(path) as f:
+                other = json.load(f)
+            for run in other["runs"]:
+                if (run["seed"], run["rate"]) == (seed, rate) and training(other["protocol"], run["arm"],
+                                                                           other["text"]) == mine:
+                    return {**run, "arm": arm.name, "seconds": 0.0}
+        return None
+
+    def train(self, arm, seed, rate):
+        claim, s = self.claim, self.setting
+        path = self.text()
         with tempfile.TemporaryDirectory() as folder:
             model = os.path.join(folder, "model.safetensors")
             # the seed 0 is that of the search for a rate: heed's own begin with 1
             command = [s.heed, "train", arm.spec, path, "-o", model, "--json", "--seed", str(1000 if seed == 0 else seed),
                        "--steps", str(claim.steps), "--batch", str(claim.batch), "--context", str(claim.context),
-                       "--rate", repr(rate), "--every", str(claim.steps), *claim.options, *arm.options]
+                       "--rate", repr(rate), "--every", str(claim.steps), "--threads", str(s.threads), *claim.options,
+                       *arm.options]
             began = time.monotonic()
             done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HEED_PLUGINS": s.plugins})
             run = {"arm": arm.name, "seed": seed, "rate": rate, "seconds": round(time.monotonic() - began, 1)}

@@ -59,6 +59,12 @@ def deep(residual, layers, name, *options):
                              feedforward="relu(hidden=192)"), options)
 
 
+RANDOM = Arm("random synthesizer", network("synthesizer_random(causal=true, longest=128)", "none"))
+FIXED = Arm("fixed random synthesizer", network("synthesizer_random(causal=true, longest=128, fixed=1)", "none"))
+DYNAMIC = Arm("dynamic convolution", network("dynamic_conv(causal=true, kernel=15)", "none"))
+SMALL = Arm("width 24", network(width=24, feedforward="swiglu(hidden=64)"))
+LARGE = Arm("width 96", network(width=96, feedforward="swiglu(hidden=256)"))
+
 CLAIMS = (
     # ---- where the norm stands ----
     Claim("pre_norm_without_warmup", "Without warm-up a pre-norm network of 6 layers learns better than a post-norm one",
@@ -92,7 +98,43 @@ CLAIMS = (
           Arm("8, 16, 32, 72", network("[window(causal=true, left=7), window(causal=true, left=15), "
                                        "window(causal=true, left=31), window(causal=true, left=71)]")),
           Arm("32 in each", network("window(causal=true, left=31)"))),
+    Claim("sparse_for_full", "The strided pattern does about as well as attention to all keys", "1904.10509, table 2",
+          Arm("strided, 16", network("sparse(causal=true, stride=16)")), PLAIN, kind="equal", margin=0.03),
+    Claim("one_key_head", "One head of keys and values for four of queries does nearly as well", "1911.02150, table 1",
+          Arm("1 key head", network(more="; kv_heads=1")), PLAIN, kind="equal", margin=0.03),
+    Claim("performer_for_softmax", "64 positive random features do nearly as well as softmax", "2009.14794, figure 5",
+          Arm("softmax", network(position="none")),
+          Arm("Performer", network("performer(causal=true, features=64, width=16)", "none")), kind="equal", margin=0.05),
+    Claim("decay_for_sum", "A past that decays at a rate of each head is better than a plain sum", "2307.08621, table 6",
+          Arm("retention", network("retention(causal=true)", "none")),
+          Arm("sum rule", network("fast_weight(causal=true, rule=sum)", "none"))),
+    Claim("gated_delta", "The delta rule with a decay learns better than without", "2412.06464, table 3",
+          Arm("gated delta rule", network("gated_delta(causal=true, gate=softplus)", "none")),
+          Arm("delta rule", network("fast_weight(causal=true, rule=delta)", "none"))),
+    # ---- synthesizers and convolutions ----
+    Claim("learned_table_for_fixed", "A random synthesizer learns better with a table that is learned than with a fixed one",
+          "2005.00743, table 1", RANDOM, FIXED),
+    Claim("softmax_for_random", "Dot products learn language better than a learned table", "2005.00743, table 1 (LM1B)",
+          PLAIN, RANDOM),
+    Claim("fixed_random_for_softmax", "A fixed random table, never learned, is within a tenth of a bit of dot products",
+          "2005.00743, section 4.1", FIXED, PLAIN, kind="equal", margin=0.1),
+    Claim("factorized_for_random", "A table of rank 8 does as well as a whole one, with fewer parameters",
+          "2005.00743, table 1", RANDOM, Arm("rank 8", network("synthesizer_factorized_random(causal=true, longest=128, rank=8)",
+                                                               "none")), kind="equal", margin=0.03),
+    Claim("dense_for_random", "Logits that each token makes do about as well as a learned table", "2005.00743, table 1 (LM1B)",
+          Arm("dense synthesizer", network("synthesizer_dense(causal=true, longest=128)", "none")), RANDOM,
+          kind="equal", margin=0.03),
+    Claim("random_for_dynamic_conv", "A learned table learns better than a dynamic convolution of 15 taps",
+          "2005.00743, table 3", RANDOM, DYNAMIC),
+    Claim("dynamic_for_lightweight", "Taps that each token makes are better than taps of the head",
+          "1901.10430, table 3", DYNAMIC,
+          Arm("lightweight convolution", network("lightweight_conv(causal=true, kernel=15)", "none"))),
+    Claim("dynamic_conv_for_softmax", "A dynamic convolution of 15 taps does about as well as softmax",
+          "1901.10430, table 1", DYNAMIC, PLAIN, kind="equal", margin=0.05),
     # ---- positions ----
+    Claim("learned_for_sinusoidal", "Learned positions do as well as sinusoids", "1706.03762, table 3, row E",
+          Arm("learned", network(position="learned")), Arm("sinusoids", network(position="sinusoidal")),
+          kind="equal", margin=0.02),
     Claim("rope_for_none", "RoPE learns better than no positions", "2104.09864, section 4",
           PLAIN, Arm("no positions", network(position="none"))),
     Claim("rope_for_alibi", "ALiBi does as well as RoPE within the trained length", "2108.12409, figure 1",
@@ -102,6 +144,29 @@ CLAIMS = (
           Arm("SwiGLU", network(feedforward="swiglu(hidden=176)")), Arm("GELU", network(feedforward="gelu(hidden=264)"))),
     Claim("gelu_for_relu", "GELU learns better than ReLU", "1606.08415, section 3",
           Arm("GELU", network(feedforward="gelu(hidden=264)")), Arm("ReLU", network(feedforward="relu(hidden=264)"))),
+    Claim("tied_embeddings", "Output weights that are the embedding's do as well, with fewer parameters", "1608.05859, table 4",
+          Arm("tied", network()), Arm("of their own", network().replace("tied=true", "tied=false")), kind="equal", margin=0.02),
+    # ---- what training adds ----
+    Claim("auxiliary_losses", "12 layers with post-norm learn better with a loss behind each layer", "1808.04444, table 5",
+          Arm("with", network(layers=12, residual="post", norm="layer", width=48, feedforward="relu(hidden=192)",
+                              more="; auxiliary=2")), deep("post", 12, "without"), steps=500),
+    Claim("layer_norm_for_batch_norm", "With 2 sequences a batch LayerNorm is better than BatchNorm", "2003.07845, table 1",
+          Arm("LayerNorm", network(norm="layer")), Arm("BatchNorm", network(norm="batch")), batch=2),
+    # ---- which tasks gain from size ----
+    Claim("size_for_language", "On language a network of 14 times the parameters gains more than 0.1 bits",
+          "2112.11446, section 4.2", LARGE, SMALL, margin=0.1),
+    Claim("size_for_recall", "On recalling pairs it gains more than 0.05 bits", "2112.11446, section 4.2", LARGE, SMALL,
+          margin=0.05, text="recall"),
+    Claim("size_for_brackets", "On closing brackets it gains less than 0.05 bits", "2112.11446, section 4.2", LARGE, SMALL,
+          kind="equal", margin=0.05, text="brackets"),
+    Claim("size_for_sums", "On sums modulo 97 it gains less than 0.05 bits", "2112.11446, section 4.2", LARGE, SMALL,
+          kind="equal", margin=0.05, text="sums"),
+    # ---- recall from a state of constant size ----
+    Claim("softmax_recalls", "Softmax attention recalls pairs better than linear attention", "2312.04927, section 4",
+          PLAIN, Arm("linear", network("linear(causal=true)")), margin=0.05, text="recall"),
+    Claim("delta_rule_recalls", "The delta rule recalls pairs better than the sum rule", "2102.11174, section 6.1",
+          Arm("delta rule", network("fast_weight(causal=true, rule=delta)", "none")),
+          Arm("sum rule", network("fast_weight(causal=true, rule=sum)", "none")), margin=0.05, text="recall"),
     # ---- depth and width ----
     Claim("depth_for_width", "With as many parameters 8 layers do better than 2", "1808.04444, section 5; 2001.08361, figure 5",
           Arm("8 layers of width 48", network(layers=8, width=48, feedforward="swiglu(hidden=128)")),
@@ -113,6 +178,6 @@ CLAIMS = (
           Arm("dropout 0.2", network(), ("--dropout", "0.2")), Arm("none", network(), ("--dropout", "0")),
           text="fortunes_30k", options=()),
     Claim("smaller_on_small_text", "On 30 kB of text a network of a fifth of the parameters does as well or better",
-          "2305.16264, section 5", Arm("width 24", network(width=24, feedforward="swiglu(hidden=64)")), PLAIN,
+          "2305.16264, section 5", SMALL, PLAIN,
           margin=-0.02, text="fortunes_30k"),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Texts that networks are trained on: fetched from Debian packages, and put together the same way everywhere.
+"""Texts that networks are trained on: fetched from Debian packages or made by a seed, the same way everywhere.
 
 They stay out of the tree: in the build folder. A text is documents in an order of chance that a seed fixes, so that what is
 held out at its end is like the rest, and no document lies on both sides but the one at the border.
@@ -44,9 +44,53 @@ def fortunes():
     return b"\n\n".join(documents)
 
 
+# ---- texts of one task, made by a seed ----
+
+LINES = 40_000
+
+
+def sums():
+    """17+90=10, modulo 97: the sums of the part that is held out are others than those that are learned."""
+    r = random.Random(2)
+    pairs = [(a, b) for a in range(97) for b in range(97)]
+    r.shuffle(pairs)
+    border = len(pairs) * 3 // 4
+    learned, held_out = pairs[:border], pairs[border:]
+    lines = r.choices(learned, k=LINES * 9 // 10) + r.choices(held_out, k=LINES // 10)
+    return "".join(f"{a:02}+{b:02}={(a + b) % 97:02}\n" for a, b in lines).encode()
+
+
+def brackets():
+    """Lines of balanced brackets of four kinds, at most 12 deep; which kind closes follows from what is open."""
+    r, kinds, lines = random.Random(3), ("()", "[]", "{}", "<>"), []
+    for _ in range(LINES // 4):
+        line, closing = "", []
+        for _ in range(20):
+            if closing and (len(closing) == 12 or r.random() < 0.5):
+                line += closing.pop()
+            else:
+                kind = r.choice(kinds)
+                line, closing = line + kind[0], closing + [kind[1]]
+        lines.append(line + "".join(reversed(closing)))
+    return "\n".join(lines).encode()
+
+
+def recall():
+    """a4k7z1...: a letter has one digit within a line, and another one in the next line."""
+    r, lines = random.Random(4), []
+    for _ in range(LINES // 2):
+        letters = r.sample("abcdefghijklmnopqrstuvwxyz", 8)
+        digits = {c: r.choice("0123456789") for c in letters}
+        lines.append("".join(c + digits[c] for c in letters + r.choices(letters, k=12)))
+    return "\n".join(lines).encode()
+
+
 MADE = {
     "fortunes": fortunes,
     "fortunes_30k": lambda: fortunes()[:30_000],
+    "sums": sums,
+    "brackets": brackets,
+    "recall": recall,
 }
 
 
