@@ -36,6 +36,7 @@ typedef struct bench_case {
     double *crowded;
     double instructions;          /* of one call; 0 = not counted */
     part_costs by_op;             /* of a network that was timed: its fastest run with a trace */
+    double traced;                /* seconds of that run */
 } bench_case;
 
 /* What it is called; all of it lives as long as the case. */

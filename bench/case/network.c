@@ -179,7 +179,7 @@ int32_t network_by_op(bench_case *c, double seconds, heed_error *error)
         if (!failed && time < best) {
             part_costs other = c->by_op;
             c->by_op = all, all = other;
-            best = time;
+            c->traced = best = time;
         }
         parts_free(&all);
     }

@@ -114,9 +114,9 @@ static void add_case(const bench *b, const bench_case *c, table *t)
     add_notes(t, c, &r);
 }
 
-/* How the time of a network is spread over its ops. What is between them is what the case takes
- * without a trace, but for them. */
-static void print_parts(const bench *b, const bench_case *c)
+/* How the time of a network is spread over its ops, in the fastest run with a trace. What is between
+ * them is the rest of that same run: what a network costs beyond its ops, and what the trace does. */
+static void print_parts(const bench_case *c)
 {
     static const table_column columns[] = {
         {"part", 0, 0, 0},  {"op", 0, 10, 4},   {"calls", 1, 0, 1}, {"time", 1, 0, 0},
@@ -126,7 +126,7 @@ static void print_parts(const bench *b, const bench_case *c)
     char text[32];
     double sum = 0;
     for (uint32_t i = 0; i < c->by_op.count; i++) sum += c->by_op.row[i].seconds;
-    const double all = fmax(row_sum_up(b, c).seconds, sum);
+    const double all = c->traced;
     printf("\nby op, %s, %s:\n", bench_case_shape(c), bench_case_path(c)->name);
     for (uint32_t i = 0; i < c->by_op.count; i++) {
         const part_cost *p = &c->by_op.row[i];
@@ -204,7 +204,7 @@ void report_table(const bench *b)
     if (b->n_cases && (b->peaks || b->counter)) table_print(&t);
     growth_table(b);
     for (uint32_t i = 0; i < b->n_cases; i++)
-        if (b->cases[i].by_op.count) print_parts(b, &b->cases[i]);
+        if (b->cases[i].by_op.count) print_parts(&b->cases[i]);
     if (b->suite) print_suite(b);
 }
 
