@@ -37,7 +37,7 @@ class Claim:
     kind: str = "better"
     margin: float = 0.01  # bits per byte
     text: str = "fortunes"
-    steps: int = 1000
+    steps: int = 400
     batch: int = 16
     context: int = 128
     options: tuple[str, ...] = ("--dropout", "0")
@@ -70,15 +70,15 @@ CLAIMS = (
     Claim("pre_norm_without_warmup", "Without warm-up a pre-norm network of 6 layers learns better than a post-norm one",
           "2002.04745, sections 3 and 4", deep("pre", 6, "pre-norm", *NO_WARMUP), deep("post", 6, "post-norm", *NO_WARMUP)),
     Claim("pre_norm_without_warmup_deep", "The same with 24 layers, by a tenth of a bit", "2002.04745, sections 3 and 4",
-          deep("pre", 24, "pre-norm", *NO_WARMUP), deep("post", 24, "post-norm", *NO_WARMUP), margin=0.1, steps=300),
+          deep("pre", 24, "pre-norm", *NO_WARMUP), deep("post", 24, "post-norm", *NO_WARMUP), margin=0.1, steps=200),
     Claim("warmup_for_post_norm", "A post-norm network of 6 layers needs a warm-up", "2002.04745, section 3",
           deep("post", 6, "with a warm-up of a tenth", "--warmup", "0.1"), deep("post", 6, "without", *NO_WARMUP)),
     Claim("residual_dual", "ResiDual learns better than pre-norm, 12 layers", "2304.14802, table 2",
-          deep("dual", 12, "ResiDual"), deep("pre", 12, "pre-norm"), steps=500),
+          deep("dual", 12, "ResiDual"), deep("pre", 12, "pre-norm"), steps=300),
     Claim("residual_dual_post", "ResiDual learns better than post-norm, 12 layers", "2304.14802, table 2",
-          deep("dual", 12, "ResiDual"), deep("post", 12, "post-norm"), steps=500),
+          deep("dual", 12, "ResiDual"), deep("post", 12, "post-norm"), steps=300),
     Claim("deepnorm", "DeepNorm makes post-norm networks of 24 layers trainable", "2203.00555, figure 1",
-          deep("deepnorm", 24, "DeepNorm"), deep("post", 24, "post-norm"), steps=300),
+          deep("deepnorm", 24, "DeepNorm"), deep("post", 24, "post-norm"), steps=200),
     Claim("rms_for_layer_norm", "RMSNorm does as well as LayerNorm", "1910.07467, tables 2 and 3",
           Arm("RMSNorm", network(norm="rms")), Arm("LayerNorm", network(norm="layer")), kind="equal", margin=0.02),
     # ---- what attends ----
@@ -149,7 +149,7 @@ CLAIMS = (
     # ---- what training adds ----
     Claim("auxiliary_losses", "12 layers with post-norm learn better with a loss behind each layer", "1808.04444, table 5",
           Arm("with", network(layers=12, residual="post", norm="layer", width=48, feedforward="relu(hidden=192)",
-                              more="; auxiliary=2")), deep("post", 12, "without"), steps=500),
+                              more="; auxiliary=2")), deep("post", 12, "without"), steps=300),
     Claim("layer_norm_for_batch_norm", "With 2 sequences a batch LayerNorm is better than BatchNorm", "2003.07845, table 1",
           Arm("LayerNorm", network(norm="layer")), Arm("BatchNorm", network(norm="batch")), batch=2),
     # ---- which tasks gain from size ----
