@@ -231,6 +231,10 @@ static void KIT(linear_back_advance)(kit_linear_back *k, int64_t i, int64_t end,
 {
     kit_linear_chunk c = KIT(linear_back_at)(k, i, end, s);
     c.s_next = next, c.z_next = next + k->w.l->F * k->w.l->E16;
+    const kit_linear *l = k->w.l;
+    const kit_linear_stream streams[] = {{l->k, 0, 0, 0}, {l->v, 0, 1, 0}};
+    KIT(linear_plan_ahead)
+    (&k->w, &c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams), KIT_LINEAR_CHUNK * l->F);
     KIT(linear_prepare)(&k->w, &c);
     const double level = KIT(linear_panels)(&k->w, &c);
     k->level[i + 1] = k->w.l->op->keeps_level ? level : 0;
@@ -689,6 +693,20 @@ static void KIT(linear_back_inner)(kit_linear_back *k, const float *s)
     if (l->op->normalise) k->inner += KIT(linear_dot)(k->dz, s + l->F * l->E16, l->F16);
 }
 
+/* The chunk before this one. */
+static void KIT(linear_plan_backward)(kit_linear_back *k, const kit_linear_chunk *c)
+{
+    const kit_linear *l = k->w.l;
+    const kit_linear_backward *b = k->all;
+    const kit_linear_stream streams[] = {
+        {l->k, 0, 0, 0},     {l->q, 1, 0, 0},   {l->v, 0, 1, 0},
+        {b->d_out, 1, 1, 0}, {l->op->normalise ? l->out : NULL, 1, 1, 0},
+        {b->d_q, 1, 0, 1},   {b->d_k, 0, 0, 1}, {b->d_v, 0, 1, 1}};
+    KIT(linear_plan_ahead)
+    (&k->w, c, -KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams),
+     KIT_LINEAR_CHUNK * l->F * (3 * l->heads + 3));
+}
+
 /* The whole of it; a chunk without keys is queries that read S as it is. */
 static void KIT(linear_back_chunk)(kit_linear_back *k, kit_linear_chunk *c)
 {
@@ -696,6 +714,7 @@ static void KIT(linear_back_chunk)(kit_linear_back *k, kit_linear_chunk *c)
     const kit_linear *l = w->l;
     const int64_t C = KIT_LINEAR_CHUNK;
     const int heads = (int)l->heads, asked = c->from < c->to;
+    KIT(linear_plan_backward)(k, c);
     KIT(linear_prepare)(w, c);
     KIT(linear_back_runs)(k, c);
     for (int i = 0; l->op->delta && kit_linear_strong(l) && i < c->keys; i++)

@@ -379,21 +379,41 @@ KIT_KERNEL void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear
     }
 }
 
-/* The lines of the next chunk over the tiles of this one, about. */
-KIT_INLINE void KIT(linear_plan_ahead)(kit_linear_work *w, const kit_linear_chunk *c)
+/* A chunk `by` rows from this one will pass these streams: their lines over the tiles of this one,
+ * which have about so many links of a register row. */
+static __attribute__((unused)) void KIT(linear_plan_ahead)(kit_linear_work *w,
+                                                           const kit_linear_chunk *c, int by,
+                                                           const kit_linear_stream *streams,
+                                                           int n, int64_t links)
 {
     const kit_linear *l = w->l;
-    const int64_t C = KIT_LINEAR_CHUNK, lines = C * (l->D + w->columns) / 16 * (1 + l->heads);
-    const int64_t tiles = (w->columns / 16 + 1) / (VR_LANES == 8 ? 1 : 2) *
-                          (C * l->heads * l->F + l->F * C) / LINEAR_TALL;
+    int64_t lines = 0;
     w->ahead = (kit_linear_ahead){.l = l,
                                   .b = w->b,
                                   .g = w->g,
                                   .e = w->e,
                                   .columns = w->columns,
-                                  .token = c->token + KIT_LINEAR_CHUNK,
-                                  .query = c->query + KIT_LINEAR_CHUNK,
-                                  .lines = (int)(lines / (tiles / LINEAR_LINKS + 1)) + 1};
+                                  .token = c->token + by,
+                                  .query = c->query + by};
+    for (int i = 0; i < n; i++) {
+        w->ahead.stream[i] = streams[i];
+        if (streams[i].t)
+            lines += KIT_LINEAR_CHUNK * (streams[i].values ? w->columns : streams[i].t->dim[3]) /
+                     16 * (streams[i].queries ? l->heads : 1);
+    }
+    const int64_t tiles = (w->columns / 16 + 1) / (VR_LANES == 8 ? 1 : 2) * links / LINEAR_TALL;
+    w->ahead.lines = (int)(lines / (tiles / LINEAR_LINKS + 1)) + 1;
+}
+
+/* The chunk behind this one, forwards. */
+KIT_INLINE void KIT(linear_plan_forward)(kit_linear_work *w, const kit_linear_chunk *c)
+{
+    const kit_linear *l = w->l;
+    const kit_linear_stream streams[] = {
+        {l->k, 0, 0, 0}, {l->v, 0, 1, 0}, {l->q, 1, 0, 0}, {l->out, 1, 1, 1}};
+    KIT(linear_plan_ahead)
+    (w, c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams),
+     KIT_LINEAR_CHUNK * l->F * (l->heads + 1));
 }
 
 /* What comes before values: features, levels, strengths, and the weights of rows for each other. */
@@ -441,7 +461,7 @@ static double KIT(linear_panels)(kit_linear_work *w, const kit_linear_chunk *c)
 /* The whole of it. */
 static double KIT(linear_chunk)(kit_linear_work *w, kit_linear_chunk *c)
 {
-    KIT(linear_plan_ahead)(w, c);
+    KIT(linear_plan_forward)(w, c);
     KIT(linear_prepare)(w, c);
     return KIT(linear_panels)(w, c);
 }

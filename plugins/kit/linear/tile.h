@@ -41,13 +41,23 @@
 
 #ifndef HEED_KIT_LINEAR_TILE_ONCE
 #define HEED_KIT_LINEAR_TILE_ONCE
+/* A tensor that a chunk reads or writes. */
+typedef struct kit_linear_stream {
+    const heed_tensor *t; /* NULL: it does not */
+    int queries;          /* rows of each head of queries, else of the head of keys */
+    int values;           /* the channels of values that a tile has, else all */
+    int write;
+} kit_linear_stream;
+enum { KIT_LINEAR_STREAMS = 8 };
+
 /* What the next chunk reads and writes, asked for line by line between the tiles of this one: rows
  * of a head lie far apart, and no machine guesses where the next one is. */
 typedef struct kit_linear_ahead {
     const struct kit_linear *l;
     int64_t b, g, e, columns;
     int64_t token, query; /* of row 0 */
-    int stream;           /* the next: k, v, then q and out of each head */
+    kit_linear_stream stream[KIT_LINEAR_STREAMS];
+    int next, head;       /* the next stream, and head of queries */
     int lines;            /* at a time */
     int write;
     int64_t rows, step, bytes; /* of this one, behind `row` */
@@ -80,18 +90,18 @@ typedef struct kit_linear_reading {
 /* The first row of the next stream; 0: there is none. */
 KIT_KERNEL int KIT(linear_next_stream)(kit_linear_ahead *a)
 {
-    const kit_linear *l = a->l;
-    const int i = a->stream++, of_values = i % 2;
-    if (i >= 2 + 2 * l->heads) return 0;
-    const heed_tensor *t = i == 0 ? l->k : i == 1 ? l->v : of_values ? l->out : l->q;
-    const int64_t token = i < 2 ? a->token : a->query,
-                  head = i < 2 ? a->g : a->g * l->heads + i / 2 - 1;
-    const int64_t e = of_values ? a->e : 0, left = t->dim[3] - e,
-                  n = of_values && a->columns < left ? a->columns : left;
+    while (a->next < KIT_LINEAR_STREAMS && !a->stream[a->next].t) a->next++;
+    if (a->next == KIT_LINEAR_STREAMS) return 0;
+    const kit_linear_stream *s = &a->stream[a->next];
+    const heed_tensor *t = s->t;
+    const int64_t heads = s->queries ? a->l->heads : 1, head = a->g * heads + a->head,
+                  token = s->queries ? a->query : a->token, e = s->values ? a->e : 0,
+                  left = t->dim[3] - e, n = s->values && a->columns < left ? a->columns : left;
+    if (++a->head == heads) a->head = 0, a->next++;
     a->rows = t->dim[1] - token < KIT_LINEAR_CHUNK ? t->dim[1] - token : KIT_LINEAR_CHUNK;
     if (token < 0 || t->stride[3] != 1) a->rows = 0;
     a->step = t->stride[1] * kit_width(t->dtype), a->bytes = n * kit_width(t->dtype);
-    a->write = i > 2 && of_values;
+    a->write = s->write;
     a->row = (const char *)t->data + a->b * t->stride[0] * kit_width(t->dtype) + token * a->step +
              (head * t->stride[2] + e) * kit_width(t->dtype);
     a->at = a->row;
