@@ -584,8 +584,16 @@ try 1 field made.safetensors text && says 'text: it has 400 tokens, but a contex
 report 'field: a text shorter than a context'
 try 1 field other.safetensors text --context 25 && says '--context is 25, but other.safetensors was made for 24'
 report 'field: a longer context than the network has'
-try 1 field made.safetensors text --measure gradient && says 'needs backward passes'
-report 'field --measure gradient'
+try 0 field windows.safetensors text --context 40 --places 3 --measure gradient --csv field.csv && quiet &&
+    prints 'Of the sum of all gradients, half comes from' &&
+    [ "$(rows high '$2 == "gradient" && $5 > 6' | sort -u)" = 0 ] &&
+    ! rows low '$2 == "gradient" && $5 <= 6' | grep -qx 0
+report 'field --measure gradient: exactly 0 beyond the field, and not at its edge'
+try 1 field hidden.safetensors text --context 8 --measure gradient && says 'it predicts no next token'
+report 'field --measure gradient: a network without a loss'
+save long 'attention=transformer_xl(memory=16, causal=true); feedforward=none'
+try 1 field long.safetensors text --context 24 --measure gradient && says 'it reads a text in calls of 16 tokens'
+report 'field --measure gradient: a text in calls'
 try 2 field made.safetensors text --measure reach && says '--measure is perturbation'
 report 'field: an unknown measure'
 try 2 field text && says 'field needs a model and a text'; report 'field: a word too few'
