@@ -27,7 +27,7 @@ engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/cal
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/tree.c engine/op/tree.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c engine/model/laws.h \
-  engine/model/prefixes.c engine/model/presets.c engine/model/presets.h \
+  engine/model/penalty.c engine/model/penalty.h engine/model/prefixes.c engine/model/presets.c engine/model/presets.h \
   engine/model/session.c engine/model/session.h engine/model/session_fork.c \
   engine/model/session_many.c engine/model/session_ranks.c engine/model/session_saved.c \
   engine/model/session_step.c engine/model/session_step.h \
@@ -104,7 +104,9 @@ engine_command = engine/command/choices.c \
   engine/command/stops.c engine/command/stops.h engine/command/stored.c engine/command/stored.h engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
-  engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c
+  engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c \
+  engine/command/twin.c engine/command/twin.h engine/command/twin_predict.c engine/command/twin_print.c \
+  engine/command/twin_record.c engine/command/twin_spec.c engine/command/twin_train.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"

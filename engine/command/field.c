@@ -281,10 +281,8 @@ static int32_t measure_all(job *j, heed_error *error)
 {
     static int32_t (*const run[FIELD_MEASURES])(field_network *, const field_text *,
                                                 heed_error *) = {
-        [FIELD_PERTURBATION] = field_perturb,
-        [FIELD_GRADIENT] = field_differentiate,
-        [FIELD_TRUNCATION] = field_truncate,
-        [FIELD_ATTENTION] = field_attend,
+        [FIELD_PERTURBATION] = field_perturb, [FIELD_GRADIENT] = field_differentiate,
+        [FIELD_TRUNCATION] = field_truncate,  [FIELD_ATTENTION] = field_attend,
         [FIELD_SIMILARITY] = field_compare,
     };
     int done = 0;

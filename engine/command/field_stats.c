@@ -11,10 +11,8 @@
 #include "command/field.h"
 
 const char *const field_measures[FIELD_MEASURES] = {
-    [FIELD_PERTURBATION] = "perturbation",
-    [FIELD_GRADIENT] = "gradient",
-    [FIELD_TRUNCATION] = "truncation",
-    [FIELD_ATTENTION] = "attention",
+    [FIELD_PERTURBATION] = "perturbation", [FIELD_GRADIENT] = "gradient",
+    [FIELD_TRUNCATION] = "truncation",     [FIELD_ATTENTION] = "attention",
     [FIELD_SIMILARITY] = "similarity",
 };
 

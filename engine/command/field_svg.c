@@ -118,7 +118,7 @@ static void name_changes(FILE *out, const svg_panel *p, const drawing *d, int me
     for (uint32_t i = 0; i < d->count; i++) predicts &= d->network[i].logits;
     svg_frame(out, p,
               measure == FIELD_GRADIENT ? "gradient of the loss to what flows into the first layer"
-              : predicts                ? "what another token changes: the loss of the next one, nats"
+              : predicts ? "what another token changes: the loss of the next one, nats"
                          : "what another token changes: the loss, or the last layer, relative",
               "tokens before the last one");
 }

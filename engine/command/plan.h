@@ -50,6 +50,7 @@ typedef struct plan_text {
     double epochs;
     const char *data; /* the file or folder that they were counted in, or NULL */
     const plan_machine *machine;
+    int trained; /* what twins tell stands below */
 } plan_text;
 
 /* A network from a spec, into zeroed memory: plan, parameters, field and costs. `width_of_head` is
@@ -57,6 +58,8 @@ typedef struct plan_text {
 int32_t plan_read(plan_network *n, heed_engine *engine, const char *spec, int width_of_head,
                   const plan_text *text, heed_error *error);
 void plan_free(plan_network *n);
+/* Whether a weight is a table of tokens or positions, or the output, and no part of the body. */
+int plan_is_table(const char *name);
 
 /* The costs, from the plan, the field and the counted parameters. */
 int32_t plan_costs(plan_network *n, heed_engine *engine, heed_error *error);
