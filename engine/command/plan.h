@@ -8,11 +8,20 @@
 #include "model/field.h"
 #include "model/laws.h"
 
+/* The state of a network whose caches are of another codec. */
+#define PLAN_CODECS 8
+typedef struct plan_coded {
+    const char *id; /* "cache/int8", the registry's */
+    double growing; /* bytes a token; 0: none of its attentions takes a codec */
+} plan_coded;
+
 /* What a network costs; flops and bytes are of float32. */
 typedef struct plan_cost {
     double prefill_flops, prefill_bytes; /* to read the text, with the logits of every token */
     double token_flops, token_bytes;     /* to read the last token of it, behind the others */
     double growing, bounded;             /* state: bytes a token; bytes of what stops growing */
+    plan_coded coded[PLAN_CODECS];       /* the first with all codecs that are there */
+    uint32_t n_coded;
     int decodes;   /* no token sees those behind it: they may come one by one */
     char why[320]; /* why none of this is known; "": it is */
 } plan_cost;

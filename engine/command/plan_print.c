@@ -193,6 +193,21 @@ static const row times[] = {{"least time: read it", put_least_read},
                             {"  decode the last", put_least_token},
                             {"  train on it", put_least_train}};
 
+/* State with each codec, where any attention takes one. */
+static void add_codecs(table *t, const plan_network *n, uint32_t count)
+{
+    const plan_cost *first = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        if (!first && n[i].cost.n_coded && n[i].cost.coded->growing > 0) first = &n[i].cost;
+    for (uint32_t k = 0; first && k < first->n_coded; k++) {
+        table_cell(t, "  with %s", first->coded[k].id);
+        for (uint32_t i = 0; i < count; i++) {
+            const double bytes = n[i].cost.n_coded ? n[i].cost.coded[k].growing : 0;
+            cell_amount(t, bytes, bytes > 0 ? "" : "-");
+        }
+    }
+}
+
 /* A column for each network; those that do not fit are left out, the last first. */
 static void set_columns(table_column *columns, const char *head, const plan_network *n,
                         uint32_t count)
@@ -226,6 +241,7 @@ static void print_sides(const plan_network *n, uint32_t count, const plan_machin
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         table_cell(&t, "%s", rows[r].head);
         for (uint32_t i = 0; i < count; i++) rows[r].put(&t, &n[i]);
+        if (rows[r].put == put_state) add_codecs(&t, n, count);
     }
     for (size_t r = 0; *machine->cpu && r < sizeof times / sizeof *times; r++) {
         table_cell(&t, "%s", times[r].head);
