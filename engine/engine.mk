@@ -93,7 +93,8 @@ engine_command = engine/command/choices.c \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
   engine/command/options.c engine/command/options.h engine/command/origin.c \
-  engine/command/origin.h engine/command/parts.c engine/command/parts.h \
+  engine/command/origin.h engine/command/sheet.c engine/command/sheet.h \
+  engine/command/parts.c engine/command/parts.h \
   engine/command/plan.c engine/command/plan.h engine/command/plan_cost.c engine/command/plan_json.c \
   engine/command/plan_machine.c \
   engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
@@ -106,7 +107,7 @@ engine_command = engine/command/choices.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
   engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c \
   engine/command/twin.c engine/command/twin.h engine/command/twin_predict.c engine/command/twin_print.c \
-  engine/command/twin_record.c engine/command/twin_spec.c engine/command/twin_train.c
+  engine/command/twin_record.c engine/command/twin_spec.c engine/command/twin_svg.c engine/command/twin_train.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"

@@ -34,6 +34,8 @@ static const char usage[] =
     "  --suggest         other shapes of about as many parameters\n"
     "  --json            the same as an object\n"
     "  --svg FILE        a picture of the fields and the laws, \"-\" for standard output\n"
+    "  --html FILE       tables and picture as one page, which needs no other file; \"-\" "
+    "likewise\n"
     "\n"
     "  --train DATA      trains small twins of the networks on a file, a folder of texts, a "
     ".jsonl\n"
@@ -53,7 +55,7 @@ typedef struct request {
     double unique, epochs;
     const char *data, *svg, *machine;
     int json, suggest;
-    const char *train, *record;
+    const char *train, *record, *html;
     double minutes, share;
     int64_t steps, context;
     heed_options engine;
@@ -165,6 +167,33 @@ static int32_t train_twins(work *w, const request *r, heed_error *error)
     return twin_run_all(s, error);
 }
 
+static int is_standard(const char *path) { return path && !strcmp(path, "-"); }
+
+static void tell(const work *w, const request *r, const sheet *p)
+{
+    plan_print(p, w->network, r->count, w->other, &w->text, r->suggest);
+    if (r->train) twin_print(p, &w->study);
+}
+
+/* The same with the picture, as one page of HTML. */
+static int32_t write_page(const work *w, const request *r, heed_error *error)
+{
+    char *text = NULL;
+    size_t length;
+    sheet p = {open_memstream(&text, &length)};
+    if (!p.html) return error_memory(error);
+    sheet_begin(&p, "heed plan");
+    tell(w, r, &p);
+    sheet_head(&p, "picture");
+    plan_draw(p.html, w->network, r->count, &w->text, r->train ? &w->study : NULL);
+    sheet_end(&p);
+    int32_t failed = ferror(p.html) ? error_memory(error) : HEED_OK;
+    if (fclose(p.html)) failed = error_memory(error);
+    if (!failed) failed = file_write(r->html, text, length, error);
+    free(text);
+    return failed;
+}
+
 static int print_json(work *w, const request *r)
 {
     json_t *all = plan_json(w->network, r->count, w->other, &w->text, r->suggest);
@@ -176,16 +205,17 @@ static int run(work *w, const request *r)
 {
     heed_error error = {0};
     int32_t failed = r->svg ? file_check(r->svg, &error) : HEED_OK;
+    if (!failed && r->html) failed = file_check(r->html, &error);
     if (!failed) failed = read_text(w, r, &error);
     if (!failed) failed = read_networks(w, r, &error);
     if (!failed && r->train) failed = train_twins(w, r, &error);
-    if (!failed && r->svg) failed = plan_picture(w->network, r->count, &w->text, r->svg, &error);
+    if (!failed && r->svg)
+        failed = plan_picture(w->network, r->count, &w->text, r->train ? &w->study : NULL, r->svg,
+                              &error);
+    if (!failed && r->html) failed = write_page(w, r, &error);
     if (failed) return command_fail(&error);
     if (r->json) return print_json(w, r);
-    if (!r->svg || strcmp(r->svg, "-")) {
-        plan_print(w->network, r->count, w->other, &w->text, r->suggest);
-        if (r->train) twin_print(&w->study);
-    }
+    if (!is_standard(r->svg) && !is_standard(r->html)) tell(w, r, &(sheet){NULL});
     return 0;
 }
 
@@ -198,8 +228,9 @@ static int check_request(const request *r)
         return options_usage("--data and --data-tokens say the same; give one");
     if (r->epochs > 1 && !r->data && !(r->unique > 0) && !r->train)
         return options_usage("--epochs needs to know of what: --data or --data-tokens");
-    if (r->json && r->svg && !strcmp(r->svg, "-"))
-        return options_usage("--json and --svg - would both write to standard output");
+    if ((r->json != 0) + is_standard(r->svg) + is_standard(r->html) > 1)
+        return options_usage(
+            "of --json, --svg - and --html - only one can write to standard output");
     if (r->steps && r->minutes > 0)
         return options_usage("--steps and --minutes exclude each other");
     if (r->share > 0 && r->minutes > 0)
@@ -222,6 +253,7 @@ int command_plan(int argc, char **argv)
         {"--suggest", 0, .at = offsetof(request, suggest)},
         {"--json", 0, .at = offsetof(request, json)},
         {"--svg", 1, .at = offsetof(request, svg), .values = "FILE"},
+        {"--html", 1, .at = offsetof(request, html), .values = "FILE"},
         {"--train", 1, .at = offsetof(request, train), .values = "FILE"},
         {"--minutes", 1, .read = read_minutes},
         {"--steps", 1, .read = read_steps},

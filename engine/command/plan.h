@@ -5,6 +5,7 @@
 #ifndef HEED_COMMAND_PLAN_H
 #define HEED_COMMAND_PLAN_H
 
+#include "command/sheet.h"
 #include "model/field.h"
 #include "model/laws.h"
 
@@ -102,13 +103,16 @@ typedef struct plan_other {
         32, 128                                                                                    \
     }
 
-void plan_print(const plan_network *n, uint32_t count, const plan_other *other,
+void plan_print(const sheet *p, const plan_network *n, uint32_t count, const plan_other *other,
                 const plan_text *text, int suggest);
 struct json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,
                          const plan_text *text, int suggest);
 
-/* The picture, self-contained, to a file. */
-int32_t plan_picture(const plan_network *n, uint32_t count, const plan_text *text, const char *path,
-                     heed_error *error);
+/* The picture, to a page of HTML; and self-contained, to a file. */
+struct twin_study; /* twin.h; NULL: none were trained */
+void plan_draw(FILE *out, const plan_network *n, uint32_t count, const plan_text *text,
+               const struct twin_study *twins);
+int32_t plan_picture(const plan_network *n, uint32_t count, const plan_text *text,
+                     const struct twin_study *twins, const char *path, heed_error *error);
 
 #endif

@@ -213,7 +213,8 @@ static int32_t add_codecs(plan_network *n, heed_engine *engine, heed_error *erro
         int32_t failed = takes ? open_small(&s, n, engine, coded->id, error) : HEED_OK;
         if (!failed && takes) failed = add_states(n, &s, &coded->growing, &bounded, error);
         close_small(&s);
-        if (failed) return failed;
+        if (failed == HEED_E_MEMORY) return failed;
+        if (failed) coded->growing = 0; /* this attention refuses this codec */
     }
     return HEED_OK;
 }

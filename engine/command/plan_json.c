@@ -47,7 +47,8 @@ static json_t *json_costs(const plan_cost *c)
         "token_flops", json_if(c->token_flops, decodes), "token_bytes",
         json_if(c->token_bytes, decodes), "training_step_flops",
         json_if(3 * c->prefill_flops, known), "state_bytes_per_token", json_if(c->growing, decodes),
-        "state_bytes_by_codec", codecs, "state_bytes_bounded", json_if(c->bounded, decodes), "why", known ? NULL : c->why);
+        "state_bytes_by_codec", codecs, "state_bytes_bounded", json_if(c->bounded, decodes), "why",
+        known ? NULL : c->why);
 }
 
 static json_t *json_laws(const plan_network *n, const plan_text *text)

@@ -73,8 +73,9 @@ typedef struct twin_study {
     twin_run *runs;
     uint32_t n_runs;
     twin_result result[PENALTY_GROUPS];
-    double noise;  /* bits a token that seeds make */
-    double spread; /* share of the bits that the form leaves */
+    penalty_form form; /* of the loss */
+    double noise;      /* bits a token that seeds make */
+    double spread;     /* share of the bits that the form leaves */
 } twin_study;
 
 /* Trains what the record lacks, and predicts. To be closed also after a failure. */
@@ -106,8 +107,11 @@ const char *twin_unit(const twin_study *s);
 const twin_run *twin_whole(const twin_study *s, uint32_t network, uint32_t size);
 const twin_point *twin_lowest(const twin_run *r); /* NULL: it has none */
 
-void twin_print(const twin_study *s);
+void twin_print(const sheet *p, const twin_study *s);
 json_t *twin_json(const twin_study *s);
+/* A panel for a picture, from that height on: what the twins reached, and what is predicted. */
+#define TWIN_PANEL 300
+void twin_draw(FILE *out, const twin_study *s, double top);
 /* A sentence: which is better, how likely, and what that rests on; malloc'ed. */
 char *twin_verdict(const twin_study *s);
 

@@ -115,7 +115,7 @@ static int32_t fit_all(twin_study *s, const points *p, samples *to, heed_error *
     if (!failed)
         failed = penalty_fit(&gap, PENALTY_GAP, s->count, p->gap, p->count, NULL, NULL, error);
     for (uint32_t i = 0; i < s->count && !failed; i++) to->best[i] = ask(s, &loss, &gap, i);
-    if (!failed) s->spread = loss.spread;
+    if (!failed) s->form = loss, s->spread = loss.spread;
     for (int k = 0; k < SAMPLES && !failed; k++) {
         penalty_form apart;
         progress_show((double)k / SAMPLES, "fitting");

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "command/parts.h"
-#include "command/table.h"
 #include "command/twin.h"
 
 /* ---- tables ---- */
@@ -17,7 +16,7 @@ static double epochs_of(const twin_study *s, int64_t step)
     return (double)(step * TWIN_BATCH * s->context) / (double)s->data.cut;
 }
 
-static void print_twins(const twin_study *s)
+static void print_twins(const sheet *p, const twin_study *s)
 {
     static const table_column columns[] = {{"twin of", 0, 0, 0},    {"parameters", 1, 0, 0},
                                            {"layers", 1, 0, 0},     {"heads", 1, 0, 2},
@@ -25,32 +24,30 @@ static void print_twins(const twin_study *s)
                                            {"least bits", 1, 0, 0}, {"at epoch", 1, 0, 0},
                                            {"gap there", 1, 0, 0},  {"at the end", 1, 0, 0}};
     table t = {.column = columns, .n_columns = 10};
-    char amount[32], text[320];
-    printf("\n");
-    snprintf(text, sizeof text,
-             "twins on %.80s: %lld steps of %d texts of %lld tokens, which are %.3g epochs of the "
-             "%lld %ss that are learned; %lld are held out",
-             s->path, (long long)s->steps, TWIN_BATCH, (long long)s->context,
-             epochs_of(s, s->steps), (long long)s->data.cut, twin_unit(s),
-             (long long)(s->data.n - s->data.cut));
-    table_prose(0, 2, text);
+    char amount[32];
+    sheet_head(
+        p,
+        "twins on %.80s: %lld steps of %d texts of %lld tokens, which are %.3g epochs of the "
+        "%lld %ss that are learned; %lld are held out",
+        s->path, (long long)s->steps, TWIN_BATCH, (long long)s->context, epochs_of(s, s->steps),
+        (long long)s->data.cut, twin_unit(s), (long long)(s->data.n - s->data.cut));
     for (uint32_t i = 0; i < s->count; i++)
         for (uint32_t k = 0; k < TWIN_SIZES; k++) {
             const twin_shape *shape = &s->shape[i][k];
             const twin_run *r = twin_whole(s, i, k);
-            const twin_point *p = twin_lowest(r);
+            const twin_point *low = twin_lowest(r);
             table_cell(&t, "%s", s->network[i].name);
             table_cell(&t, "%s", parts_amount(shape->body, amount, sizeof amount));
             table_cell(&t, "%lld", (long long)shape->layers);
             table_cell(&t, "%lld", (long long)shape->heads);
             table_cell(&t, "%lld", (long long)shape->width);
             table_cell(&t, "%g", r->rate);
-            table_cell(&t, p ? "%.3f" : "-", p ? p->valid : 0);
-            table_cell(&t, p ? "%.3g" : "-", p ? epochs_of(s, p->step) : 0);
-            table_cell(&t, p ? "%.3f" : "-", p ? p->valid - p->train : 0);
-            table_cell(&t, p ? "%.3f" : "-", p ? r->point[r->points - 1].valid : 0);
+            table_cell(&t, low ? "%.3f" : "-", low ? low->valid : 0);
+            table_cell(&t, low ? "%.3g" : "-", low ? epochs_of(s, low->step) : 0);
+            table_cell(&t, low ? "%.3f" : "-", low ? low->valid - low->train : 0);
+            table_cell(&t, low ? "%.3f" : "-", low ? r->point[r->points - 1].valid : 0);
         }
-    table_print(&t);
+    sheet_table(p, &t);
 }
 
 static void cell_number(table *t, const twin_number *x, int digits)
@@ -58,16 +55,17 @@ static void cell_number(table *t, const twin_number *x, int digits)
     table_cell(t, "%.*f (%.*f to %.*f)", digits, x->value, digits, x->low, digits, x->high);
 }
 
-static void print_results(const twin_study *s)
+static void print_results(const sheet *p, const twin_study *s)
 {
     static const table_column columns[] = {
         {"", 0, 0, 0},         {"least bits", 1, 0, 0}, {"after epochs", 1, 0, 0},
         {"it turns", 1, 0, 0}, {"gap there", 1, 0, 2},  {"at the end", 1, 0, 1},
         {"gap", 1, 0, 3}};
     table t = {.column = columns, .n_columns = 7};
-    printf(
-        "\npredicted of the networks themselves, for up to %.3g epochs (90 %% of what chance would "
-        "make of it)\n",
+    sheet_head(
+        p,
+        "predicted of the networks themselves, for up to %.3g epochs (90 %% of what chance would "
+        "make of it)",
         s->epochs);
     for (uint32_t i = 0; i < s->count; i++) {
         const twin_result *r = &s->result[i];
@@ -83,11 +81,11 @@ static void print_results(const twin_study *s)
         cell_number(&t, &r->last, 3);
         cell_number(&t, &r->last_gap, 3);
     }
-    table_print(&t);
+    sheet_table(p, &t);
 }
 
 /* How likely each gets below each other one. */
-static void print_pairs(const twin_study *s)
+static void print_pairs(const sheet *p, const twin_study *s)
 {
     table_column columns[1 + PENALTY_GROUPS] = {{"probability that it is below", 0, 0, 0}};
     table t = {.column = columns, .n_columns = 1 + s->count};
@@ -100,22 +98,22 @@ static void print_pairs(const twin_study *s)
             table_cell(&t, told ? "%.2f" : "-", told ? s->result[i].better[k] : 0);
         }
     }
-    printf("\n");
-    table_print(&t);
+    sheet_head(p, "%s", "");
+    sheet_table(p, &t);
 }
 
-void twin_print(const twin_study *s)
+void twin_print(const sheet *p, const twin_study *s)
 {
-    char *verdict = twin_verdict(s), text[160];
-    print_twins(s);
-    print_results(s);
-    if (s->count > 1) print_pairs(s);
-    snprintf(text, sizeof text,
-             "Another seed makes %.4f bits of difference, and the form leaves %.2f %% of the bits.",
-             s->noise, 100 * s->spread);
-    table_prose(0, 0, text);
-    printf("\n");
-    if (verdict) table_prose(0, 0, verdict);
+    char *verdict = twin_verdict(s);
+    print_twins(p, s);
+    print_results(p, s);
+    if (s->count > 1) print_pairs(p, s);
+    sheet_prose(
+        p, 0,
+        "Another seed makes %.4f bits of difference, and the form leaves %.2f %% of the bits.",
+        s->noise, 100 * s->spread);
+    sheet_head(p, "%s", p->html ? "verdict of the twins" : "");
+    if (verdict) sheet_prose(p, 0, "%s", verdict);
     free(verdict);
 }
 

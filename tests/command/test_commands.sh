@@ -507,6 +507,8 @@ try 2 plan --tokens 9 && says 'plan needs a spec'; report 'plan: without a spec'
 try 2 plan some.safetensors --tokens 9 && says 'plan takes specs, not files'; report 'plan: a file'
 try 2 plan 'layers=2; heads=2' --tokens 9 --epochs 3 &&
     says '--epochs needs to know of what'; report 'plan --epochs: of nothing'
+try 2 plan 'layers=2; heads=2' --tokens 9 --json --html - && says 'only one can write to standard output'
+report 'plan --json --html -'
 try 1 plan 'layers=2; heads=2' --tokens 9 --svg no/p.svg &&
     says 'cannot be written'; report 'plan --svg: where nothing can be'
 
@@ -536,9 +538,16 @@ study --record study.json --threads 1 --json && quiet && [ "$(grep -c '"search":
     [ "$(number out held_out)" -gt 100 ]
 report 'plan --train: twins are trained, and tell of the networks'
 cp study.json whole.json
-study --record study.json && cmp study.json whole.json && prints 'probability that it is below' &&
+study --record study.json --html page.html && cmp study.json whole.json && prints 'probability that it is below' &&
     grep -qE '^A +[0-9.]+ \([0-9.]+ to [0-9.]+\) ' out && prints 'gets lowest on learned'
 report 'plan --train: a record that is whole is read'
+grep -q '^<!DOCTYPE html>' page.html && grep -q '^</html>' page.html && ! grep -qE 'href|src=|nan|inf' page.html &&
+    [ "$(grep -c '<table>' page.html)" = "$(grep -c '</table>' page.html)" ] && grep -q '^</svg>' page.html &&
+    grep -q '<th class="r">least bits</th>' page.html && grep -q 'networks as predicted dashed' page.html
+report 'plan --html: one page that needs no other file'
+"$heed" plan 'layers=2; heads=2 # <b>&' --tokens 9 --html - >out 2>err && grep -q '&lt;b>&amp;' out &&
+    ! grep -q '<b>&' out
+report 'plan --html: words of a spec are no marks'
 study --record other.json --isa scalar --threads 2 && cmp other.json whole.json
 report 'plan --train: the same runs on another path and at another number of threads'
 head -n 27 whole.json | sed '$s/,$/]}/' >study.json
