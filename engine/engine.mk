@@ -27,7 +27,7 @@ engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/cal
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \
   engine/op/sequence_saved.h engine/op/spec.c engine/op/spec.h engine/op/tree.c engine/op/tree.h engine/op/vet.c engine/op/vet.h
 engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c engine/model/laws.h \
-  engine/model/prefixes.c engine/model/presets.c engine/model/presets.h \
+  engine/model/penalty.c engine/model/penalty.h engine/model/prefixes.c engine/model/presets.c engine/model/presets.h \
   engine/model/session.c engine/model/session.h engine/model/session_fork.c \
   engine/model/session_many.c engine/model/session_ranks.c engine/model/session_saved.c \
   engine/model/session_step.c engine/model/session_step.h \
@@ -85,6 +85,7 @@ engine_command = engine/command/choices.c \
   engine/command/describe_checkpoint.c engine/command/describe_network.c \
   engine/command/describe_probe.c \
   engine/command/embed.c engine/command/field.c engine/command/field.h engine/command/field_attend.c \
+  engine/command/field_gradient.c \
   engine/command/field_measure.c engine/command/field_print.c engine/command/field_record.c \
   engine/command/field_stats.c engine/command/field_svg.c \
   engine/command/file.c engine/command/file.h \
@@ -92,7 +93,8 @@ engine_command = engine/command/choices.c \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
   engine/command/options.c engine/command/options.h engine/command/origin.c \
-  engine/command/origin.h engine/command/parts.c engine/command/parts.h \
+  engine/command/origin.h engine/command/sheet.c engine/command/sheet.h \
+  engine/command/parts.c engine/command/parts.h \
   engine/command/plan.c engine/command/plan.h engine/command/plan_cost.c engine/command/plan_json.c \
   engine/command/plan_machine.c \
   engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c engine/command/plan_verdict.c \
@@ -103,7 +105,9 @@ engine_command = engine/command/choices.c \
   engine/command/stops.c engine/command/stops.h engine/command/stored.c engine/command/stored.h engine/command/svg.c engine/command/svg.h \
   engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
-  engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c
+  engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c \
+  engine/command/twin.c engine/command/twin.h engine/command/twin_predict.c engine/command/twin_print.c \
+  engine/command/twin_record.c engine/command/twin_spec.c engine/command/twin_svg.c engine/command/twin_train.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)
 engine_heed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -DHEED_DATADIR=\"$(pkgdatadir)\" \
   -DHEED_PKGCONFIGDIR=\"$(pkgconfigdir)\"

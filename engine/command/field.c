@@ -2,6 +2,7 @@
  *
  * field.c: heed field: how far networks look on a text, measured. heed plan tells how far they can.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +25,6 @@
 #define EVERY (-1)
 #define DISTANCES_MOST 128 /* up to 2^24 tokens there are fewer */
 #define LENGTHS_MORE 66    /* powers of two, and the context */
-#define GRADIENT FIELD_MEASURES
 
 static const char usage[] =
     "usage: heed field MODEL [MODEL ...] FILE [OPTION ...]\n"
@@ -36,8 +36,8 @@ static const char usage[] =
     "                    of which each is then compared with the best\n"
     "  FILE              the text; - is standard input\n"
     "  --ids FILE.npy    in its place: numbers of tokens\n"
-    "  --measure WHAT    perturbation, truncation, attention or similarity alone; all if not "
-    "given\n"
+    "  --measure WHAT    perturbation, gradient, truncation, attention or similarity alone; all if "
+    "not given\n"
     "  --context N       tokens that are seen at a time; what the network was made for if not "
     "given,\n"
     "                    1024 if it says nothing\n"
@@ -76,9 +76,8 @@ static int read_measure(void *to, const char *value)
     job *j = to;
     for (j->measure = 0; j->measure < FIELD_MEASURES; j->measure++)
         if (!strcmp(value, field_measures[j->measure])) return 0;
-    if (!strcmp(value, "gradient")) return j->measure = GRADIENT, 0;
     return options_usage(
-        "--measure is perturbation, truncation, attention or similarity, not " QUOTE,
+        "--measure is perturbation, gradient, truncation, attention or similarity, not " QUOTE,
         QUOTED(value));
 }
 
@@ -103,7 +102,7 @@ static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
     {"--ids", 1, .at = offsetof(job, ids), .values = "FILE"},
     {"--measure", 1, .read = read_measure,
-     .values = "perturbation truncation attention similarity"},
+     .values = "perturbation gradient truncation attention similarity"},
     {"--context", 1, .read = read_context},
     {"--places", 1, .read = read_places},
     {"--step", 1, .read = read_step},
@@ -254,13 +253,18 @@ static int32_t read_all(job *j, heed_error *error)
 /* ---- the work ---- */
 
 /* Why a network can not be measured so, into `why`. */
-static void find_why(field_network *n, int measure)
+static void find_why(field_network *n, int measure, int64_t context)
 {
     const heed_stack *s = n->model.stack;
     char *why = n->why[measure];
     const size_t room = sizeof n->why[measure];
-    if (measure == FIELD_TRUNCATION && !n->logits)
+    if ((measure == FIELD_TRUNCATION || measure == FIELD_GRADIENT) && !n->logits)
         snprintf(why, room, "it predicts no next token, so it has no loss");
+    if (measure == FIELD_GRADIENT && n->longest && n->longest < context)
+        snprintf(why, room,
+                 "it reads a text in calls of %lld tokens, and what goes back from one call to "
+                 "the one before is not there any more",
+                 (long long)n->longest);
     if (measure == FIELD_ATTENTION && s->ahead)
         snprintf(why, room,
                  "tokens of %.200s see those behind them, and a mean of distances to both "
@@ -277,9 +281,8 @@ static int32_t measure_all(job *j, heed_error *error)
 {
     static int32_t (*const run[FIELD_MEASURES])(field_network *, const field_text *,
                                                 heed_error *) = {
-        [FIELD_PERTURBATION] = field_perturb,
-        [FIELD_TRUNCATION] = field_truncate,
-        [FIELD_ATTENTION] = field_attend,
+        [FIELD_PERTURBATION] = field_perturb, [FIELD_GRADIENT] = field_differentiate,
+        [FIELD_TRUNCATION] = field_truncate,  [FIELD_ATTENTION] = field_attend,
         [FIELD_SIMILARITY] = field_compare,
     };
     int done = 0;
@@ -287,14 +290,16 @@ static int32_t measure_all(job *j, heed_error *error)
         for (int m = 0; m < FIELD_MEASURES && !interrupt_seen; m++) {
             field_network *n = &j->network[i];
             if (j->measure != EVERY && j->measure != m) continue;
-            find_why(n, m);
+            find_why(n, m, j->text.context);
             if (*n->why[m] && j->measure == m)
                 return error_set(error, HEED_E_UNSUPPORTED, "%s has no %s: %s", n->path,
                                  field_measures[m], n->why[m]);
             if (*n->why[m]) continue;
             const int32_t failed = run[m](n, &j->text, error);
             progress_end();
-            if (failed) return failed;
+            if (failed == HEED_E_UNSUPPORTED && m == FIELD_GRADIENT && j->measure != m)
+                snprintf(n->why[m], sizeof n->why[m], "%.310s", error->text);
+            else if (failed) return failed;
             done |= field_has(n, m);
         }
     return done ? HEED_OK
@@ -325,6 +330,7 @@ static void close_all(job *j)
         free(n->token);
         free(n->loss_change);
         free(n->layer_change);
+        free(n->slope);
         free(n->loss);
         free(n->reach);
         free(n->similarity);
@@ -341,12 +347,7 @@ static int run(job *j)
     heed_error error = {0};
     int32_t failed = HEED_OK;
     j->text.seed = (uint64_t)j->seed;
-    if (j->measure == GRADIENT)
-        failed =
-            error_set(&error, HEED_E_UNSUPPORTED,
-                      "--measure gradient needs backward passes, which heed does not have yet; "
-                      "perturbation measures the same by running forward");
-    if (!failed && j->csv) failed = file_check(j->csv, &error);
+    if (j->csv) failed = file_check(j->csv, &error);
     if (!failed && j->svg) failed = file_check(j->svg, &error);
     if (!failed) failed = read_all(j, &error);
     interrupt_catch();

@@ -16,6 +16,7 @@
 
 enum {
     FIELD_PERTURBATION, /* another token at a distance: the loss, and each layer's output */
+    FIELD_GRADIENT,     /* of the loss, to what flows into the first layer at a distance */
     FIELD_TRUNCATION,   /* the loss with the last tokens alone */
     FIELD_ATTENTION,    /* how far back each head's weights are, on average */
     FIELD_SIMILARITY,   /* what flows into a layer and out of it */
@@ -53,6 +54,7 @@ typedef struct field_network {
     /* each [places] for every ... */
     float *loss_change;  /* distance: |change of the loss|, nats */
     float *layer_change; /* distance and layer + 1: change of what flows out, relative */
+    float *slope;        /* distance: the norm of the gradient of the loss, nats */
     float *loss;         /* length, nats */
     float *reach;        /* layer and head: the mean distance, tokens; NaN: none */
     float *similarity;   /* layer */
@@ -61,6 +63,7 @@ typedef struct field_network {
 
 /* Measures one thing of a network, place by place until all are done or Ctrl-C is pressed. */
 int32_t field_perturb(field_network *n, const field_text *t, heed_error *error);
+int32_t field_differentiate(field_network *n, const field_text *t, heed_error *error);
 int32_t field_truncate(field_network *n, const field_text *t, heed_error *error);
 int32_t field_attend(field_network *n, const field_text *t, heed_error *error);
 int32_t field_compare(field_network *n, const field_text *t, heed_error *error);
@@ -83,7 +86,9 @@ typedef struct decay {
     int64_t half, most, nearly_all;        /* -1: nothing changes anything */
     double floor, scale, power, explained; /* NaN: fewer than 4 distances change anything */
 } decay;
-/* `layer` -1: of the loss; 0: of what flows into the first layer; l: out of layer l - 1. */
+/* `layer` -1: of the loss; 0: of what flows into the first layer; l: out of layer l - 1;
+ * FIELD_SLOPE: the gradient. */
+#define FIELD_SLOPE (-2)
 decay field_decay(const field_network *n, const field_text *t, int64_t layer);
 quartiles field_change(const field_network *n, const field_text *t, int64_t layer,
                        int64_t distance);

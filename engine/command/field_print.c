@@ -75,15 +75,17 @@ static void print_distances(const field_network *n, const field_text *t)
     table_print(&a);
 }
 
-static void print_decay(const field_network *n, const field_text *t)
+static void print_decay(const field_network *n, const field_text *t, int64_t layer)
 {
-    const decay d = field_decay(n, t, n->logits ? -1 : n->layers);
-    const char *what = n->logits ? "the loss" : "the last layer";
+    const decay d = field_decay(n, t, layer);
+    const char *what = layer == FIELD_SLOPE ? "the sum of all gradients"
+                       : layer < 0          ? "the change of the loss"
+                                            : "the change of the last layer";
     if (d.half < 0) {
-        say("Nothing that was changed changes %s.", what);
+        say("There is nothing in %s.", what);
         return;
     }
-    say("Of the change of %s, half comes from the last %lld of the tokens, 90 %% from the last "
+    say("Of %s, half comes from the last %lld of the tokens, 90 %% from the last "
         "%lld, "
         "99 %% from the last %lld.",
         what, (long long)d.half + 1, (long long)d.most + 1, (long long)d.nearly_all + 1);
@@ -93,6 +95,29 @@ static void print_decay(const field_network *n, const field_text *t)
             "logarithm.",
             d.floor, d.scale, d.power, 100 * d.explained);
     else say("It does not fall off as a power of the distance.");
+}
+
+/* ---- gradient ---- */
+
+static void print_slopes(const field_network *n, const field_text *t)
+{
+    static const table_column columns[] = {{"distance", 1, 0, 0},
+                                           {"lower quartile", 1, 0, 1},
+                                           {"gradient, median", 1, 0, 0},
+                                           {"upper quartile", 1, 0, 1}};
+    table a = {.column = columns, .n_columns = 4};
+    printf("\n");
+    say("gradient: the length of that of the loss of the next token to what flows into the first "
+        "layer so far back, in nats for a step of length 1");
+    for (int64_t k = 0; k < t->distances; k++) {
+        const quartiles q = field_change(n, t, FIELD_SLOPE, k);
+        cell_tokens(&a, t->distance[k]);
+        cell_number(&a, q.low);
+        cell_number(&a, q.median);
+        cell_number(&a, q.high);
+    }
+    table_print(&a);
+    print_decay(n, t, FIELD_SLOPE);
 }
 
 /* ---- truncation ---- */
@@ -224,8 +249,9 @@ void field_print(const field_network *n, uint32_t count, const field_text *t)
             if (*n[i].why[m]) say("no %s: %s", field_measures[m], n[i].why[m]);
         if (field_has(&n[i], FIELD_PERTURBATION)) {
             print_distances(&n[i], t);
-            print_decay(&n[i], t);
+            print_decay(&n[i], t, n[i].logits ? -1 : n[i].layers);
         }
+        if (field_has(&n[i], FIELD_GRADIENT)) print_slopes(&n[i], t);
         if (field_has(&n[i], FIELD_TRUNCATION)) print_lengths(&n[i], t), scored++;
         if (field_has(&n[i], FIELD_PERTURBATION) || field_has(&n[i], FIELD_ATTENTION) ||
             field_has(&n[i], FIELD_SIMILARITY))

@@ -43,6 +43,12 @@ static void rows_of_changes(const field_network *n, const field_text *t, put_row
     }
 }
 
+static void rows_of_slopes(const field_network *n, const field_text *t, put_row *put, void *to)
+{
+    for (int64_t k = 0; k < t->distances; k++)
+        put(to, n, "gradient", -1, -1, t->distance[k], field_change(n, t, FIELD_SLOPE, k));
+}
+
 static void rows_of_lengths(const field_network *n, const field_text *t, put_row *put, void *to)
 {
     for (int64_t c = 0; c < t->lengths; c++) {
@@ -72,6 +78,7 @@ static void rows_of_layers(const field_network *n, const field_text *t, put_row 
 static void all_rows(const field_network *n, const field_text *t, put_row *put, void *to)
 {
     if (field_has(n, FIELD_PERTURBATION)) rows_of_changes(n, t, put, to);
+    if (field_has(n, FIELD_GRADIENT)) rows_of_slopes(n, t, put, to);
     if (field_has(n, FIELD_TRUNCATION)) rows_of_lengths(n, t, put, to);
     rows_of_layers(n, t, put, to);
 }
@@ -120,10 +127,12 @@ static json_t *json_network(const field_network *group, uint32_t count, uint32_t
     if (*n->unweighed) json_object_set_new(why, "attention_of_a_layer", json_string(n->unweighed));
     all_rows(n, t, put_json, rows);
     return json_pack(
-        "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "model", n->path, "layers",
+        "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model", n->path, "layers",
         (json_int_t)n->layers, "heads", (json_int_t)n->heads, "can_see",
         (json_int_t)n->theory.reach, "loss_change",
-        perturbed && n->logits ? json_decay(field_decay(n, t, -1)) : json_null(), "enough",
+        perturbed && n->logits ? json_decay(field_decay(n, t, -1)) : json_null(), "gradient",
+        field_has(n, FIELD_GRADIENT) ? json_decay(field_decay(n, t, FIELD_SLOPE)) : json_null(),
+        "enough",
         field_has(n, FIELD_TRUNCATION) ? tokens(t->length[field_enough(n, t)]) : json_null(),
         "relative_effective_context", json_recl(group, count, which, t), "by_layer", layers,
         "not_measured", why, "rows", rows);

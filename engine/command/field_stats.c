@@ -11,9 +11,8 @@
 #include "command/field.h"
 
 const char *const field_measures[FIELD_MEASURES] = {
-    [FIELD_PERTURBATION] = "perturbation",
-    [FIELD_TRUNCATION] = "truncation",
-    [FIELD_ATTENTION] = "attention",
+    [FIELD_PERTURBATION] = "perturbation", [FIELD_GRADIENT] = "gradient",
+    [FIELD_TRUNCATION] = "truncation",     [FIELD_ATTENTION] = "attention",
     [FIELD_SIMILARITY] = "similarity",
 };
 
@@ -62,6 +61,8 @@ quartiles field_quartiles(const float *x, int64_t n)
 
 quartiles field_change(const field_network *n, const field_text *t, int64_t layer, int64_t distance)
 {
+    if (layer == FIELD_SLOPE)
+        return field_quartiles(field_row(n->slope, t, distance), n->done[FIELD_GRADIENT]);
     const float *row = layer < 0
                            ? field_row(n->loss_change, t, distance)
                            : field_row(n->layer_change, t, distance * (n->layers + 1) + layer);

@@ -107,37 +107,45 @@ static void put_fit(FILE *out, const svg_panel *p, const field_network *n, const
 }
 
 /* The layer whose change stands for a network: -1 for the loss. */
-static int64_t shown(const field_network *n) { return n->logits ? -1 : n->layers; }
+static int64_t shown(const field_network *n, int measure)
+{
+    return measure == FIELD_GRADIENT ? FIELD_SLOPE : n->logits ? -1 : n->layers;
+}
 
-static void put_changes(FILE *out, const drawing *d, int number)
+static void name_changes(FILE *out, const svg_panel *p, const drawing *d, int measure)
+{
+    int predicts = 1;
+    for (uint32_t i = 0; i < d->count; i++) predicts &= d->network[i].logits;
+    svg_frame(out, p,
+              measure == FIELD_GRADIENT ? "gradient of the loss to what flows into the first layer"
+              : predicts ? "what another token changes: the loss of the next one, nats"
+                         : "what another token changes: the loss, or the last layer, relative",
+              "tokens before the last one");
+}
+
+static void put_changes(FILE *out, const drawing *d, int number, int measure)
 {
     const field_text *t = d->text;
     svg_panel p = panel_at(number);
     p.log_x = p.log_y = 1, p.x0 = 1, p.x1 = (double)t->context, p.y0 = INFINITY, p.y1 = 0;
     for (uint32_t i = 0; i < d->count; i++)
-        for (int64_t k = 0; k < t->distances && field_has(&d->network[i], FIELD_PERTURBATION);
-             k++) {
-            const quartiles q = field_change(&d->network[i], t, shown(&d->network[i]), k);
+        for (int64_t k = 0; k < t->distances && field_has(&d->network[i], measure); k++) {
+            const quartiles q = field_change(&d->network[i], t, shown(&d->network[i], measure), k);
             if (q.low > 0) p.y0 = fmin(p.y0, q.low);
             if (q.high > 0) p.y1 = fmax(p.y1, q.high);
         }
     if (!(p.y1 > 0)) p.y0 = 0.1, p.y1 = 1;
     p.y1 = pow(10, ceil(log10(p.y1)));
     p.y0 = fmax(fmin(pow(10, floor(log10(p.y0))), p.y1 / 10), p.y1 * 1e-8);
-    int predicts = 1;
-    for (uint32_t i = 0; i < d->count; i++) predicts &= d->network[i].logits;
-    svg_frame(out, &p,
-              predicts ? "what another token changes: the loss of the next one, nats"
-                       : "what another token changes: the loss, or the last layer, relative",
-              "tokens before the last one");
+    name_changes(out, &p, d, measure);
     mark_tokens_x(out, &p, 1);
     mark_powers_y(out, &p);
     for (uint32_t i = 0; i < d->count; i++) {
         const field_network *n = &d->network[i];
-        if (!field_has(n, FIELD_PERTURBATION)) continue;
-        put_band(out, &p, n, t, shown(n), (int)i);
-        put_change(out, &p, n, t, shown(n), (int)i);
-        put_fit(out, &p, n, t, shown(n), (int)i);
+        if (!field_has(n, measure)) continue;
+        put_band(out, &p, n, t, shown(n, measure), (int)i);
+        put_change(out, &p, n, t, shown(n, measure), (int)i);
+        put_fit(out, &p, n, t, shown(n, measure), (int)i);
         put_name(out, &p, 2 * (int)i, (int)i, n->path);
         put_note(out, &p, 2 * (int)i + 1, (int)i, "dashed: the fit");
     }
@@ -231,14 +239,16 @@ static int any_has(const drawing *d, int measure)
 
 static int panels_of(const drawing *d)
 {
-    return 1 + any_has(d, FIELD_PERTURBATION) + any_has(d, FIELD_TRUNCATION);
+    return 1 + any_has(d, FIELD_PERTURBATION) + any_has(d, FIELD_GRADIENT) +
+           any_has(d, FIELD_TRUNCATION);
 }
 
 static void draw(FILE *out, const void *of)
 {
     const drawing *d = of;
     int number = 0;
-    if (any_has(d, FIELD_PERTURBATION)) put_changes(out, d, number++);
+    if (any_has(d, FIELD_PERTURBATION)) put_changes(out, d, number++, FIELD_PERTURBATION);
+    if (any_has(d, FIELD_GRADIENT)) put_changes(out, d, number++, FIELD_GRADIENT);
     put_depths(out, d, number++);
     if (any_has(d, FIELD_TRUNCATION)) put_lengths(out, d, number);
 }

@@ -12,10 +12,10 @@
 #include "command/file.h"
 #include "command/model.h"
 #include "command/options.h"
-#include "command/plan.h"
+#include "command/twin.h"
 #include "op/engine.h"
 
-#define SPECS 8        /* side by side */
+#define SPECS PENALTY_GROUPS /* side by side */
 #define USUAL_WIDTH 64 /* of a head */
 #define TOKENS_MOST ((int64_t)1 << 24)
 
@@ -28,11 +28,25 @@ static const char usage[] =
     "  --tokens N        tokens of a document\n"
     "  --data-tokens N   tokens to train on, each counted once; then the laws are printed\n"
     "  --data PATH       the same from a file, or all files in a folder: 4 bytes are a token\n"
-    "  --epochs N        how often each is read; 1 if not given\n"
+    "  --epochs N        how often each is read; 1 if not given, with --train as often as 2000 "
+    "steps do\n"
     "  --machine FILE    a record of heed bench --json: the least times that this machine allows\n"
     "  --suggest         other shapes of about as many parameters\n"
     "  --json            the same as an object\n"
-    "  --svg FILE        a picture of the fields and the laws, \"-\" for standard output\n";
+    "  --svg FILE        a picture of the fields and the laws, \"-\" for standard output\n"
+    "  --html FILE       tables and picture as one page, which needs no other file; \"-\" "
+    "likewise\n"
+    "\n"
+    "  --train DATA      trains small twins of the networks on a file, a folder of texts, a "
+    ".jsonl\n"
+    "                    or a .npy file, and predicts from them what the networks reach on it\n"
+    "  --minutes M       that this takes here: they become sizes of twins and a number of steps\n"
+    "  --steps N         of each run, in their place\n"
+    "  --share X         parameters of the largest twin, of the network's; 0.11 if --steps is "
+    "given\n"
+    "  --record FILE     keeps the runs: the same command goes on with them, wherever it is "
+    "called\n"
+    "  --context N       tokens that twins see; those of a document, up to 256\n" OPTIONS_ENGINE;
 
 typedef struct request {
     const char *spec[SPECS];
@@ -41,6 +55,10 @@ typedef struct request {
     double unique, epochs;
     const char *data, *svg, *machine;
     int json, suggest;
+    const char *train, *record, *html;
+    double minutes, share;
+    int64_t steps, context;
+    heed_options engine;
 } request;
 
 static int read_spec(void *to, const char *value)
@@ -71,6 +89,26 @@ static int read_epochs(void *to, const char *value)
     return options_float("--epochs", value, 1, 1e6, &((request *)to)->epochs);
 }
 
+static int read_minutes(void *to, const char *value)
+{
+    return options_float("--minutes", value, 1e-3, 1e6, &((request *)to)->minutes);
+}
+
+static int read_share(void *to, const char *value)
+{
+    return options_float("--share", value, 1e-3, 1, &((request *)to)->share);
+}
+
+static int read_steps(void *to, const char *value)
+{
+    return options_int("--steps", value, 1, TRAIN_MOST, &((request *)to)->steps);
+}
+
+static int read_context(void *to, const char *value)
+{
+    return options_int("--context", value, 2, TOKENS_MOST, &((request *)to)->context);
+}
+
 /* ---- the work ---- */
 
 typedef struct work {
@@ -79,12 +117,16 @@ typedef struct work {
     plan_other other[SPECS];
     plan_text text;
     plan_machine machine;
+    twin_study study;
 } work;
 
 static int32_t read_text(work *w, const request *r, heed_error *error)
 {
-    w->text = (plan_text){
-        .tokens = r->tokens, .unique = r->unique, .epochs = r->epochs, .machine = &w->machine};
+    w->text = (plan_text){.tokens = r->tokens,
+                          .unique = r->unique,
+                          .epochs = r->epochs > 0 ? r->epochs : 1,
+                          .machine = &w->machine,
+                          .trained = r->train != NULL};
     if (r->machine) TRY(plan_machine_read(&w->machine, r->machine, error));
     if (!r->data) return HEED_OK;
     w->text.data = r->data;
@@ -115,18 +157,88 @@ static int32_t read_networks(work *w, const request *r, heed_error *error)
     return HEED_OK;
 }
 
+static int32_t train_twins(work *w, const request *r, heed_error *error)
+{
+    twin_study *s = &w->study;
+    s->network = w->network, s->count = r->count;
+    s->path = r->train, s->record = r->record;
+    s->minutes = r->minutes, s->steps = r->steps, s->share = r->share, s->epochs = r->epochs;
+    s->context = r->context, s->options = r->engine;
+    return twin_run_all(s, error);
+}
+
+static int is_standard(const char *path) { return path && !strcmp(path, "-"); }
+
+static void tell(const work *w, const request *r, const sheet *p)
+{
+    plan_print(p, w->network, r->count, w->other, &w->text, r->suggest);
+    if (r->train) twin_print(p, &w->study);
+}
+
+/* The same with the picture, as one page of HTML. */
+static int32_t write_page(const work *w, const request *r, heed_error *error)
+{
+    char *text = NULL;
+    size_t length;
+    sheet p = {open_memstream(&text, &length)};
+    if (!p.html) return error_memory(error);
+    sheet_begin(&p, "heed plan");
+    tell(w, r, &p);
+    sheet_head(&p, "picture");
+    plan_draw(p.html, w->network, r->count, &w->text, r->train ? &w->study : NULL);
+    sheet_end(&p);
+    int32_t failed = ferror(p.html) ? error_memory(error) : HEED_OK;
+    if (fclose(p.html)) failed = error_memory(error);
+    if (!failed) failed = file_write(r->html, text, length, error);
+    free(text);
+    return failed;
+}
+
+static int print_json(work *w, const request *r)
+{
+    json_t *all = plan_json(w->network, r->count, w->other, &w->text, r->suggest);
+    if (all && r->train) json_object_set_new(all, "twins", twin_json(&w->study));
+    return command_json(all);
+}
+
 static int run(work *w, const request *r)
 {
     heed_error error = {0};
     int32_t failed = r->svg ? file_check(r->svg, &error) : HEED_OK;
+    if (!failed && r->html) failed = file_check(r->html, &error);
     if (!failed) failed = read_text(w, r, &error);
     if (!failed) failed = read_networks(w, r, &error);
-    if (!failed && r->svg) failed = plan_picture(w->network, r->count, &w->text, r->svg, &error);
+    if (!failed && r->train) failed = train_twins(w, r, &error);
+    if (!failed && r->svg)
+        failed = plan_picture(w->network, r->count, &w->text, r->train ? &w->study : NULL, r->svg,
+                              &error);
+    if (!failed && r->html) failed = write_page(w, r, &error);
     if (failed) return command_fail(&error);
-    if (r->json)
-        return command_json(plan_json(w->network, r->count, w->other, &w->text, r->suggest));
-    if (!r->svg || strcmp(r->svg, "-"))
-        plan_print(w->network, r->count, w->other, &w->text, r->suggest);
+    if (r->json) return print_json(w, r);
+    if (!is_standard(r->svg) && !is_standard(r->html)) tell(w, r, &(sheet){NULL});
+    return 0;
+}
+
+/* What does not go together, or is missing. */
+static int check_request(const request *r)
+{
+    if (!r->count) return options_usage("plan needs a spec, such as 'layers=15; heads=3'");
+    if (!r->tokens) return options_usage("plan needs --tokens N, the tokens of a document");
+    if (r->data && r->unique > 0)
+        return options_usage("--data and --data-tokens say the same; give one");
+    if (r->epochs > 1 && !r->data && !(r->unique > 0) && !r->train)
+        return options_usage("--epochs needs to know of what: --data or --data-tokens");
+    if ((r->json != 0) + is_standard(r->svg) + is_standard(r->html) > 1)
+        return options_usage(
+            "of --json, --svg - and --html - only one can write to standard output");
+    if (r->steps && r->minutes > 0)
+        return options_usage("--steps and --minutes exclude each other");
+    if (r->share > 0 && r->minutes > 0)
+        return options_usage("--share follows from --minutes; with --steps it can be given");
+    if (r->train && !r->steps && !(r->minutes > 0))
+        return options_usage("--train needs --minutes M, or --steps N");
+    if (!r->train && (r->steps || r->minutes > 0 || r->share > 0 || r->record || r->context))
+        return options_usage("--minutes, --steps, --share, --record and --context are of --train");
     return 0;
 }
 
@@ -141,22 +253,23 @@ int command_plan(int argc, char **argv)
         {"--suggest", 0, .at = offsetof(request, suggest)},
         {"--json", 0, .at = offsetof(request, json)},
         {"--svg", 1, .at = offsetof(request, svg), .values = "FILE"},
+        {"--html", 1, .at = offsetof(request, html), .values = "FILE"},
+        {"--train", 1, .at = offsetof(request, train), .values = "FILE"},
+        {"--minutes", 1, .read = read_minutes},
+        {"--steps", 1, .read = read_steps},
+        {"--share", 1, .read = read_share},
+        {"--record", 1, .at = offsetof(request, record), .values = "FILE"},
+        {"--context", 1, .read = read_context},
         {"", 1, .read = read_spec},
         {0}};
-    request r = {.epochs = 1};
-    int status = options_parse(argc, argv, usage, options, &r, NULL);
+    request r = {.engine.size = sizeof r.engine};
+    int status = options_parse(argc, argv, usage, options, &r, &r.engine);
+    if (!status) status = check_request(&r);
     if (status) return status;
-    if (!r.count) return options_usage("plan needs a spec, such as 'layers=15; heads=3'");
-    if (!r.tokens) return options_usage("plan needs --tokens N, the tokens of a document");
-    if (r.data && r.unique > 0)
-        return options_usage("--data and --data-tokens say the same; give one");
-    if (r.epochs > 1 && !r.data && !(r.unique > 0))
-        return options_usage("--epochs needs to know of what: --data or --data-tokens");
-    if (r.json && r.svg && !strcmp(r.svg, "-"))
-        return options_usage("--json and --svg - would both write to standard output");
     work *w = calloc(1, sizeof *w);
     if (!w) return command_fail(&(heed_error){.code = HEED_E_MEMORY, .text = "out of memory"});
     status = run(w, &r);
+    twin_close(&w->study);
     for (uint32_t i = 0; i < SPECS; i++) plan_free(&w->network[i]);
     for (uint32_t i = 0; i < 2 * SPECS; i++) plan_free(&w->another[i]);
     heed_engine_free(w->engine);

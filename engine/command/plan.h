@@ -5,14 +5,24 @@
 #ifndef HEED_COMMAND_PLAN_H
 #define HEED_COMMAND_PLAN_H
 
+#include "command/sheet.h"
 #include "model/field.h"
 #include "model/laws.h"
+
+/* The state of a network whose caches are of another codec. */
+#define PLAN_CODECS 8
+typedef struct plan_coded {
+    const char *id; /* "cache/int8", the registry's */
+    double growing; /* bytes a token; 0: none of its attentions takes a codec */
+} plan_coded;
 
 /* What a network costs; flops and bytes are of float32. */
 typedef struct plan_cost {
     double prefill_flops, prefill_bytes; /* to read the text, with the logits of every token */
     double token_flops, token_bytes;     /* to read the last token of it, behind the others */
     double growing, bounded;             /* state: bytes a token; bytes of what stops growing */
+    plan_coded coded[PLAN_CODECS];       /* the first with all codecs that are there */
+    uint32_t n_coded;
     int decodes;   /* no token sees those behind it: they may come one by one */
     char why[320]; /* why none of this is known; "": it is */
 } plan_cost;
@@ -50,6 +60,7 @@ typedef struct plan_text {
     double epochs;
     const char *data; /* the file or folder that they were counted in, or NULL */
     const plan_machine *machine;
+    int trained; /* what twins tell stands below */
 } plan_text;
 
 /* A network from a spec, into zeroed memory: plan, parameters, field and costs. `width_of_head` is
@@ -57,6 +68,8 @@ typedef struct plan_text {
 int32_t plan_read(plan_network *n, heed_engine *engine, const char *spec, int width_of_head,
                   const plan_text *text, heed_error *error);
 void plan_free(plan_network *n);
+/* Whether a weight is a table of tokens or positions, or the output, and no part of the body. */
+int plan_is_table(const char *name);
 
 /* The costs, from the plan, the field and the counted parameters. */
 int32_t plan_costs(plan_network *n, heed_engine *engine, heed_error *error);
@@ -90,13 +103,16 @@ typedef struct plan_other {
         32, 128                                                                                    \
     }
 
-void plan_print(const plan_network *n, uint32_t count, const plan_other *other,
+void plan_print(const sheet *p, const plan_network *n, uint32_t count, const plan_other *other,
                 const plan_text *text, int suggest);
 struct json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,
                          const plan_text *text, int suggest);
 
-/* The picture, self-contained, to a file. */
-int32_t plan_picture(const plan_network *n, uint32_t count, const plan_text *text, const char *path,
-                     heed_error *error);
+/* The picture, to a page of HTML; and self-contained, to a file. */
+struct twin_study; /* twin.h; NULL: none were trained */
+void plan_draw(FILE *out, const plan_network *n, uint32_t count, const plan_text *text,
+               const struct twin_study *twins);
+int32_t plan_picture(const plan_network *n, uint32_t count, const plan_text *text,
+                     const struct twin_study *twins, const char *path, heed_error *error);
 
 #endif

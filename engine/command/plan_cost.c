@@ -38,7 +38,25 @@ static int takes_x(const entry *e)
     return 0;
 }
 
-static char *small_spec(const plan_network *n, int64_t heads, int64_t kv_heads)
+/* Whether an attention takes a codec, and names none. */
+static int takes_codec(const stack_part *a, uint32_t i)
+{
+    const entry *e = a->op[i]->entry;
+    for (uint32_t p = 0; p < e->op.params.count; p++)
+        if (!strcmp(entry_param(e, p)->key, "cache")) return !strstr(a->text[i], "cache=");
+    return 0;
+}
+
+/* An attention as the spec has it, but with that codec, if it takes one. */
+static void put_attention(FILE *out, const stack_part *a, uint32_t i, const char *codec)
+{
+    const char *text = a->text[i], *open = strchr(text, '(');
+    if (!codec || !takes_codec(a, i)) fputs(text, out);
+    else if (!open) fprintf(out, "%s(cache=%s)", text, codec);
+    else fprintf(out, "%.*s(cache=%s, %s", (int)(open - text), text, codec, open + 1);
+}
+
+static char *small_spec(const plan_network *n, int64_t heads, int64_t kv_heads, const char *codec)
 {
     const stack_part *a = &n->plan.parts[STACK_PART_ATTENTION];
     const int64_t *number = n->plan.number;
@@ -54,7 +72,10 @@ static char *small_spec(const plan_network *n, int64_t heads, int64_t kv_heads)
             (long long)number[STACK_HEAD_WIDTH]);
     if (number[STACK_CONTEXT] > 0) fprintf(out, "context=%lld; ", (long long)number[STACK_CONTEXT]);
     fprintf(out, "norm=rms; attention=[");
-    for (uint32_t i = 0; i < a->count; i++) fprintf(out, "%s%s", i ? ", " : "", a->text[i]);
+    for (uint32_t i = 0; i < a->count; i++) {
+        fputs(i ? ", " : "", out);
+        put_attention(out, a, i, codec);
+    }
     fprintf(out, "]; feedforward=none; output=hidden");
     const int failed = ferror(out);
     if (fclose(out) || failed) free(text), text = NULL;
@@ -89,11 +110,12 @@ static void fill_ones(heed_weights *w)
 }
 
 static int32_t open_small(specimen *s, const plan_network *n, heed_engine *engine,
-                          heed_error *error)
+                          const char *codec, heed_error *error)
 {
     const int64_t heads = n->plan.number[STACK_HEADS], groups = n->plan.number[STACK_KV_HEADS];
     int64_t all, own, all_of_group, own_of_group;
-    char *spec = small_spec(n, heads, groups), *group = small_spec(n, heads / groups, 1);
+    char *spec = small_spec(n, heads, groups, codec),
+         *group = small_spec(n, heads / groups, 1, codec);
     int32_t failed = spec && group ? HEED_OK : error_memory(error);
     if (!failed) failed = count_small(engine, spec, &all, &own, error);
     if (!failed && own) failed = count_small(engine, group, &all_of_group, &own_of_group, error);
@@ -149,7 +171,8 @@ static int32_t add_attention(const plan_network *n, const specimen *s, int64_t t
     return HEED_OK;
 }
 
-static int32_t add_states(plan_network *n, const specimen *s, heed_error *error)
+static int32_t add_states(const plan_network *n, const specimen *s, double *growing,
+                          double *bounded, heed_error *error)
 {
     const stack_part *a = &n->plan.parts[STACK_PART_ATTENTION];
     uint32_t at = 0;
@@ -159,11 +182,39 @@ static int32_t add_states(plan_network *n, const specimen *s, heed_error *error)
         const heed_instance *memory = s->stack->memories[at++];
         TRY(sequence_measure(memory, memory->axis, &size, error));
         const double bytes = (double)s->times * layers_of(n, i) * (double)size.page_bytes;
-        if (!size.page_tokens) n->cost.bounded += bytes;
+        if (!size.page_tokens) *bounded += bytes;
         else if (size.recent)
-            n->cost.bounded +=
-                bytes / (double)size.page_tokens * (double)(size.recent + size.first);
-        else n->cost.growing += bytes / (double)size.page_tokens;
+            *bounded += bytes / (double)size.page_tokens * (double)(size.recent + size.first);
+        else *growing += bytes / (double)size.page_tokens;
+    }
+    return HEED_OK;
+}
+
+static void close_small(specimen *s)
+{
+    heed_stack_close(s->stack);
+    heed_weights_close(s->weights);
+}
+
+/* The state with each codec that the engine has. */
+static int32_t add_codecs(plan_network *n, heed_engine *engine, heed_error *error)
+{
+    const stack_part *a = &n->plan.parts[STACK_PART_ATTENTION];
+    plan_cost *c = &n->cost;
+    int takes = 0;
+    for (uint32_t i = 0; i < a->count; i++) takes |= takes_codec(a, i);
+    for (uint32_t k = 0; k < heed_op_count(engine) && c->n_coded < PLAN_CODECS; k++) {
+        plan_coded *coded = &c->coded[c->n_coded];
+        specimen s = {.times = 1};
+        double bounded = 0;
+        coded->id = heed_op_at(engine, k)->id;
+        if (strncmp(coded->id, "cache/", 6)) continue;
+        c->n_coded++;
+        int32_t failed = takes ? open_small(&s, n, engine, coded->id, error) : HEED_OK;
+        if (!failed && takes) failed = add_states(n, &s, &coded->growing, &bounded, error);
+        close_small(&s);
+        if (failed == HEED_E_MEMORY) return failed;
+        if (failed) coded->growing = 0; /* this attention refuses this codec */
     }
     return HEED_OK;
 }
@@ -190,7 +241,7 @@ static int32_t add_all(plan_network *n, const specimen *s, heed_error *error)
     if (!c->decodes) return HEED_OK;
     TRY(add_attention(n, s, 1, tokens - 1, &c->token_flops, &c->token_bytes, error));
     add_matrices(n, 1, &c->token_flops, &c->token_bytes);
-    return add_states(n, s, error);
+    return add_states(n, s, &c->growing, &c->bounded, error);
 }
 
 int32_t plan_costs(plan_network *n, heed_engine *engine, heed_error *error)
@@ -202,10 +253,10 @@ int32_t plan_costs(plan_network *n, heed_engine *engine, heed_error *error)
                  "it has an encoder, and no plan says how long the text is that it encodes");
         return HEED_OK;
     }
-    int32_t failed = open_small(&s, n, engine, &why);
+    int32_t failed = open_small(&s, n, engine, NULL, &why);
     if (!failed) failed = add_all(n, &s, &why);
-    heed_stack_close(s.stack);
-    heed_weights_close(s.weights);
+    close_small(&s);
+    if (!failed && n->cost.decodes) failed = add_codecs(n, engine, &why);
     if (failed == HEED_E_MEMORY) return error_memory(error);
     if (failed) {
         n->cost = (plan_cost){0};

@@ -37,13 +37,18 @@ static json_t *json_field(const network_field *f)
 static json_t *json_costs(const plan_cost *c)
 {
     const int known = !*c->why, decodes = known && c->decodes;
+    json_t *codecs = json_object();
+    for (uint32_t k = 0; k < c->n_coded; k++)
+        json_object_set_new(codecs, c->coded[k].id,
+                            json_if(c->coded[k].growing, c->coded[k].growing > 0));
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "prefill_flops",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "prefill_flops",
         json_if(c->prefill_flops, known), "prefill_bytes", json_if(c->prefill_bytes, known),
         "token_flops", json_if(c->token_flops, decodes), "token_bytes",
         json_if(c->token_bytes, decodes), "training_step_flops",
         json_if(3 * c->prefill_flops, known), "state_bytes_per_token", json_if(c->growing, decodes),
-        "state_bytes_bounded", json_if(c->bounded, decodes), "why", known ? NULL : c->why);
+        "state_bytes_by_codec", codecs, "state_bytes_bounded", json_if(c->bounded, decodes), "why",
+        known ? NULL : c->why);
 }
 
 static json_t *json_laws(const plan_network *n, const plan_text *text)

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "command/sheet.h"
 #include "command/parts.h"
 #include "command/plan.h"
-#include "command/table.h"
 
 #define NETWORKS 8 /* columns beside the first, at most */
 
@@ -28,17 +28,15 @@ static void cell_amount(table *t, double x, const char *why)
 
 /* ---- the networks ---- */
 
-static void print_specs(const plan_network *n, uint32_t count)
+static void print_specs(const sheet *p, const plan_network *n, uint32_t count)
 {
     char text[512];
     for (uint32_t i = 0; i < count; i++) {
-        printf("%s  ", n[i].name);
-        table_prose(3, 3, n[i].given);
+        sheet_item(p, n[i].name, n[i].given);
         if (!*n[i].taken) continue;
         snprintf(text, sizeof text, "%s where it is silent: %s",
                  n[i].guessed_width ? "64 channels a head, and" : "Taken", n[i].taken);
-        printf("   ");
-        table_prose(3, 3, text);
+        sheet_item(p, "", text);
     }
 }
 
@@ -59,14 +57,14 @@ static void add_layer(table *t, const plan_network *n, int64_t first, int64_t la
 
 /* Layers that look alike stand in one row, with what is seen through the last of them; once all is
  * seen nothing changes. */
-static void print_layers(const plan_network *n, uint32_t count)
+static void print_layers(const sheet *p, const plan_network *n, uint32_t count)
 {
     static const table_column columns[] = {{"", 0, 0, 0},           {"layers", 0, 0, 0},
                                            {"attention", 0, 12, 0}, {"looks back", 1, 0, 3},
                                            {"ahead", 1, 0, 2},      {"keys", 1, 0, 1},
                                            {"most", 1, 0, 4},       {"last token sees", 1, 0, 0}};
     table t = {.column = columns, .n_columns = 8};
-    printf("\nfield, layer by layer: a document of %lld tokens\n", (long long)n->field.tokens);
+    sheet_head(p, "field, layer by layer: a document of %lld tokens", (long long)n->field.tokens);
     for (uint32_t i = 0; i < count; i++) {
         const network_field *f = &n[i].field;
         for (int64_t first = 0, last; first < f->layers; first = last + 1) {
@@ -75,7 +73,7 @@ static void print_layers(const plan_network *n, uint32_t count)
             add_layer(&t, &n[i], first, last);
         }
     }
-    table_print(&t);
+    sheet_table(p, &t);
 }
 
 /* ---- side by side ---- */
@@ -193,6 +191,21 @@ static const row times[] = {{"least time: read it", put_least_read},
                             {"  decode the last", put_least_token},
                             {"  train on it", put_least_train}};
 
+/* State with each codec, where any attention takes one. */
+static void add_codecs(table *t, const plan_network *n, uint32_t count)
+{
+    const plan_cost *first = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        if (!first && n[i].cost.n_coded && n[i].cost.coded->growing > 0) first = &n[i].cost;
+    for (uint32_t k = 0; first && k < first->n_coded; k++) {
+        table_cell(t, "  with %s", first->coded[k].id);
+        for (uint32_t i = 0; i < count; i++) {
+            const double bytes = n[i].cost.n_coded ? n[i].cost.coded[k].growing : 0;
+            cell_amount(t, bytes, bytes > 0 ? "" : "-");
+        }
+    }
+}
+
 /* A column for each network; those that do not fit are left out, the last first. */
 static void set_columns(table_column *columns, const char *head, const plan_network *n,
                         uint32_t count)
@@ -203,36 +216,36 @@ static void set_columns(table_column *columns, const char *head, const plan_netw
             (table_column){.head = n[i].name, .right = 1, .leave = i ? (int)(count - i) : 0};
 }
 
-static void print_machine(const plan_machine *m)
+static void print_machine(const sheet *p, const plan_machine *m)
 {
-    char text[320];
     if (!*m->cpu) return;
-    snprintf(
-        text, sizeof text,
+    sheet_prose(
+        p, 2,
         "times: at %.0f GFLOP/s, the peak of %s, and %.1f GB/s of memory, as measured on %s; no "
         "call is faster",
         m->gflops, m->path, m->gbps, m->cpu);
-    table_prose(0, 2, text);
 }
 
-static void print_sides(const plan_network *n, uint32_t count, const plan_machine *machine)
+static void print_sides(const sheet *p, const plan_network *n, uint32_t count,
+                        const plan_machine *machine)
 {
     table_column columns[1 + NETWORKS];
     char head[64];
     snprintf(head, sizeof head, "a document of %lld", (long long)n->field.tokens);
     set_columns(columns, head, n, count);
     table t = {.column = columns, .n_columns = 1 + count};
-    printf("\n");
+    sheet_head(p, "%s", p->html ? "sizes and costs" : "");
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         table_cell(&t, "%s", rows[r].head);
         for (uint32_t i = 0; i < count; i++) rows[r].put(&t, &n[i]);
+        if (rows[r].put == put_state) add_codecs(&t, n, count);
     }
     for (size_t r = 0; *machine->cpu && r < sizeof times / sizeof *times; r++) {
         table_cell(&t, "%s", times[r].head);
         for (uint32_t i = 0; i < count; i++) times[r].put(&t, &n[i]);
     }
-    table_print(&t);
-    print_machine(machine);
+    sheet_table(p, &t);
+    print_machine(p, machine);
     for (uint32_t i = 0; i < count; i++)
         if (*n[i].cost.why) printf("%s: costs are not told: %s\n", n[i].name, n[i].cost.why);
 }
@@ -249,41 +262,40 @@ static void cell_loss(table *t, int which, const plan_network *n, const plan_tex
                    law_loss(&laws[which], (double)n->parameters, text->unique, text->epochs));
 }
 
-static void print_laws(const plan_network *n, uint32_t count, const plan_text *text)
+static void print_laws(const sheet *p, const plan_network *n, uint32_t count, const plan_text *text)
 {
     table_column columns[1 + NETWORKS];
-    char amount[32], head[80];
-    snprintf(head, sizeof head, "loss, nats a token");
-    set_columns(columns, head, n, count);
+    char amount[32], from[96] = "", often[48] = "";
+    set_columns(columns, "loss, nats a token", n, count);
     table t = {.column = columns, .n_columns = 1 + count};
-    printf("\nlaws, for %s tokens", parts_amount(text->unique, amount, sizeof amount));
-    if (text->data) printf(" (%.60s, at %d bytes each)", text->data, PLAN_BYTES_OF_TOKEN);
-    if (text->epochs > 1) printf(", each read %g times", text->epochs);
-    printf("\n");
+    if (text->data)
+        snprintf(from, sizeof from, " (%.60s, at %d bytes each)", text->data, PLAN_BYTES_OF_TOKEN);
+    if (text->epochs > 1) snprintf(often, sizeof often, ", each read %g times", text->epochs);
+    sheet_head(p, "laws, for %s tokens%s%s", parts_amount(text->unique, amount, sizeof amount),
+               from, often);
     for (int which = 0; which < LAWS; which++) {
         table_cell(&t, "%s", laws[which].name);
         for (uint32_t i = 0; i < count; i++) cell_loss(&t, which, &n[i], text);
     }
     table_cell(&t, "tokens for 20 a parameter");
     for (uint32_t i = 0; i < count; i++) cell_amount(&t, 20 * (double)n[i].parameters, "");
-    table_print(&t);
+    sheet_table(p, &t);
     for (int which = 0; which < LAWS; which++) {
-        char a[32], b[32], c[32], d[32], line[320];
+        char a[32], b[32], c[32], d[32];
         const law *l = &laws[which];
-        snprintf(line, sizeof line, "%s, %s: fitted on %s to %s parameters and %s to %s tokens%s",
-                 l->name, l->source, parts_amount(l->least_parameters, a, sizeof a),
-                 parts_amount(l->most_parameters, b, sizeof b),
-                 parts_amount(l->least_tokens, c, sizeof c),
-                 parts_amount(l->most_tokens, d, sizeof d),
-                 l->data_star > 0 ? ", repeats among them" : "");
-        table_prose(0, 2, line);
+        sheet_prose(p, 2, "%s, %s: fitted on %s to %s parameters and %s to %s tokens%s", l->name,
+                    l->source, parts_amount(l->least_parameters, a, sizeof a),
+                    parts_amount(l->most_parameters, b, sizeof b),
+                    parts_amount(l->least_tokens, c, sizeof c),
+                    parts_amount(l->most_tokens, d, sizeof d),
+                    l->data_star > 0 ? ", repeats among them" : "");
     }
 }
 
 /* ---- what else ---- */
 
-static void print_others(const plan_network *n, uint32_t count, const plan_other *other,
-                         const plan_text *text)
+static void print_others(const sheet *p, const plan_network *n, uint32_t count,
+                         const plan_other *other, const plan_text *text)
 {
     static const table_column columns[] = {
         {"a head of", 1, 0, 0},  {"", 0, 0, 0},        {"width", 1, 0, 0},
@@ -300,11 +312,11 @@ static void print_others(const plan_network *n, uint32_t count, const plan_other
             if (text->unique > 0) cell_loss(&t, LAW_DATA, x, text);
             else table_cell(&t, "-");
         }
-    if (t.n) printf("\nif a head had other than 64 channels\n");
-    if (t.n) table_print(&t);
+    if (t.n) sheet_head(p, "if a head had other than 64 channels");
+    if (t.n) sheet_table(p, &t);
 }
 
-static void print_suggestions(const plan_network *n, uint32_t count)
+static void print_suggestions(const sheet *p, const plan_network *n, uint32_t count)
 {
     static const table_column columns[] = {{"as large as", 0, 0, 0},
                                            {"layers", 1, 0, 0},
@@ -313,7 +325,7 @@ static void print_suggestions(const plan_network *n, uint32_t count)
                                            {"without tables, about", 1, 0, 0}};
     table t = {.column = columns, .n_columns = 5};
     plan_shape shape[PLAN_SHAPES];
-    printf("\nother shapes of about that size\n");
+    sheet_head(p, "other shapes of about that size");
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t found = plan_suggest(&n[i], shape);
         for (uint32_t k = 0; k < found; k++) {
@@ -324,20 +336,20 @@ static void print_suggestions(const plan_network *n, uint32_t count)
             cell_amount(&t, shape[k].body, "");
         }
     }
-    table_print(&t);
+    sheet_table(p, &t);
 }
 
-void plan_print(const plan_network *n, uint32_t count, const plan_other *other,
+void plan_print(const sheet *p, const plan_network *n, uint32_t count, const plan_other *other,
                 const plan_text *text, int suggest)
 {
     char *verdict = plan_verdict(n, count, text);
-    print_specs(n, count);
-    print_layers(n, count);
-    print_sides(n, count, text->machine);
-    if (text->unique > 0) print_laws(n, count, text);
-    print_others(n, count, other, text);
-    if (suggest) print_suggestions(n, count);
-    printf("\n");
-    if (verdict) table_prose(0, 0, verdict);
+    print_specs(p, n, count);
+    print_layers(p, n, count);
+    print_sides(p, n, count, text->machine);
+    if (text->unique > 0) print_laws(p, n, count, text);
+    print_others(p, n, count, other, text);
+    if (suggest) print_suggestions(p, n, count);
+    sheet_head(p, "%s", p->html ? "verdict" : "");
+    if (verdict) sheet_prose(p, 0, "%s", verdict);
     free(verdict);
 }

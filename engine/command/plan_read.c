@@ -89,7 +89,7 @@ static int32_t complete(plan_network *n, const char *given, int width_of_head, h
 
 /* ---- parameters ---- */
 
-static int is_table(const char *name)
+int plan_is_table(const char *name)
 {
     return strstr(name, "embed.table") || !strncmp(name, "position.", 9) ||
            strstr(name, ".position.") || strstr(name, ".auxiliary.") ||
@@ -117,7 +117,7 @@ static int32_t count(plan_network *n, heed_engine *engine, heed_error *error)
         const heed_tensor *t = heed_weights_find(w, name);
         const int64_t elements = heed_tensor_elements(t);
         n->parameters += elements;
-        if (is_table(name)) n->tables += elements;
+        if (plan_is_table(name)) n->tables += elements;
         if (!is_matrix(n, name, t)) continue;
         n->matrices += (double)elements;
         /* what flows inside of a feed-forward is not moved */

@@ -6,8 +6,8 @@
  */
 #include <math.h>
 
-#include "command/plan.h"
 #include "command/svg.h"
+#include "command/twin.h"
 
 #define HEIGHT 620
 #define POINTS 48 /* of a curve of a law */
@@ -96,6 +96,7 @@ typedef struct drawing {
     const plan_network *network;
     uint32_t count;
     const plan_text *text;
+    const twin_study *twins;
 } drawing;
 
 static void draw(FILE *out, const void *of)
@@ -103,10 +104,18 @@ static void draw(FILE *out, const void *of)
     const drawing *d = of;
     put_fields(out, d->network, d->count);
     put_losses(out, d->network, d->count, d->text);
+    if (d->twins) twin_draw(out, d->twins, HEIGHT + 30);
 }
 
-int32_t plan_picture(const plan_network *n, uint32_t count, const plan_text *text, const char *path,
-                     heed_error *error)
+void plan_draw(FILE *out, const plan_network *n, uint32_t count, const plan_text *text,
+               const twin_study *twins)
 {
-    return svg_write(path, HEIGHT, draw, &(drawing){n, count, text}, error);
+    svg_put(out, HEIGHT + (twins ? TWIN_PANEL : 0), draw, &(drawing){n, count, text, twins});
+}
+
+int32_t plan_picture(const plan_network *n, uint32_t count, const plan_text *text,
+                     const twin_study *twins, const char *path, heed_error *error)
+{
+    return svg_write(path, HEIGHT + (twins ? TWIN_PANEL : 0), draw,
+                     &(drawing){n, count, text, twins}, error);
 }

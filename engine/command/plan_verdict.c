@@ -111,10 +111,12 @@ char *plan_verdict(const plan_network *n, uint32_t count, const plan_text *text)
     say_law(out, n, count, text);
     fprintf(out,
             "%s, and no law knows which shape overfits these documents less, what depth is "
-            "worth against width, or what another corpus changes: only training on them tells.",
+            "worth against width, or what another corpus changes: %s.",
             plan_law(n, count, text) >= 0
                 ? "That rests on the numbers of parameters and tokens alone"
-                : "That rests on the specs alone");
+                : "That rests on the specs alone",
+            text->trained ? "what twins say that were trained on them stands below"
+                          : "only training on them tells, as --train does");
     const int failed = ferror(out);
     if (fclose(out) || failed) free(verdict), verdict = NULL;
     return verdict;

@@ -88,6 +88,13 @@ void svg_text(FILE *out, const char *text)
     }
 }
 
+void svg_put(FILE *out, int height, void (*draw)(FILE *out, const void *of), const void *of)
+{
+    put_head(out, height);
+    draw(out, of);
+    fprintf(out, "</svg>\n");
+}
+
 int32_t svg_write(const char *path, int height, void (*draw)(FILE *out, const void *of),
                   const void *of, heed_error *error)
 {
@@ -95,9 +102,7 @@ int32_t svg_write(const char *path, int height, void (*draw)(FILE *out, const vo
     size_t length;
     FILE *out = open_memstream(&picture, &length);
     if (!out) return error_memory(error);
-    put_head(out, height);
-    draw(out, of);
-    fprintf(out, "</svg>\n");
+    svg_put(out, height, draw, of);
     int32_t failed = ferror(out) ? error_memory(error) : HEED_OK;
     if (fclose(out)) failed = error_memory(error);
     if (!failed) failed = file_write(path, picture, length, error);

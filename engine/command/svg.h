@@ -28,6 +28,8 @@ void svg_mark_x(FILE *out, const svg_panel *p, double x, const char *text);
 void svg_mark_y(FILE *out, const svg_panel *p, double y, const char *text);
 /* A text that somebody else wrote. */
 void svg_text(FILE *out, const char *text);
+/* The same inside of a page. */
+void svg_put(FILE *out, int height, void (*draw)(FILE *out, const void *of), const void *of);
 /* A picture of that height to a file, "-" for standard output; `draw` puts what is in it. */
 int32_t svg_write(const char *path, int height, void (*draw)(FILE *out, const void *of),
                   const void *of, heed_error *error);

@@ -149,6 +149,14 @@ static void put_row(const table *t, char *const *cell, const int *width)
     putchar('\n');
 }
 
+int32_t table_clear(table *t)
+{
+    for (uint32_t i = 0; i < t->n; i++) free(t->cell[i]);
+    free(t->cell);
+    t->cell = NULL, t->n = 0;
+    return t->failed ? HEED_E_MEMORY : HEED_OK;
+}
+
 int32_t table_print(table *t)
 {
     int width[TABLE_COLUMNS] = {0};
@@ -161,10 +169,7 @@ int32_t table_print(table *t)
             else put_row(t, t->cell + i, width);
         }
     }
-    for (uint32_t i = 0; i < t->n; i++) free(t->cell[i]);
-    free(t->cell);
-    t->cell = NULL, t->n = 0;
-    return t->failed ? HEED_E_MEMORY : HEED_OK;
+    return table_clear(t);
 }
 
 /* ---- texts ---- */

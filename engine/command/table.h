@@ -42,6 +42,8 @@ void table_cell(table *t, const char *format, ...) __attribute__((format(printf,
 void table_line(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* To standard output, and frees it. HEED_E_MEMORY if something is missing for want of memory. */
 int32_t table_print(table *t);
+/* The same without printing it. */
+int32_t table_clear(table *t);
 
 /* A text of one line to standard output, its first line beginning at column `at`; what does not fit
  * goes on, word by word, below it at column `indent`. An end of line follows. */

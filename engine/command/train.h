@@ -34,6 +34,8 @@ int32_t train_text_read(train_data *d, int64_t bos, heed_error *error);
 void train_data_close(train_data *d);
 /* Holds out the last `share` of it, whole documents if there are several; refuses what is shorter than a context. */
 int32_t train_data_split(train_data *d, double share, int64_t context, heed_error *error);
+/* The place that is nearest to one and cuts no document. */
+int64_t train_data_nearest(const train_data *d, int64_t place);
 /* Windows of micro-batch `number` of a step, [batch, context] each, from places of chance. */
 void train_data_windows(const train_data *d, uint64_t seed, int64_t step, int64_t number,
                         int64_t batch, int64_t context, int32_t *tokens, int32_t *targets);

@@ -83,10 +83,15 @@ static int64_t nearest_document(const train_data *d, int64_t place)
     return d->documents[best];
 }
 
+int64_t train_data_nearest(const train_data *d, int64_t place)
+{
+    return d->n_documents > 1 ? nearest_document(d, place) : place;
+}
+
 int32_t train_data_split(train_data *d, double share, int64_t context, heed_error *error)
 {
     d->cut = d->n - (int64_t)((double)d->n * share);
-    if (d->n_documents > 1 && share > 0) d->cut = nearest_document(d, d->cut);
+    if (share > 0) d->cut = train_data_nearest(d, d->cut);
     const int64_t out = d->n - d->cut;
     const int learned = d->cut <= context;
     if (!learned && (!(share > 0) || out > context)) return HEED_OK;

@@ -437,6 +437,8 @@ int32_t tape_head_backward(tape *t, uint32_t head, heed_error *error)
     return failed;
 }
 
+void tape_watch(tape *t, tape_see *see, void *to) { t->see = see, t->see_to = to; }
+
 int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
 {
     int32_t failed = HEED_OK;
@@ -447,6 +449,7 @@ int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
         tape_block *d = v->gradient;
         if (!d) continue; /* nothing has read it */
         v->gradient = NULL;
+        if (t->see && t->into && s->to == t->into) t->see(t->see_to, d->memory.data);
         failed = !v->learns            ? HEED_OK
                  : !s->of              ? drop_backward(t, s, drop, d, error)
                  : s->kind == TAPE_SUM ? sum_backward(t, s, d, error)

@@ -50,6 +50,11 @@ HEED_LOCAL int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *err
 /* Then adds to the gradients of all weights. `drop` as in the forward. */
 HEED_LOCAL int32_t tape_backward(tape *t, const dropout *drop, heed_error *error);
 
+/* Every backward tells `see` of the gradient [batch, length, width] of what flows into the first layer
+ * as soon as it is whole; NULL: nobody. */
+typedef void tape_see(void *to, const float *gradient);
+HEED_LOCAL void tape_watch(tape *t, tape_see *see, void *to);
+
 /* A classifier beside the network, of what flows out of a layer, for training alone: a projection
  * whose weight is the one of that number. Its own number. */
 HEED_LOCAL int32_t tape_add_head(tape *t, int64_t layer, const heed_instance *projection,

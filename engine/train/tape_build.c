@@ -193,6 +193,8 @@ static uint32_t added_buffer(const heed_stack *s, uint32_t step)
 static void note_flows(build *b, uint32_t step)
 {
     const heed_stack *s = b->t->stack;
+    if (s->n_flows && s->flows[0].steps == step)
+        b->t->into = b->current[s->views[s->flows[0].view].buffer];
     for (uint32_t l = 0; l + 1 < s->n_flows; l++) {
         if (s->flows[l + 1].steps != step) continue;
         b->t->flow[l] = b->current[s->views[s->flows[l + 1].view].buffer];

@@ -80,7 +80,10 @@ struct tape {
     tape_step *steps;
     uint32_t n_steps;
     uint32_t result;
+    uint32_t into;  /* the value that flows into the first layer; 0: there is none */
     uint32_t *flow; /* [layers] the value that flows out of each */
+    tape_see *see;
+    void *see_to;
     tape_head *heads;
     uint32_t n_heads;
     tape_block *head_results, *head_gradient; /* of the one that runs */

@@ -461,6 +461,9 @@ for attention in 'softmax(causal=true)' 'window(left=5)' 'sparse(stride=4, facto
         [ "$(number out state_bytes_bounded)" = "$(number opened.json state_bytes_bounded)" ]
     report "plan: what $attention costs, without its weights"
 done
+try 0 plan preset=llama3_8b 'layers=2; heads=2; attention=linear(causal=true)' --tokens 64 &&
+    grep -qE '^state bytes a token +262 k +-$' out && grep -qE '^  with cache/f16 +131 k +-$' out &&
+    grep -qE '^  with cache/int8 +67.9 k +-$' out; report 'plan: what is remembered with each codec'
 try 0 plan preset=gpt2 --tokens 1024 --json &&
     [ "$(number out parameters)" = 124439808 ]; report 'plan --json: a preset'
 try 0 plan preset=bert_base preset=vaswani2017_base --tokens 512 && grep -qE '^  decode the last +- +-$' out &&
@@ -504,6 +507,8 @@ try 2 plan --tokens 9 && says 'plan needs a spec'; report 'plan: without a spec'
 try 2 plan some.safetensors --tokens 9 && says 'plan takes specs, not files'; report 'plan: a file'
 try 2 plan 'layers=2; heads=2' --tokens 9 --epochs 3 &&
     says '--epochs needs to know of what'; report 'plan --epochs: of nothing'
+try 2 plan 'layers=2; heads=2' --tokens 9 --json --html - && says 'only one can write to standard output'
+report 'plan --json --html -'
 try 1 plan 'layers=2; heads=2' --tokens 9 --svg no/p.svg &&
     says 'cannot be written'; report 'plan --svg: where nothing can be'
 
@@ -521,6 +526,52 @@ try 2 describe made.safetensors --save made.safetensors && says '--save writes w
 report 'describe --save: of a file'
 try 1 describe --spec "$byte" --save nowhere/made.safetensors && says 'nowhere/made.safetensors: cannot be written'
 report 'describe --save: no such folder'
+
+# ---- plan --train ----
+
+one='layers=4; heads=2; width=16; feedforward=gelu(hidden=32)'
+two='layers=2; heads=2; width=24; feedforward=gelu(hidden=48)'
+head -c 4000 "$SRC/models/sample.txt" >learned
+study() { "$heed" plan "$one" "$two" --tokens 16 --train learned --steps 12 --share 0.5 --context 8 "$@" >out 2>err; }
+study --record study.json --threads 1 --json && quiet && [ "$(grep -c '"search": true' study.json)" = 18 ] &&
+    [ "$(grep -c '"search": false' study.json)" = 20 ] && prints '"better": [' && prints '"unit": "byte"' &&
+    [ "$(number out held_out)" -gt 100 ]
+report 'plan --train: twins are trained, and tell of the networks'
+cp study.json whole.json
+study --record study.json --html page.html && cmp study.json whole.json && prints 'probability that it is below' &&
+    grep -qE '^A +[0-9.]+ \([0-9.]+ to [0-9.]+\) ' out && prints 'gets lowest on learned'
+report 'plan --train: a record that is whole is read'
+grep -q '^<!DOCTYPE html>' page.html && grep -q '^</html>' page.html && ! grep -qE 'href|src=|nan|inf' page.html &&
+    [ "$(grep -c '<table>' page.html)" = "$(grep -c '</table>' page.html)" ] && grep -q '^</svg>' page.html &&
+    grep -q '<th class="r">least bits</th>' page.html && grep -q 'networks as predicted dashed' page.html
+report 'plan --html: one page that needs no other file'
+"$heed" plan 'layers=2; heads=2 # <b>&' --tokens 9 --html - >out 2>err && grep -q '&lt;b>&amp;' out &&
+    ! grep -q '<b>&' out
+report 'plan --html: words of a spec are no marks'
+study --record other.json --isa scalar --threads 2 && cmp other.json whole.json
+report 'plan --train: the same runs on another path and at another number of threads'
+head -n 27 whole.json | sed '$s/,$/]}/' >study.json
+study --record study.json && cmp study.json whole.json
+report 'plan --train: goes on with a part of a record'
+try 1 plan "$one" "$two" --tokens 16 --train learned --steps 13 --share 0.5 --context 8 --record whole.json &&
+    says 'whole.json: its runs are of other steps'
+report 'plan --train: a record of other runs'
+try 0 plan "$one" --tokens 16 --train learned --steps 12 --share 0.02 --context 8 &&
+    prints 'A: it has ' && prints 'times the parameters of its largest twin, and nothing is told beyond 10'
+report 'plan --train: nothing is told beyond ten times the parameters'
+try 0 plan "$one" --tokens 16 --train learned --steps 2 --share 0.5 --context 8 --epochs 9 &&
+    prints 'times the tokens that its twins have read'
+report 'plan --train: nothing is told beyond ten times the tokens'
+try 1 plan "$one" --tokens 16 --train learned --minutes 0.001 && says '--minutes 0.001 are too few'
+report 'plan --train: too few minutes'
+try 1 plan "$one" --tokens 900 --train learned --steps 4 && says 'a sixteenth of it, which twins learn among others, is'
+report 'plan --train: a text that is too short'
+try 1 plan 'layers=4; heads=2; attention=softmax' --tokens 16 --train learned --steps 4 --context 8 && says 'A: '
+report 'plan --train: a network that is no language model'
+try 2 plan "$one" --tokens 16 --train learned && says '--train needs --minutes M, or --steps N'
+report 'plan --train: how long'
+try 2 plan "$one" --tokens 16 --minutes 3 && says 'are of --train'; report 'plan --minutes: of nothing'
+rm -f study.json whole.json other.json
 
 # ---- field ----
 
@@ -584,8 +635,16 @@ try 1 field made.safetensors text && says 'text: it has 400 tokens, but a contex
 report 'field: a text shorter than a context'
 try 1 field other.safetensors text --context 25 && says '--context is 25, but other.safetensors was made for 24'
 report 'field: a longer context than the network has'
-try 1 field made.safetensors text --measure gradient && says 'needs backward passes'
-report 'field --measure gradient'
+try 0 field windows.safetensors text --context 40 --places 3 --measure gradient --csv field.csv && quiet &&
+    prints 'Of the sum of all gradients, half comes from' &&
+    [ "$(rows high '$2 == "gradient" && $5 > 6' | sort -u)" = 0 ] &&
+    ! rows low '$2 == "gradient" && $5 <= 6' | grep -qx 0
+report 'field --measure gradient: exactly 0 beyond the field, and not at its edge'
+try 1 field hidden.safetensors text --context 8 --measure gradient && says 'it predicts no next token'
+report 'field --measure gradient: a network without a loss'
+save long 'attention=transformer_xl(memory=16, causal=true); feedforward=none'
+try 1 field long.safetensors text --context 24 --measure gradient && says 'it reads a text in calls of 16 tokens'
+report 'field --measure gradient: a text in calls'
 try 2 field made.safetensors text --measure reach && says '--measure is perturbation'
 report 'field: an unknown measure'
 try 2 field text && says 'field needs a model and a text'; report 'field: a word too few'

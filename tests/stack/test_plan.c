@@ -2,7 +2,8 @@
  *
  * test_plan.c: what is told of a network before it has weights: receptive fields, against cases
  * counted by hand and against networks that run, of which not a bit may change where a token beyond
- * the field does; and scaling laws, against the numbers that papers print.
+ * the field does; and scaling laws, against the numbers that papers print, and forms that are fitted,
+ * against curves of which they are known.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -16,8 +17,10 @@
 #include <cmocka.h>
 
 #include "base/local.h"
+#include "base/random.h"
 #include "model/field.h"
 #include "model/laws.h"
+#include "model/penalty.h"
 #include "model/stack_plan.h"
 #include "op/engine.h"
 
@@ -288,6 +291,76 @@ static void test_ranges(void **state)
     assert_non_null(law_outside(&laws[LAW_DATA], 1e9, 1e8, 501));
 }
 
+/* ---- forms that are fitted ---- */
+
+/* Two shapes on one text: the second needs fewer parameters for the same loss, and overfits sooner. */
+static const penalty_form truth = {.what = PENALTY_LOSS,
+                                   .groups = 2,
+                                   .exponent = {0.4, 0.45, 1.2, 0.5},
+                                   .factor = {1.2, 220, 40, 30, 0.02, 0.06}};
+static const penalty_form gap_truth = {
+    .what = PENALTY_GAP, .groups = 2, .exponent = {0.8, 0.4}, .factor = {0, 0.05, 0.03, 0.06}};
+
+/* Runs of three sizes on three parts of a text, each looked at ten times. */
+static uint32_t make_points(const penalty_form *of, double noise, penalty_point *points)
+{
+    uint32_t n = 0, run = 0;
+    uint64_t chance = 7;
+    for (uint32_t group = 0; group < 2; group++)
+        for (int size = 0; size < 3; size++)
+            for (int part = 0; part < 3; part++, run++)
+                for (int k = 1; k <= 10; k++) {
+                    penalty_point p = {.group = group,
+                                       .run = run,
+                                       .parameters = 1e4 * pow(3, size),
+                                       .unique = 1e5 / pow(4, part),
+                                       .tokens = 1e5 * k};
+                    p.value = penalty_value(of, group, p.parameters, p.unique, p.tokens) *
+                              (1 + noise * (random_unit(&chance) - 0.5));
+                    points[n++] = p;
+                }
+    return n;
+}
+
+static void test_fit(void **state)
+{
+    static const double N = 9e5, U = 1e5; /* ten times the largest */
+    penalty_point points[180];
+    penalty_form f, weighted;
+    heed_error e;
+    double weight[18];
+    (void)state;
+    assert_int_equal(make_points(&truth, 0, points), 180);
+    assert_int_equal(penalty_fit(&f, PENALTY_LOSS, 2, points, 180, NULL, NULL, &e), 0);
+    assert_true(f.spread < 2e-3);
+    for (uint32_t g = 0; g < 2; g++) {
+        const double turn = penalty_turn(&truth, g, N, U, 1e6),
+                     right = penalty_value(&truth, g, N, U, turn);
+        near(penalty_turn(&f, g, N, U, 1e6) / turn, 1, 0.1, "the turn");
+        near(penalty_value(&f, g, N, U, turn) / right, 1, 0.02, "ten times the parameters");
+    }
+    assert_true(penalty_value(&f, 0, N, U, 1e6) < penalty_value(&f, 1, N, U, 1e6));
+    for (uint32_t k = 0; k < 6; k++) assert_true(f.factor[k] >= 0);
+    /* a run that counts for nothing may say anything */
+    for (int i = 0; i < 18; i++) weight[i] = i != 3;
+    for (int i = 30; i < 40; i++) points[i].value *= 3;
+    assert_int_equal(penalty_fit(&weighted, PENALTY_LOSS, 2, points, 180, weight, &f, &e), 0);
+    near(penalty_value(&weighted, 0, N, U, 1e6) / penalty_value(&truth, 0, N, U, 1e6), 1, 0.03,
+         "without a run");
+    /* with noise the two stay apart, and no factor is negative */
+    make_points(&truth, 0.02, points);
+    assert_int_equal(penalty_fit(&f, PENALTY_LOSS, 2, points, 180, NULL, NULL, &e), 0);
+    assert_true(f.spread > 2e-3 && f.spread < 2e-2);
+    assert_true(penalty_value(&f, 0, 9e4, U, 1e6) < penalty_value(&f, 1, 9e4, U, 1e6));
+    for (uint32_t k = 0; k < 6; k++) assert_true(f.factor[k] >= 0);
+    make_points(&gap_truth, 0, points);
+    assert_int_equal(penalty_fit(&f, PENALTY_GAP, 2, points, 180, NULL, NULL, &e), 0);
+    near(penalty_value(&f, 1, N, U, 1e6) / penalty_value(&gap_truth, 1, N, U, 1e6), 1, 0.02,
+         "the gap");
+    assert_int_equal(penalty_fit(&f, PENALTY_LOSS, 2, points, 9, NULL, NULL, &e), HEED_E_DATA);
+    assert_non_null(strstr(e.text, "9 measurements are too few"));
+}
+
 static int setup(void **state)
 {
     heed_error e;
@@ -308,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand), cmocka_unit_test(test_perturbed),
-        cmocka_unit_test(test_all_run), cmocka_unit_test(test_laws), cmocka_unit_test(test_ranges)};
+        cmocka_unit_test(test_all_run), cmocka_unit_test(test_laws),
+        cmocka_unit_test(test_ranges),  cmocka_unit_test(test_fit)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
