@@ -21,6 +21,12 @@
 #define HEED_I64 6u
 #define HEED_F64 7u
 #define HEED_DTYPES 8u
+/* Weights alone: rows of whole blocks, as files of GGUF have them. A block is 32 neighbours of a row: a float16 scale d
+ * and 32 int8 q, which are d q; or d and 16 bytes, of which byte i has q of element i in its lower half and that of
+ * i + 16 in its upper one, which are d (q - 8). Only a port whose dtypes have their bits takes them. */
+#define HEED_Q8_0 16u
+#define HEED_Q4_0 17u
+#define HEED_BLOCK 32
 #define HEED_BIT(dtype) (1u << (dtype)) /* for sets of dtypes */
 
 typedef struct heed_tensor {
@@ -31,7 +37,7 @@ typedef struct heed_tensor {
     void *data;     /* element 0; NULL while only shapes are asked about */
     uint64_t bytes; /* valid bytes from data on */
     int64_t dim[HEED_MAX_RANK];
-    int64_t stride[HEED_MAX_RANK]; /* in elements */
+    int64_t stride[HEED_MAX_RANK]; /* in elements; of blocks 1 in the last axis, and multiples of 32 in the others */
 } heed_tensor;
 
 #endif

@@ -6,16 +6,17 @@ noinst_LTLIBRARIES += engine/libcore.la
 engine_base = engine/base/cpu.c engine/base/cpu.h engine/base/error.c engine/base/error.h \
   engine/base/grow.h engine/base/local.h engine/base/place.c engine/base/place.h \
   engine/base/random.h engine/base/saved.c \
-  engine/base/saved.h engine/base/tensor.c engine/base/trust.c engine/base/trust.h
+  engine/base/saved.h engine/base/tensor.c engine/base/tensor.h engine/base/trust.c engine/base/trust.h
 engine_run = engine/run/arena.c engine/run/arena.h engine/run/behind.c engine/run/behind.h \
   engine/run/exchange.c engine/run/exchange.h \
   engine/run/host.c engine/run/host.h \
   engine/run/pool.c engine/run/pool.h \
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
   engine/run/trace.c engine/run/trace.h engine/run/transport_threads.c
-engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_rope.c \
+engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_gguf.c engine/io/checkpoint_rope.c \
   engine/io/checkpoint_t5.c engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
-  engine/io/dlpack.c engine/io/npy.c engine/io/npy.h engine/io/replace.c \
+  engine/io/dlpack.c engine/io/gguf.c engine/io/gguf.h engine/io/gguf_tokenizer.c engine/io/mapped.c engine/io/mapped.h \
+  engine/io/npy.c engine/io/npy.h engine/io/replace.c \
   engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
   engine/io/weights.c engine/io/weights.h
 engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/call.c \

@@ -251,8 +251,8 @@ HEED_API int32_t heed_npy_read(const char *path, heed_tensor *tensor, heed_error
 HEED_API int32_t heed_npy_write(const char *path, const heed_tensor *tensor, heed_error *error);
 
 /* safetensors files, mapped read-only; every number in the header is bounded by the file's size before use. Or the
- * folder of a checkpoint of transformers (docs/checkpoints.md), whose tensors are views of its files by the names of a
- * network, and whose spec is the metadata's. */
+ * folder of a checkpoint of transformers, or a GGUF file (docs/checkpoints.md), whose tensors are views of its files by the
+ * names of a network, and whose spec is the metadata's. */
 typedef struct heed_weights heed_weights;
 HEED_API heed_weights *heed_weights_open(const char *path, heed_error *error);
 HEED_API void heed_weights_close(heed_weights *weights);
@@ -435,8 +435,8 @@ HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *pa
                                      heed_error *error);
 /* ---- texts of a checkpoint ---- */
 
-/* Texts as the numbers of tokens and back, by the tokenizer.json of a folder (docs/checkpoints.md). HEED_E_UNSUPPORTED
- * from all where libheed was built without PCRE2 and utf8proc. */
+/* Texts as the numbers of tokens and back, by the tokenizer.json of a folder, or by the metadata of a GGUF file
+ * (docs/checkpoints.md). HEED_E_UNSUPPORTED from all where libheed was built without PCRE2 and utf8proc. */
 typedef struct heed_tokenizer heed_tokenizer;
 HEED_API heed_tokenizer *heed_tokenizer_open(const char *folder, heed_error *error);
 HEED_API void heed_tokenizer_close(heed_tokenizer *tokenizer);

@@ -6,7 +6,7 @@ kit_cache_HEADERS = plugins/kit/cache/halves.h plugins/kit/cache/rows.h
 kit_convdir = $(kitdir)/conv
 kit_conv_HEADERS = plugins/kit/conv/backward.h plugins/kit/conv/conv.h plugins/kit/conv/field.h
 kit_coredir = $(kitdir)/core
-kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/field.h plugins/kit/core/grad.h \
+kit_core_HEADERS = plugins/kit/core/base.h plugins/kit/core/blocks.h plugins/kit/core/field.h plugins/kit/core/grad.h \
   plugins/kit/core/half.h plugins/kit/core/load.h plugins/kit/core/math.h \
   plugins/kit/core/names.h plugins/kit/core/path.h \
   plugins/kit/core/plugin.h plugins/kit/core/sleef.h plugins/kit/core/vec.h \

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# fuzz.sh: gives the readers of tokenizer.json, of a checkpoint's index and config.json, and of the head
-# of safetensors files that have faults by chance, with ASan and UBSan: each is read, or refused with a
+# fuzz.sh: gives the readers of tokenizer.json, of a checkpoint's index and config.json, and of the heads
+# of safetensors and GGUF files that have faults by chance, with ASan and UBSan: each is read, or refused with a
 # sentence. From the top folder, after ./bootstrap:
 #
 #     tests/fuzz.sh [RUNS [SEED]]       of each reader; a million, and seed 1, if not given: some 20 minutes
@@ -16,7 +16,8 @@ mkdir -p "$top/build-fuzz"
 cd "$top/build-fuzz"
 [ config.status -nt "$top/configure" ] ||
     "$top/configure" --quiet --enable-sanitizers=address,undefined CFLAGS='-g -O1'
-make -s -j"$(nproc 2>/dev/null || echo 2)" tests/engine/test_tokenizers tests/stack/test_checkpoints
+make -s -j"$(nproc 2>/dev/null || echo 2)" tests/engine/test_tokenizers tests/stack/test_checkpoints \
+    tests/stack/test_gguf
 # run PROGRAM TEST RUNS: one of the tests of a program, so many times
 run() {
     began=$(date +%s)
@@ -26,3 +27,4 @@ run() {
 }
 run tests/engine/test_tokenizers test_mutated $(((runs + 3) / 4))
 run tests/stack/test_checkpoints test_fuzz "$runs"
+run tests/stack/test_gguf test_fuzz "$runs"

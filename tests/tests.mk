@@ -11,7 +11,7 @@ AM_TESTS_ENVIRONMENT = \
 # What the tests share: a call, its oracle and the sweep over paths, threads and layouts.
 check_LTLIBRARIES += tests/libharness.la
 tests_libharness_la_SOURCES = \
-  tests/lib/fail.c tests/lib/harness.c tests/lib/harness.h tests/lib/mutate.h tests/lib/variant.c \
+  tests/lib/fail.c tests/lib/harness.c tests/lib/harness.h tests/lib/mutate.h tests/lib/network.h tests/lib/variant.c \
   tests/lib/variant.h tests/lib/variant_call.c
 tests_libharness_la_LIBADD = tests/libcall.la
 
@@ -30,10 +30,12 @@ tests_ops_test_rope_LDADD = $(LDADD) $(SLEEF_LIBS)
 test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_dlpack \
   tests/engine/test_files tests/engine/test_load tests/engine/test_memory \
   tests/engine/test_merge tests/engine/test_pool tests/engine/test_ranks tests/engine/test_saved \
-  tests/engine/test_spec tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints \
+  tests/engine/test_spec tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints tests/stack/test_gguf \
   tests/stack/test_model tests/stack/test_networks tests/stack/test_plan tests/stack/test_presets \
   tests/stack/test_stack \
   tests/stack/test_variant_stack tests/train/test_train
+tests_stack_test_gguf_LDADD = tests/libharness.la engine/libtext.la engine/libcore.la \
+  $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 if HAVE_TEXT
 test_programs += tests/engine/test_tokenizers
 tests_engine_test_tokenizers_LDADD = tests/libharness.la engine/libtext.la engine/libcore.la \
@@ -78,7 +80,7 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   tests/rules/check_format.sh tests/fuzz.sh tests/sanitize.sh tests/abi/golden_layout.h tests/ops/golden_hashes.h \
   tests/ops/golden_rope.h tests/ops/rope_frequencies.py \
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
-  models/checkpoints models/checkpoints.py models/tokenizers models/tokens.py \
+  models/checkpoints models/checkpoints.py models/gguf models/gguf_files.py models/tokenizers models/tokens.py \
   models/networks.json models/networks.py models/plays.safetensors models/reference.json \
   models/reference.py models/sample.txt models/train.py models/training.json models/training.py
 

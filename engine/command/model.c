@@ -11,6 +11,7 @@
 #include "command/model.h"
 #include "command/ranks.h"
 #include "inspect.h"
+#include "io/gguf.h"
 #include "io/weights.h"
 
 int model_is_file(const char *word)
@@ -69,6 +70,10 @@ int32_t model_open_text(model *m, const char *path, heed_error *error)
     const char *tokens = heed_weights_metadata(m->weights, "heed.tokens");
     char *file;
     if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
+    if (gguf_is(path)) {
+        m->tokenizer = tokenizer_open(path, error);
+        return m->tokenizer ? HEED_OK : error->code;
+    }
     if (asprintf(&file, "%s/tokenizer.json", path) < 0) return error_memory(error);
     const int is_there = !access(file, F_OK);
     free(file);

@@ -4,7 +4,7 @@
  * transformers writes it: config.json and model.safetensors, or files that
  * model.safetensors.index.json names.
  *
- * No copy of it is made: tensors are views of the mapped files, by names of ours, and the spec is
+ * A GGUF file is taken for such a folder (checkpoint_gguf.c). No copy of it is made: tensors are views of the mapped files, by names of ours, and the spec is
  * an entry of the metadata, as if one file had both. Invariant: the folder is hostile; no file
  * outside of it is opened.
  */
@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/grow.h"
 #include "io/checkpoint.h"
+#include "io/gguf.h"
 
 #define INDEX "model.safetensors.index.json"
 #define ONE "model.safetensors"
@@ -153,10 +154,15 @@ static int32_t read_config(checkpoint *k)
                          "%s: model_type is " QUOTE ", which is not read; these are: %s", c->path,
                          QUOTED(type), known);
     }
+    return checkpoint_read(k);
+}
+
+int32_t checkpoint_read(checkpoint *k)
+{
     if (!(k->spec = open_memstream(&k->text, &k->length))) return error_memory(k->error);
     k->type->read(k);
     const int bad = ferror(k->spec), closed = fclose(k->spec);
-    return c->failed ? c->failed : bad || closed ? error_memory(k->error) : HEED_OK;
+    return k->config.failed ? k->config.failed : bad || closed ? error_memory(k->error) : HEED_OK;
 }
 
 /* Numbers of tokens, "2, 7", of one or of a list; "" if there is none. */
@@ -182,7 +188,7 @@ static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS],
     char *path = path_of(k, "generation_config.json");
     json_t *other = NULL;
     if (!path) return error_memory(k->error);
-    if (!access(path, F_OK) && !(other = json_load_file(path, 0, &wrong))) {
+    if (!k->names && !access(path, F_OK) && !(other = json_load_file(path, 0, &wrong))) {
         error_set(k->error, HEED_E_DATA, "%s: line %d: %.120s", path, wrong.line, wrong.text);
         free(path);
         return HEED_E_DATA;
@@ -204,7 +210,8 @@ static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS],
 static int32_t make(checkpoint *k)
 {
     char begin[NUMBERS], end[NUMBERS], start[NUMBERS];
-    TRY(read_config(k));
+    const int is_gguf = gguf_is(k->folder);
+    TRY(is_gguf ? checkpoint_gguf(k) : read_config(k));
     TRY(read_ends(k, begin, end, start));
     json_t *unused = config_unused(&k->config);
     k->made->told =
@@ -214,13 +221,14 @@ static int32_t make(checkpoint *k)
         json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text,
                   "heed.tokens", "ids", "heed.begin", begin, "heed.end", end, "heed.start", start);
     if (!k->made->told || !k->made->header) return error_memory(k->error);
-    TRY(open_files(k));
+    if (!is_gguf) TRY(open_files(k));
     return checkpoint_tensors(k);
 }
 
+/* Or a GGUF file. */
 static heed_weights *open_folder(const char *folder, heed_error *error)
 {
-    checkpoint k = {.folder = folder, .error = error, .made = weights_new(error)};
+    checkpoint k = {.folder = folder, .error = error, .made = weights_new(error), .pairs = "half"};
     if (!k.made) return NULL;
     const int32_t failed = make(&k);
     heed_weights *made = k.made;
@@ -237,6 +245,7 @@ int checkpoint_is(const char *path)
 {
     struct stat st;
     char *config;
+    if (gguf_is(path)) return 1;
     if (stat(path, &st) || !S_ISDIR(st.st_mode) || asprintf(&config, "%s/config.json", path) < 0)
         return 0;
     const int there = !access(config, F_OK);

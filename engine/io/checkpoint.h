@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * checkpoint.h: a checkpoint while it is opened: the folder that transformers writes, config.json
- * and files of safetensors. For the files that open one:
+ * and files of safetensors, or a GGUF file, which is read as such a folder under other names. For
+ * the files that open one:
  *
  *     checkpoint.c          the folder, its files, and what it becomes
+ *     checkpoint_gguf.c     a GGUF file: its metadata as config.json, its tensors as theirs
  *     checkpoint_types.c    for each model_type the spec, and the table of names; checkpoint_t5.c
  *     checkpoint_rope.c     rotary positions, whose settings all types write alike
  *     checkpoint_tensors.c  the rows of a table, as tensors
@@ -50,7 +52,13 @@ enum {
     CHECKPOINT_PLAIN = 256,
     CHECKPOINT_SCALED = 512, /* what the output reads is */
     CHECKPOINT_UNSCALED = 1024,
+    CHECKPOINT_LISTED = 2048, /* each pair of a rotary position has a factor, a tensor */
 };
+
+/* What stands for the beginning of `theirs` in a GGUF file. */
+typedef struct checkpoint_name {
+    const char *theirs, *name;
+} checkpoint_name;
 
 typedef struct checkpoint checkpoint;
 
@@ -82,8 +90,15 @@ struct checkpoint {
     heed_weights *made;              /* what it becomes */
     char **files;                    /* paths of its shards */
     uint32_t n_files;
+    /* of a GGUF file; else NULL, and "half", which channels turn together */
+    const checkpoint_name *names; /* up to one without `theirs` */
+    const char *pairs;
 };
 
+/* Opens a GGUF file as config and shard. */
+HEED_LOCAL int32_t checkpoint_gguf(checkpoint *k);
+/* By the type of its config: sizes, `when` and the spec. */
+HEED_LOCAL int32_t checkpoint_read(checkpoint *k);
 HEED_LOCAL extern const checkpoint_type checkpoint_t5; /* checkpoint_t5.c */
 HEED_LOCAL const checkpoint_type *checkpoint_type_of(const char *name); /* NULL: there is none */
 HEED_LOCAL void checkpoint_type_names(char *out, size_t size);          /* "llama, mistral, ..." */

@@ -80,12 +80,15 @@ static void put_rule(checkpoint *k, const settings *s, int type, double base, in
 {
     static const char *const words[] = {[LINEAR] = "linear", [YARN] = "yarn", [LLAMA3] = "llama3"};
     char number[32];
-    const int plain = type == PLAIN || type == DYNAMIC, listed = type >= LONGROPE;
-    fprintf(s->out, "%s(base=%s, pairs=half",
-            plain    ? "rope"
-            : listed ? "longrope"
-                     : "rope_scaled",
-            config_number(number, base));
+    const int factors = (k->when & CHECKPOINT_LISTED) != 0;
+    const int plain = type == PLAIN || type == DYNAMIC, listed = type >= LONGROPE || factors;
+    if (factors && type != PLAIN)
+        config_wrong(s->c, in(s, "type"), "the tensor rope_freqs.weight says how fast pairs turn");
+    fprintf(s->out, "%s(base=%s, pairs=%s",
+            listed  ? "longrope"
+            : plain ? "rope"
+                    : "rope_scaled",
+            config_number(number, base), k->pairs);
     if (!listed && width != CHECKPOINT_SIZE(k, 'D'))
         fprintf(s->out, ", width=%lld", (long long)width);
     if (!plain) {
@@ -95,7 +98,7 @@ static void put_rule(checkpoint *k, const settings *s, int type, double base, in
     }
     if (type == YARN) put_yarn(s);
     if (type == LLAMA3) put_llama3(s);
-    if (listed) put_longrope(k, s, width / 2);
+    if (type >= LONGROPE) put_longrope(k, s, width / 2);
     fputc(')', s->out);
 }
 

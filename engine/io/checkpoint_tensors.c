@@ -75,6 +75,22 @@ static const char *name_of(char out[NAME], const char *pattern, const char *pref
     return out;
 }
 
+/* The same of one of theirs: in a GGUF file the beginning has another name. */
+static const char *their_name(const map *m, char out[NAME], const char *pattern, int64_t layer)
+{
+    char renamed[NAME];
+    for (const checkpoint_name *n = m->k->names; n && n->theirs; n++) {
+        const size_t length = strlen(n->theirs);
+        if (strncmp(pattern, n->theirs, length)) continue;
+        snprintf(renamed, sizeof renamed, "%s%s", n->name, pattern + length);
+        return name_of(out, renamed, "", layer);
+    }
+    return name_of(out, pattern, m->prefix, layer);
+}
+
+/* What a shape and the tensors that there are follow from. */
+static const char *source_of(const checkpoint *k) { return k->names ? "its metadata" : "config.json"; }
+
 /* What their names begin with: the first row is of a tensor that every checkpoint has. */
 static void find_prefix(map *m)
 {
@@ -102,7 +118,8 @@ static void right_shape(const checkpoint *k, const char *letters, char out[SHAPE
 {
     size_t n = (size_t)snprintf(out, SHAPE, "[");
     for (const char *l = letters; *l; l++) {
-        const char *key = k->key[*l - 'A'];
+        char room[CONFIG_KEY];
+        const char *own = k->key[*l - 'A'], *key = own ? config_key(&k->config, own, room) : NULL;
         n += (size_t)snprintf(out + n, SHAPE - n, "%s%s%s%" PRId64, l > letters ? ", " : "",
                               key ? key : "", key ? " " : "", CHECKPOINT_SIZE(k, *l));
     }
@@ -115,7 +132,9 @@ static int32_t check_shape(const checkpoint *k, const their *from, const char *l
     char shape[24 * HEED_MAX_RANK + 8], right[SHAPE];
     int same = (size_t)t->rank == strlen(letters);
     for (int i = 0; same && i < t->rank; i++) same = t->dim[i] == CHECKPOINT_SIZE(k, letters[i]);
-    if (same && (t->dtype == HEED_F32 || t->dtype == HEED_F16 || t->dtype == HEED_BF16))
+    const int blocks = t->dtype == HEED_Q8_0 || t->dtype == HEED_Q4_0; /* of a matrix */
+    if (same && (t->dtype == HEED_F32 || t->dtype == HEED_F16 || t->dtype == HEED_BF16 ||
+                 (blocks && t->rank == 2)))
         return HEED_OK;
     if (same)
         return error_set(k->error, HEED_E_DATA,
@@ -127,8 +146,8 @@ static int32_t check_shape(const checkpoint *k, const their *from, const char *l
     snprintf(shape + n, sizeof shape - n, "]");
     right_shape(k, letters, right);
     return error_set(k->error, HEED_E_DATA,
-                     "%s: tensor '%.80s' has the shape %s, but by config.json it is %s", from->file,
-                     from->name, shape, right);
+                     "%s: tensor '%.80s' has the shape %s, but by %s it is %s", from->file, from->name,
+                     shape, source_of(k), right);
 }
 
 /* ---- forms ---- */
@@ -215,7 +234,7 @@ static int32_t add_row(map *m, const checkpoint_row *r, weights_item *to)
     checkpoint *k = m->k;
     char name[NAME], *origin;
     const heed_tensor from = to->tensor;
-    their *t = find(m, name_of(name, r->plus, m->prefix, 0));
+    their *t = find(m, their_name(m, name, r->plus, 0));
     if (!t)
         return error_set(k->error, HEED_E_DATA,
                          "%s: there is no tensor '%s', which model_type \"%s\" has", k->folder,
@@ -256,7 +275,7 @@ static int32_t add(map *m, const checkpoint_row *r, int64_t layer)
 {
     checkpoint *k = m->k;
     char ours[NAME], theirs[NAME], right[SHAPE];
-    their *t = find(m, name_of(theirs, r->theirs, m->prefix, layer));
+    their *t = find(m, their_name(m, theirs, r->theirs, layer));
     right_shape(k, r->shape, right);
     if (!t)
         return error_set(
@@ -291,7 +310,7 @@ static int is_ignored(const checkpoint_type *t, const char *name)
 static int32_t check_tied(const map *m, const checkpoint_row *r, their *output)
 {
     char name[NAME];
-    const their *table = find(m, name_of(name, m->k->type->rows[0].theirs, m->prefix, 0));
+    const their *table = find(m, their_name(m, name, m->k->type->rows[0].theirs, 0));
     TRY(check_shape(m->k, output, r->shape));
     output->used = 1;
     if (table->tensor->dtype == output->tensor->dtype &&
@@ -309,7 +328,7 @@ static int32_t check_rest(const map *m, json_t *ignored)
     for (uint32_t i = 0; i < type->n_rows; i++) {
         const checkpoint_row *r = &type->rows[i];
         their *t = r->when == CHECKPOINT_UNTIED && !(m->k->when & CHECKPOINT_UNTIED)
-                       ? find(m, name_of(name, r->theirs, m->prefix, 0))
+                       ? find(m, their_name(m, name, r->theirs, 0))
                        : NULL;
         if (t) TRY(check_tied(m, r, t));
         if (t && json_array_append_new(ignored, json_string(t->name)))
@@ -319,9 +338,9 @@ static int32_t check_rest(const map *m, json_t *ignored)
         if (t->used) continue;
         if (!is_ignored(type, t->name))
             return error_set(m->k->error, HEED_E_DATA,
-                             "%s: the tensor '%.80s' is none that model_type \"%s\" has, with this "
-                             "config.json",
-                             t->file, t->name, type->name);
+                             "%s: the tensor '%.80s' is none that model_type \"%s\" has, with %s",
+                             t->file, t->name, type->name,
+                             m->k->names ? "its metadata" : "this config.json");
         if (json_array_append_new(ignored, json_string(t->name))) return error_memory(m->k->error);
     }
     return HEED_OK;

@@ -202,6 +202,8 @@ static const checkpoint_row llama_rows[] = {
         .when = CHECKPOINT_BIAS_MLP),
     ROW("final_norm.gain", "~norm.weight", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+    ROW("position.short_factors", "rope_freqs.weight", "R", .when = CHECKPOINT_LISTED),
+    ROW("position.long_factors", "rope_freqs.weight", "R", .when = CHECKPOINT_LISTED),
 };
 
 static void begin_llama(checkpoint *k, int own_head_width, int64_t head_width)

@@ -48,10 +48,22 @@ void config_close(config *c)
 
 /* ---- one key ---- */
 
+const char *config_key(const config *c, const char *path, char room[CONFIG_KEY])
+{
+    const config_name *n = c->names;
+    while (n && n->path && strcmp(n->path, path)) n++;
+    if (!n || !n->path) return path;
+    const char *star = strchr(n->name, '*');
+    if (!star) return n->name;
+    snprintf(room, CONFIG_KEY, "%.*s%.80s%s", (int)(star - n->name), n->name, c->architecture, star + 1);
+    return room;
+}
+
 static const json_t *look(const config *c, const char *path)
 {
-    char key[128];
+    char key[CONFIG_KEY];
     const json_t *at = c->root;
+    if (c->names) return json_object_get(at, config_key(c, path, key));
     for (const char *p = path; at; p++) {
         const size_t n = strcspn(p, ".");
         if (n >= sizeof key) return NULL;
@@ -73,7 +85,9 @@ int config_has(config *c, const char *path)
 /* The value of a key that is asked for, NULL if there is none or all has failed. */
 static const json_t *find(config *c, const char *path, int must)
 {
+    char room[CONFIG_KEY];
     const json_t *value = look(c, path);
+    path = config_key(c, path, room);
     if (value && json_object_set_new(c->used, path, json_true()) && !c->failed)
         c->failed = error_memory(c->error);
     if (c->failed) return NULL;
@@ -86,13 +100,14 @@ static const json_t *find(config *c, const char *path, int must)
 
 void config_wrong(config *c, const char *path, const char *format, ...)
 {
-    char right[256];
+    char right[256], room[CONFIG_KEY];
     va_list args;
     if (c->failed) return;
     va_start(args, format);
     vsnprintf(right, sizeof right, format, args);
     va_end(args);
     const json_t *value = look(c, path);
+    path = config_key(c, path, room);
     char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII)
                        : strdup("absent");
     c->failed =
@@ -203,8 +218,13 @@ static int is_off(const json_t *value)
            (json_is_object(value) && !json_object_size(value));
 }
 
+/* Keys of a GGUF file that begin so are about the file. */
+static const char *const about[] = {"general.", "quantize."};
+
 static int matters(const char *key)
 {
+    for (size_t i = 0; i < sizeof about / sizeof *about; i++)
+        if (!strncmp(key, about[i], strlen(about[i]))) return 0;
     return is_among(matter, sizeof matter / sizeof *matter, key, 1) && !strstr(key, "drop") &&
            !is_among(harmless, sizeof harmless / sizeof *harmless, key, 0);
 }

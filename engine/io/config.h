@@ -5,6 +5,9 @@
  * A path is a key, or the keys of objects in objects with dots between them:
  * "rope_parameters.factor". null counts as absent. After the first failure, which `failed` and
  * `error` keep, every function gives its default, so that who reads twenty keys looks once.
+ *
+ * The metadata of a GGUF file is read as one too: there keys are not nested, and those of config.json
+ * have other names, which sentences show.
  */
 #ifndef HEED_IO_CONFIG_H
 #define HEED_IO_CONFIG_H
@@ -15,12 +18,19 @@
 
 struct json_t;
 
+/* Another name of a path, in which '*' is the architecture: "*.embedding_length". */
+typedef struct config_name {
+    const char *path, *name;
+} config_name;
+
 typedef struct config {
     char *path;          /* of the file */
     struct json_t *root; /* an object */
     struct json_t *used; /* {path: true} */
     heed_error *error;
     int32_t failed;
+    const config_name *names; /* up to one without a path; NULL: this is a config.json */
+    const char *architecture;
 } config;
 
 #define CONFIG_MUST INT64_MIN /* as a default: the key must be there; NAN of a number */
@@ -28,6 +38,10 @@ typedef struct config {
 /* Reads "<folder>/config.json"; to be closed also after a failure. */
 HEED_LOCAL int32_t config_open(config *c, const char *folder, heed_error *error);
 HEED_LOCAL void config_close(config *c);
+
+/* What a path is called in this file; `room` may have it. */
+#define CONFIG_KEY 160
+HEED_LOCAL const char *config_key(const config *c, const char *path, char room[CONFIG_KEY]);
 
 HEED_LOCAL int config_has(config *c, const char *path); /* and is not null; not asked for by this */
 HEED_LOCAL int64_t config_int(config *c, const char *path, int64_t min, int64_t max, int64_t usual);

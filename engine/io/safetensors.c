@@ -6,26 +6,21 @@
  *     8 bytes: n, little-endian | n bytes: JSON {name: {dtype, shape, data_offsets: [begin, end]}}
  * | data
  *
- * Not for files in shards, which are a checkpoint's (checkpoint.c). The file is mapped read-only and private, and its
- * tensors are views of it. It is hostile until opened: after that every tensor lies within the
- * file, has as many bytes as its shape says, overlaps no other and is aligned to its element. Who
- * cuts the file short while it is mapped gets SIGBUS, as with any mapped file.
+ * Not for files in shards, which are a checkpoint's (checkpoint.c). Tensors are views of the mapped
+ * file. It is hostile until opened: after that every tensor lies within the file, has as many bytes as
+ * its shape says, overlaps no other and is aligned to its element.
  */
 #include "base/error.h"
 #include "base/saved.h"
+#include "io/mapped.h"
 #include "io/weights.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define HEADER_MAX 100000000 /* bytes; the limit of the safetensors library */
 #define SHOWN 80             /* bytes of a name that an error shows */
@@ -35,7 +30,10 @@ static const char types[HEED_DTYPES][5] = {
     [HEED_U8] = "U8",   [HEED_I32] = "I32", [HEED_I64] = "I64",   [HEED_F64] = "F64",
 };
 
-const char *weights_type(uint32_t dtype) { return types[dtype]; }
+const char *weights_type(uint32_t dtype)
+{
+    return dtype == HEED_Q8_0 ? "Q8_0" : dtype == HEED_Q4_0 ? "Q4_0" : types[dtype];
+}
 
 typedef struct reader {
     heed_weights *w;
@@ -265,37 +263,6 @@ static int32_t read_file(reader *r)
     return read_items(r);
 }
 
-/* Maps the file; the descriptor is not needed afterwards. */
-static int32_t map_file(const reader *r)
-{
-    struct stat st;
-    int32_t failed = HEED_OK;
-    /* NONBLOCK: a pipe is refused below, not waited for */
-    int fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st))
-        failed = error_set(r->error, HEED_E_SYSTEM, "%s: cannot be opened: %s", r->path,
-                           strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        failed = error_set(r->error, HEED_E_DATA, "%s: %s, not a safetensors file", r->path,
-                           S_ISDIR(st.st_mode) ? "a folder" : "a pipe or device");
-    else if (st.st_size == 0)
-        failed = error_set(r->error, HEED_E_DATA, "%s: the file is empty", r->path);
-    else if ((uint64_t)st.st_size > SIZE_MAX)
-        failed = error_set(r->error, HEED_E_MEMORY, "%s: larger than the address space", r->path);
-    else {
-        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED)
-            failed = error_set(r->error, HEED_E_SYSTEM, "%s: cannot be mapped: %s", r->path,
-                               strerror(errno));
-        else {
-            r->w->map = map;
-            r->w->size = (size_t)st.st_size;
-        }
-    }
-    if (fd >= 0) close(fd);
-    return failed;
-}
-
 heed_weights *safetensors_open(const char *path, heed_error *error)
 {
     reader r = {.w = calloc(1, sizeof *r.w), .path = path, .error = error};
@@ -303,7 +270,7 @@ heed_weights *safetensors_open(const char *path, heed_error *error)
         error_memory(error);
         return NULL;
     }
-    if (map_file(&r) || read_file(&r)) {
+    if (mapped_open(path, "safetensors", &r.w->map, &r.w->size, error) || read_file(&r)) {
         heed_weights_close(r.w);
         return NULL;
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/tensor.h"
 #include "op/bind.h"
 #include "op/registry.h"
 
@@ -69,8 +70,13 @@ static int32_t check_memory(const binding_set *set, const heed_port *port, const
     }
     if (!with_data || empty) return HEED_OK;
     if (!t->data) return fail(set, error, port, "the tensor has no data");
+    const uint64_t block = tensor_block_bytes(t->dtype);
     uint64_t width = heed_dtype_bytes(t->dtype), need;
-    if (__builtin_mul_overflow((uint64_t)last + 1, width, &need))
+    for (int i = 0; block && i < t->rank; i++)
+        if (i + 1 < t->rank ? t->stride[i] % HEED_BLOCK : t->stride[i] != 1 || t->dim[i] % HEED_BLOCK)
+            return fail(set, error, port, "its rows are no whole blocks of 32 elements side by side");
+    if (block) need = ((uint64_t)last + 1) / HEED_BLOCK * block, width = 2;
+    else if (__builtin_mul_overflow((uint64_t)last + 1, width, &need))
         return fail(set, error, port, "sizes times strides overflow");
     if (need > t->bytes)
         return error_set(error, HEED_E_SHAPE,
@@ -183,7 +189,7 @@ int32_t bind_some(binding_set *set, uint32_t role, const heed_binding *b, uint32
         const heed_tensor *t = b[i].tensor;
         if (!t) continue; /* said to be absent */
         if (set->tensor[p]) return fail(set, error, port, "is bound twice");
-        if (t->dtype >= HEED_DTYPES || !(port->dtypes & HEED_BIT(t->dtype))) {
+        if (t->dtype >= 32 || !(port->dtypes & HEED_BIT(t->dtype))) {
             char list[64] = "";
             for (uint32_t d = 0; d < HEED_DTYPES; d++)
                 if (port->dtypes & HEED_BIT(d))

@@ -220,7 +220,8 @@ static int32_t check_port(registry *r, heed_port *p, port_axes *axes, heed_error
         FAIL("its flag IN_PLACE is for outputs only");
     if ((p->flags & HEED_PORT_REPEATS) && p->role != HEED_INPUT)
         FAIL("its flag REPEATS is for inputs only");
-    if (!p->dtypes || p->dtypes >= HEED_BIT(HEED_DTYPES))
+    const uint32_t blocks = p->role == HEED_WEIGHT ? HEED_BIT(HEED_Q8_0) | HEED_BIT(HEED_Q4_0) : 0;
+    if (!(p->dtypes & ~blocks) || (p->dtypes & ~blocks) >= HEED_BIT(HEED_DTYPES))
         FAIL("its dtypes 0x%x are none or unknown", p->dtypes);
     if (p->scope > HEED_SCOPE_STACK) FAIL("its scope %u is unknown", p->scope);
     if (p->init > HEED_INIT_ONES) FAIL("its init %u is unknown", p->init);

@@ -59,10 +59,15 @@ static uint64_t pair_of(int32_t left, int32_t right)
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
-/* "a b", or ["a", "b"]. */
-static int read_pair(const field *f, const char *text[2], size_t n[2])
+/* "a b", or ["a", "b"], or ["a", "b", 7] with a rank that several may have; *rank stays if none is said. */
+static int read_pair(const field *f, const char *text[2], size_t n[2], uint32_t *rank)
 {
-    if (json_is_array(f->value) && field_count(f) == 2) {
+    const size_t items = json_is_array(f->value) ? field_count(f) : 0;
+    if (items == 3) {
+        const field last = field_item(f, 2);
+        *rank = (uint32_t)field_as_int(&last, 0, INT32_MAX);
+    }
+    if (items == 2 || items == 3) {
         for (size_t i = 0; i < 2; i++) {
             const field one = field_item(f, i);
             text[i] = field_as_text(&one, &n[i]);
@@ -107,8 +112,9 @@ static void read_merges(bpe *b, const field *list)
         const char *text[2];
         size_t n[2];
         int32_t id[2];
+        uint32_t rank = (uint32_t)i;
         const field f = field_item(list, i);
-        if (!read_pair(&f, text, n)) return;
+        if (!read_pair(&f, text, n, &rank)) return;
         for (int side = 0; side < 2; side++) {
             id[side] = vocab_find(b->vocab, text[side], n[side]);
             if (id[side] < 0)
@@ -119,7 +125,7 @@ static void read_merges(bpe *b, const field *list)
         if (made < 0) field_wrong(&f, "what the two make is not among the tokens of model.vocab");
         if (b->text.failed) field_no_memory(list);
         if (!list->of->failed) /* of two with one pair the later counts */
-            *look(b, pair_of(id[0], id[1])) = (merge){pair_of(id[0], id[1]), (uint32_t)i, made};
+            *look(b, pair_of(id[0], id[1])) = (merge){pair_of(id[0], id[1]), rank, made};
     }
 }
 

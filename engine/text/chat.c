@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "io/gguf.h"
 
 /* In the texts, BOS and EOS stand for the folder's tokens. */
 #define BOS "\1"
@@ -178,6 +179,8 @@ typedef struct chat {
 static int32_t load(chat *c)
 {
     json_error_t wrong;
+    if (gguf_is(c->folder))
+        return (c->config = gguf_chat(c->folder, c->error)) ? HEED_OK : c->error->code;
     snprintf(c->path, sizeof c->path, "%s/tokenizer_config.json", c->folder);
     if (access(c->path, F_OK)) return HEED_OK;
     c->config = json_load_file(c->path, 0, &wrong);

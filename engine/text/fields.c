@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * fields.c: tokenizer.json, key by key.
+ * fields.c: tokenizer.json, key by key, or what a GGUF file has in its place.
  *
  * Invariant: the file is hostile; every number is bounded by who asks.
  */
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "io/gguf.h"
 
 #define SHOWN 60 /* bytes of a value in a sentence */
 
@@ -21,6 +22,11 @@ int32_t fields_open(fields *f, const char *folder, heed_error *error)
 {
     json_error_t wrong;
     *f = (fields){.error = error};
+    if (gguf_is(folder)) {
+        if (!(f->path = strdup(folder))) return f->failed = error_memory(error);
+        f->root = gguf_tokenizer(folder, error);
+        return f->root ? HEED_OK : (f->failed = error->code);
+    }
     if (asprintf(&f->path, "%s/tokenizer.json", folder) < 0)
         return f->path = NULL, f->failed = error_memory(error);
     FILE *file = fopen(f->path, "rb");

@@ -222,7 +222,8 @@ class Stack:
             pass
         if self.folder is None or self.bytes:
             raise HeedError("tokens of this network are bytes, so there is no tokenizer")
-        if not os.path.exists(os.path.join(self.folder, "tokenizer.json")):
+        in_file = str(self.folder).endswith(".gguf")
+        if not in_file and not os.path.exists(os.path.join(self.folder, "tokenizer.json")):
             raise HeedError(
                 f"{self.folder}: tokens of this checkpoint are not bytes, and there is no "
                 "tokenizer.json: numbers of tokens are taken in the place of a text",

@@ -5,7 +5,6 @@
  * 1e-4 of the largest, and the same tokens in greedy decoding. Shards have the bits of one file.
  * And what is refused: one sentence that names the file, the key and the value.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,95 +13,33 @@
 
 #include <jansson.h>
 
-#include "lib/harness.h"
 #include "lib/mutate.h"
-
-#define MADE 32 /* tokens that greedy decoding goes on with */
+#include "lib/network.h"
 
 static heed_engine *engine;
 static heed_weights *reference;
 static heed_error e;
 static char models[4096], folder[] = "/tmp/heed-checkpoint-XXXXXX";
 
-typedef struct network {
-    heed_weights *weights;
-    heed_stack *stack;
-    heed_session *session;
-} network;
-
 static network open_network(const char *name)
 {
     char path[4200];
-    network n;
     snprintf(path, sizeof path, "%s/%s", models, name);
-    n.weights = heed_weights_open(path, &e);
-    n.stack = n.weights ? heed_stack_open(engine, NULL, n.weights, &e) : NULL;
-    n.session = n.stack ? heed_session_new(n.stack, &e) : NULL;
-    if (!n.session) fail_msg("%s: %s", name, e.text);
-    return n;
-}
-
-static void close_network(network *n)
-{
-    heed_session_free(n->session);
-    heed_stack_close(n->stack);
-    heed_weights_close(n->weights);
+    return network_open(engine, path);
 }
 
 static const heed_tensor *reference_of(const char *name, const char *what)
 {
-    char key[96];
-    snprintf(key, sizeof key, "%s.%s", name, what);
-    const heed_tensor *t = heed_weights_find(reference, key);
-    if (!t) fail_msg("%s is not in the reference", key);
-    return t;
-}
-
-static void feed(network *n, const int32_t *tokens, int64_t count, float *to, int64_t rows)
-{
-    if (heed_session_feed(n->session, tokens, count, to, rows, &e)) fail_msg("%s", e.text);
+    return network_recorded(reference, name, what);
 }
 
 /* ---- against transformers ---- */
 
-static void compare(const char *name, const heed_tensor *right, const float *got)
-{
-    double most = 0, worst = 0;
-    for (int64_t i = 0; i < right->dim[0] * right->dim[1]; i++) {
-        const double x = ((const float *)right->data)[i], off = fabs(x - (double)got[i]);
-        most = fmax(most, fabs(x));
-        worst = off > worst || isnan(off) ? off : worst;
-    }
-    if (!(worst <= 1e-4 * most)) fail_msg("%s: %g off transformers, of %g", name, worst, most);
-}
-
 static void check(const char *name)
 {
-    const heed_tensor *tokens = reference_of(name, "tokens"), *right = reference_of(name, "logits"),
-                      *greedy = reference_of(name, "greedy");
-    char key[96];
-    snprintf(key, sizeof key, "%s.source", name);
-    const heed_tensor *source = heed_weights_find(reference, key); /* what an encoder reads */
-    network n = open_network(name);
-    const int64_t count = tokens->dim[0], width = heed_stack_outputs(n.stack);
-    assert_int_equal(right->dim[1], width);
-    if (source && heed_session_encode(n.session, source->data, source->dim[0], &e))
-        fail_msg("%s: %s", name, e.text);
-    float *got = calloc((size_t)(count * width), sizeof *got);
-    feed(&n, tokens->data, count, got, count);
-    compare(name, right, got);
-    float *row = got + (count - 1) * width;
-    for (int i = 0; greedy->dim[0] && i < MADE; i++) {
-        int32_t best = 0;
-        for (int32_t v = 1; v < width; v++)
-            if (row[v] > row[best]) best = v;
-        if (best != ((const int32_t *)greedy->data)[i])
-            fail_msg("%s: token %d is %d, not %d", name, i, best,
-                     ((const int32_t *)greedy->data)[i]);
-        feed(&n, &best, 1, row, 1);
-    }
-    free(got);
-    close_network(&n);
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s", models, name);
+    network_check(engine, path, reference, name);
 }
 
 static void test_reference(void **unused)
@@ -140,7 +77,7 @@ static void test_long(void **unused)
     float *got = calloc((size_t)(right->dim[0] * right->dim[1]), sizeof *got);
     if (heed_session_feed(session, text->data, text->dim[0], got, text->dim[0], &e))
         fail_msg("%s", e.text);
-    compare("a long text", right, got);
+    network_compare("a long text", right, got);
     free(got);
     heed_session_free(session);
     heed_stack_close(stack);
@@ -156,12 +93,12 @@ static void test_shards(void **unused)
     const int64_t count = tokens->dim[0], width = heed_stack_outputs(one.stack);
     float *a = calloc((size_t)(2 * count * width), sizeof *a), *b = a + count * width;
     (void)unused;
-    feed(&one, tokens->data, count, a, count);
-    feed(&shards, tokens->data, count, b, count);
+    network_feed(&one, tokens->data, count, a, count);
+    network_feed(&shards, tokens->data, count, b, count);
     assert_memory_equal(a, b, sizeof *a * (size_t)(count * width));
     free(a);
-    close_network(&one);
-    close_network(&shards);
+    network_close(&one);
+    network_close(&shards);
 }
 
 /* A saved session is of these weights: transposed views and those in the order of the file have their
@@ -175,19 +112,19 @@ static void test_saved(void **unused)
         network n = open_network(names[i]), other = open_network(names[i]);
         const int64_t width = heed_stack_outputs(n.stack);
         float *a = calloc((size_t)(2 * width), sizeof *a), *b = a + width;
-        feed(&n, tokens->data, 10, a, 0);
+        network_feed(&n, tokens->data, 10, a, 0);
         const int64_t size = heed_session_save(n.session, NULL, 0, &e);
         assert_true(size > 0);
         void *bytes = malloc((size_t)size);
         assert_int_equal(heed_session_save(n.session, bytes, (uint64_t)size, &e), size);
         if (heed_session_load(other.session, bytes, (uint64_t)size, &e)) fail_msg("%s", e.text);
-        feed(&n, (int32_t *)tokens->data + 10, 1, a, 1);
-        feed(&other, (int32_t *)tokens->data + 10, 1, b, 1);
+        network_feed(&n, (int32_t *)tokens->data + 10, 1, a, 1);
+        network_feed(&other, (int32_t *)tokens->data + 10, 1, b, 1);
         assert_memory_equal(a, b, sizeof *a * (size_t)width);
         free(bytes);
         free(a);
-        close_network(&n);
-        close_network(&other);
+        network_close(&n);
+        network_close(&other);
     }
 }
 

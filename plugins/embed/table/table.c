@@ -9,7 +9,7 @@
 static const heed_port ports[] = {
     [TOKENS] = KIT_IN_INDEX("tokens", "...", 0, "which row of the table, from 0"),
     [TABLE] =
-        KIT_WEIGHT("table", "V M", HEED_INIT_NORMAL, "one row for each token of the vocabulary"),
+        KIT_MATRIX("table", "V M", HEED_INIT_NORMAL, "one row for each token of the vocabulary"),
     [OUT] = KIT_OUT("out", "... M", "the rows"),
 };
 

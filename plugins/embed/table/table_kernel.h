@@ -11,6 +11,7 @@
  * that of one product.
  */
 #include <heed/kit.h>
+#include <heed/kit/core/blocks.h>
 #include <heed/kit/core/grad.h>
 
 #ifdef KIT_FIRST
@@ -30,22 +31,30 @@ typedef struct embed_call {
 enum { COLUMNS = 64 }; /* of a tile of backward */
 #endif
 
+/* Elements [i, i + n) of a row of the table, n <= 16. */
+KIT_INLINE vf KIT(element)(const heed_tensor *table, int64_t token, int64_t i, int n)
+{
+    const int64_t block = kit_block_bytes(table->dtype), at[] = {token, i};
+    float f[16] = {0};
+    if (!block) return v_read(kit_at(table, at, 2), table->dtype, table->stride[1], n);
+    kit_block_read(f, (const char *)table->data + token * table->stride[0] / HEED_BLOCK * block,
+                   table->dtype, i, n);
+    return v_load(f);
+}
+
 static void KIT(tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const embed_call *c = arg;
     const heed_tensor *table = c->table, *out = c->out;
-    int64_t width = table->dim[1], from_stride = table->stride[1],
-            to_stride = out->stride[out->rank - 1];
+    int64_t width = table->dim[1], to_stride = out->stride[out->rank - 1];
     int64_t end = (tile + 1) * c->rows_per_tile < c->rows ? (tile + 1) * c->rows_per_tile : c->rows;
     (void)lane;
     for (int64_t r = tile * c->rows_per_tile; r < end; r++) {
         int64_t token = kit_index(c->tokens, kit_element(c->tokens, r));
-        const char *from = kit_at(table, &token, 1);
         char *to = kit_row(out, r);
         for (int64_t i = 0; i < width; i += 16) {
             int n = width - i < 16 ? (int)(width - i) : 16;
-            vf x = v_read(from + i * from_stride * kit_width(table->dtype), table->dtype,
-                          from_stride, n);
+            vf x = KIT(element)(table, token, i, n);
             if (c->scale != 1.0f) x = v_mul(x, v_set(c->scale));
             v_write(to + i * to_stride * kit_width(out->dtype), out->dtype, to_stride, x, n);
         }

@@ -55,6 +55,12 @@
     {                                                                                              \
         sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_LAYER, init, name, axes, doc     \
     }
+/* A matrix that may be in blocks (kit/core/blocks.h). */
+#define KIT_MATRIX(name, axes, init, doc)                                                          \
+    {                                                                                              \
+        sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS | HEED_BIT(HEED_Q8_0) | HEED_BIT(HEED_Q4_0), \
+            HEED_SCOPE_LAYER, init, name, axes, doc                                                \
+    }
 #define KIT_WEIGHT_OPTIONAL(name, axes, init, doc)                                                 \
     {                                                                                              \
         sizeof(heed_port), HEED_WEIGHT, HEED_PORT_OPTIONAL, KIT_FLOATS, HEED_SCOPE_LAYER, init,    \

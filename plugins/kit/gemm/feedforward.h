@@ -39,11 +39,11 @@ enum {
 #define FEEDFORWARD_PORTS                                                                          \
     [FEEDFORWARD_X] = KIT_IN("x", "... M", "each token on its own, over the last axis"),           \
     [FEEDFORWARD_UP] =                                                                             \
-        KIT_WEIGHT("up", "F M", HEED_INIT_NORMAL, "W1: one row for each hidden channel"),          \
+        KIT_MATRIX("up", "F M", HEED_INIT_NORMAL, "W1: one row for each hidden channel"),          \
     [FEEDFORWARD_UP_BIAS] =                                                                        \
         KIT_WEIGHT_OPTIONAL("up_bias", "F", HEED_INIT_ZEROS, "b1; 0 if absent"),                   \
     [FEEDFORWARD_DOWN] =                                                                           \
-        KIT_WEIGHT("down", "M F", HEED_INIT_NORMAL, "W2: one row for each output"),                \
+        KIT_MATRIX("down", "M F", HEED_INIT_NORMAL, "W2: one row for each output"),                \
     [FEEDFORWARD_DOWN_BIAS] =                                                                      \
         KIT_WEIGHT_OPTIONAL("down_bias", "M", HEED_INIT_ZEROS, "b2; 0 if absent"),                 \
     [FEEDFORWARD_OUT] = KIT_OUT("out", "... M", "what the layer adds to x's stream")
@@ -51,10 +51,10 @@ enum {
 #define GATED_PORTS                                                                                \
     [GATED_X] = KIT_IN("x", "... M", "each token on its own, over the last axis"),                 \
     [GATED_GATE] =                                                                                 \
-        KIT_WEIGHT("gate", "F M", HEED_INIT_NORMAL, "W_gate: one row for each hidden channel"),    \
+        KIT_MATRIX("gate", "F M", HEED_INIT_NORMAL, "W_gate: one row for each hidden channel"),    \
     [GATED_UP] =                                                                                   \
-        KIT_WEIGHT("up", "F M", HEED_INIT_NORMAL, "W_up: one row for each hidden channel"),        \
-    [GATED_DOWN] = KIT_WEIGHT("down", "M F", HEED_INIT_NORMAL, "W_down: one row for each output"), \
+        KIT_MATRIX("up", "F M", HEED_INIT_NORMAL, "W_up: one row for each hidden channel"),        \
+    [GATED_DOWN] = KIT_MATRIX("down", "M F", HEED_INIT_NORMAL, "W_down: one row for each output"), \
     [GATED_GATE_BIAS] =                                                                            \
         KIT_WEIGHT_OPTIONAL("gate_bias", "F", HEED_INIT_ZEROS, "of the gate; 0 if absent"),        \
     [GATED_UP_BIAS] = KIT_WEIGHT_OPTIONAL("up_bias", "F", HEED_INIT_ZEROS, "of up; 0 if absent"),  \

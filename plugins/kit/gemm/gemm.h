@@ -81,16 +81,13 @@ static __attribute__((unused)) const float *kit_pack_bias(float *to, const heed_
 static __attribute__((unused)) void kit_pack(float *data, int64_t first, int64_t step,
                                              const heed_tensor *w)
 {
-    int64_t outputs = w->dim[0], depth = w->dim[1], stride = kit_panel_stride(depth),
-            width = kit_width(w->dtype);
+    const int64_t outputs = w->dim[0], depth = w->dim[1], stride = kit_panel_stride(depth);
     for (int64_t p = 0; p < kit_panels(outputs); p++) {
-        float *panel = data + (first + p * step) * stride, line[64];
-        for (int64_t k = 0; k < depth; k += 64)
-            for (int64_t l = 0, n = depth - k < 64 ? depth - k : 64; l < 16; l++) {
-                int64_t at = (16 * p + l) * w->stride[0] + k * w->stride[1];
-                if (16 * p + l < outputs)
-                    kit_read_row(line, (char *)w->data + at * width, w->dtype, w->stride[1], n);
-                else memset(line, 0, sizeof line);
+        float *panel = data + (first + p * step) * stride, line[KIT_STORED_BLOCK];
+        for (int64_t k = 0; k < depth; k += KIT_STORED_BLOCK)
+            for (int64_t l = 0; l < 16 && 16 * p + l < outputs; l++) {
+                const kit_output row = kit_output_of(w, 16 * p + l);
+                const int64_t n = kit_output_read(&row, k, line);
                 for (int64_t i = 0; i < n; i++) panel[(k + i) * 16 + l] = line[i];
             }
     }
@@ -104,14 +101,15 @@ static __attribute__((unused)) void kit_pack_stored(const kit_weights *to, int64
     for (int64_t n = 0; n < w->dim[0]; n++) {
         const int64_t p = first + n / 16 * step;
         float *panel = (float *)(uintptr_t)to->data + p * to->stride;
-        const kit_output row = {(const char *)w->data + n * w->stride[0] * width, w->dtype,
-                                w->stride[1], depth};
+        const kit_output row = kit_output_of(w, n);
         const int l = (int)(n % 16);
         for (int64_t k = 0; to->stored <= KIT_STORED_BF16 && k < depth; k++)
             memcpy((uint16_t *)panel + 16 * k + l, row.at + k * w->stride[1] * width, 2);
         if (to->stored == KIT_STORED_I8)
             kit_store_int8((int8_t *)panel, l, &row, (float *)(uintptr_t)to->scale + 16 * p + l);
-        if (to->stored == KIT_STORED_I4) kit_store_int4((char *)panel, l, &row);
+        if (kit_stored_blocks(to->stored) && (to->stored == KIT_STORED_Q8 || w->dtype == HEED_Q4_0))
+            kit_store_blocks(to->stored, (char *)panel, l, &row);
+        else if (to->stored == KIT_STORED_I4) kit_store_int4((char *)panel, l, &row);
     }
 }
 
@@ -221,15 +219,15 @@ KIT_INLINE void kit_middle_size(heed_call_size *size, int64_t rows, int64_t widt
 #endif
 
 /* A call of so few rows reads stored weights as they are, since it uses each of them once or twice; with
- * more rows it pays to make them float32 first. A tile of int4 weights is narrower, because the scales of
- * its panels take registers too. */
+ * more rows it pays to make them float32 first. A tile of weights in blocks is narrower, because the scales
+ * of its panels take registers too. */
 #define KIT_GEMM_FEW 2
 #if defined KIT_AVX512
 #define KIT_GEMM_FEW_SHAPES(S) S(2, 4) S(2, 2) S(2, 1) S(1, 8) S(1, 4) S(1, 2) S(1, 1)
 #define KIT_GEMM_FEW_WIDEST(rows, stored) ((rows) > 1 ? 4 : 8)
 #elif defined KIT_AVX2 || defined KIT_NEON
 #define KIT_GEMM_FEW_SHAPES(S) S(2, 2) S(2, 1) S(1, 4) S(1, 2) S(1, 1)
-#define KIT_GEMM_FEW_WIDEST(rows, stored) (((stored) == KIT_STORED_I4 ? 2 : 4) / (rows))
+#define KIT_GEMM_FEW_WIDEST(rows, stored) ((kit_stored_blocks(stored) ? 2 : 4) / (rows))
 #else
 #define KIT_GEMM_FEW_SHAPES(S) S(1, 1)
 #define KIT_GEMM_FEW_WIDEST(rows, stored) 1
@@ -252,7 +250,8 @@ KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, int stored, const floa
     const float *from[6];
     const char *line = lines->at;
     const int64_t pitch = lines->pitch, depth = lines->depth,
-                  step = stored == KIT_STORED_I4 ? 8 : 8 * kit_stored_halves((uint32_t)stored);
+                  step = 8 * kit_stored_halves((uint32_t)stored);
+    const int blocks = kit_stored_blocks((uint32_t)stored);
     KIT_UNROLL for (int r = 0; r < rows; r++) {
         from[r] = x[r];
         KIT_UNROLL for (int p = 0; p < panels; p++) {
@@ -261,18 +260,18 @@ KIT_INLINE void KIT(kit_gemm_links)(int rows, int panels, int stored, const floa
         }
     }
     for (int64_t i = 0; i < depth;) {
-        int64_t end = depth; /* of int4, of a block */
-        if (stored == KIT_STORED_I4) {
+        int64_t end = depth; /* or of a block */
+        if (blocks) {
             end = i + KIT_STORED_BLOCK < depth ? i + KIT_STORED_BLOCK : depth;
             KIT_UNROLL for (int p = 0; p < panels; p++)
                 scale[p] = v_load_f16((const uint16_t *)(const void *)(line + p * pitch));
-            line += 32;
+            line += KIT_STORED_SCALES;
         }
         for (; i < end; i++, line += step) {
             vf b[8];
             KIT_UNROLL for (int p = 0; p < panels; p++) {
                 b[p] = KIT(kit_stored_load)(stored, line + p * pitch);
-                if (stored == KIT_STORED_I4) b[p] = v_mul(scale[p], b[p]);
+                if (blocks) b[p] = v_mul(scale[p], b[p]);
                 if (rows > 1) b[p] = v_pin(b[p]); /* or the compiler loads it again for each row */
             }
             KIT_UNROLL for (int r = 0; r < rows; r++) {
@@ -322,6 +321,9 @@ KIT_GEMM_FEW_OF(kit_gemm_few_i8)
 #define KIT_GEMM_STORED KIT_STORED_I4
 KIT_GEMM_FEW_OF(kit_gemm_few_i4)
 #undef KIT_GEMM_STORED
+#define KIT_GEMM_STORED KIT_STORED_Q8
+KIT_GEMM_FEW_OF(kit_gemm_few_q8)
+#undef KIT_GEMM_STORED
 #undef KIT_GEMM_FEW_OF
 #undef KIT_GEMM_CASE
 
@@ -351,7 +353,8 @@ KIT_INLINE void KIT(kit_gemm_register)(const kit_gemm *g, const kit_gemm_part *p
     case KIT_STORED_F16: KIT(kit_gemm_few_f16)(rows, wide, x, &lines, sums, at); break;
     case KIT_STORED_BF16: KIT(kit_gemm_few_bf16)(rows, wide, x, &lines, sums, at); break;
     case KIT_STORED_I8: KIT(kit_gemm_few_i8)(rows, wide, x, &lines, sums, at); break;
-    default: KIT(kit_gemm_few_i4)(rows, wide, x, &lines, sums, at); break;
+    case KIT_STORED_I4: KIT(kit_gemm_few_i4)(rows, wide, x, &lines, sums, at); break;
+    default: KIT(kit_gemm_few_q8)(rows, wide, x, &lines, sums, at); break;
     }
 }
 

@@ -8,22 +8,28 @@
  *                                  is made of q, and its scale comes after the last link
  *     int4                         w = scale q, q from -8 to 7, a float16 scale for each 32 weights of an
  *                                  output: the one that is farthest from 0 is -8 of them (as Q4_0 of
- *                                  GGUF). Here the product scale q is rounded, then it is a weight
+ *                                  GGUF). Here the product scale q, which float32 holds, is the weight
+ *     Q8_0                         the same with q from -127 to 127, as Q8_0 of GGUF has it. Weights that
+ *                                  are given as Q8_0 or Q4_0 are only laid out anew
  *
  * A panel has a line of 16 outputs for each k, as gemm.h says, and its length is an odd number of cache
  * lines, so that panels side by side do not meet in one set of a cache. An int4 panel is blocks of 32
- * lines, with the 16 scales of these lines in front of each block. One of its lines has 8 bytes, and byte
- * l holds output l in its lower half and output l + 8 in its upper half:
+ * lines, with the 16 scales of these lines in front of each block, and so is one of Q8_0. An int4 line has
+ * 8 bytes, and byte l holds output l in its lower half and output l + 8 in its upper half:
  *
  *     | 16 scales | line 0 | line 1 | ... | line 31 | 16 scales | line 32 | ...
  */
 #include <heed/kit.h>
+#include <heed/kit/core/blocks.h>
 
 #ifndef HEED_KIT_STORED_ONCE
 #define HEED_KIT_STORED_ONCE
 
-enum { KIT_STORED_F32, KIT_STORED_F16, KIT_STORED_BF16, KIT_STORED_I8, KIT_STORED_I4 };
-enum { KIT_STORED_BLOCK = 32, KIT_STORED_BLOCK_BYTES = 32 + 8 * KIT_STORED_BLOCK }; /* of int4 */
+enum { KIT_STORED_F32, KIT_STORED_F16, KIT_STORED_BF16, KIT_STORED_I8, KIT_STORED_I4, KIT_STORED_Q8 };
+enum { KIT_STORED_BLOCK = HEED_BLOCK, KIT_STORED_SCALES = 32 }; /* bytes of the scales of a block */
+
+/* Whether a panel is blocks of lines. */
+KIT_INLINE int kit_stored_blocks(uint32_t stored) { return stored >= KIT_STORED_I4; }
 
 #define KIT_WEIGHTS_PARAM                                                                          \
     KIT_CHOICE("weights", KIT_WEIGHTS_GIVEN, "given|int8|int4",                                    \
@@ -39,30 +45,39 @@ KIT_INLINE uint32_t kit_stored_as(int64_t choice, const heed_tensor *a, const he
     if (b && b->dtype != a->dtype) return KIT_STORED_F32;
     return a->dtype == HEED_F16    ? KIT_STORED_F16
            : a->dtype == HEED_BF16 ? KIT_STORED_BF16
+           : a->dtype == HEED_Q8_0 ? KIT_STORED_Q8
+           : a->dtype == HEED_Q4_0 ? KIT_STORED_I4
                                    : KIT_STORED_F32;
 }
 
-/* Bytes of a weight, times 2. */
+/* Bytes of a weight, times 2; without scales. */
 KIT_INLINE int64_t kit_stored_halves(uint32_t stored)
 {
-    return stored == KIT_STORED_F32 ? 8 : stored == KIT_STORED_I8 ? 2 : stored == KIT_STORED_I4 ? 1 : 4;
+    return stored == KIT_STORED_F32                              ? 8
+           : stored == KIT_STORED_I8 || stored == KIT_STORED_Q8 ? 2
+           : stored == KIT_STORED_I4                             ? 1
+                                                                 : 4;
+}
+KIT_INLINE int64_t kit_stored_block_bytes(uint32_t stored)
+{
+    return KIT_STORED_SCALES + 8 * KIT_STORED_BLOCK * kit_stored_halves(stored);
 }
 
 /* Floats from panel to panel. */
 KIT_INLINE int64_t kit_stored_stride(uint32_t stored, int64_t depth)
 {
     const int64_t bytes =
-        stored == KIT_STORED_I4
-            ? (depth + KIT_STORED_BLOCK - 1) / KIT_STORED_BLOCK * KIT_STORED_BLOCK_BYTES
+        kit_stored_blocks(stored)
+            ? (depth + KIT_STORED_BLOCK - 1) / KIT_STORED_BLOCK * kit_stored_block_bytes(stored)
             : 8 * depth * kit_stored_halves(stored);
     return 16 * (((bytes + 63) / 64) | 1);
 }
 
-/* Where line k of a panel is; of int4, where its block is. */
+/* Where line k of a panel is, or its block. */
 KIT_INLINE const char *kit_stored_line(uint32_t stored, const float *panel, int64_t k)
 {
-    return (const char *)panel + (stored == KIT_STORED_I4
-                                      ? k / KIT_STORED_BLOCK * KIT_STORED_BLOCK_BYTES
+    return (const char *)panel + (kit_stored_blocks(stored)
+                                      ? k / KIT_STORED_BLOCK * kit_stored_block_bytes(stored)
                                       : 8 * k * kit_stored_halves(stored));
 }
 
@@ -75,11 +90,19 @@ typedef struct kit_output {
     int64_t stride, depth;
 } kit_output;
 
-/* Some of them, from the k-th on, as float32: how many, at most KIT_STORED_BLOCK. */
+KIT_INLINE kit_output kit_output_of(const heed_tensor *w, int64_t n)
+{
+    const int64_t block = kit_block_bytes(w->dtype), at = n * w->stride[0];
+    return (kit_output){(const char *)w->data + (block ? at / HEED_BLOCK * block : at * kit_width(w->dtype)),
+                        w->dtype, w->stride[1], w->dim[1]};
+}
+
+/* Some of them, from the k-th on, a multiple of KIT_STORED_BLOCK, as float32: how many, at most so many. */
 static __attribute__((unused)) int64_t kit_output_read(const kit_output *w, int64_t k, float *to)
 {
     const int64_t n = w->depth - k < KIT_STORED_BLOCK ? w->depth - k : KIT_STORED_BLOCK;
-    kit_read_row(to, w->at + k * w->stride * kit_width(w->dtype), w->dtype, w->stride, n);
+    if (kit_block_bytes(w->dtype)) kit_block_read(to, w->at, w->dtype, k, n);
+    else kit_read_row(to, w->at + k * w->stride * kit_width(w->dtype), w->dtype, w->stride, n);
     return n;
 }
 
@@ -106,7 +129,7 @@ static __attribute__((unused)) void kit_store_int8(int8_t *panel, int l, const k
 static __attribute__((unused)) void kit_store_int4(char *panel, int l, const kit_output *w)
 {
     float x[KIT_STORED_BLOCK];
-    for (int64_t k = 0; k < w->depth; k += KIT_STORED_BLOCK, panel += KIT_STORED_BLOCK_BYTES) {
+    for (int64_t k = 0; k < w->depth; k += KIT_STORED_BLOCK) {
         const int64_t n = kit_output_read(w, k, x);
         uint16_t *scale = (uint16_t *)(void *)panel + l;
         uint8_t *lines = (uint8_t *)panel + 32 + (l & 7);
@@ -124,11 +147,29 @@ static __attribute__((unused)) void kit_store_int4(char *panel, int l, const kit
             q = q < -8 ? -8 : q > 7 ? 7 : q;
             lines[8 * i] = (uint8_t)(lines[8 * i] | (unsigned)((int)q + 8) << (l < 8 ? 0 : 4));
         }
+        panel += kit_stored_block_bytes(KIT_STORED_I4);
+    }
+}
+
+/* Q8_0 and Q4_0 as they are. */
+static __attribute__((unused)) void kit_store_blocks(uint32_t stored, char *panel, int l, const kit_output *w)
+{
+    const char *from = w->at;
+    for (int64_t k = 0; k < w->depth; k += KIT_STORED_BLOCK) {
+        const uint16_t scale = kit_block_scale(from);
+        memcpy(panel + 2 * l, &scale, sizeof scale);
+        uint8_t *lines = (uint8_t *)panel + KIT_STORED_SCALES;
+        for (int i = 0; i < KIT_STORED_BLOCK; i++) {
+            const int q = kit_block_number(from, w->dtype, i);
+            if (stored == KIT_STORED_Q8) lines[16 * i + l] = (uint8_t)q;
+            else lines[8 * i + (l & 7)] |= (uint8_t)((q + 8) << (l < 8 ? 0 : 4));
+        }
+        panel += kit_stored_block_bytes(stored), from += kit_block_bytes(w->dtype);
     }
 }
 #endif
 
-/* 16 weights of a line as float32; of int8 and int4 without their scale. */
+/* 16 weights of a line as float32; of integers without their scale. */
 KIT_INLINE vf KIT(kit_stored_load)(int stored, const char *line)
 {
     const void *at = line;
@@ -137,7 +178,7 @@ KIT_INLINE vf KIT(kit_stored_load)(int stored, const char *line)
     if (stored == KIT_STORED_BF16) return v_load_bf16(at);
 #if defined KIT_AVX512 || defined KIT_AVX2
     __m128i q;
-    if (stored == KIT_STORED_I8) q = _mm_loadu_si128(at);
+    if (stored != KIT_STORED_I4) q = _mm_loadu_si128(at);
     else {
         const __m128i both = _mm_loadl_epi64(at), low = _mm_set1_epi8(15);
         q = _mm_unpacklo_epi64(_mm_and_si128(both, low),
@@ -152,7 +193,7 @@ KIT_INLINE vf KIT(kit_stored_load)(int stored, const char *line)
 #endif
 #elif defined KIT_NEON
     int8x16_t q;
-    if (stored == KIT_STORED_I8) q = vld1q_s8(at);
+    if (stored != KIT_STORED_I4) q = vld1q_s8(at);
     else {
         const uint8x8_t both = vld1_u8(at);
         q = vreinterpretq_s8_u8(vcombine_u8(vand_u8(both, vdup_n_u8(15)), vshr_n_u8(both, 4)));
@@ -169,7 +210,7 @@ KIT_INLINE vf KIT(kit_stored_load)(int stored, const char *line)
     const uint8_t *u = at;
     float x[16];
     for (int l = 0; l < 16; l++)
-        x[l] = stored == KIT_STORED_I8 ? (float)((const int8_t *)at)[l]
+        x[l] = stored != KIT_STORED_I4 ? (float)((const int8_t *)at)[l]
                                        : (float)((u[l & 7] >> (l < 8 ? 0 : 4) & 15) - 8);
     return v_load(x);
 #endif
@@ -181,11 +222,12 @@ static __attribute__((unused)) void KIT(kit_stored_unpack)(uint32_t stored, cons
 {
     for (int64_t i = k; i < k + n; i++, to += 16) {
         const char *line = kit_stored_line(stored, panel, i);
-        if (stored != KIT_STORED_I4) {
+        if (!kit_stored_blocks(stored)) {
             v_store(to, KIT(kit_stored_load)((int)stored, line));
             continue;
         }
-        const vf q = KIT(kit_stored_load)(KIT_STORED_I4, line + 32 + i % KIT_STORED_BLOCK * 8);
+        const vf q = KIT(kit_stored_load)((int)stored, line + KIT_STORED_SCALES +
+                                                           i % KIT_STORED_BLOCK * 8 * kit_stored_halves(stored));
         v_store(to, v_mul(v_load_f16((const uint16_t *)(const void *)line), q));
     }
 }

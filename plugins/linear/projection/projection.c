@@ -9,7 +9,7 @@
 
 static const heed_port ports[] = {
     [X] = KIT_IN("x", "... M", "what is projected, over its last axis"),
-    [WEIGHT] = KIT_WEIGHT("weight", "N M", HEED_INIT_NORMAL, "one row for each output"),
+    [WEIGHT] = KIT_MATRIX("weight", "N M", HEED_INIT_NORMAL, "one row for each output"),
     [BIAS] = KIT_WEIGHT_OPTIONAL("bias", "N", HEED_INIT_ZEROS, "added to each output; 0 if absent"),
     [OUT] = KIT_OUT("out", "... N", "the projection of x"),
 };
