@@ -46,7 +46,8 @@ engine_train = engine/train/adamw.c engine/train/adamw.h engine/train/dropout.c 
   engine/train/dropout.h engine/train/elements.c engine/train/elements.h engine/train/philox.h \
   engine/train/schedule.c engine/train/schedule.h engine/train/tape.c engine/train/tape.h \
   engine/train/tape_build.c engine/train/tape_inside.h engine/train/trainer.c \
-  engine/train/trainer.h engine/train/trainer_make.c engine/train/trainer_saved.c
+  engine/train/trainer.h engine/train/trainer_head.c engine/train/trainer_make.c \
+  engine/train/trainer_saved.c
 engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \
   $(engine_io) $(engine_op) $(engine_model) $(engine_train)
 engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\" \
@@ -79,7 +80,8 @@ engine_libheed_la_LDFLAGS = -version-info 0:0:0 -no-undefined
 
 bin_PROGRAMS += engine/heed
 engine_command = engine/command/choices.c \
-  engine/command/choices.h engine/command/clock.h engine/command/command.c engine/command/command.h \
+  engine/command/choices.h engine/command/classify.c engine/command/clock.h \
+  engine/command/command.c engine/command/command.h \
   engine/command/completion.c engine/command/completion.h \
   engine/command/cost.c engine/command/cost.h engine/command/depth.c engine/command/depth.h \
   engine/command/describe.c engine/command/describe.h \
@@ -103,10 +105,12 @@ engine_command = engine/command/choices.c \
   engine/command/progress.h engine/command/ranks.c engine/command/ranks.h engine/command/run.c \
   engine/command/run_ranks.c engine/command/run_ranks.h engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
-  engine/command/stops.c engine/command/stops.h engine/command/stored.c engine/command/stored.h engine/command/svg.c engine/command/svg.h \
-  engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
+  engine/command/stops.c engine/command/stops.h engine/command/stored.c engine/command/stored.h \
+  engine/command/svg.c engine/command/svg.h engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
-  engine/command/train_data.c engine/command/train_log.c engine/command/train_run.c engine/command/train_text.c \
+  engine/command/train_data.c engine/command/train_examples.c \
+  engine/command/train_examples_read.c engine/command/train_folder.c engine/command/train_log.c \
+  engine/command/train_network.c engine/command/train_run.c engine/command/train_text.c \
   engine/command/twin.c engine/command/twin.h engine/command/twin_predict.c engine/command/twin_print.c \
   engine/command/twin_record.c engine/command/twin_spec.c engine/command/twin_svg.c engine/command/twin_train.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)

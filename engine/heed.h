@@ -379,11 +379,29 @@ typedef struct heed_recipe {
     double decay;                 /* of the weights that are matrices, times the rate, a step */
     double span; /* of what spans cost, if they are learned (arXiv 1905.07799, section 2.1) */
     double clip; /* the largest Euclidean norm of all gradients together; 0: none */
+    double
+        ponder; /* of what a token's layers cost, where it halts: arXiv 1603.08983, section 2.1 */
 } heed_recipe;
+
+/* Texts that are learned at once, and what is to be said of them. */
+typedef struct heed_batch {
+    uint32_t size; /* sizeof(heed_batch) */
+    uint32_t reserved;
+    int64_t texts, length; /* how many they are, and tokens of the longest */
+    const int32_t *tokens; /* [texts, length] */
+    /* [texts, length], what is to be predicted behind each token, or the class of each; of a network that
+     * makes one row of a text [texts], the class of each. Of -100 nothing is said. */
+    const int32_t *targets;
+    const int32_t
+        *lengths; /* [texts], from 1 on: what stands behind has no part. NULL: all are `length` */
+    /* of a network with an encoder, the same of the texts that it reads */
+    const int32_t *source, *source_lengths;
+    int64_t source_length;
+} heed_batch;
 
 /* Weights NULL: those of a network that has learned nothing, from the seed. Others are copied; they may
  * be float16 and bfloat16 too, and spec NULL is theirs. HEED_E_UNSUPPORTED, with its name, if an op has
- * no backward (heed.grad/1), and for a network with an encoder or other results than logits. [any] */
+ * no backward (heed.grad/1), and for a network whose results are neither logits nor classes. [any] */
 HEED_API heed_trainer *heed_trainer_new(heed_engine *engine, const char *spec,
                                         const heed_weights *weights, const heed_recipe *recipe,
                                         heed_error *error);
@@ -395,6 +413,9 @@ HEED_API void heed_trainer_free(heed_trainer *trainer);
 HEED_API int32_t heed_trainer_learn(heed_trainer *trainer, const int32_t *tokens,
                                     const int32_t *targets, int64_t batch, int64_t length,
                                     double share, double *nats, heed_error *error);
+/* The same of a batch of any task: of a network with an encoder, or of classes (the key `classes`). [one] */
+HEED_API int32_t heed_trainer_learn_batch(heed_trainer *trainer, const heed_batch *batch,
+                                          double share, double *nats, heed_error *error);
 /* One step of AdamW at this rate, by the gradients that were added up, which begin anew. *norm, if not
  * NULL, is theirs before they were clipped. HEED_E_DATA if one is no finite number, with the step
  * and the tensor: the weights are then as they were. [one] */
@@ -416,6 +437,9 @@ HEED_API void heed_trainer_forget(heed_trainer *trainer);
 HEED_API int32_t heed_trainer_loss(heed_trainer *trainer, const int32_t *tokens,
                                    const int32_t *targets, int64_t batch, int64_t length,
                                    float *nll, heed_error *error);
+/* The same of a batch: a loss for each target; and results, if not NULL: [targets, heed_stack_outputs]. [one] */
+HEED_API int32_t heed_trainer_loss_batch(heed_trainer *trainer, const heed_batch *batch, float *nll,
+                                         float *results, heed_error *error);
 HEED_API int64_t heed_trainer_steps(const heed_trainer *trainer); /* that were made */
 /* The weights as they are now, the sum of the gradients of one of them (NULL: there is none of that
  * name), and the network, which runs with them: all the trainer's. A session of the network, fed

@@ -182,8 +182,8 @@ def torchs_encoder(typed=False):
     return t(norm(embed(TOKENS) + types if typed else embed(TOKENS), "embed_norm")[None])[0]
 
 
-def halting(layers, epsilon=0.01, ff="relu", wire="pre", shared=True, causal=True, learned=False, side="",
-            tokens=TOKENS, memory=None, kind="layer"):
+def halt(layers, epsilon=0.01, ff="relu", wire="pre", shared=True, causal=True, learned=False, side="",
+         tokens=TOKENS, memory=None, kind="layer"):
     """Adaptive computation time token by token, arXiv 1603.08983, over one layer that is run again and again,
     arXiv 1807.03819: a token that has halted keeps its state, and the others see that."""
     state = embed(tokens)
@@ -212,9 +212,13 @@ def halting(layers, epsilon=0.01, ff="relu", wire="pre", shared=True, causal=Tru
         steps, rest = steps + runs, rest + torch.where(halts, 1 - spent, 0.0)
         spent = spent + torch.where(runs, share, 0.0)
         runs = runs & ~halts
-    assert side or len(set(steps.tolist())) > 1, steps
     assert (spent - 1).abs().max() < 1e-12
-    x = total if wire == "post" else norm(total, side + "final_norm", kind)
+    return total if wire == "post" else norm(total, side + "final_norm", kind), steps, rest
+
+
+def halting(layers, side="", **more):
+    x, steps, rest = halt(layers, side=side, **more)
+    assert side or len(set(steps.tolist())) > 1, steps
     return x, {"steps": steps.tolist(), "rest": [float(f"{r:.9g}") for r in rest]}
 
 
@@ -255,7 +259,7 @@ def halting_networks():
     once = act + "shared=true; layers=6; "
     x, ponder = halting(6)
     yield once + ff("relu"), logits(x), ponder
-    x, ponder = halting(6, 0.1)
+    x, ponder = halting(6, epsilon=0.1)
     yield once.replace("=act", "=act(epsilon=0.1)") + ff("relu"), logits(x), ponder
     x, ponder = halting(6, wire="post", ff="gelu", kind="rms")
     yield once.replace(NORM, "norm=rms; ") + ff("gelu") + "residual=post; ", logits(x), ponder

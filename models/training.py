@@ -5,7 +5,8 @@
 
 Two texts are learned. Of each weight's gradient two figures are recorded: its norm, and its product
 with the numbers that follow from "d." and the weight's name (networks.numbers); then the losses
-before each of some steps of AdamW, behind clipping, and after the last.
+before each of some steps of AdamW, behind clipping, and after the last. Then the same of other tasks,
+whose texts have different lengths: classes, pairs, and tokens that halt.
 """
 import json
 import re
@@ -15,9 +16,10 @@ import torch.nn.functional as F
 
 import networks
 import reference
-from networks import LAYERS, NORM, SELF, SIZES, ff
+from networks import BOTH, ENCODERS, HEADS, LAYERS, NORM, SELF, SIZES, VOCAB, WIDTH, Stack, ff
 
 TEXTS = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [2, 7, 1, 8, 2, 8, 1, 8, 12]]
+SAID, READ, LABELS, PONDER = [[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1, 8, 2]], [[2, 7, 1, 8, 2, 8], [3, 1, 4]], [2, 0], 0.1
 STEPS, RATE, BETAS, EPSILON, DECAY, CLIP = 3, 0.01, (0.9, 0.98), 1e-8, 0.1, 1.0
 
 made = networks.numbers
@@ -28,7 +30,7 @@ shared = False
 def numbers(name, *shape):
     """The weight of that name, made once; of layers that share them, that of the first."""
     if shared:
-        name = re.sub(r"^layers\.\d+\.", "layers.0.", name)
+        name = re.sub(r"^layers\.\d+\.(?!position)", "layers.0.", name)
     if name not in leaves:
         leaves[name] = made(name, *shape).requires_grad_()
     return leaves[name]
@@ -74,6 +76,87 @@ def loss_of(logits):
     return sum(losses) / sum(len(text) - 1 for text in TEXTS)
 
 
+def of_classes(score):
+    """The mean loss of the labels; `score` makes scores of a text."""
+    return lambda: sum(F.cross_entropy(score(text)[None], torch.tensor([label]), reduction="sum")
+                       for text, label in zip(SAID, LABELS)) / len(SAID)
+
+
+def of_pairs(logits):
+    """The mean loss of the next tokens; `logits` makes those of a text, which may attend to another, and what
+    its tokens have spent."""
+    def loss():
+        total, count = 0, 0
+        for text, source in zip(SAID, READ):
+            y, spent = logits(text[:-1], source)
+            total = total + F.cross_entropy(y, torch.tensor(text[1:]), reduction="sum") + PONDER * spent
+            count += len(text) - 1
+        return total / count
+    return loss
+
+
+def score_of(wire, kind, causal, pool, embed_norm=False, pooler=False):
+    def score(text):
+        x = networks.embed(text)
+        x = networks.norm(x, "embed_norm") if embed_norm else x
+        y = pool(Stack("", LAYERS, wire, kind, causal).run(x))
+        y = torch.tanh(networks.linear(y, "pooler", WIDTH)) if pooler else y
+        return networks.linear(y, "output", 3)
+    return score
+
+
+def answer_of(wire, kind, alphas=(1, 1)):
+    def logits(text, source):
+        memory = Stack("encoder.", ENCODERS, wire, kind, False, None, alphas[1]).run(networks.embed(source))
+        x = Stack("", LAYERS, wire, kind, True, None, alphas[0]).run(networks.embed(text), memory)
+        return networks.logits(x), 0
+    return logits
+
+
+def halting_of(layers, encodes=0, **more):
+    def logits(text, source):
+        memory, spent = None, 0
+        if encodes:
+            memory, steps, rest = networks.halt(encodes, tokens=source, side="encoder.", causal=False)
+            spent = steps.sum() + rest.sum()
+        x, steps, rest = networks.halt(layers, tokens=text, memory=memory, **more)
+        return networks.logits(x), spent + steps.sum() + rest.sum()
+    return logits
+
+
+def tasks():
+    def concat(x):
+        return torch.cat([x[-1], x.max(0).values, x.mean(0)])
+
+    def unit(x):
+        y = x.max(0).values
+        return y / y.norm()
+    both = SELF.replace("(causal=true)", "")
+    post = SIZES + "embed_norm=layer; residual=post; " + NORM + both + ff("gelu")
+    yield (SIZES + NORM + SELF + ff("gelu") + "output=concat; classes=3",
+           lambda: of_classes(score_of("pre", "gelu", True, concat)))
+    yield (post + "output=concat; pooler=true; classes=3",
+           lambda: of_classes(score_of("post", "gelu", False, concat, True, True)))
+    yield (post + "output=tokens(by=first); pooler=true; classes=3",
+           lambda: of_classes(score_of("post", "gelu", False, lambda x: x[0], True, True)))
+    yield (SIZES + NORM + both + ff("relu") + "output=tokens(by=mean); classes=3",
+           lambda: of_classes(score_of("pre", "relu", False, lambda x: x.mean(0))))
+    yield (SIZES + NORM + both + ff("relu") + "output=tokens(by=max, l2=true); classes=3",
+           lambda: of_classes(score_of("pre", "relu", False, unit)))
+    root = (ENCODERS ** 4 * LAYERS) ** (1 / 16)
+    yield SIZES + NORM + BOTH + ff("relu"), lambda: of_pairs(answer_of("pre", "relu"))
+    yield SIZES + "residual=dual; " + NORM + BOTH + ff("gelu"), lambda: of_pairs(answer_of("dual", "gelu"))
+    yield (SIZES + "residual=deepnorm; " + NORM + BOTH + ff("relu"),
+           lambda: of_pairs(answer_of("deepnorm", "relu", ((3 * LAYERS) ** 0.25, 0.81 * root))))
+    act = f"vocab={VOCAB}; width={WIDTH}; heads={HEADS}; " + NORM + SELF + "halting=act; "
+    once = act + "shared=true; layers=6; "
+    yield once + ff("relu"), lambda: of_pairs(halting_of(6))
+    yield (once + ff("relu") + "position=[learned]; context=16; ", lambda: of_pairs(halting_of(6, learned=True)))
+    yield act + "layers=4; " + ff("relu"), lambda: of_pairs(halting_of(4, shared=False))
+    yield (once + ff("relu") + "cross_attention=softmax; encoder_layers=5; encoder_attention=softmax; ",
+           lambda: of_pairs(halting_of(6, 5)))
+
+
 def figures(name, gradient):
     direction = made("d." + name, *gradient.shape)
     return [float(f"{x:.9g}") for x in (gradient.norm(), (gradient * direction).sum())]
@@ -83,8 +166,8 @@ def record(spec, build):
     global shared
     leaves.clear()
     shared = "shared=true" in spec
-    logits = build()
-    loss = loss_of(logits)
+    loss_now = build()
+    loss = loss_now()
     loss.backward()
     gradients = {name: figures(name, p.grad) for name, p in sorted(leaves.items())}
     matrices = [p for p in leaves.values() if p.dim() > 1]
@@ -94,21 +177,32 @@ def record(spec, build):
     losses = []
     for _ in range(STEPS):
         adamw.zero_grad()
-        loss = loss_of(logits)
+        loss = loss_now()
         losses.append(float(f"{loss.item():.9g}"))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(leaves.values(), CLIP)
         adamw.step()
-    losses.append(float(f"{loss_of(logits).item():.9g}"))
+    losses.append(float(f"{loss_now().item():.9g}"))
     return {"spec": spec.strip("; "), "losses": losses, "gradients": gradients}
+
+
+def rows(cases):
+    return "[\n  " + ",\n  ".join(json.dumps(record(spec, build)) for spec, build in cases) + "]"
+
+
+def language_models():
+    for spec, build in cases():
+        def loss(build=build):
+            logits = build()
+            return lambda: loss_of(logits)
+        yield spec, loss
 
 
 def main():
     networks.numbers = numbers
     head = {"torch": torch.__version__, "texts": TEXTS, "rate": RATE, "betas": BETAS, "epsilon": EPSILON,
-            "decay": DECAY, "clip": CLIP}
-    rows = ",\n  ".join(json.dumps(record(spec, build)) for spec, build in cases())
-    print(json.dumps(head)[:-1] + ', "networks": [\n  ' + rows + "]}")
+            "decay": DECAY, "clip": CLIP, "said": SAID, "read": READ, "labels": LABELS, "ponder": PONDER}
+    print(json.dumps(head)[:-1] + f', "networks": {rows(language_models())}, "tasks": {rows(tasks())}}}')
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ kit_positiondir = $(kitdir)/position
 kit_position_HEADERS = plugins/kit/position/rotary.h
 kit_reducedir = $(kitdir)/reduce
 kit_reduce_HEADERS = plugins/kit/reduce/backward.h plugins/kit/reduce/blocks.h \
-  plugins/kit/reduce/reduce.h
+  plugins/kit/reduce/pool.h plugins/kit/reduce/reduce.h
 kit_scoredir = $(kitdir)/score
 kit_score_HEADERS = plugins/kit/score/product.h plugins/kit/score/score.h \
   plugins/kit/score/synthesizer.h plugins/kit/score/synthesizer_backward.h
@@ -92,6 +92,7 @@ include plugins/merge/attention/plugin.mk
 include plugins/norm/batch/plugin.mk
 include plugins/norm/layer/plugin.mk
 include plugins/norm/rms/plugin.mk
+include plugins/pool/concat/plugin.mk
 include plugins/pool/tokens/plugin.mk
 include plugins/position/alibi/plugin.mk
 include plugins/position/learned/plugin.mk

@@ -16,6 +16,7 @@ int command_describe(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_score(int argc, char **argv);
+int command_classify(int argc, char **argv);
 int command_embed(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_new(int argc, char **argv);

@@ -43,6 +43,8 @@ static const struct command {
     {"run", command_run, "one op on tensors in .npy files"},
     {"generate", command_generate, "text from a model"},
     {"score", command_score, "how well a model predicts a file, in bits per byte"},
+    {"classify", command_classify,
+     "which class each line of a file is of, by a network of classes"},
     {"embed", command_embed, "a vector for each line of a file, by an encoder"},
     {"train", command_train, "a network learns a text"},
     {"plan", command_plan,

@@ -22,10 +22,20 @@ static const char usage[] =
     "                    checkpoint's folder, whose weights it goes on from\n"
     "  DATA              what it learns to predict: a file's bytes, a folder of texts or a .jsonl "
     "file of them,\n"
-    "                    or a .npy file of numbers of tokens\n"
-    "  -o MODEL          the safetensors file that is made\n"
+    "                    or a .npy file of numbers of tokens; of classify lines {\"text\": ..., "
+    "\"label\": ...},\n"
+    "                    or a folder with one a class; of pairs lines {\"source\": ..., "
+    "\"target\": ...}, or a .tsv\n"
+    "  -o MODEL          the safetensors file that is made; MODEL/: a folder for transformers, if "
+    "it "
+    "has that\n"
+    "                    form (Llama's)\n"
     "  --dtype TYPE      of its weights: f32 (the default), f16 or bf16\n"
-    "  --task TASK       lm: the next token, which is all that there is yet\n"
+    "  --task TASK       lm: the next token (the default); classify: which class a text is of; "
+    "pairs: what a\n"
+    "                    network with an encoder says of what that reads\n"
+    "  --pooling HOW     of classify, unless the network says it: concat (the default), mean, "
+    "first, last, max\n"
     "  --steps N         of the optimiser; 1000 if neither this nor --minutes is given\n"
     "  --minutes M       in their place: some steps are timed, and as many are made as fit\n"
     "  --resume          goes on with a run of the same command that was interrupted\n"
@@ -33,6 +43,9 @@ static const char usage[] =
     "  --accumulate N    batches of a step; 1\n"
     "  --context N       tokens of a text; the network's context, or 256\n"
     "  --valid SHARE     how much of the end of DATA is held out; 0.1\n"
+    "  --split A/B/C     in its place: so many hundredths are learned, held out, and measured at "
+    "the "
+    "end alone\n"
     "  --every N         steps between two reports, which also save; a twentieth of all\n"
     "  --rate R          the highest learning rate; 0.003\n"
     "  --schedule S      cosine (the default), slanted or constant: how the rate changes\n"
@@ -41,6 +54,7 @@ static const char usage[] =
     "  --layer-decay D   the rate of each layer is that of the next one divided by this; 1\n"
     "  --unfreeze SHARE  of the steps, in which the layers begin to learn, the last one first; 0\n"
     "  --decay D         of matrices, times the rate; 0.1\n"
+    "  --ponder L        of the layers that tokens run through, where they halt (halting=act); 0\n"
     "  --span-penalty L  of how far heads look, where that is learned (adaptive_span); 0\n"
     "  --clip N          the largest norm of all gradients, 0: none; 1\n"
     "  --dropout P       share of elements that are left out by chance; 0.1\n"
@@ -72,8 +86,32 @@ static int read_dtype(void *command, const char *value)
 
 static int read_task(void *command, const char *value)
 {
-    (void)command;
-    return strcmp(value, "lm") ? options_usage("--task takes lm, not " QUOTE, QUOTED(value)) : 0;
+    train_job *j = command;
+    for (uint32_t task = 0; task < TRAIN_TASKS; task++)
+        if (!strcmp(value, train_task_name(task))) return j->task = task, 0;
+    return options_usage("--task takes lm, classify or pairs, not " QUOTE, QUOTED(value));
+}
+
+static int read_pooling(void *command, const char *value)
+{
+    static const char *const known[] = {"concat", "mean", "first", "last", "max"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(value, known[i])) return ((train_job *)command)->pooling = known[i], 0;
+    return options_usage("--pooling takes concat, mean, first, last or max, not " QUOTE,
+                         QUOTED(value));
+}
+
+/* "90/5/5": hundredths, which are all. */
+static int read_split(void *command, const char *value)
+{
+    train_job *j = command;
+    int a, b, c, end = 0;
+    if (sscanf(value, "%d/%d/%d%n", &a, &b, &c, &end) != 3 || value[end] || a < 1 || b < 1 ||
+        c < 1 || a + b + c != 100)
+        return options_usage("--split takes three numbers whose sum is 100, as 90/5/5, not " QUOTE,
+                             QUOTED(value));
+    j->valid = (b + c) / 100.0, j->test = c / 100.0;
+    return 0;
 }
 
 static int read_schedule(void *command, const char *value)
@@ -109,6 +147,7 @@ NUMBER(unfreeze, unfreeze, 0, 1)
 NUMBER(decay, recipe.decay, 0, 100)
 NUMBER(clip, recipe.clip, 0, 1e9)
 NUMBER(dropout, recipe.dropout, 0, 0.99)
+NUMBER(ponder, recipe.ponder, 0, 1e6)
 NUMBER(beta1, recipe.beta1, 0, 0.999999)
 NUMBER(beta2, recipe.beta2, 0, 0.999999)
 static int read_span_penalty(void *command, const char *value)
@@ -125,7 +164,8 @@ static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
     {"-o", 1, .at = offsetof(train_job, out), .values = "FILE"},
     {"--dtype", 1, .read = read_dtype, .values = "f32 f16 bf16"},
-    {"--task", 1, .read = read_task, .values = "lm"},
+    {"--task", 1, .read = read_task, .values = "lm classify pairs"},
+    {"--pooling", 1, .read = read_pooling, .values = "concat mean first last max"},
     {"--steps", 1, .read = read_steps},
     {"--minutes", 1, .read = read_minutes},
     {"--resume", 0, .at = offsetof(train_job, resume)},
@@ -133,6 +173,7 @@ static const option options[] = {
     {"--accumulate", 1, .read = read_accumulate},
     {"--context", 1, .read = read_context},
     {"--valid", 1, .read = read_valid},
+    {"--split", 1, .read = read_split},
     {"--every", 1, .read = read_every},
     {"--rate", 1, .read = read_rate},
     {"--schedule", 1, .read = read_schedule, .values = "cosine slanted constant"},
@@ -141,6 +182,7 @@ static const option options[] = {
     {"--layer-decay", 1, .read = read_layer_decay},
     {"--unfreeze", 1, .read = read_unfreeze},
     {"--decay", 1, .read = read_decay},
+    {"--ponder", 1, .read = read_ponder},
     {"--span-penalty", 1, .read = read_span_penalty},
     {"--clip", 1, .read = read_clip},
     {"--dropout", 1, .read = read_dropout},
@@ -158,7 +200,8 @@ static void close_job(train_job *j)
     origin_tell(j->engine);
     free(j->measure.tokens), free(j->measure.targets), free(j->measure.nll);
     free(j->log.reports);
-    free(j->checkpoint);
+    free(j->checkpoint), free(j->which);
+    train_rows_free(&j->rows);
     train_data_close(&j->data);
     heed_trainer_free(j->trainer);
     heed_engine_free(j->engine);
@@ -185,6 +228,10 @@ int command_train(int argc, char **argv)
     int status = options_parse(argc, argv, usage, options, &j, &j.engine_options);
     if (status) return status;
     if (j.steps && j.minutes > 0) return options_usage("--steps and --minutes exclude each other");
+    if (j.pooling && j.task != TRAIN_CLASSIFY)
+        return options_usage("--pooling is of --task classify");
+    if (j.test > 0 && j.task != TRAIN_LM)
+        return options_usage("--split is of --task lm; --valid SHARE holds examples out");
     if (!j.data_path || !j.out) return options_usage("a network, a file and -o MODEL are needed");
     j.recipe.seed = (uint64_t)j.seed, j.log.json = j.json;
     interrupt_catch();

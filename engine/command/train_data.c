@@ -72,6 +72,7 @@ void train_data_close(train_data *d)
     free(d->bytes);
     free(d->ids);
     free(d->documents);
+    train_examples_free(&d->examples);
 }
 
 /* The beginning of a document that is nearest to a place. */
@@ -88,20 +89,25 @@ int64_t train_data_nearest(const train_data *d, int64_t place)
     return d->n_documents > 1 ? nearest_document(d, place) : place;
 }
 
-int32_t train_data_split(train_data *d, double share, int64_t context, heed_error *error)
+int32_t train_data_split(train_data *d, double share, double test, int64_t context,
+                         heed_error *error)
 {
     d->cut = d->n - (int64_t)((double)d->n * share);
+    d->test = d->n - (int64_t)((double)d->n * test);
     if (share > 0) d->cut = train_data_nearest(d, d->cut);
-    const int64_t out = d->n - d->cut;
-    const int learned = d->cut <= context;
-    if (!learned && (!(share > 0) || out > context)) return HEED_OK;
-    return error_set(
-        error, HEED_E_DATA,
-        "%s: %lld %s are %s, but a context of %lld needs %lld: a longer text is right, "
-        "or a shorter --context%s",
-        d->path, (long long)(learned ? d->cut : out), d->numbers ? "tokens" : "bytes",
-        learned ? "to be learned" : "held out", (long long)context, (long long)context + 1,
-        learned ? "" : ", or --valid 0");
+    if (test > 0) d->test = train_data_nearest(d, d->test);
+    const int64_t parts[] = {d->cut, d->test - d->cut, d->n - d->test};
+    const int asked[] = {1, share > 0, test > 0};
+    static const char *const what[] = {"to be learned", "held out", "the test"};
+    for (int i = 0; i < 3; i++)
+        if (asked[i] && parts[i] <= context)
+            return error_set(
+                error, HEED_E_DATA,
+                "%s: %lld %s are %s, but a context of %lld needs %lld: a longer text is "
+                "right, or a shorter --context%s",
+                d->path, (long long)parts[i], d->numbers ? "tokens" : "bytes", what[i],
+                (long long)context, (long long)context + 1, i ? ", or --valid 0" : "");
+    return HEED_OK;
 }
 
 /* ---- windows ---- */

@@ -37,6 +37,11 @@ static void print_json(const train_log *l, const train_now *now)
         (json_int_t)l->steps, train, number(r->train), valid, number(r->valid), "gap",
         number(r->valid - r->train), "rate", number(now->rate), "loss", number(now->loss), "norm",
         number(now->norm), "seconds", now->seconds, "tokens_per_second", now->tokens_per_second);
+    if (line && isfinite(r->train_right)) {
+        json_object_set_new(line, "train_accuracy", number(r->train_right));
+        json_object_set_new(line, "valid_accuracy", number(r->valid_right));
+    }
+    if (line && isfinite(r->ponder)) json_object_set_new(line, "mean_steps", number(r->ponder));
     if (line) json_dumpf(line, stdout, JSON_COMPACT);
     json_decref(line);
     putchar('\n');
@@ -54,8 +59,12 @@ void train_log_print(const train_log *l, const train_now *now)
     printf("step %*lld  train %.4f", snprintf(NULL, 0, "%lld", (long long)l->steps),
            (long long)r->step, r->train);
     if (isfinite(r->valid)) printf("  held out %.4f  gap %.4f", r->valid, r->valid - r->train);
-    printf(" bits per %s  rate %.2e  %.0f tokens/s  %ld:%02ld left\n", l->unit, now->rate,
-           now->tokens_per_second, left / 60, left % 60);
+    printf(" bits per %s", l->unit);
+    if (isfinite(r->train_right)) printf("  accuracy %.1f %%", 100 * r->train_right);
+    if (isfinite(r->valid_right)) printf(", held out %.1f %%", 100 * r->valid_right);
+    if (isfinite(r->ponder)) printf("  %.2f layers a token", r->ponder);
+    printf("  rate %.2e  %.0f %s/s  %ld:%02ld left\n", now->rate, now->tokens_per_second,
+           l->examples ? "examples" : "tokens", left / 60, left % 60);
     fflush(stdout);
 }
 
@@ -64,11 +73,20 @@ void train_log_print(const train_log *l, const train_now *now)
 json_t *train_log_save(const train_log *l)
 {
     json_t *all = json_array();
-    for (uint32_t i = 0; i < l->count; i++)
+    for (uint32_t i = 0; i < l->count; i++) {
+        const train_report *r = &l->reports[i];
         json_array_append_new(all,
-                              json_pack("[I, o, o]", (json_int_t)l->reports[i].step,
-                                        number(l->reports[i].train), number(l->reports[i].valid)));
+                              json_pack("[I, o, o, o, o, o]", (json_int_t)r->step, number(r->train),
+                                        number(r->valid), number(r->train_right),
+                                        number(r->valid_right), number(r->ponder)));
+    }
     return all;
+}
+
+static double number_at(const json_t *row, size_t i)
+{
+    const json_t *x = json_array_get(row, i);
+    return json_is_number(x) ? json_number_value(x) : NAN;
 }
 
 int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_error *error)
@@ -77,15 +95,12 @@ int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_
     json_t *row;
     json_array_foreach(from, i, row)
     {
-        const json_t *step = json_array_get(row, 0), *train = json_array_get(row, 1),
-                     *valid = json_array_get(row, 2);
+        const json_t *step = json_array_get(row, 0);
         if (!json_is_integer(step))
             return error_set(error, HEED_E_DATA, "%s: report %zu has no step", path, i);
-        TRY(train_log_add(l,
-                          (train_report){json_integer_value(step),
-                                         json_is_number(train) ? json_number_value(train) : NAN,
-                                         json_is_number(valid) ? json_number_value(valid) : NAN},
-                          error));
+        const train_report r = {json_integer_value(step), number_at(row, 1), number_at(row, 2),
+                                number_at(row, 3),        number_at(row, 4), number_at(row, 5)};
+        TRY(train_log_add(l, r, error));
     }
     return HEED_OK;
 }
@@ -165,6 +180,13 @@ void train_log_spans(const heed_trainer *t)
             printf(" %.1f", t->spans[k].limit * (double)of->weight[h]);
         putchar('\n');
     }
+}
+
+double train_log_ponder(const heed_trainer *t)
+{
+    double steps, rest;
+    const int64_t tokens = tape_ponder(t->tape, &steps, &rest);
+    return tokens ? steps / (double)tokens : NAN;
 }
 
 /* ---- where the time went ---- */

@@ -31,7 +31,8 @@ static json_t *settings_of(const train_job *j)
 {
     char hash[32];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)j->data.hash);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:s}", "steps",
+    return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:s}",
+                     "task", train_task_name(j->task), "split", j->test, "steps",
                      (json_int_t)j->schedule.steps, "batch", (json_int_t)j->batch, "accumulate",
                      (json_int_t)j->accumulate, "context", (json_int_t)j->context, "every",
                      (json_int_t)j->every, "valid", j->valid, "schedule",
@@ -94,6 +95,29 @@ static int32_t read_note(train_job *j, heed_error *error)
     return failed;
 }
 
+/* What a file of the model says besides its network: the names of classes, and which token ends what
+ * is said of a source. */
+static int32_t export(const train_job *j, heed_error *error)
+{
+    char bos[32], *classes = NULL;
+    weights_note notes[3] = {{"heed.spec", heed_stack_spec(heed_trainer_stack(j->trainer))}};
+    uint32_t n = 1;
+    if (j->folder) return train_folder_write(j->trainer, j->out, j->dtype, j->data.numbers, error);
+    if (j->task == TRAIN_CLASSIFY) {
+        if (!(classes = train_examples_classes(&j->data.examples))) return error_memory(error);
+        notes[n++] = (weights_note){"heed.classes", classes};
+    }
+    snprintf(bos, sizeof bos, "%lld", (long long)j->rows.bos);
+    if (j->task == TRAIN_PAIRS) {
+        notes[n++] = (weights_note){"heed.end", bos};
+        notes[n++] = (weights_note){"heed.start", bos};
+    }
+    const trainer_form form = {NULL, notes, n};
+    const int32_t failed = trainer_export(j->trainer, j->out, j->dtype, &form, error);
+    free(classes);
+    return failed;
+}
+
 /* The checkpoint first: what it has is all that the other file has. */
 static int32_t save(train_job *j, heed_error *error)
 {
@@ -104,47 +128,15 @@ static int32_t save(train_job *j, heed_error *error)
         text ? heed_trainer_save(j->trainer, j->checkpoint, text, error) : error_memory(error);
     free(text);
     json_decref(note);
-    return failed ? failed : heed_trainer_export(j->trainer, j->out, j->dtype, error);
+    return failed ? failed : export(j, error);
 }
 
 /* ---- before the first step ---- */
 
-static int32_t open_network(train_job *j, heed_error *error)
-{
-    const int is_file = model_is_file(j->network);
-    heed_weights *weights = is_file ? heed_weights_open(j->network, error) : NULL;
-    if (is_file && !weights) return error->code;
-    const char *tokens = weights ? heed_weights_metadata(weights, "heed.tokens") : NULL;
-    const size_t n = strlen(j->data_path);
-    int32_t failed = HEED_OK;
-    if (tokens && !strcmp(tokens, "ids") && (n < 4 || strcmp(j->data_path + n - 4, ".npy")))
-        failed = error_set(error, HEED_E_UNSUPPORTED,
-                           "%s: tokens of this checkpoint are not bytes, so DATA must be a .npy "
-                           "file of their numbers",
-                           j->network);
-    if (!failed && !(j->engine = heed_engine_new(&j->engine_options, error))) failed = error->code;
-    if (!failed) {
-        if (heed_lanes(j->engine) > 1) inspect_pin_caller(j->engine);
-        j->trainer =
-            heed_trainer_new(j->engine, weights ? NULL : j->network, weights, &j->recipe, error);
-        if (!j->trainer) failed = error->code;
-    }
-    heed_weights_close(weights);
-    return failed;
-}
-
 static int32_t prepare_network(train_job *j, heed_error *error)
 {
-    TRY(open_network(j, error));
-    const heed_stack *stack = heed_trainer_stack(j->trainer);
-    const int64_t limit = heed_stack_number(stack, "context");
-    if (stack->ahead || stack->prefix)
-        return error_set(
-            error, HEED_E_DATA,
-            "this is no language model: tokens of %s%s see those behind them, and with "
-            "them what is to be predicted",
-            stack->ahead ? stack->ahead : "the prefix",
-            stack->ahead ? ", which is not causal," : "");
+    TRY(train_network_open(j, error));
+    const int64_t limit = heed_stack_number(heed_trainer_stack(j->trainer), "context");
     if (limit >= 0 && j->context > limit)
         return error_set(error, HEED_E_ARGUMENT, "--context is %lld, but the network's is %lld",
                          (long long)j->context, (long long)limit);
@@ -152,12 +144,41 @@ static int32_t prepare_network(train_job *j, heed_error *error)
     return HEED_OK;
 }
 
-static int32_t prepare_data(train_job *j, heed_error *error)
+/* What no context has room for is cut, and told. */
+static void note_shortened(train_job *j)
 {
-    const int64_t vocab = heed_stack_number(heed_trainer_stack(j->trainer), "vocab");
-    const int64_t bos = heed_stack_number(heed_trainer_stack(j->trainer), "bos");
+    train_examples *x = &j->data.examples;
+    const int64_t room = j->context - (j->rows.bos >= 0);
+    for (int64_t i = 0; i < x->n; i++)
+        x->shortened += x->items[i].text.n > room || x->items[i].target.n > room;
+    if (x->shortened)
+        fprintf(stderr,
+                "heed: %lld of %lld texts are longer than a context of %lld, and were cut\n",
+                (long long)x->shortened, (long long)x->n, (long long)j->context);
+}
+
+static int32_t prepare_examples(train_job *j, int64_t vocab, int64_t bos, heed_error *error)
+{
+    const train_examples *x = &j->data.examples;
+    for (int64_t i = 0; i < x->n_bytes; i++)
+        if (x->bytes[i] >= vocab)
+            return error_set(
+                error, HEED_E_DATA,
+                "%s: has the byte %d, but the network has those from 0 to %lld (vocab)",
+                j->data.path, x->bytes[i], (long long)vocab - 1);
+    TRY(train_examples_split(&j->data, j->task, j->valid, error));
+    j->rows = (train_rows){.task = j->task, .batch = j->batch, .context = j->context, .bos = bos};
+    note_shortened(j);
+    j->log.unit = j->task == TRAIN_PAIRS ? "token" : "text";
+    j->log.examples = 1;
+    j->which = calloc((size_t)j->accumulate * (size_t)j->batch, sizeof *j->which);
+    return j->which ? train_rows_new(&j->rows, error) : error_memory(error);
+}
+
+static int32_t prepare_text(train_job *j, int64_t vocab, int64_t bos, heed_error *error)
+{
     TRY(train_data_open(&j->data, j->data_path, vocab, bos, error));
-    TRY(train_data_split(&j->data, j->valid, j->context, error));
+    TRY(train_data_split(&j->data, j->valid, j->test, j->context, error));
     j->log.unit = j->data.numbers ? "token" : "byte";
     train_measure *m = &j->measure;
     *m = (train_measure){.trainer = j->trainer,
@@ -170,6 +191,16 @@ static int32_t prepare_data(train_job *j, heed_error *error)
     m->targets = calloc(tokens, sizeof *m->targets);
     m->nll = calloc(tokens, sizeof *m->nll);
     return m->tokens && m->targets && m->nll ? HEED_OK : error_memory(error);
+}
+
+static int32_t prepare_data(train_job *j, heed_error *error)
+{
+    const heed_stack *stack = heed_trainer_stack(j->trainer);
+    const int64_t vocab = heed_stack_number(
+        stack, heed_stack_number(stack, "encoder_vocab") > 0 ? "encoder_vocab" : "vocab");
+    const int64_t bos = heed_stack_number(stack, "bos"), own = heed_stack_number(stack, "vocab");
+    return j->task == TRAIN_LM ? prepare_text(j, own, bos, error)
+                               : prepare_examples(j, vocab < own ? vocab : own, bos, error);
 }
 
 /* The group of a weight, from the input on: what stands before the layers, each layer, and what
@@ -222,11 +253,28 @@ static int32_t weigh_auxiliary(train_job *j, int64_t step, heed_error *error)
     return HEED_OK;
 }
 
-/* One step's gradients; the mean loss of its tokens. */
-static int32_t learn(train_job *j, int64_t step, double *loss, heed_error *error)
+/* The same of examples, which count by their targets. */
+static int32_t learn_examples(train_job *j, int64_t step, double *loss, heed_error *error)
+{
+    train_examples *x = &j->data.examples;
+    const int64_t n = j->batch * j->accumulate;
+    int64_t targets = 0;
+    heed_batch batch;
+    TRY(train_examples_draw(x, j->recipe.seed, step * n, n, j->which, error));
+    for (int64_t k = 0; k < j->accumulate; k++)
+        targets += train_examples_batch(x, &j->rows, j->which + k * j->batch, j->batch, &batch);
+    for (int64_t k = 0; k < j->accumulate; k++) {
+        double nats;
+        train_examples_batch(x, &j->rows, j->which + k * j->batch, j->batch, &batch);
+        TRY(heed_trainer_learn_batch(j->trainer, &batch, 1 / (double)targets, &nats, error));
+        *loss += nats / (double)targets;
+    }
+    return HEED_OK;
+}
+
+static int32_t learn_text(train_job *j, int64_t step, double *loss, heed_error *error)
 {
     const double tokens = (double)(j->batch * j->context * j->accumulate);
-    *loss = 0;
     for (int64_t k = 0; k < j->accumulate; k++) {
         double nats;
         train_data_windows(&j->data, j->recipe.seed, step, k, j->batch, j->context,
@@ -236,6 +284,13 @@ static int32_t learn(train_job *j, int64_t step, double *loss, heed_error *error
         *loss += nats / tokens;
     }
     return HEED_OK;
+}
+
+/* One step's gradients; the mean loss of its targets. */
+static int32_t learn(train_job *j, int64_t step, double *loss, heed_error *error)
+{
+    *loss = 0;
+    return (j->task == TRAIN_LM ? learn_text : learn_examples)(j, step, loss, error);
 }
 
 /* --minutes as a number of steps: the least of some, since the first ones wait for memory. */
@@ -259,12 +314,16 @@ static int32_t count_steps(train_job *j, heed_error *error)
 
 int32_t train_prepare(train_job *j, heed_error *error)
 {
-    if (asprintf(&j->checkpoint, "%s.training", j->out) < 0)
+    size_t length = strlen(j->out);
+    j->folder = train_folder_is(j->out);
+    while (j->folder && length > 1 && j->out[length - 1] == '/') length--;
+    if (asprintf(&j->checkpoint, "%.*s.training", (int)length, j->out) < 0)
         return j->checkpoint = NULL, error_memory(error);
-    TRY(file_check(j->out, error));
+    if (!j->folder) TRY(file_check(j->out, error));
     TRY(file_check(j->checkpoint, error));
     if (j->svg) TRY(file_check(j->svg, error));
     TRY(prepare_network(j, error));
+    if (j->folder) TRY(train_folder_check(j->trainer, j->out, error));
     TRY(prepare_data(j, error));
     j->schedule.steps = j->steps ? j->steps : 1000;
     if (j->resume && access(j->checkpoint, F_OK))
@@ -292,22 +351,41 @@ static double rate_of(const train_job *j, double *left)
     const double seconds = clock_seconds() - j->began;
     const int64_t done = heed_trainer_steps(j->trainer), here = done - j->first;
     *left = here ? seconds / (double)here * (double)(j->schedule.steps - done) : 0;
-    return (double)(here * j->batch * j->accumulate * j->context) / seconds;
+    return (double)(here * j->batch * j->accumulate * (j->task == TRAIN_LM ? j->context : 1)) /
+           seconds;
+}
+
+/* What is learned, what is held out, or the end of that, which is measured once. */
+enum { LEARNED, HELD, TEST };
+
+/* `most` windows or examples of a part, 0: all; NAN where there are none. */
+static int32_t measure(train_job *j, int part, int64_t most, train_score *score, heed_error *error)
+{
+    const train_data *d = &j->data;
+    const train_examples *x = &d->examples;
+    const int64_t bounds[] = {0, d->cut, d->test, d->n}, texts[] = {0, x->learned, x->n, x->n},
+                  *at = (j->task == TRAIN_LM ? bounds : texts) + part;
+    *score = (train_score){NAN, NAN};
+    if (j->task != TRAIN_LM)
+        return at[0] < at[1] ? train_examples_measure(j->trainer, x, &j->rows, at[0], at[1], most,
+                                                      score, error)
+                             : HEED_OK;
+    const int64_t windows = (at[1] - at[0]) / j->context;
+    if (!windows) return HEED_OK;
+    return train_measure_bits(&j->measure, at[0], at[1], windows < most ? windows : most,
+                              &score->bits, error);
 }
 
 /* Measures both parts, tells, and saves. */
 static int32_t report(train_job *j, heed_error *error)
 {
-    const train_data *d = &j->data;
-    const int64_t step = heed_trainer_steps(j->trainer), learned = d->cut / j->context,
-                  out = (d->n - d->cut) / j->context;
-    train_report r = {.step = step, .valid = NAN};
+    const int64_t step = heed_trainer_steps(j->trainer);
+    train_score learned, held;
     train_now now = {.rate = schedule_rate(&j->schedule, step - 1), .norm = j->norm};
-    TRY(train_measure_bits(&j->measure, 0, d->cut, learned < WINDOWS ? learned : WINDOWS, &r.train,
-                           error));
-    if (out)
-        TRY(train_measure_bits(&j->measure, d->cut, d->n, out < WINDOWS ? out : WINDOWS, &r.valid,
-                               error));
+    TRY(measure(j, LEARNED, WINDOWS, &learned, error));
+    TRY(measure(j, HELD, WINDOWS, &held, error));
+    const train_report r = {step,          learned.bits, held.bits,
+                            learned.right, held.right,   train_log_ponder(j->trainer)};
     TRY(train_log_add(&j->log, r, error));
     TRY(save(j, error));
     now.seconds = clock_seconds() - j->began;
@@ -352,39 +430,62 @@ int train_interrupted(const train_job *j)
 
 static int64_t parameters_of(const heed_trainer *t) { return t->optimiser.n; }
 
+/* How many tokens or examples are held out. */
+static int64_t held_out(const train_job *j)
+{
+    const train_examples *x = &j->data.examples;
+    return j->task == TRAIN_LM ? j->data.test - j->data.cut : x->n - x->learned;
+}
+
+static int32_t finish_json(const train_job *j, const train_score *held, const train_score *test,
+                           int64_t seen, double seconds, heed_error *error)
+{
+    char key[32], test_key[40];
+    snprintf(key, sizeof key, "bits_per_%s", j->log.unit);
+    snprintf(test_key, sizeof test_key, "test_%s", key);
+    json_t *all = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:f, s:s}", "model", j->out,
+                            "parameters", (json_int_t)parameters_of(j->trainer), "steps",
+                            (json_int_t)j->schedule.steps, j->log.examples ? "examples" : "tokens",
+                            (json_int_t)seen, "held_out", (json_int_t)held_out(j), key,
+                            isfinite(held->bits) ? json_real(held->bits) : json_null(), "seconds",
+                            seconds, "path", inspect_path(j->engine));
+    if (all && isfinite(held->right)) json_object_set_new(all, "accuracy", json_real(held->right));
+    if (all && isfinite(test->bits)) json_object_set_new(all, test_key, json_real(test->bits));
+    if (!all || json_dumpf(all, stdout, JSON_COMPACT)) return json_decref(all), error_memory(error);
+    json_decref(all);
+    putchar('\n');
+    return HEED_OK;
+}
+
+static void print_end(const train_job *j, const train_score *held, const train_score *test,
+                      int64_t seen, double seconds)
+{
+    printf("%s: %lld parameters, %lld steps, %lld %s, %.1f minutes", j->out,
+           (long long)parameters_of(j->trainer), (long long)j->schedule.steps, (long long)seen,
+           j->log.examples ? "examples" : "tokens", seconds / 60);
+    if (isfinite(held->bits)) printf("; %.8f bits per %s", held->bits, j->log.unit);
+    if (isfinite(held->right)) printf(" and accuracy %.2f %%", 100 * held->right);
+    if (isfinite(held->bits)) printf(" of all %lld that were held out", (long long)held_out(j));
+    if (isfinite(test->bits))
+        printf(", %.8f of the %lld behind them, the test", test->bits,
+               (long long)(j->data.n - j->data.test));
+    putchar('\n');
+    train_log_spans(j->trainer);
+}
+
 int32_t train_finish(train_job *j, heed_error *error)
 {
-    const train_data *d = &j->data;
-    double bits = NAN;
-    if (d->n > d->cut) TRY(train_measure_bits(&j->measure, d->cut, d->n, 0, &bits, error));
+    train_score held, test;
+    TRY(measure(j, HELD, 0, &held, error));
+    TRY(measure(j, TEST, 0, &test, error));
     const double seconds = clock_seconds() - j->began;
-    const int64_t tokens = j->schedule.steps * j->batch * j->accumulate * j->context;
-    char key[32];
+    const int64_t seen =
+        j->schedule.steps * j->batch * j->accumulate * (j->log.examples ? 1 : j->context);
     if (j->svg)
         TRY(train_log_picture(&j->log, heed_stack_spec(heed_trainer_stack(j->trainer)), j->svg,
                               error));
     unlink(j->checkpoint); /* there is nothing to go on with */
-    snprintf(key, sizeof key, "bits_per_%s", j->log.unit);
-    if (j->json) {
-        json_t *all =
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:f, s:s}", "model", j->out, "parameters",
-                      (json_int_t)parameters_of(j->trainer), "steps", (json_int_t)j->schedule.steps,
-                      "tokens", (json_int_t)tokens, "held_out", (json_int_t)(d->n - d->cut), key,
-                      isfinite(bits) ? json_real(bits) : json_null(), "seconds", seconds, "path",
-                      inspect_path(j->engine));
-        if (!all || json_dumpf(all, stdout, JSON_COMPACT))
-            return json_decref(all), error_memory(error);
-        json_decref(all);
-        putchar('\n');
-        return HEED_OK;
-    }
-    printf("%s: %lld parameters, %lld steps, %lld tokens, %.1f minutes", j->out,
-           (long long)parameters_of(j->trainer), (long long)j->schedule.steps, (long long)tokens,
-           seconds / 60);
-    if (isfinite(bits))
-        printf("; %.8f bits per %s of all %lld that were held out", bits, j->log.unit,
-               (long long)(d->n - d->cut));
-    putchar('\n');
-    train_log_spans(j->trainer);
+    if (j->json) return finish_json(j, &held, &test, seen, seconds, error);
+    print_end(j, &held, &test, seen, seconds);
     return HEED_OK;
 }

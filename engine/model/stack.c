@@ -220,19 +220,32 @@ static int32_t cap_rows(stack_builder *b, double cap, uint32_t buffer, int64_t w
     return stack_step_add(b, i, &(stack_use){"x", rows}, 1, rows, -1);
 }
 
-/* One row of all tokens, from which on there is no other. */
-static int32_t pool_rows(stack_builder *b, const resolved *op, uint32_t to)
+/* One row of all tokens, from which on there is no other; how wide it is. */
+static int32_t pool_rows(stack_builder *b, const resolved *op, uint32_t to, int64_t *pooled)
 {
     const int64_t width = b->stack->number[STACK_WIDTH];
-    int64_t axis[HEED_AXES];
+    const heed_port *port = stack_step_port(op->entry, "out", HEED_OUTPUT);
+    int64_t axis[HEED_AXES], dim[HEED_MAX_RANK];
     heed_instance *i;
     uint32_t in, out;
+    if (!port)
+        return error_set(b->error, HEED_E_UNSUPPORTED, "%s has no output named out",
+                         op->entry->op.id);
+    const port_axes *axes = &op->entry->axes[port - entry_port(op->entry, 0)];
     stack_step_axes(axis);
     HEED_AXIS(axis, 'M') = width;
     TRY(stack_weights_open(b, op, "output.", axis, &i));
+    *pooled = 1;
+    for (int k = 1; k < axes->count; k++) {
+        dim[k - 1] = axis[axes->letter[k] - 'A'];
+        if (dim[k - 1] >= 1 && !__builtin_mul_overflow(*pooled, dim[k - 1], pooled)) continue;
+        return error_set(b->error, HEED_E_UNSUPPORTED,
+                         "%s has the output out (%s), whose sizes do not follow from the network",
+                         op->entry->op.id, port->axes);
+    }
     TRY(stack_step_rows(b, b->buffer[STACK_ROLE_X], width, &in));
     b->rows = STACK_ONE;
-    TRY(stack_step_rows(b, to, width, &out));
+    TRY(stack_step_view(b, to, axes->count - 1, dim, &out));
     b->stack->whole = 1;
     b->stack->pools = op->entry->op.id;
     return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
@@ -246,21 +259,24 @@ static int32_t build_head(stack_builder *b, const resolved *op)
     const int64_t width = s->number[STACK_WIDTH], classes = s->number[STACK_CLASSES];
     const int pooler = b->plan.choice[STACK_POOLER];
     uint32_t x = b->buffer[STACK_ROLE_X];
-    s->outputs = classes >= 0 ? classes : width;
+    s->outputs = width;
     if (op) {
         const uint32_t to =
             pooler || classes >= 0 ? b->buffer[STACK_ROLE_H] : (uint32_t)STACK_LOGITS;
-        TRY(pool_rows(b, op, to));
+        TRY(pool_rows(b, op, to, &s->outputs));
         x = to;
     }
     if (pooler) {
         const uint32_t to = classes >= 0 ? b->buffer[STACK_ROLE_Y] : (uint32_t)STACK_LOGITS;
-        TRY(stack_step_project(b, "pooler.", x, width, to, width));
+        TRY(stack_step_project(b, "pooler.", x, s->outputs, to, width));
         TRY(cap_rows(b, 1, to, width));
-        x = to;
+        x = to, s->outputs = width;
     }
-    if (classes >= 0) TRY(stack_step_project(b, "output.", x, width, STACK_LOGITS, classes));
-    return stack_step_rows(b, classes >= 0 ? (uint32_t)STACK_LOGITS : x, s->outputs, &s->result);
+    if (classes >= 0) {
+        TRY(stack_step_project(b, "output.", x, s->outputs, STACK_LOGITS, classes));
+        x = STACK_LOGITS, s->outputs = classes;
+    }
+    return stack_step_rows(b, x, s->outputs, &s->result);
 }
 
 static int32_t build_output(stack_builder *b)

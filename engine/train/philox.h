@@ -12,7 +12,7 @@
 #define PHILOX_ROUNDS 10
 
 /* What the numbers are for: the highest word of the counter. */
-enum { PHILOX_DROPOUT = 1, PHILOX_WINDOWS };
+enum { PHILOX_DROPOUT = 1, PHILOX_WINDOWS, PHILOX_ORDER };
 
 typedef struct philox {
     uint32_t word[4];

@@ -82,6 +82,7 @@ void tape_free(tape *t)
     free(t->use);
     free(t->flow);
     free(t->heads);
+    free(t->halting);
     free(t->tensors);
     free(t->steps);
     free(t);
@@ -105,7 +106,7 @@ uint64_t tape_bytes(const tape *t)
 /* Rows of a value: one a token, or one a sequence. */
 static int64_t rows_of(const tape *t, uint32_t rows)
 {
-    return rows == STACK_ONE ? t->batch : t->batch * t->length;
+    return rows == STACK_ONE ? t->batch : t->batch * t->length[rows == STACK_SOURCE];
 }
 
 static int64_t floats_of(const tape *t, uint32_t value)
@@ -123,24 +124,35 @@ static void *data_of(const tape *t, uint32_t value)
 static heed_tensor view_of(const tape *t, uint32_t use, void *data)
 {
     const stack_view *v = &t->stack->views[t->stack->uses[use].view];
+    const uint32_t rows = t->values[t->use[use]].rows;
     int64_t dim[HEED_MAX_RANK];
     memcpy(dim, v->dim, sizeof dim);
     dim[0] = t->batch;
-    if (v->rows != STACK_ONE) dim[1] = t->length;
+    if (rows != STACK_ONE) dim[1] = t->length[rows == STACK_SOURCE];
     return heed_tensor_of(data, v->dtype, v->rank, dim);
+}
+
+/* The inputs of an op: those of the network, and the lengths of its texts. */
+static uint32_t inputs_of(tape *t, const tape_step *s, heed_binding *in)
+{
+    uint32_t n = 0;
+    for (; n < s->of->n_in; n++)
+        in[n] =
+            (heed_binding){t->stack->uses[s->of->first + n].port, &t->tensors[s->of->first + n]};
+    if (s->lengths < TAPE_TEXTS && t->lengths[s->lengths].data)
+        in[n++] = (heed_binding){"key_lengths", &t->lengths[s->lengths]};
+    return n;
 }
 
 /* The outputs that backward reads beside the one that flows on. */
 static int32_t place_kept(tape *t, tape_step *s, heed_error *error)
 {
     heed_binding in[PORT_MAX];
-    for (uint32_t k = 0; k < s->of->n_in; k++)
-        in[k] =
-            (heed_binding){t->stack->uses[s->of->first + k].port, &t->tensors[s->of->first + k]};
+    const uint32_t n = inputs_of(t, s, in);
     for (uint32_t k = 0; k < s->n_kept; k++) {
         tape_kept *kept = &s->kept[k];
         heed_tensor shape;
-        TRY(heed_infer(s->of->instance, in, s->of->n_in, kept->port, &shape, error));
+        TRY(heed_infer(s->of->instance, in, n, kept->port, &shape, error));
         TRY(make_room(&kept->memory,
                       (uint64_t)heed_tensor_elements(&shape) * heed_dtype_bytes(shape.dtype),
                       error));
@@ -149,35 +161,64 @@ static int32_t place_kept(tape *t, tape_step *s, heed_error *error)
     return HEED_OK;
 }
 
-/* All tensors for so many sequences of so many tokens. */
-static int32_t place(tape *t, const int32_t *tokens, int64_t batch, int64_t length,
-                     heed_error *error)
+/* Positions, and types, which are all 0, of one of both texts. */
+static int32_t place_given(tape *t, uint32_t text, heed_error *error)
 {
-    const int same = t->batch == batch && t->length == length;
-    t->batch = batch, t->length = length;
-    t->values[TAPE_VALUE_TOKENS].given = tokens;
-    if (!same) {
-        tape_value *positions = &t->values[TAPE_VALUE_POSITIONS];
-        t->batch = t->length = 0; /* until all is there */
-        TRY(make_room(&positions->memory, (uint64_t)(batch * length) * sizeof(int64_t), error));
-        for (int64_t i = 0; i < batch * length; i++)
-            ((int64_t *)positions->memory.data)[i] = i % length;
-        t->batch = batch, t->length = length;
-        for (uint32_t v = TAPE_VALUES_GIVEN; v < t->n_values; v++)
-            if (t->values[v].in == v &&
-                make_room(&t->values[v].memory, (uint64_t)floats_of(t, v) * sizeof(float), error))
-                return t->batch = t->length = 0, HEED_E_MEMORY;
-    }
-    for (uint32_t s = 0; s < t->n_steps; s++) {
-        if (!t->steps[s].of) continue;
-        for (uint32_t u = t->steps[s].of->first; u <= t->steps[s].of->first + t->steps[s].of->n_in;
-             u++)
-            t->tensors[u] = view_of(t, u, data_of(t, t->use[u]));
-        if (same) continue;
-        const int32_t failed = place_kept(t, &t->steps[s], error);
-        if (failed) return t->batch = t->length = 0, failed;
+    tape_value *positions = &t->values[TAPE_VALUES_OF * text + TAPE_VALUE_POSITIONS],
+               *types = &t->values[TAPE_VALUES_OF * text + TAPE_VALUE_TYPES];
+    const int64_t length = t->length[text], n = t->batch * length;
+    TRY(make_room(&positions->memory, (uint64_t)n * sizeof(int64_t), error));
+    for (int64_t i = 0; i < n; i++) ((int64_t *)positions->memory.data)[i] = i % length;
+    if (!t->stack->typed) return HEED_OK;
+    TRY(make_room(&types->memory, (uint64_t)n * sizeof(int32_t), error));
+    memset(types->memory.data, 0, (size_t)n * sizeof(int32_t));
+    return HEED_OK;
+}
+
+/* Memory for all values, whose sizes have changed. */
+static int32_t place_values(tape *t, heed_error *error)
+{
+    for (uint32_t text = 0; text < TAPE_TEXTS; text++)
+        if (t->length[text]) TRY(place_given(t, text, error));
+    for (uint32_t v = TAPE_VALUES_GIVEN; v < t->n_values; v++) {
+        const tape_value *at = &t->values[v];
+        const int64_t n = floats_of(t, v);
+        if (at->in != v) continue;
+        TRY(make_room(&t->values[v].memory, (uint64_t)n * sizeof(float), error));
+        for (int64_t i = 0; at->constant && i < n; i++) ((float *)at->memory.data)[i] = at->fill;
     }
     return HEED_OK;
+}
+
+/* All tensors for a batch. */
+static int32_t place_all(tape *t, const heed_batch *b, int same, heed_error *error)
+{
+    const int32_t *tokens[TAPE_TEXTS] = {b->tokens, b->source},
+                  *lengths[TAPE_TEXTS] = {b->lengths, b->source_lengths};
+    t->batch = b->texts, t->length[TAPE_TEXT] = b->length,
+    t->length[TAPE_SOURCE] = b->source_length;
+    for (uint32_t text = 0; text < TAPE_TEXTS; text++) {
+        t->values[TAPE_VALUES_OF * text + TAPE_VALUE_TOKENS].given = tokens[text];
+        t->lengths[text] = heed_tensor_of((void *)lengths[text], HEED_I32, 1, &b->texts);
+    }
+    if (!same) TRY(place_values(t, error));
+    for (uint32_t s = 0; s < t->n_steps; s++) {
+        const stack_step *of = t->steps[s].of;
+        if (!of) continue;
+        for (uint32_t u = of->first; u <= of->first + of->n_in; u++)
+            t->tensors[u] = view_of(t, u, data_of(t, t->use[u]));
+        if (!same) TRY(place_kept(t, &t->steps[s], error));
+    }
+    return HEED_OK;
+}
+
+static int32_t place(tape *t, const heed_batch *b, heed_error *error)
+{
+    const int same = t->batch == b->texts && t->length[TAPE_TEXT] == b->length &&
+                     t->length[TAPE_SOURCE] == b->source_length;
+    const int32_t failed = place_all(t, b, same, error);
+    if (failed) t->batch = 0; /* nothing is there */
+    return failed;
 }
 
 /* ---- what learns ---- */
@@ -187,6 +228,7 @@ void tape_refresh(tape *t)
     for (uint32_t k = 0; k < t->n_steps; k++) {
         const tape_step *s = &t->steps[k];
         int learns = !s->of && t->values[s->from].learns;
+        if (s->kind == TAPE_SELECT) learns |= t->values[s->other].learns;
         for (uint32_t w = 0; w < s->n_weights; w++)
             learns |= !t->weights[s->weights[w].weight].frozen;
         for (uint32_t u = 0; s->of && u < s->of->n_in; u++)
@@ -197,13 +239,27 @@ void tape_refresh(tape *t)
 
 /* ---- forwards ---- */
 
+static heed_tensor results_of(const tape *t, void *data)
+{
+    const int one = t->values[t->result].rows == STACK_ONE;
+    const int64_t row[] = {t->batch, t->length[TAPE_TEXT], t->stack->outputs},
+                  text[] = {t->batch, t->stack->outputs};
+    return heed_tensor_of(data, HEED_F32, one ? 2 : 3, one ? text : row);
+}
+
+/* Whether a row is a token of a text, and does not lie behind its end. */
+static int is_text(const tape *t, uint32_t text, int64_t row)
+{
+    const int32_t *lengths = t->lengths[text].data;
+    return !lengths || row % t->length[text] < lengths[row / t->length[text]];
+}
+
 static int32_t run_op(tape *t, const tape_step *s, heed_error *error)
 {
     const stack_step *of = s->of;
     heed_binding in[PORT_MAX], out[PORT_MAX];
+    const uint32_t n_in = inputs_of(t, s, in);
     uint32_t n = 0;
-    for (uint32_t k = 0; k < of->n_in; k++)
-        in[k] = (heed_binding){t->stack->uses[of->first + k].port, &t->tensors[of->first + k]};
     /* x + y is written over y, as an op in place writes over its first input: y is not read again */
     if (s->kind == TAPE_SUM && t->values[s->to].in != s->to)
         in[0].tensor = &t->tensors[of->first + 1], in[1].tensor = &t->tensors[of->first];
@@ -211,7 +267,7 @@ static int32_t run_op(tape *t, const tape_step *s, heed_error *error)
                               &t->tensors[of->first + of->n_in]};
     for (uint32_t k = 0; k < s->n_kept; k++)
         out[n++] = (heed_binding){s->kept[k].port, &s->kept[k].tensor};
-    return heed_run(of->instance, in, of->n_in, out, n, NULL, error);
+    return heed_run(of->instance, in, n_in, out, n, NULL, error);
 }
 
 /* What is left out at a place of the network; where nothing is, the numbers go on. */
@@ -230,25 +286,83 @@ static int32_t run_drop(tape *t, tape_step *s, const dropout *drop, heed_error *
     return dropout_run(t->stack->engine, &here, s->keep.data, to, from, n, error);
 }
 
+/* Whether a token runs through a layer, by what it has given to those before: 1 if it has halted. */
+static int runs(const tape *t, uint32_t before, int64_t row)
+{
+    return !(((const float *)data_of(t, before))[row] >= 1);
+}
+
+static void run_select(const tape *t, const tape_step *s)
+{
+    const float *from = data_of(t, s->from), *other = data_of(t, s->other);
+    float *to = data_of(t, s->to);
+    const int64_t span = t->values[s->to].span, rows = rows_of(t, t->values[s->to].rows);
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(to + r * span, (runs(t, s->before, r) ? from : other) + r * span,
+               (size_t)span * sizeof *to);
+}
+
 static void count_time(tape *t, const tape_step *s, int64_t begin)
 {
     t->seconds[s->counts] += 1e-9 * (double)(trace_now() - begin);
 }
 
-int32_t tape_forward(tape *t, const int32_t *tokens, int64_t batch, int64_t length,
-                     const dropout *drop, heed_tensor *results, heed_error *error)
+/* That the texts are what this network takes. */
+static int32_t check_lengths(const tape *t, const heed_batch *b, heed_error *error)
 {
-    TRY(place(t, tokens, batch, length, error));
+    const int32_t *lengths[TAPE_TEXTS] = {b->lengths, b->source_lengths};
+    const int64_t most[TAPE_TEXTS] = {b->length, b->source_length};
+    for (uint32_t text = 0; text < TAPE_TEXTS; text++) {
+        if (!lengths[text]) continue;
+        if (t->unequal)
+            return error_set(error, HEED_E_UNSUPPORTED,
+                             "%s can not be told how long a text is (it has no key_lengths), so "
+                             "texts of different lengths can not be in one batch",
+                             t->unequal);
+        for (int64_t i = 0; i < b->texts; i++)
+            if (lengths[text][i] < 1 || lengths[text][i] > most[text])
+                return error_set(error, HEED_E_ARGUMENT,
+                                 "text %lld has %d tokens; 1 to %lld is right", (long long)i,
+                                 lengths[text][i], (long long)most[text]);
+    }
+    return HEED_OK;
+}
+
+int32_t tape_forward(tape *t, const heed_batch *batch, const dropout *drop, heed_tensor *results,
+                     heed_error *error)
+{
+    TRY(check_lengths(t, batch, error));
+    TRY(place(t, batch, error));
     for (uint32_t k = 0; k < t->n_steps; k++) {
         tape_step *s = &t->steps[k];
         const int64_t begin = trace_now();
         if (s->of) TRY(run_op(t, s, error));
+        else if (s->kind == TAPE_SELECT) run_select(t, s);
         else TRY(run_drop(t, s, drop, error));
         count_time(t, s, begin);
     }
-    const int64_t dim[] = {batch, length, t->stack->outputs};
-    *results = heed_tensor_of(data_of(t, t->result), HEED_F32, 3, dim);
+    *results = results_of(t, data_of(t, t->result));
     return HEED_OK;
+}
+
+/* ---- tokens that halt ---- */
+
+int64_t tape_ponder(const tape *t, double *steps, double *rest)
+{
+    int64_t tokens = 0;
+    *steps = *rest = 0;
+    for (uint32_t h = 0; h < t->n_halting; h++) {
+        const tape_halting *at = &t->halting[h];
+        const float *before = data_of(t, at->before);
+        for (int64_t r = 0; r < rows_of(t, t->values[at->before].rows); r++) {
+            if (!is_text(t, at->text, r) || !runs(t, at->before, r) || runs(t, at->after, r))
+                continue;
+            tokens++;
+            *steps += (double)at->layer + 1;
+            *rest += 1 - (double)before[r];
+        }
+    }
+    return tokens;
 }
 
 /* ---- backwards ---- */
@@ -316,6 +430,24 @@ static int32_t drop_backward(tape *t, const tape_step *s, const dropout *drop, t
     return hand_back(t, s->from, to, error);
 }
 
+/* Each row's gradient goes to where its numbers came from. */
+static int32_t select_backward(tape *t, const tape_step *s, tape_block *d, heed_error *error)
+{
+    const int64_t span = t->values[s->to].span, rows = rows_of(t, t->values[s->to].rows);
+    for (int halted = 0; halted < 2; halted++) {
+        const uint32_t value = halted ? s->other : s->from;
+        if (!t->values[value].learns) continue;
+        tape_block *to = take_block(t, rows * span, error);
+        if (!to) return HEED_E_MEMORY;
+        memcpy(to->memory.data, d->memory.data, (size_t)(rows * span) * sizeof(float));
+        for (int64_t r = 0; r < rows; r++)
+            if (runs(t, s->before, r) == halted)
+                memset((float *)to->memory.data + r * span, 0, (size_t)span * sizeof(float));
+        TRY(hand_back(t, value, to, error));
+    }
+    return HEED_OK;
+}
+
 static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_error *error)
 {
     const stack_step *of = s->of;
@@ -323,11 +455,11 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
     heed_binding in[PORT_MAX], out[PORT_MAX], bound[2 * PORT_MAX];
     heed_tensor gradient[PORT_MAX + 1];
     tape_block *block[PORT_MAX] = {NULL};
+    const uint32_t n_in = inputs_of(t, s, in);
     uint32_t n_out = 0, n = 0;
     int32_t failed = HEED_OK;
     for (uint32_t k = 0; k < of->n_in && !failed; k++) {
         const uint32_t value = t->use[of->first + k];
-        in[k] = (heed_binding){t->stack->uses[of->first + k].port, &t->tensors[of->first + k]};
         if (!t->values[value].learns) continue;
         if (!(block[k] = take_block(t, floats_of(t, value), error))) failed = HEED_E_MEMORY;
         else {
@@ -344,7 +476,7 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
         tape_weight *w = &t->weights[s->weights[k].weight];
         if (!w->frozen) bound[n++] = (heed_binding){s->weights[k].port, &w->gradient};
     }
-    if (!failed) failed = heed_backward(of->instance, in, of->n_in, out, n_out, bound, n, error);
+    if (!failed) failed = heed_backward(of->instance, in, n_in, out, n_out, bound, n, error);
     for (uint32_t k = 0; k < of->n_in; k++)
         if (failed) give_block(block[k]);
         else if (block[k]) failed = hand_back(t, t->use[of->first + k], block[k], error);
@@ -353,11 +485,30 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
 
 int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error)
 {
-    const int64_t dim[] = {t->batch, t->length, t->stack->outputs};
     tape_value *v = &t->values[t->result];
     drop_gradients(t);
     if (!(v->gradient = take_block(t, floats_of(t, t->result), error))) return HEED_E_MEMORY;
-    *gradient = heed_tensor_of(v->gradient->memory.data, HEED_F32, 3, dim);
+    *gradient = results_of(t, v->gradient->memory.data);
+    return HEED_OK;
+}
+
+/* How many layers a token runs through is a constant; of what is left for the last one each share
+ * that it has given before takes away (arXiv 1603.08983, section 2.1). */
+int32_t tape_ponder_backward(tape *t, double factor, heed_error *error)
+{
+    for (uint32_t h = 0; h < t->n_halting; h++) {
+        const tape_halting *at = &t->halting[h];
+        const int64_t rows = rows_of(t, t->values[at->before].rows);
+        if (!t->values[at->before].learns) continue;
+        tape_block *d = take_block(t, rows, error);
+        if (!d) return HEED_E_MEMORY;
+        for (int64_t r = 0; r < rows; r++) {
+            const int here =
+                is_text(t, at->text, r) && runs(t, at->before, r) && !runs(t, at->after, r);
+            ((float *)d->memory.data)[r] = here ? (float)-factor : 0.0f;
+        }
+        TRY(hand_back(t, at->before, d, error));
+    }
     return HEED_OK;
 }
 
@@ -383,13 +534,14 @@ static void end_head(tape *t)
 static heed_tensor flow_of(const tape *t, const tape_head *h, void *data)
 {
     return heed_tensor_of(data, HEED_F32, 3,
-                          (int64_t[]){t->batch, t->length, t->values[h->value].span});
+                          (int64_t[]){t->batch, t->length[TAPE_TEXT], t->values[h->value].span});
 }
 
 static heed_tensor scores_of(const tape *t, const tape_head *h, void *data)
 {
-    return heed_tensor_of(data, HEED_F32, 3,
-                          (int64_t[]){t->batch, t->length, t->weights[h->weight].weight->dim[0]});
+    return heed_tensor_of(
+        data, HEED_F32, 3,
+        (int64_t[]){t->batch, t->length[TAPE_TEXT], t->weights[h->weight].weight->dim[0]});
 }
 
 int32_t tape_head_forward(tape *t, uint32_t head, heed_tensor *results, heed_tensor *gradient,
@@ -397,7 +549,7 @@ int32_t tape_head_forward(tape *t, uint32_t head, heed_tensor *results, heed_ten
 {
     const tape_head *h = &t->heads[head];
     const int64_t begin = trace_now(),
-                  n = t->batch * t->length * t->weights[h->weight].weight->dim[0];
+                  n = t->batch * t->length[TAPE_TEXT] * t->weights[h->weight].weight->dim[0];
     end_head(t);
     t->head_results = take_block(t, n, error);
     t->head_gradient = t->head_results ? take_block(t, n, error) : NULL;
@@ -450,10 +602,11 @@ int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
         if (!d) continue; /* nothing has read it */
         v->gradient = NULL;
         if (t->see && t->into && s->to == t->into) t->see(t->see_to, d->memory.data);
-        failed = !v->learns            ? HEED_OK
-                 : !s->of              ? drop_backward(t, s, drop, d, error)
-                 : s->kind == TAPE_SUM ? sum_backward(t, s, d, error)
-                                       : op_backward(t, s, d, error);
+        failed = !v->learns               ? HEED_OK
+                 : s->kind == TAPE_SELECT ? select_backward(t, s, d, error)
+                 : s->kind == TAPE_DROP   ? drop_backward(t, s, drop, d, error)
+                 : s->kind == TAPE_SUM    ? sum_backward(t, s, d, error)
+                                          : op_backward(t, s, d, error);
         give_block(d);
         count_time(t, s, begin);
     }

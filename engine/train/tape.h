@@ -32,7 +32,7 @@ typedef struct tape_weight {
     int frozen; /* it gets none */
 } tape_weight;
 
-/* For a network of logits, whose ops must all have a backward, and whose weights are all among those
+/* For a network of logits or classes, whose ops must all have a backward, and whose weights are all among those
  * given; `drops`: with places for dropout. NULL and a sentence that names the op if it can not be. */
 HEED_LOCAL tape *tape_new(heed_stack *stack, tape_weight *weights, uint32_t count, int drops,
                           heed_error *error);
@@ -41,10 +41,10 @@ HEED_LOCAL void tape_free(tape *t);
 /* After `frozen` of some weights has changed: what lies below all that learn has no backward. */
 HEED_LOCAL void tape_refresh(tape *t);
 
-/* The results [batch, length, heed_stack_outputs] for tokens [batch, length], until the next
- * forward; `drop` NULL leaves nothing out. */
-HEED_LOCAL int32_t tape_forward(tape *t, const int32_t *tokens, int64_t batch, int64_t length,
-                                const dropout *drop, heed_tensor *results, heed_error *error);
+/* The results [texts, length, heed_stack_outputs] of a batch, or [texts, heed_stack_outputs] of a
+ * network that makes one row of a text, until the next forward; `drop` NULL leaves nothing out. */
+HEED_LOCAL int32_t tape_forward(tape *t, const heed_batch *batch, const dropout *drop,
+                                heed_tensor *results, heed_error *error);
 /* Where the gradient of the results of the last forward is to be written. */
 HEED_LOCAL int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error);
 /* Then adds to the gradients of all weights. `drop` as in the forward. */
@@ -54,6 +54,12 @@ HEED_LOCAL int32_t tape_backward(tape *t, const dropout *drop, heed_error *error
  * as soon as it is whole; NULL: nobody. */
 typedef void tape_see(void *to, const float *gradient);
 HEED_LOCAL void tape_watch(tape *t, tape_see *see, void *to);
+
+/* What the last forward's tokens have spent where they halt (arXiv 1603.08983): of how many tokens, the
+ * sum of the layers that each ran through, and of what was left of its weight for the last one. */
+HEED_LOCAL int64_t tape_ponder(const tape *t, double *steps, double *rest);
+/* Behind tape_gradient: the gradient of `factor` times the sum of both. */
+HEED_LOCAL int32_t tape_ponder_backward(tape *t, double factor, heed_error *error);
 
 /* A classifier beside the network, of what flows out of a layer, for training alone: a projection
  * whose weight is the one of that number. Its own number. */

@@ -19,13 +19,20 @@ typedef struct tape_block {
     uint32_t owners;
 } tape_block;
 
-enum { TAPE_VALUE_TOKENS, TAPE_VALUE_POSITIONS, TAPE_VALUES_GIVEN };
+/* The texts of a batch: those that are predicted or told apart, and those that an encoder reads. */
+enum { TAPE_TEXT, TAPE_SOURCE, TAPE_TEXTS };
+
+/* Values that no step writes, of each of both: tokens, their positions, and zeros as their types. */
+enum { TAPE_VALUE_TOKENS, TAPE_VALUE_POSITIONS, TAPE_VALUE_TYPES, TAPE_VALUES_OF };
+enum { TAPE_VALUES_GIVEN = TAPE_VALUES_OF * TAPE_TEXTS };
 
 /* What a step has written. */
 typedef struct tape_value {
     const void *given; /* the caller's memory, or NULL */
-    uint32_t rows;     /* as of a stack_view */
+    uint32_t rows;     /* STACK_ROWS, STACK_SOURCE or STACK_ONE */
     int64_t span;      /* floats of a row */
+    int constant;      /* no step writes it: its floats are `fill` */
+    float fill;
     uint32_t in;       /* the value whose memory it is in: its own, or one that has gone */
     uint32_t readers;  /* steps */
     int kept;          /* a backward reads it as an output */
@@ -47,14 +54,21 @@ typedef struct tape_bound {
     uint32_t weight;
 } tape_bound;
 
-enum { TAPE_OP, TAPE_SUM /* x + y */ };
+enum {
+    TAPE_OP,
+    TAPE_SUM,  /* x + y */
+    TAPE_DROP, /* elements of `from` are left out */
+    TAPE_SELECT /* of each row: `from` if the token has not halted before, by `before`, else `other` */
+};
 
 typedef struct tape_step {
-    const stack_step *of; /* NULL: elements are left out, from `from` to `to` */
+    const stack_step *of; /* of the first two kinds */
     uint32_t kind;
     uint32_t counts; /* TAPE_ATTENTION ...: what its time goes to */
     uint32_t place;  /* of dropout */
     uint32_t from, to;
+    uint32_t other, before;
+    uint32_t lengths; /* the text whose lengths the op is told, or TAPE_TEXTS */
     tape_memory keep; /* of dropout: which elements stay */
     int reads_out;    /* its backward reads the output that flows on */
     tape_kept *kept;
@@ -68,6 +82,13 @@ typedef struct tape_head {
     const heed_instance *projection;
     uint32_t value, weight;
 } tape_head;
+
+/* A layer in which tokens may halt: what they have given to those before, and with it. */
+typedef struct tape_halting {
+    uint32_t before, after;
+    uint32_t text;
+    int64_t layer;
+} tape_halting;
 
 struct tape {
     heed_stack *stack;
@@ -88,7 +109,11 @@ struct tape {
     uint32_t n_heads;
     tape_block *head_results, *head_gradient; /* of the one that runs */
     tape_block *blocks;
-    int64_t batch, length; /* that the tensors are for; 0: none yet */
+    tape_halting *halting;
+    uint32_t n_halting;
+    const char *unequal;               /* an op that can not be told how long texts are, or NULL */
+    int64_t batch, length[TAPE_TEXTS]; /* that the tensors are for; 0: none yet */
+    heed_tensor lengths[TAPE_TEXTS];   /* [batch], of texts that differ; data NULL: they do not */
     double seconds[TAPE_TIMES];
 };
 

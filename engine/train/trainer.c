@@ -25,12 +25,12 @@ int32_t trainer_check(double x, double least, double below, const char *name, he
 
 /* ---- gradients ---- */
 
-static int32_t check_batch(const heed_trainer *t, const int32_t *tokens, const int32_t *targets,
-                           int64_t batch, int64_t length, heed_error *error)
+/* A text of a batch: tokens that are there, and no more of them than the network has places for. */
+static int32_t check_text(const heed_trainer *t, const int32_t *tokens, int64_t batch,
+                          int64_t length, heed_error *error)
 {
     const int64_t context = heed_stack_number(t->stack, "context");
-    if (!tokens || !targets)
-        return error_set(error, HEED_E_ARGUMENT, "the %s are NULL", tokens ? "targets" : "tokens");
+    if (!tokens) return error_set(error, HEED_E_ARGUMENT, "the tokens are NULL");
     if (batch < 1 || length < 1 || batch > ((int64_t)1 << 40) / length)
         return error_set(error, HEED_E_ARGUMENT,
                          "%lld sequences of %lld tokens; 1 and more is right", (long long)batch,
@@ -40,6 +40,34 @@ static int32_t check_batch(const heed_trainer *t, const int32_t *tokens, const i
                          "sequences of %lld tokens are more than the context of %lld",
                          (long long)length, (long long)context);
     return HEED_OK;
+}
+
+static int32_t check_batch(const heed_trainer *t, const heed_batch *b, heed_error *error)
+{
+    if (!b || b->size < sizeof *b)
+        return error_set(error, HEED_E_ARGUMENT, "the batch's size is %u, not %u", b ? b->size : 0,
+                         (unsigned)sizeof *b);
+    TRY(check_text(t, b->tokens, b->texts, b->length, error));
+    if (!b->targets) return error_set(error, HEED_E_ARGUMENT, "the targets are NULL");
+    if (t->stack->n_encode && !b->source)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "this network has an encoder, and the batch has no texts for it (source)");
+    if (!t->stack->n_encode && (b->source || b->source_length))
+        return error_set(error, HEED_E_ARGUMENT,
+                         "the batch has texts for an encoder, and this network has none");
+    return b->source ? check_text(t, b->source, b->texts, b->source_length, error) : HEED_OK;
+}
+
+/* As many as there are rows of results. */
+static int64_t targets_of(const heed_trainer *t, const heed_batch *b)
+{
+    return t->stack->pools ? b->texts : b->texts * b->length;
+}
+
+static heed_tensor target_tensor(const heed_trainer *t, const heed_batch *b)
+{
+    return heed_tensor_of((void *)b->targets, HEED_I32, t->stack->pools ? 1 : 2,
+                          (int64_t[]){b->texts, b->length});
 }
 
 static int32_t make_room(heed_trainer *t, int64_t rows, heed_error *error)
@@ -58,20 +86,40 @@ static int32_t make_room(heed_trainer *t, int64_t rows, heed_error *error)
 static int32_t run_loss(heed_trainer *t, heed_tensor *logits, heed_tensor *targets, float *nll,
                         heed_error *error)
 {
-    heed_tensor to = heed_tensor_of(nll, HEED_F32, 2, targets->dim);
+    heed_tensor to = heed_tensor_of(nll, HEED_F32, targets->rank, targets->dim);
     const heed_binding in[] = {{"logits", logits}, {"targets", targets}}, out = {"nll", &to};
     return heed_run(t->loss, in, 2, &out, 1, NULL, error);
+}
+
+int32_t heed_trainer_loss_batch(heed_trainer *t, const heed_batch *batch, float *nll,
+                                float *results, heed_error *error)
+{
+    heed_tensor logits;
+    if (error) *error = (heed_error){0};
+    TRY(check_batch(t, batch, error));
+    heed_tensor wanted = target_tensor(t, batch);
+    TRY(tape_forward(t->tape, batch, NULL, &logits, error));
+    if (results)
+        memcpy(results, logits.data, (size_t)heed_tensor_elements(&logits) * sizeof *results);
+    return run_loss(t, &logits, &wanted, nll, error);
+}
+
+/* The batch of a language model. */
+static heed_batch plain_batch(const int32_t *tokens, const int32_t *targets, int64_t batch,
+                              int64_t length)
+{
+    return (heed_batch){.size = sizeof(heed_batch),
+                        .texts = batch,
+                        .length = length,
+                        .tokens = tokens,
+                        .targets = targets};
 }
 
 int32_t heed_trainer_loss(heed_trainer *t, const int32_t *tokens, const int32_t *targets,
                           int64_t batch, int64_t length, float *nll, heed_error *error)
 {
-    const int64_t dim[] = {batch, length};
-    heed_tensor logits, wanted = heed_tensor_of((void *)targets, HEED_I32, 2, dim);
-    if (error) *error = (heed_error){0};
-    TRY(check_batch(t, tokens, targets, batch, length, error));
-    TRY(tape_forward(t->tape, tokens, batch, length, NULL, &logits, error));
-    return run_loss(t, &logits, &wanted, nll, error);
+    const heed_batch all = plain_batch(tokens, targets, batch, length);
+    return heed_trainer_loss_batch(t, &all, nll, NULL, error);
 }
 
 static double sum_of(const heed_trainer *t, int64_t rows)
@@ -87,7 +135,7 @@ static int32_t loss_backward(heed_trainer *t, heed_tensor *logits, heed_tensor *
 {
     const int64_t rows = heed_tensor_elements(targets);
     float *d = t->nll + rows;
-    heed_tensor d_nll = heed_tensor_of(d, HEED_F32, 2, targets->dim);
+    heed_tensor d_nll = heed_tensor_of(d, HEED_F32, targets->rank, targets->dim);
     for (int64_t i = 0; i < rows; i++) d[i] = (float)share;
     const heed_binding in[] = {{"logits", logits}, {"targets", targets}},
                        gradients[] = {{"nll", &d_nll}, {"logits", to}};
@@ -111,32 +159,47 @@ static int32_t learn_aside(heed_trainer *t, const trainer_head *h, const heed_te
     return tape_head_backward(t->tape, h->number, error);
 }
 
-int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t *targets,
-                           int64_t batch, int64_t length, double share, double *nats,
-                           heed_error *error)
+/* The loss itself, and what else is to be small: its value to *nats, and the gradients. */
+static int32_t learn_results(heed_trainer *t, const heed_batch *batch, heed_tensor *logits,
+                             double share, double *nats, heed_error *error)
 {
-    const int64_t dim[] = {batch, length};
-    const dropout d = {t->recipe.dropout, t->recipe.seed, t->steps, t->batches, 0},
-                  *drop = t->recipe.dropout > 0 ? &d : NULL;
-    heed_tensor logits, gradient, wanted = heed_tensor_of((void *)targets, HEED_I32, 2, dim);
-    double own;
-    if (!nats) nats = &own;
-    if (error) *error = (heed_error){0};
-    TRY(check_batch(t, tokens, targets, batch, length, error));
-    TRY(make_room(t, batch * length, error));
-    TRY(tape_forward(t->tape, tokens, batch, length, drop, &logits, error));
-    int64_t begin = trace_now();
-    TRY(run_loss(t, &logits, &wanted, t->nll, error));
-    *nats = sum_of(t, batch * length);
+    const int64_t begin = trace_now();
+    heed_tensor gradient, wanted = target_tensor(t, batch);
+    TRY(run_loss(t, logits, &wanted, t->nll, error));
+    *nats = sum_of(t, targets_of(t, batch));
     TRY(tape_gradient(t->tape, &gradient, error));
-    TRY(loss_backward(t, &logits, &wanted, share, &gradient, error));
+    TRY(loss_backward(t, logits, &wanted, share, &gradient, error));
+    if (t->recipe.ponder > 0) TRY(tape_ponder_backward(t->tape, share * t->recipe.ponder, error));
     t->seconds[TRAINER_LOSS] += 1e-9 * (double)(trace_now() - begin);
     t->aside = 0;
     for (uint32_t i = 0; i < t->n_heads; i++)
         if (t->heads[i].weight > 0) TRY(learn_aside(t, &t->heads[i], &wanted, share, error));
+    return HEED_OK;
+}
+
+int32_t heed_trainer_learn_batch(heed_trainer *t, const heed_batch *batch, double share,
+                                 double *nats, heed_error *error)
+{
+    const dropout d = {t->recipe.dropout, t->recipe.seed, t->steps, t->batches, 0},
+                  *drop = t->recipe.dropout > 0 ? &d : NULL;
+    heed_tensor logits;
+    double own;
+    if (error) *error = (heed_error){0};
+    TRY(check_batch(t, batch, error));
+    TRY(make_room(t, targets_of(t, batch), error));
+    TRY(tape_forward(t->tape, batch, drop, &logits, error));
+    TRY(learn_results(t, batch, &logits, share, nats ? nats : &own, error));
     TRY(tape_backward(t->tape, drop, error));
     t->batches++;
     return HEED_OK;
+}
+
+int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t *targets,
+                           int64_t batch, int64_t length, double share, double *nats,
+                           heed_error *error)
+{
+    const heed_batch all = plain_batch(tokens, targets, batch, length);
+    return heed_trainer_learn_batch(t, &all, share, nats, error);
 }
 
 /* ---- a step ---- */

@@ -55,6 +55,21 @@ HEED_LOCAL void trainer_seconds(const heed_trainer *t, double *seconds);
 /* What a checkpoint says beside its tensors; free it. NULL: it has none of that name, or error. */
 HEED_LOCAL char *trainer_note(const char *path, heed_error *error);
 
+/* heed_trainer_export as a file of another form: its metadata, and, if not NULL, what gives tensors
+ * their names there, malloc'ed. */
+typedef struct trainer_form {
+    char *(*name)(const char *own);
+    const weights_note *notes;
+    uint32_t n_notes;
+} trainer_form;
+HEED_LOCAL int32_t trainer_export(const heed_trainer *t, const char *path, uint32_t dtype,
+                                  const trainer_form *form, heed_error *error);
+/* Weights for a network of that spec: those of `from`, which must outlive them, but new ones of its
+ * output. */
+HEED_LOCAL heed_weights *trainer_with_head(heed_engine *engine, const char *spec,
+                                           const heed_weights *from, uint64_t seed,
+                                           heed_error *error);
+
 /* That x is a number from `least` to below `below`, or the sentence that says which is not. */
 HEED_LOCAL int32_t trainer_check(double x, double least, double below, const char *name,
                                  heed_error *error);

@@ -94,6 +94,7 @@ static int32_t check_recipe(const heed_recipe *r, heed_error *error)
     TRY(trainer_check(r->epsilon, 1e-30, 1, "epsilon", error));
     TRY(trainer_check(r->decay, 0, 1e6, "decay", error));
     TRY(trainer_check(r->span, 0, 1e6, "span", error));
+    TRY(trainer_check(r->ponder, 0, 1e6, "ponder", error));
     return trainer_check(r->clip, 0, 1e30, "clip", error);
 }
 
@@ -190,9 +191,11 @@ static int32_t make(heed_trainer *t, const char *spec, const heed_weights *from,
         return error->code;
     if (!(t->stack = heed_stack_open(t->engine, spec, t->weights, error))) return error->code;
     const char *output = strstr(heed_stack_spec(t->stack), "; output=");
-    if (output)
+    if (output && t->stack->number[STACK_CLASSES] < 0)
         return error_set(error, HEED_E_UNSUPPORTED,
-                         "this network gives no logits, which a trainer takes (%.80s)", output + 2);
+                         "this network gives neither logits nor classes, which a trainer takes "
+                         "(%.80s)",
+                         output + 2);
     if (!from) {
         scale_first(t);
         TRY(trainer_rebind(t, error));

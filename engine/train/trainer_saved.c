@@ -41,15 +41,15 @@ static void print_recipe(const heed_recipe *r, char *text, size_t size)
 {
     snprintf(text, size,
              "seed=%llu; dropout=%.17g; beta1=%.17g; beta2=%.17g; epsilon=%.17g; decay=%.17g; "
-             "clip=%.17g; span=%.17g",
+             "clip=%.17g; span=%.17g; ponder=%.17g",
              (unsigned long long)r->seed, r->dropout, r->beta1, r->beta2, r->epsilon, r->decay,
-             r->clip, r->span);
+             r->clip, r->span, r->ponder);
 }
 
 int32_t heed_trainer_save(const heed_trainer *t, const char *path, const char *note,
                           heed_error *error)
 {
-    char recipe[256], step[32];
+    char recipe[320], step[32];
     int32_t failed = HEED_OK;
     if (error) *error = (heed_error){0};
     heed_weights *all = weights_new(error);
@@ -88,38 +88,45 @@ static int32_t put_half(uint16_t *to, const heed_tensor *from, uint32_t dtype, c
     return HEED_OK;
 }
 
-/* The weights as views of one array of halves. */
-static int32_t make_halves(const heed_trainer *t, uint32_t dtype, heed_weights *to,
-                           uint16_t *numbers_of, heed_error *error)
+/* One tensor under the name that it has there, as it is or as halves. */
+static int32_t put_tensor(const heed_trainer *t, uint32_t i, uint32_t dtype,
+                          const trainer_form *form, heed_weights *to, uint16_t *halves,
+                          heed_error *error)
 {
-    for (uint32_t i = 0; i < t->weights->count; i++) {
-        const char *name = t->weights->items[i].name;
-        const heed_tensor *from = &t->weights->items[i].tensor;
-        uint16_t *at = numbers_of + t->optimiser.tensors[i].first;
-        TRY(put_half(at, from, dtype, name, error));
-        heed_tensor *made = weights_add_shape(to, name, from->rank, from->dim, error);
-        if (!made) return HEED_E_MEMORY;
-        *made = heed_tensor_of(at, dtype, from->rank, from->dim);
-    }
-    return HEED_OK;
+    const char *own = t->weights->items[i].name;
+    const heed_tensor *from = &t->weights->items[i].tensor;
+    char *name = form->name ? form->name(own) : strdup(own);
+    heed_tensor *made = name ? weights_add_shape(to, name, from->rank, from->dim, error) : NULL;
+    free(name);
+    if (!made) return error_memory(error);
+    uint16_t *at = halves + t->optimiser.tensors[i].first;
+    *made = heed_tensor_of(dtype == HEED_F32 ? from->data : at, dtype, from->rank, from->dim);
+    return dtype == HEED_F32 ? HEED_OK : put_half(at, from, dtype, own, error);
+}
+
+int32_t trainer_export(const heed_trainer *t, const char *path, uint32_t dtype,
+                       const trainer_form *form, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    if (dtype != HEED_F32 && dtype != HEED_F16 && dtype != HEED_BF16)
+        return error_set(error, HEED_E_ARGUMENT, "weights are written as f32, f16 or bf16, not %s",
+                         heed_dtype_name(dtype));
+    uint16_t *halves = calloc(dtype == HEED_F32 ? 1 : (size_t)t->optimiser.n + 1, sizeof *halves);
+    heed_weights *all = halves ? weights_new(error) : NULL;
+    int32_t failed = all ? HEED_OK : error_memory(error);
+    for (uint32_t i = 0; i < t->weights->count && !failed; i++)
+        failed = put_tensor(t, i, dtype, form, all, halves, error);
+    if (!failed) failed = weights_write_noted(all, form->notes, form->n_notes, path, error);
+    heed_weights_close(all);
+    free(halves);
+    return failed;
 }
 
 int32_t heed_trainer_export(const heed_trainer *t, const char *path, uint32_t dtype,
                             heed_error *error)
 {
-    if (error) *error = (heed_error){0};
-    if (dtype == HEED_F32) return weights_write(t->weights, heed_stack_spec(t->stack), path, error);
-    if (dtype != HEED_F16 && dtype != HEED_BF16)
-        return error_set(error, HEED_E_ARGUMENT, "weights are written as f32, f16 or bf16, not %s",
-                         heed_dtype_name(dtype));
-    uint16_t *halves = calloc((size_t)t->optimiser.n + 1, sizeof *halves);
-    heed_weights *all = halves ? weights_new(error) : NULL;
-    int32_t failed = all ? HEED_OK : error_memory(error);
-    if (!failed) failed = make_halves(t, dtype, all, halves, error);
-    if (!failed) failed = weights_write(all, heed_stack_spec(t->stack), path, error);
-    heed_weights_close(all);
-    free(halves);
-    return failed;
+    const weights_note spec = {"heed.spec", heed_stack_spec(t->stack)};
+    return trainer_export(t, path, dtype, &(trainer_form){NULL, &spec, 1}, error);
 }
 
 char *trainer_note(const char *path, heed_error *error)
@@ -139,7 +146,7 @@ char *trainer_note(const char *path, heed_error *error)
 static int32_t check_head(const heed_trainer *t, const heed_weights *w, const char *path,
                           int64_t *step, heed_error *error)
 {
-    char own[256], *end;
+    char own[320], *end;
     const char *network = heed_weights_metadata(w, "heed.network"),
                *recipe = heed_weights_metadata(w, "heed.recipe"),
                *at = heed_weights_metadata(w, "heed.step");

@@ -948,6 +948,7 @@ class heed_recipe(c.Structure):
     decay: float
     span: float
     clip: float
+    ponder: float
     _fields_ = [
         ("size", c.c_uint32),
         ("reserved", c.c_uint32),
@@ -959,6 +960,32 @@ class heed_recipe(c.Structure):
         ("decay", c.c_double),
         ("span", c.c_double),
         ("clip", c.c_double),
+        ("ponder", c.c_double),
+    ]
+
+
+class heed_batch(c.Structure):
+    size: int
+    reserved: int
+    texts: int
+    length: int
+    tokens: int | None
+    targets: int | None
+    lengths: int | None
+    source: int | None
+    source_lengths: int | None
+    source_length: int
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("texts", c.c_int64),
+        ("length", c.c_int64),
+        ("tokens", c.c_void_p),
+        ("targets", c.c_void_p),
+        ("lengths", c.c_void_p),
+        ("source", c.c_void_p),
+        ("source_lengths", c.c_void_p),
+        ("source_length", c.c_int64),
     ]
 
 
@@ -1031,6 +1058,7 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_binding": heed_binding,
     "heed_opening": heed_opening,
     "heed_recipe": heed_recipe,
+    "heed_batch": heed_batch,
 }
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
@@ -1134,11 +1162,13 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
         c.c_int32,
         [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p, c.c_void_p],
     ),
+    "heed_trainer_learn_batch": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_trainer_step": (c.c_int32, [c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_trainer_scale": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_double, c.c_void_p]),
     "heed_trainer_weigh": (c.c_int32, [c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p]),
     "heed_trainer_forget": (None, [c.c_void_p]),
     "heed_trainer_loss": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.c_void_p]),
+    "heed_trainer_loss_batch": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "heed_trainer_steps": (c.c_int64, [c.c_void_p]),
     "heed_trainer_weights": (c.c_void_p, [c.c_void_p]),
     "heed_trainer_gradient": (c.POINTER(heed_tensor), [c.c_void_p, c.c_char_p]),

@@ -122,6 +122,76 @@ train wrong.jsonl -o none.safetensors
 says 'wrong.jsonl: line 3 has no text: {"text": "..."} or "..." is right'
 report 'a line without a text'
 
+# Classes: of JSONL and of a folder with one a class; lines that have a word are told apart.
+mkdir -p classes/left classes/right
+i=0
+while [ $i -lt 40 ]; do
+    side=left word=aab
+    [ $((i % 2)) = 1 ] && side=right word=zyz
+    printf '%s %d' $word $((i * 7 % 10)) >classes/$side/$(printf '%02d' $i)
+    printf '{"text": "%s %d", "label": "%s"}\n' $word $((i * 7 % 10)) $side
+    i=$((i + 1))
+done >classes.jsonl
+train classes.jsonl -o told.safetensors --task classify --steps 30 --batch 8 --every 10 --dropout 0
+[ $status = 0 ] && grep -q ' bits per text and accuracy 100.00 % of all 4 that were held out' out
+report 'a network tells texts apart'
+"$heed" classify told.safetensors classes.jsonl >out 2>err && [ "$(grep -c '^left	0[.]\|^left	1' out)" = 20 ] &&
+    grep -q '40 of 40 labels found, accuracy 100.00 %' err
+report 'heed classify finds the classes'
+printf 'aab 3\nzyz 3\n' | "$heed" classify told.safetensors - --all --json >out 2>err &&
+    [ "$(grep -c '"probabilities":{"left":[0-9.e-]*,"right":[0-9.e-]*}' out)" = 2 ]
+report 'all probabilities as JSON'
+"$heed" classify one.safetensors text >out 2>err
+status=$?
+says 'one.safetensors: is no network that tells texts apart'
+report 'a network without classes'
+train classes -o folder.safetensors --task classify --steps 6 --batch 4 --threads 1 &&
+    train classes -o other.safetensors --task classify --steps 6 --batch 4 --threads 3 --isa scalar &&
+    cmp folder.safetensors other.safetensors >>out
+report 'a folder of classes; the same bytes with 3 threads on the lowest path'
+"$heed" train one.safetensors classes -o tuned.safetensors --task classify --steps 6 --batch 4 --pooling mean \
+    --schedule slanted --layer-decay 2 --unfreeze 0.5 >out 2>err &&
+    "$heed" describe tuned.safetensors >out 2>err && grep -q 'output=pool/tokens; classes=2' out
+report 'a language model becomes a classifier, layer after layer'
+sed 's/right/up/' classes.jsonl >up.jsonl
+"$heed" train told.safetensors up.jsonl -o none.safetensors --task classify >out 2>err
+status=$?
+says 'up.jsonl: the class "up" is none of those that the network has'
+report 'a class that a model has not'
+printf '{"text": "a", "label": 1}\n{"text": "b", "label": []}\n' >wrong.jsonl
+train wrong.jsonl -o none.safetensors --task classify
+says 'wrong.jsonl: line 2 has no "label", which is a word or a whole number'
+report 'a line without a label'
+train held -o none.safetensors --task classify
+says 'held: line 1 is no object of JSON'
+report 'a text where examples are needed'
+train text -o none.safetensors --task pairs
+says 'line 1 is no object of JSON'
+report 'a text where pairs are needed'
+
+# Pairs: a word and the same in capitals.
+for word in ab cd ef gh ij kl mn op qr st; do
+    printf '%s\t%s\n' $word "$(echo $word | tr a-z A-Z)"
+done >pairs.tsv
+train pairs.tsv -o none.safetensors --task pairs
+says 'pairs are of a network with an encoder, and this one has none (encoder_layers)'
+report 'pairs need an encoder'
+both="$network; encoder_layers=1; encoder_attention=softmax; cross_attention=softmax"
+"$heed" train "$both" pairs.tsv -o said.safetensors --task pairs --steps 8 --batch 3 --every 4 --threads 2 >out 2>err &&
+    grep -q ' bits per token of all 1 that were held out' out &&
+    "$heed" train "$both" pairs.tsv -o other.safetensors --task pairs --steps 8 --batch 3 --every 4 --threads 1 \
+        --isa scalar >>out 2>err && cmp said.safetensors other.safetensors >>out
+report 'pairs are learned, with the same bytes on the lowest path'
+"$heed" generate said.safetensors --prompt ab --tokens 3 >out 2>err
+report 'heed generate takes the model of pairs'
+train text -o halting.safetensors --steps 2 --batch 2 --ponder 0.01
+[ $status = 0 ]
+report 'a penalty for layers has nothing to say where tokens do not halt'
+"$heed" train "$(echo "$network" | sed 's/layers=1/layers=3; shared=true; halting=act/')" text -o halting.safetensors \
+    --steps 3 --batch 2 --every 3 --ponder 0.01 >out 2>err && grep -q '[0-9] layers a token' out &&
+    "$heed" score halting.safetensors held >>out 2>err && grep -q 'ponder cost' out
+report 'tokens that halt'
+
 head -c 16 text >short
 train short -o none.safetensors --valid 0
 says 'short: 16 bytes are to be learned, but a context of 16 needs 17'
@@ -157,7 +227,7 @@ network=$(echo "$network" | sed 's/(causal=true)//; s/vocab=100/vocab=256/')
 train text -o none.safetensors
 says 'this is no language model: tokens of attention/softmax'
 report 'a network whose tokens see what is to be predicted'
-for usage in '' '--task classify' '--steps 1 --minutes 1' '--schedule fast'; do
+for usage in '' '--task guess' '--pooling mean' '--steps 1 --minutes 1' '--schedule fast'; do
     # shellcheck disable=SC2086
     train text ${usage:+-o none.safetensors} $usage
     [ $status = 2 ] && [ "$(wc -l <err)" = 1 ]

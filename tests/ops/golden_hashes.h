@@ -58,6 +58,7 @@
     {"feedforward/geglu", "x=19,M=65,F=129", 0, 0xc903b6b3fe0e4d54},
     {"feedforward/geglu(approximate=tanh)", "x=3,M=33,F=48", 0, 0xc411a363d83d74a9},
     {"activation/softcap", "x=7,M=129", 0, 0x4c5c69797001fc0a},
+    {"pool/concat", "B=3,T=19,M=65", 0, 0x0adf5e832b3cb61c},
     {"pool/tokens(l2=true)", "B=3,T=19,M=65", 0, 0x1b94c4868e11e38f},
     {"pool/tokens(by=max)", "B=2,T=40,M=48", 2, 0xd14bf15ed6e82717},
     {"residual/add(alpha=1.7)", "x=5,M=67", 0, 0x33c105dfa7c649fa},

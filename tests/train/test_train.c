@@ -158,6 +158,131 @@ static void test_reference(void **unused)
     }
 }
 
+/* ---- other tasks against PyTorch ---- */
+
+enum { SAID = 2, LONGEST = 8 };
+
+/* Texts of the reference as rows of one length, `behind` tokens after their first; how long that is. */
+static int64_t read_rows(const char *key, size_t behind, size_t left_out, int32_t fill_up,
+                         int32_t *tokens, int32_t *lengths)
+{
+    const json_t *texts = json_object_get(reference, key);
+    size_t longest = 0;
+    assert_int_equal(json_array_size(texts), SAID);
+    for (size_t i = 0; i < SAID; i++) {
+        const size_t n = json_array_size(json_array_get(texts, i)) - left_out;
+        lengths[i] = (int32_t)n;
+        if (n > longest) longest = n;
+    }
+    assert_true(longest <= LONGEST);
+    for (size_t i = 0; i < SAID * longest; i++) {
+        const size_t row = i / longest, place = i % longest;
+        tokens[i] = place < (size_t)lengths[row]
+                        ? (int32_t)at(json_array_get(texts, row), place + behind)
+                        : fill_up;
+    }
+    return (int64_t)longest;
+}
+
+/* The batch of a task; `memory` is what it points to. How many targets it has. */
+static int64_t make_batch(const heed_trainer *t, heed_batch *b, int32_t memory[5][SAID * LONGEST])
+{
+    const int classes = t->stack->number[STACK_CLASSES] >= 0;
+    const json_t *labels = json_object_get(reference, "labels");
+    int64_t targets = SAID;
+    *b = (heed_batch){.size = sizeof *b,
+                      .texts = SAID,
+                      .tokens = memory[0],
+                      .targets = memory[1],
+                      .lengths = memory[2]};
+    b->length = read_rows("said", 0, !classes, 5, memory[0], memory[2]);
+    for (size_t i = 0; i < SAID && classes; i++) memory[1][i] = (int32_t)at(labels, i);
+    if (!classes) {
+        read_rows("said", 1, 1, -100, memory[1], memory[2]);
+        targets = memory[2][0] + memory[2][1];
+    }
+    if (!t->stack->n_encode) return targets;
+    b->source = memory[3], b->source_lengths = memory[4];
+    b->source_length = read_rows("read", 0, 0, 7, memory[3], memory[4]);
+    return targets;
+}
+
+/* A trainer of a network with the numbers of the reference. */
+static heed_trainer *open_reference(const char *spec, const heed_recipe *recipe)
+{
+    heed_weights *first = heed_weights_random(engine, spec, 1, &e);
+    if (!first) fail_msg("%s: %s", spec, e.text);
+    for (uint32_t i = 0; i < first->count; i++)
+        fill("", first->items[i].name, &first->items[i].tensor, first->items[i].tensor.data);
+    heed_trainer *t = open_trainer(engine, spec, first, recipe);
+    heed_weights_close(first);
+    return t;
+}
+
+/* What a session gives for each text alone is what they give in one batch. */
+static void compare_session(heed_trainer *t, const char *spec, const heed_batch *b)
+{
+    static float nll[SAID * LONGEST], is[SAID * LONGEST * 16], right[LONGEST * 16];
+    const int64_t outputs = heed_stack_outputs(t->stack);
+    heed_session *s = heed_session_new(t->stack, &e);
+    assert_true(outputs <= 16 && s);
+    RIGHT(heed_trainer_loss_batch(t, b, nll, is, &e));
+    for (int64_t i = 0; i < SAID; i++) {
+        const int64_t rows = t->stack->pools ? 1 : b->lengths[i];
+        RIGHT(heed_session_reset(s, &e));
+        if (b->source)
+            RIGHT(
+                heed_session_encode(s, b->source + i * b->source_length, b->source_lengths[i], &e));
+        RIGHT(heed_session_feed(s, b->tokens + i * b->length, b->lengths[i], right, rows, &e));
+        const float *own = is + i * outputs * (t->stack->pools ? 1 : b->length);
+        for (int64_t k = 0; k < rows * outputs; k++)
+            if (!(fabsf(own[k] - right[k]) <= 1e-5f))
+                fail_msg("%s: text %lld, result %lld is %.9g, not %.9g", spec, (long long)i,
+                         (long long)k, (double)own[k], (double)right[k]);
+    }
+    heed_session_free(s);
+}
+
+static void check_task(const json_t *one, const heed_recipe *recipe, double rate)
+{
+    const json_t *losses = json_object_get(one, "losses");
+    const char *spec = json_string_value(json_object_get(one, "spec"));
+    int32_t memory[5][SAID * LONGEST];
+    heed_batch b;
+    heed_trainer *t = open_reference(spec, recipe);
+    const double share = 1.0 / (double)make_batch(t, &b, memory);
+    compare_session(t, spec, &b);
+    for (size_t step = 0; step < json_array_size(losses); step++) {
+        double nats, steps, rest;
+        RIGHT(heed_trainer_learn_batch(t, &b, share, &nats, &e));
+        if (tape_ponder(t->tape, &steps, &rest)) nats += recipe->ponder * (steps + rest);
+        if (!(fabs(nats * share - at(losses, step)) <= 1e-4 * at(losses, step)))
+            fail_msg("%s: before step %zu the loss is %.9g, not %.9g", spec, step + 1, nats * share,
+                     at(losses, step));
+        if (!step) compare_gradients(t, spec, json_object_get(one, "gradients"));
+        RIGHT(heed_trainer_step(t, rate, NULL, &e));
+    }
+    heed_trainer_free(t);
+}
+
+static void test_tasks(void **unused)
+{
+    const json_t *tasks = json_object_get(reference, "tasks"),
+                 *betas = json_object_get(reference, "betas");
+    const heed_recipe recipe = {.size = sizeof recipe,
+                                .beta1 = at(betas, 0),
+                                .beta2 = at(betas, 1),
+                                .epsilon = json_number_value(json_object_get(reference, "epsilon")),
+                                .decay = json_number_value(json_object_get(reference, "decay")),
+                                .clip = json_number_value(json_object_get(reference, "clip")),
+                                .ponder = json_number_value(json_object_get(reference, "ponder"))};
+    (void)unused;
+    assert_int_equal(json_array_size(tasks), 12);
+    for (size_t n = 0; n < json_array_size(tasks); n++)
+        check_task(json_array_get(tasks, n), &recipe,
+                   json_number_value(json_object_get(reference, "rate")));
+}
+
 /* ---- numbers of chance, rates ---- */
 
 static void test_philox(void **unused)
@@ -335,9 +460,9 @@ static void test_not_trained(void **unused)
     static const struct {
         const char *more, *says;
     } rows[] = {
-        {"halting=act", "tokens of this network halt"},
         {"router=top_k(experts=4, k=2)", "router/top_k has no backward"},
-        {"output=hidden", "gives no logits"},
+        {"output=hidden", "gives neither logits nor classes"},
+        {"output=concat", "gives neither logits nor classes"},
     };
     char spec[512];
     (void)unused;
@@ -392,27 +517,53 @@ static heed_recipe full_recipe(void)
     return r;
 }
 
-static void test_bits(void **unused)
+/* Two texts of different lengths, and what an encoder reads. */
+static void learn_batches(heed_trainer *t, int steps)
 {
-    const heed_recipe recipe = full_recipe();
-    heed_trainer *right = open_trainer(engine, SMALL, NULL, &recipe);
+    int32_t memory[5][SAID * LONGEST];
+    heed_batch b;
+    for (int s = 0; s < steps; s++) {
+        const int64_t targets = make_batch(t, &b, memory);
+        RIGHT(heed_trainer_learn_batch(t, &b, 1.0 / (double)targets, NULL, &e));
+        RIGHT(heed_trainer_step(t, 0.01, NULL, &e));
+    }
+}
+
+static void compare_paths(const char *spec, void (*learns)(heed_trainer *t, int steps))
+{
+    heed_recipe recipe = full_recipe();
+    recipe.ponder = 0.01;
+    heed_trainer *right = open_trainer(engine, spec, NULL, &recipe);
     const char *isa;
     char what[64];
-    (void)unused;
-    learn(right, STEPS);
+    learns(right, STEPS);
     for (uint32_t p = 0; (isa = cpu_path(engine->features & ~(uint64_t)CPU_INEXACT, p)); p++)
         for (uint32_t threads = 1; threads <= 3; threads++) {
             const heed_options o = {.size = sizeof o, .threads = threads, .isa = isa};
             heed_engine *other = heed_engine_new(&o, &e);
             if (!other) fail_msg("%s", e.text);
-            heed_trainer *t = open_trainer(other, SMALL, NULL, &recipe);
-            learn(t, STEPS);
+            heed_trainer *t = open_trainer(other, spec, NULL, &recipe);
+            learns(t, STEPS);
             snprintf(what, sizeof what, "%s, %u threads", isa, threads);
             assert_equal(t, right, what);
             heed_trainer_free(t);
             heed_engine_free(other);
         }
     heed_trainer_free(right);
+}
+
+#define TASKS                                                                                      \
+    "vocab=13; width=16; layers=2; heads=4; norm=rms; position=rope; "                             \
+    "feedforward=gelu(hidden=24); "
+
+static void test_bits(void **unused)
+{
+    (void)unused;
+    compare_paths(SMALL, learn);
+    compare_paths(TASKS "attention=softmax; output=concat; pooler=true; classes=3", learn_batches);
+    compare_paths(TASKS "attention=softmax(causal=true); halting=act; encoder_layers=1; "
+                        "encoder_attention=softmax; encoder_halting=none; cross_attention=softmax",
+                  learn_batches);
 }
 
 /* ---- a run that was interrupted ---- */
@@ -642,6 +793,47 @@ static void test_memory(void **unused)
                  (unsigned long long)bytes[1]);
 }
 
+/* ---- batches ---- */
+
+/* What stands behind a text has no part in it, and a batch that does not fit is refused. */
+static void test_batches(void **unused)
+{
+    static const char encoder[] = TASKS "attention=softmax; output=concat; classes=3",
+                      both[] = TASKS "attention=softmax(causal=true); encoder_layers=1; "
+                                     "encoder_attention=softmax; cross_attention=softmax";
+    int32_t memory[5][SAID * LONGEST];
+    double nats[2];
+    heed_batch b;
+    heed_trainer *one = open_trainer(engine, encoder, NULL, &plain),
+                 *other = open_trainer(engine, encoder, NULL, &plain);
+    (void)unused;
+    make_batch(one, &b, memory);
+    RIGHT(heed_trainer_learn_batch(one, &b, 1, &nats[0], &e));
+    for (int64_t i = b.lengths[1]; i < b.length; i++) memory[0][b.length + i] = 11;
+    RIGHT(heed_trainer_learn_batch(other, &b, 1, &nats[1], &e));
+    assert_true(nats[0] == nats[1]);
+    for (uint32_t i = 0; i < one->optimiser.count; i++) {
+        const adamw_tensor *of = &one->optimiser.tensors[i];
+        if (memcmp(one->optimiser.gradient + of->first, other->optimiser.gradient + of->first,
+                   (size_t)of->n * sizeof(float)))
+            fail_msg("what stands behind a text changes the gradient of %s", of->name);
+    }
+    memory[2][1] = 9;
+    assert_refused(heed_trainer_learn_batch(one, &b, 1, NULL, &e), "text 1 has 9 tokens; 1 to 8");
+    memory[2][1] = 0;
+    assert_refused(heed_trainer_learn_batch(one, &b, 1, NULL, &e), "text 1 has 0 tokens");
+    b.source = memory[3], b.source_length = 3;
+    assert_refused(heed_trainer_learn_batch(one, &b, 1, NULL, &e), "this network has none");
+    b.size = 8;
+    assert_refused(heed_trainer_learn_batch(one, &b, 1, NULL, &e), "the batch's size is 8");
+    heed_trainer_free(one), heed_trainer_free(other);
+    one = open_trainer(engine, both, NULL, &plain);
+    make_batch(one, &b, memory);
+    b.source = NULL;
+    assert_refused(heed_trainer_learn_batch(one, &b, 1, NULL, &e), "has no texts for it (source)");
+    heed_trainer_free(one);
+}
+
 /* ---- what is refused ---- */
 
 static void refuse_new(const char *spec, const heed_recipe *recipe, const char *text)
@@ -666,11 +858,7 @@ static void test_refused(void **unused)
     refuse_new(SMALL, &wrong, "beta2 is nan");
     refuse_new("vocab=13; width=16; layers=1; heads=2; norm=rms; attention=softmax; "
                "feedforward=relu(hidden=24); output=hidden",
-               &plain, "gives no logits");
-    refuse_new("vocab=13; width=16; layers=1; heads=2; norm=rms; attention=softmax; "
-               "cross_attention=softmax; encoder_layers=1; encoder_attention=softmax; "
-               "feedforward=relu(hidden=24)",
-               &plain, "has an encoder");
+               &plain, "gives neither logits nor classes");
     heed_trainer *t = open_trainer(engine, SMALL, NULL, &plain);
     assert_refused(heed_trainer_learn(t, NULL, tokens, 1, 2, 1, &nats, &e), "the tokens are NULL");
     assert_refused(heed_trainer_learn(t, tokens, tokens, 0, 2, 1, &nats, &e), "0 sequences");
@@ -711,6 +899,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_batches),
         cmocka_unit_test(test_philox),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_schedule),

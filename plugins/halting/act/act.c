@@ -36,7 +36,7 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

@@ -16,7 +16,7 @@ static const heed_port ports[] = {
 };
 
 static const heed_param params[] = {
-    [BY] = KIT_CHOICE("by", BY_MEAN, "mean|first|last|max", "which row it is"),
+    [BY] = KIT_CHOICE("by", KIT_POOL_MEAN, "mean|first|last|max", "which row it is"),
     [L2] = KIT_BOOL("l2", 0, "the row is divided by its length"),
 };
 
@@ -37,11 +37,11 @@ static int32_t measure_call(const void *instance, const heed_call *call, heed_ca
 {
     (void)instance;
     size->workspace =
-        (uint64_t)(call->tensor[X]->dim[0] * padded(call->tensor[X]->dim[2])) * sizeof(float);
+        (uint64_t)(call->tensor[X]->dim[0] * kit_lanes(call->tensor[X]->dim[2])) * sizeof(float);
     return HEED_OK;
 }
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

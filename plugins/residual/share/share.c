@@ -16,7 +16,7 @@ static const heed_port ports[] = {
     [OUT] = KIT_OUT_IN_PLACE("out", "... M", "the sum"),
 };
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),
