@@ -2,6 +2,7 @@
 """docs/claims.md and docs/claims.svg from the records: nothing in them is written by hand."""
 import html
 
+from speeds import ROUNDS, SPEEDS
 from table import CLAIMS, RATES, SEEDS
 
 HEAD = """# What the papers say, trained again on a small machine
@@ -34,12 +35,38 @@ def line(study):
             f"{mean:+.3f} ± {half:.3f} | {margin} | **{study.verdict()}** |\n")
 
 
-def page(studies):
+TIMED = """| claim | source | faster; slower | ratio | at least | verdict |
+|---|---|---|---|---|---|
+"""
+
+
+def speed(timing):
+    c, (ratio, low, high) = timing.claim, timing.ratio()
+    return (f"| `{c.name}`: {c.says} | arXiv {c.source} | {c.faster.name}; {c.slower.name} | "
+            f"{ratio:.2f} ({low:.2f} to {high:.2f}) | {c.least:g} | **{timing.verdict()}** |\n")
+
+
+def speeds(timed):
+    machines = sorted({t.record["machine"] for t in timed})
+    text = f"""
+## What a clock decides
+
+A layer is its attention, its projections and a feed-forward, forward or, where the claim says so, as a step of training; one thread
+of {' and '.join(machines)}. The ratio is that of the times, the mean of {ROUNDS} rounds with its 95 % interval; what papers
+print are ratios of other machines and programs, and stand behind the source. `bench/claim/speeds.py` has shapes and ops.
+
+"""
+    return text + TIMED + "".join(map(speed, timed))
+
+
+def page(studies, timed):
     text = HEAD.format(rates=", ".join(map(str, RATES)), seeds=len(SEEDS))
     text += "".join(line(s) for s in studies)
     minutes = sum(r["seconds"] for s in studies for r in s.record["runs"]) / 60
     text += f"\nAll {sum(len(s.record['runs']) for s in studies)} runs took {minutes:.0f} minutes.\n"
-    left = [c.name for c in CLAIMS if c.name not in {s.claim.name for s in studies}]
+    if timed:
+        text += speeds(timed)
+    left = [c.name for c in (*CLAIMS, *SPEEDS) if c.name not in {s.claim.name for s in (*studies, *timed)}]
     if left:
         text += f"\nNot run yet: {', '.join(f'`{name}`' for name in left)}.\n"
     return text
