@@ -76,6 +76,13 @@ typedef struct heed_kv {
      * of 16 may be written. [lane] */
     void (*scores)(const void *instance, const heed_kv_rows *x);
     void (*values)(const void *instance, const heed_kv_rows *x);
+
+    /* Makes of queries, in place, what keys as they are decoded are multiplied with: channel c of
+     * query i is queries[c * step + i]; count and step are multiples of 16. For a codec whose keys
+     * are decoded in other axes than they came in: with H k instead of k, where H is orthogonal,
+     * H q gives the scores of q. NULL: queries stay as they are. [lane] */
+    void (*rotate)(const void *instance, int64_t width, float *queries, int64_t count,
+                   int64_t step);
 } heed_kv;
 
 #endif

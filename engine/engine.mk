@@ -31,7 +31,7 @@ engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c eng
   engine/model/penalty.c engine/model/penalty.h engine/model/prefixes.c engine/model/presets.c engine/model/presets.h \
   engine/model/session.c engine/model/session.h engine/model/session_fork.c \
   engine/model/session_many.c engine/model/session_ranks.c engine/model/session_saved.c \
-  engine/model/session_step.c engine/model/session_step.h \
+  engine/model/session_step.c engine/model/session_step.h engine/model/session_tree.c \
   engine/model/source.c engine/model/source.h engine/model/stack.c engine/model/stack.h \
   engine/model/stack_attention.c engine/model/stack_attention.h engine/model/stack_builder.h \
   engine/model/stack_experts.c engine/model/stack_experts.h \

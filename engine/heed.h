@@ -333,6 +333,27 @@ HEED_API heed_session *heed_session_fork(heed_session *session, heed_error *erro
 /* Forgets all but the first `length` tokens, as heed_sequence_truncate does, in all layers or in none. [one] */
 HEED_API int32_t heed_session_truncate(heed_session *session, int64_t length, heed_error *error);
 
+/* Guesses of what comes next, as a tree: a draft of a smaller network, or what has come after these
+ * words before. All are read at once, and what turns out right need not be computed again.
+ *
+ *     heed_tree *t = heed_tree_read(session, tokens, parents, n, logits, &e);
+ *     ... logits tell what comes behind each token: follow the guesses that are right ...
+ *     heed_tree_accept(t, last, &e);
+ *     heed_tree_free(t);
+ */
+typedef struct heed_tree heed_tree;
+#define HEED_TREE_TOKENS 64 /* at most */
+/* Token i stands behind token parents[i], or, where that is -1, behind what the session has read; a
+ * parent comes before its children. logits [n, heed_stack_outputs] gets a row for each, with the bits
+ * of feeding its path alone. The session stays as it is. NULL after an error. [one] */
+HEED_API heed_tree *heed_tree_read(heed_session *session, const int32_t *tokens,
+                                   const int32_t *parents, int64_t n, float *logits,
+                                   heed_error *error);
+/* Makes the session one that has read the path to this token, behind what it had read when the tree
+ * was. A recurrent network may not be able to go back there, and says so: feed the path then. [one] */
+HEED_API int32_t heed_tree_accept(heed_tree *tree, int64_t token, heed_error *error);
+HEED_API void heed_tree_free(heed_tree *tree); /* before the session */
+
 /* Texts that were read already, for those that begin alike: a system prompt, an earlier turn. It keeps forks of up to
  * `most` sessions of one stack, whose pages they share; the one that was asked for longest ago goes first. Functions
  * on one store, and on the sessions in it, must not run at once. */

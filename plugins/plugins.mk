@@ -18,7 +18,7 @@ kit_flash_HEADERS = plugins/kit/flash/backward.h plugins/kit/flash/bf16.h \
   plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
   plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/partial.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
-  plugins/kit/flash/scores.h plugins/kit/flash/span.h \
+  plugins/kit/flash/scores.h plugins/kit/flash/shared.h plugins/kit/flash/span.h \
   plugins/kit/flash/span_backward.h plugins/kit/flash/span_field.h \
   plugins/kit/flash/span_op.h plugins/kit/flash/spans.h \
   plugins/kit/flash/task.h plugins/kit/flash/type.h
@@ -78,6 +78,7 @@ include plugins/attention/transformer_xl/plugin.mk
 include plugins/attention/window/plugin.mk
 include plugins/cache/bf16/plugin.mk
 include plugins/cache/f16/plugin.mk
+include plugins/cache/int4/plugin.mk
 include plugins/cache/int8/plugin.mk
 include plugins/compare/rows/plugin.mk
 include plugins/embed/table/plugin.mk

@@ -91,6 +91,7 @@ sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \
   tests/hostile/cost_negative.c tests/hostile/crash.c tests/hostile/declines.c \
   tests/hostile/duplicate.c tests/hostile/endless.c tests/hostile/error.c tests/hostile/exits.c \
   tests/hostile/codec.c tests/hostile/codec_beside.c tests/hostile/codec_counts.c tests/hostile/codec_infinite.c \
+  tests/hostile/codec_rotates.c \
   tests/hostile/hole.c tests/hostile/id.c tests/hostile/id_long.c tests/hostile/input_changes.c \
   tests/hostile/instance_changes.c tests/hostile/lane_shows.c tests/hostile/lanes_show.c \
   tests/hostile/lengths_unread.c tests/hostile/licence.c tests/hostile/loading_crashes.c \

@@ -45,19 +45,21 @@ int32_t bench_case_run(const bench_case *c, heed_error *error)
     const operands *k = c->call;
     int32_t failed = heed_run(c->instance, k->in, k->n_in, k->out, k->n_out, c->sequences, error);
     for (int64_t b = 0; c->truncates && b < SHAPE_AXIS(&k->shape, 'B') && !failed; b++)
-        failed = heed_sequence_truncate(c->sequences[b], k->shape.decode - 1, error);
+        failed = heed_sequence_truncate(c->sequences[b], shape_before(&k->shape), error);
     return failed;
 }
 
-/* Brings the sequences to one key less than a call is to see. Where an op has axis S, chunks of
- * keys come with one query: what the queries give is not wanted. */
+/* Brings the sequences to what a call finds remembered: all that it is to see but its own. Where an
+ * op has axis S, chunks of keys come with one query: what the queries give is not wanted. Forks are
+ * made of the first sequence, which is filled alone. */
 static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *error)
 {
     const operands *call = c->call;
-    int64_t batch = SHAPE_AXIS(&call->shape, 'B'), left = call->shape.decode - 1;
+    const int64_t batch = SHAPE_AXIS(&call->shape, 'B'), filled = call->shape.forks ? 1 : batch;
+    int64_t left = shape_before(&call->shape);
     int own_keys = 0;
     if (!(c->sequences = calloc((size_t)batch, sizeof *c->sequences))) return error_memory(error);
-    for (int64_t b = 0; b < batch; b++)
+    for (int64_t b = 0; b < filled; b++)
         if (!(c->sequences[b] = heed_sequence_new(c->instance, call->shape.axis, error)))
             return error->code;
     for (uint32_t p = 0; p < call->entry->op.ports.count; p++)
@@ -72,7 +74,8 @@ static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *err
             continue;
         }
         call_shape shape = call->shape;
-        shape.decode = 0;
+        shape.decode = shape.fresh = shape.forks = 0;
+        SHAPE_AXIS(&shape, 'B') = filled;
         SHAPE_AXIS(&shape, 'T') = own_keys ? 1 : n;
         SHAPE_AXIS(&shape, 'S') = n;
         operands_free(chunk);
@@ -83,6 +86,8 @@ static int32_t fill_sequences(bench_case *c, const resolved *op, heed_error *err
     }
     if (chunk) operands_free(chunk);
     free(chunk);
+    for (int64_t b = filled; b < batch && !failed; b++)
+        if (!(c->sequences[b] = heed_sequence_fork(c->sequences[0], error))) failed = error->code;
     return failed;
 }
 
@@ -106,7 +111,8 @@ int32_t bench_case_start(bench_case *c, heed_engine *engine, const resolved *op,
         heed_run(c->instance, call->in, call->n_in, call->out, call->n_out, c->sequences, error);
     c->truncates = !failed;
     for (int64_t b = 0; c->truncates && b < SHAPE_AXIS(&call->shape, 'B'); b++) {
-        int32_t refused = heed_sequence_truncate(c->sequences[b], call->shape.decode - 1, error);
+        int32_t refused =
+            heed_sequence_truncate(c->sequences[b], shape_before(&call->shape), error);
         if (refused) c->truncates = 0;
         if (refused && refused != HEED_E_UNSUPPORTED) failed = refused;
     }

@@ -41,6 +41,8 @@ class Case:
         """[T, S]: which keys a query sees; None = all."""
         t, s = np.arange(self.size("T"))[:, None], np.arange(self.size("S"))[None, :]
         see = np.ones((self.size("T"), self.size("S")), bool)
+        if self.decode:  # the last one, which sees all
+            return None
         if self.causal:
             see &= s <= t
         if self.window:
@@ -140,9 +142,13 @@ ROTATION = 1e-3  # an angle that is formed in float32 is off by 1e-3 at position
 # ---- the list ----
 
 
-def attention(family, settings="", dtype="f32", causal=False, window=0, documents=0, layout="", **sizes):
+def attention(family, settings="", dtype="f32", causal=False, window=0, documents=0, layout="", decode=0,
+              **sizes):
     masks = [m for m in ("causal=true" if causal else "", f"window={window - 1}" if window else "", settings) if m]
     spec = f"attention/softmax({', '.join(masks)})" if masks else "attention/softmax"
+    if decode:  # keys that one query sees, its own the last
+        return Case(family, spec, {"B": 1, "T": 1, "S": decode, **sizes}, dtype, causal, layout=f",decode={decode}",
+                    decode=decode - 1)
     layout += f",documents={documents}" if documents else ""
     return Case(family, spec, {"B": 1, **sizes}, dtype, causal, window, documents, layout)
 
@@ -174,6 +180,10 @@ def cases():
         yield attention("widths", T=1024, H=8, D=D)
     for T in (16, 17, 32, 48, 63):
         yield attention("few queries", T=T, S=4096, H=8, D=64)
+    for H, G, D in ((32, 8, 64), (32, 8, 128), (32, 32, 128)):
+        for keys in (4096, 16384):
+            yield attention("decode", causal=True, decode=keys, H=H, G=G, D=D)
+    yield attention("decode", "cache=f16", "f16", causal=True, decode=16384, H=32, G=8, D=128)
     for dtype in ("f16", "bf16"):
         for causal in (False, True):
             yield attention("half", dtype=dtype, causal=causal, T=2048, H=8, D=64)

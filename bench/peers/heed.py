@@ -44,7 +44,7 @@ class Heed:
         """(path, run, result) for a case."""
         weights = {n: typed(a) for n, a in case.data.items() if n in WEIGHTS}
         given = {n: typed(a) for n, a in case.data.items() if n not in WEIGHTS}
-        inputs = {n: a[:, case.decode:] for n, a in given.items()} if case.decode else given
+        inputs = {n: a[:, -case.size("T"):] for n, a in given.items()} if case.decode else given
         first = case.data["v"] if case.rule else next(a for n, a in case.data.items() if n in given)
         shape = first.shape[:-1] + (case.size("N"),) if "weight" in weights else first.shape
         if case.rule:
@@ -69,7 +69,7 @@ class Heed:
         """A sequence that has read all tokens but those that are timed."""
         sequence = op.sequence(**{axis: case.size(axis) for axis in "HGDE"})
         before = {n: np.ascontiguousarray(a[:, :case.decode]) for n, a in given.items()}
-        shape = (case.size("B"), case.decode, case.size("H"), case.size("E"))
+        shape = (case.size("B"), before["q"].shape[1], case.size("H"), case.size("E"))
         op(out=np.zeros(shape, np.float32), sequences=[sequence], **before)
         return sequence
 

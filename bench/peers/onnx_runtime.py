@@ -20,8 +20,10 @@ def start(settings):
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 
 
-def form(case, op, domain, inputs, shape, constants=None, outputs=("out",), opset=23, **attributes):
-    """inputs: names to arrays, "" = left out; constants are initializers, which a session may pack beforehand."""
+def form(case, op, domain, inputs, shape, constants=None, outputs=("out",), opset=23, shared=None,
+         **attributes):
+    """inputs: names to arrays, "" = left out; constants are initializers, which a session may pack beforehand; shared:
+    outputs that are written where an input lies."""
     constants = constants or {}
     given = {n: a for n, a in inputs.items() if a is not None and n not in constants}
     node = helper.make_node(op, [n if a is not None else "" for n, a in inputs.items()], list(outputs), domain=domain,
@@ -42,6 +44,8 @@ def form(case, op, domain, inputs, shape, constants=None, outputs=("out",), opse
     for n in outputs:
         if n == "out":
             binding.bind_ortvalue_output(n, out)
+        elif shared:
+            binding.bind_ortvalue_output(n, kept[list(given).index(shared[n])])
         else:
             binding.bind_output(n, "cpu")
 
@@ -58,6 +62,9 @@ def case_dtype(case):
 
 def attention(case):
     B, T, S, H, G, D = (case.size(a) for a in "BTSHGD")
+    if case.decode:
+        yield "GroupQueryAttention, a shared buffer", lambda: step(case)
+        return
     q, k, v = (case.data[p].reshape(B, n, -1) for p, n in (("q", T), ("k", S), ("v", S)))
     qkv, see, shape = {"query": q, "key": k, "value": v}, case.allowed(), (B, T, H * D)
     plain = see is None or (case.causal and not case.window and not case.documents)
@@ -87,6 +94,20 @@ def attention(case):
         yield "MultiHeadAttention, documents as a batch", lambda: read(form(
             case, "MultiHeadAttention", MICROSOFT, batch, (case.documents, n, H * D), num_heads=H,
             unidirectional=int(case.causal)))
+
+
+def step(case):
+    """One token behind a cache: its key and value are written into the buffer that holds the others."""
+    B, T, S, H, G, D = (case.size(a) for a in "BTSHGD")
+    new = {n: case.data[p][:, -T:].reshape(B, T, -1).copy() for n, p in (("query", "q"), ("key", "k"), ("value", "v"))}
+    past = {f"past_{n}": np.ascontiguousarray(case.data[p].transpose(0, 2, 1, 3))
+            for n, p in (("key", "k"), ("value", "v"))}
+    run, read = form(
+        case, "GroupQueryAttention", MICROSOFT,
+        {**new, **past, "seqlens_k": np.full(B, S - 1, np.int32), "total": np.array([S], np.int32)}, (B, T, H * D),
+        outputs=("out", "present_key", "present_value"),
+        shared={"present_key": "past_key", "present_value": "past_value"}, num_heads=H, kv_num_heads=G)
+    return run, lambda: read().reshape(B, T, H, D)
 
 
 def recurrent(case):

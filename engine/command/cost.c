@@ -17,7 +17,7 @@ static int32_t add_states(direct_call *d, const operands *call, heed_sequence *c
     int64_t batch = SHAPE_AXIS(&call->shape, 'B');
     if (!call->stateful) return HEED_OK;
     if (!(d->states = calloc((size_t)batch, sizeof *d->states))) return error_memory(error);
-    d->planned = (heed_state){.size = sizeof d->planned, .length = call->shape.decode - 1};
+    d->planned = (heed_state){.size = sizeof d->planned, .length = shape_before(&call->shape)};
     for (int64_t b = 0; b < batch; b++)
         d->states[b] = sequences ? inspect_sequence(sequences[b]) : &d->planned;
     d->call->state = d->states;
@@ -84,7 +84,7 @@ static int32_t add_states_read(call_cost *cost, const heed_instance *instance, c
     heed_state_size state;
     int32_t failed = inspect_state(instance, call->shape.axis, &state, error);
     if (failed) return failed;
-    double tokens = (double)(call->shape.decode - 1), pages = 1;
+    double tokens = (double)(shape_before(&call->shape)), pages = 1;
     if (state.recent) tokens = fmin(tokens, (double)(state.recent + state.first));
     if (state.page_tokens) pages = tokens / (double)state.page_tokens;
     cost->bytes += (double)SHAPE_AXIS(&call->shape, 'B') * pages * (double)state.page_bytes;

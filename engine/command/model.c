@@ -26,7 +26,8 @@ int model_is(const char *word) { return model_is_file(word) || word[strcspn(word
 int32_t model_shape(const call_shape *shape, int64_t *tokens, int *decode, heed_error *error)
 {
     int other = shape->n_leading || shape->key_lengths || shape->documents || shape->pitch ||
-                shape->shift || shape->with || shape->values || SHAPE_AXIS(shape, 'B') > 1;
+                shape->shift || shape->fresh || shape->forks || shape->with || shape->values ||
+                SHAPE_AXIS(shape, 'B') > 1;
     for (char letter = 'A'; letter <= 'Z'; letter++)
         other |= SHAPE_AXIS(shape, letter) >= 0 && letter != 'T' && letter != 'B';
     if (other)

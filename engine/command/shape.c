@@ -39,6 +39,8 @@ static const struct word {
     {"L", offsetof(call_shape, key_lengths), "key_lengths"},
     {"documents", offsetof(call_shape, documents), "documents"},
     {"decode", offsetof(call_shape, decode), NULL},
+    {"new", offsetof(call_shape, fresh), NULL},
+    {"forks", offsetof(call_shape, forks), NULL},
     {"pitch", offsetof(call_shape, pitch), NULL},
     {"shift", offsetof(call_shape, shift), NULL},
 };
@@ -305,6 +307,13 @@ static int32_t check_port(const entry *e, const char *key, const char *name, siz
 int32_t shape_check(const call_shape *shape, const entry *e, heed_error *error)
 {
     int32_t failed = HEED_OK;
+    if ((shape->fresh || shape->forks) && shape->decode <= shape->fresh)
+        return error_set(
+            error, HEED_E_ARGUMENT,
+            "%s: %s=%lld is of a call that decodes, so decode=N goes with it, and N is "
+            "more than new",
+            e->op.id, shape->fresh ? "new" : "forks",
+            (long long)(shape->fresh ? shape->fresh : shape->forks));
     for (size_t w = 0; w < WORDS && !failed; w++)
         if (words[w].port && word_value(shape, w))
             failed = check_port(e, words[w].key, words[w].port, strlen(words[w].port), error);
@@ -320,8 +329,8 @@ void shape_fill(call_shape *shape, const resolved *op)
     resolve_axes(op, shape->axis, 0);
     int stateful = op->entry->op.measure_state != NULL;
     if (shape->decode) { /* an op without a state sees all keys as inputs */
-        SHAPE_AXIS(shape, 'T') = 1;
-        SHAPE_AXIS(shape, 'S') = stateful ? 1 : shape->decode;
+        SHAPE_AXIS(shape, 'T') = shape_new(shape);
+        SHAPE_AXIS(shape, 'S') = stateful ? shape_new(shape) : shape->decode;
     }
     for (size_t i = 0; i < STANDARDS; i++) {
         if (!standards[i].factor || SHAPE_AXIS(shape, standards[i].axis) >= 0) continue;
@@ -410,7 +419,8 @@ void shape_print(operands *c)
         if (!left_out) put(c, ",%c=%lld", *a, (long long)SHAPE_AXIS(s, *a));
     }
     for (size_t w = 0; w < WORDS; w++)
-        if (word_value(s, w) && (strcmp(words[w].key, "decode") || c->stateful))
+        if (word_value(s, w) && (words[w].at < offsetof(call_shape, decode) ||
+                                 words[w].at > offsetof(call_shape, forks) || c->stateful))
             put(c, ",%s=%lld", words[w].key, (long long)word_value(s, w));
     print_with(c);
     for (uint32_t p = 0; p < c->entry->op.ports.count; p++)

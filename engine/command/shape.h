@@ -15,7 +15,9 @@ typedef struct call_shape {
     int n_leading;
     int64_t key_lengths;            /* L: the input key_lengths holds it everywhere */
     int64_t documents;              /* the keys are this many documents of one length */
-    int64_t decode;                 /* keys that the one query of a call sees */
+    int64_t decode;                 /* keys that the last query of a call sees */
+    int64_t fresh;                  /* new: tokens that such a call brings; 0: one */
+    int64_t forks;                  /* not 0: its sequences share what they remember */
     /* bytes from an input's row to the next, a row being all that one token has */
     int64_t pitch;
     int64_t shift;                  /* bytes that the address of a tensor is off 64 */
@@ -23,6 +25,10 @@ typedef struct call_shape {
     /* numbers of a weight, "span:0.1+0.5", in turn, up to a comma or the end */
     const char *values;
 } call_shape;
+
+/* Tokens that a decoding call brings, and what is remembered before. */
+static inline int64_t shape_new(const call_shape *s) { return s->fresh ? s->fresh : 1; }
+static inline int64_t shape_before(const call_shape *s) { return s->decode - shape_new(s); }
 
 #define SHAPE_AXIS(shape, letter) ((shape)->axis[(letter) - 'A'])
 #define SHAPE_TEXT 1024 /* of a shape */

@@ -225,8 +225,7 @@ static int32_t check_part(const many *m, uint32_t i, heed_error *error)
     return error_set(error, failed, "session %u: %.400s", i, why.text);
 }
 
-/* Networks whose rows meet elsewhere, or that make one row of a text: one session after the other. */
-static int is_one_by_one(const heed_stack *stack)
+int session_many_one_by_one(const heed_stack *stack)
 {
     return stack->group || stack->forgets || stack->ahead || stack->pools || stack->whole || stack->n_encode ||
            stack->prefix > 0 || stack->halts;
@@ -285,7 +284,8 @@ int32_t heed_session_feed_many(heed_session *const *sessions, uint32_t count,
                                    : "numbers of tokens");
     int32_t failed = make_many(&m, sessions, tokens, n, logits, error);
     const int ready = !failed;
-    if (ready && is_one_by_one(m.lead->stack)) failed = feed_one_by_one(&m, error), left = 0;
+    if (ready && session_many_one_by_one(m.lead->stack))
+        failed = feed_one_by_one(&m, error), left = 0;
     while (!failed && left) {
         left = 0;
         for (uint32_t i = 0; i < count; i++) left += m.parts[i].n - m.parts[i].done;

@@ -90,6 +90,7 @@ HEED_MESSAGE_MOST = 1073741824
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
+HEED_TREE_TOKENS = 64
 HEED_TEXT_BEGINS = 1
 HEED_TEXT_ENDS = 2
 HEED_COST_ID = "heed.cost/1"
@@ -703,6 +704,7 @@ class heed_kv(c.Structure):
     decode: int | None
     scores: int | None
     values: int | None
+    rotate: int | None
     _fields_ = [
         ("size", c.c_uint32),
         ("version", c.c_uint32),
@@ -712,6 +714,7 @@ class heed_kv(c.Structure):
         ("decode", c.c_void_p),
         ("scores", c.c_void_p),
         ("values", c.c_void_p),
+        ("rotate", c.c_void_p),
     ]
 
 
@@ -1149,6 +1152,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_session_length": (c.c_int64, [c.c_void_p]),
     "heed_session_fork": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "heed_session_truncate": (c.c_int32, [c.c_void_p, c.c_int64, c.c_void_p]),
+    "heed_tree_read": (c.c_void_p, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p]),
+    "heed_tree_accept": (c.c_int32, [c.c_void_p, c.c_int64, c.c_void_p]),
+    "heed_tree_free": (None, [c.c_void_p]),
     "heed_prefixes_new": (c.c_void_p, [c.c_void_p, c.c_uint32, c.c_void_p]),
     "heed_prefixes_free": (None, [c.c_void_p]),
     "heed_prefixes_put": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p]),

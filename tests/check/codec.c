@@ -76,6 +76,35 @@ static float decoded(const area *a, int64_t row, int64_t channel)
     return a->block.by_channels ? x[channel * a->step + row] : x[row * a->step + channel];
 }
 
+/* ---- queries that are rotated ---- */
+
+static int rotates(const heed_kv *kv) { return HEED_HAS(kv, rotate) && kv->rotate; }
+
+/* What the codec makes of the unit vectors: channel c of that of i is at [c * padded + i]. NULL: it
+ * leaves queries as they are. */
+static float *rotated_units(const heed_kv *kv, const void *instance, int64_t width)
+{
+    const int64_t step = (width + 15) / 16 * 16;
+    if (!rotates(kv)) return NULL;
+    float *x = aligned_alloc(64, (size_t)(step * step) * sizeof *x);
+    if (!x) harness_fail("no memory");
+    for (int64_t i = 0; i < step * step; i++) x[i] = i % step == i / step ? 1 : 0;
+    kv->rotate(instance, width, x, step, step);
+    return x;
+}
+
+/* A decoded key becomes one that has the same scores with queries as they were. */
+static void rotate_back(const float *units, int64_t width, double *row)
+{
+    const int64_t step = (width + 15) / 16 * 16;
+    double was[WIDTH_MAX];
+    memcpy(was, row, sizeof *was * (size_t)width);
+    for (int64_t i = 0; i < width; i++) {
+        row[i] = 0;
+        for (int64_t c = 0; c < width; c++) row[i] += was[c] * (double)units[c * step + i];
+    }
+}
+
 /* ---- what attention sees ---- */
 
 void codec_tell_oracle(subject *s, const heed_instance *instance)
@@ -90,14 +119,17 @@ void codec_tell_oracle(subject *s, const heed_instance *instance)
         const int64_t width = s->c.plain[port].dim[3],
                       n = heed_tensor_elements(&s->c.plain[port]) / width;
         area a = make_area(kv, own, v, width);
+        float *units = v || width > WIDTH_MAX ? NULL : rotated_units(kv, own, width);
         for (int64_t r = 0; r < n && width <= WIDTH_MAX; r++) {
+            double *is = &s->c.d[port][r * width];
             for (int64_t c = 0; c < width; c++) row[c] = s->c.f[port][r * width + c];
             kv->encode(own, &a.block, r % ROWS, 1, row, width);
             kv->decode(own, &a.block, ROWS, a.side.view.data, a.step);
-            for (int64_t c = 0; c < width; c++)
-                s->c.d[port][r * width + c] = s->c.f[port][r * width + c] =
-                    decoded(&a, r % ROWS, c);
+            for (int64_t c = 0; c < width; c++) is[c] = decoded(&a, r % ROWS, c);
+            if (units) rotate_back(units, width, is);
+            for (int64_t c = 0; c < width; c++) s->c.f[port][r * width + c] = (float)is[c];
         }
+        free(units);
         free_area(&a);
     }
 }
@@ -178,7 +210,49 @@ static void check_products(const heed_kv *kv, const void *instance, const area *
     }
 }
 
-static void check_side(subject *s, int p, int of_values, const unsigned char **first, uint64_t seed)
+/* Queries are rotated alike on every path, and as keys were: a key has its own square as its score,
+ * about. */
+static void check_rotation(const heed_kv *kv, const void *instance, const area *a, const char *path,
+                           float **first, uint64_t *seed)
+{
+    enum { QUERIES = 16 };
+    const int64_t width = a->block.width;
+    static float rows[QUERIES * WIDTH_MAX];
+    placed at = floats(width * QUERIES);
+    float *q = at.view.data;
+    for (int64_t r = 0; r < QUERIES; r++)
+        for (int64_t c = 0; c < width; c++)
+            rows[r * width + c] = q[c * QUERIES + r] = harness_normal(seed);
+    kv->encode(instance, &a->block, 0, QUERIES, rows, width);
+    kv->decode(instance, &a->block, QUERIES, a->side.view.data, a->step);
+    kv->rotate(instance, width, q, QUERIES, QUERIES);
+    for (int64_t r = 0; r < QUERIES; r++) {
+        double square = 0, score = 0;
+        for (int64_t c = 0; c < width; c++) {
+            square += (double)rows[r * width + c] * (double)rows[r * width + c];
+            score += (double)q[c * QUERIES + r] * (double)decoded(a, r, c);
+        }
+        if (!(fabs(score - square) <= square / 2))
+            harness_fail("%s: a key and a query that are equal have a score of %.9g and not %.9g: "
+                         "queries are rotated otherwise than keys",
+                         path, score, square);
+    }
+    const size_t bytes = (size_t)(width * QUERIES) * sizeof *q;
+    if (*first && memcmp(*first, q, bytes))
+        harness_fail("%s: queries are rotated to other bits", path);
+    if (!*first && !(*first = malloc(bytes))) harness_fail("no memory");
+    memcpy(*first, q, bytes);
+    if (placed_stray(&at) >= 0) harness_fail("%s: rotate writes beside the queries", path);
+    unplace(&at);
+}
+
+/* What the first path has made. */
+typedef struct first_made {
+    unsigned char *bytes;
+    float *rotated;
+} first_made;
+
+static void check_side(subject *s, int p, int of_values, first_made *first, uint64_t seed)
 {
     static float rows[ROWS * WIDTH_MAX];
     const int64_t width = s->c.oracle.axis[of_values ? 'E' - 'A' : 'D' - 'A'];
@@ -193,13 +267,13 @@ static void check_side(subject *s, int p, int of_values, const unsigned char **f
     const size_t bytes = (size_t)heed_tensor_elements(&a.data.view) * sizeof(float);
     make_rows(rows, width, &seed);
     encode_all(kv, instance, &a, rows, p > 0);
-    if (!*first) {
-        unsigned char *copy = malloc(bytes);
-        if (!copy) harness_fail("no memory");
-        memcpy(copy, a.data.view.data, bytes), *first = copy;
+    if (!first->bytes) {
+        first->bytes = malloc(bytes);
+        if (!first->bytes) harness_fail("no memory");
+        memcpy(first->bytes, a.data.view.data, bytes);
         encode_all(kv, instance, &a, rows, 1);
     }
-    if (memcmp(*first, a.data.view.data, bytes))
+    if (memcmp(first->bytes, a.data.view.data, bytes))
         harness_fail("%s: rows that come in parts leave other bytes than all at once", s->paths[p]);
     kv->decode(instance, &a.block, ROWS, a.side.view.data, a.step);
     for (int64_t r = 0; r < ROWS; r++)
@@ -209,6 +283,8 @@ static void check_side(subject *s, int p, int of_values, const unsigned char **f
                              s->paths[p], (long long)r, (double)rows[r * width + c], (long long)c,
                              (double)decoded(&a, r, c));
     if (kv->scores && kv->values) check_products(kv, instance, &a, of_values, s->paths[p], &seed);
+    if (rotates(kv) && !of_values)
+        check_rotation(kv, instance, &a, s->paths[p], &first->rotated, &seed);
     for (size_t b = 0; b < bytes; b++)
         ((unsigned char *)a.data.view.data)[b] = (unsigned char)harness_random(&seed);
     kv->decode(instance, &a.block, ROWS, a.side.view.data, a.step);
@@ -220,8 +296,8 @@ static void check_side(subject *s, int p, int of_values, const unsigned char **f
 void check_codec(subject *s)
 {
     for (int of_values = 0; of_values < 2; of_values++) {
-        const unsigned char *first = NULL;
+        first_made first = {NULL, NULL};
         for (int p = 0; p < s->n_paths; p++) check_side(s, p, of_values, &first, s->seed);
-        free((void *)(uintptr_t)first);
+        free(first.bytes), free(first.rotated);
     }
 }

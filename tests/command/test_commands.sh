@@ -321,7 +321,8 @@ for how in int8 int4; do
 done
 try 1 generate "$tiny/gpt2" --ids "$tiny/ids.npy" --weights int3 && points 'weights takes given, int8 or int4, not "int3"'
 report 'generate --weights: no such way'
-try 1 score "$SRC/models/plays.safetensors" part --cache int9 && points 'nearest is "int8"'; report 'score --cache: no such codec'
+try 1 score "$SRC/models/plays.safetensors" part --cache int18 && points 'nearest is "int8"'
+report 'score --cache: no such codec'
 try 1 score other.safetensors "$SRC/models/sample.txt" && says 'no language model: tokens of attention/softmax'
 report 'score: not causal'
 rm other.safetensors

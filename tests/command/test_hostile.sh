@@ -79,6 +79,7 @@ bytes_believed|saved|a segmentation fault
 codec_beside|codec|writes beside the block
 codec_counts|codec|rows that come in parts leave other bytes than all at once
 codec_infinite|codec|and is decoded as
+codec_rotates|codec|queries are rotated otherwise than keys
 stopped_silent|failure|says that all went well, but its host skipped tiles
 stopped_remembers|failure|a call that its host stops .* changed what was remembered
 refused_remembers|failure|a call that is refused, with one more of the axis D, changed what was remembered

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * codec.h: a codec of keys and values that is right in everything: numbers as they are, row by row.
- * SIN is what encode does besides, with a row at hand; DECODED what is made of a number.
+ * SIN is what encode does besides, with a row at hand; DECODED what is made of a number; CODEC_ROTATE what
+ * rotates queries.
  */
 #ifndef HOSTILE_CODEC_H
 #define HOSTILE_CODEC_H
@@ -17,6 +18,9 @@
 #endif
 #ifndef DECODED
 #define DECODED(x) (x)
+#endif
+#ifndef CODEC_ROTATE
+#define CODEC_ROTATE NULL
 #endif
 
 static uint64_t codec_bytes(const void *instance, int64_t rows, int64_t width, uint32_t by_channels)
@@ -53,7 +57,8 @@ static const void *codec_extension(const char *id)
                                .format = "hostile",
                                .bytes = codec_bytes,
                                .encode = codec_encode,
-                               .decode = codec_decode};
+                               .decode = codec_decode,
+                               .rotate = CODEC_ROTATE};
     return strcmp(id, HEED_KV_ID) ? 0 : &kv;
 }
 

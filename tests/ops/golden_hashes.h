@@ -84,6 +84,8 @@
      0xbba6f90f806ef867, "key_lengths"},
     {"attention/softmax(cache=int8, causal=true)", "B=1,T=20,S=20,H=2,G=1,D=7,E=5", 0,
      0xbba6f90f806ef867, "key_lengths"},
+    {"attention/softmax(cache=int4, causal=true)", "B=1,T=20,S=20,H=2,G=1,D=7,E=5", 0,
+     0xbba6f90f806ef867, "key_lengths"},
     {"attention/softmax(causal=true)", "B=1,T=20,S=20,H=2,G=1,D=7,E=5", 0,
      0xbba6f90f806ef867, "key_lengths"},
     {"compare/rows", "x=7,M=129", 0, 0x424b365ad0f52756},

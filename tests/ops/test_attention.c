@@ -211,6 +211,70 @@ static void test_spans(void **state)
     }
 }
 
+/* ---- pages that sequences share ---- */
+
+/* Forks of a long text, cut to different lengths, go on together: each has the bits that it has alone, though the pages
+ * that they share are read once for all. */
+static void share_pages(const char *spec, int H, int G, int T, const char *isa, uint32_t threads)
+{
+    enum { LONG = 2 * 1536 + 700, FORKS = BATCH_MAX };
+    static const int64_t cut[FORKS] = {0, 130, 800, 1700};
+    const call_case text = {spec, axes_text(1, LONG, LONG, H, G, 8, 5), "key_lengths", HEED_F32, 1,
+                            3};
+    call c, step;
+    call_make(&c, &text);
+    const call_case more = {spec, axes_text(FORKS, T, T, H, G, 8, 5), "key_lengths", HEED_F32, 1,
+                            4};
+    call_make(&step, &more);
+    heed_instance *i = call_open(&step, isa, threads);
+    heed_sequence *base, *together[FORKS], *alone[FORKS];
+    heed_tensor out[ORACLE_PORTS], all[ORACLE_PORTS], one[ORACLE_PORTS];
+    heed_error e;
+    if (!(base = heed_sequence_new(i, c.oracle.axis, &e))) fail_msg("%s", e.text);
+    outputs_make(&c, out), outputs_make(&step, all), outputs_make(&step, one);
+    part(&c, i, &base, LONG - 1, 1, 0, LONG, out);
+    for (int b = 0; b < FORKS; b++) {
+        together[b] = heed_sequence_fork(base, &e), alone[b] = heed_sequence_fork(base, &e);
+        assert_int_equal(heed_sequence_truncate(together[b], LONG - cut[b], &e), 0);
+        assert_int_equal(heed_sequence_truncate(alone[b], LONG - cut[b], &e), 0);
+    }
+    for (int n = 0; n < 2; n++) {
+        part(&step, i, together, 0, T, 0, T, all);
+        for (int64_t b = 0; b < FORKS; b++) {
+            heed_tensor view[ORACLE_PORTS] = {0};
+            for (uint32_t p = 0; p < step.op->ports.count; p++)
+                if (one[p].data) view[p] = tensor_slice(&one[p], 0, b, 1);
+                else if (step.plain[p].data) view[p] = tensor_slice(&step.plain[p], 0, b, 1);
+            if (call_with(&step, i, view, &alone[b], &e)) fail_msg("%s", e.text);
+        }
+        if (!outputs_equal(&step, all, one))
+            fail_msg("%s [%s] on %s, %u threads: forks have other bits together than alone", spec,
+                     step.how->axes, isa, threads);
+    }
+    for (int b = 0; b < FORKS; b++) heed_sequence_free(together[b]), heed_sequence_free(alone[b]);
+    heed_sequence_free(base);
+    outputs_free(out), outputs_free(all), outputs_free(one);
+    heed_instance_close(i);
+    call_free(&c), call_free(&step);
+}
+
+static void test_shared_pages(void **state)
+{
+    static const struct {
+        const char *spec;
+        int H, G, T;
+    } cases[] = {{"attention/softmax(causal=true)", 2, 2, 1},
+                 {"attention/softmax(causal=true)", 4, 1, 1}, /* 16 rows in all: in the lanes */
+                 {"attention/softmax(causal=true, cache=int8)", 3, 1, 3},
+                 {"attention/softmax(causal=true, cache=int4, window=2000, sinks=3)", 2, 1, 1},
+                 {"attention/softmax(causal=true, softcap=9)", 16, 1, 1}}; /* as many each */
+    (void)state;
+    for (size_t n = 0; n < COUNT(cases); n++)
+        for (int p = 0; p < n_paths; p++)
+            for (uint32_t threads = 1; threads <= 3; threads += 2)
+                share_pages(cases[n].spec, cases[n].H, cases[n].G, cases[n].T, paths[p], threads);
+}
+
 /* ---- codecs of the cache ---- */
 
 /* What a codec makes of a row, from its formula. */
@@ -230,6 +294,18 @@ static void through_int8(float *row, int64_t n)
     const float scale = most / 127;
     for (int64_t c = 0; c < n; c++) row[c] = scale > 0 ? scale * rintf(row[c] / scale) : 0;
 }
+static void through_int4(float *row, int64_t n)
+{
+    for (int64_t from = 0; from < n; from += 32) {
+        const int64_t end = from + 32 < n ? from + 32 : n;
+        float most = 0;
+        for (int64_t c = from; c < end; c++)
+            if (fabsf(row[c]) > fabsf(most)) most = row[c];
+        const float scale = kit_from_bf16(kit_to_bf16(most / -8));
+        for (int64_t c = from; c < end; c++)
+            row[c] = scale != 0 ? scale * rintf(fminf(fmaxf(row[c] / scale, -8), 7)) : 0;
+    }
+}
 static void through_nothing(float *row, int64_t n) { (void)row, (void)n; }
 
 /* Rows of k or v of a call, contiguous, through a codec. */
@@ -241,7 +317,8 @@ static void code_port(call *c, const char *name, void (*through)(float *, int64_
 }
 
 /* A cache that a codec has gives the bits of one of float32 that is given what the codec makes of keys and values: in
- * chunks, token by token, on every path, at any number of threads. */
+ * chunks, token by token, on every path, at any number of threads. A codec that rotates keys and queries gives those of
+ * its first path (k NULL); heed check knows what it makes of keys. */
 static void test_codecs(void **state)
 {
     static const struct {
@@ -260,6 +337,12 @@ static void test_codecs(void **state)
          through_nothing, through_int8},
         {"attention/window(cache=f16, causal=true, left=70)",
          "attention/window(causal=true, left=70)", through_f16, through_f16},
+        {"attention/softmax(value_cache=int4, causal=true)", "attention/softmax(causal=true)",
+         through_nothing, through_int4},
+        {"attention/softmax(cache=int4, value_cache=f16, causal=true)",
+         "attention/softmax(causal=true)", NULL, through_f16},
+        {"attention/shaw(cache=int4, causal=true, distances=9)",
+         "attention/shaw(causal=true, distances=9)", NULL, through_int4},
     };
     static const int chunk[] = {300, 17, 1};
     (void)state;
@@ -272,10 +355,13 @@ static void test_codecs(void **state)
             call c, plain;
             heed_tensor expected[ORACLE_PORTS], got[ORACLE_PORTS];
             call_make(&c, &how), call_make(&plain, &without);
-            code_port(&plain, "k", cases[n].k), code_port(&plain, "v", cases[n].v);
+            if (cases[n].k) code_port(&plain, "k", cases[n].k);
+            code_port(&plain, "v", cases[n].v);
             call_update(&plain);
-            call_run(&plain, paths[0], 1, PLAIN, expected);
-            within_bound(&plain, expected, "decoded numbers");
+            if (cases[n].k) {
+                call_run(&plain, paths[0], 1, PLAIN, expected);
+                within_bound(&plain, expected, "decoded numbers");
+            } else run_chunks(&c, paths[0], 1, 300, expected);
             for (int p = 0; p < n_paths; p++)
                 for (size_t k = 0; k < COUNT(chunk); k++) {
                     run_chunks(&c, paths[p], 1 + (uint32_t)p, chunk[k], got);
@@ -289,12 +375,54 @@ static void test_codecs(void **state)
         }
 }
 
+/* Facts that stand 4,000 tokens back: a query that is one of these keys finds its value among all,
+ * through every codec as with float32. */
+static void test_recall(void **state)
+{
+    static const char *const specs[] = {
+        "attention/softmax(causal=true)", "attention/softmax(causal=true, cache=f16)",
+        "attention/softmax(causal=true, cache=bf16)", "attention/softmax(causal=true, cache=int8)",
+        "attention/softmax(causal=true, cache=int4)"};
+    enum { FACTS = 24, KEYS = 4000 + FACTS, D = 64 };
+    (void)state;
+    for (size_t n = 0; n < COUNT(specs); n++) {
+        const call_case how = {
+            specs[n], axes_text(1, FACTS, KEYS, 1, 1, D, D), "key_lengths", HEED_F32, 1, 12};
+        call c;
+        heed_tensor out[ORACLE_PORTS];
+        heed_error e;
+        call_make(&c, &how);
+        float *q = c.plain[call_port(&c, "q")].data, *k = c.plain[call_port(&c, "k")].data,
+              *v = c.plain[call_port(&c, "v")].data;
+        for (int f = 0; f < FACTS; f++)
+            for (int d = 0; d < D; d++) q[f * D + d] = 2 * k[f * D + d];
+        heed_instance *i = call_open(&c, NULL, 1);
+        heed_sequence *s = heed_sequence_new(i, c.oracle.axis, &e);
+        outputs_make(&c, out);
+        part(&c, i, &s, 0, FACTS, 0, KEYS, out);
+        const float *y = out[call_port(&c, "out")].data;
+        for (int f = 0; f < FACTS; f++) {
+            int found = 0;
+            double best = -1e9;
+            for (int key = 0; key < KEYS; key++) {
+                double near = 0;
+                for (int d = 0; d < D; d++) near += (double)y[f * D + d] * (double)v[key * D + d];
+                if (near > best) best = near, found = key;
+            }
+            if (found != f)
+                fail_msg("%s: asked for fact %d, it answers with key %d", specs[n], f, found);
+        }
+        heed_sequence_free(s), heed_instance_close(i);
+        outputs_free(out), call_free(&c);
+    }
+}
+
 /* Rows that a codec must not make infinite, or finite. */
 static void test_codecs_at_the_edge(void **state)
 {
-    static const char *const specs[] = {"attention/softmax(cache=f16, causal=true)",
-                                        "attention/softmax(cache=bf16, causal=true)",
-                                        "attention/softmax(cache=int8, causal=true)"};
+    static const char *const specs[] = {
+        "attention/softmax(cache=f16, causal=true)", "attention/softmax(cache=bf16, causal=true)",
+        "attention/softmax(cache=int8, causal=true)", "attention/softmax(cache=int4, causal=true)"};
     enum { T = 40, E = 3 };
     (void)state;
     for (size_t n = 0; n < COUNT(specs); n++)
@@ -1219,7 +1347,9 @@ int main(void)
         cmocka_unit_test(test_phases),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_overflow_in_a_span),
+        cmocka_unit_test(test_shared_pages),
         cmocka_unit_test(test_codecs),
+        cmocka_unit_test(test_recall),
         cmocka_unit_test(test_codecs_at_the_edge),
         cmocka_unit_test(test_any_queries_any_keys),
         cmocka_unit_test(test_no_keys),

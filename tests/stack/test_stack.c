@@ -504,6 +504,8 @@ static void test_many(void **unused)
     feed_many_of(SIZES RANDOM_OPS);
     feed_many_of(SIZES "norm=layer; attention=softmax(causal=true, cache=int8, position=alibi); "
                        "feedforward=gelu(hidden=20)");
+    feed_many_of(SIZES "norm=rms; attention=softmax(causal=true, cache=int4); position=rope; "
+                       "feedforward=swiglu(hidden=20)");
     feed_many_of(
         "vocab=24; width=16; layers=4; heads=4; kv_heads=2; norm=rms; "
         "attention=[window(causal=true, left=50), fast_weight(causal=true)]; position=rope; "
@@ -587,8 +589,109 @@ static void test_fork(void **unused)
     fork_and_cut(SIZES RANDOM_OPS);
     fork_and_cut(SIZES "norm=layer; attention=softmax(causal=true, cache=int8, position=alibi); "
                        "feedforward=gelu(hidden=20)");
+    fork_and_cut(SIZES "norm=rms; attention=softmax(causal=true, cache=int4); position=rope; "
+                       "feedforward=swiglu(hidden=20)");
     fork_and_cut("vocab=24; width=16; layers=2; heads=4; kv_heads=2; norm=rms; attention="
                  "[window(causal=true, left=50), fast_weight(causal=true)]; feedforward=swiglu(hidden=20)");
+}
+
+/* ---- trees of guesses ---- */
+
+/* Each token of a tree has the logits of its path fed alone, and so has what is fed behind one that is accepted. */
+static void tree_of(const char *spec, int64_t begin)
+{
+    enum { N = 9 };
+    static const int32_t parents[N] = {-1, 0, 0, 1, -1, 3, 2, 4, 3};
+    const int32_t tokens[N] = {3, 1, 4, 1, 5, 9, 2, 6, 5}, next[2] = {7, 8};
+    int32_t text[400];
+    heed_weights *w = heed_weights_random(engine, spec, 3, &e);
+    heed_stack *stack = heed_stack_open(engine, spec, w, &e);
+    if (!stack) fail_msg("%s: %s", spec, e.text);
+    const size_t row = (size_t)heed_stack_outputs(stack), bytes = row * sizeof(float);
+    float *logits = malloc(N * bytes), *right = malloc(bytes), *got = malloc(bytes);
+    uint64_t state = 5;
+    for (int64_t t = 0; t < begin; t++) text[t] = (int32_t)(fabs(next_random(&state)) * 23);
+    heed_session *s = heed_session_new(stack, &e), *alone = heed_session_new(stack, &e);
+    assert_int_equal(heed_session_feed(s, text, begin, NULL, 0, &e), HEED_OK);
+    for (int32_t last = 0; last < N; last++) {
+        int32_t path[N], n = 0;
+        for (int32_t t = last; t >= 0; t = parents[t]) n++;
+        for (int32_t t = last, i = n; t >= 0; t = parents[t]) path[--i] = tokens[t];
+        heed_tree *tree = heed_tree_read(s, tokens, parents, N, logits, &e);
+        if (!tree) fail_msg("%s: %s", spec, e.text);
+        assert_int_equal(heed_session_length(s), begin);
+        assert_int_equal(heed_session_reset(alone, &e), HEED_OK);
+        assert_int_equal(heed_session_feed(alone, text, begin, NULL, 0, &e), HEED_OK);
+        assert_int_equal(heed_session_feed(alone, path, n, right, 1, &e), HEED_OK);
+        if (memcmp(logits + (size_t)last * row, right, bytes))
+            fail_msg("%s: token %d of the tree has other logits than its path alone", spec, last);
+        if (last == N - 1) {
+            if (heed_tree_accept(tree, last, &e)) fail_msg("%s: %s", spec, e.text);
+            assert_int_equal(heed_session_length(s), begin + n);
+            assert_int_equal(heed_session_feed(alone, next, 2, right, 1, &e), HEED_OK);
+            assert_int_equal(heed_session_feed(s, next, 2, got, 1, &e), HEED_OK);
+            assert_memory_equal(got, right, bytes);
+            assert_int_equal(heed_tree_accept(tree, N, &e), HEED_E_ARGUMENT);
+            assert_string_equal(e.text, "token 9 of a tree of 9 is accepted; 0 to 8 is right");
+        }
+        heed_tree_free(tree);
+    }
+    heed_session_free(s), heed_session_free(alone);
+    free(logits), free(right), free(got);
+    heed_stack_close(stack), heed_weights_close(w);
+}
+
+static void test_tree(void **unused)
+{
+    (void)unused;
+    tree_of(SIZES RANDOM_OPS, 94);
+    tree_of(SIZES RANDOM_OPS, 390); /* its branches share pages */
+    tree_of(SIZES "norm=layer; attention=softmax(causal=true, cache=int4, position=alibi); "
+                  "feedforward=gelu(hidden=20)",
+            95);
+    tree_of(
+        "vocab=24; width=16; layers=2; heads=4; kv_heads=2; norm=rms; attention="
+        "[window(causal=true, left=50), fast_weight(causal=true)]; feedforward=swiglu(hidden=20)",
+        60);
+    tree_of(SIZES RANDOM_OPS "; halting=act", 20); /* its rows meet: branch by branch */
+}
+
+static void test_tree_wrong(void **unused)
+{
+    (void)unused;
+    heed_weights *w = heed_weights_random(engine, SIZES RANDOM_OPS "; context=8", 3, &e);
+    heed_stack *stack = heed_stack_open(engine, SIZES RANDOM_OPS "; context=8", w, &e);
+    heed_session *s = heed_session_new(stack, &e);
+    static float logits[4 * 24];
+    static const int32_t tokens[4] = {1, 2, 3, 4}, cycle[] = {-1, 2, 1, 0}, ahead[] = {-1, 0, 1, 7},
+                         chain[] = {-1, 0, 1, 2};
+    static const struct {
+        const int32_t *parents;
+        int64_t n;
+        const char *says;
+    } cases[] = {
+        {cycle, 4,
+         "token 1 of the tree has token 2 as its parent; a parent comes before its children, and "
+         "that of a "
+         "root is -1"},
+        {ahead, 4,
+         "token 3 of the tree has token 7 as its parent; a parent comes before its children, and "
+         "that of a "
+         "root is -1"},
+        {chain, 65, "a tree has 65 tokens; 1 to 64 is right"},
+        {chain, 0, "a tree has 0 tokens; 1 to 64 is right"},
+        {NULL, 4, "the parents of a tree are NULL"},
+        {chain, 4, "4 tokens after 6 are more than the context of 8"},
+    };
+    assert_int_equal(heed_session_feed(s, (const int32_t[]){1, 2, 3, 4, 5, 6}, 6, NULL, 0, &e),
+                     HEED_OK);
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        assert_null(heed_tree_read(s, tokens, cases[n].parents, cases[n].n, logits, &e));
+        assert_string_equal(e.text, cases[n].says);
+        assert_int_equal(heed_session_length(s), 6);
+    }
+    heed_tree_free(NULL);
+    heed_session_free(s), heed_stack_close(stack), heed_weights_close(w);
 }
 
 /* ---- texts that begin alike, and a limit of pages ---- */
@@ -746,9 +849,9 @@ int main(void)
         cmocka_unit_test(test_parts),        cmocka_unit_test(test_failures),
         cmocka_unit_test(test_not_causal),   cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_many),         cmocka_unit_test(test_many_wrong),
-        cmocka_unit_test(test_fork),         cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_page_limit),
-        cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_fork),         cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_tree_wrong),   cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_page_limit),   cmocka_unit_test(test_sample),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -4,6 +4,7 @@
  * follow from the mask alone.
  */
 #include <heed/kit.h>
+#define FLASH_JOINS 1
 #define FLASH_BF16 /* on avx512_bf16 and neon_bf16, which have no copy of their own: ways through  \
                       avx512 and neon */
 #include <heed/kit/flash/flash.h>

@@ -13,14 +13,14 @@
 
 static const void *KIT(extension)(const char *id)
 {
-    static const heed_kv kv = {sizeof kv,
-                               1,
-                               "f16",
-                               kit_halves_bytes,
-                               KIT(halves_encode),
-                               KIT(halves_decode),
-                               KIT(halves_scores),
-                               KIT(halves_values)};
+    static const heed_kv kv = {.size = sizeof kv,
+                               .version = 1,
+                               .format = "f16",
+                               .bytes = kit_halves_bytes,
+                               .encode = KIT(halves_encode),
+                               .decode = KIT(halves_decode),
+                               .scores = KIT(halves_scores),
+                               .values = KIT(halves_values)};
     return strcmp(id, HEED_KV_ID) == 0 ? &kv : NULL;
 }
 

@@ -97,8 +97,14 @@ static void KIT(values)(const void *instance, const heed_kv_rows *x)
 
 static const void *KIT(extension)(const char *id)
 {
-    static const heed_kv kv = {sizeof kv,   1,           "int8",      int8_bytes,
-                               KIT(encode), KIT(decode), KIT(scores), KIT(values)};
+    static const heed_kv kv = {.size = sizeof kv,
+                               .version = 1,
+                               .format = "int8",
+                               .bytes = int8_bytes,
+                               .encode = KIT(encode),
+                               .decode = KIT(decode),
+                               .scores = KIT(scores),
+                               .values = KIT(values)};
     return strcmp(id, HEED_KV_ID) == 0 ? &kv : NULL;
 }
 

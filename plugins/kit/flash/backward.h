@@ -624,7 +624,7 @@ static kit_flash_back_rows *KIT(flash_back_tile)(const kit_flash_backward *w,
 {
     char *at = m->tiles + n * kit_flash_back_tile(&w->f);
     kit_flash_back_rows *t = (kit_flash_back_rows *)(void *)at;
-    t->r.Q = (float *)(void *)(t + 1);
+    t->r.Q = t->r.given = (float *)(void *)(t + 1);
     t->queries = t->r.Q + KIT_FLASH_ROWS * w->width_q;
     t->columns = t->queries + KIT_FLASH_ROWS * w->width_q;
     t->gradients = t->columns + KIT_FLASH_ROWS * w->width_v;

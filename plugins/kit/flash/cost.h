@@ -5,7 +5,7 @@
  */
 #ifndef HEED_KIT_FLASH_COST_ONCE
 #define HEED_KIT_FLASH_COST_ONCE
-#include <heed/kit/flash/task.h>
+#include <heed/kit/flash/shared.h>
 
 /* Keys of `x` that the query t at position `at` sees, where documents come in any order. */
 static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t at,
@@ -81,7 +81,11 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
                   times = FLASH_PER_HEAD ? 1 : f->G; /* or all are alike */
     kit_flash_tally all = {0};
     double longest = 0; /* keys of one sequence that are read; all.keys: of all of them */
+    kit_flash_set set = {0, 0, 0};
     for (int64_t b = 0; b < f->B; b++) {
+        if (b >= set.first + set.count)
+            set = kit_flash_joins(f) ? kit_flash_set_from(f, b) : (kit_flash_set){b, 1, 0};
+        const int again = set.keys && (b - set.first) % kit_flash_per_tile(f) > 0;
         const uint8_t sorted = f->documents ? (uint8_t)kit_flash_documents_rise(f, b) : 0;
         f->sorted = &sorted, f->batch0 = b;
         double keys = 0, valid = (double)kit_flash_valid(f, b);
@@ -92,6 +96,7 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
             /* several passes may read a key, but its bytes come once */
             keys += (own.keys < valid ? own.keys : valid) / (double)groups;
         }
+        if (again) keys = keys > (double)set.keys ? keys - (double)set.keys : 0;
         all.keys += keys;
         longest = keys > longest ? keys : longest;
         f->sorted = NULL;

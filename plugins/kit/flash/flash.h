@@ -48,6 +48,7 @@
 #include <heed/kit/flash/bf16.h>
 #include <heed/kit/flash/spans.h>
 #include <heed/kit/flash/task.h>
+#include <heed/kit/flash/shared.h>
 #include <heed/kit/flash/cost.h>
 #include <heed/kit/flash/op.h>
 #undef FLASH_RANGE
@@ -58,6 +59,7 @@
 #undef FLASH_FACTORS
 #undef FLASH_OUTPUT
 #undef FLASH_PER_HEAD
+#undef FLASH_JOINS
 #undef FLASH_SCORES
 #undef FLASH_CHANGES
 #undef FLASH_BEGIN

@@ -18,6 +18,12 @@
 #define FLASH_PER_HEAD 0
 #endif
 
+/* 1: no hook asks of which sequence a row is, so that rows of several may be in one tile
+ * (flash/shared.h). */
+#ifndef FLASH_JOINS
+#define FLASH_JOINS 0
+#endif
+
 /* Adds what sequence b and group of heads g have to a kit_flash_tally: where a variant makes several
  * passes, of each. */
 #ifndef FLASH_COST
@@ -83,7 +89,7 @@ static void KIT(flash_relative)(const kit_flash *f, const kit_flash_rows *r, flo
 #undef FLASH_CARRIED /* floats of a tile for them */
 #define FLASH_CARRIED (FLASH_RELATIVES ? kit_lanes(sizeof(kit_flash_carried) / sizeof(float)) : 0)
 #ifndef FLASH_RELATIVE_QUERY
-#define FLASH_RELATIVE_QUERY(r) (r)->Q
+#define FLASH_RELATIVE_QUERY(r) (r)->given
 #endif
 #ifdef FLASH_RELATIVE_VALUES
 #define FLASH_RELATIVES_OF_VALUES 1

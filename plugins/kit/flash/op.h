@@ -12,7 +12,7 @@
  */
 #ifndef KIT_HAS_FLASH_OP
 #define KIT_HAS_FLASH_OP
-#include <heed/kit/flash/task.h>
+#include <heed/kit/flash/shared.h>
 #include <heed/kit/flash/cost.h>
 
 #ifndef HEED_KIT_FLASH_OP_ONCE
@@ -160,12 +160,12 @@ KIT_INLINE int32_t kit_flash_measure_call(const void *instance, const heed_call 
 {
     const kit_flash_op *self = instance;
     const int64_t D = HEED_AXIS(call->axis, 'D'), E = HEED_AXIS(call->axis, 'E');
+    const int64_t given = kit_flash_rotates(&self->k_codec) ? KIT_FLASH_ROWS * kit_lanes(D) : 0;
     size->scratch = kit_flash_scratch(D, E, kit_flash_most_keys(call)) +
-                    kit_flash_own(D, E, self->own + FLASH_CARRIED);
+                    kit_flash_own(D, E, kit_lanes(self->own) + FLASH_CARRIED + given);
     kit_flash f = kit_flash_call(instance, call);
     kit_flash_sizes(&f);
-    size->workspace =
-        kit_flash_spans_at(call) + kit_flash_partials(E, f.B * f.G * kit_flash_split_spans(&f));
+    size->workspace = kit_flash_spans_at(call) + kit_flash_room_of_spans(&f);
     return HEED_OK;
 }
 

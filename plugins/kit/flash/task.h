@@ -75,26 +75,6 @@ static void kit_flash_sizes(kit_flash *f)
     }
 }
 
-/* Spans that are tasks of their own: where a group of heads has no other tasks, and the groups are
- * too few to share them among the lanes evenly. 0: none. (The bits are the same.) */
-KIT_INLINE int64_t kit_flash_split_spans(const kit_flash *f)
-{
-    const int64_t spans = kit_flash_spans(kit_flash_most_keys(f->call));
-    return f->tiles == 0 && spans > 1 && f->call->lanes > 1 &&
-                   f->B * f->G < 4 * (int64_t)f->call->lanes
-               ? spans
-               : 0;
-}
-
-/* Where their results are, in `room` of the workspace. */
-KIT_INLINE void kit_flash_place_spans(kit_flash *f, void *room)
-{
-    f->spans = FLASH_SQUARED_RELU ? 0 : kit_flash_split_spans(f), f->partial = room;
-    const int64_t n = f->B * f->G * f->spans;
-    for (int64_t i = 0; i < n; i++)
-        f->partial[i].O = (float *)(f->partial + n) + i * KIT_FLASH_ROWS * kit_lanes(f->E);
-}
-
 /* A pass of f over some of its keys and queries; f is set up. */
 KIT_INLINE kit_flash kit_flash_picked(const kit_flash *f, kit_flash_pick pick)
 {
@@ -420,29 +400,31 @@ static void KIT(flash_prefetch_next)(const kit_flash *f, int64_t b, int64_t g, i
 /* ---- rows ---- */
 
 /* Begins a tile: its live keys, its queries transposed, empty sums. r->rows, r->row0, r->batch,
- * r->few, r->lift, r->Q and r->O are set. */
+ * r->few, r->lift, r->Q and r->O are set. Behind the last row of a sequence come those of the next
+ * (flash/shared.h). */
 static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t g)
 {
     const char *from[KIT_FLASH_ROWS];
     const heed_tensor *q = f->q;
-    const int64_t D = f->D, line = q ? q->stride[3] * kit_width(q->dtype) : 0,
-                  origin = kit_flash_origin(f, r->batch);
+    const int64_t D = f->D, line = q ? q->stride[3] * kit_width(q->dtype) : 0;
     const int lanes =
         KIT_FLASH_CELL * (r->groups = (r->rows + KIT_FLASH_CELL - 1) / KIT_FLASH_CELL);
     kit_flash_document_range pages = {0, 0, 0};
-    int64_t t = kit_flash_query(f, r->row0), inner = r->row0 % f->group;
-    for (int i = 0; i < lanes; i++) {
+    int64_t b = r->batch, t = kit_flash_query(f, r->row0), inner = r->row0 % f->group;
+    int64_t origin = kit_flash_origin(f, b);
+    for (int i = 0, same = 0; i < lanes; i++) {
         const int64_t h = g * f->group + inner;
-        const int64_t place[3] = {f->q_by_position ? 0 : r->batch,
-                                  f->q_by_position ? origin + t : t, h};
+        const int64_t place[3] = {f->q_by_position ? 0 : b, f->q_by_position ? origin + t : t, h};
         from[i] = q ? kit_at(q, place, 3) : NULL;
         for (int64_t ahead = 0; ahead < D * line && q->stride[3] == 1; ahead += 64)
             __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
-        if (!FLASH_PER_HEAD && i && t == r->query[i - 1]) r->live[i] = r->live[i - 1];
-        else r->live[i] = kit_flash_live_keys(f, r->batch, t, h, origin + t, &pages);
-        if (i + 1 < r->rows && ++inner == f->group)
-            inner = 0, t += f->pick.step ? f->pick.every : 1;
+        if (!FLASH_PER_HEAD && same) r->live[i] = r->live[i - 1];
+        else r->live[i] = kit_flash_live_keys(f, b, t, h, origin + t, &pages);
+        same = 1; /* the next row is of this query, or is this one once more */
+        if (i + 1 >= r->rows || ++inner < f->group) continue;
+        inner = 0, t += f->pick.step ? f->pick.every : 1, same = 0;
+        if (t == f->T) t = 0, origin = kit_flash_origin(f, ++b);
     }
     for (int i = 0; i < r->groups; i++) kit_flash_group_ranges(r, i);
     r->span = -1, r->depth = 0;
@@ -553,6 +535,12 @@ typedef struct KIT(flash_room) {
     int n;
 } KIT(flash_room);
 
+/* Whether the keys that this call looks at are decoded in other axes than they came in. */
+KIT_INLINE int KIT(flash_rotates_queries)(const kit_flash *f)
+{
+    return f->call->state && kit_flash_cached_width(f) > 0 && kit_flash_rotates(&f->k_codec);
+}
+
 /* Lays out the memory of a tile from `room` on; what is behind it comes back. */
 static float *KIT(flash_lay_out_tile)(const kit_flash *f, kit_flash_rows *r, int64_t waiting,
                                       float *room)
@@ -561,6 +549,8 @@ static float *KIT(flash_lay_out_tile)(const kit_flash *f, kit_flash_rows *r, int
     r->Q = room, room += KIT_FLASH_ROWS * kit_lanes(f->D);
     r->O = room, room += outputs;
     r->own = room, room += kit_lanes(f->own);
+    r->given = r->Q;
+    if (KIT(flash_rotates_queries)(f)) r->given = room, room += KIT_FLASH_ROWS * kit_lanes(f->D);
     if (FLASH_RELATIVES) r->carried = (kit_flash_carried *)(void *)room, room += FLASH_CARRIED;
     r->stack = (kit_flash_partial *)(void *)room;
     room = (float *)(r->stack + waiting);
@@ -599,6 +589,11 @@ static void KIT(flash_begin_tile)(const kit_flash *f, kit_flash_rows *r, int64_t
     if (FLASH_RELATIVES) r->carried->start = -1;
     KIT(flash_begin_rows)(f, r, g);
     FLASH_BEGIN(f, r);
+    if (r->given != r->Q) {
+        memcpy(r->given, r->Q, sizeof(float) * (size_t)(KIT_FLASH_ROWS * f->D));
+        f->k_codec.kv->rotate(f->k_codec.instance, f->D, r->Q, KIT_FLASH_CELL * r->groups,
+                              KIT_FLASH_ROWS);
+    }
     if (bf16) KIT(flash_bf16_queries)(r, f->D, r->pairs);
 }
 
@@ -667,42 +662,7 @@ static void KIT(flash_task)(void *arg, int64_t task, uint32_t lane)
     for (int i = 0; i < n; i++) KIT(flash_finish_rows)(f, &m.tile[i]);
 }
 
-/* ---- few rows and many keys: the spans of a group of heads are tasks of their own ---- */
-
-static void KIT(flash_span_task)(void *arg, int64_t task, uint32_t lane)
-{
-    const kit_flash *f = arg;
-    const int64_t span = task % f->spans, b = task / f->spans / f->G, g = task / f->spans % f->G;
-    kit_flash_partial *x = &f->partial[task];
-    const KIT(flash_room) m = KIT(flash_lay_out)(f, lane, b, 0, 1, 1);
-    m.tile->O = x->O;
-    KIT(flash_begin_tile)(f, m.tile, g, 0);
-    KIT(flash_task_blocks)(f, &m, b, g, span * KIT_FLASH_SPAN, (span + 1) * KIT_FLASH_SPAN);
-    memcpy(x->max, m.tile->max, sizeof x->max), memcpy(x->sum, m.tile->sum, sizeof x->sum);
-    x->span = m.tile->span;
-}
-
-/* Merges the spans' results of one group of heads, in the order in which a tile meets its spans that
- * goes through all keys itself: the same bits. If a sum has overflowed, the rows are computed once
- * more by such a tile, which knows how to lift them. */
-static void KIT(flash_merge_task)(void *arg, int64_t task, uint32_t lane)
-{
-    const kit_flash *f = arg;
-    const int64_t b = task / f->G, g = task % f->G;
-    const KIT(flash_room) m = KIT(flash_lay_out)(f, lane, b, 0, 1, 1);
-    kit_flash_rows *r = m.tile;
-    KIT(flash_begin_tile)(f, r, g, 0);
-    for (int64_t span = 0; span < f->spans; span++) {
-        kit_flash_partial *x = &f->partial[task * f->spans + span];
-        if (x->span < 0) continue;
-        KIT(flash_next_span)(f, r, span);
-        memcpy(r->max, x->max, sizeof x->max), memcpy(r->sum, x->sum, sizeof x->sum);
-        memcpy(r->O, x->O, sizeof(float) * (size_t)(KIT_FLASH_ROWS * kit_lanes(f->E)));
-    }
-    KIT(flash_end_spans)(f, r, m.before);
-    if (KIT(flash_overflows)(f, r, 0)) KIT(flash_task)(arg, task, lane);
-    else KIT(flash_finish_rows)(f, r);
-}
+/* ---- the cache ---- */
 
 /* New keys [s, s + count) of sequence b go to slots [slot, slot + count) of a page, whose keys lie by
  * channels: 16 whole slots at a time, or one. (Slots behind the new keys have no meaning yet.) */
@@ -781,16 +741,5 @@ static int32_t KIT(flash_update_cache)(kit_flash *f)
     const heed_host *host = f->call->host;
     if (!f->call->state || f->S == 0) return HEED_OK;
     return host->parallel_for(host, f->B * f->G / f->share, KIT(flash_append_keys), f);
-}
-
-static int32_t KIT(flash_run)(kit_flash *f)
-{
-    const heed_host *host = f->call->host;
-    const int64_t groups = f->B * f->G;
-    int32_t failed = KIT(flash_update_cache)(f);
-    if (failed) return failed;
-    if (f->spans == 0) return host->parallel_for(host, groups * f->tasks, KIT(flash_task), f);
-    failed = host->parallel_for(host, groups * f->spans, KIT(flash_span_task), f);
-    return failed ? failed : host->parallel_for(host, groups, KIT(flash_merge_task), f);
 }
 #endif

@@ -97,6 +97,9 @@ typedef struct kit_flash {
      * them, in the workspace. 0, NULL: a task goes through all its keys. */
     int64_t spans;
     struct kit_flash_partial *partial;
+    struct kit_flash_set
+        *set; /* of sequences that share pages (flash/shared.h); there are `sets` */
+    int64_t sets;
 
     /* Of each sequence from batch0 on: whether its documents come in rising order. */
     const uint8_t *sorted;
@@ -148,6 +151,8 @@ typedef struct kit_flash_carried {
     int64_t start;
 } kit_flash_carried;
 
+typedef struct kit_flash_set kit_flash_set;
+
 /* What rows have of some spans of keys (flash/spans.h). */
 typedef struct kit_flash_partial {
     float max[KIT_FLASH_ROWS], sum[KIT_FLASH_ROWS];
@@ -180,6 +185,7 @@ typedef struct kit_flash_rows {
     int32_t head[KIT_FLASH_ROWS];
 
     float *Q, *O;    /* Q [D][48], scaled; O [E][48], or [row][E padded] if few */
+    float *given;    /* Q before a codec rotated it; Q itself if none does */
     float *own;      /* f->own floats, for hooks */
     float *spare;    /* room for the scores of a block, for hooks; one for the whole task */
     uint32_t *pairs; /* Q for flash/bf16.h */
@@ -298,6 +304,12 @@ KIT_INLINE uint64_t kit_flash_block_bytes(const kit_flash_codec *codec, int64_t 
     return codec->kv && width > 0
                ? kit_line(codec->kv->bytes(codec->instance, KIT_FLASH_KEYS, width, by_channels))
                : sizeof(float) * (uint64_t)(KIT_FLASH_KEYS * width);
+}
+
+/* Whether the codec of the keys that are remembered has queries rotated (heed_kv.rotate). */
+KIT_INLINE int kit_flash_rotates(const kit_flash_codec *codec)
+{
+    return codec->kv && HEED_HAS(codec->kv, rotate) && codec->kv->rotate;
 }
 
 /* A page of the cache: the blocks of keys of all heads, then those of values. In float32 these are K
