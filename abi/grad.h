@@ -18,12 +18,16 @@
 #define HEED_ABI_GRAD_H
 
 #include "call.h"
+#include "score.h"
 
 #define HEED_GRAD_ID "heed.grad/1"
 
 /* Of an op on scores: what it adds to them depends on no input of a call, so that gradients of the
- * scores are those before it. It has no `backward` then. */
+ * scores are those before it. It has no `backward` then; `gives` are weights of which it has a
+ * heed_score_grad. */
 #define HEED_GRAD_ADDS 1u
+/* The op has the gradients of weights of the ops on scores inside of it, those that they give. */
+#define HEED_GRAD_INNER 2u
 
 typedef struct heed_grad_call {
     uint32_t size;
@@ -38,6 +42,9 @@ typedef struct heed_grad_call {
      * input: what is written in whole. Of a weight: what is added to. NULL where it is not wanted.
      * */
     const heed_tensor *const *gradient;
+    /* [params] of an op inside, its [ports]: float32, what gradients of its weights are added to;
+     * NULL where none is wanted, and altogether where none at all is. Of HEED_GRAD_INNER. */
+    const heed_tensor *const *const *inner;
 } heed_grad_call;
 
 /* From heed_path.get_extension. Sets of ports: bit i is port i of the op's table. */
@@ -56,5 +63,20 @@ typedef struct heed_grad {
      * nothing, keeps nothing. [any] */
     int32_t (*backward)(const void *instance, const heed_grad_call *call);
 } heed_grad;
+
+/* Of an op on scores (heed.score/1) that adds to them what its weights say. The sum is linear in the
+ * weights, so their gradients follow from sums over the tiles of a call, which the attention keeps:
+ * one chain for each of its tasks, from 0, and these are added by a binary tree over their index. */
+#define HEED_SCORE_GRAD_ID "heed.score_grad/1"
+typedef struct heed_score_grad {
+    uint32_t size;
+    uint32_t reserved;
+    int64_t (*floats)(const void *instance); /* of the sums. [any] */
+    /* Adds to `sums` what the gradients of a tile's scores say, tile->s, in units of 1. Those of
+     * masked pairs are 0, and rows lie together. [lane] */
+    void (*tile)(const void *instance, const heed_score_tile *tile, float *sums);
+    /* Adds what the sums say to gradients of weights, [its ports], each of them or NULL. [any] */
+    void (*add)(const void *instance, const float *sums, const heed_tensor *const *gradient);
+} heed_score_grad;
 
 #endif

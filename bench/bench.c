@@ -74,6 +74,9 @@ static const char usage[] =
     "FLOPs are "
     "2.5 times the\n"
     "                  forward's\n"
+    "  --training-step the forward and then the backward; and its time over that of "
+    "attention/softmax, if that is\n"
+    "                  among the specs\n"
     "  --rounds N      how often all is measured, 7 by default; with --explain 3\n"
     "  --json FILE     the record heed.bench/1, besides the table; - prints it in the table's "
     "place\n"
@@ -114,7 +117,7 @@ typedef struct options {
     const char *isa, *json, *plot, *model, *count;
     int64_t rounds, decode;
     uint32_t dtype;
-    int peaks_only, overhead, explain, suite, backward;
+    int peaks_only, overhead, explain, suite, backward, training;
     int set; /* of the suite; -1 = not said */
     int shape_unsaid, networks; /* among the specs */
 } options;
@@ -243,6 +246,7 @@ static int check_suite(options *o)
                         : o->peaks_only        ? "--peaks-only"
                         : o->overhead          ? "--overhead"
                         : o->backward          ? "--backward"
+                        : o->training          ? "--training-step"
                                                : NULL;
     if (other) return options_usage("--suite chooses what is run, and does not go with %s", other);
     if (o->count && o->set > SUITE_TINY)
@@ -267,6 +271,7 @@ static int read_options(options *o, int argc, char **argv)
         {"--json", 1, .at = offsetof(options, json), .values = "FILE"},
         {"--plot", 1, .at = offsetof(options, plot), .values = "FILE"},
         {"--backward", 0, .at = offsetof(options, backward)},
+        {"--training-step", 0, .at = offsetof(options, training)},
         {"--explain", 0, .at = offsetof(options, explain)},
         {"--peaks-only", 0, .at = offsetof(options, peaks_only)},
         {"--overhead", 0, .at = offsetof(options, overhead)},
@@ -286,12 +291,14 @@ static int read_options(options *o, int argc, char **argv)
     if (o->networks && (o->dtype != HEED_F32 || o->explain))
         return options_usage("%s is for ops, and not for a network",
                              o->explain ? "--explain" : "--dtype");
-    if (o->backward && (o->networks || o->explain || o->decode))
-        return options_usage(
-            "--backward is for ops that are run as a whole, and does not go with %s",
-            o->networks ? "a network"
-            : o->decode ? "--decode"
-                        : "--explain");
+    if ((o->backward || o->training) && (o->networks || o->explain || o->decode))
+        return options_usage("%s is for ops that are run as a whole, and does not go with %s",
+                             o->backward ? "--backward" : "--training-step",
+                             o->networks ? "a network"
+                             : o->decode ? "--decode"
+                                         : "--explain");
+    if (o->backward && o->training)
+        return options_usage("--training-step has the backward in it: leave --backward out");
     if (o->explain && (o->peaks_only || o->overhead || !o->n_specs))
         return options_usage("--explain takes specs and shapes, and measures nothing of them");
     if (o->count &&
@@ -416,7 +423,10 @@ static int run(const options *o, const call_shape *shapes)
         return ranks_bench(&among);
     }
     heed_error error = {0};
-    bench b = {.pace = pace_of(o), .backward = o->backward};
+    bench b = {.pace = pace_of(o),
+               .backward = o->training   ? BENCH_TRAINING_STEP
+                           : o->backward ? BENCH_BACKWARD
+                                         : 0};
     int32_t failed = check_outputs(&b, o, shapes, &error);
     if (!failed &&
         !(b.engine = inspect_engine(&o->engine, o->suite ? probe_plugins() : NULL, &error)))

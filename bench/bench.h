@@ -28,6 +28,8 @@ typedef struct bench_refusal {
     char *what, *why;
 } bench_refusal;
 
+enum { BENCH_BACKWARD = 1, BENCH_TRAINING_STEP /* forward and backward */ };
+
 /* All that was measured. */
 typedef struct bench {
     heed_engine *engine;
@@ -38,7 +40,7 @@ typedef struct bench {
     operands **calls;       /* cases of several paths share one */
     bench_case *cases;
     uint32_t n_calls, n_cases;
-    int backward; /* what is run of each case is its backward */
+    int backward; /* BENCH_BACKWARD ...: what is run of each case; 0: its forward */
     char **with;  /* [n_with]: texts of shapes */
     uint32_t n_with;
     bench_overhead *overhead; /* NULL = not measured */

@@ -17,11 +17,13 @@ kit_flash_HEADERS = plugins/kit/flash/backward.h plugins/kit/flash/bf16.h \
   plugins/kit/flash/block.h plugins/kit/flash/cost.h \
   plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
   plugins/kit/flash/many.h plugins/kit/flash/mask.h \
-  plugins/kit/flash/op.h plugins/kit/flash/partial.h plugins/kit/flash/relative.h plugins/kit/flash/relative_values.h \
+  plugins/kit/flash/op.h plugins/kit/flash/partial.h plugins/kit/flash/relative.h \
+  plugins/kit/flash/relative_backward.h plugins/kit/flash/relative_values.h \
   plugins/kit/flash/scores.h plugins/kit/flash/shared.h plugins/kit/flash/span.h \
   plugins/kit/flash/span_backward.h plugins/kit/flash/span_field.h \
   plugins/kit/flash/span_op.h plugins/kit/flash/spans.h \
-  plugins/kit/flash/task.h plugins/kit/flash/type.h
+  plugins/kit/flash/task.h plugins/kit/flash/type.h \
+  plugins/kit/flash/unit_backward.h
 kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/backward.h plugins/kit/gemm/feedforward.h \
   plugins/kit/gemm/feedforward_backward.h plugins/kit/gemm/gemm.h plugins/kit/gemm/stored.h

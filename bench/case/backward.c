@@ -11,12 +11,14 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "bench/bench.h"
 #include "bench/case/backward.h"
 
 struct bench_backward {
     heed_tensor tensor[PORT_MAX]; /* data NULL: not bound */
     heed_binding binding[PORT_MAX];
     uint32_t n;
+    int what; /* BENCH_BACKWARD or BENCH_TRAINING_STEP */
     char *spec;
 };
 
@@ -29,8 +31,7 @@ char *backward_with(const resolved *op, const call_shape *shape, heed_error *err
     const size_t said = shape->with ? strcspn(shape->with, ",") : 0;
     char *text = malloc(said + 1024), *end = text;
     if (!grad)
-        error_set(error, HEED_E_UNSUPPORTED, "%s has no backward, which --backward would time",
-                  e->op.id);
+        error_set(error, HEED_E_UNSUPPORTED, "%s has no backward, which would be timed", e->op.id);
     else if (!text) error_memory(error);
     if (!grad || !text) return free(text), NULL;
     end += sprintf(end, "%.*s", (int)said, said ? shape->with : "");
@@ -88,10 +89,11 @@ static void set_cost(bench_case *c, const heed_grad *grad)
         if (call->tensor[p].rank >= 0 && (!out || grad->reads >> p & 1))
             bytes += bytes_of(&call->tensor[p]);
     }
-    if (c->cost.flops > 0) c->cost.flops *= BACKWARD_FLOPS;
-    c->cost.bytes = bytes;
+    const int step = c->backward->what == BENCH_TRAINING_STEP;
+    if (c->cost.flops > 0) c->cost.flops *= BACKWARD_FLOPS + step;
+    c->cost.bytes = bytes + (step ? c->cost.bytes : 0);
     c->cost.executed = 0;
-    c->cost.algorithm = "backward";
+    c->cost.algorithm = step ? "training step" : "backward";
 }
 
 /* Its hash, and the largest difference from another case's gradients. */
@@ -114,7 +116,7 @@ static void judge(bench_case *c, const bench_case *plain)
     }
 }
 
-int32_t backward_open(bench_case *c, const bench_case *plain, heed_error *error)
+int32_t backward_open(bench_case *c, const bench_case *plain, int what, heed_error *error)
 {
     const operands *call = c->call;
     const heed_grad *grad = grad_of(call->entry);
@@ -125,6 +127,7 @@ int32_t backward_open(bench_case *c, const bench_case *plain, heed_error *error)
         return error_set(error, HEED_E_UNSUPPORTED,
                          "%s: a call with a sequence has no backward; leave decode= out", spec);
     if (!b || !(b->spec = malloc(strlen(spec) + 16))) return error_memory(error);
+    b->what = what;
     for (uint32_t p = 0; p < call->entry->op.ports.count && !failed; p++) {
         const heed_port *port = entry_port(call->entry, p);
         const int optional = port->role == HEED_OUTPUT && port->flags & HEED_PORT_OPTIONAL;
@@ -133,7 +136,7 @@ int32_t backward_open(bench_case *c, const bench_case *plain, heed_error *error)
     }
     if (!failed) failed = backward_run(c, error);
     if (failed) return failed;
-    sprintf(b->spec, "%s backward", spec);
+    sprintf(b->spec, "%s %s", spec, what == BENCH_TRAINING_STEP ? "training step" : "backward");
     set_cost(c, grad);
     judge(c, plain);
     return HEED_OK;
@@ -142,6 +145,11 @@ int32_t backward_open(bench_case *c, const bench_case *plain, heed_error *error)
 int32_t backward_run(const bench_case *c, heed_error *error)
 {
     const operands *k = c->call;
+    const int32_t failed =
+        c->backward->what == BENCH_TRAINING_STEP
+            ? heed_run(c->instance, k->in, k->n_in, k->out, k->n_out, NULL, error)
+            : HEED_OK;
+    if (failed) return failed;
     return heed_backward(c->instance, k->in, k->n_in, k->out, k->n_out, c->backward->binding,
                          c->backward->n, error);
 }

@@ -72,7 +72,7 @@ static int32_t open_path(bench *b, const resolved *op, const operands *call, con
     if (plain && strcmp(bench_case_path(plain)->name, "scalar")) plain = NULL;
     int32_t failed = want == OPEN_PLAN ? bench_case_plan(c, b->engine, op, call, isa, error)
                                        : judge_open(c, b->engine, op, call, isa, plain, error);
-    if (!failed && b->backward) failed = backward_open(c, plain, error);
+    if (!failed && b->backward) failed = backward_open(c, plain, b->backward, error);
     int held = want == OPEN_PLAN || want == OPEN_TIME;
     if (!failed && held) failed = open_rounds(b, c, want == OPEN_TIME, error);
     if (!failed && b->counter) failed = count_measure(c, b->counter, error);

@@ -79,15 +79,17 @@ static const table_column counted[] = {
 #define COLUMNS_OF(columns) (sizeof columns / sizeof *columns)
 
 /* "noisy", "crowded", and what its numbers are to those of the scalar path. */
-static void add_notes(table *t, const bench_case *c, const report_row *r)
+static void add_notes(const bench *b, table *t, const bench_case *c, const report_row *r)
 {
     char error[64] = "", steps[48] = "";
+    const double over = row_over_softmax(b, c);
     int inexact = bench_case_path(c)->flags & HEED_PATH_INEXACT;
     if (c->max_error > 0)
         snprintf(error, sizeof error, "%s the scalar path by %.2g",
                  inexact ? "inexact, off" : "differs from", c->max_error);
     if (c->network && isfinite(network_steps(c->network)))
         snprintf(steps, sizeof steps, "%.2f steps a token  ", network_steps(c->network));
+    if (isfinite(over)) snprintf(steps, sizeof steps, "%.2f x softmax  ", over);
     table_cell(t, "%s%s%s%s%s%s", steps, r->noisy ? "noisy" : "",
                r->noisy && r->crowded ? "  " : "", r->crowded ? "crowded" : "",
                (r->noisy || r->crowded) && *error ? "  " : "", error);
@@ -111,7 +113,7 @@ static void add_case(const bench *b, const bench_case *c, table *t)
     } else {
         table_cell(t, "%s", row_count(c->instructions, time, sizeof time));
     }
-    add_notes(t, c, &r);
+    add_notes(b, t, c, &r);
 }
 
 /* How the time of a network is spread over its ops, in the fastest run with a trace. What is between
@@ -268,6 +270,8 @@ static json_t *json_case(const bench *b, const bench_case *c)
     if (j) json_object_set_new(j, "by_op", json_parts(c));
     if (j && c->network && isfinite(network_steps(c->network)))
         json_object_set_new(j, "mean_steps", number(network_steps(c->network)));
+    if (j && b->backward == BENCH_TRAINING_STEP)
+        json_object_set_new(j, "over_softmax", number(row_over_softmax(b, c)));
     /* NULL fails */
     int failed = !j || json_object_update(j, measured) || json_object_update(j, more);
     json_decref(measured);

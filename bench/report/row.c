@@ -68,6 +68,21 @@ report_row row_sum_up(const bench *b, const bench_case *c)
     return row;
 }
 
+double row_over_softmax(const bench *b, const bench_case *c)
+{
+    for (uint32_t i = 0; b->backward == BENCH_TRAINING_STEP && c->seconds && i < b->n_cases; i++) {
+        const bench_case *s = &b->cases[i];
+        int same = !s->network && s->seconds &&
+                   !strcmp(s->call->entry->op.id, "attention/softmax") &&
+                   bench_case_path(s)->needs == bench_case_path(c)->needs &&
+                   !strcmp(bench_case_path(s)->name, bench_case_path(c)->name);
+        for (const char *axis = "BTH"; same && *axis; axis++)
+            same = SHAPE_AXIS(&s->call->shape, *axis) == SHAPE_AXIS(&c->call->shape, *axis);
+        if (same) return row_sum_up(b, c).seconds / row_sum_up(b, s).seconds;
+    }
+    return NAN;
+}
+
 /* ---- as text ---- */
 
 #define SPEC_SHOWN 64

@@ -22,6 +22,9 @@ typedef struct report_row {
 #define ROW_NOISE 0.05 /* the spread from which on a case is noisy */
 
 report_row row_sum_up(const bench *b, const bench_case *c);
+/* A training step's time over that of attention/softmax on the same path, on a shape with the same
+ * sequences, tokens and heads; NAN: there is none. */
+double row_over_softmax(const bench *b, const bench_case *c);
 /* The spec; of a network no more than fits a table, for the record has it all. */
 const char *row_spec(const bench_case *c, char *text, size_t n);
 const char *row_time(double seconds, char *text, size_t n); /* "13.2 ms" */

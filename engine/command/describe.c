@@ -254,14 +254,17 @@ static void print_backward(const heed_op *op, const heed_path *path)
     if (!grad) {
         const heed_grad *adds =
             path && path->get_extension ? path->get_extension(HEED_GRAD_ID) : NULL;
-        print_prose("backward", adds && adds->flags & HEED_GRAD_ADDS
-                                    ? "none is needed: what it adds to scores depends on no input"
-                                    : "none");
+        print_prose("backward", !adds || !(adds->flags & HEED_GRAD_ADDS) ? "none"
+                                : adds->gives
+                                    ? "of its weights, by the attention that it is in"
+                                    : "none is needed: what it adds to scores depends on no input");
         return;
     }
     names_text(op, grad->gives, gives, sizeof gives);
     names_text(op, grad->takes, takes, sizeof takes);
-    snprintf(line, sizeof line, "gradients of %s, from those of %s", gives, takes);
+    snprintf(line, sizeof line, "gradients of %s%s, from those of %s", gives,
+             grad->flags & HEED_GRAD_INNER ? ", and of the weights of a position op inside" : "",
+             takes);
     print_prose("backward", line);
 }
 

@@ -63,10 +63,14 @@ static void list_ports(const entry *e, uint32_t ports, char *text, size_t size)
 
 /* ---- the tensors ---- */
 
+enum { INNER_MAX = 8 }; /* ops inside that a call may have gradients of */
 typedef struct backward {
     const heed_grad *grad;
     heed_grad_call call;
     const heed_tensor *gradient[PORT_MAX];
+    const heed_tensor *const *inner[PARAM_MAX];
+    const heed_tensor *inner_gradient[INNER_MAX][PORT_MAX];
+    uint32_t n_inner;
 } backward;
 
 static int32_t fail(const prepared *c, uint32_t port, heed_error *error, const char *why)
@@ -125,8 +129,8 @@ static int32_t check_gradient(const prepared *c, const heed_instance *i, uint32_
                              "%s: the gradient of %s is %lld along axis %d, not %lld",
                              i->entry->op.id, entry_port(i->entry, port)->name,
                              (long long)t->dim[a], a, (long long)shape.dim[a]);
-    return bind_check_memory(&c->set, port, t, entry_port(i->entry, port)->role != HEED_OUTPUT,
-                             error);
+    const heed_port *of = entry_port(i->entry, port);
+    return bind_check_memory(&c->set, of, t, of->role != HEED_OUTPUT, error);
 }
 
 static int overlap(const heed_tensor *a, const heed_tensor *b)
@@ -134,24 +138,36 @@ static int overlap(const heed_tensor *a, const heed_tensor *b)
     return a && b && heed_tensor_elements(a) && heed_tensor_elements(b) && call_share_memory(a, b);
 }
 
-/* What is written must not be what is read, nor another that is written. */
+/* What is written, the gradient of `name`, must not be what is read, nor another that is written
+ * than that of the port `own`. */
+static int32_t check_overlap(const prepared *c, const heed_instance *i, const backward *b,
+                             const heed_tensor *to, uint32_t own, const char *name,
+                             heed_error *error)
+{
+    const entry *e = i->entry;
+    for (uint32_t p = 0; p < e->op.ports.count; p++) {
+        const int tensor = overlap(to, c->set.tensor[p]) || overlap(to, i->weight[p]);
+        if (tensor || (p != own && overlap(to, b->gradient[p])))
+            return error_set(error, HEED_E_ARGUMENT,
+                             "%s: the gradient of %s shares memory with %s%s", e->op.id, name,
+                             tensor ? "" : "the gradient of ", entry_port(e, p)->name);
+    }
+    return HEED_OK;
+}
 static int32_t check_overlaps(const prepared *c, const heed_instance *i, const backward *b,
                               heed_error *error)
 {
     const entry *e = i->entry;
-    for (uint32_t w = 0; w < e->op.ports.count; w++) {
-        const heed_tensor *to = b->gradient[w];
-        if (!to || entry_port(e, w)->role == HEED_OUTPUT) continue;
-        for (uint32_t p = 0; p < e->op.ports.count; p++) {
-            const int tensor = overlap(to, c->set.tensor[p]) || overlap(to, i->weight[p]);
-            if (tensor || (p != w && overlap(to, b->gradient[p])))
-                return error_set(error, HEED_E_ARGUMENT,
-                                 "%s: the gradient of %s shares memory with %s%s", e->op.id,
-                                 entry_port(e, w)->name, tensor ? "" : "the gradient of ",
-                                 entry_port(e, p)->name);
-        }
-    }
-    return HEED_OK;
+    int32_t failed = HEED_OK;
+    for (uint32_t p = 0; p < e->op.ports.count && !failed; p++)
+        if (b->gradient[p] && entry_port(e, p)->role != HEED_OUTPUT)
+            failed = check_overlap(c, i, b, b->gradient[p], p, entry_port(e, p)->name, error);
+    for (uint32_t k = 0; k < e->op.params.count && !failed; k++)
+        for (uint32_t p = 0; b->inner[k] && p < PORT_MAX && !failed; p++)
+            if (b->inner[k][p])
+                failed = check_overlap(c, i, b, b->inner[k][p], PORT_MAX,
+                                       entry_port(i->children[k]->entry, p)->name, error);
+    return failed;
 }
 
 /* A gradient must come, through one output at least. */
@@ -164,6 +180,73 @@ static int32_t check_some(const heed_instance *i, const backward *b, heed_error 
     return error_set(error, HEED_E_ARGUMENT,
                      "%s: no gradient comes: that of one of its outputs must be there (%s)",
                      i->entry->op.id, takes);
+}
+
+/* ---- weights of ops inside ---- */
+
+/* The param of an op inside that "key.port" is a weight of; -1: the op's own. */
+static int owner(const heed_instance *i, const char *name)
+{
+    const size_t length = name ? strcspn(name, ".") : 0;
+    for (uint32_t p = 0; name && name[length] && p < i->entry->op.params.count; p++) {
+        const char *key = entry_param(i->entry, p)->key;
+        if (i->children[p] && strlen(key) == length && !memcmp(key, name, length)) return (int)p;
+    }
+    return -1;
+}
+
+uint32_t instance_gives(const heed_instance *i, uint32_t param)
+{
+    const heed_instance *child = i->children[param];
+    const heed_grad *own = heed_op_grad(&i->entry->op, i->path),
+                    *g = child && child->path->get_extension
+                             ? child->path->get_extension(HEED_GRAD_ID)
+                             : NULL;
+    if (!own || !(own->flags & HEED_GRAD_INNER) || !g || g->size < sizeof *g) return 0;
+    return g->flags & HEED_GRAD_ADDS && child->path->get_extension(HEED_SCORE_GRAD_ID) &&
+                   is_set_of(&child->entry->op, g->gives, HEED_BIT(HEED_WEIGHT))
+               ? g->gives
+               : 0;
+}
+
+/* Where the call has the gradients of an op inside, [its ports]; NULL: it has too many such ops. */
+static const heed_tensor **inner_of(backward *b, uint32_t param)
+{
+    if (b->inner[param]) return (const heed_tensor **)(uintptr_t)b->inner[param];
+    if (b->n_inner == INNER_MAX) return NULL;
+    b->inner[param] = b->inner_gradient[b->n_inner++];
+    return (const heed_tensor **)(uintptr_t)b->inner[param];
+}
+
+/* The gradient of a weight of an op inside, "position.table". */
+static int32_t bind_inner(const prepared *c, const heed_instance *i, backward *b, uint32_t param,
+                          const heed_binding *g, heed_error *error)
+{
+    const heed_instance *child = i->children[param];
+    const uint32_t gives = instance_gives(i, param);
+    const char *name = g->port + strcspn(g->port, ".") + 1;
+    const entry *e = child->entry;
+    uint32_t p = 0;
+    while (p < e->op.ports.count && strcmp(entry_port(e, p)->name, name)) p++;
+    if (p == e->op.ports.count || !(gives >> p & 1))
+        return error_set(error, HEED_E_ARGUMENT, "%s(%s=%s) has no gradient of \"%s\"",
+                         i->entry->op.id, entry_param(i->entry, param)->key, e->op.id, g->port);
+    const heed_tensor **to = inner_of(b, param), *t = g->tensor, *w = child->weight[p];
+    if (!t) return HEED_OK; /* said to be absent */
+    if (!to || to[p] || !w)
+        return error_set(error, HEED_E_ARGUMENT, "%s: the gradient of %s is %s", i->entry->op.id,
+                         g->port,
+                         !w    ? "asked for, but the op is without it"
+                         : !to ? "one of too many ops inside"
+                               : "bound twice");
+    int same = t->dtype == HEED_F32 && t->rank == w->rank;
+    for (int a = 0; same && a < t->rank; a++) same = t->dim[a] == w->dim[a];
+    if (!same)
+        return error_set(error, HEED_E_SHAPE,
+                         "%s: the gradient of %s has not the shape of the weight, in f32",
+                         i->entry->op.id, g->port);
+    to[p] = t;
+    return bind_check_memory(&c->set, entry_port(e, p), t, 1, error);
 }
 
 /* Binds what is there of the outputs, and the gradients. */
@@ -184,6 +267,11 @@ static int32_t bind_gradients(prepared *c, const heed_instance *i, backward *b,
                            e->op.id, n);
     for (uint32_t k = 0; k < n && !failed; k++) {
         uint32_t port = 0;
+        const int inside = owner(i, g[k].port);
+        if (inside >= 0) {
+            failed = bind_inner(c, i, b, (uint32_t)inside, &g[k], error);
+            continue;
+        }
         failed = find_port(e, b, g[k].port, &port, error);
         if (failed || !g[k].tensor) continue; /* said to be absent */
         if (b->gradient[port]) failed = fail(c, port, error, "is bound twice");
@@ -231,22 +319,12 @@ int32_t heed_backward(const heed_instance *i, const heed_binding *in, uint32_t n
                               .call = &c.call,
                               .child = i->child,
                               .weight = i->weight,
-                              .gradient = b.gradient};
+                              .gradient = b.gradient,
+                              .inner = b.n_inner ? b.inner : NULL};
     return call_compute(&c, i, &(call_work){measure, run, &b}, error);
 }
 
 /* ---- weights with other numbers ---- */
-
-/* The param of an op inside that "key.port" is a weight of; -1: the op's own. */
-static int owner(const heed_instance *i, const char *name)
-{
-    const size_t length = name ? strcspn(name, ".") : 0;
-    for (uint32_t p = 0; name && name[length] && p < i->entry->op.params.count; p++) {
-        const char *key = entry_param(i->entry, p)->key;
-        if (i->children[p] && strlen(key) == length && !memcmp(key, name, length)) return (int)p;
-    }
-    return -1;
-}
 
 /* The bindings of one owner, under the names that it knows. */
 static uint32_t bindings_of(const heed_instance *i, int who, const heed_binding *from, uint32_t n,

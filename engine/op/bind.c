@@ -160,10 +160,10 @@ static int32_t unknown_port(const entry *e, uint32_t role, const char *name, hee
                      near ? near : "", near ? ")" : "");
 }
 
-int32_t bind_check_memory(const binding_set *set, uint32_t port, const heed_tensor *t, int written,
-                          heed_error *error)
+int32_t bind_check_memory(const binding_set *set, const heed_port *port, const heed_tensor *t,
+                          int written, heed_error *error)
 {
-    heed_port as = *entry_port(set->entry, port);
+    heed_port as = *port;
     as.role = written ? HEED_OUTPUT : HEED_INPUT;
     return check_memory(set, &as, t, 1, error);
 }

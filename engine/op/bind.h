@@ -27,8 +27,8 @@ HEED_LOCAL int32_t bind_role(binding_set *set, uint32_t role, const heed_binding
 HEED_LOCAL int32_t bind_some(binding_set *set, uint32_t role, const heed_binding *b, uint32_t n,
                              int with_data, heed_error *error);
 /* Sizes, strides and valid bytes of another tensor of a port's shape, which is written, or read. */
-HEED_LOCAL int32_t bind_check_memory(const binding_set *set, uint32_t port, const heed_tensor *t,
-                                     int written, heed_error *error);
+HEED_LOCAL int32_t bind_check_memory(const binding_set *set, const heed_port *port,
+                                     const heed_tensor *t, int written, heed_error *error);
 /* The shape of an output, from what is bound. */
 HEED_LOCAL int32_t bind_infer(const binding_set *set, uint32_t port, heed_tensor *tensor, heed_error *error);
 #define AXIS_BIT(letter) (1u << ((letter) - 'A')) /* in a set of axes */

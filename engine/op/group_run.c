@@ -305,7 +305,7 @@ static int32_t check_data(const job *j, const prepared *all, heed_error *error)
         const char *name = entry_port(j->i->entry, p)->name;
         if (!t || entry_port(j->i->entry, p)->role != HEED_INPUT) continue;
         if (!strcmp(name, "k") || !strcmp(name, "v")) continue;
-        TRY(bind_check_memory(&all->set, p, t, 0, error));
+        TRY(bind_check_memory(&all->set, entry_port(all->set.entry, p), t, 0, error));
     }
     return HEED_OK;
 }

@@ -6,6 +6,7 @@
  * Dropout stands where arXiv 1706.03762, section 5.4, has it: on what flows into the first layer,
  * and on what each sublayer adds to the stream.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,22 +92,10 @@ static int32_t refuse(const build *b, const heed_instance *i, const char *what, 
                      i->part ? i->part : "a sum", i->entry->op.id, what, port);
 }
 
-/* Weights of an op inside have no place in a backward's list of ports. */
-static int32_t check_inside(const build *b, const heed_instance *i)
-{
-    for (uint32_t p = 0; p < i->entry->op.params.count; p++) {
-        const heed_instance *child = i->children[p];
-        for (uint32_t w = 0; child && w < child->entry->op.ports.count; w++)
-            if (child->weight[w])
-                return refuse(b, child, "gradient of its weight ",
-                              entry_port(child->entry, w)->name);
-        if (child) TRY(check_inside(b, child));
-    }
-    return HEED_OK;
-}
-
-/* Where the gradients of an op's weights are added up. */
-static int32_t bind_weights(const build *b, tape_step *s, const heed_instance *i, uint32_t gives)
+/* Where the gradients of an op's weights are added up; of one inside of the step's op, whose param
+ * `key` it is. */
+static int32_t bind_ports(const build *b, tape_step *s, const heed_instance *i, uint32_t gives,
+                          const char *key)
 {
     const entry *e = i->entry;
     for (uint32_t p = 0; p < e->op.ports.count; p++) {
@@ -121,9 +110,24 @@ static int32_t bind_weights(const build *b, tape_step *s, const heed_instance *i
                              e->op.id);
         tape_bound *bound = grow_append(&s->weights, &s->n_weights, sizeof *bound);
         if (!bound) return error_memory(b->error);
-        *bound = (tape_bound){name, w};
+        bound->weight = w;
+        if (snprintf(bound->port, sizeof bound->port, "%s%s%s", key, *key ? "." : "", name) >=
+            (int)sizeof bound->port)
+            return refuse(b, i, "name short enough for its weight ", name);
     }
-    return check_inside(b, i);
+    return HEED_OK;
+}
+
+/* The ops inside of the step's op have theirs by it; those inside of these have none. */
+static int32_t bind_inside(const build *b, tape_step *s, const heed_instance *i, int outermost)
+{
+    for (uint32_t p = 0; p < i->entry->op.params.count; p++) {
+        if (!i->children[p]) continue;
+        TRY(bind_ports(b, s, i->children[p], outermost ? instance_gives(i, p) : 0,
+                       entry_param(i->entry, p)->key));
+        TRY(bind_inside(b, s, i->children[p], 0));
+    }
+    return HEED_OK;
 }
 
 /* That the op has the gradients that are needed; and which of its outputs its backward reads. */
@@ -149,7 +153,8 @@ static int32_t take_backward(const build *b, tape_step *s)
         if (!kept) return error_memory(b->error);
         kept->port = port->name;
     }
-    return bind_weights(b, s, i, grad->gives);
+    TRY(bind_ports(b, s, i, grad->gives, ""));
+    return bind_inside(b, s, i, 1);
 }
 
 /* x + y, whose gradient is that of both. */

@@ -50,7 +50,7 @@ typedef struct tape_kept {
 
 /* A weight of a step, by its number among all. */
 typedef struct tape_bound {
-    const char *port;
+    char port[100]; /* "gain"; of an op inside "position.table" */
     uint32_t weight;
 } tape_bound;
 

@@ -85,6 +85,7 @@ HEED_FIELD_RUNS = 4
 HEED_FIELD_BOUND = 1
 HEED_FIELD_MOVES = 2
 HEED_GRAD_ADDS = 1
+HEED_GRAD_INNER = 2
 HEED_KV_ROWS = 4
 HEED_MESSAGE_MOST = 1073741824
 HEED_PIN_COMPACT = 0
@@ -98,6 +99,7 @@ HEED_ENTRY_NAME = "heed_plugin_v0"
 HEED_SCORE_ID = "heed.score/1"
 HEED_FIELD_ID = "heed.field/1"
 HEED_GRAD_ID = "heed.grad/1"
+HEED_SCORE_GRAD_ID = "heed.score_grad/1"
 HEED_KV_ID = "heed.kv/1"
 HEED_NETWORK_ID = "heed.network/1"
 HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
@@ -620,6 +622,7 @@ class heed_grad_call(c.Structure):
     child: int | None
     weight: int | None
     gradient: int | None
+    inner: int | None
     _fields_ = [
         ("size", c.c_uint32),
         ("reserved", c.c_uint32),
@@ -627,6 +630,7 @@ class heed_grad_call(c.Structure):
         ("child", c.c_void_p),
         ("weight", c.c_void_p),
         ("gradient", c.c_void_p),
+        ("inner", c.c_void_p),
     ]
 
 
@@ -648,6 +652,21 @@ class heed_grad(c.Structure):
         ("reserved", c.c_uint32),
         ("measure", c.c_void_p),
         ("backward", c.c_void_p),
+    ]
+
+
+class heed_score_grad(c.Structure):
+    size: int
+    reserved: int
+    floats: int | None
+    tile: int | None
+    add: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("floats", c.c_void_p),
+        ("tile", c.c_void_p),
+        ("add", c.c_void_p),
     ]
 
 
@@ -1045,6 +1064,7 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_fielder": heed_fielder,
     "heed_grad_call": heed_grad_call,
     "heed_grad": heed_grad,
+    "heed_score_grad": heed_score_grad,
     "heed_kv_block": heed_kv_block,
     "heed_kv_rows": heed_kv_rows,
     "heed_kv": heed_kv,

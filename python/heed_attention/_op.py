@@ -538,8 +538,8 @@ class Op:
 
     def _whole(self, port: str, a: Array, inputs: Mapping[str, Array]) -> tuple[int, ...]:
         """The shape that heed sees of an input whose axes of size 1 repeat."""
-        known = self._ports[port]
-        if not known.flags & _abi.HEED_PORT_REPEATS:
+        known = self._ports.get(port)  # None: of an op inside
+        if known is None or not known.flags & _abi.HEED_PORT_REPEATS:
             return tuple(a.shape)
         size = sizes(self._ports, inputs)
         letters = known.axes.decode().split()

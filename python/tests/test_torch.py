@@ -197,6 +197,62 @@ class Torch(unittest.TestCase):
         with self.subTest("loss/cross_entropy"):
             self.same_gradients(dict(logits=torch.randn(5, 7)), nll, loss)
 
+    def test_relative_gradients(self):
+        """Tables by distance, Transformer-XL's weights and T5's table, which an op inside has."""
+        at = torch.arange(T)
+        behind = at[:, None] - at[None, :]
+
+        def attend(q, k, v, more, values=0):
+            scores = torch.einsum("bthd,bshd->bhts", q, k) * D**-0.5 + more
+            rows = scores.masked_fill(behind < 0, -torch.inf).softmax(-1)
+            return torch.einsum("bhts,bshd->bthd", rows, v) + values
+
+        def shaw(q, k, v, relative_keys):  # arXiv 1803.02155, equation 4
+            table = relative_keys[(-behind).clamp(-2, 2) + 2]
+            return attend(q, k, v, torch.einsum("bthd,tsd->bhts", q, table) * D**-0.5)
+
+        def xl(q, k, v, relative_weight, content_bias, position_bias):  # arXiv 1901.02860, 3.3
+            n = relative_weight.shape[-1]
+            angle = at[:, None] * 10000 ** (-torch.arange(0, n, 2) / n).double()
+            encoded = torch.cat([angle.sin(), angle.cos()], -1)
+            r = torch.einsum("hdm,pm->phd", relative_weight, encoded)[behind.clamp(0)]
+            more = torch.einsum("bthd,tshd->bhts", q + position_bias, r) * D**-0.5
+            return attend(q + content_bias, k, v, more)
+
+        def t5(q, k, v, table):  # nearer than 8 each distance has its bucket
+            return attend(q, k, v, table[behind.clamp(0)].permute(2, 0, 1))
+
+        q, k, v = (t[:, :8] for t in heads())
+        at, behind = at[:8], behind[:8, :8]
+        qkv = dict(q=q, k=k, v=v)
+        causal = "(causal=true)"
+        for spec, weights, right in [
+            ("attention/shaw" + causal, dict(relative_keys=torch.randn(5, D)), shaw),
+            (
+                "attention/transformer_xl(causal=true, memory=8)",
+                dict(
+                    relative_weight=torch.randn(H, D, 6),
+                    content_bias=torch.randn(H, D),
+                    position_bias=torch.randn(H, D),
+                ),
+                xl,
+            ),
+        ]:
+            with self.subTest(spec):
+                run = functools.partial(heed_torch.run, spec)
+                self.same_gradients({**qkv, **weights}, run, right)
+        table = torch.randn(32, H)
+
+        def inside(table, **heads):
+            return heed_torch.run(
+                "attention/softmax(causal=true, position=t5)",
+                **{"position.table": table},
+                **heads,
+            )
+
+        with self.subTest("position.table"):
+            self.same_gradients(dict(table=table, **qkv), inside, t5)
+
     def test_opcheck_of_gradients(self):
         q, k, v = (t.requires_grad_() for t in heads())
         torch.library.opcheck(torch.ops.heed.run, (SPEC, "q,k,v", [q, k, v], "out,lse"))

@@ -92,8 +92,11 @@ try 0 "$causal" --shape T=40,H=2,D=16 --backward --rounds 1 --threads 1 &&
     try 0 norm/rms --shape T=40,M=32 --backward --rounds 1 --threads 1 --isa all --json back.json &&
     are back.json spec 'norm/rms backward' && are back.json max_error '0\.0' &&
     try 1 compare/rows --backward && says 'compare/rows has no backward' &&
-    try 2 norm/rms --backward --explain && says '--backward is for ops that are run as a whole'
-report "the backward of ops is timed"
+    try 2 norm/rms --backward --explain && says '--backward is for ops that are run as a whole' &&
+    try 0 "$causal" 'attention/lightweight_conv(causal=true)' --shape T=40,H=2,D=16,E=16 --training-step --rounds 1 \
+        --threads 1 --json step.json && grep -q 'training step .* x softmax' out &&
+    are step.json over_softmax '[0-9.]+' && try 2 norm/rms --training-step --backward && says 'leave --backward out'
+report "the backward of ops is timed, and a training step"
 
 net='vocab=64; width=16; layers=2; heads=2; norm=rms; attention=softmax(causal=true); feedforward=swiglu(hidden=24)'
 try 0 "$net" norm/rms --shape T=20 --rounds 1 --threads 1 --isa all --json net.json &&

@@ -56,7 +56,7 @@ int32_t gradients_run(const call *c, const heed_instance *i, heed_tensor out[ORA
     heed_tensor once[ORACLE_PORTS];
     uint32_t n = 0;
     call_once(c, c->plain, once);
-    for (uint32_t p = 0; p < c->op->ports.count; p++)
+    for (uint32_t p = 0; p < c->ports; p++)
         if (gradient[p].data) to[n++] = (heed_binding){c->port[p], &gradient[p]};
     const uint32_t n_in = call_bindings(c, HEED_INPUT, once, in),
                    n_out = call_bindings(c, HEED_OUTPUT, out, from);

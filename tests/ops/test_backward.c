@@ -140,6 +140,39 @@ static const row rows[] = {
      0, 0},
     {"attention/sparse(pattern=fixed,stride=12,columns=3,sets=2)",
      "B=1,T=140,S=140,H=4,G=2,D=16,E=16", "", 0, 0},
+    {"attention/shaw", "B=2,T=3,S=4,H=2,G=1,D=3,E=2,R=5", "key_lengths", 1, 0},
+    {"attention/shaw(causal=true)", "B=1,T=5,S=5,H=2,G=2,D=3,E=2,R=5",
+     "key_lengths,+relative_values,+bias,+sink_logits", 1, 0},
+    {"attention/shaw(causal=bottom_right,position=alibi)", "B=1,T=60,S=170,H=4,G=2,D=20,E=33,R=41",
+     "+relative_values,+documents", 0, 0},
+    {"attention/shaw(window=70)", "B=2,T=130,S=130,H=4,G=4,D=16,E=24,R=301", "+relative_values", 0,
+     HEED_BF16},
+    {"attention/transformer_xl(causal=bottom_right,memory=4)", "B=2,T=3,S=5,H=2,G=2,D=3,E=2,M=4",
+     "", 1, 0},
+    {"attention/transformer_xl(memory=3,same_length=true,clamp=2,encoding=interleaved)",
+     "B=1,T=6,S=6,H=1,G=1,D=4,E=3,M=6", "key_lengths,+sink_logits", 1, 0},
+    {"attention/transformer_xl(causal=bottom_right,memory=150)",
+     "B=1,T=130,S=280,H=3,G=3,D=16,E=24,M=30", "key_lengths", 0, 0},
+    {"attention/transformer_xl(memory=100,same_length=true,clamp=70)",
+     "B=3,T=200,S=200,H=4,G=4,D=20,E=16,M=16", "", 0, 0},
+    {"attention/flash_linear(chunk=3,causal=true)", "B=2,T=8,H=1,D=3,E=2",
+     "+q_gain,+q_offset,+k_gain,+k_offset,+linear_q_gain,+linear_q_offset,+linear_k_gain,"
+     "+linear_k_offset",
+     1, 0},
+    {"attention/flash_linear(chunk=2)", "B=1,T=5,H=2,D=2,E=3", "key_lengths,+linear_k_gain", 1, 0},
+    {"attention/flash_linear(chunk=64,causal=true)", "B=1,T=300,H=2,D=20,E=40",
+     "key_lengths,+q_gain,+linear_q_offset", 0, 0},
+    {"attention/flash_linear(chunk=50)", "B=2,T=170,H=1,D=32,E=33", "+k_offset,+linear_k_gain", 0,
+     HEED_BF16},
+    {"attention/adaptive_span(limit=4,ramp=2)", "B=1,T=6,S=6,H=2,G=1,D=3,E=2",
+     "key_lengths,+distance_table", 1, 0},
+    {"attention/adaptive_span(limit=150,ramp=20)", "B=2,T=130,S=130,H=4,G=2,D=16,E=24",
+     "+distance_table,+sink_logits", 0, 0},
+    {"attention/dynamic_span(limit=40,ramp=30)", "B=1,T=200,S=200,H=2,G=1,D=20,E=16,M=20",
+     "key_lengths,+distance_table", 0, 0},
+    {"attention/synthesizer_factorized_dense", "B=2,T=4,H=2,G=1,D=3,E=2,A=2,U=2,W=2", "", 1, 0},
+    {"attention/synthesizer_factorized_dense(causal=true)",
+     "B=2,T=130,H=4,G=2,D=6,E=16,A=12,U=11,W=1", "key_lengths", 0, 0},
 };
 
 /* A backward of the row on a path, gradients in a layout; they are in `to`, whose shapes are those
@@ -326,7 +359,8 @@ static void exact(const call *c, const heed_instance *i, heed_tensor out[ORACLE_
         if (c->plain[p].data) weight[p] = &c->plain[p];
         if (g[p].data) gradient[p] = &g[p];
     }
-    const heed_grad_call call = {sizeof call, 0, bound, inspect_child(i, 0), weight, gradient};
+    const heed_grad_call call = {sizeof call, 0,        bound, inspect_child(i, 0),
+                                 weight,      gradient, NULL};
     heed_call_size size = {.size = sizeof size};
     const heed_grad *grad = call_grad(i);
     if (grad->measure && grad->measure(inspect_memory(i), &call, &size)) fail_msg("measure fails");
@@ -451,6 +485,121 @@ static void test_masked(void **state)
         outputs_free(nan), outputs_free(g), outputs_free(like);
         call_free(&c);
     }
+}
+
+/* ---- weights of an op inside ---- */
+
+/* T5's bucket of a key so far behind its query (arXiv 1910.10683, section 2.1), of 32. */
+static int64_t bucket_of(int64_t n)
+{
+    const int64_t first = n < 0 ? 16 : 0;
+    n = n < 0 ? -n : n;
+    if (n < 8) return first + n;
+    const int64_t far = 8 + (int64_t)(8 * log((double)n / 8) / log(128.0 / 8));
+    return first + (far < 15 ? far : 15);
+}
+
+/* Two calls alike: one with a bias that has the numbers of T5's table, one with the table. */
+typedef struct inner {
+    char spec[2][200], ports[2][100];
+    call_case how[2];
+    call c[2];
+    heed_tensor like[2][ORACLE_PORTS];
+    int bias, table;
+} inner;
+
+static void inner_make(inner *x, const char *op, const char *axes, const char *others,
+                       uint64_t seed)
+{
+    for (int with = 0; with < 2; with++) {
+        snprintf(x->spec[with], sizeof x->spec[with], "%s%s)", op, with ? ",position=t5" : "");
+        snprintf(x->ports[with], sizeof x->ports[with], "key_lengths%s%s", others,
+                 with ? "" : ",+bias");
+        x->how[with] = (call_case){x->spec[with], axes, x->ports[with], 0, 1, seed};
+        call_make(&x->c[with], &x->how[with]);
+    }
+    x->bias = call_port(&x->c[0], "bias"), x->table = call_port(&x->c[1], "position.table");
+    heed_tensor *bias = &x->c[0].plain[x->bias];
+    const heed_tensor *t5 = &x->c[1].plain[x->table];
+    const int64_t H = t5->dim[1], T = bias->dim[2], S = bias->dim[3];
+    for (uint32_t p = 0; p < x->c[0].op->ports.count; p++)
+        if ((int)p != x->bias && x->c[0].plain[p].data && !gradient_comes(&x->c[0], p))
+            tensor_copy(&x->c[1].plain[p], &x->c[0].plain[p]);
+    for (int64_t i = 0; i < heed_tensor_elements(bias); i++)
+        tensor_put(bias, i, tensor_get(t5, bucket_of(i / S % T - i % S) * H + i / S / T % H));
+    for (int with = 0; with < 2; with++) {
+        call_update(&x->c[with]);
+        make_like(&x->c[with], seed, x->like[with]);
+    }
+}
+
+/* The table's gradient on a path, added to 0.5. */
+static void inner_run(const inner *x, const char *path, uint32_t threads, heed_tensor *table)
+{
+    const call *c = &x->c[1];
+    heed_tensor out[ORACLE_PORTS], to[ORACLE_PORTS];
+    heed_error e;
+    heed_instance *i = call_open(c, path, threads);
+    call_run(c, path, 1, PLAIN, out);
+    gradients_like(c, x->like[1], 0, to);
+    for (int64_t k = 0; k < heed_tensor_elements(table); k++) tensor_put(table, k, 0.5);
+    to[x->table] = *table;
+    if (gradients_run(c, i, out, to, &e)) fail_msg("%s: %s", x->spec[1], e.text);
+    to[x->table].data = NULL;
+    heed_instance_close(i);
+    outputs_free(out), outputs_free(to);
+}
+
+/* The gradient of T5's table is that of the bias, summed by bucket. */
+static void inner_judge(const inner *x, const heed_tensor *table)
+{
+    heed_tensor g[ORACLE_PORTS];
+    const int64_t n = heed_tensor_elements(table), H = table->dim[1];
+    double *right = calloc((size_t)(2 * n), sizeof *right), *size = right + n;
+    gradients_of(&x->c[0], x->like[0], g);
+    const heed_tensor *d = &g[x->bias];
+    for (int64_t i = 0; i < heed_tensor_elements(d); i++) {
+        const int64_t t = i / d->dim[3] % d->dim[2], h = i / d->dim[3] / d->dim[2] % H,
+                      at = bucket_of(t - i % d->dim[3]) * H + h;
+        right[at] += tensor_get(d, i), size[at] += fabs(tensor_get(d, i));
+    }
+    for (int64_t k = 0; k < n; k++)
+        if (!(fabs(tensor_get(table, k) - 0.5 - right[k]) <= 1e-6 * (1 + size[k])))
+            fail_msg("%s: element %lld of the table's gradient is %.9g, not %.9g", x->spec[1],
+                     (long long)k, tensor_get(table, k) - 0.5, right[k]);
+    free(right);
+    outputs_free(g);
+}
+
+static void compare_inner(const char *op, const char *axes, const char *others, uint64_t seed)
+{
+    static const uint32_t threads[] = {1, 2, 3};
+    const char *paths[8];
+    inner x;
+    inner_make(&x, op, axes, others, seed);
+    heed_tensor first = heed_tensor_of(NULL, HEED_F32, 2, x.c[1].plain[x.table].dim), again = first;
+    if (heed_tensor_alloc(&first, NULL) || heed_tensor_alloc(&again, NULL)) fail_msg("no memory");
+    const int n = harness_paths(x.c[1].op->id, paths);
+    inner_run(&x, paths[0], 1, &first);
+    inner_judge(&x, &first);
+    for (int k = 1; k < 3 * n; k++) {
+        inner_run(&x, paths[k / 3], threads[k % 3], &again);
+        if (!tensors_equal(&first, &again))
+            fail_msg("%s on %s, %u threads: %s", x.spec[1], paths[k / 3], threads[k % 3],
+                     tensors_difference("position.table", &again, &first));
+    }
+    free(first.data), free(again.data);
+    for (int with = 0; with < 2; with++) outputs_free(x.like[with]), call_free(&x.c[with]);
+}
+
+static void test_inner(void **state)
+{
+    (void)state;
+    compare_inner("attention/softmax(causal=true", "B=2,T=200,S=200,H=4,G=4,D=16,E=8", "", 3);
+    compare_inner("attention/softmax(scale=1", "B=1,T=150,S=110,H=4,G=2,D=8,E=16", "", 5);
+    compare_inner("attention/window(left=30", "B=1,T=100,S=100,H=2,G=1,D=16,E=16", "", 7);
+    compare_inner("attention/shaw(causal=true", "B=2,T=70,S=70,H=4,G=2,D=8,E=8,R=9",
+                  ",+relative_values", 9);
 }
 
 /* ---- the loss ---- */
@@ -621,8 +770,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),      cmocka_unit_test(test_memory),
         cmocka_unit_test(test_schedules), cmocka_unit_test(test_masked),
-        cmocka_unit_test(test_skipped),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_rebind),
+        cmocka_unit_test(test_inner),     cmocka_unit_test(test_skipped),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_rebind),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL), n = COUNT(tests);
     harness_end();

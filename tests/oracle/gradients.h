@@ -362,7 +362,15 @@ static void OF(span_back)(const oracle_call *c, REAL *const *g, int64_t b, int64
 {
     const REAL *span = OF(get)(c, "span"), limit = (REAL)oracle_param(c, "limit", 0),
                ramp = (REAL)oracle_param(c, "ramp", 0);
-    const int64_t M = AXIS('M'), row = b * AXIS('T') + t;
+    const int64_t M = AXIS('M'), row = b * AXIS('T') + t, D = AXIS('D'),
+                  q_row = row * AXIS('H') + h;
+    const REAL *table = OF(get)(c, "distance_table"),
+               scale = (REAL)oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1)));
+    for (int64_t d = 0; table && d < D; d++) {
+        const int64_t entry = (at - j - 1) * D + d;
+        OF(gradient)(c, g, "distance_table")[entry] += scale * ds * OF(get)(c, "q")[q_row * D + d];
+        OF(gradient)(c, g, "q")[q_row * D + d] += scale * ds * table[entry];
+    }
     REAL z = span ? limit * span[h] : 0, a = 0;
     if (!span) {
         a = OF(get)(c, "span_bias")[h];
@@ -459,6 +467,68 @@ static void OF(attention_gau_gradient)(const oracle_call *c, REAL *const *g)
             d[row * E + e] * factor * y[e] * OF(silu_slope)(gate[row * E + e]);
     }
     free(y);
+}
+
+/* ---- its mixed chunk form: the same, section 3.2 ---- */
+
+/* q k of made ones, and what it gives back. */
+static REAL OF(made_dot)(const oracle_call *c, const char *const names[4], int64_t row, int64_t key)
+{
+    REAL dot = 0;
+    for (int64_t d = 0; d < AXIS('D'); d++)
+        dot += OF(gau_made)(c, names[0], names[1], row, d) *
+               OF(gau_made)(c, names[2], names[3], key, d);
+    return dot;
+}
+static void OF(made_dot_back)(const oracle_call *c, REAL *const *g, const char *const names[4],
+                              int64_t row, int64_t key, REAL d_dot)
+{
+    for (int64_t d = 0; d < AXIS('D'); d++) {
+        OF(gau_made_back)
+        (c, g, names[0], names[1], row, d, d_dot * OF(gau_made)(c, names[2], names[3], key, d));
+        OF(gau_made_back)
+        (c, g, names[2], names[3], key, d, d_dot * OF(gau_made)(c, names[0], names[1], row, d));
+    }
+}
+
+static void OF(attention_flash_linear_gradient)(const oracle_call *c, REAL *const *g)
+{
+    static const char *const within[] = {"q_gain", "q_offset", "k_gain", "k_offset"};
+    static const char *const across[] = {"linear_q_gain", "linear_q_offset", "linear_k_gain",
+                                         "linear_k_offset"};
+    const REAL *v = OF(get)(c, "v"), *gate = OF(get)(c, "gate"),
+               *lengths = OF(get)(c, "key_lengths"), *d = OF(gradient)(c, g, "out");
+    const int64_t T = AXIS('T'), H = AXIS('H'), E = AXIS('E'),
+                  chunk = (int64_t)oracle_param(c, "chunk", 256);
+    const int causal = (c->mask->kinds & HEED_MASK_CAUSAL) != 0;
+    for (int64_t row = 0; row < AXIS('B') * T * H; row++) {
+        const int64_t h = row % H, t = row / H % T, b = row / H / T,
+                      valid = lengths ? (int64_t)lengths[b] : T,
+                      at = causal ? oracle_position(c, valid, t) : t,
+                      begin = (at < 0 ? -((chunk - 1 - at) / chunk) : at / chunk) * chunk,
+                      full = valid / chunk * chunk,
+                      linear = !causal        ? valid
+                               : begin < 0    ? 0
+                               : begin < full ? begin
+                                              : full;
+        for (int64_t j = 0; j < valid; j++) {
+            const int64_t key = (b * T + j) * H + h;
+            const int inside = j >= begin && j < begin + chunk && !(causal && j > at);
+            const REAL s = inside ? OF(relu)(OF(made_dot)(c, within, row, key) / (REAL)chunk) : 0;
+            REAL weight = s * s, dw = 0;
+            if (j < linear) weight += OF(made_dot)(c, across, row, key) / (REAL)linear;
+            for (int64_t e = 0; e < E; e++) {
+                const REAL dy = d[row * E + e] * OF(silu)(gate[row * E + e]), x = v[key * E + e];
+                dw += dy * OF(silu)(x);
+                OF(gradient)(c, g, "v")[key * E + e] += weight * dy * OF(silu_slope)(x);
+                OF(gradient)
+                (c, g, "gate")[row * E + e] +=
+                    d[row * E + e] * weight * OF(silu)(x) * OF(silu_slope)(gate[row * E + e]);
+            }
+            if (inside) OF(made_dot_back)(c, g, within, row, key, 2 * s * dw / (REAL)chunk);
+            if (j < linear) OF(made_dot_back)(c, g, across, row, key, dw / (REAL)linear);
+        }
+    }
 }
 
 /* ---- Linformer: arXiv 2006.04768, equation 7 ---- */
@@ -614,5 +684,33 @@ static void OF(synthesizer_dense_gradient)(const oracle_call *c, REAL *const *g)
     OF(synthesize_gradient)(c, g, OF(dense_logit), OF(dense_back));
 }
 
+/* x . row j of a matrix: what of_query has, and what it gives back. */
+static void OF(of_query_back)(const oracle_call *c, REAL *const *g, const char *matrix, int64_t n,
+                              int64_t b, int64_t t, int64_t h, int64_t j, REAL d_dot)
+{
+    const int64_t D = AXIS('D'), q = ((b * AXIS('T') + t) * AXIS('H') + h) * D,
+                  w = ((AXIS('W') == 1 ? 0 : h) * n + j) * D;
+    for (int64_t d = 0; d < D; d++) {
+        OF(gradient)(c, g, matrix)[w + d] += d_dot * OF(relu)(OF(get)(c, "q")[q + d]);
+        if (OF(get)(c, "q")[q + d] > 0)
+            OF(gradient)(c, g, "q")[q + d] += d_dot * OF(get)(c, matrix)[w + d];
+    }
+}
+static void OF(factorized_dense_back)(const oracle_call *c, REAL *const *g, int64_t b, int64_t t,
+                                      int64_t h, int64_t at, int64_t j, REAL ds)
+{
+    const int64_t A = AXIS('A'), U = AXIS('U');
+    (void)at;
+    OF(of_query_back)
+    (c, g, "inner", A, b, t, h, j % A, ds * OF(of_query)(c, "outer", U, b, t, h, j / A));
+    OF(of_query_back)
+    (c, g, "outer", U, b, t, h, j / A, ds * OF(of_query)(c, "inner", A, b, t, h, j % A));
+}
+static void OF(synthesizer_factorized_dense_gradient)(const oracle_call *c, REAL *const *g)
+{
+    OF(synthesize_gradient)(c, g, OF(factorized_dense_logit), OF(factorized_dense_back));
+}
+
 #include "convolution-gradients.h"
 #include "recurrent-gradients.h"
+#include "relative-gradients.h"

@@ -79,17 +79,19 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 /* The reaches, their gradients, and what the sums over these need. */
 typedef struct dynamic_room {
     float *z, *dz, *columns, *outer, *packed;
+    kit_flash_back_relative relative;
 } dynamic_room;
-static uint64_t dynamic_place(const void *instance, const heed_call *call, dynamic_room *r)
+static uint64_t dynamic_place(kit_flash *f, dynamic_room *r)
 {
-    const kit_flash f = kit_flash_call(instance, call);
+    const heed_call *call = f->call;
+    const dynamic_span *self = f->variant;
     const int64_t *axis = call->axis, H = HEED_AXIS(axis, 'H'), M = HEED_AXIS(axis, 'M'),
                   tokens = HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T');
     const int64_t size[] = {kit_lanes(tokens * H), kit_lanes(tokens * H),
                             kit_column_floats(tokens, H), kit_outer_floats(tokens, H, M),
                             kit_packed_floats(H, M)};
     float **to[] = {&r->z, &r->dz, &r->columns, &r->outer, &r->packed};
-    uint64_t at = kit_flash_back_workspace(&f);
+    uint64_t at = kit_flash_soft_place(f, &self->soft, &r->relative);
     for (uint32_t i = 0; i < KIT_COUNT(size); at += sizeof(float) * (uint64_t)size[i++])
         *to[i] = call->workspace ? (float *)(void *)((char *)call->workspace + at) : NULL;
     return at;
@@ -100,9 +102,11 @@ static int32_t measure_backward(const void *instance, const heed_grad_call *g, h
     const int64_t *axis = g->call->axis;
     const uint64_t outer = kit_outer_scratch(HEED_AXIS(axis, 'B') * HEED_AXIS(axis, 'T')),
                    gemm = kit_gemm_scratch();
+    kit_flash f = kit_flash_call(instance, g->call);
+    const dynamic_span *self = f.variant;
     dynamic_room room;
-    kit_flash_measure_backward(instance, g, size);
-    size->workspace = dynamic_place(instance, g->call, &room);
+    size->workspace = dynamic_place(&f, &room);
+    size->scratch = kit_flash_soft_scratch(&f, &self->soft);
     if (size->scratch < outer) size->scratch = outer;
     if (size->scratch < gemm) size->scratch = gemm;
     return HEED_OK;
@@ -137,27 +141,26 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     kit_flash_backward w = KIT(flash_backward_call)(instance, g);
     dynamic_span self = *(const dynamic_span *)w.f.variant;
     dynamic_room r;
-    dynamic_place(instance, call, &r);
+    dynamic_place(&w.f, &r);
     dynamic_call c = {&self, call->tensor[X], r.z};
     int32_t failed = kit_flash_back_child(g, FLASH_POSITION);
-    if (!failed) failed = KIT(flash_soft_fits)(&self.soft, g);
     if (!failed) failed = kit_flash_setup(&w.f);
     self.soft.batch = w.f.T * w.f.H, self.soft.query = w.f.H, self.soft.head = 1;
     self.soft.z = r.z, w.f.variant = &self;
     w.rows_wanted = g->gradient[X] || g->gradient[WEIGHT] || g->gradient[BIAS];
     w.own = w.rows_wanted ? r.dz : NULL;
     if (!failed) failed = call->host->parallel_for(call->host, w.f.B * w.f.T, KIT(reach), &c);
-    if (!failed) failed = KIT(flash_backward_run)(&w);
-    if (!failed) failed = KIT(flash_backward_sinks)(&w, g);
+    if (self.soft.table) w.relative = &r.relative;
+    if (!failed) failed = KIT(flash_soft_backward)(&w, &r.relative, g, g->gradient[TABLE]);
     return failed || !w.own ? failed : KIT(reach_back)(&self, g, &r);
 }
 
 static const void *KIT(extension)(const char *id)
 {
     static const heed_grad grad = {sizeof grad,
-                                   0,
+                                   HEED_GRAD_INNER,
                                    KIT_FLASH_GIVES | KIT_PORT(X) | KIT_PORT(WEIGHT) |
-                                       KIT_PORT(BIAS),
+                                       KIT_PORT(BIAS) | KIT_PORT(TABLE),
                                    KIT_FLASH_TAKES,
                                    KIT_FLASH_TAKES,
                                    0,

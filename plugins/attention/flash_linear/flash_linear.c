@@ -75,27 +75,6 @@ static int32_t init(void *memory, const heed_open *open)
     return HEED_OK;
 }
 
-static int32_t measure_call(const void *instance, const heed_call *call, heed_call_size *size)
-{
-    flash_linear_call c;
-    const int32_t failed = flash_linear_begin(&c, instance, call);
-    const int64_t block = flash_linear_block_floats(c.H, c.D, c.E, c.rows),
-                  queries = kit_lanes(c.B * c.T * c.H * c.D);
-    uint64_t floats = 2 * (uint64_t)queries;
-    if (failed) return failed;
-    if (block < 0)
-        return kit_fail(call->sink, HEED_E_MEMORY,
-                        "the sums of a chunk would have more than 2^40 numbers");
-    if (!flash_linear_is_causal(&c))
-        floats += (uint64_t)(c.B * flash_linear_sum_floats(c.H, c.D, c.E));
-    size->workspace = sizeof(float) * (floats + (uint64_t)(c.B * c.blocks * block));
-    size->scratch = kit_flash_scratch(c.D, c.E, c.chunk) +
-                    kit_flash_own(c.D, c.E, KIT_FLASH_ROWS * kit_lanes(c.D));
-    if (size->scratch < FLASH_LINEAR_PIECE * 32 * sizeof(float))
-        size->scratch = FLASH_LINEAR_PIECE * 32 * sizeof(float);
-    return HEED_OK;
-}
-
 /* Pages of whole chunks; a later call looks at the open one, and at the last full one when it
  * begins the next. */
 static int32_t measure_state(const void *instance, const int64_t *axis, heed_state_size *size)
@@ -146,7 +125,7 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *cost
 
 KIT_COST(get_extension, cost)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),
@@ -168,7 +147,7 @@ static const heed_op ops[] = {{
     .paths = KIT_TABLE(paths),
     .measure = measure,
     .init = init,
-    .measure_call = measure_call,
+    .measure_call = flash_linear_measure,
     .measure_state = measure_state,
     .get_extension = get_extension,
 }};

@@ -42,10 +42,10 @@ typedef struct flash_linear_call {
     const heed_call *call;
     const heed_tensor *base, *v, *gate, *out, *key_lengths;
     int64_t B, T, H, D, E, E16, chunk;
-    int64_t rows, blocks;     /* of a block, and of a sequence, where they lie in the workspace */
-    float *q, *q_linear;      /* [B T H D] */
-    float *total; /* of each sequence, where no mask is causal: its sums of all tokens */
-    float *block;             /* [B][blocks], where there is no state */
+    int64_t rows, blocks; /* of a block, and of a sequence, where they lie in the workspace */
+    float *q, *q_linear;  /* [B T H D] */
+    float *total;         /* of each sequence, where no mask is causal: its sums of all tokens */
+    float *block;         /* [B][blocks], where there is no state */
 } flash_linear_call;
 
 /* Floats of the sums of a block, and of a block with so many rows; -1 if memory can not hold it. */
@@ -83,7 +83,7 @@ static int64_t flash_linear_keys(const flash_linear_call *c, int64_t b)
 static int64_t flash_linear_origin(const flash_linear_call *c, int64_t b)
 {
     const heed_mask *m = c->call->mask;
-    return c->call->state                       ? flash_linear_past(c, b)
+    return c->call->state                        ? flash_linear_past(c, b)
            : m->align == HEED_ALIGN_BOTTOM_RIGHT ? flash_linear_keys(c, b) - c->T
            : m->align == HEED_ALIGN_OFFSET       ? m->offset
                                                  : 0;
@@ -121,6 +121,29 @@ static int32_t flash_linear_begin(flash_linear_call *c, const flash_linear *self
             return kit_fail(call->sink, HEED_E_ARGUMENT,
                             "key_lengths[%lld] is %lld, but v has %lld keys", (long long)b,
                             (long long)flash_linear_keys(c, b), (long long)c->T);
+    return HEED_OK;
+}
+
+/* Workspace and scratch of a forward. */
+static int32_t flash_linear_measure(const void *instance, const heed_call *call,
+                                    heed_call_size *size)
+{
+    flash_linear_call c;
+    const int32_t failed = flash_linear_begin(&c, instance, call);
+    const int64_t block = flash_linear_block_floats(c.H, c.D, c.E, c.rows),
+                  queries = kit_lanes(c.B * c.T * c.H * c.D);
+    uint64_t floats = 2 * (uint64_t)queries;
+    if (failed) return failed;
+    if (block < 0)
+        return kit_fail(call->sink, HEED_E_MEMORY,
+                        "the sums of a chunk would have more than 2^40 numbers");
+    if (!flash_linear_is_causal(&c))
+        floats += (uint64_t)(c.B * flash_linear_sum_floats(c.H, c.D, c.E));
+    size->workspace = sizeof(float) * (floats + (uint64_t)(c.B * c.blocks * block));
+    size->scratch = kit_flash_scratch(c.D, c.E, c.chunk) +
+                    kit_flash_own(c.D, c.E, KIT_FLASH_ROWS * kit_lanes(c.D));
+    if (size->scratch < FLASH_LINEAR_PIECE * 32 * sizeof(float))
+        size->scratch = FLASH_LINEAR_PIECE * 32 * sizeof(float);
     return HEED_OK;
 }
 

@@ -219,6 +219,7 @@ static void KIT(open_gate)(const kit_flash *f, const kit_flash_rows *r, int i, i
 {
     const flash_linear_run *run = f->variant;
     const heed_tensor *gate = run->c->gate;
+    if (!gate) return; /* backward wants what the gate meets */
     for (int l = 0; l < 16 && i + l < r->rows; l++) {
         const int64_t at[4] = {run->b, flash_linear_query(run, r, i + l), r->head[i + l], e};
         y[l] = v_mul(y[l], KIT(silu)(v_read(kit_at(gate, at, 4), gate->dtype, gate->stride[3], n)));
@@ -258,6 +259,18 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
         failed = host->parallel_for(host, c.B * c.H * ((c.E16 / 16 + 1) / 2), KIT(scan), &c);
     return failed ? failed : KIT(inside)(&c);
 }
+
+/* ---- backward ---- */
+
+#define FLASH_BACK_SQUARED_RELU 1
+#define FLASH_BACK_BEGIN(w, t) KIT(factors_back)(w, t)
+struct kit_flash_backward;
+struct kit_flash_back_rows;
+static void KIT(factors_back)(const struct kit_flash_backward *w, struct kit_flash_back_rows *t);
+#include <heed/kit/flash/unit_backward.h>
+#include <heed/kit/gemm/gemm.h>
+#include <heed/kit/gemm/backward.h>
+#include "flash_linear_backward.h"
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -136,7 +136,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 struct kit_flash_backward;
 struct kit_flash_back_rows;
 static void KIT(factors_back)(const struct kit_flash_backward *w, struct kit_flash_back_rows *t);
-#include <heed/kit/flash/backward.h>
+#include <heed/kit/flash/unit_backward.h>
 #include <heed/kit/gemm/gemm.h>
 #include <heed/kit/gemm/backward.h>
 
@@ -184,42 +184,11 @@ static int32_t measure_backward(const void *instance, const heed_grad_call *g, h
 }
 #endif
 
-/* A row's factor meets what comes; and queries, which were scaled for powers of 2, are as they were. */
 static void KIT(factors_back)(const kit_flash_backward *w, kit_flash_back_rows *t)
 {
     float inverse[KIT_FLASH_ROWS];
     KIT(factors)(&w->f, &t->r, inverse);
-    for (int64_t i = 0; i < KIT_FLASH_ROWS * w->f.D; i += 16)
-        v_store(t->r.Q + i, v_mul(v_load(t->r.Q + i), v_set((float)KIT_LN2)));
-    for (int64_t e = 0; e < w->width_v; e++)
-        for (int i = 0; i < KIT_FLASH_CELL * t->r.groups; i += 16) {
-            float *to = t->columns + e * KIT_FLASH_ROWS + i;
-            v_store(to, v_mul(v_load(to), v_load(inverse + i)));
-        }
-    for (int i = 0; i < t->r.rows; i++)
-        for (int64_t e = 0; e < w->width_v; e += 16) {
-            float *to = t->gradients + i * w->width_v + e;
-            v_store(to, v_mul(v_load(to), v_set(inverse[i])));
-        }
-}
-
-/* silu(x), and its slope s + x s (1 - s). */
-KIT_INLINE vf KIT(silu_slope)(vf x, vf *slope)
-{
-    const vf s = v_sigmoid(x), y = v_mul(x, s);
-    *slope = v_fma(y, v_sub(v_set(1.0f), s), s);
-    return y;
-}
-KIT_INLINE vf KIT(element)(const heed_tensor *t, const int64_t *at, int64_t i, int n)
-{
-    return v_read(kit_at(t, at, 3) + i * t->stride[3] * kit_width(t->dtype), t->dtype, t->stride[3],
-                  n);
-}
-KIT_INLINE void KIT(put)(const heed_tensor *t, const int64_t *at, int64_t i, int n, vf x)
-{
-    if (t)
-        v_write(kit_at(t, at, 3) + i * t->stride[3] * kit_width(t->dtype), HEED_F32, t->stride[3],
-                x, n);
+    KIT(unit_factors)(w, t, inverse);
 }
 
 /* The gate of some tokens: what comes for A v, and dgate. */
@@ -235,12 +204,12 @@ static void KIT(gate_back)(void *arg, int64_t tile, uint32_t lane)
                 const int64_t at[3] = {n / T, n % T, h};
                 const int m = E - e < 16 ? (int)(E - e) : 16;
                 vf slope;
-                const vf dy = KIT(element)(d, at, e, m),
-                         u = KIT(silu_slope)(KIT(element)(gate, at, e, m), &slope);
-                KIT(put)(&w->d_open, at, e, m, v_mul(dy, u));
-                KIT(put)
+                const vf dy = KIT(unit_get)(d, at, e, m),
+                         u = KIT(unit_silu)(KIT(unit_get)(gate, at, e, m), &slope);
+                KIT(unit_put)(&w->d_open, at, e, m, v_mul(dy, u));
+                KIT(unit_put)
                 (w->g->gradient[GATE], at, e, m,
-                 v_mul(v_mul(dy, KIT(element)(&w->open, at, e, m)), slope));
+                 v_mul(v_mul(dy, KIT(unit_get)(&w->open, at, e, m)), slope));
             }
 }
 
@@ -258,20 +227,20 @@ static void KIT(base_back)(void *arg, int64_t tile, uint32_t lane)
             vf slope;
             for (int64_t d = 0; d < D; d += 16) {
                 const int m = D - d < 16 ? (int)(D - d) : 16;
-                const vf z = KIT(silu_slope)(KIT(element)(base, at, d, m), &slope),
-                         dq = KIT(element)(&w->d_made[0], at, d, m),
-                         dk = KIT(element)(&w->d_made[1], at, d, m);
+                const vf z = KIT(unit_silu)(KIT(unit_get)(base, at, d, m), &slope),
+                         dq = KIT(unit_get)(&w->d_made[0], at, d, m),
+                         dk = KIT(unit_get)(&w->d_made[1], at, d, m);
                 vf dz = weight[0] ? v_mul(dq, v_load(weight[0] + d)) : dq;
                 dz = v_add(dz, weight[2] ? v_mul(dk, v_load(weight[2] + d)) : dk);
-                KIT(put)(w->g->gradient[Q], at, d, m, v_mul(dz, slope));
-                KIT(put)(&w->c.made[0], at, d, m, v_mul(dq, z));
-                KIT(put)(&w->c.made[1], at, d, m, v_mul(dk, z));
+                KIT(unit_put)(w->g->gradient[Q], at, d, m, v_mul(dz, slope));
+                KIT(unit_put)(&w->c.made[0], at, d, m, v_mul(dq, z));
+                KIT(unit_put)(&w->c.made[1], at, d, m, v_mul(dk, z));
             }
             for (int64_t e = 0; e < E; e += 16) {
                 const int m = E - e < 16 ? (int)(E - e) : 16;
-                KIT(silu_slope)(KIT(element)(v, at, e, m), &slope);
-                KIT(put)
-                (w->g->gradient[V], at, e, m, v_mul(KIT(element)(&w->d_made[2], at, e, m), slope));
+                KIT(unit_silu)(KIT(unit_get)(v, at, e, m), &slope);
+                KIT(unit_put)
+                (w->g->gradient[V], at, e, m, v_mul(KIT(unit_get)(&w->d_made[2], at, e, m), slope));
             }
         }
 }

@@ -11,7 +11,6 @@
  */
 #include "shaw_kernel.h"
 
-enum { RELATIVE_KEYS = FLASH_PORT_COUNT, RELATIVE_VALUES };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [RELATIVE_KEYS] =

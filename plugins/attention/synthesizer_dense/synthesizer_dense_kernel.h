@@ -97,31 +97,9 @@ static void KIT(rectify_back)(const kit_flash_backward *w, kit_flash_back_rows *
         v_store(t->queries + i, v_max(v_set(0.0f), v_load(t->queries + i)));
 }
 
-/* The gradient of relu(q) becomes that of q, a token at a time. */
-static void KIT(queries_back)(void *arg, int64_t token, uint32_t lane)
-{
-    const heed_grad_call *g = arg;
-    const heed_tensor *q = g->call->tensor[Q], *d = g->gradient[Q];
-    const int64_t D = q->dim[3];
-    const vf zero = v_set(0.0f);
-    (void)lane;
-    for (int64_t h = 0; h < q->dim[2]; h++)
-        for (int64_t i = 0; i < D; i += 16) {
-            const int64_t at[3] = {token / q->dim[1], token % q->dim[1], h};
-            const int n = D - i < 16 ? (int)(D - i) : 16;
-            char *to = kit_at(d, at, 3) + 4 * i * d->stride[3];
-            const vf x = v_read(kit_at(q, at, 3) + i * q->stride[3] * kit_width(q->dtype), q->dtype,
-                                q->stride[3], n);
-            const vf y = v_read(to, HEED_F32, d->stride[3], n);
-            v_write(to, HEED_F32, d->stride[3],
-                    v_select(v_lt(zero, x), y, v_select(v_eq(x, x), zero, x)), n);
-        }
-}
-
 static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
 {
     const dense *self = instance;
-    const heed_host *host = g->call->host;
     const heed_tensor *matrix = g->gradient[MATRIX];
     kit_flash_backward w = synthesizer_backward_call(dense_call(self, g->call), g);
     heed_tensor rows;
@@ -130,7 +108,7 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     w.adds_k = 1, w.one_head = self->common.heads < 0;
     const int32_t failed = KIT(synthesizer_backward)(&w, &self->common, g);
     if (failed || !w.d_q) return failed;
-    return host->parallel_for(host, w.f.B * w.f.T, KIT(queries_back), (void *)(uintptr_t)g);
+    return KIT(synthesizer_rectified_back)(g->call, g->call->tensor[Q], w.d_q, 1);
 }
 SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(Q) | KIT_PORT(MATRIX) | KIT_PORT(OFFSET),
                        measure_backward, KIT(backward))

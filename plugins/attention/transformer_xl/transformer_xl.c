@@ -26,7 +26,6 @@
             "H D", doc                                                                             \
     }
 
-enum { RELATIVE_WEIGHT = FLASH_PORT_COUNT, CONTENT_BIAS, POSITION_BIAS };
 static const heed_port ports[] = {
     FLASH_PORTS,
     [RELATIVE_WEIGHT] = KIT_WEIGHT("relative_weight", "H D M", HEED_INIT_NORMAL,
@@ -58,10 +57,8 @@ static int64_t distances(const heed_open *open)
     return clamp && clamp < all ? clamp + 1 : all;
 }
 
-/* Floats behind the instance, of each head but its table: u, v and a row of W; of each distance
- * that is at hand. */
+/* Floats behind the instance, of each head but its table: u, v and a row of W. */
 static int64_t head_room(int64_t D, int64_t M) { return 2 * kit_lanes(D) + kit_lanes(M); }
-static int64_t encoding_room(int64_t M) { return 2 * kit_lanes(M / 2) + kit_lanes(M); }
 #define AT_HAND 64
 /* Floats of the table, which is made when the op is opened, however short the calls are: 256 MiB. */
 #define TABLE_MOST ((int64_t)1 << 26)
@@ -85,22 +82,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
                         "encodings of %lld distances for %lld heads of %lld channels are too many, more than %d MiB; "
                         "a smaller memory has fewer, and clamp=N has N + 1, the last for all that are farther",
                         (long long)distances(open), (long long)H, (long long)D, (int)(TABLE_MOST >> 18));
-    floats += AT_HAND * encoding_room(M) + 2 * kit_lanes(M / 2);
+    floats += AT_HAND * xl_encoding_room(M) + 2 * kit_lanes(M / 2);
     return kit_flash_measure(open, sizeof(xl) + sizeof(float) * (uint64_t)floats, bytes);
-}
-
-/* The sinusoid of a distance, one of those at hand. */
-static void encode(void *arg, int64_t i, uint32_t lane)
-{
-    const xl *s = arg;
-    const int64_t n = s->width / 2;
-    float *to = s->encodings + i * encoding_room(s->width);
-    float *sine = to + kit_lanes(s->width), *cosine = sine + kit_lanes(n);
-    (void)lane;
-    kit_angles_scalar(sine, cosine, s->theta, n, s->first + i);
-    for (int64_t k = 0; k < n; k++)
-        to[s->interleaved ? 2 * k : k] = sine[k],
-                                    to[s->interleaved ? 2 * k + 1 : n + k] = cosine[k];
 }
 
 static float product(const float *x, const float *y, int64_t n)
@@ -130,7 +113,7 @@ static void project(void *arg, int64_t h, uint32_t lane)
         else kit_read_row_scalar(row, kit_at(t, at, 2), t->dtype, t->stride[2], M);
         for (int64_t i = 0; i < n; i++)
             s->r.columns[h * s->r.head + d * s->r.apart + s->first + i] =
-                product(s->encodings + i * encoding_room(M), w, M);
+                product(s->encodings + i * xl_encoding_room(M), w, M);
     }
     if (n == left) kit_flash_table_end(&s->r, h);
 }
@@ -152,14 +135,14 @@ static int32_t init(void *memory, const heed_open *open)
     self->r = kit_flash_table_in(self->room + H * head_room(D, M), 0, all, D);
     self->r.head = kit_flash_table_floats(all, D);
     self->encodings = self->room + H * (head_room(D, M) + self->r.head);
-    self->theta = (double *)(void *)(self->encodings + AT_HAND * encoding_room(M));
+    self->theta = (double *)(void *)(self->encodings + AT_HAND * xl_encoding_room(M));
     ((kit_flash_op *)memory)->own = KIT_FLASH_ROWS * D;
     kit_frequencies(self->theta, M / 2, 10000, 2, (double)M);
     int32_t failed = HEED_OK;
     for (self->first = 0; self->first < all && !failed; self->first += AT_HAND) {
         const int64_t left = all - self->first;
         failed =
-            open->host->parallel_for(open->host, left < AT_HAND ? left : AT_HAND, encode, self);
+            open->host->parallel_for(open->host, left < AT_HAND ? left : AT_HAND, xl_encode, self);
         if (!failed) failed = open->host->parallel_for(open->host, H, project, self);
     }
     return failed;
@@ -199,7 +182,7 @@ static int32_t field(const heed_open *open, const heed_mask *mask, int64_t begin
 
 KIT_COST_FIELD(get_extension, cost, field)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

@@ -14,10 +14,13 @@
 
 #define KIT_PORT(port) (1u << (port))
 #define KIT_BACKWARD(gives, takes, reads, measure)                                                 \
+    KIT_BACKWARD_WITH(0, gives, takes, reads, measure)
+/* With flags, HEED_GRAD_INNER. */
+#define KIT_BACKWARD_WITH(flags, gives, takes, reads, measure)                                     \
     static const void *KIT(extension)(const char *id)                                              \
     {                                                                                              \
-        static const heed_grad grad = {sizeof grad, 0, gives,   takes,                             \
-                                       reads,       0, measure, KIT(backward)};                    \
+        static const heed_grad grad = {sizeof grad, flags, gives,   takes,                         \
+                                       reads,       0,     measure, KIT(backward)};                \
         return strcmp(id, HEED_GRAD_ID) == 0 ? &grad : NULL;                                       \
     }
 

@@ -12,9 +12,12 @@
  * the twins of their hooks before they include this file, and call KIT(flash_backward_run):
  *
  *     FLASH_BACK_BEGIN(w, t)    the rows of tile t are there, by rows and by columns, and may be changed
+ *     FLASH_BACK_DOTS(w, t, x, X)    dO V^T of a block x of keys is there, and may be added to
  *     FLASH_BACK_ROWS(w, t, x, runs, P, X)    the weights and dS of a block x of keys, 0 where masked
  *     FLASH_BACK_END(w, t)      all keys have passed by
  *     FLASH_BACK_SQUARED_RELU   1: a weight is relu(score)^2, as in forward
+ *     FLASH_BACK_TASKS(w)       what runs in the place of both schedules where w->relative is set
+ *                               (flash/relative_backward.h)
  *
  * A block of keys and a tile of rows lie as in flash/many.h, rows in the lanes, and masks are its.
  *
@@ -32,6 +35,8 @@
  * What is masked has no part in any sum: its weight is -1, as in forward, and is skipped by
  * select, so that NaNs behind a mask stay there.
  */
+#ifndef KIT_HAS_FLASH_BACKWARD
+#define KIT_HAS_FLASH_BACKWARD
 #include <heed/kit/core/grad.h>
 #include <heed/kit/flash/flash.h>
 #include <heed/kit/reduce/blocks.h>
@@ -53,9 +58,13 @@ typedef struct kit_flash_backward {
     /* Gradients of queries, or of keys and values, are added to what is there: to weights, whose
      * heads may be one; or by a pass over some of the keys and queries. */
     int adds_q, adds_k, adds_v, one_head;
-    void *own; /* the variant's */
+    const heed_tensor *const *d_score; /* [ports] of the score op's weights; NULL: not wanted */
+    float *score_sums;                 /* [tasks] what it wants for them, in the workspace */
+    const struct kit_flash_back_relative *relative; /* tables by distance; or NULL */
+    void *own;                                      /* the variant's */
     /* ---- kit_flash_back_sizes and the run set these ---- */
     int whole;
+    int64_t sums; /* tasks of a sequence and group that have sums of their own */
     int64_t first_b, n_b, first_g, n_g;         /* what tasks are of */
     int64_t keys, tiles, blocks;                /* of a sequence; of a group's rows, and of keys */
     int64_t width_q, width_v, pitch_k, pitch_v; /* D and E in whole vectors; of dK and dV */
@@ -99,6 +108,7 @@ KIT_INLINE void kit_flash_back_sizes(kit_flash_backward *w)
     w->blocks = (w->keys + KIT_FLASH_KEYS - 1) / KIT_FLASH_KEYS;
     w->width_q = kit_lanes(f->D), w->width_v = kit_lanes(f->E);
     w->pitch_k = kit_flash_pitch(f->D), w->pitch_v = kit_flash_pitch(f->E);
+    w->sums = w->whole ? 1 : w->tiles;
     w->first_b = w->first_g = 0, w->n_b = f->B, w->n_g = f->G;
 }
 
@@ -123,11 +133,41 @@ KIT_INLINE int64_t kit_flash_back_sinks(const heed_call *call)
            kit_lanes(HEED_AXIS(axis, 'H'));
 }
 
-/* The workspace of ports as those of flash/op.h; an op's own lies behind it. */
-KIT_INLINE uint64_t kit_flash_back_workspace(const kit_flash *f)
+/* What a score op wants for its weights: floats of a task, and of the call. */
+KIT_INLINE int64_t kit_flash_back_sum(const kit_flash *f)
+{
+    return f->score_grad ? kit_lanes(f->score_grad->floats(f->score_instance)) : 0;
+}
+KIT_INLINE int64_t kit_flash_back_scores(kit_flash f)
+{
+    kit_flash_sizes(&f);
+    kit_flash_backward w = {.f = f};
+    kit_flash_back_sizes(&w);
+    return f.B * f.G * w.sums * kit_flash_back_sum(&f);
+}
+
+/* The workspace that every backward has: what forward has there, the sums of sink_logits and of a
+ * score op, of which the total is the last; an op's own lies behind it. */
+KIT_INLINE uint64_t kit_flash_back_scores_at(const kit_flash *f)
 {
     const uint64_t sinks = f->sink_logits ? (uint64_t)kit_flash_back_sinks(f->call) : 0;
-    return kit_line(kit_flash_spans_at(f->call) + sinks * sizeof(float));
+    return kit_line(kit_line(kit_flash_workspace(f->documents, HEED_AXIS(f->call->axis, 'B'))) +
+                    sinks * sizeof(float));
+}
+KIT_INLINE uint64_t kit_flash_back_workspace(const kit_flash *f)
+{
+    return kit_flash_back_scores_at(f) +
+           (uint64_t)(kit_flash_back_scores(*f) + kit_flash_back_sum(f)) * sizeof(float);
+}
+
+/* A call whose score op, of that param, has weights whose gradients are wanted. */
+static __attribute__((unused)) void kit_flash_back_inner(kit_flash_backward *w,
+                                                         const heed_grad_call *g, int param)
+{
+    const heed_tensor *const *const *inner = HEED_HAS(g, inner) ? g->inner : NULL;
+    if (!inner || !inner[param] || !w->f.score_grad) return;
+    w->d_score = inner[param];
+    w->score_sums = (float *)(void *)((char *)g->call->workspace + kit_flash_back_scores_at(&w->f));
 }
 
 static __attribute__((unused)) int32_t
@@ -146,7 +186,7 @@ kit_flash_measure_backward(const void *instance, const heed_grad_call *g, heed_c
 #define KIT_FLASH_TAKES (KIT_PORT(FLASH_OUT) | KIT_PORT(FLASH_LSE))
 #define KIT_FLASH_GRAD                                                                             \
     {                                                                                              \
-        sizeof(heed_grad), 0, KIT_FLASH_GIVES, KIT_FLASH_TAKES, KIT_FLASH_TAKES, 0,                \
+        sizeof(heed_grad), HEED_GRAD_INNER, KIT_FLASH_GIVES, KIT_FLASH_TAKES, KIT_FLASH_TAKES, 0,  \
             kit_flash_measure_backward, KIT(flash_backward)                                        \
     }
 
@@ -167,6 +207,9 @@ static __attribute__((unused)) int32_t kit_flash_back_child(const heed_grad_call
 #ifndef FLASH_BACK_BEGIN
 #define FLASH_BACK_BEGIN(w, t) ((void)0)
 #endif
+#ifndef FLASH_BACK_DOTS
+#define FLASH_BACK_DOTS(w, t, x, X) ((void)0)
+#endif
 #ifndef FLASH_BACK_ROWS
 #define FLASH_BACK_ROWS(w, t, x, runs, P, X) ((void)0)
 #endif
@@ -175,6 +218,9 @@ static __attribute__((unused)) int32_t kit_flash_back_child(const heed_grad_call
 #endif
 #ifndef FLASH_BACK_SQUARED_RELU
 #define FLASH_BACK_SQUARED_RELU 0
+#endif
+#ifndef FLASH_BACK_TASKS
+#define FLASH_BACK_TASKS(w) HEED_E_UNSUPPORTED
 #endif
 
 /* ---- products ---- */
@@ -363,6 +409,24 @@ static void KIT(flash_back_scores)(const kit_flash_backward *w, const kit_flash_
             }
 }
 
+/* What a score op wants of dS, run by run. */
+static void KIT(flash_back_inner)(const kit_flash_backward *w, const kit_flash_back_rows *t,
+                                  const KIT(flash_keys) * x, const KIT(flash_runs) * runs, float *X)
+{
+    const kit_flash *f = &w->f;
+    const int64_t pair = t->r.batch * f->G + t->r.head[0] / f->group,
+                  task = w->sums > 1 ? t->r.row0 / KIT_FLASH_ROWS : 0;
+    for (int n = 0; n < runs->n; n++) {
+        const int to = runs->at[n].to < x->keys ? runs->at[n].to : x->keys,
+                  row = runs->at[n].first * VR_LANES;
+        heed_score_tile tile = KIT(flash_tile)(f, &t->r, x, X, KIT_FLASH_ROWS, 1, runs->at[n].from,
+                                               to, row, runs->at[n].last * VR_LANES - row);
+        tile.unit = 1;
+        f->score_grad->tile(f->score_instance, &tile,
+                            w->score_sums + (pair * w->sums + task) * kit_flash_back_sum(f));
+    }
+}
+
 /* The sums of dS over a tile's rows, of each key. */
 static void KIT(flash_back_key_sums)(const kit_flash_back_rows *t, const KIT(flash_runs) * runs,
                                      const float *X, float *sums)
@@ -432,8 +496,10 @@ static void KIT(flash_back_block)(const kit_flash_backward *w, kit_flash_back_ro
     if (KIT(flash_changes_scores)(f, &t->r, x->start, x->keys)) KIT(flash_change_scores)
     (f, &t->r, m->P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
     KIT(flash_back_dots)(&runs, x->V, x->ldv, f->E, t->columns, m->X);
+    FLASH_BACK_DOTS(w, t, x, m->X);
     KIT(flash_back_weights)(t, &runs, holes, m->P, m->X);
     if (rows && w->d_scores) KIT(flash_back_scores)(w, t, x, &runs, m->X);
+    if (rows && w->score_sums) KIT(flash_back_inner)(w, t, x, &runs, m->X);
     if (rows && w->rows_wanted) FLASH_BACK_ROWS(w, t, x, &runs, m->P, m->X);
     if (slope) KIT(flash_back_uncap)(&runs, slope, m->X);
     if (keys && w->d_keys) KIT(flash_back_key_sums)(t, &runs, m->X, m->sums);
@@ -793,8 +859,9 @@ static int32_t KIT(flash_back_part)(kit_flash_backward *w)
     const heed_host *host = w->f.call->host;
     const int64_t units = w->n_b * (w->n_g < w->f.G ? w->n_g : w->n_g / w->f.share);
     int32_t failed = HEED_OK;
+    if (w->relative) return FLASH_BACK_TASKS(w);
     if (w->whole) return host->parallel_for(host, units, KIT(flash_back_groups), w);
-    if (w->d_q || w->d_scores || w->rows_wanted)
+    if (w->d_q || w->d_scores || w->score_sums || w->rows_wanted)
         failed = host->parallel_for(host, w->n_b * w->n_g * w->tiles, KIT(flash_back_row_task), w);
     if (!failed && (w->d_k || w->d_v || w->d_keys))
         failed = host->parallel_for(host, units * w->blocks, KIT(flash_back_key_task), w);
@@ -810,6 +877,9 @@ static __attribute__((unused)) int32_t KIT(flash_backward_run)(kit_flash_backwar
     int32_t failed = HEED_OK;
     kit_flash_back_sizes(w);
     if (f->B * f->G == 0) return HEED_OK;
+    if (w->score_sums)
+        memset(w->score_sums, 0,
+               sizeof(float) * (size_t)((f->B * f->G * w->sums + 1) * kit_flash_back_sum(f)));
     const int64_t B = w->n_b, G = w->n_g;
     if (shared) w->n_b = 1;
     if (shared && w->one_head) w->n_g = 1;
@@ -819,26 +889,47 @@ static __attribute__((unused)) int32_t KIT(flash_backward_run)(kit_flash_backwar
     return failed;
 }
 
+/* The sums of a score op, over all tasks, to the gradients of its weights. */
+static __attribute__((unused)) int32_t KIT(flash_back_add_scores)(const kit_flash_backward *w)
+{
+    const kit_flash *f = &w->f;
+    const int64_t n = w->score_sums ? kit_flash_back_sum(f) : 0, tasks = f->B * f->G * w->sums;
+    if (n == 0 || tasks == 0) return HEED_OK;
+    const heed_tensor to = {.size = sizeof to,
+                            .dtype = HEED_F32,
+                            .rank = 1,
+                            .data = w->score_sums + tasks * n,
+                            .dim = {n},
+                            .stride = {1}};
+    const int32_t failed =
+        KIT(kit_add_blocks)(f->call, (kit_block_sums){w->score_sums, tasks, n, n, &to});
+    if (!failed) f->score_grad->add(f->score_instance, to.data, w->d_score);
+    return failed;
+}
+
 /* Of ports as those of flash/op.h: from its tensors, */
 static __attribute__((unused)) kit_flash_backward KIT(flash_backward_call)(const void *instance,
                                                                            const heed_grad_call *g)
 {
     const heed_tensor *const *d = g->gradient;
-    return (kit_flash_backward){.f = kit_flash_call(instance, g->call),
-                                .d_out = d[FLASH_OUT],
-                                .d_lse = d[FLASH_LSE],
-                                .d_q = d[FLASH_Q],
-                                .d_k = d[FLASH_K],
-                                .d_v = d[FLASH_V],
-                                .d_scores = d[FLASH_BIAS]};
+    kit_flash_backward w = {.f = kit_flash_call(instance, g->call),
+                            .d_out = d[FLASH_OUT],
+                            .d_lse = d[FLASH_LSE],
+                            .d_q = d[FLASH_Q],
+                            .d_k = d[FLASH_K],
+                            .d_v = d[FLASH_V],
+                            .d_scores = d[FLASH_BIAS]};
+    kit_flash_back_inner(&w, g, FLASH_POSITION);
+    return w;
 }
-/* to sink_logits, behind the run, */
+/* to sink_logits and the weights of a score op, behind the run, */
 static __attribute__((unused)) int32_t KIT(flash_backward_sinks)(const kit_flash_backward *w,
                                                                  const heed_grad_call *g)
 {
     const heed_tensor *sinks = g->gradient[FLASH_SINK_LOGITS];
     char *room = (char *)g->call->workspace + kit_flash_spans_at(g->call);
-    if (!sinks || w->f.B * w->f.G == 0) return HEED_OK;
+    const int32_t failed = KIT(flash_back_add_scores)(w);
+    if (failed || !sinks || w->f.B * w->f.G == 0) return failed;
     return KIT(flash_back_sink_run)(w, sinks, (float *)(void *)room);
 }
 /* and all of it. */
@@ -852,6 +943,9 @@ static __attribute__((unused)) int32_t KIT(flash_backward)(const void *instance,
     return failed ? failed : KIT(flash_backward_sinks)(&w, g);
 }
 #undef FLASH_BACK_BEGIN
+#undef FLASH_BACK_DOTS
 #undef FLASH_BACK_ROWS
 #undef FLASH_BACK_END
 #undef FLASH_BACK_SQUARED_RELU
+#undef FLASH_BACK_TASKS
+#endif

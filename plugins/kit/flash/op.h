@@ -54,6 +54,7 @@ typedef struct kit_flash_op {
     float softcap;
     const heed_score *score;
     const void *score_instance;
+    const heed_score_grad *score_grad;
     const heed_tensor *sink_logits;
     kit_flash_codec k_codec, v_codec;
     char format[40]; /* of its states */
@@ -109,6 +110,7 @@ KIT_INLINE void *kit_flash_init(void *memory, const heed_open *open)
     self->softcap = (float)open->value[FLASH_SOFTCAP].f;
     self->score = child->op ? child->path->get_extension(HEED_SCORE_ID) : NULL;
     self->score_instance = child->instance;
+    self->score_grad = child->op ? child->path->get_extension(HEED_SCORE_GRAD_ID) : NULL;
     self->sink_logits = open->weight[FLASH_SINK_LOGITS];
     self->k_codec = self->v_codec = kit_flash_codec_of(open, FLASH_CACHE);
     if (open->child[FLASH_VALUE_CACHE].op)
@@ -140,6 +142,7 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
                        .sink_logits = self->sink_logits,
                        .score = self->score,
                        .score_instance = self->score_instance,
+                       .score_grad = self->score_grad,
                        .variant = self->variant,
                        .own = self->own,
                        .k_codec = self->k_codec,

@@ -7,6 +7,7 @@
 #ifndef HEED_KIT_FLASH_TYPE_H
 #define HEED_KIT_FLASH_TYPE_H
 #include <heed/kit.h>
+#include <heed/abi/grad.h>
 #include <heed/abi/kv.h>
 
 #define KIT_FLASH_ROWS 48  /* of a tile */
@@ -63,6 +64,7 @@ typedef struct kit_flash {
     /* A score op that changes scores; one that writes them, where k is NULL; or NULL. */
     const heed_score *score, *fill;
     const void *score_instance, *fill_instance;
+    const heed_score_grad *score_grad; /* what the first of them wants for its weights, or NULL */
     const void *variant; /* what the variant keeps, for hooks */
 
     /* `out` and `lse` over other keys, from which rows go on; or NULL. */

@@ -53,6 +53,7 @@ enum { SYNTHESIZER_POSITION, SYNTHESIZER_OWN };
 typedef struct synthesizer {
     const heed_score *position; /* or NULL */
     const void *position_instance;
+    const heed_score_grad *position_grad;
     int64_t longest, heads,
         width;       /* positions, heads (-1: any), width of queries (-1: none) that have logits */
     int by_position; /* rows of logits belong to positions too, not to queries alone */
@@ -70,6 +71,8 @@ SYNTHESIZER_FN synthesizer synthesizer_init(const heed_open *open, int64_t longe
     const heed_child *child = &open->child[SYNTHESIZER_POSITION];
     return (synthesizer){.position = child->op ? child->path->get_extension(HEED_SCORE_ID) : NULL,
                          .position_instance = child->instance,
+                         .position_grad =
+                             child->op ? child->path->get_extension(HEED_SCORE_GRAD_ID) : NULL,
                          .longest = longest,
                          .heads = heads,
                          .width = width,
@@ -87,6 +90,7 @@ SYNTHESIZER_FN kit_flash synthesizer_call(const synthesizer *s, const heed_call 
                        .documents = t[SYNTHESIZER_DOCUMENTS],
                        .score = s->position,
                        .score_instance = s->position_instance,
+                       .score_grad = s->position_grad,
                        .scale = 1};
 }
 

@@ -11,7 +11,6 @@
  */
 #include "t5_kernel.h"
 
-enum { TABLE };
 static const heed_port ports[] = {
     [TABLE] = {sizeof(heed_port), HEED_WEIGHT, 0, KIT_FLOATS, HEED_SCOPE_STACK, HEED_INIT_NORMAL,
                "table", "K H", "what each bucket adds to the scores of each head"},
@@ -27,19 +26,6 @@ static const heed_param params[] = {
         "true: keys after the query have half of the buckets; false, for causal attention: none"),
 };
 
-/* The bucket of a key at distance n = query - key. */
-static int64_t bucket_of(int64_t n, int64_t buckets, int64_t max_distance, int64_t bidirectional)
-{
-    int64_t first = 0;
-    if (bidirectional) buckets /= 2, first = n < 0 ? buckets : 0, n = n < 0 ? -n : n;
-    else if (n < 0) n = 0;
-    const int64_t exact = buckets / 2;
-    if (n < exact) return first + n;
-    const double wide = log((double)n / (double)exact) / log((double)max_distance / (double)exact);
-    const int64_t bucket = exact + (int64_t)(wide * (double)(buckets - exact));
-    return first + (bucket < buckets ? bucket : buckets - 1);
-}
-
 static int32_t measure(const heed_open *open, uint64_t *bytes)
 {
     const int64_t both = open->value[BIDIRECTIONAL].i, buckets = open->value[BUCKETS].i;
@@ -52,7 +38,8 @@ static int32_t measure(const heed_open *open, uint64_t *bytes)
     if (most <= exact)
         return kit_fail(open->sink, HEED_E_ARGUMENT,
                         "max_distance is %lld, but distances below %lld have a bucket each: "
-                        "give more", (long long)most, (long long)exact);
+                        "give more",
+                        (long long)most, (long long)exact);
     *bytes = sizeof(t5) + (uint64_t)heads * (uint64_t)(2 * most + 33) * sizeof(float);
     return HEED_OK;
 }
@@ -63,11 +50,11 @@ static int32_t init(void *memory, const heed_open *open)
     const heed_tensor *table = open->weight[TABLE];
     self->heads = table->dim[1];
     self->reach = open->value[MAX_DISTANCE].i;
+    self->buckets = open->value[BUCKETS].i, self->bidirectional = open->value[BIDIRECTIONAL].i;
     self->width = 2 * self->reach + 33;
     for (int64_t i = 0; i < self->width; i++) {
         const int64_t key_less_query = i - self->reach - 16;
-        const int64_t bucket = bucket_of(-key_less_query, open->value[BUCKETS].i, self->reach,
-                                         open->value[BIDIRECTIONAL].i);
+        const int64_t bucket = t5_bucket(self, -key_less_query);
         for (int64_t h = 0; h < self->heads; h++) {
             const int64_t at[2] = {bucket, h};
             kit_read_row_scalar(&self->bias[h * self->width + i], kit_at(table, at, 2),
