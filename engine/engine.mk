@@ -106,7 +106,8 @@ engine_command = engine/command/choices.c \
   engine/command/run_ranks.c engine/command/run_ranks.h engine/command/score.c \
   engine/command/shape.c engine/command/shape.h engine/command/sizes.c engine/command/sizes.h \
   engine/command/stops.c engine/command/stops.h engine/command/stored.c engine/command/stored.h \
-  engine/command/svg.c engine/command/svg.h engine/command/table.c engine/command/table.h engine/command/topo.c engine/command/tracing.c \
+  engine/command/svg.c engine/command/svg.h engine/command/table.c \
+  engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
   engine/command/train_data.c engine/command/train_examples.c \
   engine/command/train_examples_read.c engine/command/train_folder.c engine/command/train_log.c \

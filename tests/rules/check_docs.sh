@@ -113,13 +113,14 @@ END
 else echo '# skipped: bench/peers/plot.py needs python3'; fi
 
 for page in README.md docs/benchmark.md docs/variants.md docs/networks.md docs/porting.md docs/check.md docs/heed.1 \
-    docs/checkpoints.md docs/cache.md docs/plan.md docs/field.md docs/train.md models/README.md abi/ABI.md; do
+    docs/checkpoints.md docs/cache.md docs/plan.md docs/field.md docs/train.md \
+    docs/recipes.md models/README.md abi/ABI.md; do
     commands "$SRC/$page" >"$folder/commands"
     [ -s "$folder/commands" ] || [ "${page%README.md}" = models/ ] || [ "$page" = abi/ABI.md ] || { bad=1; echo "not ok - $page has commands"; }
     while IFS= read -r line; do
         case $line in
             *--plot*) command -v gnuplot >/dev/null || { echo "# skipped: $page: $line: no gnuplot"; continue; } ;;
-            *checkpoints/llama\ *prompt*|*checkpoints/llama\ *.txt|*\ embed\ *)
+            *checkpoints/llama\ *prompt*|*generate\ llama\ *|*checkpoints/llama\ *.txt|*\ embed\ *)
                 [ -e "$BUILD/engine/text/.libs/libtext_la-tokenizer.o" ] ||
                 { echo "# skipped: $page: $line: built without PCRE2 and utf8proc"; continue; } ;;
         esac
