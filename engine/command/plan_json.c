@@ -51,6 +51,16 @@ static json_t *json_costs(const plan_cost *c)
         known ? NULL : c->why);
 }
 
+/* What fits by arXiv 2006.12467; null outside of its depths. */
+static json_t *json_depth(const plan_network *n)
+{
+    double width, fits = law_depth((double)n->plan.number[STACK_WIDTH]),
+                  layers = law_shape((double)(n->parameters - n->tables), &width);
+    return json_pack("{s:o, s:o, s:o}", "layers_for_width", json_if(fits, fits > 0),
+                     "layers_for_size", json_if(layers, layers > 0), "width_for_size",
+                     json_if(width, layers > 0));
+}
+
 static json_t *json_laws(const plan_network *n, const plan_text *text)
 {
     json_t *all = json_array();
@@ -97,14 +107,14 @@ static json_t *json_machine(const plan_machine *m)
 static json_t *json_network(const plan_network *n, const plan_text *text)
 {
     const int64_t *number = n->plan.number;
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "name",
-                     n->name, "given", n->given, "taken", n->taken, "layers",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+                     "name", n->name, "given", n->given, "taken", n->taken, "layers",
                      (json_int_t)number[STACK_LAYERS], "heads", (json_int_t)number[STACK_HEADS],
                      "head_width", (json_int_t)number[STACK_HEAD_WIDTH], "width",
                      (json_int_t)number[STACK_WIDTH], "parameters", (json_int_t)n->parameters,
                      "parameters_without_tables", (json_int_t)(n->parameters - n->tables), "field",
                      json_field(&n->field), "cost", json_costs(&n->cost), "least_seconds",
-                     json_times(n), "laws", json_laws(n, text));
+                     json_times(n), "depth", json_depth(n), "laws", json_laws(n, text));
 }
 
 json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,

@@ -104,6 +104,18 @@ static void put_body(table *t, const plan_network *n)
 {
     cell_amount(t, (double)(n->parameters - n->tables), "");
 }
+static void put_depth(table *t, const plan_network *n)
+{
+    const double depth = law_depth((double)n->plan.number[STACK_WIDTH]);
+    table_cell(t, depth > 0 ? "%.0f" : "-", depth);
+}
+static void put_shape(table *t, const plan_network *n)
+{
+    double width;
+    const double depth = law_shape((double)(n->parameters - n->tables), &width);
+    if (depth > 0) table_cell(t, "%.0f x %.0f", depth, width);
+    else table_cell(t, "-");
+}
 static void put_reach(table *t, const plan_network *n) { cell_tokens(t, n->field.reach); }
 static void put_needed(table *t, const plan_network *n)
 {
@@ -161,6 +173,8 @@ static const row rows[] = {
     {"width", put_width},
     {"parameters", put_parameters},
     {"  without tables", put_body},
+    {"layers that fit its width", put_depth},
+    {"  that and a width, its size", put_shape},
     {"last token sees, tokens", put_reach},
     {"  layers until it is all", put_needed},
     {"  of any text, exact", put_far},

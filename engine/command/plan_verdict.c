@@ -110,8 +110,8 @@ char *plan_verdict(const plan_network *n, uint32_t count, const plan_text *text)
     say_fields(out, n, count, text);
     say_law(out, n, count, text);
     fprintf(out,
-            "%s, and no law knows which shape overfits these documents less, what depth is "
-            "worth against width, or what another corpus changes: %s.",
+            "%s, and no law knows which shape overfits these documents less, or what another "
+            "corpus changes: %s.",
             plan_law(n, count, text) >= 0
                 ? "That rests on the numbers of parameters and tokens alone"
                 : "That rests on the specs alone",

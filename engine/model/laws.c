@@ -55,6 +55,33 @@ double law_optimum(const law *l, double flops)
     return G * pow(flops / 6, l->beta / sum);
 }
 
+/* ---- depth against width ---- */
+
+/* Levine et al., arXiv 2006.12467: ln width = a + b depth, where networks of two depths and one size
+ * have the same loss; fitted on "networks of depths 6 to 48" (abstract). The abstract's width of
+ * 30,000 for a trillion parameters follows from these numbers. */
+#define DEPTH_A 5.039
+#define DEPTH_B 0.0555
+
+static double within(double depth)
+{
+    return depth >= LAW_DEPTH_LEAST && depth <= LAW_DEPTH_MOST ? depth : 0;
+}
+
+double law_depth(double width) { return within((log(width) - DEPTH_A) / DEPTH_B); }
+
+double law_shape(double body, double *width)
+{
+    double low = 0, high = 1000; /* the body grows with the depth */
+    for (int i = 0; i < 60; i++) {
+        const double depth = (low + high) / 2;
+        if (log(12 * depth) + 2 * (DEPTH_A + DEPTH_B * depth) < log(body)) low = depth;
+        else high = depth;
+    }
+    *width = exp(DEPTH_A + DEPTH_B * low);
+    return within(low);
+}
+
 const char *law_outside(const law *l, double parameters, double unique, double epochs)
 {
     if (parameters < l->least_parameters) return "too few parameters";

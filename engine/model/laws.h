@@ -33,4 +33,12 @@ HEED_LOCAL double law_optimum(const law *l, double flops);
 /* Which number lies outside of what it was fitted on, "too few parameters"; NULL: none does. */
 HEED_LOCAL const char *law_outside(const law *l, double parameters, double unique, double epochs);
 
+/* Depth against width, arXiv 2006.12467: how many layers fit a width, and the layers and the width of a
+ * network of so many parameters outside of its tables, 12 layers width^2, that fits itself. 0: its
+ * depth is none of those that were trained for the fit. */
+#define LAW_DEPTH_LEAST 6
+#define LAW_DEPTH_MOST 48
+HEED_LOCAL double law_depth(double width);
+HEED_LOCAL double law_shape(double body, double *width);
+
 #endif

@@ -496,6 +496,10 @@ else
         echo "SKIPPED bench/claims measures errors: there is no NumPy"
     fi
 
+    HEED=$heed THREADS=1 "$SRC/bench/twins" --tiny --text "$SRC/models/sample.txt" --records twins >out 2>err &&
+        [ "$(grep -c ', hidden ' out)" = 3 ] && grep -q '^| heed plan --train | ' out && cp out first &&
+        HEED=$heed "$SRC/bench/twins" --tiny --records twins --report >out 2>err && [ ! -s err ] && cmp first out
+    report "bench/twins holds what twins have said against what networks do"
     HEED=$heed "$SRC/bench/claims" --tiny bananas >out 2>err
     [ $? = 1 ] && [ ! -s out ] && grep -q 'there is no claim "bananas"; there are linear, convolution, performer, capacity, synthesizer, ' err
     report "bench/claims refuses another word"

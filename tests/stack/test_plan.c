@@ -274,6 +274,20 @@ static void test_laws(void **state)
     near(law_loss(data, 12. * 30 * 320 * 320, 1e9, 1), 3.98, 0.01, "30 x 5");
 }
 
+/* arXiv 2006.12467, abstract: a width of 30 thousand for a trillion parameters, which are 12 depth width^2;
+ * depths of 6 to 48 were trained, so no depth is told there. */
+static void test_depth(void **state)
+{
+    double width;
+    (void)state;
+    assert_true(law_shape(1e12, &width) == 0);
+    near(width, 30e3, 1e3, "a trillion");
+    assert_true(law_shape(12. * 15 * 192 * 192, &width) > 8 && width > 240 && width < 260);
+    near(law_depth(320), 13.1, 0.1, "the depth for 320");
+    assert_true(law_depth(192) == 0 && law_depth(1e5) == 0);
+    near(law_depth(exp(5.039 + 0.0555 * 24)), 24, 1e-9, "24 layers");
+}
+
 /* Nothing is told outside of what a law was fitted on. */
 static void test_ranges(void **state)
 {
@@ -382,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand), cmocka_unit_test(test_perturbed),
         cmocka_unit_test(test_all_run), cmocka_unit_test(test_laws),
-        cmocka_unit_test(test_ranges),  cmocka_unit_test(test_fit)};
+        cmocka_unit_test(test_ranges),  cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_depth)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
