@@ -164,7 +164,7 @@ static const row rows[] = {
      "key_lengths,+q_gain,+linear_q_offset", 0, 0},
     {"attention/flash_linear(chunk=50)", "B=2,T=170,H=1,D=32,E=33", "+k_offset,+linear_k_gain", 0,
      HEED_BF16},
-    {"attention/adaptive_span(limit=4,ramp=2)", "B=1,T=6,S=6,H=2,G=1,D=3,E=2",
+    {"attention/adaptive_span(limit=4,ramp=30)", "B=1,T=7,S=7,H=2,G=1,D=3,E=2",
      "key_lengths,+distance_table", 1, 0},
     {"attention/adaptive_span(limit=150,ramp=20)", "B=2,T=130,S=130,H=4,G=2,D=16,E=24",
      "+distance_table,+sink_logits", 0, 0},
