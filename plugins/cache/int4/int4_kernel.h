@@ -125,8 +125,8 @@ KIT_INLINE __m256 KIT(int4_half)(const uint32_t *word, int at)
 /* Of 16 words the numbers that begin at bit `at`, looked up. */
 KIT_INLINE vf KIT(int4_find)(const uint32_t *word, int at, vf of)
 {
-    return _mm512_permutexvar_ps(
-        _mm512_srlv_epi32(_mm512_loadu_si512(word), _mm512_set1_epi32(at)), of);
+    return _mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_loadu_si512(word), _mm512_set1_epi32(at)),
+                                 of);
 }
 KIT_INLINE vf KIT(int4_all)(void)
 {
