@@ -121,13 +121,23 @@ KIT_INLINE __m256 KIT(int4_half)(const uint32_t *word, int at)
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(8)));
 }
 #endif
+#ifdef KIT_AVX512
+/* Of 16 words the numbers that begin at bit `at`, looked up. */
+KIT_INLINE vf KIT(int4_find)(const uint32_t *word, int at, vf of)
+{
+    return _mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_loadu_si512(word), _mm512_set1_epi32(at)),
+                                 of);
+}
+KIT_INLINE vf KIT(int4_all)(void)
+{
+    return _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+#endif
 /* Of 16 words the numbers that begin at bit `at`, as float32. */
 KIT_INLINE vf KIT(int4_numbers)(const uint32_t *word, int at)
 {
 #if defined KIT_AVX512
-    const __m512 number = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm512_permutexvar_ps(_mm512_srl_epi32(_mm512_loadu_si512(word), _mm_cvtsi32_si128(at)),
-                                 number);
+    return KIT(int4_find)(word, at, KIT(int4_all)());
 #elif defined KIT_AVX2
     return (vf){KIT(int4_half)(word, at), KIT(int4_half)(word + 8, at)};
 #elif defined KIT_NEON
@@ -146,27 +156,43 @@ KIT_INLINE vf KIT(int4_numbers)(const uint32_t *word, int at)
 #endif
 }
 
-/* 16 keys of channel c from the k-th on, and 16 channels of key k from the c-th on. */
-KIT_INLINE vf KIT(int4_keys)(const heed_kv_block *b, int64_t c, int64_t k)
+/* The same times one scale. A product of 8 bits and 4 is exact, so it may come first. */
+KIT_INLINE vf KIT(int4_scaled)(const uint32_t *word, int at, vf scale)
+{
+#if defined KIT_AVX512
+    return KIT(int4_find)(word, at, v_mul(scale, KIT(int4_all)()));
+#else
+    return v_mul(scale, KIT(int4_numbers)(word, at));
+#endif
+}
+
+/* 16 keys from the k-th on, of channel 8 m + i; and 16 channels from the c-th on, of key 8 m + i. */
+KIT_INLINE vf KIT(int4_keys)(const heed_kv_block *b, int64_t m, int i, int64_t k)
 {
     const uint16_t *scale = b->data;
     const uint32_t *word =
         (const uint32_t *)(const void *)(scale + b->rows * int4_groups(b->width));
-    return v_mul(v_load_bf16(scale + c / INT4_GROUP * b->rows + k),
-                 KIT(int4_numbers)(word + c / 8 * b->rows + k, 4 * (int)(c & 7)));
+    return v_mul(v_load_bf16(scale + m / (INT4_GROUP / 8) * b->rows + k),
+                 KIT(int4_numbers)(word + m * b->rows + k, 4 * i));
 }
-KIT_INLINE vf KIT(int4_channels)(const heed_kv_block *b, int64_t k, int64_t c)
+KIT_INLINE vf KIT(int4_channels)(const heed_kv_block *b, int64_t m, int i, int64_t c)
 {
     const int64_t groups = int4_groups(b->width);
     const uint16_t *scale = b->data;
     const uint32_t *word = (const uint32_t *)(const void *)(scale + b->rows * groups);
-    return v_mul(v_set(kit_from_bf16(scale[k * groups + c / INT4_GROUP])),
-                 KIT(int4_numbers)(word + k / 8 * kit_lanes(b->width) + c, 4 * (int)(k & 7)));
+    return KIT(int4_scaled)(word + m * kit_lanes(b->width) + c, 4 * i,
+                            v_set(kit_from_bf16(scale[(8 * m + i) * groups + c / INT4_GROUP])));
 }
 #undef CACHE_KEYS
 #undef CACHE_CHANNELS
-#define CACHE_KEYS(b, c, k) KIT(int4_keys)(b, c, k)
-#define CACHE_CHANNELS(b, k, c) KIT(int4_channels)(b, k, c)
+#undef CACHE_STEP
+#undef CACHE_KEYS_AT
+#undef CACHE_CHANNELS_AT
+#define CACHE_STEP 8
+#define CACHE_KEYS_AT(b, m, i, k) KIT(int4_keys)(b, m, i, k)
+#define CACHE_CHANNELS_AT(b, m, i, c) KIT(int4_channels)(b, m, i, c)
+#define CACHE_KEYS(b, c, k) KIT(int4_keys)(b, (c) / 8, (int)((c) % 8), k)
+#define CACHE_CHANNELS(b, k, c) KIT(int4_channels)(b, (k) / 8, (int)((k) % 8), c)
 #include <heed/kit/cache/rows.h>
 
 static void KIT(decode)(const void *instance, const heed_kv_block *from, int64_t count, float *to,

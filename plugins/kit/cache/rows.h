@@ -7,6 +7,9 @@
  *     CACHE_KEYS(b, c, k)         16 keys from k on, of channel c, decoded; b is a heed_kv_block
  *     CACHE_CHANNELS(b, k, c)     16 channels from c on, of key k
  *
+ * and, if CACHE_STEP numbers share what is loaded, CACHE_KEYS_AT(b, m, i, k) and CACHE_CHANNELS_AT(b,
+ * m, i, c), the same of channel, or key, m CACHE_STEP + i: loops over i are unrolled.
+ *
  * The chains are those of kit/flash/few.h.
  */
 #ifndef KIT_HAS_CACHE_ROWS
@@ -17,6 +20,11 @@
 #ifndef CACHE_KEYS /* read alone */
 #define CACHE_KEYS(b, c, k) v_load((const float *)(b)->data + (c) * (b)->rows + (k))
 #define CACHE_CHANNELS(b, k, c) v_load((const float *)(b)->data + (k) * (b)->width + (c))
+#endif
+#ifndef CACHE_STEP
+#define CACHE_STEP 1
+#define CACHE_KEYS_AT(b, m, i, k) CACHE_KEYS(b, (m) + (i), k)
+#define CACHE_CHANNELS_AT(b, m, i, c) CACHE_CHANNELS(b, (m) + (i), c)
 #endif
 
 /* Vectors side by side, for rows that go together: as many sums as fill the registers; the keys of a
@@ -49,13 +57,18 @@ KIT_INLINE void KIT(cache_scores)(const int n, const int nv, const heed_kv_rows 
     vf s[4][8];
     KIT_UNROLL for (int i = 0; i < n; i++) KIT_UNROLL for (int j = 0; j < nv; j++) s[i][j] =
         v_set(0.0f);
-    for (int64_t c = 0; c < b->width; c++) {
-        if (bytes) KIT(cache_prefetch)(x, c, bytes);
-        KIT_UNROLL for (int j = 0; j < nv; j++)
+    for (int64_t m = 0; m * CACHE_STEP < b->width; m++) {
+        if (bytes) KIT(cache_prefetch)(x, m, bytes * CACHE_STEP);
+        KIT_UNROLL for (int l = 0; l < CACHE_STEP; l++)
         {
-            const vf y = CACHE_KEYS(b, c, k + 16 * j);
-            KIT_UNROLL for (int i = 0; i < n; i++) s[i][j] =
-                v_fma(v_set(x->input[c * x->input_step + row + i]), y, s[i][j]);
+            const int64_t c = m * CACHE_STEP + l;
+            if (CACHE_STEP > 1 && c >= b->width) break;
+            KIT_UNROLL for (int j = 0; j < nv; j++)
+            {
+                const vf y = CACHE_KEYS_AT(b, m, l, k + 16 * j);
+                KIT_UNROLL for (int i = 0; i < n; i++) s[i][j] =
+                    v_fma(v_set(x->input[c * x->input_step + row + i]), y, s[i][j]);
+            }
         }
     }
     KIT_UNROLL for (int i = 0; i < n; i++) KIT_UNROLL for (int j = 0; j < nv; j++)
@@ -69,16 +82,22 @@ KIT_INLINE void KIT(cache_values)(const int n, const int nv, const int masked,
     vf o[4][8];
     KIT_UNROLL for (int i = 0; i < n; i++) KIT_UNROLL for (int j = 0; j < nv; j++) o[i][j] =
         v_mul(v_set(x->alpha[row + i]), v_load(x->out + (row + i) * x->out_step + c + 16 * j));
-    for (int64_t k = x->first; k < x->first + x->count; k++) {
-        if (bytes) KIT(cache_prefetch)(x, k, bytes);
-        KIT_UNROLL for (int j = 0; j < nv; j++)
+    const int64_t end = x->first + x->count; /* the first key is a multiple of 16 */
+    for (int64_t m = x->first / CACHE_STEP; m * CACHE_STEP < end; m++) {
+        if (bytes) KIT(cache_prefetch)(x, m, bytes * CACHE_STEP);
+        KIT_UNROLL for (int l = 0; l < CACHE_STEP; l++)
         {
-            const vf y = CACHE_CHANNELS(b, k, c + 16 * j);
-            KIT_UNROLL for (int i = 0; i < n; i++)
+            const int64_t k = m * CACHE_STEP + l;
+            if (CACHE_STEP > 1 && k >= end) break;
+            KIT_UNROLL for (int j = 0; j < nv; j++)
             {
-                const vf w = v_set(x->input[(row + i) * x->input_step + k]);
-                const vf sum = v_fma(w, y, o[i][j]);
-                o[i][j] = masked ? v_select(v_lt(w, v_set(0.0f)), o[i][j], sum) : sum;
+                const vf y = CACHE_CHANNELS_AT(b, m, l, c + 16 * j);
+                KIT_UNROLL for (int i = 0; i < n; i++)
+                {
+                    const vf w = v_set(x->input[(row + i) * x->input_step + k]);
+                    const vf sum = v_fma(w, y, o[i][j]);
+                    o[i][j] = masked ? v_select(v_lt(w, v_set(0.0f)), o[i][j], sum) : sum;
+                }
             }
         }
     }
