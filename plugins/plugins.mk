@@ -26,7 +26,7 @@ kit_flash_HEADERS = plugins/kit/flash/backward.h plugins/kit/flash/bf16.h \
   plugins/kit/flash/unit_backward.h
 kit_gemmdir = $(kitdir)/gemm
 kit_gemm_HEADERS = plugins/kit/gemm/backward.h plugins/kit/gemm/feedforward.h \
-  plugins/kit/gemm/feedforward_backward.h plugins/kit/gemm/gemm.h plugins/kit/gemm/stored.h
+  plugins/kit/gemm/feedforward_backward.h plugins/kit/gemm/gemm.h plugins/kit/gemm/rows.h plugins/kit/gemm/stored.h
 kit_lineardir = $(kitdir)/linear
 kit_linear_HEADERS = plugins/kit/linear/backward.h plugins/kit/linear/backward_hooks.h \
   plugins/kit/linear/backward_tile.h plugins/kit/linear/chunk.h plugins/kit/linear/features.h \

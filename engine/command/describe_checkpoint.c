@@ -48,8 +48,9 @@ static void print_unused(const heed_weights *w)
     size_t length;
     FILE *out = open_memstream(&line, &length);
     if (!out) return;
-    fprintf(out, "model_type %s; keys of config.json that nothing was made of:",
-            json_string_value(json_object_get(w->told, "model_type")));
+    fprintf(out, "model_type %s; keys of %s that nothing was made of:",
+            json_string_value(json_object_get(w->told, "model_type")),
+            json_string_value(json_object_get(w->told, "source")));
     json_object_foreach(json_object_get(w->told, "unused"), key, value)
     {
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);

@@ -215,7 +215,8 @@ static int32_t make(checkpoint *k)
     TRY(read_ends(k, begin, end, start));
     json_t *unused = config_unused(&k->config);
     k->made->told =
-        json_pack("{s:s, s:o, s:[]}", "model_type", k->type->name, "unused", unused, "ignored");
+        json_pack("{s:s, s:s, s:o, s:[]}", "model_type", k->type->name, "source",
+                  is_gguf ? "the metadata" : "config.json", "unused", unused, "ignored");
     if (k->config.failed) return k->config.failed;
     k->made->header =
         json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text,

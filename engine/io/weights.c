@@ -71,6 +71,12 @@ heed_tensor *weights_add(heed_weights *w, const char *name, int32_t rank, const 
 
 /* ---- all of them ---- */
 
+void weights_give_back(const heed_weights *w)
+{
+    if (w->map) madvise(w->map, w->size, MADV_DONTNEED);
+    for (uint32_t i = 0; i < w->n_shards; i++) weights_give_back(w->shards[i]);
+}
+
 /* Of the numbers in the order of the axes, wherever they are. */
 static uint64_t checksum_of(const heed_tensor *t, uint64_t sum)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "io/weights.h"
 #include "model/source.h"
 
 /* Whether the op draws its optional weights itself, out of the number that its param `fixed` has. */
@@ -42,9 +43,12 @@ static heed_tensor *find(source *from, const char *name)
     return heed_weights_find(s->weights, name);
 }
 
+/* So that a file which is packed as float32 is not in memory twice. */
+static void opened(source *from) { weights_give_back(((source_weights *)from)->weights); }
+
 int32_t source_open(source_weights *s, const heed_weights *weights, heed_error *error)
 {
-    *s = (source_weights){.source = {.find = find}, .weights = weights};
+    *s = (source_weights){.source = {.find = find, .opened = opened}, .weights = weights};
     s->used = calloc((size_t)heed_weights_count(weights) + 1, 1);
     return s->used ? HEED_OK : error_memory(error);
 }

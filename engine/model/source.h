@@ -26,6 +26,8 @@ struct source {
     /* Makes one that was not found, into *made; NULL there: it goes without. The function NULL: a
      * tensor that is not found is missing. */
     int32_t (*make)(source *s, const source_want *want, heed_tensor **made, heed_error *error);
+    /* After an op was opened: it has copied what it wanted to. NULL: that frees nothing. */
+    void (*opened)(source *s);
 };
 
 /* Whether weights that are made have this one. */

@@ -72,7 +72,7 @@ static int32_t make(source *from, const source_want *want, heed_tensor **made, h
 static heed_weights *all_of(heed_engine *engine, const char *spec, uint64_t seed, int sketch,
                             heed_error *error)
 {
-    source_random from = {{find, make}, weights_new(error), seed, sketch};
+    source_random from = {{find, make, NULL}, weights_new(error), seed, sketch};
     heed_stack *stack = from.made ? calloc(1, sizeof *stack) : NULL;
     stack_builder b = {.stack = stack, .engine = engine, .source = &from.source, .error = error};
     int32_t failed = stack ? stack_builder_read(&b, spec) : error_memory(error);

@@ -254,6 +254,7 @@ int32_t stack_weights_open(stack_builder *b, const resolved *op, const char *pre
         else if (!((*slot)->part = strndup(prefix, strlen(prefix) - 1)))
             failed = error_memory(b->error);
         else memcpy(axis, (*slot)->axis, sizeof(*slot)->axis);
+        if (b->source->opened) b->source->opened(b->source);
         if (!failed) *out = *slot;
     }
     for (uint32_t i = 0; i < list.names; i++) free(list.name[i]);

@@ -7,7 +7,8 @@
  * is w[16 p .. 16 p + 15][k], zeros where there are no outputs. The panel's length is an odd number
  * of lines, so that panels side by side never meet in one set of a cache. All paths share this
  * layout. Lines are stored as kit/gemm/stored.h says: a call of few rows reads them so, one of many
- * makes them float32 for all of its rows, some panels at a time.
+ * makes them float32 for all of its rows, some panels at a time. Weights of 16 bits whose rows are
+ * long are not packed at all: kit/gemm/rows.h makes lines of them as they are needed.
  *
  * The one invariant: an element is one chain, sum = fma(x[r][k], w[n][k], sum) for k = 0, 1, ...
  * from 0. Tiles, blocks of k, remainders and threads decide when a link is added, never the order:
@@ -19,6 +20,7 @@
 #ifndef KIT_HAS_GEMM
 #define KIT_HAS_GEMM
 #include <heed/kit.h>
+#include <heed/kit/gemm/rows.h>
 #include <heed/kit/gemm/stored.h>
 
 #ifndef HEED_KIT_GEMM_ONCE
@@ -34,6 +36,10 @@ enum {
     KIT_GEMM_STEP = 4,
     KIT_GEMM_BLOCK = 1024, /* so long that few sums are laid down and taken up again */
     KIT_GEMM_TILES = 16, /* at least so many, if there is work for them */
+    /* of weights that are read in place by a call of few rows: what of them is float32 at once stays in
+       the first cache */
+    KIT_GEMM_PLACE_STEP = 4,
+    KIT_GEMM_PLACE_BLOCK = 64,
 };
 
 /* A linear map: w [N, K] and perhaps a bias [N], in whole panels. */
@@ -42,6 +48,8 @@ typedef struct kit_weights {
     int64_t panels, depth, stride; /* panels of `depth` lines, `stride` floats apart */
     const float *scale;            /* of int8, of each output, in whole panels */
     uint32_t stored;               /* KIT_STORED_* */
+    uint32_t places;               /* of weights that are read in place, panels in turn: 1 or 2 */
+    kit_place place[2];
 } kit_weights;
 
 /* Takes the sums of one row, 16 for each of the panels [panel, panel + panels), to the row of out
@@ -93,17 +101,56 @@ static __attribute__((unused)) void kit_pack(float *data, int64_t first, int64_t
     }
 }
 
+/* 8 rows of 8 numbers of 16 bits as 8 lines of 8, which lie 16 numbers apart. */
+static __attribute__((unused)) void kit_turn_halves(const char *at, int64_t pitch, uint16_t *to)
+{
+#if defined __SSE2__
+    __m128i a[8], b[8];
+    for (int r = 0; r < 8; r++) a[r] = _mm_loadu_si128((const void *)(at + r * pitch));
+    for (int r = 0; r < 4; r++) {
+        b[2 * r] = _mm_unpacklo_epi16(a[r], a[r + 4]);
+        b[2 * r + 1] = _mm_unpackhi_epi16(a[r], a[r + 4]);
+    }
+    for (int r = 0; r < 4; r++) {
+        a[2 * r] = _mm_unpacklo_epi16(b[r], b[r + 4]);
+        a[2 * r + 1] = _mm_unpackhi_epi16(b[r], b[r + 4]);
+    }
+    for (int r = 0; r < 4; r++) {
+        _mm_storeu_si128((void *)(to + 32 * r), _mm_unpacklo_epi16(a[r], a[r + 4]));
+        _mm_storeu_si128((void *)(to + 32 * r + 16), _mm_unpackhi_epi16(a[r], a[r + 4]));
+    }
+#else
+    for (int r = 0; r < 8; r++)
+        for (int k = 0; k < 8; k++) memcpy(to + 16 * k + r, at + r * pitch + 2 * k, 2);
+#endif
+}
+
+/* Links [0, returned) of 16-bit rows that lie side by side, 8 outputs from the n-th on at a time, which is a
+ * multiple of 8; 0 where there are fewer, or where links are not neighbours. */
+static __attribute__((unused)) int64_t kit_pack_halves(const heed_tensor *w, int64_t n, uint16_t *to)
+{
+    const int64_t pitch = 2 * w->stride[0];
+    int64_t k = 0;
+    if (w->stride[1] != 1 || w->dim[0] - n < 8) return 0;
+    for (; k + 8 <= w->dim[1]; k += 8)
+        kit_turn_halves((const char *)w->data + n * pitch + 2 * k, pitch, to + 16 * k);
+    return k;
+}
+
 /* The same of weights that are stored otherwise: 16-bit ones as they are, or as integers. */
 static __attribute__((unused)) void kit_pack_stored(const kit_weights *to, int64_t first,
                                                     int64_t step, const heed_tensor *w)
 {
     const int64_t depth = w->dim[1], width = kit_width(w->dtype);
+    int64_t turned = 0;
     for (int64_t n = 0; n < w->dim[0]; n++) {
         const int64_t p = first + n / 16 * step;
         float *panel = (float *)(uintptr_t)to->data + p * to->stride;
         const kit_output row = kit_output_of(w, n);
         const int l = (int)(n % 16);
-        for (int64_t k = 0; to->stored <= KIT_STORED_BF16 && k < depth; k++)
+        if (to->stored <= KIT_STORED_BF16 && l % 8 == 0)
+            turned = kit_pack_halves(w, n, (uint16_t *)panel + l);
+        for (int64_t k = turned; to->stored <= KIT_STORED_BF16 && k < depth; k++)
             memcpy((uint16_t *)panel + 16 * k + l, row.at + k * w->stride[1] * width, 2);
         if (to->stored == KIT_STORED_I8)
             kit_store_int8((int8_t *)panel, l, &row, (float *)(uintptr_t)to->scale + 16 * p + l);
@@ -125,18 +172,21 @@ KIT_INLINE kit_weights kit_weights_at(uint32_t stored, float *data, int64_t pane
                          .stored = stored};
 }
 
-/* Packs w into them: panels first, first + step, ... */
-static __attribute__((unused)) void kit_weights_pack(const kit_weights *to, int64_t first,
-                                                     int64_t step, const heed_tensor *w)
+/* Packs w into them: panels first, first + step, ...; or remembers where it is. */
+static __attribute__((unused)) void kit_weights_pack(kit_weights *to, int64_t first, int64_t step,
+                                                     const heed_tensor *w)
 {
-    if (to->stored == KIT_STORED_F32) kit_pack((float *)(uintptr_t)to->data, first, step, w);
+    if (kit_stored_in_place(to->stored)) {
+        to->places = (uint32_t)step;
+        to->place[first] = (kit_place){w->data, w->stride[0] * kit_width(w->dtype), w->dim[0]};
+    } else if (to->stored == KIT_STORED_F32) kit_pack((float *)(uintptr_t)to->data, first, step, w);
     else kit_pack_stored(to, first, step, w);
 }
 
 /* A backward of a product has gradients of the weights that were given, which those of integers are not. */
 static __attribute__((unused)) int32_t kit_check_given(const kit_weights *w, const heed_sink *sink)
 {
-    if (w->stored < KIT_STORED_I8) return HEED_OK;
+    if (w->stored < KIT_STORED_I8 || kit_stored_in_place(w->stored)) return HEED_OK;
     return kit_fail(sink, HEED_E_UNSUPPORTED,
                     "weights that are stored as integers have no gradient: weights=given is right");
 }
@@ -393,6 +443,17 @@ KIT_INLINE void KIT(kit_gemm_strip)(const kit_gemm *g, const kit_gemm_part *part
     for (int64_t i = 0; i < tall; i++) g->finish(g->arg, part->to[r + i], panel, n, sums[i]);
 }
 
+/* The links of a part, of a panel that is read in place; those of another from link k on come next. */
+KIT_KERNEL void KIT(kit_gemm_turn)(const kit_weights *w, const kit_gemm_part *part, int64_t panel,
+                                   int64_t next, int64_t k, float *to)
+{
+    const kit_place *at = &w->place[panel % w->places], *then = &w->place[next % w->places];
+    const char *ahead = then->at + next / w->places * 16 * then->pitch + 2 * k;
+    const int64_t row = panel / w->places * 16;
+    if (w->stored == KIT_STORED_ROWS_F16) KIT(kit_rows_unpack)(1, at, row, part->k, part->depth, ahead, to);
+    else KIT(kit_rows_unpack)(0, at, row, part->k, part->depth, ahead, to);
+}
+
 /* Panels of a step as float32, if they are stored otherwise and many rows are to read them. */
 KIT_INLINE void KIT(kit_gemm_unpack)(const kit_gemm *g, kit_gemm_part *part, int64_t p, int64_t n,
                                      float *room)
@@ -401,9 +462,13 @@ KIT_INLINE void KIT(kit_gemm_unpack)(const kit_gemm *g, kit_gemm_part *part, int
     part->unpacked = NULL, part->step = p;
     if (w->stored == KIT_STORED_F32 || part->rows <= KIT_GEMM_FEW) return;
     part->unpacked = room;
-    for (int64_t i = 0; i < n; i++)
-        KIT(kit_stored_unpack)(w->stored, w->data + (part->panel + p + i) * w->stride, part->k,
-                               part->depth, room + i * kit_panel_stride(part->depth));
+    for (int64_t i = 0; i < n; i++, room += kit_panel_stride(part->depth)) {
+        const int64_t panel = part->panel + p + i;
+        if (kit_stored_in_place(w->stored))
+            KIT(kit_gemm_turn)(w, part, panel, panel + 1 < w->panels ? panel + 1 : panel, part->k, room);
+        else
+            KIT(kit_stored_unpack)(w->stored, w->data + panel * w->stride, part->k, part->depth, room);
+    }
 }
 
 /* The rows of x: where they are, or copied if they are not plain float32. */
@@ -422,6 +487,34 @@ KIT_INLINE void KIT(kit_gemm_rows)(const kit_gemm *g, kit_gemm_part *part)
     }
 }
 
+/* A tile of few rows whose weights are read in place: some panels from the first link to the last, so that
+ * each row is read from its beginning to its end. */
+static void KIT(kit_gemm_place)(const kit_gemm *g, kit_gemm_part *part)
+{
+    const kit_weights *w = g->w;
+    float *room = part->sums + KIT_GEMM_ROWS * KIT_GEMM_SUMS;
+    part->unpacked = room;
+    for (int64_t p = 0; p < part->panels; p += KIT_GEMM_PLACE_STEP) {
+        const int64_t left = part->panels - p, n = left < KIT_GEMM_PLACE_STEP ? left : KIT_GEMM_PLACE_STEP;
+        part->step = p;
+        for (part->k = 0; part->k < w->depth; part->k += KIT_GEMM_PLACE_BLOCK) {
+            const int64_t rest = w->depth - part->k, later = part->k + KIT_GEMM_PLACE_BLOCK;
+            part->depth = rest < KIT_GEMM_PLACE_BLOCK ? rest : KIT_GEMM_PLACE_BLOCK;
+            KIT(kit_gemm_rows)(g, part);
+            for (int64_t i = 0; i < n; i++) {
+                const int64_t panel = part->panel + p + i;
+                const int ends = later >= w->depth && panel + n < w->panels;
+                KIT(kit_gemm_turn)(w, part, panel, ends ? panel + n : panel, ends ? 0 : later,
+                                   room + i * kit_panel_stride(part->depth));
+            }
+            for (int64_t r = 0, tall; r < part->rows; r += tall) {
+                tall = part->rows - r < KIT_GEMM_TALL ? part->rows - r : KIT_GEMM_TALL;
+                KIT(kit_gemm_strip)(g, part, r, tall, p, n);
+            }
+        }
+    }
+}
+
 static void KIT(kit_gemm_tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const kit_gemm *g = arg;
@@ -435,6 +528,10 @@ static void KIT(kit_gemm_tile)(void *arg, int64_t tile, uint32_t lane)
     part.copy = (float *)(g->call->scratch + lane * g->call->scratch_stride);
     part.sums = part.copy + KIT_GEMM_ROWS * KIT_GEMM_COPY;
     for (int64_t r = 0; r < part.rows; r++) part.to[r] = kit_row(g->out, g->out_row + part.row + r);
+    if (kit_stored_in_place(w->stored) && part.rows <= KIT_GEMM_FEW && w->depth) {
+        KIT(kit_gemm_place)(g, &part);
+        return;
+    }
     part.k = 0;
     do {
         part.depth = w->depth - part.k < KIT_GEMM_BLOCK ? w->depth - part.k : KIT_GEMM_BLOCK;

@@ -3,7 +3,8 @@
  * heed/kit/gemm/stored.h: how packed weights are stored, and how 16 of them become float32. A part of
  * kit/gemm/gemm.h.
  *
- *     float32, float16, bfloat16   as they were given: nothing is lost, so the bits are those of float32
+ *     float32, float16, bfloat16   as they were given: nothing is lost, so the bits are those of float32;
+ *                                  of 16 bits whose rows are long nothing is stored (kit/gemm/rows.h)
  *     int8                         w = scale q, one scale for each output, its largest weight / 127; the sum
  *                                  is made of q, and its scale comes after the last link
  *     int4                         w = scale q, q from -8 to 7, a float16 scale for each 32 weights of an
@@ -25,11 +26,29 @@
 #ifndef HEED_KIT_STORED_ONCE
 #define HEED_KIT_STORED_ONCE
 
-enum { KIT_STORED_F32, KIT_STORED_F16, KIT_STORED_BF16, KIT_STORED_I8, KIT_STORED_I4, KIT_STORED_Q8 };
+enum {
+    KIT_STORED_F32,
+    KIT_STORED_F16,
+    KIT_STORED_BF16,
+    KIT_STORED_I8,
+    KIT_STORED_I4,
+    KIT_STORED_Q8,
+    /* not at all: they are read where they were given (kit/gemm/rows.h) */
+    KIT_STORED_ROWS_F16,
+    KIT_STORED_ROWS_BF16
+};
 enum { KIT_STORED_BLOCK = HEED_BLOCK, KIT_STORED_SCALES = 32 }; /* bytes of the scales of a block */
 
-/* Whether a panel is blocks of lines. */
-KIT_INLINE int kit_stored_blocks(uint32_t stored) { return stored >= KIT_STORED_I4; }
+/* Links of a row that is read in place: 4 KiB, so that 16 rows side by side are 16 streams in as many
+ * pages, which processors fetch ahead. Shorter rows are read a quarter to a half slower than packed ones. */
+enum { KIT_STORED_ROWS_DEPTH = 2048 };
+
+/* Whether a panel is blocks of lines; and whether there are no panels. */
+KIT_INLINE int kit_stored_blocks(uint32_t stored)
+{
+    return stored == KIT_STORED_I4 || stored == KIT_STORED_Q8;
+}
+KIT_INLINE int kit_stored_in_place(uint32_t stored) { return stored >= KIT_STORED_ROWS_F16; }
 
 #define KIT_WEIGHTS_PARAM                                                                          \
     KIT_CHOICE("weights", KIT_WEIGHTS_GIVEN, "given|int8|int4",                                    \
@@ -43,8 +62,9 @@ KIT_INLINE uint32_t kit_stored_as(int64_t choice, const heed_tensor *a, const he
     if (choice == KIT_WEIGHTS_INT8) return KIT_STORED_I8;
     if (choice == KIT_WEIGHTS_INT4) return KIT_STORED_I4;
     if (b && b->dtype != a->dtype) return KIT_STORED_F32;
-    return a->dtype == HEED_F16    ? KIT_STORED_F16
-           : a->dtype == HEED_BF16 ? KIT_STORED_BF16
+    const int whole = a->stride[1] == 1 && (!b || b->stride[1] == 1) && a->dim[1] >= KIT_STORED_ROWS_DEPTH;
+    return a->dtype == HEED_F16    ? (whole ? KIT_STORED_ROWS_F16 : KIT_STORED_F16)
+           : a->dtype == HEED_BF16 ? (whole ? KIT_STORED_ROWS_BF16 : KIT_STORED_BF16)
            : a->dtype == HEED_Q8_0 ? KIT_STORED_Q8
            : a->dtype == HEED_Q4_0 ? KIT_STORED_I4
                                    : KIT_STORED_F32;
@@ -66,6 +86,7 @@ KIT_INLINE int64_t kit_stored_block_bytes(uint32_t stored)
 /* Floats from panel to panel. */
 KIT_INLINE int64_t kit_stored_stride(uint32_t stored, int64_t depth)
 {
+    if (kit_stored_in_place(stored)) return 0;
     const int64_t bytes =
         kit_stored_blocks(stored)
             ? (depth + KIT_STORED_BLOCK - 1) / KIT_STORED_BLOCK * kit_stored_block_bytes(stored)
