@@ -17,17 +17,6 @@
 
 /* ---- memory ---- */
 
-int32_t tape_room(tape_memory *m, uint64_t bytes, heed_error *error)
-{
-    if (bytes <= m->bytes) return HEED_OK;
-    free(m->data);
-    m->bytes = 0;
-    if (bytes > SIZE_MAX - 64 || !(m->data = aligned_alloc(64, (bytes + 63) & ~(uint64_t)63)))
-        return m->data = NULL, error_memory(error);
-    m->bytes = bytes;
-    return HEED_OK;
-}
-
 /* A block that nobody has, of the shape of a value. NULL: no memory. */
 static tape_block *take_block(tape *t, int64_t floats, heed_error *error)
 {

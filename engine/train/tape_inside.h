@@ -5,6 +5,9 @@
 #ifndef HEED_TRAIN_TAPE_INSIDE_H
 #define HEED_TRAIN_TAPE_INSIDE_H
 
+#include <stdlib.h>
+
+#include "base/error.h"
 #include "train/tape.h"
 
 typedef struct tape_memory {
@@ -33,10 +36,10 @@ typedef struct tape_value {
     int64_t span;      /* floats of a row */
     int constant;      /* no step writes it: its floats are `fill` */
     float fill;
-    uint32_t in;       /* the value whose memory it is in: its own, or one that has gone */
-    uint32_t readers;  /* steps */
-    int kept;          /* a backward reads it as an output */
-    int learns;        /* weights that it follows from do */
+    uint32_t in;      /* the value whose memory it is in: its own, or one that has gone */
+    uint32_t readers; /* steps */
+    int kept;         /* a backward reads it as an output */
+    int learns;       /* weights that it follows from do */
     tape_memory memory;
     tape_block *gradient;
 } tape_value;
@@ -127,8 +130,17 @@ struct tape {
     double seconds[TAPE_TIMES];
 };
 
-/* tape.c: room for so many bytes at least; what was there is lost. */
-HEED_LOCAL int32_t tape_room(tape_memory *m, uint64_t bytes, heed_error *error);
+/* Room for so many bytes at least; what was there is lost. */
+static inline int32_t tape_room(tape_memory *m, uint64_t bytes, heed_error *error)
+{
+    if (bytes <= m->bytes) return HEED_OK;
+    free(m->data);
+    m->bytes = 0;
+    if (bytes > SIZE_MAX - 64 || !(m->data = aligned_alloc(64, (bytes + 63) & ~(uint64_t)63)))
+        return m->data = NULL, error_memory(error);
+    m->bytes = bytes;
+    return HEED_OK;
+}
 
 /* tape_recall.c: keys and values with those remembered in front, as inputs; of such a gradient the
  * segment's own part; and what the next segment remembers. */
