@@ -407,7 +407,8 @@ typedef struct heed_recipe {
 /* Texts that are learned at once, and what is to be said of them. */
 typedef struct heed_batch {
     uint32_t size; /* sizeof(heed_batch) */
-    uint32_t reserved;
+    uint32_t
+        follows; /* 1: each text goes on where that of the last batch ended, see heed_trainer_remember */
     int64_t texts, length; /* how many they are, and tokens of the longest */
     const int32_t *tokens; /* [texts, length] */
     /* [texts, length], what is to be predicted behind each token, or the class of each; of a network that
@@ -437,6 +438,11 @@ HEED_API int32_t heed_trainer_learn(heed_trainer *trainer, const int32_t *tokens
 /* The same of a batch of any task: of a network with an encoder, or of classes (the key `classes`). [one] */
 HEED_API int32_t heed_trainer_learn_batch(heed_trainer *trainer, const heed_batch *batch,
                                           double share, double *nats, heed_error *error);
+/* From now on texts are learned in segments (arXiv 1901.02860, section 3.2): the attentions of a batch that
+ * `follows` see the keys and values of so many tokens before it, at most, as they were then; no gradient
+ * flows there. A checkpoint has them. HEED_E_UNSUPPORTED, with its name, if an attention has no mask
+ * causal=true over keys and values, and for tokens that halt and networks with an encoder. [one] */
+HEED_API int32_t heed_trainer_remember(heed_trainer *trainer, int64_t tokens, heed_error *error);
 /* One step of AdamW at this rate, by the gradients that were added up, which begin anew. *norm, if not
  * NULL, is theirs before they were clipped. HEED_E_DATA if one is no finite number, with the step
  * and the tensor: the weights are then as they were. [one] */

@@ -42,6 +42,8 @@ static const char usage[] =
     "  --batch N         texts at a time, from places of chance; 16\n"
     "  --accumulate N    batches of a step; 1\n"
     "  --context N       tokens of a text; the network's context, or 256\n"
+    "  --segments N      texts follow one another, and attentions see N tokens of those before as "
+    "well; 0\n"
     "  --valid SHARE     how much of the end of DATA is held out; 0.1\n"
     "  --split A/B/C     in its place: so many hundredths are learned, held out, and measured at "
     "the "
@@ -137,6 +139,7 @@ INTEGER(batch, batch, 1, TRAIN_MOST)
 INTEGER(accumulate, accumulate, 1, 65535)
 INTEGER(context, context, 1, TRAIN_MOST)
 INTEGER(every, every, 1, TRAIN_MOST)
+INTEGER(segments, segments, 1, TRAIN_MOST)
 INTEGER(seed, seed, 0, INT64_MAX)
 NUMBER(minutes, minutes, 1e-3, 1e6)
 NUMBER(valid, valid, 0, 0.9)
@@ -172,6 +175,7 @@ static const option options[] = {
     {"--batch", 1, .read = read_batch},
     {"--accumulate", 1, .read = read_accumulate},
     {"--context", 1, .read = read_context},
+    {"--segments", 1, .read = read_segments},
     {"--valid", 1, .read = read_valid},
     {"--split", 1, .read = read_split},
     {"--every", 1, .read = read_every},
@@ -230,6 +234,8 @@ int command_train(int argc, char **argv)
     if (j.steps && j.minutes > 0) return options_usage("--steps and --minutes exclude each other");
     if (j.pooling && j.task != TRAIN_CLASSIFY)
         return options_usage("--pooling is of --task classify");
+    if (j.segments && (j.task != TRAIN_LM || j.accumulate > 1))
+        return options_usage("--segments is of --task lm, one batch a step");
     if (j.test > 0 && j.task != TRAIN_LM)
         return options_usage("--split is of --task lm; --valid SHARE holds examples out");
     if (!j.data_path || !j.out) return options_usage("a network, a file and -o MODEL are needed");

@@ -110,6 +110,11 @@ int32_t train_examples_measure(heed_trainer *t, const train_examples *x, train_r
                                int64_t from, int64_t to, int64_t most, train_score *score,
                                heed_error *error);
 
+/* The same from one place of the text on: the step's segment of each of `batch` parts of it, one behind
+ * the other. 1: each goes on where that of the step before ended. */
+int train_data_segments(const train_data *d, int64_t step, int64_t batch, int64_t context,
+                        int32_t *tokens, int32_t *targets);
+
 typedef struct train_measure {
     heed_trainer *trainer;
     const train_data *data;
@@ -170,7 +175,7 @@ typedef struct train_job {
     heed_options engine_options;
     const char *network, *data_path, *out, *svg, *pooling;
     uint32_t task;
-    int64_t steps, batch, accumulate, context, every, seed;
+    int64_t steps, batch, accumulate, context, every, seed, segments;
     double minutes, valid, test, layer_decay, unfreeze;
     heed_recipe recipe;
     schedule schedule;

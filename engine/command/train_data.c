@@ -130,6 +130,19 @@ void train_data_windows(const train_data *d, uint64_t seed, int64_t step, int64_
     }
 }
 
+int train_data_segments(const train_data *d, int64_t step, int64_t batch, int64_t context,
+                        int32_t *tokens, int32_t *targets)
+{
+    const int64_t part = (d->cut - 1) / batch, segments = part / context, now = step % segments;
+    for (int64_t row = 0; row < batch; row++)
+        for (int64_t i = 0; i < context; i++) {
+            const int64_t at = row * part + now * context + i;
+            tokens[row * context + i] = token_at(d, at);
+            targets[row * context + i] = token_at(d, at + 1);
+        }
+    return now > 0;
+}
+
 /* ---- measuring ---- */
 
 /* A row of a batch: tokens [start, end) are predicted, and those from `count` on are counted. */

@@ -31,14 +31,14 @@ static json_t *settings_of(const train_job *j)
 {
     char hash[32];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)j->data.hash);
-    return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:s}",
-                     "task", train_task_name(j->task), "split", j->test, "steps",
-                     (json_int_t)j->schedule.steps, "batch", (json_int_t)j->batch, "accumulate",
-                     (json_int_t)j->accumulate, "context", (json_int_t)j->context, "every",
-                     (json_int_t)j->every, "valid", j->valid, "schedule",
-                     schedule_name(j->schedule.kind), "rate", j->schedule.rate, "warmup",
-                     j->schedule.warmup, "floor", j->schedule.floor, "layer-decay", j->layer_decay,
-                     "unfreeze", j->unfreeze, "data", hash);
+    return json_pack(
+        "{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:s}", "task",
+        train_task_name(j->task), "split", j->test, "segments", (json_int_t)j->segments, "steps",
+        (json_int_t)j->schedule.steps, "batch", (json_int_t)j->batch, "accumulate",
+        (json_int_t)j->accumulate, "context", (json_int_t)j->context, "every", (json_int_t)j->every,
+        "valid", j->valid, "schedule", schedule_name(j->schedule.kind), "rate", j->schedule.rate,
+        "warmup", j->schedule.warmup, "floor", j->schedule.floor, "layer-decay", j->layer_decay,
+        "unfreeze", j->unfreeze, "data", hash);
 }
 
 static char *text_of(const json_t *value)
@@ -179,6 +179,15 @@ static int32_t prepare_text(train_job *j, int64_t vocab, int64_t bos, heed_error
 {
     TRY(train_data_open(&j->data, j->data_path, vocab, bos, error));
     TRY(train_data_split(&j->data, j->valid, j->test, j->context, error));
+    if (j->segments) {
+        if ((j->data.cut - 1) / j->batch < j->context)
+            return error_set(
+                error, HEED_E_DATA,
+                "%s: %lld tokens to be learned are no %lld streams of a segment of %lld: "
+                "a smaller --batch is right, or a shorter --context",
+                j->data.path, (long long)j->data.cut, (long long)j->batch, (long long)j->context);
+        TRY(heed_trainer_remember(j->trainer, j->segments, error));
+    }
     j->log.unit = j->data.numbers ? "token" : "byte";
     train_measure *m = &j->measure;
     *m = (train_measure){.trainer = j->trainer,
@@ -272,6 +281,23 @@ static int32_t learn_examples(train_job *j, int64_t step, double *loss, heed_err
     return HEED_OK;
 }
 
+/* A step's segment of each stream. */
+static int32_t learn_segments(train_job *j, int64_t step, double *loss, heed_error *error)
+{
+    const double tokens = (double)(j->batch * j->context);
+    heed_batch batch = {.size = sizeof batch,
+                        .texts = j->batch,
+                        .length = j->context,
+                        .tokens = j->measure.tokens,
+                        .targets = j->measure.targets};
+    double nats;
+    batch.follows = (uint32_t)train_data_segments(&j->data, step, j->batch, j->context,
+                                                  j->measure.tokens, j->measure.targets);
+    TRY(heed_trainer_learn_batch(j->trainer, &batch, 1 / tokens, &nats, error));
+    *loss = nats / tokens;
+    return HEED_OK;
+}
+
 static int32_t learn_text(train_job *j, int64_t step, double *loss, heed_error *error)
 {
     const double tokens = (double)(j->batch * j->context * j->accumulate);
@@ -290,7 +316,9 @@ static int32_t learn_text(train_job *j, int64_t step, double *loss, heed_error *
 static int32_t learn(train_job *j, int64_t step, double *loss, heed_error *error)
 {
     *loss = 0;
-    return (j->task == TRAIN_LM ? learn_text : learn_examples)(j, step, loss, error);
+    return (j->task != TRAIN_LM ? learn_examples
+            : j->segments       ? learn_segments
+                                : learn_text)(j, step, loss, error);
 }
 
 /* --minutes as a number of steps: the least of some, since the first ones wait for memory. */

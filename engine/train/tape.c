@@ -17,18 +17,6 @@
 
 /* ---- memory ---- */
 
-/* Room for so many bytes at least; what was there is lost. */
-static int32_t make_room(tape_memory *m, uint64_t bytes, heed_error *error)
-{
-    if (bytes <= m->bytes) return HEED_OK;
-    free(m->data);
-    m->bytes = 0;
-    if (bytes > SIZE_MAX - 64 || !(m->data = aligned_alloc(64, (bytes + 63) & ~(uint64_t)63)))
-        return m->data = NULL, error_memory(error);
-    m->bytes = bytes;
-    return HEED_OK;
-}
-
 /* A block that nobody has, of the shape of a value. NULL: no memory. */
 static tape_block *take_block(tape *t, int64_t floats, heed_error *error)
 {
@@ -44,7 +32,7 @@ static tape_block *take_block(tape *t, int64_t floats, heed_error *error)
         if (!(best = calloc(1, sizeof *best))) return error_memory(error), NULL;
         best->next = t->blocks, t->blocks = best;
     }
-    if (make_room(&best->memory, bytes, error)) return NULL;
+    if (tape_room(&best->memory, bytes, error)) return NULL;
     best->owners = 1;
     return best;
 }
@@ -83,6 +71,7 @@ void tape_free(tape *t)
     free(t->flow);
     free(t->heads);
     free(t->halting);
+    tape_recall_free(t);
     free(t->tensors);
     free(t->steps);
     free(t);
@@ -153,7 +142,7 @@ static int32_t place_kept(tape *t, tape_step *s, heed_error *error)
         tape_kept *kept = &s->kept[k];
         heed_tensor shape;
         TRY(heed_infer(s->of->instance, in, n, kept->port, &shape, error));
-        TRY(make_room(&kept->memory,
+        TRY(tape_room(&kept->memory,
                       (uint64_t)heed_tensor_elements(&shape) * heed_dtype_bytes(shape.dtype),
                       error));
         kept->tensor = heed_tensor_of(kept->memory.data, shape.dtype, shape.rank, shape.dim);
@@ -167,10 +156,9 @@ static int32_t place_given(tape *t, uint32_t text, heed_error *error)
     tape_value *positions = &t->values[TAPE_VALUES_OF * text + TAPE_VALUE_POSITIONS],
                *types = &t->values[TAPE_VALUES_OF * text + TAPE_VALUE_TYPES];
     const int64_t length = t->length[text], n = t->batch * length;
-    TRY(make_room(&positions->memory, (uint64_t)n * sizeof(int64_t), error));
-    for (int64_t i = 0; i < n; i++) ((int64_t *)positions->memory.data)[i] = i % length;
+    TRY(tape_room(&positions->memory, (uint64_t)n * sizeof(int64_t), error));
     if (!t->stack->typed) return HEED_OK;
-    TRY(make_room(&types->memory, (uint64_t)n * sizeof(int32_t), error));
+    TRY(tape_room(&types->memory, (uint64_t)n * sizeof(int32_t), error));
     memset(types->memory.data, 0, (size_t)n * sizeof(int32_t));
     return HEED_OK;
 }
@@ -184,10 +172,21 @@ static int32_t place_values(tape *t, heed_error *error)
         const tape_value *at = &t->values[v];
         const int64_t n = floats_of(t, v);
         if (at->in != v) continue;
-        TRY(make_room(&t->values[v].memory, (uint64_t)n * sizeof(float), error));
+        TRY(tape_room(&t->values[v].memory, (uint64_t)n * sizeof(float), error));
         for (int64_t i = 0; at->constant && i < n; i++) ((float *)at->memory.data)[i] = at->fill;
     }
     return HEED_OK;
+}
+
+/* A segment goes on behind those before it. */
+static void fill_positions(tape *t)
+{
+    for (uint32_t text = 0; text < TAPE_TEXTS; text++) {
+        const tape_value *v = &t->values[TAPE_VALUES_OF * text + TAPE_VALUE_POSITIONS];
+        const int64_t length = t->length[text], first = t->follows ? t->start : 0;
+        for (int64_t i = 0; i < t->batch * length; i++)
+            ((int64_t *)v->memory.data)[i] = first + i % length;
+    }
 }
 
 /* All tensors for a batch. */
@@ -202,6 +201,7 @@ static int32_t place_all(tape *t, const heed_batch *b, int same, heed_error *err
         t->lengths[text] = heed_tensor_of((void *)lengths[text], HEED_I32, 1, &b->texts);
     }
     if (!same) TRY(place_values(t, error));
+    fill_positions(t);
     for (uint32_t s = 0; s < t->n_steps; s++) {
         const stack_step *of = t->steps[s].of;
         if (!of) continue;
@@ -261,13 +261,16 @@ static int32_t run_op(tape *t, const tape_step *s, heed_error *error)
     const uint32_t n_in = inputs_of(t, s, in);
     uint32_t n = 0;
     /* x + y is written over y, as an op in place writes over its first input: y is not read again */
+    const int recalls = s->recall && t->follows;
+    if (recalls) TRY(tape_recall_bind(t, s, in, error));
     if (s->kind == TAPE_SUM && t->values[s->to].in != s->to)
         in[0].tensor = &t->tensors[of->first + 1], in[1].tensor = &t->tensors[of->first];
     out[n++] = (heed_binding){t->stack->uses[of->first + of->n_in].port,
                               &t->tensors[of->first + of->n_in]};
     for (uint32_t k = 0; k < s->n_kept; k++)
         out[n++] = (heed_binding){s->kept[k].port, &s->kept[k].tensor};
-    return heed_run(of->instance, in, n_in, out, n, NULL, error);
+    return heed_run(recalls ? t->recalls[s->recall - 1].later : of->instance, in, n_in, out, n,
+                    NULL, error);
 }
 
 /* What is left out at a place of the network; where nothing is, the numbers go on. */
@@ -282,7 +285,7 @@ static int32_t run_drop(tape *t, tape_step *s, const dropout *drop, heed_error *
     }
     dropout here = *drop;
     here.place = s->place;
-    TRY(make_room(&s->keep, (uint64_t)n, error));
+    TRY(tape_room(&s->keep, (uint64_t)n, error));
     return dropout_run(t->stack->engine, &here, s->keep.data, to, from, n, error);
 }
 
@@ -328,10 +331,17 @@ static int32_t check_lengths(const tape *t, const heed_batch *b, heed_error *err
     return HEED_OK;
 }
 
-int32_t tape_forward(tape *t, const heed_batch *batch, const dropout *drop, heed_tensor *results,
-                     heed_error *error)
+int32_t tape_forward(tape *t, const heed_batch *batch, const dropout *drop, int learns,
+                     heed_tensor *results, heed_error *error)
 {
+    const int remembers = learns && t->memory > 0;
     TRY(check_lengths(t, batch, error));
+    if (remembers && !batch->follows) t->have = t->start = 0;
+    t->follows = remembers && t->have > 0;
+    if (t->follows && batch->texts != t->recalls[0].kept_tensor[0].dim[0])
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%lld texts follow %lld; each goes on, so as many are right",
+                         (long long)batch->texts, (long long)t->recalls[0].kept_tensor[0].dim[0]);
     TRY(place(t, batch, error));
     for (uint32_t k = 0; k < t->n_steps; k++) {
         tape_step *s = &t->steps[k];
@@ -457,13 +467,17 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
     tape_block *block[PORT_MAX] = {NULL};
     const uint32_t n_in = inputs_of(t, s, in);
     uint32_t n_out = 0, n = 0;
+    tape_recall *r = s->recall && t->follows ? &t->recalls[s->recall - 1] : NULL;
+    const heed_instance *run = r ? r->later : of->instance;
     int32_t failed = HEED_OK;
+    for (int w = 0; w < 2 && r; w++) in[r->at[w]].tensor = &r->tensor[w];
     for (uint32_t k = 0; k < of->n_in && !failed; k++) {
-        const uint32_t value = t->use[of->first + k];
-        if (!t->values[value].learns) continue;
-        if (!(block[k] = take_block(t, floats_of(t, value), error))) failed = HEED_E_MEMORY;
+        const int64_t floats = heed_tensor_elements(in[k].tensor);
+        if (!t->values[t->use[of->first + k]].learns) continue;
+        if (!(block[k] = take_block(t, floats, error))) failed = HEED_E_MEMORY;
         else {
-            gradient[k] = view_of(t, of->first + k, block[k]->memory.data);
+            gradient[k] = heed_tensor_of(block[k]->memory.data, HEED_F32, in[k].tensor->rank,
+                                         in[k].tensor->dim);
             bound[n++] = (heed_binding){in[k].port, &gradient[k]};
         }
     }
@@ -476,7 +490,9 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
         tape_weight *w = &t->weights[s->weights[k].weight];
         if (!w->frozen) bound[n++] = (heed_binding){s->weights[k].port, &w->gradient};
     }
-    if (!failed) failed = heed_backward(of->instance, in, n_in, out, n_out, bound, n, error);
+    if (!failed) failed = heed_backward(run, in, n_in, out, n_out, bound, n, error);
+    for (int w = 0; w < 2 && r && !failed; w++)
+        if (block[r->at[w]]) tape_recall_cut(t, &gradient[r->at[w]]);
     for (uint32_t k = 0; k < of->n_in; k++)
         if (failed) give_block(block[k]);
         else if (block[k]) failed = hand_back(t, t->use[of->first + k], block[k], error);
@@ -611,5 +627,6 @@ int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
         count_time(t, s, begin);
     }
     drop_gradients(t);
+    if (!failed && t->memory > 0) failed = tape_recall_keep(t, error);
     return failed;
 }

@@ -42,8 +42,9 @@ HEED_LOCAL void tape_free(tape *t);
 HEED_LOCAL void tape_refresh(tape *t);
 
 /* The results [texts, length, heed_stack_outputs] of a batch, or [texts, heed_stack_outputs] of a
- * network that makes one row of a text, until the next forward; `drop` NULL leaves nothing out. */
-HEED_LOCAL int32_t tape_forward(tape *t, const heed_batch *batch, const dropout *drop,
+ * network that makes one row of a text, until the next forward; `drop` NULL leaves nothing out;
+ * `learns`: it is remembered, and remembers what was. */
+HEED_LOCAL int32_t tape_forward(tape *t, const heed_batch *batch, const dropout *drop, int learns,
                                 heed_tensor *results, heed_error *error);
 /* Where the gradient of the results of the last forward is to be written. */
 HEED_LOCAL int32_t tape_gradient(tape *t, heed_tensor *gradient, heed_error *error);
@@ -54,6 +55,18 @@ HEED_LOCAL int32_t tape_backward(tape *t, const dropout *drop, heed_error *error
  * as soon as it is whole; NULL: nobody. */
 typedef void tape_see(void *to, const float *gradient);
 HEED_LOCAL void tape_watch(tape *t, tape_see *see, void *to);
+
+/* From now on a batch that is learned and `follows` the one before sees keys and values of that many
+ * tokens before it, which have no gradient (arXiv 1901.02860, section 3.2). After the numbers of
+ * weights have changed: tape_rebind. */
+HEED_LOCAL int32_t tape_remember(tape *t, int64_t tokens, heed_error *error);
+HEED_LOCAL int32_t tape_rebind(tape *t, heed_error *error);
+/* What is remembered, for a checkpoint: how many tensors [batch, have, floats] it is, and each. */
+HEED_LOCAL uint32_t tape_recalled(const tape *t, int64_t *have, int64_t *start);
+HEED_LOCAL const heed_tensor *tape_recalled_at(const tape *t, uint32_t i);
+HEED_LOCAL int32_t tape_recalled_put(tape *t, uint32_t i, const heed_tensor *from,
+                                     heed_error *error);
+HEED_LOCAL void tape_recalled_at_place(tape *t, int64_t have, int64_t start);
 
 /* What the last forward's tokens have spent where they halt (arXiv 1603.08983): of how many tokens, the
  * sum of the layers that each ran through, and of what was left of its weight for the last one. */

@@ -5,6 +5,9 @@
 #ifndef HEED_TRAIN_TAPE_INSIDE_H
 #define HEED_TRAIN_TAPE_INSIDE_H
 
+#include <stdlib.h>
+
+#include "base/error.h"
 #include "train/tape.h"
 
 typedef struct tape_memory {
@@ -33,10 +36,10 @@ typedef struct tape_value {
     int64_t span;      /* floats of a row */
     int constant;      /* no step writes it: its floats are `fill` */
     float fill;
-    uint32_t in;       /* the value whose memory it is in: its own, or one that has gone */
-    uint32_t readers;  /* steps */
-    int kept;          /* a backward reads it as an output */
-    int learns;        /* weights that it follows from do */
+    uint32_t in;      /* the value whose memory it is in: its own, or one that has gone */
+    uint32_t readers; /* steps */
+    int kept;         /* a backward reads it as an output */
+    int learns;       /* weights that it follows from do */
     tape_memory memory;
     tape_block *gradient;
 } tape_value;
@@ -68,6 +71,7 @@ typedef struct tape_step {
     uint32_t place;  /* of dropout */
     uint32_t from, to;
     uint32_t other, before;
+    uint32_t recall;  /* of what an attention remembers, from 1; 0: it remembers nothing */
     uint32_t lengths; /* the text whose lengths the op is told, or TAPE_TEXTS */
     tape_memory keep; /* of dropout: which elements stay */
     int reads_out;    /* its backward reads the output that flows on */
@@ -90,6 +94,14 @@ typedef struct tape_halting {
     int64_t layer;
 } tape_halting;
 
+/* What an attention remembers of the segments before: its keys and its values. */
+typedef struct tape_recall {
+    heed_instance *later; /* the op, with its queries at the end of the keys */
+    uint32_t at[2];       /* which of its inputs they are */
+    tape_memory kept[2], all[2];
+    heed_tensor kept_tensor[2], tensor[2];
+} tape_recall;
+
 struct tape {
     heed_stack *stack;
     heed_instance *add; /* of gradients */
@@ -111,10 +123,34 @@ struct tape {
     tape_block *blocks;
     tape_halting *halting;
     uint32_t n_halting;
-    const char *unequal;               /* an op that can not be told how long texts are, or NULL */
+    tape_recall *recalls;
+    uint32_t n_recalls;
+    int64_t memory, have, start; /* tokens that it may remember and does; of the segments before */
+    int follows;                 /* what runs goes on where the last segment has ended */
+    const char *unequal;         /* an op that can not be told how long texts are, or NULL */
     int64_t batch, length[TAPE_TEXTS]; /* that the tensors are for; 0: none yet */
     heed_tensor lengths[TAPE_TEXTS];   /* [batch], of texts that differ; data NULL: they do not */
     double seconds[TAPE_TIMES];
 };
+
+/* Room for so many bytes at least; what was there is lost. */
+static inline int32_t tape_room(tape_memory *m, uint64_t bytes, heed_error *error)
+{
+    if (bytes <= m->bytes) return HEED_OK;
+    free(m->data);
+    m->bytes = 0;
+    if (bytes > SIZE_MAX - 64 || !(m->data = aligned_alloc(64, (bytes + 63) & ~(uint64_t)63)))
+        return m->data = NULL, error_memory(error);
+    m->bytes = bytes;
+    return HEED_OK;
+}
+
+/* tape_recall.c: keys and values with those remembered in front, as inputs; of such a gradient the
+ * segment's own part; and what the next segment remembers. */
+HEED_LOCAL int32_t tape_recall_bind(tape *t, const tape_step *s, heed_binding *in,
+                                    heed_error *error);
+HEED_LOCAL void tape_recall_cut(const tape *t, heed_tensor *gradient);
+HEED_LOCAL int32_t tape_recall_keep(tape *t, heed_error *error);
+HEED_LOCAL void tape_recall_free(tape *t);
 
 #endif

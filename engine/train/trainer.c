@@ -98,7 +98,7 @@ int32_t heed_trainer_loss_batch(heed_trainer *t, const heed_batch *batch, float 
     if (error) *error = (heed_error){0};
     TRY(check_batch(t, batch, error));
     heed_tensor wanted = target_tensor(t, batch);
-    TRY(tape_forward(t->tape, batch, NULL, &logits, error));
+    TRY(tape_forward(t->tape, batch, NULL, 0, &logits, error));
     if (results)
         memcpy(results, logits.data, (size_t)heed_tensor_elements(&logits) * sizeof *results);
     return run_loss(t, &logits, &wanted, nll, error);
@@ -187,7 +187,7 @@ int32_t heed_trainer_learn_batch(heed_trainer *t, const heed_batch *batch, doubl
     if (error) *error = (heed_error){0};
     TRY(check_batch(t, batch, error));
     TRY(make_room(t, targets_of(t, batch), error));
-    TRY(tape_forward(t->tape, batch, drop, &logits, error));
+    TRY(tape_forward(t->tape, batch, drop, 1, &logits, error));
     TRY(learn_results(t, batch, &logits, share, nats ? nats : &own, error));
     TRY(tape_backward(t->tape, drop, error));
     t->batches++;
@@ -215,7 +215,15 @@ int32_t trainer_rebind(heed_trainer *t, heed_error *error)
     }
     for (uint32_t i = 0; i < t->n_heads; i++)
         TRY(heed_instance_rebind(t->heads[i].projection, NULL, 0, error));
-    return HEED_OK;
+    return t->tape ? tape_rebind(t->tape, error) : HEED_OK;
+}
+
+int32_t heed_trainer_remember(heed_trainer *t, int64_t tokens, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    if (tokens >= 1 && tokens <= (int64_t)1 << 30) return tape_remember(t->tape, tokens, error);
+    return error_set(error, HEED_E_ARGUMENT,
+                     "%lld tokens are to be remembered; 1 and more is right", (long long)tokens);
 }
 
 static void forget(heed_trainer *t)

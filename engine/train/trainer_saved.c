@@ -4,7 +4,8 @@
  * bits: the weights, both moments of the optimiser, the step, and of which network and recipe.
  *
  *     weights/NAME  moment/NAME  square/NAME     float32
- *     __metadata__: heed.network, heed.recipe, heed.step, heed.note
+ *     recalled/N                                 what segments remember, if they do
+ *     __metadata__: heed.network, heed.recipe, heed.step, heed.recalled, heed.note
  */
 #include <math.h>
 #include <stdio.h>
@@ -46,10 +47,50 @@ static void print_recipe(const heed_recipe *r, char *text, size_t size)
              r->clip, r->span, r->ponder);
 }
 
+/* What the next segment sees; `text` says of how many tokens, and where it begins. */
+static int32_t save_recalled(const heed_trainer *t, heed_weights *all, char *text, size_t size,
+                             heed_error *error)
+{
+    int64_t have, start;
+    const uint32_t n = tape_recalled(t->tape, &have, &start);
+    snprintf(text, size, "%lld, %lld", (long long)have, (long long)start);
+    for (uint32_t i = 0; i < n; i++) {
+        const heed_tensor *from = tape_recalled_at(t->tape, i);
+        char name[32];
+        snprintf(name, sizeof name, "recalled/%u", i);
+        heed_tensor *to = weights_add_shape(all, name, from->rank, from->dim, error);
+        if (!to) return HEED_E_MEMORY;
+        *to = *from;
+    }
+    return HEED_OK;
+}
+
+static int32_t load_recalled(heed_trainer *t, const heed_weights *w, const char *path,
+                             heed_error *error)
+{
+    const char *text = heed_weights_metadata(w, "heed.recalled");
+    long long have = 0, start = 0;
+    if (!text || sscanf(text, "%lld, %lld", &have, &start) != 2 || have < 0 || start < have)
+        return error_set(error, HEED_E_DATA, "%s: does not say what segments remember", path);
+    tape_recalled_at_place(t->tape, have, start);
+    int64_t same;
+    const uint32_t n = tape_recalled(t->tape, &same, &same);
+    for (uint32_t i = 0; i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "recalled/%u", i);
+        const heed_tensor *from = heed_weights_find(w, name);
+        if (!from || from->dtype != HEED_F32 || from->rank != 3 || from->dim[1] != have)
+            return error_set(error, HEED_E_DATA, "%s: lacks what segments remember (%s)", path,
+                             name);
+        TRY(tape_recalled_put(t->tape, i, from, error));
+    }
+    return HEED_OK;
+}
+
 int32_t heed_trainer_save(const heed_trainer *t, const char *path, const char *note,
                           heed_error *error)
 {
-    char recipe[320], step[32];
+    char recipe[320], step[32], recalled[64] = "";
     int32_t failed = HEED_OK;
     if (error) *error = (heed_error){0};
     heed_weights *all = weights_new(error);
@@ -62,13 +103,15 @@ int32_t heed_trainer_save(const heed_trainer *t, const char *path, const char *n
         else to->data = numbers(t, (int)(i % KINDS), i / KINDS);
         free(name);
     }
+    if (!failed) failed = save_recalled(t, all, recalled, sizeof recalled, error);
     print_recipe(&t->recipe, recipe, sizeof recipe);
     snprintf(step, sizeof step, "%lld", (long long)t->steps);
     const weights_note notes[] = {{"heed.network", heed_stack_spec(t->stack)},
                                   {"heed.recipe", recipe},
                                   {"heed.step", step},
+                                  {"heed.recalled", recalled},
                                   {"heed.note", note ? note : ""}};
-    if (!failed) failed = weights_write_noted(all, notes, 4, path, error);
+    if (!failed) failed = weights_write_noted(all, notes, 5, path, error);
     heed_weights_close(all);
     return failed;
 }
@@ -205,6 +248,7 @@ static int32_t load(heed_trainer *t, const heed_weights *w, const char *path, he
                        (size_t)heed_tensor_elements(from) * sizeof(float));
         }
     t->steps = step;
+    TRY(load_recalled(t, w, path, error));
     heed_trainer_forget(t);
     return trainer_rebind(t, error);
 }

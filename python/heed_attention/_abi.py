@@ -988,7 +988,7 @@ class heed_recipe(c.Structure):
 
 class heed_batch(c.Structure):
     size: int
-    reserved: int
+    follows: int
     texts: int
     length: int
     tokens: int | None
@@ -999,7 +999,7 @@ class heed_batch(c.Structure):
     source_length: int
     _fields_ = [
         ("size", c.c_uint32),
-        ("reserved", c.c_uint32),
+        ("follows", c.c_uint32),
         ("texts", c.c_int64),
         ("length", c.c_int64),
         ("tokens", c.c_void_p),
@@ -1189,6 +1189,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
         [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p, c.c_void_p],
     ),
     "heed_trainer_learn_batch": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
+    "heed_trainer_remember": (c.c_int32, [c.c_void_p, c.c_int64, c.c_void_p]),
     "heed_trainer_step": (c.c_int32, [c.c_void_p, c.c_double, c.c_void_p, c.c_void_p]),
     "heed_trainer_scale": (c.c_int32, [c.c_void_p, c.c_char_p, c.c_double, c.c_void_p]),
     "heed_trainer_weigh": (c.c_int32, [c.c_void_p, c.c_int64, c.c_int64, c.c_double, c.c_void_p]),

@@ -122,6 +122,23 @@ train wrong.jsonl -o none.safetensors
 says 'wrong.jsonl: line 3 has no text: {"text": "..."} or "..." is right'
 report 'a line without a text'
 
+# Segments: the same bytes by one thread and two.
+endless=$(echo "$network" | sed 's/context=16/context=0/')
+segments() {
+    "$heed" train "$endless" text -o "$1" --segments 24 --context 8 --batch 2 --steps 9 --every 3 \
+        --threads "$2" >out 2>err
+}
+segments segments.safetensors 1 && segments other.safetensors 2 && cmp segments.safetensors other.safetensors >>out
+report 'texts that follow one another'
+train text -o none.safetensors --segments 8 --batch 200
+says 'are no 200 streams of a segment of 16'
+report 'more streams than the text has'
+halts=$(echo "$network" | sed 's/layers=1/layers=3; shared=true; halting=act/')
+"$heed" train "$halts" text -o none.safetensors --segments 8 >out 2>err
+status=$?
+says 'this network has tokens that halt, and nothing is carried from segment to segment there'
+report 'a network that carries nothing'
+
 # Classes: of JSONL and of a folder with one a class; lines that have a word are told apart.
 mkdir -p classes/left classes/right
 i=0
@@ -187,8 +204,8 @@ report 'heed generate takes the model of pairs'
 train text -o halting.safetensors --steps 2 --batch 2 --ponder 0.01
 [ $status = 0 ]
 report 'a penalty for layers has nothing to say where tokens do not halt'
-"$heed" train "$(echo "$network" | sed 's/layers=1/layers=3; shared=true; halting=act/')" text -o halting.safetensors \
-    --steps 3 --batch 2 --every 3 --ponder 0.01 >out 2>err && grep -q '[0-9] layers a token' out &&
+"$heed" train "$halts" text -o halting.safetensors --steps 3 --batch 2 --every 3 --ponder 0.01 >out 2>err &&
+    grep -q '[0-9] layers a token' out &&
     "$heed" score halting.safetensors held >>out 2>err && grep -q 'ponder cost' out
 report 'tokens that halt'
 
@@ -227,7 +244,8 @@ network=$(echo "$network" | sed 's/(causal=true)//; s/vocab=100/vocab=256/')
 train text -o none.safetensors
 says 'this is no language model: tokens of attention/softmax'
 report 'a network whose tokens see what is to be predicted'
-for usage in '' '--task guess' '--pooling mean' '--steps 1 --minutes 1' '--schedule fast'; do
+for usage in '' '--task guess' '--pooling mean' '--segments 8 --accumulate 2' \
+    '--steps 1 --minutes 1' '--schedule fast'; do
     # shellcheck disable=SC2086
     train text ${usage:+-o none.safetensors} $usage
     [ $status = 2 ] && [ "$(wc -l <err)" = 1 ]

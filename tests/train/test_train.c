@@ -786,6 +786,128 @@ static void test_auxiliary(void **unused)
     heed_trainer_free(t);
 }
 
+/* ---- segments ---- */
+
+enum { SEGMENT = 6 };
+#define SEGMENTED "vocab=13; width=16; layers=2; heads=4; norm=rms; feedforward=swiglu(hidden=24); "
+#define SEGMENTS                                                                                   \
+    SEGMENTED "kv_heads=2; position=rope; attention=[softmax(causal=true), "                       \
+              "softmax(causal=true, window=5)]"
+
+/* Learns a segment of two texts of 2 SEGMENT tokens; what its tokens cost. */
+static double learn_segment(heed_trainer *t, int which)
+{
+    int32_t tokens[2 * SEGMENT], targets[2 * SEGMENT];
+    const heed_batch b = {.size = sizeof b,
+                          .follows = which > 0,
+                          .texts = 2,
+                          .length = SEGMENT,
+                          .tokens = tokens,
+                          .targets = targets};
+    double nats;
+    for (int i = 0; i < 2 * SEGMENT; i++) {
+        const int at = i % SEGMENT + which * SEGMENT + 31 * (i / SEGMENT);
+        tokens[i] = at * at % 13, targets[i] = (at + 1) * (at + 1) % 13;
+    }
+    RIGHT(heed_trainer_learn_batch(t, &b, 1, &nats, &e));
+    return nats;
+}
+
+/* The second segment's cost behind the first one, with other weights than that was read with. */
+static double second_at(heed_trainer *t, const float *first, const float *way, double h)
+{
+    for (int then = 0; then < 2; then++) {
+        for (uint32_t i = 0; i < t->optimiser.count; i++)
+            for (int64_t k = 0; k < t->optimiser.tensors[i].n; k++) {
+                const int64_t at = t->optimiser.tensors[i].first + k;
+                t->optimiser.tensors[i].weight[k] = first[at] + (float)(then ? h : 0) * way[at];
+            }
+        RIGHT(trainer_rebind(t, &e));
+        if (!then) learn_segment(t, 0);
+        heed_trainer_forget(t);
+    }
+    return learn_segment(t, 1);
+}
+
+/* What follows sees what was before as one text would, and its gradient is that of the segment alone. */
+static void check_segments(heed_trainer *t, const char *spec)
+{
+    int32_t tokens[4 * SEGMENT], targets[4 * SEGMENT];
+    float nll[4 * SEGMENT];
+    const int64_t n = t->optimiser.n;
+    float *first = calloc((size_t)n, sizeof *first), *way = calloc((size_t)n, sizeof *way);
+    double whole = 0, square = 0;
+    for (int i = 0; i < 4 * SEGMENT; i++) {
+        const int at = i % (2 * SEGMENT) + 31 * (i / (2 * SEGMENT));
+        tokens[i] = at * at % 13, targets[i] = (at + 1) * (at + 1) % 13;
+    }
+    RIGHT(heed_trainer_loss(t, tokens, targets, 2, 2 * SEGMENT, nll, &e));
+    for (int i = 0; i < 4 * SEGMENT; i++)
+        if (i % (2 * SEGMENT) >= SEGMENT) whole += (double)nll[i];
+    for (uint32_t i = 0; i < t->optimiser.count; i++)
+        memcpy(first + t->optimiser.tensors[i].first, t->optimiser.tensors[i].weight,
+               (size_t)t->optimiser.tensors[i].n * sizeof *first);
+    const double parts = second_at(t, first, way, 0);
+    if (!(fabs(parts - whole) <= 1e-5 * whole))
+        fail_msg("%s: %.9g in parts, %.9g whole", spec, parts, whole);
+    memcpy(way, t->optimiser.gradient, (size_t)n * sizeof *way);
+    for (int64_t i = 0; i < n; i++) square += (double)way[i] * (double)way[i];
+    const double h = 0.005 / square,
+                 found = (second_at(t, first, way, h) - second_at(t, first, way, -h)) / (2 * h);
+    if (!(fabs(found - square) <= 0.01 * square))
+        fail_msg("%s: %g along the gradient, whose square is %g", spec, found, square);
+    free(first), free(way);
+}
+
+static void test_segments(void **unused)
+{
+    static const char *const specs[] = {
+        SEGMENTS,
+        SEGMENTED "attention=softmax(causal=true); position=alibi",
+        SEGMENTED "attention=linear(causal=true)",
+        SEGMENTED "attention=retention(causal=true)",
+        SEGMENTED "attention=performer(features=40, causal=true)",
+    };
+    char path[] = "/tmp/heed-train.XXXXXX";
+    const int fd = mkstemp(path);
+    const heed_recipe recipe = full_recipe();
+    (void)unused;
+    assert_true(fd >= 0);
+    close(fd);
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        heed_trainer *t = open_trainer(engine, specs[i], NULL, &plain);
+        RIGHT(heed_trainer_remember(t, 100, &e));
+        check_segments(t, specs[i]);
+        heed_trainer_free(t);
+    }
+    heed_trainer *right = open_trainer(engine, SEGMENTS, NULL, &recipe),
+                 *then = open_trainer(engine, SEGMENTS, NULL, &recipe);
+    RIGHT(heed_trainer_remember(right, 4, &e));
+    RIGHT(heed_trainer_remember(then, 4, &e));
+    for (int s = 0; s < 4; s++) {
+        if (s == 2) RIGHT(heed_trainer_save(right, path, NULL, &e));
+        learn_segment(right, s);
+        RIGHT(heed_trainer_step(right, 0.01, NULL, &e));
+    }
+    RIGHT(heed_trainer_load(then, path, &e));
+    for (int s = 2; s < 4; s++) {
+        learn_segment(then, s);
+        RIGHT(heed_trainer_step(then, 0.01, NULL, &e));
+    }
+    assert_equal(then, right, "segments in two parts");
+    unlink(path);
+    heed_trainer_free(right), heed_trainer_free(then);
+    heed_trainer *t = open_trainer(engine, SMALL "; halting=act", NULL, &plain);
+    assert_refused(heed_trainer_remember(t, 4, &e), "this network has tokens that halt");
+    heed_trainer_free(t);
+    t = open_trainer(engine, TASKS "attention=softmax", NULL, &plain);
+    assert_refused(heed_trainer_remember(t, 4, &e), "attention/softmax has no mask causal=true");
+    heed_trainer_free(t);
+    t = open_trainer(engine, SEGMENTED "attention=fast_weight(causal=true)", NULL, &plain);
+    assert_refused(heed_trainer_remember(t, 4, &e), "does not take keys and values alone");
+    heed_trainer_free(t);
+}
+
 /* ---- memory ---- */
 
 static void test_memory(void **unused)
@@ -924,6 +1046,7 @@ int main(void)
         cmocka_unit_test(test_not_trained),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_auxiliary),
+        cmocka_unit_test(test_segments),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refused),
     };
