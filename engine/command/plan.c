@@ -30,7 +30,9 @@ static const char usage[] =
     "  --data PATH       the same from a file, or all files in a folder: 4 bytes are a token\n"
     "  --epochs N        how often each is read; 1 if not given, with --train as often as 2000 "
     "steps do\n"
-    "  --machine FILE    a record of heed bench --json: the least times that this machine allows\n"
+    "  --machine FILE    a record of heed bench --json: the least times that this machine allows, "
+    "and,\n"
+    "                    of one with --suite, those that are predicted\n"
     "  --suggest         other shapes of about as many parameters\n"
     "  --json            the same as an object\n"
     "  --svg FILE        a picture of the fields and the laws, \"-\" for standard output\n"
@@ -149,6 +151,7 @@ static int32_t read_networks(work *w, const request *r, heed_error *error)
         snprintf(n->name, sizeof n->name, "%c", (char)('A' + (int)i));
         TRY(plan_read(n, w->engine, r->spec[i], USUAL_WIDTH, &w->text, error));
         plan_least_times(n, &w->machine);
+        plan_predict_times(n, &w->machine);
         for (int k = 0; k < 2 && n->guessed_width; k++) {
             w->other[i].at[k] = &w->another[2 * i + (uint32_t)k];
             TRY(plan_read(w->other[i].at[k], w->engine, r->spec[i], widths[k], &w->text, error));
@@ -270,6 +273,7 @@ int command_plan(int argc, char **argv)
     if (!w) return command_fail(&(heed_error){.code = HEED_E_MEMORY, .text = "out of memory"});
     status = run(w, &r);
     twin_close(&w->study);
+    free(w->machine.cases);
     for (uint32_t i = 0; i < SPECS; i++) plan_free(&w->network[i]);
     for (uint32_t i = 0; i < 2 * SPECS; i++) plan_free(&w->another[i]);
     heed_engine_free(w->engine);

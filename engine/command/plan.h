@@ -5,6 +5,8 @@
 #ifndef HEED_COMMAND_PLAN_H
 #define HEED_COMMAND_PLAN_H
 
+#include <jansson.h>
+
 #include "command/sheet.h"
 #include "model/field.h"
 #include "model/laws.h"
@@ -16,6 +18,13 @@ typedef struct plan_coded {
     double growing; /* bytes a token; 0: none of its attentions takes a codec */
 } plan_coded;
 
+/* Calls of one op, all alike: products and bytes of each, to read the text [0] and its last token [1]. */
+typedef struct plan_part {
+    const char *op; /* the registry's */
+    double calls, flops[2], bytes[2];
+} plan_part;
+#define PLAN_PARTS 48
+
 /* What a network costs; flops and bytes are of float32. */
 typedef struct plan_cost {
     double prefill_flops, prefill_bytes; /* to read the text, with the logits of every token */
@@ -23,9 +32,20 @@ typedef struct plan_cost {
     double growing, bounded;             /* state: bytes a token; bytes of what stops growing */
     plan_coded coded[PLAN_CODECS];       /* the first with all codecs that are there */
     uint32_t n_coded;
+    plan_part parts[PLAN_PARTS];
+    uint32_t n_parts;
+    int untold;    /* there is more than the parts */
     int decodes;   /* no token sees those behind it: they may come one by one */
     char why[320]; /* why none of this is known; "": it is */
 } plan_cost;
+
+/* Matrices that tokens are multiplied with, of one shape, each in a call; or, of a feed-forward, all
+ * of a layer in one. */
+typedef struct plan_product {
+    const char *op;
+    double calls, elements, ends; /* of a call; channels in and out */
+} plan_product;
+#define PLAN_PRODUCTS 32
 
 typedef struct plan_network {
     char name[4];      /* "A" */
@@ -37,19 +57,36 @@ typedef struct plan_network {
     int64_t parameters, tables; /* all; of these, in tables of tokens and positions */
     double matrices;            /* parameters that each token is multiplied with */
     double moved;               /* channels that go in and out of those matrices, for each token */
+    plan_product products[PLAN_PRODUCTS];
+    uint32_t n_products;
     network_field field;
     plan_cost cost;
     double least_read, least_token, least_train; /* seconds; 0: not known */
+    double read, token, train;                   /* predicted; 0: not known */
 } plan_network;
+
+/* A case of a record: a call of an op, at least and as it was measured, in seconds. */
+typedef struct plan_case {
+    char op[64];
+    int token; /* of one token */
+    double least, took;
+} plan_case;
 
 /* What a machine can do at best, by a record of heed bench. */
 typedef struct plan_machine {
     char cpu[128];       /* "": there is no record */
     char path[24];       /* the fastest that gives the same bits */
     double gflops, gbps; /* of products and sums; of memory that is read */
+    double copy_gbps;
     double cache;        /* bytes of all last-level caches */
+    int threads;         /* of the cases */
+    plan_case *cases;    /* by their least times */
+    uint32_t n_cases;
 } plan_machine;
 int32_t plan_machine_read(plan_machine *m, const char *path, heed_error *error);
+/* The cases of a record, for a machine whose path is known. To be freed. */
+int32_t plan_cases_read(plan_machine *m, const json_t *cases, heed_error *error);
+void plan_predict_times(plan_network *n, const plan_machine *m);
 /* The least seconds of a network whose costs are known. */
 void plan_least_times(plan_network *n, const plan_machine *m);
 
@@ -105,8 +142,8 @@ typedef struct plan_other {
 
 void plan_print(const sheet *p, const plan_network *n, uint32_t count, const plan_other *other,
                 const plan_text *text, int suggest);
-struct json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,
-                         const plan_text *text, int suggest);
+json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,
+                  const plan_text *text, int suggest);
 
 /* The picture, to a page of HTML; and self-contained, to a file. */
 struct twin_study; /* twin.h; NULL: none were trained */

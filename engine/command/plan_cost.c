@@ -155,9 +155,28 @@ static double layers_of(const plan_network *n, int64_t item)
     return layers;
 }
 
-/* Adds what the attentions cost for so many tokens behind so many. */
-static int32_t add_attention(const plan_network *n, const specimen *s, int64_t tokens,
-                             int64_t before, double *flops, double *bytes, heed_error *error)
+/* A kind of calls; those that are alike become more. */
+static void add_part(plan_cost *c, const char *op, double calls, const double *flops,
+                     const double *bytes)
+{
+    plan_part *p = NULL;
+    for (uint32_t i = 0; i < c->n_parts && !p; i++)
+        if (!strcmp(c->parts[i].op, op) && !memcmp(c->parts[i].flops, flops, sizeof p->flops) &&
+            !memcmp(c->parts[i].bytes, bytes, sizeof p->bytes))
+            p = &c->parts[i];
+    if (!p && c->n_parts < PLAN_PARTS) {
+        p = &c->parts[c->n_parts++];
+        *p = (plan_part){.op = op};
+        memcpy(p->flops, flops, sizeof p->flops), memcpy(p->bytes, bytes, sizeof p->bytes);
+    }
+    if (p) p->calls += calls;
+    else c->untold = 1;
+}
+
+/* Adds what the attentions cost for so many tokens behind so many; `token`: it is the last one. What
+ * a call takes is told by what the op really does, tiles rounded up. */
+static int32_t add_attention(plan_network *n, const specimen *s, int64_t tokens, int64_t before,
+                             int token, double *flops, double *bytes, heed_error *error)
 {
     inspect_step step;
     for (uint32_t i = 0; inspect_stack_step(s->stack, i, tokens, before, &step); i++) {
@@ -165,6 +184,11 @@ static int32_t add_attention(const plan_network *n, const specimen *s, int64_t t
         if (!step.told)
             return error_set(error, HEED_E_UNSUPPORTED, "%s does not tell what it costs", step.op);
         const double times = (double)s->times * layers_of(n, step.layer);
+        const double done = step.cost.executed > 0 ? step.cost.executed : step.cost.flops;
+        double part_flops[2] = {0}, part_bytes[2] = {0};
+        part_flops[token] = (double)s->times * done;
+        part_bytes[token] = (double)s->times * step.cost.bytes;
+        add_part(&n->cost, step.op, layers_of(n, step.layer), part_flops, part_bytes);
         *flops += times * step.cost.flops;
         *bytes += times * step.cost.bytes;
     }
@@ -226,6 +250,26 @@ static void add_matrices(const plan_network *n, double tokens, double *flops, do
     *bytes += 4 * n->matrices + 4 * tokens * n->moved;
 }
 
+/* The same, and norms and sums, as calls. */
+static void add_products(plan_network *n)
+{
+    const double tokens = (double)n->field.tokens, width = (double)n->plan.number[STACK_WIDTH],
+                 layers = (double)n->plan.number[STACK_LAYERS];
+    const stack_part *norm = &n->plan.parts[STACK_PART_NORM];
+    const double none[2] = {0}, through[2] = {8 * tokens * width, 8 * width},
+                 both[2] = {12 * tokens * width, 12 * width};
+    for (uint32_t i = 0; i < n->n_products; i++) {
+        const plan_product *p = &n->products[i];
+        const double flops[2] = {2 * tokens * p->elements, 2 * p->elements},
+                     bytes[2] = {4 * (p->elements + tokens * p->ends), 4 * (p->elements + p->ends)};
+        add_part(&n->cost, p->op, p->calls, flops, bytes);
+    }
+    if (norm->count && norm->op[0])
+        add_part(&n->cost, norm->op[0]->entry->op.id, 2 * layers + 1, none, through);
+    add_part(&n->cost, "residual/add", 2 * layers, none, both);
+    if (n->plan.parts[STACK_PART_ROUTER].count) n->cost.untold = 1;
+}
+
 static int32_t add_all(plan_network *n, const specimen *s, heed_error *error)
 {
     plan_cost *c = &n->cost;
@@ -234,12 +278,13 @@ static int32_t add_all(plan_network *n, const specimen *s, heed_error *error)
     TRY(field_longest(&n->plan, &longest, error));
     if (!longest || longest > tokens) longest = tokens;
     for (int64_t at = 0; at < tokens; at += longest)
-        TRY(add_attention(n, s, at + longest < tokens ? longest : tokens - at, at,
+        TRY(add_attention(n, s, at + longest < tokens ? longest : tokens - at, at, 0,
                           &c->prefill_flops, &c->prefill_bytes, error));
     add_matrices(n, (double)tokens, &c->prefill_flops, &c->prefill_bytes);
+    add_products(n);
     c->decodes = !n->field.ahead;
     if (!c->decodes) return HEED_OK;
-    TRY(add_attention(n, s, 1, tokens - 1, &c->token_flops, &c->token_bytes, error));
+    TRY(add_attention(n, s, 1, tokens - 1, 1, &c->token_flops, &c->token_bytes, error));
     add_matrices(n, 1, &c->token_flops, &c->token_bytes);
     return add_states(n, s, &c->growing, &c->bounded, error);
 }

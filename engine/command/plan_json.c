@@ -51,6 +51,13 @@ static json_t *json_costs(const plan_cost *c)
         known ? NULL : c->why);
 }
 
+static json_t *json_predicted(const plan_network *n)
+{
+    return json_pack("{s:o, s:o, s:o}", "read", json_if(n->read, n->read > 0), "token",
+                     json_if(n->token, n->token > 0), "training_step",
+                     json_if(n->train, n->train > 0));
+}
+
 /* What fits by arXiv 2006.12467; null outside of its depths. */
 static json_t *json_depth(const plan_network *n)
 {
@@ -107,14 +114,15 @@ static json_t *json_machine(const plan_machine *m)
 static json_t *json_network(const plan_network *n, const plan_text *text)
 {
     const int64_t *number = n->plan.number;
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
                      "name", n->name, "given", n->given, "taken", n->taken, "layers",
                      (json_int_t)number[STACK_LAYERS], "heads", (json_int_t)number[STACK_HEADS],
                      "head_width", (json_int_t)number[STACK_HEAD_WIDTH], "width",
                      (json_int_t)number[STACK_WIDTH], "parameters", (json_int_t)n->parameters,
                      "parameters_without_tables", (json_int_t)(n->parameters - n->tables), "field",
-                     json_field(&n->field), "cost", json_costs(&n->cost), "least_seconds",
-                     json_times(n), "depth", json_depth(n), "laws", json_laws(n, text));
+                     json_field(&n->field), "cost", json_costs(&n->cost), "predicted_seconds",
+                     json_predicted(n), "least_seconds", json_times(n), "depth", json_depth(n),
+                     "laws", json_laws(n, text));
 }
 
 json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,

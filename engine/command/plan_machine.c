@@ -58,9 +58,11 @@ static int32_t read_record(plan_machine *m, const char *path, const json_t *reco
     find_path(m, json_object_get(peaks, "fma_gflops"));
     find_cache(m, json_object_get(machine, "caches"));
     m->gbps = number(peaks, "read_gbps");
+    m->copy_gbps = number(peaks, "copy_gbps");
     if (!(m->gflops > 0 && m->gbps > 0)) return wrong(path, "it has no peaks", error);
     snprintf(m->cpu, sizeof m->cpu, "%s", cpu);
-    return HEED_OK;
+    if (!(m->copy_gbps > 0)) m->copy_gbps = m->gbps;
+    return plan_cases_read(m, json_object_get(record, "cases"), error);
 }
 
 int32_t plan_machine_read(plan_machine *m, const char *path, heed_error *error)

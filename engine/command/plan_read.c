@@ -108,6 +108,32 @@ static int is_matrix(const plan_network *n, const char *name, const heed_tensor 
     return !strncmp(name, "layers.", 7) && !strstr(name, ".position.") && !strstr(name, "_norm.");
 }
 
+/* Notes a matrix as a call of its own, or as a part of its layer's feed-forward. */
+static void note_product(plan_network *n, const char *name, const heed_tensor *t)
+{
+    const stack_part *f = &n->plan.parts[STACK_PART_FEEDFORWARD];
+    const int inside = strstr(name, ".feedforward.") && f->count && f->op[0];
+    const double layers = (double)n->plan.number[STACK_LAYERS];
+    plan_product now = {.op = "linear/projection",
+                        .calls = 1,
+                        .elements = (double)heed_tensor_elements(t),
+                        .ends = (double)(t->dim[0] + t->dim[1])};
+    if (inside)
+        now = (plan_product){f->op[0]->entry->op.id, layers, now.elements / layers,
+                             2 * (double)n->plan.number[STACK_WIDTH]};
+    for (uint32_t i = 0; i < n->n_products; i++) {
+        plan_product *p = &n->products[i];
+        if (strcmp(p->op, now.op) ||
+            (!inside && (p->elements != now.elements || p->ends != now.ends)))
+            continue;
+        if (inside) p->elements += now.elements;
+        else p->calls++;
+        return;
+    }
+    if (n->n_products < PLAN_PRODUCTS) n->products[n->n_products++] = now;
+    else n->cost.untold = 1;
+}
+
 static int32_t count(plan_network *n, heed_engine *engine, heed_error *error)
 {
     heed_weights *w = source_sketch(engine, n->text, error);
@@ -119,6 +145,7 @@ static int32_t count(plan_network *n, heed_engine *engine, heed_error *error)
         n->parameters += elements;
         if (plan_is_table(name)) n->tables += elements;
         if (!is_matrix(n, name, t)) continue;
+        note_product(n, name, t);
         n->matrices += (double)elements;
         /* what flows inside of a feed-forward is not moved */
         if (!strstr(name, ".feedforward.")) n->moved += (double)(t->dim[0] + t->dim[1]);

@@ -500,6 +500,9 @@ else
         [ "$(grep -c ', hidden ' out)" = 3 ] && grep -q '^| heed plan --train | ' out && cp out first &&
         HEED=$heed "$SRC/bench/twins" --tiny --records twins --report >out 2>err && [ ! -s err ] && cmp first out
     report "bench/twins holds what twins have said against what networks do"
+    "$SRC/bench/predictions" "$SRC/bench/machines/amd-epyc-2cpu.json" >out 2>err && [ ! -s err ] &&
+        grep -qE '^128 of 209 cases .* within 20 % are 118, 92.2 %' out
+    report "bench/predictions: cases of a record from its others"
     HEED=$heed "$SRC/bench/claims" --tiny bananas >out 2>err
     [ $? = 1 ] && [ ! -s out ] && grep -q 'there is no claim "bananas"; there are linear, convolution, performer, capacity, synthesizer, ' err
     report "bench/claims refuses another word"

@@ -492,6 +492,21 @@ try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine reco
         d = bytes / 10e9
         exit !(read / t > 0.999 && read / t < 1.001 && token / d > 0.999 && token / d < 1.001) }'
 report 'plan --machine: no faster than its peaks'
+# Every op takes twice as long as it must: then the network does, but for sums without a case.
+for op in linear/projection feedforward/gelu 'attention/softmax(causal=true)' norm/rms residual/add; do
+    for shape in T=64 T=1; do
+        printf ', {"spec": "%s", "path": "avx2", "shape": "%s", "threads": 1, "predicted_s": 1e-5, "median_s": 2e-5}' \
+            "$op" "$shape"
+    done
+done | sed 's/^, //' >cases
+{ sed '$s/}$//' record.json; printf ', "cases": ['; cat cases; echo ']}'; } >suite.json
+try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 64 --machine suite.json --json && quiet &&
+    sed -n 's/.*"\(read\|token\)": \([0-9.e+-]*\),*$/\2/p' out | tr '\n' ' ' |
+    awk '{ exit !(NF == 4 && $1 > 1.99 * $3 && $1 < 2.5 * $3 && $2 > 1.99 * $4 && $2 < 2.5 * $4) }'
+report 'plan --machine: times that are predicted from the cases of a suite'
+try 0 plan 'layers=2; heads=2; attention=linear(causal=true)' --tokens 64 --machine suite.json &&
+    grep -qE '^predicted: read it +-$' out
+report 'plan --machine: an op without a case'
 echo '{}' >record.json
 try 1 plan 'layers=2; heads=2' --tokens 9 --machine record.json && says 'record.json: it is no record of heed bench'
 report 'plan --machine: another JSON'
