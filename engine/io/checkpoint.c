@@ -154,10 +154,11 @@ static int32_t read_config(checkpoint *k)
                          "%s: model_type is " QUOTE ", which is not read; these are: %s", c->path,
                          QUOTED(type), known);
     }
-    return checkpoint_read(k);
+    return HEED_OK;
 }
 
-int32_t checkpoint_read(checkpoint *k)
+/* Sizes, `when` and the spec, by the type of its config. */
+static int32_t read_type(checkpoint *k)
 {
     if (!(k->spec = open_memstream(&k->text, &k->length))) return error_memory(k->error);
     k->type->read(k);
@@ -212,6 +213,7 @@ static int32_t make(checkpoint *k)
     char begin[NUMBERS], end[NUMBERS], start[NUMBERS];
     const int is_gguf = gguf_is(k->folder);
     TRY(is_gguf ? checkpoint_gguf(k) : read_config(k));
+    TRY(read_type(k));
     TRY(read_ends(k, begin, end, start));
     json_t *unused = config_unused(&k->config);
     k->made->told =

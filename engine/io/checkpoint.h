@@ -97,8 +97,6 @@ struct checkpoint {
 
 /* Opens a GGUF file as config and shard. */
 HEED_LOCAL int32_t checkpoint_gguf(checkpoint *k);
-/* By the type of its config: sizes, `when` and the spec. */
-HEED_LOCAL int32_t checkpoint_read(checkpoint *k);
 HEED_LOCAL extern const checkpoint_type checkpoint_t5; /* checkpoint_t5.c */
 HEED_LOCAL const checkpoint_type *checkpoint_type_of(const char *name); /* NULL: there is none */
 HEED_LOCAL void checkpoint_type_names(char *out, size_t size);          /* "llama, mistral, ..." */

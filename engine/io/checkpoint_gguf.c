@@ -219,8 +219,7 @@ static int32_t read(checkpoint *k, gguf *g)
                          ", but one file is read: llama-gguf-split --merge makes one",
                          k->folder, json_integer_value(json_object_get(c->root, "split.count")));
     TRY(put_shard(k, g));
-    TRY(put_rest(k, g, architectures[which].says_width));
-    return checkpoint_read(k);
+    return put_rest(k, g, architectures[which].says_width);
 }
 
 int32_t checkpoint_gguf(checkpoint *k)
