@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A folder as transformers writes it, with random weights of bfloat16, of a size that is worth measuring.
 
-    python3 bench/peers/random_checkpoint.py FOLDER [qwen2-0.5b|qwen2-1b|tiny] [bf16|f16|f32]    # needs numpy
+    python3 bench/peers/random_checkpoint.py FOLDER [qwen2-0.5b|qwen2-2gb|tiny] [bf16|f16|f32]    # needs numpy
 
-qwen2-0.5b has the sizes of Qwen2 0.5 B: 494 million weights, 988 MB; qwen2-1b 1.0 billion.
+qwen2-0.5b has the sizes of Qwen2 0.5 B: 494 million weights, 988 MB; qwen2-2gb is 1.0 billion with rows of 2048 and more.
 """
 import json
 import pathlib
@@ -13,7 +13,7 @@ import numpy as np
 
 SIZES = {  # width, layers, heads, key heads, hidden, vocabulary
     "qwen2-0.5b": (896, 24, 14, 2, 4864, 151936),
-    "qwen2-1b": (1536, 24, 12, 2, 6144, 151936),
+    "qwen2-2gb": (2048, 14, 16, 2, 5632, 128256),
     "tiny": (64, 2, 4, 2, 96, 1000),
 }
 DTYPES = {"bf16": ("BF16", 2), "f16": ("F16", 2), "f32": ("F32", 4)}

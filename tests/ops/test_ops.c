@@ -131,6 +131,32 @@ static void test_stored_numbers(void **state)
     }
 }
 
+/* A weight as large as the largest number stays finite with its scale. */
+static void test_stored_largest(void **state)
+{
+    (void)state;
+    static const float sizes[] = {FLT_MAX, 0x1.fffff4p127f, 0x1.ffff00p127f};
+    const char *paths[8];
+    const int n = harness_paths("linear/projection", paths);
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        call_case how = {"linear/projection(weights=int8)", "x=1,M=1,N=1", NULL, HEED_F32, 1, 3};
+        call c;
+        call_make(&c, &how);
+        const int out = call_port(&c, "out");
+        tensor_put(&c.plain[call_port(&c, "x")], 0, 1);
+        tensor_put(&c.plain[call_port(&c, "weight")], 0, -sizes[s]);
+        call_update(&c);
+        for (int p = 0; p < n; p++) {
+            heed_tensor y[ORACLE_PORTS];
+            call_run(&c, paths[p], 1, PLAIN, y);
+            const double x = tensor_get(&y[out], 0);
+            if (!(x >= -FLT_MAX && x <= -0.999 * (double)sizes[s])) fail_msg("%a on %s: %a", sizes[s], paths[p], x);
+            outputs_free(y);
+        }
+        call_free(&c);
+    }
+}
+
 /* A NaN stays in its row, on every path; a constant row gives exactly the bias. */
 static void test_norm_rows(void **state)
 {
@@ -642,7 +668,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_an_oracle),
         cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_stored_weights), cmocka_unit_test(test_stored_numbers),
+        cmocka_unit_test(test_stored_weights), cmocka_unit_test(test_stored_numbers), cmocka_unit_test(test_stored_largest),
         cmocka_unit_test(test_norm_rows),
         cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_norm_in_place),

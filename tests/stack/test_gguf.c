@@ -218,6 +218,16 @@ static size_t behind(const char *text)
     return 0;
 }
 
+/* The same of the last one. */
+static size_t behind_last(const char *text)
+{
+    size_t at = behind(text);
+    const size_t n = strlen(text);
+    for (size_t i = at; i + n <= length; i++)
+        if (!memcmp(bytes + i, text, n)) at = i + n;
+    return at;
+}
+
 static void refused(const char *what, const char *part)
 {
     memset(&e, 0, sizeof e);
@@ -343,17 +353,23 @@ static size_t damage(unsigned char *at, size_t n, uint64_t *chance)
     return n;
 }
 
+/* A head with zeros behind it, which take no place on the disk. */
+static void put_head(const void *head, size_t n, size_t all)
+{
+    put(head, n);
+    assert_int_equal(truncate(file, (off_t)all), 0);
+}
+
 static void fuzz(const char *name, const char *last, long count, uint64_t *chance)
 {
     load(name);
     unsigned char *changed = malloc(length + 64);
-    const size_t head = behind(last) + 40;
+    const size_t head = behind_last(last) + 40;
     long opened = 0;
     for (long i = 0; i < count; i++) {
         memcpy(changed, bytes, head);
         const size_t now = damage(changed, head, chance);
-        memcpy(changed + now, bytes + head, length - head);
-        put(changed, now + length - head);
+        put_head(changed, now, now + length - head);
         memset(&e, 0, sizeof e);
         heed_weights *w = heed_weights_open(file, &e);
         if (!w && (!e.code || !*e.text)) fail_msg("%s, run %ld: no sentence", name, i);
@@ -366,7 +382,7 @@ static void fuzz(const char *name, const char *last, long count, uint64_t *chanc
         }
         heed_weights_close(w);
     }
-    assert_true(count < 100 || (opened > 0 && opened < count));
+    if (count >= 100 && !(opened > 0 && opened < count)) fail_msg("%s: %ld of %ld are opened", name, opened, count);
     free(changed);
 }
 
@@ -377,9 +393,9 @@ static void test_fuzz(void **unused)
     const long count = asked ? atol(asked) : getenv("HEED_TEST_QUICK") ? 20 : 2000;
     uint64_t chance = seed ? strtoull(seed, NULL, 10) : 1;
     (void)unused;
-    fuzz("llama_f32", "blk.1.ffn_down.weight", count - count / 8, &chance);
-    fuzz("qwen2_mixed", "blk.1.ffn_down.weight", count / 16 + 1, &chance);
-    fuzz("llama_q8_0", "blk.1.ffn_down.weight", count / 16 + 1, &chance);
+    fuzz("llama_f32", "output.weight", count - count / 8, &chance);
+    fuzz("qwen2_mixed", "output_norm.weight", count / 16 + 1, &chance);
+    fuzz("llama_q8_0", "output.weight", count / 16 + 1, &chance);
 }
 
 static int setup(void **unused)

@@ -20,13 +20,6 @@ static uint64_t int8_bytes(const void *instance, int64_t rows, int64_t width, ui
     (void)instance, (void)by_channels;
     return sizeof(float) * (uint64_t)rows + (uint64_t)(rows * width + 16); /* read 16 at a time */
 }
-
-/* The scale of a row, rounded so that 127 of it are a finite number. */
-KIT_INLINE float int8_scale(float most)
-{
-    const float scale = most / INT8_MOST;
-    return scale * INT8_MOST <= FLT_MAX ? scale : kit_float(kit_bits(scale) - 1);
-}
 #endif
 
 KIT_INLINE const float *KIT(int8_scale)(const heed_kv_block *b) { return b->data; }
@@ -61,7 +54,7 @@ static void KIT(encode)(const void *instance, const heed_kv_block *to, int64_t f
             finite &= size <= FLT_MAX;
             most = size > most ? size : most;
         }
-        scale[row] = finite ? int8_scale(most) : NAN;
+        scale[row] = finite ? kit_int8_scale(most) : NAN;
         for (int64_t c = 0; c < to->width; c++) {
             float y = finite && scale[row] > 0 ? x[c] / scale[row] : 0;
             y = y > INT8_MOST ? INT8_MOST : y < -INT8_MOST ? -INT8_MOST : y;

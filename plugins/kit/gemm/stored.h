@@ -127,6 +127,13 @@ static __attribute__((unused)) int64_t kit_output_read(const kit_output *w, int6
     return n;
 }
 
+/* The scale of numbers up to `most`, rounded so that 127 of it are a finite number. */
+KIT_INLINE float kit_int8_scale(float most)
+{
+    const float scale = most / 127;
+    return scale * 127 <= FLT_MAX ? scale : kit_float(kit_bits(scale) - 1);
+}
+
 /* To lane l of a panel, and the scale. What shares a scale with a weight that is no finite number is NaN. */
 static __attribute__((unused)) void kit_store_int8(int8_t *panel, int l, const kit_output *w,
                                                    float *scale)
@@ -139,7 +146,7 @@ static __attribute__((unused)) void kit_store_int8(int8_t *panel, int l, const k
             finite &= size <= FLT_MAX;
             if (size > most) most = size;
         }
-    *scale = finite ? most / 127 : NAN;
+    *scale = finite ? kit_int8_scale(most) : NAN;
     for (int64_t k = 0; finite && *scale > 0 && k < w->depth; k += KIT_STORED_BLOCK)
         for (int64_t i = 0, n = kit_output_read(w, k, x); i < n; i++) {
             const float q = rintf(x[i] / *scale); /* beyond 127 where the scale lost digits */
