@@ -63,11 +63,12 @@ static uint64_t pair_of(int32_t left, int32_t right)
 static int read_pair(const field *f, const char *text[2], size_t n[2], uint32_t *rank)
 {
     const size_t items = json_is_array(f->value) ? field_count(f) : 0;
-    if (items == 3) {
+    const int ranked = items == 3 && json_is_integer(json_array_get(f->value, 2));
+    if (ranked) {
         const field last = field_item(f, 2);
         *rank = (uint32_t)field_as_int(&last, 0, INT32_MAX);
     }
-    if (items == 2 || items == 3) {
+    if (items == 2 || ranked) {
         for (size_t i = 0; i < 2; i++) {
             const field one = field_item(f, i);
             text[i] = field_as_text(&one, &n[i]);

@@ -545,10 +545,10 @@ report 'describe --save: no such folder'
 
 # ---- plan --train ----
 
-one='layers=4; heads=2; width=16; feedforward=gelu(hidden=32)'
-two='layers=2; heads=2; width=24; feedforward=gelu(hidden=48)'
+deeper='layers=4; heads=2; width=16; feedforward=gelu(hidden=32)'
+wider='layers=2; heads=2; width=24; feedforward=gelu(hidden=48)'
 head -c 4000 "$SRC/models/sample.txt" >learned
-study() { "$heed" plan "$one" "$two" --tokens 16 --train learned --steps 12 --share 0.5 --context 8 "$@" >out 2>err; }
+study() { "$heed" plan "$deeper" "$wider" --tokens 16 --train learned --steps 12 --share 0.5 --context 8 "$@" >out 2>err; }
 study --record study.json --threads 1 --json && quiet && [ "$(grep -c '"search": true' study.json)" = 18 ] &&
     [ "$(grep -c '"search": false' study.json)" = 20 ] && prints '"better": [' && prints '"unit": "byte"' &&
     [ "$(number out held_out)" -gt 100 ]
@@ -569,24 +569,24 @@ report 'plan --train: the same runs on another path and at another number of thr
 head -n 27 whole.json | sed '$s/,$/]}/' >study.json
 study --record study.json && cmp study.json whole.json
 report 'plan --train: goes on with a part of a record'
-try 1 plan "$one" "$two" --tokens 16 --train learned --steps 13 --share 0.5 --context 8 --record whole.json &&
+try 1 plan "$deeper" "$wider" --tokens 16 --train learned --steps 13 --share 0.5 --context 8 --record whole.json &&
     says 'whole.json: its runs are of other steps'
 report 'plan --train: a record of other runs'
-try 0 plan "$one" --tokens 16 --train learned --steps 12 --share 0.02 --context 8 &&
+try 0 plan "$deeper" --tokens 16 --train learned --steps 12 --share 0.02 --context 8 &&
     prints 'A: it has ' && prints 'times the parameters of its largest twin, and nothing is told beyond 10'
 report 'plan --train: nothing is told beyond ten times the parameters'
-try 0 plan "$one" --tokens 16 --train learned --steps 2 --share 0.5 --context 8 --epochs 9 &&
+try 0 plan "$deeper" --tokens 16 --train learned --steps 2 --share 0.5 --context 8 --epochs 9 &&
     prints 'times the tokens that its twins have read'
 report 'plan --train: nothing is told beyond ten times the tokens'
-try 1 plan "$one" --tokens 16 --train learned --minutes 0.001 && says '--minutes 0.001 are too few'
+try 1 plan "$deeper" --tokens 16 --train learned --minutes 0.001 && says '--minutes 0.001 are too few'
 report 'plan --train: too few minutes'
-try 1 plan "$one" --tokens 900 --train learned --steps 4 && says 'a sixteenth of it, which twins learn among others, is'
+try 1 plan "$deeper" --tokens 900 --train learned --steps 4 && says 'a sixteenth of it, which twins learn among others, is'
 report 'plan --train: a text that is too short'
 try 1 plan 'layers=4; heads=2; attention=softmax' --tokens 16 --train learned --steps 4 --context 8 && says 'A: '
 report 'plan --train: a network that is no language model'
-try 2 plan "$one" --tokens 16 --train learned && says '--train needs --minutes M, or --steps N'
+try 2 plan "$deeper" --tokens 16 --train learned && says '--train needs --minutes M, or --steps N'
 report 'plan --train: how long'
-try 2 plan "$one" --tokens 16 --minutes 3 && says 'are of --train'; report 'plan --minutes: of nothing'
+try 2 plan "$deeper" --tokens 16 --minutes 3 && says 'are of --train'; report 'plan --minutes: of nothing'
 rm -f study.json whole.json other.json
 
 # ---- field ----
