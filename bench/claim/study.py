@@ -104,6 +104,8 @@ class Study:
         for path in sorted(glob.glob(os.path.join(self.setting.records, "*.json"))):
             with open(path) as f:
                 other = json.load(f)
+            if other.get("heed") != "claim/1":
+                continue  # of a claim that a clock decides
             for run in other["runs"]:
                 if (run["seed"], run["rate"]) == (seed, rate) and training(other["protocol"], run["arm"],
                                                                            other["text"]) == mine:
