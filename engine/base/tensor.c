@@ -53,7 +53,8 @@ int64_t heed_tensor_elements(const heed_tensor *tensor)
         (tensor->dtype >= HEED_DTYPES && !is_block))
         return -1;
     if (is_block && tensor->dim[tensor->rank - 1] % HEED_BLOCK) return -1;
-    int64_t span = is_block ? 2 : dtypes[tensor->dtype].bytes, elements = 1; /* span: in bytes, each 0 taken as 1 */
+    int64_t span = is_block ? 2 : dtypes[tensor->dtype].bytes,
+            elements = 1; /* span: in bytes, each 0 taken as 1 */
     for (int32_t i = 0; i < tensor->rank; i++) {
         int64_t dim = tensor->dim[i];
         if (dim < 0 || __builtin_mul_overflow(span, dim ? dim : 1, &span)) return -1;

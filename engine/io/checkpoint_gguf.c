@@ -88,7 +88,8 @@ static int32_t copy_keys(checkpoint *k, const gguf *g)
         if (!is_of_network(&g->value[i])) continue;
         json_t *value = gguf_json(g, &g->value[i]);
         if (!value) return k->error->code;
-        if (json_object_set_new(k->config.root, g->value[i].key, value)) return error_memory(k->error);
+        if (json_object_set_new(k->config.root, g->value[i].key, value))
+            return error_memory(k->error);
     }
     return k->config.root ? HEED_OK : error_memory(k->error);
 }
@@ -148,7 +149,8 @@ static int32_t put_ends(checkpoint *k)
     const json_t *end = config_any(&k->config, "eos_token_id"),
                  *turn = config_any(&k->config, "turn token");
     if (!json_is_integer(end) || !json_is_integer(turn)) return HEED_OK;
-    return put(k, "eos_token_id", json_pack("[II]", json_integer_value(end), json_integer_value(turn)));
+    return put(k, "eos_token_id",
+               json_pack("[II]", json_integer_value(end), json_integer_value(turn)));
 }
 
 static int32_t put_rest(checkpoint *k, const gguf *g, int says_width)
@@ -196,7 +198,8 @@ static int32_t refuse_type(checkpoint *k, const char *name)
 {
     char known[120] = "";
     for (size_t i = 0, n = 0; i < ARCHITECTURES; i++)
-        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", architectures[i].name);
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "",
+                              architectures[i].name);
     return error_set(k->error, HEED_E_UNSUPPORTED,
                      "%s: general.architecture is " QUOTE ", which is not read; these are: %s",
                      k->folder, QUOTED(name), known);

@@ -89,7 +89,10 @@ static const char *their_name(const map *m, char out[NAME], const char *pattern,
 }
 
 /* What a shape and the tensors that there are follow from. */
-static const char *source_of(const checkpoint *k) { return k->names ? "its metadata" : "config.json"; }
+static const char *source_of(const checkpoint *k)
+{
+    return k->names ? "its metadata" : "config.json";
+}
 
 /* What their names begin with: the first row is of a tensor that every checkpoint has. */
 static void find_prefix(map *m)
@@ -146,8 +149,8 @@ static int32_t check_shape(const checkpoint *k, const their *from, const char *l
     snprintf(shape + n, sizeof shape - n, "]");
     right_shape(k, letters, right);
     return error_set(k->error, HEED_E_DATA,
-                     "%s: tensor '%.80s' has the shape %s, but by %s it is %s", from->file, from->name,
-                     shape, source_of(k), right);
+                     "%s: tensor '%.80s' has the shape %s, but by %s it is %s", from->file,
+                     from->name, shape, source_of(k), right);
 }
 
 /* ---- forms ---- */

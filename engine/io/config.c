@@ -55,7 +55,8 @@ const char *config_key(const config *c, const char *path, char room[CONFIG_KEY])
     if (!n || !n->path) return path;
     const char *star = strchr(n->name, '*');
     if (!star) return n->name;
-    snprintf(room, CONFIG_KEY, "%.*s%.80s%s", (int)(star - n->name), n->name, c->architecture, star + 1);
+    snprintf(room, CONFIG_KEY, "%.*s%.80s%s", (int)(star - n->name), n->name, c->architecture,
+             star + 1);
     return room;
 }
 

@@ -36,21 +36,16 @@ static const struct {
     const char *name;
     uint32_t dtype, is_read;
 } tensor_types[] = {
-    [0] = {"F32", HEED_F32, 1},   [1] = {"F16", HEED_F16, 1},
-    [2] = {"Q4_0", HEED_Q4_0, 1}, [3] = {"Q4_1", 0, 0},
-    [6] = {"Q5_0", 0, 0},         [7] = {"Q5_1", 0, 0},
-    [8] = {"Q8_0", HEED_Q8_0, 1}, [9] = {"Q8_1", 0, 0},
-    [10] = {"Q2_K", 0, 0},        [11] = {"Q3_K", 0, 0},
-    [12] = {"Q4_K", 0, 0},        [13] = {"Q5_K", 0, 0},
-    [14] = {"Q6_K", 0, 0},        [15] = {"Q8_K", 0, 0},
-    [16] = {"IQ2_XXS", 0, 0},     [17] = {"IQ2_XS", 0, 0},
-    [18] = {"IQ3_XXS", 0, 0},     [19] = {"IQ1_S", 0, 0},
-    [20] = {"IQ4_NL", 0, 0},      [21] = {"IQ3_S", 0, 0},
-    [22] = {"IQ2_S", 0, 0},       [23] = {"IQ4_XS", 0, 0},
-    [24] = {"I8", 0, 0},          [25] = {"I16", 0, 0},
-    [26] = {"I32", 0, 0},         [27] = {"I64", 0, 0},
-    [28] = {"F64", 0, 0},         [29] = {"IQ1_M", 0, 0},
-    [30] = {"BF16", HEED_BF16, 1}, [34] = {"TQ1_0", 0, 0},
+    [0] = {"F32", HEED_F32, 1},   [1] = {"F16", HEED_F16, 1},    [2] = {"Q4_0", HEED_Q4_0, 1},
+    [3] = {"Q4_1", 0, 0},         [6] = {"Q5_0", 0, 0},          [7] = {"Q5_1", 0, 0},
+    [8] = {"Q8_0", HEED_Q8_0, 1}, [9] = {"Q8_1", 0, 0},          [10] = {"Q2_K", 0, 0},
+    [11] = {"Q3_K", 0, 0},        [12] = {"Q4_K", 0, 0},         [13] = {"Q5_K", 0, 0},
+    [14] = {"Q6_K", 0, 0},        [15] = {"Q8_K", 0, 0},         [16] = {"IQ2_XXS", 0, 0},
+    [17] = {"IQ2_XS", 0, 0},      [18] = {"IQ3_XXS", 0, 0},      [19] = {"IQ1_S", 0, 0},
+    [20] = {"IQ4_NL", 0, 0},      [21] = {"IQ3_S", 0, 0},        [22] = {"IQ2_S", 0, 0},
+    [23] = {"IQ4_XS", 0, 0},      [24] = {"I8", 0, 0},           [25] = {"I16", 0, 0},
+    [26] = {"I32", 0, 0},         [27] = {"I64", 0, 0},          [28] = {"F64", 0, 0},
+    [29] = {"IQ1_M", 0, 0},       [30] = {"BF16", HEED_BF16, 1}, [34] = {"TQ1_0", 0, 0},
     [35] = {"TQ2_0", 0, 0},       [39] = {"MXFP4", 0, 0},
 };
 #define TENSOR_TYPES (sizeof tensor_types / sizeof *tensor_types)
@@ -141,7 +136,8 @@ static void skip(reader *r, const char *key, uint32_t type, uint64_t count)
         return;
     }
     /* so many bytes are in no file */
-    const unsigned char *at = take(r, count > UINT64_MAX / 8 ? UINT64_MAX : count * widths[type], key);
+    const unsigned char *at =
+        take(r, count > UINT64_MAX / 8 ? UINT64_MAX : count * widths[type], key);
     for (uint64_t i = 0; at && type == BOOL && i < count; i++)
         if (at[i] > 1 && !r->failed)
             r->failed =
@@ -163,7 +159,8 @@ static void read_value(reader *r)
     if (v->type == LIST) {
         v->item = (uint32_t)take_number(r, 4, v->key);
         v->count = take_number(r, 8, v->key);
-        if (v->item >= VALUE_TYPES || v->item == LIST) wrong_type(r, v->key, ", an array,", v->item);
+        if (v->item >= VALUE_TYPES || v->item == LIST)
+            wrong_type(r, v->key, ", an array,", v->item);
     }
     if (v->type == TEXT) v->count = take_number(r, 8, v->key);
     if (r->failed) return;
@@ -296,10 +293,13 @@ static void read_tensor(reader *r, uint64_t alignment)
     const heed_tensor whole = heed_tensor_of(NULL, t->dtype, t->rank, t->dim);
     t->bytes = whole.bytes;
     if (!whole.bytes)
-        wrong_tensor(r, t, "has a shape that no memory can hold, or rows that are no whole blocks of 32");
+        wrong_tensor(r, t,
+                     "has a shape that no memory can hold, or rows that are no whole blocks of 32");
     if (t->begin % alignment) {
-        snprintf(text, sizeof text, "begins at byte %" PRIu64 " of the data, which the alignment, %"
-                 PRIu64 ", does not divide", t->begin, alignment);
+        snprintf(text, sizeof text,
+                 "begins at byte %" PRIu64 " of the data, which the alignment, %" PRIu64
+                 ", does not divide",
+                 t->begin, alignment);
         wrong_tensor(r, t, text);
     }
 }
@@ -322,8 +322,9 @@ static void check_places(reader *r)
         const gguf_tensor *t = &g->tensor[i], *next = i + 1 < g->n_tensors ? t + 1 : NULL;
         if (t->begin > room || t->bytes > room - t->begin) {
             snprintf(text, sizeof text,
-                     "takes %" PRIu64 " bytes from byte %" PRIu64 " of the data on, which has %"
-                     PRIu64 ": the file is cut short, or damaged", t->bytes, t->begin, room);
+                     "takes %" PRIu64 " bytes from byte %" PRIu64
+                     " of the data on, which has %" PRIu64 ": the file is cut short, or damaged",
+                     t->bytes, t->begin, room);
             wrong_tensor(r, t, text);
         } else if (next && next->begin - t->begin < t->bytes) {
             snprintf(text, sizeof text, "overlaps tensor '%.*s'", SHOWN, next->name);
@@ -342,9 +343,10 @@ static void read_start(reader *r, uint64_t *tensors, uint64_t *values)
                               "%s: not a GGUF file: it does not begin with that word", r->g->path);
     const uint64_t version = take_number(r, 4, "the version");
     if (!r->failed && version != 2 && version != 3)
-        r->failed = error_set(r->g->error, HEED_E_UNSUPPORTED,
-                              "%s: its version is %" PRIu64 "%s, but 2 and 3 are read", r->g->path,
-                              version, version && !(version & 0xFFFFFF) ? ", of a big-endian file" : "");
+        r->failed =
+            error_set(r->g->error, HEED_E_UNSUPPORTED,
+                      "%s: its version is %" PRIu64 "%s, but 2 and 3 are read", r->g->path, version,
+                      version && !(version & 0xFFFFFF) ? ", of a big-endian file" : "");
     *tensors = take_number(r, 8, "the number of tensors");
     *values = take_number(r, 8, "the number of keys");
     /* each takes so many bytes at least */
@@ -380,7 +382,8 @@ static void check_names(reader *r)
     if (r->failed) return;
     if (g->n_tensors) qsort(g->tensor, g->n_tensors, sizeof *g->tensor, by_name);
     for (uint32_t i = 1; i < g->n_tensors; i++)
-        if (!by_name(&g->tensor[i - 1], &g->tensor[i])) wrong_tensor(r, &g->tensor[i], "is there twice");
+        if (!by_name(&g->tensor[i - 1], &g->tensor[i]))
+            wrong_tensor(r, &g->tensor[i], "is there twice");
     for (uint32_t i = 1; i < g->n_values && !r->failed; i++)
         if (!by_key(&g->value[i - 1], &g->value[i]))
             r->failed = error_set(g->error, HEED_E_DATA, "%s: the key %.*s is there twice", g->path,

@@ -18,7 +18,7 @@
 #include "io/gguf.h"
 
 #define TOKENS_MOST (1 << 24)
-#define PIECE_MOST 4096 /* bytes of a token that is cut in two */
+#define PIECE_MOST 4096      /* bytes of a token that is cut in two */
 #define SPACE "\xE2\x96\x81" /* U+2581, which SentencePiece writes for a space */
 #define OTHERWISE "; --ids FILE.npy takes the numbers of tokens in the place of a text"
 
@@ -67,8 +67,9 @@ static int32_t list(maker *m, const char *key, int must, size_t count, json_t **
     const gguf_value *v = gguf_find(&m->g, key);
     if (!v && !must) return HEED_OK;
     if (!v || !gguf_is_list(v) || v->count > TOKENS_MOST)
-        return error_set(m->error, HEED_E_UNSUPPORTED, "%s: there is no list %s of up to %d items" OTHERWISE,
-                         m->g.path, key, TOKENS_MOST);
+        return error_set(m->error, HEED_E_UNSUPPORTED,
+                         "%s: there is no list %s of up to %d items" OTHERWISE, m->g.path, key,
+                         TOKENS_MOST);
     if (count && v->count != count)
         return error_set(m->error, HEED_E_DATA, "%s: %s has %llu items, but there are %zu tokens",
                          m->g.path, key, (unsigned long long)v->count, count);
@@ -104,7 +105,8 @@ static int32_t read_tokens(maker *m)
         const json_t *text = json_array_get(m->tokens, i);
         if (!json_is_string(text) || strlen(json_string_value(text)) != json_string_length(text))
             return error_set(m->error, HEED_E_DATA,
-                             "%s: tokenizer.ggml.tokens[%zu] is no text without a NUL", m->g.path, i);
+                             "%s: tokenizer.ggml.tokens[%zu] is no text without a NUL", m->g.path,
+                             i);
     }
     return HEED_OK;
 }
@@ -133,8 +135,9 @@ static int32_t put_added(maker *m)
     for (size_t i = 0; i < m->count; i++) {
         const int64_t k = kind(m, i);
         if (k != UNKNOWN && k != CONTROL && k != USER_DEFINED) continue;
-        json_t *one = json_pack("{s:I, s:O, s:b, s:b}", "id", (json_int_t)i, "content",
-                                json_array_get(m->tokens, i), "special", k != USER_DEFINED, "normalized", 0);
+        json_t *one =
+            json_pack("{s:I, s:O, s:b, s:b}", "id", (json_int_t)i, "content",
+                      json_array_get(m->tokens, i), "special", k != USER_DEFINED, "normalized", 0);
         if (json_array_append_new(added, one)) return error_memory(m->error);
     }
     return HEED_OK;
@@ -149,15 +152,16 @@ static int32_t put_around(maker *m, int begins)
     } side[] = {{"tokenizer.ggml.add_bos_token", "tokenizer.ggml.bos_token_id"},
                 {"tokenizer.ggml.add_eos_token", "tokenizer.ggml.eos_token_id"}};
     int32_t failed = set(m, m->root, "post_processor",
-                         json_pack("{s:s, s:o?, s:o?}", "type", "TemplateProcessing", "single", single,
-                                   "special_tokens", special));
+                         json_pack("{s:s, s:o?, s:o?}", "type", "TemplateProcessing", "single",
+                                   single, "special_tokens", special));
     for (int i = 0; !failed && i < 2; i++) {
         const int64_t id = flag(m, side[i].flag, i ? 0 : begins) ? token_id(m, side[i].id, -1) : -1;
         if (i && json_array_append_new(single, json_pack("{s:{s:s}}", "Sequence", "id", "A")))
             failed = error_memory(m->error);
         if (id < 0 || failed) continue;
         failed = set(m, special, token(m, id), json_pack("{s:[I]}", "ids", (json_int_t)id));
-        if (json_array_append_new(single, json_pack("{s:{s:s}}", "SpecialToken", "id", token(m, id))))
+        if (json_array_append_new(single,
+                                  json_pack("{s:{s:s}}", "SpecialToken", "id", token(m, id))))
             failed = error_memory(m->error);
     }
     return failed;
@@ -178,8 +182,8 @@ static const struct {
     {"gpt-2", NULL, BYTES("true"), 0, 0, 0},
     {"phi-2", NULL, BYTES("true"), 0, 0, 0},
     {"smollm", NULL,
-     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, " BYTES(
-         "true") "]}",
+     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": "
+     "true}, " BYTES("true") "]}",
      0, 0, 0},
     {"llama-bpe", ENDINGS "\\p{N}{1,3}" SPACES, NULL, 0, 1, 1},
     {"qwen2", ENDINGS "\\p{N}" SPACES, NULL, 1, 0, 0},
@@ -189,12 +193,12 @@ static const struct {
 
 static int32_t put_splits(maker *m, size_t pre)
 {
-    json_t *made =
-        pres[pre].splits
-            ? json_loads(pres[pre].splits, 0, NULL)
-            : json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, {s:s, s:b, s:b}]}", "type", "Sequence",
-                        "pretokenizers", "type", "Split", "pattern", "Regex", pres[pre].pattern, "behavior",
-                        "Isolated", "invert", 0, "type", "ByteLevel", "add_prefix_space", 0, "use_regex", 0);
+    json_t *made = pres[pre].splits
+                       ? json_loads(pres[pre].splits, 0, NULL)
+                       : json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, {s:s, s:b, s:b}]}", "type",
+                                   "Sequence", "pretokenizers", "type", "Split", "pattern", "Regex",
+                                   pres[pre].pattern, "behavior", "Isolated", "invert", 0, "type",
+                                   "ByteLevel", "add_prefix_space", 0, "use_regex", 0);
     TRY(set(m, m->root, "pre_tokenizer", made));
     if (!pres[pre].composes) return HEED_OK;
     return set(m, m->root, "normalizer", json_pack("{s:s}", "type", "NFC"));
@@ -210,10 +214,10 @@ static int32_t make_bytes(maker *m, json_t *model)
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", pres[i].name);
     if (pre == PRES) {
         const char *name = text_of(m, "tokenizer.ggml.pre", &length);
-        return error_set(m->error, HEED_E_UNSUPPORTED,
-                         "%s: tokenizer.ggml.pre is \"%.*s\", which is not read; these are: %s" OTHERWISE,
-                         m->g.path, name ? (int)(length > 48 ? 48 : length) : 6, name ? name : "absent",
-                         known);
+        return error_set(
+            m->error, HEED_E_UNSUPPORTED,
+            "%s: tokenizer.ggml.pre is \"%.*s\", which is not read; these are: %s" OTHERWISE,
+            m->g.path, name ? (int)(length > 48 ? 48 : length) : 6, name ? name : "absent", known);
     }
     TRY(list(m, "tokenizer.ggml.merges", 1, 0, &merges));
     TRY(set(m, model, "merges", merges));
@@ -233,7 +237,8 @@ typedef struct ranked {
 static int by_score(const void *a, const void *b)
 {
     const ranked *x = a, *y = b;
-    return x->score != y->score ? (x->score > y->score ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
+    return x->score != y->score ? (x->score > y->score ? -1 : 1)
+                                : (x->id > y->id) - (x->id < y->id);
 }
 
 /* The ways to cut a token in two others. */
@@ -283,16 +288,19 @@ static int32_t make_pieces(maker *m, json_t *model)
         TRY(set(m, model, "unk_token", json_string(token(m, unknown))));
     json_t *steps = json_pack("[{s:s, s:{s:s}, s:s}]", "type", "Replace", "pattern", "String", " ",
                               "content", SPACE),
-           *back = json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern", "String",
-                             SPACE, "content", " ", "type", "ByteFallback", "type", "Fuse");
-    if (prefix && (json_array_insert_new(steps, 0, json_pack("{s:s, s:s}", "type", "Prepend", "prepend", SPACE)) ||
-                   json_array_append_new(back, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content",
-                                                         " ", "start", 1, "stop", 0)))) {
+           *back =
+               json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern",
+                         "String", SPACE, "content", " ", "type", "ByteFallback", "type", "Fuse");
+    if (prefix && (json_array_insert_new(
+                       steps, 0, json_pack("{s:s, s:s}", "type", "Prepend", "prepend", SPACE)) ||
+                   json_array_append_new(back, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip",
+                                                         "content", " ", "start", 1, "stop", 0)))) {
         json_decref(steps);
         json_decref(back);
         return error_memory(m->error);
     }
-    TRY(set(m, m->root, "normalizer", json_pack("{s:s, s:o?}", "type", "Sequence", "normalizers", steps)));
+    TRY(set(m, m->root, "normalizer",
+            json_pack("{s:s, s:o?}", "type", "Sequence", "normalizers", steps)));
     TRY(set(m, m->root, "decoder", json_pack("{s:s, s:o?}", "type", "Sequence", "decoders", back)));
     return put_around(m, 1);
 }
@@ -308,9 +316,10 @@ static int32_t make(maker *m)
     const int bytes = word_is(m, "tokenizer.ggml.model", "gpt2");
     if (!bytes && !word_is(m, "tokenizer.ggml.model", "llama")) {
         const char *name = text_of(m, "tokenizer.ggml.model", &n);
-        return error_set(m->error, HEED_E_UNSUPPORTED,
-                         "%s: tokenizer.ggml.model is \"%.*s\", but gpt2 and llama are read" OTHERWISE,
-                         m->g.path, name ? (int)(n > 48 ? 48 : n) : 6, name ? name : "absent");
+        return error_set(
+            m->error, HEED_E_UNSUPPORTED,
+            "%s: tokenizer.ggml.model is \"%.*s\", but gpt2 and llama are read" OTHERWISE,
+            m->g.path, name ? (int)(n > 48 ? 48 : n) : 6, name ? name : "absent");
     }
     TRY(read_tokens(m));
     TRY(put_vocab(m, model));
@@ -321,7 +330,8 @@ static int32_t make(maker *m)
 static int32_t make_chat(maker *m)
 {
     static const char *const keys[] = {"bos_token", "eos_token"},
-                             *const ids[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"};
+                             *const ids[] = {"tokenizer.ggml.bos_token_id",
+                                             "tokenizer.ggml.eos_token_id"};
     const gguf_value *v = gguf_find(&m->g, "tokenizer.chat_template");
     m->root = json_object();
     TRY(read_tokens(m));

@@ -14,8 +14,8 @@
 
 #include "base/error.h"
 
-static int32_t map_file(int fd, const char *path, const char *kind, unsigned char **map, size_t *size,
-                        heed_error *error)
+static int32_t map_file(int fd, const char *path, const char *kind, unsigned char **map,
+                        size_t *size, heed_error *error)
 {
     struct stat st;
     if (fd < 0 || fstat(fd, &st))

@@ -11,7 +11,7 @@
 #include "base/local.h"
 
 /* `kind` is what the file should be, "safetensors", for sentences. munmap(*map, *size) is the caller's. */
-HEED_LOCAL int32_t mapped_open(const char *path, const char *kind, unsigned char **map, size_t *size,
-                               heed_error *error);
+HEED_LOCAL int32_t mapped_open(const char *path, const char *kind, unsigned char **map,
+                               size_t *size, heed_error *error);
 
 #endif

@@ -35,7 +35,7 @@ struct heed_weights {
 
 /* A file of safetensors alone; heed_weights_open opens folders as well (checkpoint.c). */
 HEED_LOCAL heed_weights *safetensors_open(const char *path, heed_error *error);
-HEED_LOCAL int checkpoint_is(const char *path);               /* a folder with a config.json, or a .gguf */
+HEED_LOCAL int checkpoint_is(const char *path); /* a folder with a config.json, or a .gguf */
 HEED_LOCAL int weights_by_name(const void *a, const void *b); /* of items, for qsort and bsearch */
 HEED_LOCAL heed_weights *weights_new(heed_error *error);      /* none yet */
 /* One more of float32, zeroed; tensors found before may move. The name must be new, and the weights

@@ -149,8 +149,8 @@ static int32_t bind(stack_builder *b, const location *where, const heed_port *w,
 
 /* Found, or made; noted if it is neither. Sizes that an op's own weights tell are known from now
  * on. */
-static int32_t collect_port(stack_builder *b, const resolved *op, uint32_t p,
-                            const location *where, weight_list *list)
+static int32_t collect_port(stack_builder *b, const resolved *op, uint32_t p, const location *where,
+                            weight_list *list)
 {
     const entry *e = op->entry;
     const heed_port *w = entry_port(e, p);
@@ -208,8 +208,7 @@ static int32_t collect(stack_builder *b, const resolved *op, const location *whe
 {
     stack_sizes_note(b, op, where->axis);
     for (uint32_t p = 0; p < op->entry->op.ports.count; p++)
-        if (entry_port(op->entry, p)->role == HEED_WEIGHT)
-            TRY(collect_port(b, op, p, where, list));
+        if (entry_port(op->entry, p)->role == HEED_WEIGHT) TRY(collect_port(b, op, p, where, list));
     for (uint32_t p = 0; p < op->entry->op.params.count; p++)
         if (op->child[p]) TRY(collect_child(b, op, p, where, list));
     return HEED_OK;

@@ -73,8 +73,10 @@ static int32_t check_memory(const binding_set *set, const heed_port *port, const
     const uint64_t block = tensor_block_bytes(t->dtype);
     uint64_t width = heed_dtype_bytes(t->dtype), need;
     for (int i = 0; block && i < t->rank; i++)
-        if (i + 1 < t->rank ? t->stride[i] % HEED_BLOCK : t->stride[i] != 1 || t->dim[i] % HEED_BLOCK)
-            return fail(set, error, port, "its rows are no whole blocks of 32 elements side by side");
+        if (i + 1 < t->rank ? t->stride[i] % HEED_BLOCK
+                            : t->stride[i] != 1 || t->dim[i] % HEED_BLOCK)
+            return fail(set, error, port,
+                        "its rows are no whole blocks of 32 elements side by side");
     if (block) need = ((uint64_t)last + 1) / HEED_BLOCK * block, width = 2;
     else if (__builtin_mul_overflow((uint64_t)last + 1, width, &need))
         return fail(set, error, port, "sizes times strides overflow");

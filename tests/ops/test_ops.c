@@ -81,7 +81,8 @@ static void test_stored_weights(void **state)
     for (size_t r = 0; r < COUNT(rows); r++) {
         if (harness_quick() && r % 2) continue;
         const uint32_t dtype = float_dtypes[1 + r % 2];
-        check_axes("linear/projection", NULL, dtype, 1, "x=%d,M=2051,N=%d", rows[r], r % 2 ? 100 : 37);
+        check_axes("linear/projection", NULL, dtype, 1, "x=%d,M=2051,N=%d", rows[r],
+                   r % 2 ? 100 : 37);
         check_axes("feedforward/swiglu", NULL, dtype, 1, "x=%d,M=2056,F=35", rows[r]);
         check_axes("feedforward/gelu", "", dtype, 1, "x=%d,M=20,F=2075", rows[r]);
     }
@@ -150,7 +151,8 @@ static void test_stored_largest(void **state)
             heed_tensor y[ORACLE_PORTS];
             call_run(&c, paths[p], 1, PLAIN, y);
             const double x = tensor_get(&y[out], 0);
-            if (!(x >= -FLT_MAX && x <= -0.999 * (double)sizes[s])) fail_msg("%a on %s: %a", sizes[s], paths[p], x);
+            if (!(x >= -FLT_MAX && x <= -0.999 * (double)sizes[s]))
+                fail_msg("%a on %s: %a", sizes[s], paths[p], x);
             outputs_free(y);
         }
         call_free(&c);
@@ -668,14 +670,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_an_oracle),
         cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_stored_weights), cmocka_unit_test(test_stored_numbers), cmocka_unit_test(test_stored_largest),
+        cmocka_unit_test(test_stored_weights),
+        cmocka_unit_test(test_stored_numbers),
+        cmocka_unit_test(test_stored_largest),
         cmocka_unit_test(test_norm_rows),
         cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_norm_in_place),
         cmocka_unit_test(test_streaming),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_alibi_symmetric),
-        cmocka_unit_test(test_magnitudes), cmocka_unit_test(test_extreme_biases),
+        cmocka_unit_test(test_magnitudes),
+        cmocka_unit_test(test_extreme_biases),
         cmocka_unit_test(test_of_the_test),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);

@@ -64,13 +64,15 @@ static heed_tensor plain_of(const heed_tensor *t)
 }
 
 /* What the op makes of x with each of its matrices in blocks, and with the same ones as float32. */
-static void check_blocks(const char *spec, const heed_binding *weights, uint32_t count, int64_t rows)
+static void check_blocks(const char *spec, const heed_binding *weights, uint32_t count,
+                         int64_t rows)
 {
     heed_tensor plain[4], x, y[2];
     heed_binding as_plain[4];
     const int64_t width = weights[0].tensor->dim[1], dim[] = {rows, width};
     for (uint32_t i = 0; i < count; i++)
-        plain[i] = plain_of(weights[i].tensor), as_plain[i] = (heed_binding){weights[i].port, &plain[i]};
+        plain[i] = plain_of(weights[i].tensor),
+        as_plain[i] = (heed_binding){weights[i].port, &plain[i]};
     const int is_embed = !strcmp(spec, "embed/table");
     x = heed_tensor_of(NULL, is_embed ? HEED_I32 : HEED_F32, is_embed ? 1 : 2, dim);
     assert_int_equal(heed_tensor_alloc(&x, NULL), 0);
@@ -83,7 +85,8 @@ static void check_blocks(const char *spec, const heed_binding *weights, uint32_t
         heed_instance *op = heed_instance_open(engine, spec, &opening, &e);
         if (!op) fail_msg("%s: %s", spec, e.text);
         const heed_binding in = {is_embed ? "tokens" : "x", &x};
-        const int64_t outputs = !strcmp(spec, "linear/projection") ? weights[0].tensor->dim[0] : width,
+        const int64_t outputs =
+                          !strcmp(spec, "linear/projection") ? weights[0].tensor->dim[0] : width,
                       to[] = {rows, outputs};
         y[form] = heed_tensor_of(NULL, HEED_F32, 2, to);
         assert_int_equal(heed_tensor_alloc(&y[form], NULL), 0);
@@ -91,7 +94,8 @@ static void check_blocks(const char *spec, const heed_binding *weights, uint32_t
         if (heed_run(op, &in, 1, &out, 1, NULL, &e)) fail_msg("%s: %s", spec, e.text);
         heed_instance_close(op);
     }
-    if (memcmp(y[0].data, y[1].data, (size_t)y[0].bytes)) fail_msg("%s, %lld rows", spec, (long long)rows);
+    if (memcmp(y[0].data, y[1].data, (size_t)y[0].bytes))
+        fail_msg("%s, %lld rows", spec, (long long)rows);
     for (uint32_t i = 0; i < count; i++) free(plain[i].data);
     free(x.data), free(y[0].data), free(y[1].data);
 }
@@ -106,12 +110,14 @@ static void test_blocks(void **unused)
             if (!w) fail_msg("%s", e.text);
             const heed_binding table[] = {{"table", heed_weights_find(w, "embed.table")}},
                                o[] = {{"weight", heed_weights_find(w, "layers.0.o.weight")}},
-                               gated[] = {{"gate", heed_weights_find(w, "layers.1.feedforward.gate")},
-                                          {"up", heed_weights_find(w, "layers.1.feedforward.up")},
-                                          {"down", heed_weights_find(w, "layers.1.feedforward.down")}};
+                               gated[] = {
+                                   {"gate", heed_weights_find(w, "layers.1.feedforward.gate")},
+                                   {"up", heed_weights_find(w, "layers.1.feedforward.up")},
+                                   {"down", heed_weights_find(w, "layers.1.feedforward.down")}};
             check_blocks("embed/table", table, 1, rows);
-            check_blocks("linear/projection", table[0].tensor ? (heed_binding[]){{"weight", table[0].tensor}} : o,
-                         1, rows);
+            check_blocks("linear/projection",
+                         table[0].tensor ? (heed_binding[]){{"weight", table[0].tensor}} : o, 1,
+                         rows);
             check_blocks("linear/projection", o, 1, rows);
             check_blocks("feedforward/swiglu", gated, 3, rows);
             check_blocks("feedforward/swiglu(weights=int8)", gated, 3, rows);
@@ -158,8 +164,8 @@ static void check_text(const char *name, heed_tokenizer *t, const json_t *row)
     for (int64_t i = 0; same && i < n; i++)
         same = ids[i] == json_integer_value(json_array_get(right, (size_t)i));
     if (!same) fail_msg("%s: other tokens of %s", name, json_string_value(text));
-    const int64_t length = heed_tokenizer_decode(t, ids, (uint64_t)n, HEED_TEXT_BEGINS | HEED_TEXT_ENDS,
-                                                 &made, &e);
+    const int64_t length =
+        heed_tokenizer_decode(t, ids, (uint64_t)n, HEED_TEXT_BEGINS | HEED_TEXT_ENDS, &made, &e);
     if (length != (int64_t)json_string_length(back) ||
         (length && memcmp(made, json_string_value(back), (size_t)length)))
         fail_msg("%s: another text of the tokens of %s", name, json_string_value(text));
@@ -178,7 +184,8 @@ static void test_texts(void **unused)
     json_object_foreach(all, name, rows)
     {
         heed_tokenizer *t = heed_tokenizer_open(path_of(name), &e);
-        if (!t && e.code == HEED_E_UNSUPPORTED && strstr(e.text, "PCRE2")) break; /* built without */
+        if (!t && e.code == HEED_E_UNSUPPORTED && strstr(e.text, "PCRE2"))
+            break; /* built without */
         if (!t) fail_msg("%s", e.text);
         json_array_foreach(rows, i, row) check_text(name, t, row);
         heed_tokenizer_close(t);
@@ -259,7 +266,8 @@ static const change changes[] = {
     {"general.name", 4, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "general.name takes 184467"},
     {"general.name", 12, "\xff", 1, "general.name has a text that is no UTF-8"},
     {"general.name", -1, " ", 1, "a key, at byte"},
-    {"general.architecture", 12, "mamba", 5, "general.architecture is \"mamba\", which is not read"},
+    {"general.architecture", 12, "mamba", 5,
+     "general.architecture is \"mamba\", which is not read"},
     {"llama.block_count", 4, "\0", 1, "\"llama.block_count\" is 0"},
     {"llama.block_count", 4, "\3", 1, "no tensor 'blk.2.attn_norm.weight'"},
     {"llama.block_count", 4, "\1", 1, "'blk.1."},
@@ -268,11 +276,13 @@ static const change changes[] = {
     {"llama.attention.value_length", 4, "\7", 1, "\"llama.attention.value_length\" is 7"},
     {"llama.rope.dimension_count", 4, "\4", 1, "\"llama.rope.dimension_count\" is 4"},
     {"llama.rope.scaling.type", 12, "ntk!", 4, "\"llama.rope.scaling.type\" is \"ntk!\""},
-    {"llama.rope.scaling.factor", -6, "fictor", 6, "\"llama.rope.scaling.fictor\" is 4.0, but this key"},
+    {"llama.rope.scaling.factor", -6, "fictor", 6,
+     "\"llama.rope.scaling.fictor\" is 4.0, but this key"},
     {"token_embd.weight", 0, "\0", 1, "'token_embd.weight' has no 1 to 4 axes"},
     {"token_embd.weight", 0, "\5", 1, "'token_embd.weight' has no 1 to 4 axes"},
     {"token_embd.weight", 4, "\0", 1, "has an axis of no size"},
-    {"token_embd.weight", 4, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8, "a shape that no memory can hold"},
+    {"token_embd.weight", 4, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8,
+     "a shape that no memory can hold"},
     {"token_embd.weight", 20, "\x0c", 1, "is of the type Q4_K, which is not read; F32"},
     {"token_embd.weight", 20, "\x04", 1, "is of a type that is not known"},
     {"token_embd.weight", 20, "\xff\xff\xff\xff", 4, "is of a type that is not known"},
@@ -322,8 +332,10 @@ static void test_texts_refused(void **unused)
     static const struct {
         const char *from, *text, *to, *part;
     } bad[] = {
-        {"llama_q8_0", "tokenizer.ggml.model", "unigr", "tokenizer.ggml.model is \"unigr\", but gpt2 and llama"},
-        {"qwen2_mixed", "tokenizer.ggml.pre", "qwen9", "tokenizer.ggml.pre is \"qwen9\", which is not read"},
+        {"llama_q8_0", "tokenizer.ggml.model", "unigr",
+         "tokenizer.ggml.model is \"unigr\", but gpt2 and llama"},
+        {"qwen2_mixed", "tokenizer.ggml.pre", "qwen9",
+         "tokenizer.ggml.pre is \"qwen9\", which is not read"},
     };
     (void)unused;
     for (size_t i = 0; i < 2; i++) {
@@ -348,7 +360,8 @@ static size_t damage(unsigned char *at, size_t n, uint64_t *chance)
     if (mutate_chance(chance) % 2) return mutate((char *)at, n, chance);
     for (uint64_t left = 1 + mutate_chance(chance) % 3; left; left--) {
         const size_t from = mutate_chance(chance) % n, most = n - from < 8 ? n - from : 8;
-        memset(at + from, odd[mutate_chance(chance) % sizeof odd], 1 + mutate_chance(chance) % most);
+        memset(at + from, odd[mutate_chance(chance) % sizeof odd],
+               1 + mutate_chance(chance) % most);
     }
     return n;
 }
@@ -382,7 +395,8 @@ static void fuzz(const char *name, const char *last, long count, uint64_t *chanc
         }
         heed_weights_close(w);
     }
-    if (count >= 100 && !(opened > 0 && opened < count)) fail_msg("%s: %ld of %ld are opened", name, opened, count);
+    if (count >= 100 && !(opened > 0 && opened < count))
+        fail_msg("%s: %ld of %ld are opened", name, opened, count);
     free(changed);
 }
 
@@ -425,10 +439,10 @@ static int teardown(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference), cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_reference),      cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_blocks_refused), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_texts_refused), cmocka_unit_test(test_fuzz),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_texts_refused),  cmocka_unit_test(test_fuzz),
     };
     cmocka_set_test_filter(getenv("HEED_TEST_ONLY"));
     return cmocka_run_group_tests(tests, setup, teardown);
