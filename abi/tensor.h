@@ -37,7 +37,8 @@ typedef struct heed_tensor {
     void *data;     /* element 0; NULL while only shapes are asked about */
     uint64_t bytes; /* valid bytes from data on */
     int64_t dim[HEED_MAX_RANK];
-    int64_t stride[HEED_MAX_RANK]; /* in elements; of blocks 1 in the last axis, and multiples of 32 in the others */
+    int64_t stride
+        [HEED_MAX_RANK]; /* in elements; of blocks 1 in the last axis, and multiples of 32 in the others */
 } heed_tensor;
 
 #endif

@@ -244,14 +244,14 @@ static void KIT(kit_outer_push)(KIT(kit_outer_sums) * s, int64_t index, int64_t 
 }
 
 /* A tile's sum over the blocks of a part, on top of the stack of the parts before it. */
-static KIT(kit_outer_sums) KIT(kit_outer_join)(const kit_outer *o, int64_t tile, const float *sum,
-                                               int64_t rows)
+static KIT(kit_outer_sums)
+    KIT(kit_outer_join)(const kit_outer *o, int64_t tile, const float *sum, int64_t rows)
 {
     const int64_t floats = o->rows_per_tile * 16 * KIT_OUTER_PANELS;
-    KIT(kit_outer_sums) s = {o->part.stack + tile * floats, o->tiles * floats,
-                             __builtin_popcountll((uint64_t)o->part.part)};
-    memcpy(s.at + s.height * s.step, sum,
-           (size_t)(rows * 16 * KIT_OUTER_PANELS) * sizeof(float));
+    KIT(kit_outer_sums)
+    s = {o->part.stack + tile * floats, o->tiles * floats,
+         __builtin_popcountll((uint64_t)o->part.part)};
+    memcpy(s.at + s.height * s.step, sum, (size_t)(rows * 16 * KIT_OUTER_PANELS) * sizeof(float));
     KIT(kit_outer_push)(&s, o->part.part, rows);
     return s;
 }
@@ -276,12 +276,13 @@ static void KIT(kit_outer_write)(const kit_outer *o, int64_t n, int64_t panel, i
 static void KIT(kit_outer_tile)(void *arg, int64_t tile, uint32_t lane)
 {
     const kit_outer *o = arg;
-    const int64_t n = tile % o->row_tiles * o->rows_per_tile, panel = tile / o->row_tiles * KIT_OUTER_PANELS,
+    const int64_t n = tile % o->row_tiles * o->rows_per_tile,
+                  panel = tile / o->row_tiles * KIT_OUTER_PANELS,
                   rows = o->a.width - n < o->rows_per_tile ? o->a.width - n : o->rows_per_tile,
                   rest = kit_panels(o->b.width) - panel,
                   panels = rest < KIT_OUTER_PANELS ? rest : KIT_OUTER_PANELS;
-    KIT(kit_outer_sums) s = {(float *)(o->call->scratch + lane * o->call->scratch_stride),
-                             KIT_OUTER_FLOATS, 0};
+    KIT(kit_outer_sums)
+    s = {(float *)(o->call->scratch + lane * o->call->scratch_stride), KIT_OUTER_FLOATS, 0};
     for (int64_t b = 0; b < kit_blocks(o->rows); b++) {
         KIT(kit_outer_block)(o, b, n, rows, panel, panels, s.at + s.height * s.step);
         KIT(kit_outer_push)(&s, b, rows);

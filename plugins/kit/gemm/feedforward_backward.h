@@ -33,7 +33,8 @@ enum { KIT_FEEDFORWARD_MIDDLE = 1 << 20 };
  * of that sum, and for each of the three the sums of the bias's gradient (kit/gemm/backward.h). */
 typedef struct kit_feedforward_room {
     int64_t rows, part, parts; /* all rows; those of a part, and the parts */
-    int64_t h, down, up, outer, stack[2], columns[3], floats; /* where they begin, z at 0, and all */
+    int64_t h, down, up, outer, stack[2], columns[3],
+        floats; /* where they begin, z at 0, and all */
 } kit_feedforward_room;
 
 /* A part is a power of two of blocks. All rows are one where the stacks of the weights' gradients would
@@ -184,7 +185,8 @@ static int32_t KIT(feedforward_weights)(const kit_feedforward_backward *b, kit_c
     kit_outer_part part = {b->part, b->at.parts, b->room + b->at.stack[0], 0, NULL};
     int32_t failed = HEED_OK;
     if (d->down)
-        failed = KIT(kit_outer_some)(call, dy, kit_all_columns(&b->h), b->rows, d->down, outer, part);
+        failed =
+            KIT(kit_outer_some)(call, dy, kit_all_columns(&b->h), b->rows, d->down, outer, part);
     part.stack = b->room + b->at.stack[1];
     part.two = b->w.gate != NULL, part.other = d->up;
     if (!failed && (d->up || d->gate))

@@ -35,7 +35,7 @@ enum {
     KIT_GEMM_PANELS = 24,
     KIT_GEMM_STEP = 4,
     KIT_GEMM_BLOCK = 1024, /* so long that few sums are laid down and taken up again */
-    KIT_GEMM_TILES = 16, /* at least so many, if there is work for them */
+    KIT_GEMM_TILES = 16,   /* at least so many, if there is work for them */
     /* of weights that are read in place by a call of few rows: what of them is float32 at once stays in
        the first cache */
     KIT_GEMM_PLACE_STEP = 4,
@@ -127,7 +127,8 @@ static __attribute__((unused)) void kit_turn_halves(const char *at, int64_t pitc
 
 /* Links [0, returned) of 16-bit rows that lie side by side, 8 outputs from the n-th on at a time, which is a
  * multiple of 8; 0 where there are fewer, or where links are not neighbours. */
-static __attribute__((unused)) int64_t kit_pack_halves(const heed_tensor *w, int64_t n, uint16_t *to)
+static __attribute__((unused)) int64_t kit_pack_halves(const heed_tensor *w, int64_t n,
+                                                       uint16_t *to)
 {
     const int64_t pitch = 2 * w->stride[0];
     int64_t k = 0;
@@ -450,7 +451,8 @@ KIT_KERNEL void KIT(kit_gemm_turn)(const kit_weights *w, const kit_gemm_part *pa
     const kit_place *at = &w->place[panel % w->places], *then = &w->place[next % w->places];
     const char *ahead = then->at + next / w->places * 16 * then->pitch + 2 * k;
     const int64_t row = panel / w->places * 16;
-    if (w->stored == KIT_STORED_ROWS_F16) KIT(kit_rows_unpack)(1, at, row, part->k, part->depth, ahead, to);
+    if (w->stored == KIT_STORED_ROWS_F16)
+        KIT(kit_rows_unpack)(1, at, row, part->k, part->depth, ahead, to);
     else KIT(kit_rows_unpack)(0, at, row, part->k, part->depth, ahead, to);
 }
 
@@ -465,9 +467,11 @@ KIT_INLINE void KIT(kit_gemm_unpack)(const kit_gemm *g, kit_gemm_part *part, int
     for (int64_t i = 0; i < n; i++, room += kit_panel_stride(part->depth)) {
         const int64_t panel = part->panel + p + i;
         if (kit_stored_in_place(w->stored))
-            KIT(kit_gemm_turn)(w, part, panel, panel + 1 < w->panels ? panel + 1 : panel, part->k, room);
+            KIT(kit_gemm_turn)
+            (w, part, panel, panel + 1 < w->panels ? panel + 1 : panel, part->k, room);
         else
-            KIT(kit_stored_unpack)(w->stored, w->data + panel * w->stride, part->k, part->depth, room);
+            KIT(kit_stored_unpack)
+            (w->stored, w->data + panel * w->stride, part->k, part->depth, room);
     }
 }
 
@@ -495,7 +499,8 @@ static void KIT(kit_gemm_place)(const kit_gemm *g, kit_gemm_part *part)
     float *room = part->sums + KIT_GEMM_ROWS * KIT_GEMM_SUMS;
     part->unpacked = room;
     for (int64_t p = 0; p < part->panels; p += KIT_GEMM_PLACE_STEP) {
-        const int64_t left = part->panels - p, n = left < KIT_GEMM_PLACE_STEP ? left : KIT_GEMM_PLACE_STEP;
+        const int64_t left = part->panels - p,
+                      n = left < KIT_GEMM_PLACE_STEP ? left : KIT_GEMM_PLACE_STEP;
         part->step = p;
         for (part->k = 0; part->k < w->depth; part->k += KIT_GEMM_PLACE_BLOCK) {
             const int64_t rest = w->depth - part->k, later = part->k + KIT_GEMM_PLACE_BLOCK;
@@ -504,8 +509,9 @@ static void KIT(kit_gemm_place)(const kit_gemm *g, kit_gemm_part *part)
             for (int64_t i = 0; i < n; i++) {
                 const int64_t panel = part->panel + p + i;
                 const int ends = later >= w->depth && panel + n < w->panels;
-                KIT(kit_gemm_turn)(w, part, panel, ends ? panel + n : panel, ends ? 0 : later,
-                                   room + i * kit_panel_stride(part->depth));
+                KIT(kit_gemm_turn)
+                (w, part, panel, ends ? panel + n : panel, ends ? 0 : later,
+                 room + i * kit_panel_stride(part->depth));
             }
             for (int64_t r = 0, tall; r < part->rows; r += tall) {
                 tall = part->rows - r < KIT_GEMM_TALL ? part->rows - r : KIT_GEMM_TALL;

@@ -39,8 +39,8 @@ KIT_INLINE void KIT(kit_rows_pair)(int is_f16, __m512i pair, float *to)
         v_store(to + 16, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pair, 16))));
     } else {
         v_store(to, _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16)));
-        v_store(to + 16, _mm512_castsi512_ps(
-                             _mm512_and_si512(pair, _mm512_set1_epi32((int)0xFFFF0000u))));
+        v_store(to + 16,
+                _mm512_castsi512_ps(_mm512_and_si512(pair, _mm512_set1_epi32((int)0xFFFF0000u))));
     }
 }
 KIT_INLINE void KIT(kit_rows_turn)(int is_f16, const char *at, int64_t pitch, float *to)
@@ -58,9 +58,8 @@ KIT_INLINE void KIT(kit_rows_turn)(int is_f16, const char *at, int64_t pitch, fl
 #elif defined KIT_AVX2
 KIT_INLINE __m256i KIT(kit_rows_lanes)(const char *at, int64_t pitch)
 {
-    return _mm256_inserti128_si256(
-        _mm256_castsi128_si256(_mm_loadu_si128((const void *)at)),
-        _mm_loadu_si128((const void *)(at + 4 * pitch)), 1);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)at)),
+                                   _mm_loadu_si128((const void *)(at + 4 * pitch)), 1);
 }
 /* The lower halves of 8 pairs, as float32. */
 KIT_INLINE __m256 KIT(kit_rows_halves)(__m256i pair)
@@ -76,14 +75,16 @@ KIT_INLINE void KIT(kit_rows_pair)(int is_f16, __m256i pair, float *to)
         _mm256_storeu_ps(to + 16, KIT(kit_rows_halves)(_mm256_srli_epi32(pair, 16)));
     } else {
         _mm256_storeu_ps(to, _mm256_castsi256_ps(_mm256_slli_epi32(pair, 16)));
-        _mm256_storeu_ps(to + 16, _mm256_castsi256_ps(_mm256_blend_epi16(
-                                      _mm256_setzero_si256(), pair, 0xAA)));
+        _mm256_storeu_ps(
+            to + 16, _mm256_castsi256_ps(_mm256_blend_epi16(_mm256_setzero_si256(), pair, 0xAA)));
     }
 }
 KIT_INLINE void KIT(kit_rows_turn)(int is_f16, const char *at, int64_t pitch, float *to)
 {
-    KIT_UNROLL for (int half = 0; half < 2; half++, at += 8 * pitch, to += 8) {
-        const __m256i a = KIT(kit_rows_lanes)(at, pitch), b = KIT(kit_rows_lanes)(at + pitch, pitch),
+    KIT_UNROLL for (int half = 0; half < 2; half++, at += 8 * pitch, to += 8)
+    {
+        const __m256i a = KIT(kit_rows_lanes)(at, pitch),
+                      b = KIT(kit_rows_lanes)(at + pitch, pitch),
                       c = KIT(kit_rows_lanes)(at + 2 * pitch, pitch),
                       d = KIT(kit_rows_lanes)(at + 3 * pitch, pitch);
         const __m256i ab = _mm256_unpacklo_epi32(a, b), cd = _mm256_unpacklo_epi32(c, d),
@@ -116,8 +117,10 @@ KIT_INLINE void KIT(kit_rows_turn)(int is_f16, const char *at, int64_t pitch, fl
                            cd = vtrnq_u32(KIT(kit_rows_load)(at + 2 * pitch),
                                           KIT(kit_rows_load)(at + 3 * pitch));
         for (int odd = 0; odd < 2; odd++) {
-            const uint32x4_t low = vcombine_u32(vget_low_u32(ab.val[odd]), vget_low_u32(cd.val[odd])),
-                             high = vcombine_u32(vget_high_u32(ab.val[odd]), vget_high_u32(cd.val[odd]));
+            const uint32x4_t low =
+                                 vcombine_u32(vget_low_u32(ab.val[odd]), vget_low_u32(cd.val[odd])),
+                             high = vcombine_u32(vget_high_u32(ab.val[odd]),
+                                                 vget_high_u32(cd.val[odd]));
             KIT(kit_rows_pair)(is_f16, low, to + 32 * odd);
             KIT(kit_rows_pair)(is_f16, high, to + 64 + 32 * odd);
         }
@@ -137,8 +140,8 @@ KIT_INLINE void KIT(kit_rows_turn)(int is_f16, const char *at, int64_t pitch, fl
 
 /* Links [k, k + n) of the panel that begins at a row, as lines of float32; zeros where there are no
  * outputs. While that goes on the lines of memory at `ahead`, as many of as many rows, are fetched. */
-KIT_INLINE void KIT(kit_rows_unpack)(int is_f16, const kit_place *w, int64_t row, int64_t k, int64_t n,
-                                     const char *ahead, float *to)
+KIT_INLINE void KIT(kit_rows_unpack)(int is_f16, const kit_place *w, int64_t row, int64_t k,
+                                     int64_t n, const char *ahead, float *to)
 {
     const int64_t outputs = w->outputs - row < 16 ? w->outputs - row : 16;
     const char *at = w->at + row * w->pitch + 2 * k;

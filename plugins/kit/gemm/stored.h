@@ -62,7 +62,8 @@ KIT_INLINE uint32_t kit_stored_as(int64_t choice, const heed_tensor *a, const he
     if (choice == KIT_WEIGHTS_INT8) return KIT_STORED_I8;
     if (choice == KIT_WEIGHTS_INT4) return KIT_STORED_I4;
     if (b && b->dtype != a->dtype) return KIT_STORED_F32;
-    const int whole = a->stride[1] == 1 && (!b || b->stride[1] == 1) && a->dim[1] >= KIT_STORED_ROWS_DEPTH;
+    const int whole =
+        a->stride[1] == 1 && (!b || b->stride[1] == 1) && a->dim[1] >= KIT_STORED_ROWS_DEPTH;
     return a->dtype == HEED_F16    ? (whole ? KIT_STORED_ROWS_F16 : KIT_STORED_F16)
            : a->dtype == HEED_BF16 ? (whole ? KIT_STORED_ROWS_BF16 : KIT_STORED_BF16)
            : a->dtype == HEED_Q8_0 ? KIT_STORED_Q8
@@ -73,10 +74,10 @@ KIT_INLINE uint32_t kit_stored_as(int64_t choice, const heed_tensor *a, const he
 /* Bytes of a weight, times 2; without scales. */
 KIT_INLINE int64_t kit_stored_halves(uint32_t stored)
 {
-    return stored == KIT_STORED_F32                              ? 8
+    return stored == KIT_STORED_F32                             ? 8
            : stored == KIT_STORED_I8 || stored == KIT_STORED_Q8 ? 2
-           : stored == KIT_STORED_I4                             ? 1
-                                                                 : 4;
+           : stored == KIT_STORED_I4                            ? 1
+                                                                : 4;
 }
 KIT_INLINE int64_t kit_stored_block_bytes(uint32_t stored)
 {
@@ -114,7 +115,8 @@ typedef struct kit_output {
 KIT_INLINE kit_output kit_output_of(const heed_tensor *w, int64_t n)
 {
     const int64_t block = kit_block_bytes(w->dtype), at = n * w->stride[0];
-    return (kit_output){(const char *)w->data + (block ? at / HEED_BLOCK * block : at * kit_width(w->dtype)),
+    return (kit_output){(const char *)w->data +
+                            (block ? at / HEED_BLOCK * block : at * kit_width(w->dtype)),
                         w->dtype, w->stride[1], w->dim[1]};
 }
 
@@ -180,7 +182,8 @@ static __attribute__((unused)) void kit_store_int4(char *panel, int l, const kit
 }
 
 /* Q8_0 and Q4_0 as they are. */
-static __attribute__((unused)) void kit_store_blocks(uint32_t stored, char *panel, int l, const kit_output *w)
+static __attribute__((unused)) void kit_store_blocks(uint32_t stored, char *panel, int l,
+                                                     const kit_output *w)
 {
     const char *from = w->at;
     for (int64_t k = 0; k < w->depth; k += KIT_STORED_BLOCK) {
@@ -254,8 +257,9 @@ static __attribute__((unused)) void KIT(kit_stored_unpack)(uint32_t stored, cons
             v_store(to, KIT(kit_stored_load)((int)stored, line));
             continue;
         }
-        const vf q = KIT(kit_stored_load)((int)stored, line + KIT_STORED_SCALES +
-                                                           i % KIT_STORED_BLOCK * 8 * kit_stored_halves(stored));
+        const vf q = KIT(kit_stored_load)((int)stored,
+                                          line + KIT_STORED_SCALES +
+                                              i % KIT_STORED_BLOCK * 8 * kit_stored_halves(stored));
         v_store(to, v_mul(v_load_f16((const uint16_t *)(const void *)line), q));
     }
 }

@@ -698,10 +698,14 @@ static void KIT(linear_plan_backward)(kit_linear_back *k, const kit_linear_chunk
 {
     const kit_linear *l = k->w.l;
     const kit_linear_backward *b = k->all;
-    const kit_linear_stream streams[] = {
-        {l->k, 0, 0, 0},     {l->q, 1, 0, 0},   {l->v, 0, 1, 0},
-        {b->d_out, 1, 1, 0}, {l->op->normalise ? l->out : NULL, 1, 1, 0},
-        {b->d_q, 1, 0, 1},   {b->d_k, 0, 0, 1}, {b->d_v, 0, 1, 1}};
+    const kit_linear_stream streams[] = {{l->k, 0, 0, 0},
+                                         {l->q, 1, 0, 0},
+                                         {l->v, 0, 1, 0},
+                                         {b->d_out, 1, 1, 0},
+                                         {l->op->normalise ? l->out : NULL, 1, 1, 0},
+                                         {b->d_q, 1, 0, 1},
+                                         {b->d_k, 0, 0, 1},
+                                         {b->d_v, 0, 1, 1}};
     KIT(linear_plan_ahead)
     (&k->w, c, -KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams),
      KIT_LINEAR_CHUNK * l->F * (3 * l->heads + 3));

@@ -383,8 +383,8 @@ KIT_KERNEL void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear
  * which have about so many links of a register row. */
 static __attribute__((unused)) void KIT(linear_plan_ahead)(kit_linear_work *w,
                                                            const kit_linear_chunk *c, int by,
-                                                           const kit_linear_stream *streams,
-                                                           int n, int64_t links)
+                                                           const kit_linear_stream *streams, int n,
+                                                           int64_t links)
 {
     const kit_linear *l = w->l;
     int64_t lines = 0;
@@ -412,8 +412,7 @@ KIT_INLINE void KIT(linear_plan_forward)(kit_linear_work *w, const kit_linear_ch
     const kit_linear_stream streams[] = {
         {l->k, 0, 0, 0}, {l->v, 0, 1, 0}, {l->q, 1, 0, 0}, {l->out, 1, 1, 1}};
     KIT(linear_plan_ahead)
-    (w, c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams),
-     KIT_LINEAR_CHUNK * l->F * (l->heads + 1));
+    (w, c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams), KIT_LINEAR_CHUNK * l->F * (l->heads + 1));
 }
 
 /* What comes before values: features, levels, strengths, and the weights of rows for each other. */
