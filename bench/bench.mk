@@ -20,3 +20,25 @@ EXTRA_DIST += bench/peers/run bench/peers/requirements.txt bench/peers/cases.py 
   bench/peers/ggml_driver.c bench/peers/heed.py bench/peers/onnx_runtime.py bench/peers/openblas.py \
   bench/peers/peers.py bench/peers/plot.py bench/peers/pytorch.py bench/peers/random_checkpoint.py \
   bench/peers/training.py
+
+# Records of claims.
+EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule_for_softmax.json \
+  bench/claim/records/factorized_for_random.json bench/claim/records/factorized_is_faster.json \
+  bench/claim/records/fixed_random_for_softmax.json bench/claim/records/learned_table_for_fixed.json \
+  bench/claim/records/linear_at_2048.json bench/claim/records/linear_behind_softmax.json \
+  bench/claim/records/linformer_at_512.json bench/claim/records/linformer_at_8192.json \
+  bench/claim/records/memory_for_window.json bench/claim/records/random_for_dynamic_conv_speed.json \
+  bench/claim/records/random_is_faster.json bench/claim/records/random_trains_faster.json \
+  bench/claim/records/rope_for_none.json bench/claim/records/smaller_on_small_text.json \
+  bench/claim/records/softmax_for_random.json bench/claim/records/strided_for_dense.json
+
+# Records of claims.
+EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule_for_softmax.json \
+  bench/claim/records/factorized_for_random.json bench/claim/records/factorized_is_faster.json \
+  bench/claim/records/fixed_random_for_softmax.json bench/claim/records/learned_table_for_fixed.json \
+  bench/claim/records/linear_at_2048.json bench/claim/records/linear_behind_softmax.json \
+  bench/claim/records/linformer_at_512.json bench/claim/records/linformer_at_8192.json \
+  bench/claim/records/memory_for_window.json bench/claim/records/random_for_dynamic_conv_speed.json \
+  bench/claim/records/random_is_faster.json bench/claim/records/random_trains_faster.json \
+  bench/claim/records/rope_for_none.json bench/claim/records/smaller_on_small_text.json \
+  bench/claim/records/softmax_for_random.json bench/claim/records/strided_for_dense.json
