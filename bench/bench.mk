@@ -34,11 +34,13 @@ EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule
 
 # Records of claims.
 EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule_for_softmax.json \
+  bench/claim/records/delta_rule_recalls.json bench/claim/records/dense_for_random.json \
   bench/claim/records/factorized_for_random.json bench/claim/records/factorized_is_faster.json \
   bench/claim/records/fixed_random_for_softmax.json bench/claim/records/learned_table_for_fixed.json \
   bench/claim/records/linear_at_2048.json bench/claim/records/linear_behind_softmax.json \
   bench/claim/records/linformer_at_512.json bench/claim/records/linformer_at_8192.json \
   bench/claim/records/memory_for_window.json bench/claim/records/random_for_dynamic_conv_speed.json \
   bench/claim/records/random_is_faster.json bench/claim/records/random_trains_faster.json \
-  bench/claim/records/rope_for_none.json bench/claim/records/smaller_on_small_text.json \
-  bench/claim/records/softmax_for_random.json bench/claim/records/strided_for_dense.json
+  bench/claim/records/rope_for_alibi.json bench/claim/records/rope_for_none.json \
+  bench/claim/records/smaller_on_small_text.json bench/claim/records/softmax_for_random.json \
+  bench/claim/records/strided_for_dense.json
