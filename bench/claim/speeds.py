@@ -6,7 +6,8 @@ and one thread; the measure is the ratio of the two layers' times, the slower on
 a step counts as well: forward and backward. The verdict follows from the 95 % interval of the mean of the ratios'
 logarithms: *holds* if all of it is above that of `least`, *does not* if none of it is, else *undecided*.
 
-What stands here was written before its first result. A time is of its machine, whose name the record has.
+The bars were written down before a record was begun, when each pair had been timed once beside other work to see that it
+runs, and have not been changed since. A time is of its machine, whose name the record has.
 """
 from dataclasses import dataclass
 

@@ -108,8 +108,9 @@ KIT_INLINE int64_t kit_column_floats(int64_t rows, int64_t width)
 }
 
 /* Which of so many parts the rows are; the stack has kit_outer_stack floats. Zeros: all at once.
- * `two`: dy has two gradients' columns, 16 of each in turn, and `other` is the second one. A gradient
- * that is not wanted is NULL. */
+ * `two`: the columns of dy belong to two weights, 16 of the one and 16 of the other in turn, as those
+ * of a gate and of what it gates do. The second weight's gradient is added to `other`; of two
+ * gradients the one that nobody wants is NULL. */
 typedef struct kit_outer_part {
     int64_t part, parts;
     float *stack;

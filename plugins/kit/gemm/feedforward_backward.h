@@ -24,8 +24,8 @@
 #define FEEDFORWARD_GIVES (KIT_PORT(FEEDFORWARD_OUT) - 1)
 #define GATED_GIVES (KIT_PORT(GATED_OUT) - 1)
 
-/* Floats of what lies between the products of a part of the rows: so few that they stay in the caches
- * of two cores. */
+/* How many floats z and h of a part of the rows have at most. Seven products read or write them, and
+ * 4 MiB stay in the second caches of two cores meanwhile. */
 enum { KIT_FEEDFORWARD_MIDDLE = 1 << 20 };
 
 /* The rows in parts, and what the workspace has: z and h of a part, both weights packed the other way,

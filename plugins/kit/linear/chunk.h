@@ -379,8 +379,10 @@ KIT_KERNEL void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear
     }
 }
 
-/* A chunk `by` rows from this one will pass these streams: their lines over the tiles of this one,
- * which have about so many links of a register row. */
+/* Prepares what linear_look_ahead asks for while this chunk is worked on: the rows of these tensors
+ * that the chunk `by` rows further on will need. There are `links` multiply-adds of a row in this
+ * chunk, about, and the cache lines are spread evenly over them: asked for all at once they would
+ * wait for each other. */
 static __attribute__((unused)) void KIT(linear_plan_ahead)(kit_linear_work *w,
                                                            const kit_linear_chunk *c, int by,
                                                            const kit_linear_stream *streams, int n,
