@@ -3,7 +3,7 @@
  * heed/kit/next.h: ends one path's copy of a kernel file; defines KIT_AGAIN while there is another
  * path to compile.
  */
-#if (defined KIT_AVX2 || defined KIT_AVX512)
+#if defined KIT_AVX2 || defined KIT_AVX512 || (defined KIT_SCALAR && defined KIT_SMALL_SCALAR)
 #if defined __clang__
 #pragma clang attribute pop
 #else
