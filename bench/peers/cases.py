@@ -180,9 +180,10 @@ def cases():
         yield attention("widths", T=1024, H=8, D=D)
     for T in (16, 17, 32, 48, 63):
         yield attention("few queries", T=T, S=4096, H=8, D=64)
-    for H, G, D in ((32, 8, 64), (32, 8, 128), (32, 32, 128)):
-        for keys in (4096, 16384):
-            yield attention("decode", causal=True, decode=keys, H=H, G=G, D=D)
+    for keys in (512, 4096, 16384, 65536):
+        for H, G in ((8, 8), (32, 32), (32, 8), (64, 8)):
+            for D in (64, 128):
+                yield attention("decode", causal=True, decode=keys, H=H, G=G, D=D)
     yield attention("decode", "cache=f16", "f16", causal=True, decode=16384, H=32, G=8, D=128)
     for dtype in ("f16", "bf16"):
         for causal in (False, True):
