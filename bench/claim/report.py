@@ -3,7 +3,7 @@
 import html
 
 from speeds import ROUNDS, SPEEDS
-from table import CLAIMS, RATES, SEEDS
+from table import CLAIMS, RATES, SEEDS, cited
 
 HEAD = """# What the papers say, trained again on a small machine
 
@@ -14,15 +14,23 @@ margin, before its first result (`bench/claim/table.py`).
 Two byte-level networks, whose parameters stand behind their names, are trained on the same tokens; each one's learning rate is the
 best of {rates} on one seed, and the comparison is of {seeds} other seeds. The text, unless said otherwise, is the one of
 Debian's package fortunes, 2.4 MB of quotations; texts of sums, brackets and pairs to recall are made by a seed
-(`bench/claim/texts.py`). Bits are per byte of the tenth of the text that is held out; the difference is that of the
-second arm less the first, with its 95 % interval, paired by seed. *undecided*: the interval lies on both sides of the margin. What
-holds at this size need not hold at another.
+(`bench/claim/texts.py`); lines with a class are of the same package, and pairs of paragraphs of Debian's manual pages. What is
+compared is bits per byte of the tenth of the text that is held out, unless said otherwise; the difference is that of the
+second arm less the first, with its 95 % interval, paired by seed. *undecided*: the interval lies on both sides of the margin;
+behind it stands how many seeds it would take at the spread that these have, if the mean stayed. What holds at this size need
+not hold at another.
 
 ![differences with their intervals](claims.svg)
 
-| claim | source | first; second | bits | difference | margin | verdict |
+| claim | source | first; second | measured | difference | margin | verdict |
 |---|---|---|---|---|---|---|
 """
+
+
+def measured(claim):
+    """What is compared, where it is not bits per byte."""
+    what = claim.first.measure or {"classify": "share of errors", "pairs": "bits per byte of the targets"}.get(claim.task)
+    return f" ({what})" if what else ""
 
 
 def line(study):
@@ -30,9 +38,9 @@ def line(study):
     (a, b), (mean, half) = study.means(), study.difference()
     margin = f"within {c.margin:g}" if c.kind == "equal" else f"above {c.margin:g}"
     thousands = [f"{study.find(arm, SEEDS[0]).get('parameters', 0) / 1000:.0f}k" for arm in (c.first, c.second)]
-    return (f"| `{c.name}`: {c.says} | arXiv {c.source} | {c.first.name}, {thousands[0]}; {c.second.name}, {thousands[1]} | "
-            f"{a:.3f}; {b:.3f} | "
-            f"{mean:+.3f} ± {half:.3f} | {margin} | **{study.verdict()}** |\n")
+    return (f"| `{c.name}`: {c.says} | {cited(c)} | {c.first.name}, {thousands[0]}; {c.second.name}, {thousands[1]} | "
+            f"{a:.3f}; {b:.3f}{measured(c)} | {mean:+.3f} ± {half:.3f} | {margin} | **{study.verdict()}**"
+            f"{', ' + study.would_tell() if study.verdict() == 'undecided' else ''} |\n")
 
 
 TIMED = """| claim | source | faster; slower | ratio | at least | verdict |
@@ -42,7 +50,7 @@ TIMED = """| claim | source | faster; slower | ratio | at least | verdict |
 
 def speed(timing):
     c, (ratio, low, high) = timing.claim, timing.ratio()
-    return (f"| `{c.name}`: {c.says} | arXiv {c.source} | {c.faster.name}; {c.slower.name} | "
+    return (f"| `{c.name}`: {c.says} | {cited(c)} | {c.faster.name}; {c.slower.name} | "
             f"{ratio:.2f} ({low:.2f} to {high:.2f}) | {c.least:g} | **{timing.verdict()}** |\n")
 
 
@@ -84,7 +92,7 @@ def picture(studies):
            'font-family="sans-serif" font-size="12">',
            "<style>text{fill:#333}line{stroke:#666}.m{stroke:#c60;stroke-dasharray:3 2}.z{stroke:#bbb}circle{fill:#06c}"
            "@media(prefers-color-scheme:dark){text{fill:#ddd}line{stroke:#aaa}.z{stroke:#555}circle{fill:#6af}}</style>",
-           f'<text x="{at(0)}" y="16" text-anchor="middle">bits per byte of the second less the first</text>',
+           f'<text x="{at(0)}" y="16" text-anchor="middle">the second less the first, in bits per byte or in the share of errors</text>',
            f'<line class="z" x1="{at(0)}" x2="{at(0)}" y1="24" y2="{height - 30}"/>']
     for i, s in enumerate(studies):
         (mean, half), y = s.difference(), 36 + row * i

@@ -15,10 +15,14 @@ import sys
 import tempfile
 import time
 
+from measure import MEASURES
 from table import RATES, SEEDS
 from texts import text
 
-NOTHING = 8.0  # bits per byte of a network that has learned nothing, or whose numbers are not finite any more
+# What end of `heed train` counts, and what a network has that has learned nothing, or is not finite any more.
+TASKS = {"lm": ("bits_per_byte", 8.0), "pairs": ("bits_per_token", 8.0), "classify": ("accuracy", 1.0)}
+LATER = ("before", "measure", "on")  # fields of an arm that the first records do not have, unless they say something
+NORMAL = 1.959964  # two-sided 95 %, of many seeds
 STUDENT = {2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582, 6: 2.446912, 7: 2.364624}  # two-sided 95 %
 
 
@@ -34,14 +38,29 @@ class Setting:
 def protocol(claim):
     """What the runs depend on."""
     what = dataclasses.asdict(claim)
-    return json.loads(json.dumps({k: what[k] for k in ("first", "second", "text", "steps", "batch", "context", "options")}))
+    for arm in (what["first"], what["second"]):
+        for key in LATER:
+            if not arm[key]:
+                del arm[key]
+    keys = ("first", "second", "text", "steps", "batch", "context", "options", *(["task"] if claim.task != "lm" else []))
+    return json.loads(json.dumps({k: what[k] for k in keys}))
 
 
 def training(protocol, name, text):
     """What a run depends on, but for its seed and its rate."""
     arm = next(protocol[which] for which in ("first", "second") if protocol[which]["name"] == name)
-    return (text, arm["spec"], [*protocol["options"], *arm["options"]],
-            [protocol[what] for what in ("steps", "batch", "context")])
+    return (text, arm["spec"], [*protocol["options"], *arm["options"]], [arm.get(key) for key in LATER],
+            [protocol.get(what) for what in ("steps", "batch", "context", "task")])
+
+
+def value(run):
+    """What arms are compared by."""
+    return run["value"] if "value" in run else run["bits_per_byte"]
+
+
+def loss(run):
+    """What a rate is chosen by."""
+    return run["loss"] if "loss" in run else run["bits_per_byte"]
 
 
 def wanted(claim):
@@ -73,8 +92,8 @@ class Study:
         return None
 
     def rate(self, arm):
-        """The one of RATES with the fewest bits; of two that are equal the lower."""
-        return min(RATES, key=lambda r: (self.find(arm, 0, r)["bits_per_byte"], r))
+        """The one of RATES with which most is learned; of two that are equal the lower."""
+        return min(RATES, key=lambda r: (loss(self.find(arm, 0, r)), r))
 
     def missing(self):
         return [(arm, seed, rate) for arm, seed, rate in wanted(self.claim) if not self.find(arm, seed, rate)]
@@ -112,29 +131,63 @@ class Study:
                     return {**run, "arm": arm.name, "seconds": 0.0}
         return None
 
+    def heed(self, *words):
+        """The lines that heed prints; or why not, if a number was not finite any more."""
+        s = self.setting
+        done = subprocess.run([s.heed, *words, "--threads", str(s.threads)], capture_output=True, text=True,
+                              env={**os.environ, "HEED_PLUGINS": s.plugins})
+        if not done.returncode:
+            return done.stdout, None
+        why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"
+        if "finite" not in why:
+            sys.exit(f"bench/claims: {self.claim.name}: {why}")
+        return None, why
+
+    def begin(self, arm, seed):
+        """The arm's spec, or the file of the network that its stages have made. Those of other arms and claims that
+        begin alike are theirs too: such a file is kept beside the texts, by a name that says all it depends on."""
+        start, passed = arm.spec, [arm.spec, seed, self.claim.batch, self.claim.context]
+        for stage in arm.before:
+            path = text(stage.text, self.setting.texts)
+            passed += [stage.text, stage.steps, stage.rate, *stage.options]
+            name = hashlib.sha256(repr(passed).encode()).hexdigest()[:24]
+            made = os.path.join(self.setting.texts, f"stage-{name}.safetensors")
+            if not os.path.exists(made):
+                _, why = self.heed("train", start, path, "-o", made + ".part", "--json", "--seed", seed, "--steps",
+                                   str(stage.steps), "--batch", str(self.claim.batch), "--context",
+                                   str(self.claim.context), "--rate", repr(stage.rate), *stage.options)
+                if why:
+                    sys.exit(f"bench/claims: {self.claim.name}, {arm.name}: the stage of {stage.text}: {why}")
+                os.replace(made + ".part", made)
+            start = made
+        return start
+
     def train(self, arm, seed, rate):
-        claim, s = self.claim, self.setting
-        path = self.text()
+        claim, path = self.claim, self.text()
+        of_task, nothing = TASKS[claim.task]
+        # the seed 0 is that of the search for a rate: heed's own begin with 1
+        number = str(1000 if seed == 0 else seed)
         with tempfile.TemporaryDirectory() as folder:
             model = os.path.join(folder, "model.safetensors")
-            # the seed 0 is that of the search for a rate: heed's own begin with 1
-            command = [s.heed, "train", arm.spec, path, "-o", model, "--json", "--seed", str(1000 if seed == 0 else seed),
-                       "--steps", str(claim.steps), "--batch", str(claim.batch), "--context", str(claim.context),
-                       "--rate", repr(rate), "--every", str(claim.steps), "--threads", str(s.threads), *claim.options,
-                       *arm.options]
-            began = time.monotonic()
-            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HEED_PLUGINS": s.plugins})
+            start, began = self.begin(arm, number), time.monotonic()
+            words = ["train", start, path, "-o", model, "--json", "--seed", number, "--steps", str(claim.steps), "--batch",
+                     str(claim.batch), "--context", str(claim.context), "--rate", repr(rate), "--every",
+                     str(claim.steps), *(["--task", claim.task] if claim.task != "lm" else []), *claim.options,
+                     *arm.options]
+            lines, why = self.heed(*words)
             run = {"arm": arm.name, "seed": seed, "rate": rate, "seconds": round(time.monotonic() - began, 1)}
-            if done.returncode:
-                why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"
-                if "finite" not in why:
-                    sys.exit(f"bench/claims: {claim.name}, {arm.name}: {why}")
-                return {**run, "bits_per_byte": NOTHING, "ended": why, "sha256": None}
-            end = json.loads(done.stdout.splitlines()[-1])
+            if why:
+                return {**run, "loss": nothing, "value": nothing, "ended": why, "sha256": None}
+            end = json.loads(lines.splitlines()[-1])
+            found = end[of_task] if end[of_task] is not None else nothing
+            learned = 1.0 - found if claim.task == "classify" else min(nothing, found)
+            of = learned
+            if arm.measure:
+                scored = text(arm.on, self.setting.texts) if arm.on else path
+                of = MEASURES[arm.measure](model, lambda *more: self.heed("score", model, scored, *more)[0])
             with open(model, "rb") as f:
                 digest = hashlib.sha256(f.read()).hexdigest()
-        return {**run, "bits_per_byte": min(NOTHING, end["bits_per_byte"] or NOTHING), "parameters": end["parameters"],
-                "sha256": digest}
+        return {**run, "loss": learned, "value": of, "parameters": end["parameters"], "sha256": digest}
 
     def save(self):
         os.makedirs(self.setting.records, exist_ok=True)
@@ -149,7 +202,7 @@ class Study:
         for run in self.record["runs"]:
             arm = self.claim.first if run["arm"] == self.claim.first.name else self.claim.second
             new = self.train(arm, run["seed"], run["rate"])
-            same = new["sha256"] == run["sha256"] and new["bits_per_byte"] == run["bits_per_byte"]
+            same = new["sha256"] == run["sha256"] and value(new) == value(run)
             print(f"{self.claim.name}: {arm.name}, seed {run['seed']}, rate {run['rate']}: "
                   f"{'the same file' if same else 'ANOTHER file'}")
             if not same:
@@ -159,16 +212,24 @@ class Study:
     # ---- what follows ----
 
     def means(self):
-        return [sum(self.find(arm, seed)["bits_per_byte"] for seed in SEEDS) / len(SEEDS)
+        return [sum(value(self.find(arm, seed)) for seed in SEEDS) / len(SEEDS)
                 for arm in (self.claim.first, self.claim.second)]
 
     def difference(self):
         """Mean of second - first, and half of its 95 % interval."""
-        d = [self.find(self.claim.second, seed)["bits_per_byte"] - self.find(self.claim.first, seed)["bits_per_byte"]
-             for seed in SEEDS]
+        d = [value(self.find(self.claim.second, seed)) - value(self.find(self.claim.first, seed)) for seed in SEEDS]
         mean = sum(d) / len(d)
         spread = math.sqrt(sum((x - mean) ** 2 for x in d) / (len(d) - 1))
         return mean, STUDENT[len(d) - 1] * spread / math.sqrt(len(d))
+
+    def would_tell(self):
+        """How many seeds an undecided claim would take: the interval's half falls as one over their root."""
+        mean, half = self.difference()
+        spread = half * math.sqrt(len(SEEDS)) / STUDENT[len(SEEDS) - 1]
+        edges = (-self.claim.margin, self.claim.margin) if self.claim.kind == "equal" else (self.claim.margin,)
+        distance = min(abs(mean - edge) for edge in edges)
+        seeds = math.ceil((NORMAL * spread / distance) ** 2) if distance else math.inf
+        return f"some {max(seeds, len(SEEDS) + 1)} seeds" if seeds < 1000 else "more than 1000 seeds"
 
     def verdict(self):
         mean, half = self.difference()

@@ -2,10 +2,17 @@
 """The claims that training decides: what a paper says, and how it is held against small networks.
 
 A claim has two arms, each a network's spec and options of `heed train`. Every arm is trained on the same tokens: once
-with each of RATES, on the seed 0, to choose its rate, and then with that rate on each of SEEDS. The measure is bits per
-byte of the part of the text that is held out, the weights those of the last step.
+with each of RATES, on the seed 0, to choose its rate, and then with that rate on each of SEEDS. The measure is, by the
+weights of the last step and on the part of the text that is held out,
 
-    better    `first` has fewer bits than `second`, by more than `margin`
+    lm          bits per byte
+    pairs       bits per byte of the targets
+    classify    the share of texts whose class is not found
+
+or what an arm names in its place (MEASURES in measure.py). An arm may have stages before, which are trained one behind
+the other with a rate of their own; the last one is the claim's.
+
+    better    `first` has less of it than `second`, by more than `margin`
     equal     they differ by less than `margin`
 
 The verdict follows from the 95 % interval of the mean difference, paired by seed (Student's t): *holds* if all of it is
@@ -21,17 +28,29 @@ SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What a network learns before, as a language model: steps at a rate that is the same for all seeds."""
+    text: str
+    steps: int
+    rate: float
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Arm:
     name: str
     spec: str
     options: tuple[str, ...] = ()
+    before: tuple[Stage, ...] = ()
+    measure: str = ""  # a row of MEASURES; in its place what the claim's task has
+    on: str = ""       # another text, for a measure that scores one
 
 
 @dataclass(frozen=True)
 class Claim:
     name: str
     says: str
-    source: str  # arXiv id, and where in it
+    source: str  # arXiv id, or author and year, and where in it
     first: Arm
     second: Arm
     kind: str = "better"
@@ -41,6 +60,11 @@ class Claim:
     batch: int = 16
     context: int = 128
     options: tuple[str, ...] = ("--dropout", "0")
+    task: str = "lm"
+
+
+def cited(claim):
+    return ("arXiv " if claim.source[0].isdigit() else "") + claim.source
 
 
 def network(attention="softmax(causal=true)", position="rope", layers=4, norm="rms", residual="pre",
@@ -64,6 +88,73 @@ FIXED = Arm("fixed random synthesizer", network("synthesizer_random(causal=true,
 DYNAMIC = Arm("dynamic convolution", network("dynamic_conv(causal=true, kernel=15)", "none"))
 SMALL = Arm("width 24", network(width=24, feedforward="swiglu(hidden=64)"))
 LARGE = Arm("width 96", network(width=96, feedforward="swiglu(hidden=256)"))
+
+def mixture(name, other):
+    return Arm(name, network(f"synthesizer_mixture(a={other}, b=softmax, causal=true)"))
+
+
+TRANSFORMER_XL = network("transformer_xl(causal=true, memory=64)", "none")
+
+# ---- ULMFiT ----
+
+FEW_LABELS = dict(margin=0.02, text="topics", steps=120, batch=16, context=64, task="classify", options=("--dropout", "0.1"))
+GENERAL = Stage("other_quotations", 800, 0.003)
+SLANTED = ("--schedule", "slanted", "--warmup", "0.1", "--floor", "0.03125")
+LAYERS = ("--layer-decay", "1.3")  # 2.6 in the paper, of three LSTMs
+TARGET = Stage("topics_text", 150, 0.001, (*SLANTED, *LAYERS))
+
+
+def fit(name, general=True, target=True, rates=True, slanted=True, unfreeze=True, pooling="concat"):
+    """The three stages, or what is left when a part of them is taken away."""
+    options = [*(SLANTED if slanted else ("--schedule", "constant")), *(LAYERS if rates else ()),
+               *(("--unfreeze", "0.5") if unfreeze else ()), "--pooling", pooling, "--valid", "0.9"]
+    return Arm(name, network(), tuple(options), (GENERAL,) * general + (TARGET,) * target)
+
+
+ULMFIT = fit("ULMFiT")
+
+
+def heart(name, steps):
+    return Arm(name, network(), fit("").options, (Stage("fortunes_60k", steps, 0.003, ("--schedule", "constant")),))
+
+
+# ---- encoders, and both ----
+
+TRANSLATION = dict(steps=400, batch=8, context=96, task="pairs")
+CLASSES = dict(margin=0.02, steps=600, batch=16, context=104, task="classify")
+
+
+def translator(name, op, settings, encoder="", longest=96):
+    """Two layers that read and two that say; the attention of both is the op, and what lies between is softmax."""
+    more = f", {settings}" if settings else ""
+    return Arm(name, f"vocab=256; width=64; layers=2; heads=4; context={longest}; bos=10; norm=rms; "
+                     f"attention={op}(causal=true{more}); cross_attention=softmax; encoder_layers=2; "
+                     f"encoder_attention={encoder or f'{op}({settings})'}; position=sinusoidal; "
+                     f"feedforward=swiglu(hidden=176); tied=true")
+
+
+TRANSLATE = translator("softmax", "softmax", "")
+TRANSLATE_RANDOM = translator("random synthesizer", "synthesizer_random", "longest=96")
+
+
+def encoder(name, attention):
+    return Arm(name, f"vocab=256; width=64; layers=2; heads=4; context=104; norm=layer; attention={attention}; "
+                     "position=sinusoidal; feedforward=gelu(hidden=256)", ("--pooling", "mean"))
+
+
+# ---- spans and halting ----
+
+def look(name, half):
+    return Arm(name, SPANS.spec, SPANS.options, (), f"mean span of the {half}, of the limit")
+
+
+SPANS = Arm("learned spans", network("adaptive_span(limit=128, causal=true, ramp=32)", "none"), ("--span-penalty", "0.002"))
+HALTS = network(position="[learned]", layers=6, more="; shared=true; halting=act")
+
+
+def halt(name, text):
+    return Arm(name, HALTS, ("--ponder", "0.01"), (), "layers a token", text)
+
 
 CLAIMS = (
     # ---- where the norm stands ----
@@ -180,4 +271,63 @@ CLAIMS = (
     Claim("smaller_on_small_text", "On 30 kB of text a network of a fifth of the parameters does as well or better",
           "2305.16264, section 5", SMALL, PLAIN,
           margin=-0.02, text="fortunes_30k"),
+    Claim("mixture_for_softmax", "A random synthesizer mixed with dot products learns better than dot products alone",
+          "2005.00743, section 4.1 (28.47 for 27.67 BLEU)", mixture("random + softmax", "synthesizer_random(longest=128)"), PLAIN),
+    Claim("dense_mixture_for_softmax", "So does a dense synthesizer mixed with them", "2005.00743, its LM1B (37.27 for 38.21)",
+          mixture("dense + softmax", "synthesizer_dense(longest=128)"), PLAIN),
+    Claim("memory_for_none", "Transformer-XL learns better from segments with the memory of those before than without",
+          "1901.02860, section 4.2", Arm("with a memory of 64", TRANSFORMER_XL, ("--segments", "64")),
+          Arm("without", TRANSFORMER_XL), context=64),
+    # ---- ULMFiT: a classifier behind two language models; 200 of 2000 labelled lines are learned ----
+    Claim("ulmfit_for_scratch", "Two stages as a language model before it leave a classifier fewer errors",
+          "1801.06146, section 5", ULMFIT, fit("from nothing", general=False, target=False), **FEW_LABELS),
+    Claim("ulmfit_general", "The general text helps", "1801.06146, section 5, impact of pretraining", ULMFIT,
+          fit("without the general text", general=False),
+          **FEW_LABELS),
+    Claim("ulmfit_target", "The unlabelled text of the task helps", "1801.06146, section 5, impact of LM fine-tuning", ULMFIT,
+          fit("without the text of the task", target=False), **FEW_LABELS),
+    Claim("ulmfit_rates", "A lower rate for lower layers helps", "1801.06146, section 3.2", ULMFIT,
+          fit("one rate for all layers", rates=False), **FEW_LABELS),
+    Claim("ulmfit_slanted", "Slanted triangular rates are better than a constant one", "1801.06146, section 3.2", ULMFIT,
+          fit("a constant rate", slanted=False), **FEW_LABELS),
+    Claim("ulmfit_unfreezing", "Unfreezing layer by layer keeps what was learned, so it leaves fewer errors",
+          "1801.06146, section 3.3", ULMFIT, fit("all layers from the first step on", unfreeze=False), **FEW_LABELS),
+    Claim("ulmfit_pooling", "The last token, the mean and the maximum tell more than the last token", "1801.06146, section 3.3",
+          ULMFIT, fit("the last token", pooling="last"), **FEW_LABELS),
+    Claim("learned_by_heart", "A language model that knows 60 kB by heart is a worse start than one that was stopped",
+          "1801.06146, section 3.2", heart("300 steps", 300), heart("3000 steps, by heart", 3000), **FEW_LABELS),
+    # ---- the Synthesizer paper's other tables, on stand-ins: translation, summary, classes ----
+    Claim("translate_random", "Random synthesizers translate nearly as well as dot products",
+          "2005.00743, its translation; here lines of manual pages, English to German", TRANSLATE_RANDOM, TRANSLATE,
+          kind="equal", margin=0.1, text="manpages", **TRANSLATION),
+    Claim("translate_dense", "Dense synthesizers translate nearly as well as dot products",
+          "2005.00743, its translation; here lines of manual pages", translator("dense synthesizer", "synthesizer_dense", "longest=96"),
+          TRANSLATE, kind="equal", margin=0.1, text="manpages", **TRANSLATION),
+    Claim("translate_linformer", "An encoder with Linformer of 24 slots translates nearly as well",
+          "2006.04768, section 5; here lines of manual pages",
+          translator("Linformer", "softmax", "", encoder="linformer(slots=24, longest=96)"),
+          TRANSLATE, kind="equal", margin=0.1, text="manpages", **TRANSLATION),
+    Claim("summary_random", "Random synthesizers are worse at summaries than dot products",
+          "2005.00743, its summaries; here first paragraphs of manual pages, and their line of the name",
+          translator("softmax", "softmax", "", longest=160), translator("random synthesizer", "synthesizer_random", "longest=160",
+                                                                        longest=160),
+          text="summaries", steps=300, batch=8, context=160, task="pairs"),
+    Claim("random_on_pairs", "A random synthesizer can not compare two sentences: dot products find more that belong together",
+          "2005.00743, its GLUE and SuperGLUE", encoder("softmax", "softmax"),
+          encoder("random synthesizer", "synthesizer_random(longest=104)"), text="halves", **CLASSES),
+    Claim("random_on_lines", "On one sentence a random synthesizer is as good", "2005.00743, its GLUE",
+          encoder("softmax", "softmax"), encoder("random synthesizer", "synthesizer_random(longest=104)"), kind="equal",
+          text="one_line", **CLASSES),
+    # ---- how far heads look, when that is learned ----
+    Claim("adaptive_span_for_full", "With learned spans a network does as well as with full attention",
+          "1905.07799, section 3", SPANS, Arm("all 128 tokens", network(position="none")), kind="equal", margin=0.03, options=()),
+    Claim("spans_of_layers", "Learned spans of the lower layers are shorter than those of the upper ones",
+          "1905.07799, section 3", look("lower two of four layers", "lower half of the layers"),
+          look("upper two", "upper half of the layers"), margin=0.02),
+    # ---- a state that others program; time to think ----
+    Claim("fast_weights_remember", "Fast weights learn to hold a letter over a delay that nobody knows, which a window of 8 can not",
+          "Schmidhuber 1991 (FKI-147-91), its unknown delays", Arm("fast weights", network("fast_weight(causal=true, rule=sum)", "none")),
+          Arm("window of 8 in each layer", network("window(causal=true, left=7)", "none", layers=4)), margin=0.05, text="delay"),
+    Claim("harder_takes_longer", "A network that halts runs more layers on text that is harder to tell",
+          "1603.08983, section 3", halt("quotations", "fortunes_60k"), halt("letters of words shuffled", "shuffled_words"), margin=0.02),
 )
