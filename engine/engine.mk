@@ -102,7 +102,8 @@ engine_command = engine/command/choices.c \
   engine/command/parts.c engine/command/parts.h \
   engine/command/plan.c engine/command/plan.h engine/command/plan_cost.c engine/command/plan_json.c \
   engine/command/plan_machine.c \
-  engine/command/plan_print.c engine/command/plan_read.c engine/command/plan_svg.c \
+  engine/command/plan_print.c engine/command/plan_read.c \
+  engine/command/plan_ring.c engine/command/plan_svg.c \
   engine/command/plan_times.c engine/command/plan_verdict.c \
   engine/command/probe.c engine/command/probe.h engine/command/progress.c \
   engine/command/progress.h engine/command/ranks.c engine/command/ranks.h engine/command/run.c \

@@ -33,6 +33,12 @@ static const char usage[] =
     "  --machine FILE    a record of heed bench --json: the least times that this machine allows, "
     "and,\n"
     "                    of one with --suite, those that are predicted\n"
+    "  --ranks N         of --machine: simulates that up to N ranks read the text together, "
+    "docs/ranks.md\n"
+    "  --network B,US    between them: gigabytes a second and microseconds of a message, as "
+    "1.25,30\n"
+    "  --cores N         a rank is so many times as fast as the record, of one thread for "
+    "instance; 1\n"
     "  --suggest         other shapes of about as many parameters\n"
     "  --json            the same as an object\n"
     "  --svg FILE        a picture of the fields and the laws, \"-\" for standard output\n"
@@ -60,6 +66,7 @@ typedef struct request {
     const char *train, *record, *html;
     double minutes, share;
     int64_t steps, context;
+    plan_link link;
     heed_options engine;
 } request;
 
@@ -89,6 +96,30 @@ static int read_unique(void *to, const char *value)
 static int read_epochs(void *to, const char *value)
 {
     return options_float("--epochs", value, 1, 1e6, &((request *)to)->epochs);
+}
+
+static int read_ranks(void *to, const char *value)
+{
+    return options_int("--ranks", value, 2, PLAN_RANKS_MOST, &((request *)to)->link.ranks);
+}
+
+static int read_cores(void *to, const char *value)
+{
+    return options_float("--cores", value, 1, 4096, &((request *)to)->link.cores);
+}
+
+static int read_network(void *to, const char *value)
+{
+    plan_link *l = &((request *)to)->link;
+    char rest;
+    if (sscanf(value, "%lf,%lf%c", &l->rate, &l->latency, &rest) == 2 && l->rate > 0 &&
+        l->rate <= 1e6 && l->latency >= 0 && l->latency <= 1e9) {
+        l->rate *= 1e9, l->latency *= 1e-6;
+        return 0;
+    }
+    return options_usage("--network takes gigabytes a second and microseconds, as 1.25,30, not "
+                         "\"%.40s\"",
+                         value);
 }
 
 static int read_minutes(void *to, const char *value)
@@ -152,6 +183,7 @@ static int32_t read_networks(work *w, const request *r, heed_error *error)
         TRY(plan_read(n, w->engine, r->spec[i], USUAL_WIDTH, &w->text, error));
         plan_least_times(n, &w->machine);
         plan_predict_times(n, &w->machine);
+        if (r->link.ranks) TRY(plan_ranks(n, &w->machine, &r->link, (double)r->tokens, error));
         for (int k = 0; k < 2 && n->guessed_width; k++) {
             w->other[i].at[k] = &w->another[2 * i + (uint32_t)k];
             TRY(plan_read(w->other[i].at[k], w->engine, r->spec[i], widths[k], &w->text, error));
@@ -234,6 +266,9 @@ static int check_request(const request *r)
     if ((r->json != 0) + is_standard(r->svg) + is_standard(r->html) > 1)
         return options_usage(
             "of --json, --svg - and --html - only one can write to standard output");
+    if (r->link.ranks && (!r->machine || !(r->link.rate > 0)))
+        return options_usage("--ranks needs --machine FILE and --network GBPS,US");
+    if (!r->link.ranks && r->link.rate > 0) return options_usage("--network is of --ranks");
     if (r->steps && r->minutes > 0)
         return options_usage("--steps and --minutes exclude each other");
     if (r->share > 0 && r->minutes > 0)
@@ -253,6 +288,9 @@ int command_plan(int argc, char **argv)
         {"--data", 1, .at = offsetof(request, data), .values = "FILE"},
         {"--epochs", 1, .read = read_epochs},
         {"--machine", 1, .at = offsetof(request, machine), .values = "FILE"},
+        {"--ranks", 1, .read = read_ranks},
+        {"--network", 1, .read = read_network},
+        {"--cores", 1, .read = read_cores},
         {"--suggest", 0, .at = offsetof(request, suggest)},
         {"--json", 0, .at = offsetof(request, json)},
         {"--svg", 1, .at = offsetof(request, svg), .values = "FILE"},
@@ -265,7 +303,7 @@ int command_plan(int argc, char **argv)
         {"--context", 1, .read = read_context},
         {"", 1, .read = read_spec},
         {0}};
-    request r = {.engine.size = sizeof r.engine};
+    request r = {.engine.size = sizeof r.engine, .link.cores = 1};
     int status = options_parse(argc, argv, usage, options, &r, &r.engine);
     if (!status) status = check_request(&r);
     if (status) return status;

@@ -47,6 +47,16 @@ typedef struct plan_product {
 } plan_product;
 #define PLAN_PRODUCTS 32
 
+/* A text that so many ranks read together, simulated: plan_ring.c. */
+typedef struct plan_ring_time {
+    int64_t ranks;
+    double seconds, efficiency; /* as much faster than one, of as much as they are */
+    double waits;               /* share of the time that ranks wait for messages */
+    double hidden;              /* share of the messages' time in which they work */
+} plan_ring_time;
+#define PLAN_RANKS_MOST 1024
+#define PLAN_RANKS_ROWS 12 /* 1, 2, 4, ... and the last */
+
 typedef struct plan_network {
     char name[4];      /* "A" */
     const char *given; /* as on the command line */
@@ -63,6 +73,8 @@ typedef struct plan_network {
     plan_cost cost;
     double least_read, least_token, least_train; /* seconds; 0: not known */
     double read, token, train;                   /* predicted; 0: not known */
+    plan_ring_time ranks[PLAN_RANKS_ROWS];
+    uint32_t n_ranks; /* 0: not asked for, or not known */
 } plan_network;
 
 /* A case of a record: a call of an op, at least and as it was measured, in seconds. */
@@ -89,6 +101,28 @@ int32_t plan_cases_read(plan_machine *m, const json_t *cases, heed_error *error)
 void plan_predict_times(plan_network *n, const plan_machine *m);
 /* The least seconds of a network whose costs are known. */
 void plan_least_times(plan_network *n, const plan_machine *m);
+
+/* What ranks are replayed with: seconds of one rank for a layer's attention over the text and for all
+ * else of the network; bytes of a token's keys and values in a layer; bytes a second, and seconds, of
+ * the network between them. */
+typedef struct plan_ring {
+    double attention, rest, layers, tokens, row_bytes, rate, latency;
+    int causal;
+} plan_ring;
+int32_t plan_ring_replay(const plan_ring *r, int64_t ranks, plan_ring_time *t, heed_error *error);
+
+/* How many ranks there are, of so many cores each, and what is between them. */
+typedef struct plan_link {
+    int64_t ranks; /* 0: nobody asked */
+    double cores, rate, latency;
+} plan_link;
+/* The ranks of a network, by its least or predicted times; none where those are not known. */
+int32_t plan_ranks(plan_network *n, const plan_machine *m, const plan_link *link, double tokens,
+                   heed_error *error);
+/* The number from which on twice as many are less than 1.5 times as fast; 0: it was not reached. */
+int64_t plan_ranks_pay(const plan_network *n);
+/* Seconds of all calls of a part, to read the text: predicted, or at least. */
+double plan_part_seconds(const plan_part *p, const plan_machine *m, int predicted);
 
 /* What the command line says besides. */
 typedef struct plan_text {

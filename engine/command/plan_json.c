@@ -125,6 +125,19 @@ static json_t *json_network(const plan_network *n, const plan_text *text)
                      "laws", json_laws(n, text));
 }
 
+static json_t *json_ranks(const plan_network *n)
+{
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < n->n_ranks; i++) {
+        const plan_ring_time *t = &n->ranks[i];
+        json_array_append_new(all,
+                              json_pack("{s:I, s:f, s:f, s:f, s:f}", "ranks", (json_int_t)t->ranks,
+                                        "seconds", t->seconds, "efficiency", t->efficiency, "waits",
+                                        t->waits, "hidden", t->hidden));
+    }
+    return all;
+}
+
 json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other,
                   const plan_text *text, int suggest)
 {
@@ -135,6 +148,7 @@ json_t *plan_json(const plan_network *n, uint32_t count, const plan_other *other
         for (int k = 0; k < 2 && n[i].guessed_width; k++)
             json_array_append_new(others, json_network(other[i].at[k], text));
         json_object_set_new(one, "with_other_heads", others);
+        if (n[i].n_ranks) json_object_set_new(one, "simulated_ranks", json_ranks(&n[i]));
         json_object_set_new(one, "suggestions", json_shapes(&n[i], suggest));
         json_array_append_new(all, one);
     }

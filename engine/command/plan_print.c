@@ -271,6 +271,33 @@ static void print_sides(const sheet *p, const plan_network *n, uint32_t count,
         if (*n[i].cost.why) printf("%s: costs are not told: %s\n", n[i].name, n[i].cost.why);
 }
 
+/* ---- ranks ---- */
+
+static void print_ranks(const sheet *p, const plan_network *n)
+{
+    static const table_column columns[] = {{"ranks", 1, 0, 0},  {"read it", 1, 0, 0},
+                                           {"faster", 1, 0, 1}, {"efficiency", 1, 0, 0},
+                                           {"waits", 1, 0, 0},  {"hidden", 1, 0, 0}};
+    table t = {.column = columns, .n_columns = 6};
+    const int64_t pay = plan_ranks_pay(n);
+    if (!n->n_ranks) return;
+    sheet_head(p, "%s on ranks: a simulation", n->name);
+    for (uint32_t i = 0; i < n->n_ranks; i++) {
+        const plan_ring_time *r = &n->ranks[i];
+        table_cell(&t, "%lld", (long long)r->ranks);
+        cell_seconds(&t, r->seconds);
+        table_cell(&t, "%.2f x", n->ranks[0].seconds / r->seconds);
+        table_cell(&t, "%.0f %%", 100 * r->efficiency);
+        table_cell(&t, "%.0f %%", 100 * r->waits);
+        table_cell(&t, "%.0f %%", 100 * r->hidden);
+    }
+    sheet_table(p, &t);
+    if (pay)
+        sheet_prose(p, 2, "beyond %lld ranks twice as many are less than 1.5 times as fast",
+                    (long long)pay);
+    else sheet_prose(p, 2, "twice as many are at least 1.5 times as fast up to here");
+}
+
 /* ---- laws ---- */
 
 static void cell_loss(table *t, int which, const plan_network *n, const plan_text *text)
@@ -367,6 +394,7 @@ void plan_print(const sheet *p, const plan_network *n, uint32_t count, const pla
     print_specs(p, n, count);
     print_layers(p, n, count);
     print_sides(p, n, count, text->machine);
+    for (uint32_t i = 0; i < count; i++) print_ranks(p, &n[i]);
     if (text->unique > 0) print_laws(p, n, count, text);
     print_others(p, n, count, other, text);
     if (suggest) print_suggestions(p, n, count);

@@ -79,6 +79,11 @@ static double took(const plan_machine *m, const plan_part *p, int token)
     return p->calls * least * (factor != factor && !(p->flops[token] > 0) ? 1 : factor);
 }
 
+double plan_part_seconds(const plan_part *p, const plan_machine *m, int predicted)
+{
+    return predicted ? took(m, p, 0) : 1e-9 * p->calls * p->flops[0] / m->gflops;
+}
+
 void plan_predict_times(plan_network *n, const plan_machine *m)
 {
     double all[2] = {0, 0};
