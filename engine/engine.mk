@@ -90,7 +90,8 @@ engine_command = engine/command/choices.c \
   engine/command/describe_probe.c \
   engine/command/embed.c engine/command/field.c engine/command/field.h engine/command/field_attend.c \
   engine/command/field_gradient.c \
-  engine/command/field_measure.c engine/command/field_print.c engine/command/field_record.c \
+  engine/command/field_measure.c engine/command/field_position.c engine/command/field_print.c \
+  engine/command/field_record.c \
   engine/command/field_stats.c engine/command/field_svg.c \
   engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/generate.h engine/command/generate_make.c \
