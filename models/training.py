@@ -46,7 +46,6 @@ def written_out(*args, **more):
 def rotary(spec):
     """The network of the embedded model, models/reference.py."""
     model = reference.Model(reference.parse_spec(spec)).double()
-    model.cos, model.sin = model.cos.double(), model.sin.double()
     for name, p in model.named_parameters():
         leaves[name] = p
         p.data = made(name, *p.shape)
