@@ -228,15 +228,15 @@ static int set_moments(train_job *j)
 /* What options say of each other; nonzero: wrong. */
 static int check_options(train_job *j)
 {
-    if (j->steps && j->minutes > 0) return options_usage("--steps and --minutes exclude each other");
+    if (j->steps && j->minutes > 0)
+        return options_usage("--steps and --minutes exclude each other");
     if (j->pooling && j->task != TRAIN_CLASSIFY)
         return options_usage("--pooling is of --task classify");
     if (j->segments && (j->task != TRAIN_LM || j->accumulate > 1))
         return options_usage("--segments is of --task lm, one batch a step");
     if (j->test > 0 && j->task != TRAIN_LM)
         return options_usage("--split is of --task lm; --valid SHARE holds examples out");
-    if (!j->data_path || !j->out)
-        return options_usage("a network, a file and -o MODEL are needed");
+    if (!j->data_path || !j->out) return options_usage("a network, a file and -o MODEL are needed");
     return set_moments(j);
 }
 

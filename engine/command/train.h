@@ -152,7 +152,8 @@ int32_t train_log_add(train_log *l, train_report r, heed_error *error);
 typedef struct train_now {
     double rate, loss, norm; /* of the last step; loss: the mean of those since the last report */
     double seconds, tokens_per_second, left;
-    const double *spans; /* [n_spans] mean spans of the heads of each layer, in tokens, if learned */
+    const double
+        *spans; /* [n_spans] mean spans of the heads of each layer, in tokens, if learned */
     uint32_t n_spans;
 } train_now;
 void train_log_print(const train_log *l, const train_now *now);

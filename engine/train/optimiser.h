@@ -22,7 +22,7 @@ typedef struct optimiser {
     uint32_t kind; /* HEED_ADAMW, HEED_SGD */
     optimiser_tensor *tensors;
     uint32_t count;
-    int64_t n; /* of all numbers */
+    int64_t n;                         /* of all numbers */
     float *gradient, *moment, *square; /* [n]; square NULL: its kind has one moment */
     double *sums;                      /* [optimiser_sums] */
 } optimiser;

@@ -262,7 +262,7 @@ int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error
                          stray ? "has a NaN or an infinity" : "are too large for their norm");
     }
     const optimiser_rates rates = {rate,     r->beta1, r->beta2,    r->epsilon,
-                               r->decay, r->clip,  t->steps + 1};
+                                   r->decay, r->clip,  t->steps + 1};
     TRY(optimiser_step(t->engine, &t->optimiser, &rates, length, error));
     TRY(trainer_rebind(t, error));
     forget(t);

@@ -113,20 +113,18 @@ static int32_t make_optimiser(heed_trainer *t, heed_error *error)
     for (uint32_t i = 0; i < a->count; i++) {
         const heed_tensor *w = &t->weights->items[i].tensor;
         a->tensors[i] = (optimiser_tensor){.name = t->weights->items[i].name,
-                                       .weight = w->data,
-                                       .first = a->n,
-                                       .n = heed_tensor_elements(w),
-                                       .decays = w->rank >= 2,
-                                       .factor = 1};
+                                           .weight = w->data,
+                                           .first = a->n,
+                                           .n = heed_tensor_elements(w),
+                                           .decays = w->rank >= 2,
+                                           .factor = 1};
         a->n += a->tensors[i].n;
     }
     a->gradient = calloc((size_t)a->n + 1, sizeof *a->gradient);
     a->moment = calloc((size_t)a->n + 1, sizeof *a->moment);
-    if (optimiser_moments(a->kind) > 1)
-        a->square = calloc((size_t)a->n + 1, sizeof *a->square);
+    if (optimiser_moments(a->kind) > 1) a->square = calloc((size_t)a->n + 1, sizeof *a->square);
     a->sums = calloc((size_t)optimiser_sums(a) + 1, sizeof *a->sums);
-    if (!a->gradient || !a->moment || !a->sums ||
-        (optimiser_moments(a->kind) > 1 && !a->square))
+    if (!a->gradient || !a->moment || !a->sums || (optimiser_moments(a->kind) > 1 && !a->square))
         return error_memory(error);
     for (uint32_t i = 0; i < a->count; i++) {
         const heed_tensor *w = &t->weights->items[i].tensor;

@@ -131,7 +131,8 @@ report 'SGD with momentum'
 # Spans that are learned: each report has the mean of each layer.
 spans=$(echo "$network" | sed 's/softmax(causal=true)/adaptive_span(limit=16, ramp=4)/; s/position=rope/position=none/')
 "$heed" train "$spans" text -o spans.safetensors --steps 4 --every 2 --batch 2 --span-penalty 0.001 >out 2>err &&
-    [ "$(grep -c '^step .*  spans [0-9.]*  rate' out)" = 2 ] && grep -q 'attention.span: 16 tokens at most; heads: ' out &&
+    [ "$(grep -c '^step .*  spans [0-9.]*  rate' out)" = 2 ] &&
+    grep -q 'attention.span: 16 tokens at most; heads: ' out &&
     "$heed" train "$spans" text -o spans.safetensors --steps 2 --batch 2 --json >out 2>err &&
     grep -q '"mean_spans":\[[0-9.e-]*\]' out
 report 'spans are told by layer'

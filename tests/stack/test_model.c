@@ -84,7 +84,8 @@ static void test_score(void **state)
     for (size_t i = 0; i < json_array_size(prefixes); i++) {
         const json_t *one = json_array_get(prefixes, i);
         const int64_t first = json_integer_value(json_array_get(one, 0));
-        assert_float_equal(bits_per_byte(s, text, first), json_number_value(json_array_get(one, 1)), 2e-5);
+        assert_float_equal(bits_per_byte(s, text, first), json_number_value(json_array_get(one, 1)),
+                           2e-5);
     }
     if (!harness_quick()) {
         double recorded = json_number_value(json_object_get(reference, "bits_per_byte"));
