@@ -93,7 +93,9 @@ engine_command = engine/command/choices.c \
   engine/command/field_measure.c engine/command/field_print.c engine/command/field_record.c \
   engine/command/field_stats.c engine/command/field_svg.c \
   engine/command/file.c engine/command/file.h \
-  engine/command/generate.c engine/command/interrupt.c engine/command/interrupt.h \
+  engine/command/generate.c engine/command/generate.h engine/command/generate_make.c \
+  engine/command/generate_print.c engine/command/generate_prompt.c \
+  engine/command/interrupt.c engine/command/interrupt.h \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
   engine/command/options.c engine/command/options.h engine/command/origin.c \

@@ -167,8 +167,7 @@ static int32_t run(job *j, heed_error *error)
     if (j->cut)
         fprintf(stderr, "%lld were cut to %lld tokens; ", (long long)j->cut,
                 (long long)j->how.most);
-    fprintf(stderr, "%s, %s, %u thread%s\n", j->model_path, inspect_path(j->model.engine),
-            heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+    model_tell(&j->model, j->model_path);
     return HEED_OK;
 }
 
