@@ -42,8 +42,8 @@ engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c eng
   engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
   engine/model/stack_weights.h engine/model/stack_wiring.c engine/model/stack_wiring.h \
   engine/model/stack_wirings.c engine/model/stack_wirings.h
-engine_train = engine/train/adamw.c engine/train/adamw.h engine/train/dropout.c \
-  engine/train/dropout.h engine/train/elements.c engine/train/elements.h engine/train/philox.h \
+engine_train = engine/train/dropout.c engine/train/dropout.h engine/train/elements.c \
+  engine/train/elements.h engine/train/optimiser.c engine/train/optimiser.h engine/train/philox.h \
   engine/train/schedule.c engine/train/schedule.h engine/train/tape.c engine/train/tape.h \
   engine/train/tape_build.c engine/train/tape_inside.h engine/train/tape_recall.c \
   engine/train/trainer.c \

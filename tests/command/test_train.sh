@@ -122,6 +122,21 @@ train wrong.jsonl -o none.safetensors
 says 'wrong.jsonl: line 3 has no text: {"text": "..."} or "..." is right'
 report 'a line without a text'
 
+# SGD with momentum: the same bytes by 3 threads, and what is of the other optimiser is not of this one.
+train text -o sgd.safetensors --steps 4 --batch 2 --optimizer sgd --momentum 0.99 --threads 1 &&
+    train text -o other.safetensors --steps 4 --batch 2 --optimizer sgd --momentum 0.99 --threads 3 --isa scalar &&
+    [ $status = 0 ] && cmp sgd.safetensors other.safetensors >>out
+report 'SGD with momentum'
+
+# Spans that are learned: each report has the mean of each layer.
+spans=$(echo "$network" | sed 's/softmax(causal=true)/adaptive_span(limit=16, ramp=4)/; s/position=rope/position=none/')
+"$heed" train "$spans" text -o spans.safetensors --steps 4 --every 2 --batch 2 --span-penalty 0.001 >out 2>err &&
+    [ "$(grep -c '^step .*  spans [0-9.]*  rate' out)" = 2 ] &&
+    grep -q 'attention.span: 16 tokens at most; heads: ' out &&
+    "$heed" train "$spans" text -o spans.safetensors --steps 2 --batch 2 --json >out 2>err &&
+    grep -q '"mean_spans":\[[0-9.e-]*\]' out
+report 'spans are told by layer'
+
 # Segments: the same bytes by one thread and two.
 endless=$(echo "$network" | sed 's/context=16/context=0/')
 segments() {
@@ -245,7 +260,7 @@ train text -o none.safetensors
 says 'this is no language model: tokens of attention/softmax'
 report 'a network whose tokens see what is to be predicted'
 for usage in '' '--task guess' '--pooling mean' '--segments 8 --accumulate 2' \
-    '--steps 1 --minutes 1' '--schedule fast'; do
+    '--steps 1 --minutes 1' '--schedule fast' '--optimizer adam' '--momentum 0.9' '--optimizer sgd --beta1 0.9'; do
     # shellcheck disable=SC2086
     train text ${usage:+-o none.safetensors} $usage
     [ $status = 2 ] && [ "$(wc -l <err)" = 1 ]
