@@ -140,11 +140,15 @@ report 'spans are told by layer'
 # Segments: the same bytes by one thread and two.
 endless=$(echo "$network" | sed 's/context=16/context=0/')
 segments() {
-    "$heed" train "$endless" text -o "$1" --segments 24 --context 8 --batch 2 --steps 9 --every 3 \
+    "$heed" train "$3" text -o "$1" --segments 24 --context 8 --batch 2 --steps 9 --every 3 \
         --threads "$2" >out 2>err
 }
-segments segments.safetensors 1 && segments other.safetensors 2 && cmp segments.safetensors other.safetensors >>out
-report 'texts that follow one another'
+relative=$(echo "$endless" | sed 's/softmax(causal=true)/transformer_xl(causal=true, memory=24)/; s/position=rope/position=none/')
+for network_of in "$endless" "$relative"; do
+    segments segments.safetensors 1 "$network_of" && segments other.safetensors 2 "$network_of" &&
+        cmp segments.safetensors other.safetensors >>out
+    report "texts that follow one another: $(echo "$network_of" | grep -o 'attention=[a-z_]*')"
+done
 train text -o none.safetensors --segments 8 --batch 200
 says 'are no 200 streams of a segment of 16'
 report 'more streams than the text has'

@@ -915,29 +915,18 @@ static void check_segments(heed_trainer *t, const char *spec)
     free(first), free(way);
 }
 
-static void test_segments(void **unused)
+/* What is remembered goes through a checkpoint, to an engine with other threads. */
+static void check_remembered(const char *spec)
 {
-    static const char *const specs[] = {
-        SEGMENTS,
-        SEGMENTED "attention=softmax(causal=true); position=alibi",
-        SEGMENTED "attention=linear(causal=true)",
-        SEGMENTED "attention=retention(causal=true)",
-        SEGMENTED "attention=performer(features=40, causal=true)",
-    };
     char path[] = "/tmp/heed-train.XXXXXX";
     const int fd = mkstemp(path);
+    const heed_options o = {.size = sizeof o, .threads = 3};
     const heed_recipe recipe = full_recipe();
-    (void)unused;
-    assert_true(fd >= 0);
+    heed_engine *other = heed_engine_new(&o, &e);
+    assert_true(fd >= 0 && other);
     close(fd);
-    for (size_t i = 0; i < COUNT(specs); i++) {
-        heed_trainer *t = open_trainer(engine, specs[i], NULL, &plain);
-        RIGHT(heed_trainer_remember(t, 100, &e));
-        check_segments(t, specs[i]);
-        heed_trainer_free(t);
-    }
-    heed_trainer *right = open_trainer(engine, SEGMENTS, NULL, &recipe),
-                 *then = open_trainer(engine, SEGMENTS, NULL, &recipe);
+    heed_trainer *right = open_trainer(engine, spec, NULL, &recipe),
+                 *then = open_trainer(other, spec, NULL, &recipe);
     RIGHT(heed_trainer_remember(right, 4, &e));
     RIGHT(heed_trainer_remember(then, 4, &e));
     for (int s = 0; s < 4; s++) {
@@ -950,9 +939,31 @@ static void test_segments(void **unused)
         learn_segment(then, s);
         RIGHT(heed_trainer_step(then, 0.01, NULL, &e));
     }
-    assert_equal(then, right, "segments in two parts");
+    assert_equal(then, right, spec);
     unlink(path);
     heed_trainer_free(right), heed_trainer_free(then);
+    heed_engine_free(other);
+}
+
+static void test_segments(void **unused)
+{
+    static const char *const specs[] = {
+        SEGMENTS,
+        SEGMENTED "attention=softmax(causal=true); position=alibi",
+        SEGMENTED "attention=linear(causal=true)",
+        SEGMENTED "attention=retention(causal=true)",
+        SEGMENTED "attention=performer(features=40, causal=true)",
+        SEGMENTED "attention=transformer_xl(causal=true, memory=12)",
+    };
+    (void)unused;
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        heed_trainer *t = open_trainer(engine, specs[i], NULL, &plain);
+        RIGHT(heed_trainer_remember(t, 100, &e));
+        check_segments(t, specs[i]);
+        heed_trainer_free(t);
+    }
+    check_remembered(SEGMENTS);
+    check_remembered(specs[COUNT(specs) - 1]);
     heed_trainer *t = open_trainer(engine, SMALL "; halting=act", NULL, &plain);
     assert_refused(heed_trainer_remember(t, 4, &e), "this network has tokens that halt");
     heed_trainer_free(t);
