@@ -471,6 +471,11 @@ HEED_API int32_t heed_trainer_loss(heed_trainer *trainer, const int32_t *tokens,
 /* The same of a batch: a loss for each target; and results, if not NULL: [targets, heed_stack_outputs]. [one] */
 HEED_API int32_t heed_trainer_loss_batch(heed_trainer *trainer, const heed_batch *batch, float *nll,
                                          float *results, heed_error *error);
+/* From now on the ranks of a group share each batch: all have the same trainer and are given the same
+ * batches, of as many texts as there are ranks at least; each runs some of the texts, and all have the
+ * gradients, losses and weights of one, to the bit. HEED_E_UNSUPPORTED, with its name, with an op whose
+ * rows depend on one another, and for segments. [one] */
+HEED_API int32_t heed_group_train(heed_group *group, heed_trainer *trainer, heed_error *error);
 HEED_API int64_t heed_trainer_steps(const heed_trainer *trainer); /* that were made */
 /* The weights as they are now, the sum of the gradients of one of them (NULL: there is none of that
  * name), and the network, which runs with them: all the trainer's. A session of the network, fed

@@ -33,7 +33,7 @@ test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_d
   tests/engine/test_spec tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints tests/stack/test_gguf \
   tests/stack/test_model tests/stack/test_networks tests/stack/test_plan tests/stack/test_presets \
   tests/stack/test_stack \
-  tests/stack/test_variant_stack tests/train/test_train
+  tests/stack/test_variant_stack tests/train/test_train tests/train/test_train_ranks
 tests_stack_test_gguf_LDADD = tests/libharness.la engine/libtext.la engine/libcore.la \
   $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 if HAVE_TEXT

@@ -12,6 +12,7 @@
 #include "command/interrupt.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/ranks.h"
 #include "command/train.h"
 
 static const char usage[] =
@@ -67,6 +68,7 @@ static const char usage[] =
     "  --json            each report, and the end, as a line of JSON\n"
     "  --svg FILE        the curves as a picture\n"
     "  --profile         where the time went\n" OPTIONS_ENGINE "\n"
+    "Under mpirun ranks share each batch, and the files are those of one process: docs/ranks.md.\n"
     "The rest of DATA that is held out is measured as heed score does. Ctrl-C saves; the same "
     "command "
     "with\n"
@@ -249,6 +251,7 @@ static void close_job(train_job *j)
     train_rows_free(&j->rows);
     train_data_close(&j->data);
     heed_trainer_free(j->trainer);
+    heed_group_free(j->group);
     heed_engine_free(j->engine);
 }
 
@@ -271,14 +274,16 @@ int command_train(int argc, char **argv)
                               .clip = 1},
                    .schedule = {.rate = 3e-3, .floor = 0.01, .warmup = 0.02}};
     heed_error error = {0};
+    ranks_begin();
     int status = options_parse(argc, argv, usage, options, &j, &j.engine_options);
     if (status || (status = check_options(&j))) return status;
     j.recipe.seed = (uint64_t)j.seed, j.log.json = j.json;
     interrupt_catch();
     int32_t failed = train_prepare(&j, &error);
     if (!failed) failed = train_run(&j, &error);
-    const int stopped = !failed && interrupt_seen;
+    const int stopped = !failed && j.stopped;
     if (!failed && !stopped) failed = train_finish(&j, &error);
+    if (j.group) failed = heed_group_agree(j.group, NULL, 0, failed, &error);
     if (!failed && j.profile)
         failed = train_log_profile(j.trainer, clock_seconds() - j.began, &error);
     status = failed ? command_fail(&error) : stopped ? train_interrupted(&j) : 0;

@@ -190,6 +190,8 @@ typedef struct train_job {
     uint32_t dtype;
 
     heed_engine *engine;
+    heed_group *group; /* of ranks, of which 0 writes; NULL: there is one */
+    int stopped;       /* one of them was interrupted */
     heed_trainer *trainer;
     train_data data;
     train_measure measure;

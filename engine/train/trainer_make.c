@@ -242,6 +242,6 @@ void heed_trainer_free(heed_trainer *t)
     free(t->optimiser.square), free(t->optimiser.sums);
     for (uint32_t i = 0; i < t->n_heads; i++) heed_instance_close(t->heads[i].projection);
     free(t->heads), free(t->spans);
-    free(t->nll), free(t->later);
+    free(t->nll), free(t->later), free(t->first);
     free(t);
 }

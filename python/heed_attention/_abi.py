@@ -86,6 +86,8 @@ HEED_FIELD_BOUND = 1
 HEED_FIELD_MOVES = 2
 HEED_GRAD_ADDS = 1
 HEED_GRAD_INNER = 2
+HEED_GRAD_ROWS = 4
+HEED_GRAD_BLOCK = 256
 HEED_KV_ROWS = 4
 HEED_MESSAGE_MOST = 1073741824
 HEED_PIN_COMPACT = 0
@@ -1198,6 +1200,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_trainer_forget": (None, [c.c_void_p]),
     "heed_trainer_loss": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.c_void_p]),
     "heed_trainer_loss_batch": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "heed_group_train": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p]),
     "heed_trainer_steps": (c.c_int64, [c.c_void_p]),
     "heed_trainer_weights": (c.c_void_p, [c.c_void_p]),
     "heed_trainer_gradient": (c.POINTER(heed_tensor), [c.c_void_p, c.c_char_p]),

@@ -313,7 +313,7 @@ static void test_dropout(void **unused)
     enum { N = 20001 };
     static float x[N], y[N], again[N];
     static uint8_t keep[N];
-    const dropout d = {0.25, 77, 5, 3, 2};
+    const dropout d = {0.25, 77, 5, 3, 2, 0};
     int64_t stay = 0;
     (void)unused;
     for (int i = 0; i < N; i++) x[i] = i == 9 ? NAN : (float)i + 1;
