@@ -42,8 +42,8 @@ engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c eng
   engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
   engine/model/stack_weights.h engine/model/stack_wiring.c engine/model/stack_wiring.h \
   engine/model/stack_wirings.c engine/model/stack_wirings.h
-engine_train = engine/train/adamw.c engine/train/adamw.h engine/train/dropout.c \
-  engine/train/dropout.h engine/train/elements.c engine/train/elements.h engine/train/philox.h \
+engine_train = engine/train/dropout.c engine/train/dropout.h engine/train/elements.c \
+  engine/train/elements.h engine/train/optimiser.c engine/train/optimiser.h engine/train/philox.h \
   engine/train/schedule.c engine/train/schedule.h engine/train/tape.c engine/train/tape.h \
   engine/train/tape_build.c engine/train/tape_inside.h engine/train/tape_ranks.c engine/train/tape_recall.c \
   engine/train/trainer.c \
@@ -90,11 +90,13 @@ engine_command = engine/command/choices.c \
   engine/command/describe_probe.c \
   engine/command/embed.c engine/command/field.c engine/command/field.h engine/command/field_attend.c \
   engine/command/field_gradient.c \
-  engine/command/field_measure.c engine/command/field_print.c engine/command/field_record.c \
+  engine/command/field_measure.c engine/command/field_position.c engine/command/field_print.c \
+  engine/command/field_record.c \
   engine/command/field_stats.c engine/command/field_svg.c \
   engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/generate.h engine/command/generate_make.c \
-  engine/command/generate_print.c engine/command/generate_prompt.c engine/command/interrupt.c engine/command/interrupt.h \
+  engine/command/generate_print.c engine/command/generate_prompt.c \
+  engine/command/interrupt.c engine/command/interrupt.h \
   engine/command/list.c engine/command/main.c engine/command/model.c \
   engine/command/model.h engine/command/new.c engine/command/operands.c engine/command/operands.h \
   engine/command/options.c engine/command/options.h engine/command/origin.c \

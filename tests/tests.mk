@@ -82,7 +82,7 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
   models/checkpoints models/checkpoints.py models/gguf models/gguf_files.py models/tokenizers models/tokens.py \
   models/networks.json models/networks.py models/plays.safetensors models/reference.json \
-  models/reference.py models/sample.txt models/train.py models/training.json models/training.py
+  models/reference.py models/sample.txt models/training.json models/training.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
 sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \

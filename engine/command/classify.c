@@ -17,7 +17,6 @@
 #include "command/options.h"
 #include "command/origin.h"
 #include "command/progress.h"
-#include "inspect.h"
 #include "model/stack.h"
 
 static const char usage[] =
@@ -241,8 +240,8 @@ static int32_t run(job *j, heed_error *error)
     if (j->labelled)
         fprintf(stderr, "; %lld of %lld labels found, accuracy %.2f %%", (long long)j->right,
                 (long long)j->labelled, 100 * (double)j->right / (double)j->labelled);
-    fprintf(stderr, "; %s, %s, %u thread%s\n", j->model_path, inspect_path(j->model.engine),
-            heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+    fputs("; ", stderr);
+    model_tell(&j->model, j->model_path);
     return HEED_OK;
 }
 

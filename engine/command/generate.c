@@ -20,7 +20,6 @@
 #include "command/options.h"
 #include "command/origin.h"
 #include "command/ranks.h"
-#include "inspect.h"
 #include "model/stack.h"
 
 static const char usage[] =
@@ -183,13 +182,10 @@ static int32_t run(generate_job *j, const unsigned char *prompt, size_t length, 
     origin_tell(j->model.engine);
     if (failed) return failed;
     for (int64_t i = 0; i < j->parallel; i++) made += j->stories[i].n - j->read;
-    fprintf(stderr,
-            "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; %s, %s, %u "
-            "thread%s\n",
+    fprintf(stderr, "prompt: %lld tokens, %.0f tokens/s; generated: %lld tokens, %.0f tokens/s; ",
             (long long)(j->source.n ? (int64_t)j->source.n : j->read),
-            (double)read / (middle - begin), (long long)made, (double)made / (end - middle),
-            j->model_path ? j->model_path : "random weights", inspect_path(j->model.engine),
-            heed_lanes(j->model.engine), heed_lanes(j->model.engine) == 1 ? "" : "s");
+            (double)read / (middle - begin), (long long)made, (double)made / (end - middle));
+    model_tell(&j->model, j->model_path ? j->model_path : "random weights");
     double steps, cost;
     if (model_ponder(&j->model, &steps, &cost))
         fprintf(stderr, "%.3f steps a token of %lld, ponder cost %.3f\n", steps,

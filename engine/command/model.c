@@ -212,6 +212,13 @@ int32_t model_open_shared(model *m, const heed_options *options, const char *pat
     return heed_group_agree(m->group, NULL, 0, m->session ? HEED_OK : error->code, error);
 }
 
+void model_tell(const model *m, const char *name)
+{
+    const uint32_t threads = heed_lanes(m->engine);
+    fprintf(stderr, "%s, %s, %u thread%s\n", name, inspect_path(m->engine), threads,
+            threads == 1 ? "" : "s");
+}
+
 void model_tell_ranks(const model *m)
 {
     uint64_t sent, received;

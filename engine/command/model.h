@@ -34,6 +34,8 @@ int32_t model_open(model *m, const heed_options *options, const char *path, cons
  * has `failed` before. */
 int32_t model_open_shared(model *m, const heed_options *options, const char *path,
                           const char *spec, uint64_t seed, int32_t failed, heed_error *error);
+/* The end of a line on standard error: who did it, "NAME, PATH, N threads". */
+void model_tell(const model *m, const char *name);
 /* To standard error: how many ranks there were, and what was sent. Nothing where there is one. */
 void model_tell_ranks(const model *m);
 /* At the end of such a command: whether any rank has failed. */

@@ -466,6 +466,12 @@ static int32_t measure(train_job *j, int part, int64_t most, train_score *score,
                               &score->bits, error);
 }
 
+static int32_t add_and_save(train_job *j, train_report r, heed_error *error)
+{
+    TRY(train_log_add(&j->log, r, error));
+    return save_by_one(j, error);
+}
+
 /* Measures both parts, tells, and saves. */
 static int32_t report(train_job *j, heed_error *error)
 {
@@ -476,15 +482,19 @@ static int32_t report(train_job *j, heed_error *error)
     TRY(measure(j, HELD, WINDOWS, &held, error));
     const train_report r = {step,          learned.bits, held.bits,
                             learned.right, held.right,   train_log_ponder(j->trainer)};
-    TRY(train_log_add(&j->log, r, error));
-    TRY(save_by_one(j, error));
+    double *spans = calloc((size_t)j->trainer->n_spans + 1, sizeof *spans);
+    if (!spans) return error_memory(error);
+    train_log_span_means(j->trainer, spans);
+    now.spans = spans, now.n_spans = j->trainer->n_spans;
+    const int32_t failed = add_and_save(j, r, error);
     now.seconds = clock_seconds() - j->began;
     now.tokens_per_second = rate_of(j, &now.left);
     now.loss = j->loss / (double)(step - j->since);
     j->loss = 0, j->since = step;
     progress_end();
-    train_log_print(&j->log, &now);
-    return HEED_OK;
+    if (!failed) train_log_print(&j->log, &now);
+    free(spans);
+    return failed;
 }
 
 int32_t train_run(train_job *j, heed_error *error)

@@ -271,7 +271,7 @@ static void forget(heed_trainer *t)
 static void add_spans(heed_trainer *t)
 {
     for (uint32_t k = 0; k < t->n_spans; k++) {
-        const adamw_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
+        const optimiser_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
         const float more = (float)(t->recipe.span * t->spans[k].limit / (double)of->n);
         for (int64_t i = 0; i < of->n && of->factor > 0; i++)
             t->optimiser.gradient[of->first + i] += more;
@@ -286,18 +286,18 @@ int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error
     if (error) *error = (heed_error){0};
     TRY(trainer_check(rate, 0, 1e6, "rate", error));
     add_spans(t);
-    TRY(adamw_norm(t->engine, &t->optimiser, &length, error));
+    TRY(optimiser_norm(t->engine, &t->optimiser, &length, error));
     if (norm) *norm = length;
     if (!isfinite(length)) {
-        const adamw_tensor *stray = adamw_stray(&t->optimiser);
+        const optimiser_tensor *stray = optimiser_stray(&t->optimiser);
         return error_set(error, HEED_E_DATA,
                          "step %lld: the gradient%s%s %s, so the weights stay as they were",
                          (long long)t->steps + 1, stray ? " of " : "s", stray ? stray->name : "",
                          stray ? "has a NaN or an infinity" : "are too large for their norm");
     }
-    const adamw_rates rates = {rate,     r->beta1, r->beta2,    r->epsilon,
-                               r->decay, r->clip,  t->steps + 1};
-    TRY(adamw_step(t->engine, &t->optimiser, &rates, length, error));
+    const optimiser_rates rates = {rate,     r->beta1, r->beta2,    r->epsilon,
+                                   r->decay, r->clip,  t->steps + 1};
+    TRY(optimiser_step(t->engine, &t->optimiser, &rates, length, error));
     TRY(trainer_rebind(t, error));
     forget(t);
     t->steps++;
@@ -310,7 +310,7 @@ int32_t heed_trainer_scale(heed_trainer *t, const char *name, double factor, hee
     if (error) *error = (heed_error){0};
     TRY(trainer_check(factor, 0, 1e6, "factor of a rate", error));
     for (uint32_t i = 0; i < t->optimiser.count; i++) {
-        adamw_tensor *of = &t->optimiser.tensors[i];
+        optimiser_tensor *of = &t->optimiser.tensors[i];
         if (strcmp(of->name, name)) continue;
         of->factor = factor;
         t->gradients[i].frozen = !(factor > 0);

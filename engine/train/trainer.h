@@ -6,7 +6,7 @@
 #define HEED_TRAIN_TRAINER_H
 
 #include "io/weights.h"
-#include "train/adamw.h"
+#include "train/optimiser.h"
 #include "train/tape.h"
 
 /* What the time of training goes to, beside the steps of the network. */
@@ -41,7 +41,7 @@ struct heed_trainer {
     double
         aside; /* what the losses of the classifiers were, times their weights, when last learned */
     tape_weight *gradients; /* [weights->count] views of optimiser.gradient */
-    adamw optimiser;
+    optimiser optimiser;
     int64_t steps;
     uint32_t batches; /* micro-batches since the last step */
     float *nll;       /* of one, its gradient, and where ranks share it that of all of them */

@@ -94,6 +94,8 @@ HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
 HEED_TREE_TOKENS = 64
+HEED_ADAMW = 0
+HEED_SGD = 1
 HEED_TEXT_BEGINS = 1
 HEED_TEXT_ENDS = 2
 HEED_COST_ID = "heed.cost/1"
@@ -963,7 +965,7 @@ class heed_opening(c.Structure):
 
 class heed_recipe(c.Structure):
     size: int
-    reserved: int
+    optimiser: int
     seed: int
     dropout: float
     beta1: float
@@ -975,7 +977,7 @@ class heed_recipe(c.Structure):
     ponder: float
     _fields_ = [
         ("size", c.c_uint32),
-        ("reserved", c.c_uint32),
+        ("optimiser", c.c_uint32),
         ("seed", c.c_uint64),
         ("dropout", c.c_double),
         ("beta1", c.c_double),

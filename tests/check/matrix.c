@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * matrix.c: heed matrix: which ops compose in a network, found by running small ones: every
- * attention with every position and norm, and every pair with a wiring or a feed-forward.
+ * attention with every position and norm, and every pair with a wiring, a feed-forward, a place or
+ * a route.
  *
  * What one network does is for matrix_cell.c; here is which there are, and the tables.
  */
@@ -25,8 +26,8 @@ static const char usage[] =
     "\n"
     "  OP          only networks with this op: alibi, attention/window\n"
     "  --pairs     as few networks as have every pair of all of these once\n"
-    "  --json      an array of {attention, position, norm, residual, feedforward, place, result, "
-    "reason, spec}\n"
+    "  --json      an array of {attention, position, norm, residual, feedforward, place, route, "
+    "result, reason, spec}\n"
     "  --markdown  the page docs/matrix.md\n"
     "  --isa PATH  use no more than scalar, avx2, avx512, neon, avx512_bf16 or neon_bf16\n"
     "\n"
@@ -62,7 +63,9 @@ static const uint32_t tables[][2] = {
     {BY_ATTENTION, BY_POSITION}, {BY_ATTENTION, BY_WIRING},     {BY_ATTENTION, BY_FEEDFORWARD},
     {BY_POSITION, BY_WIRING},    {BY_POSITION, BY_FEEDFORWARD}, {BY_NORM, BY_WIRING},
     {BY_NORM, BY_FEEDFORWARD},   {BY_WIRING, BY_FEEDFORWARD},   {BY_ATTENTION, BY_PLACE},
-    {BY_POSITION, BY_PLACE},     {BY_WIRING, BY_PLACE}};
+    {BY_POSITION, BY_PLACE},     {BY_WIRING, BY_PLACE},         {BY_ATTENTION, BY_ROUTE},
+    {BY_POSITION, BY_ROUTE},     {BY_NORM, BY_ROUTE},           {BY_WIRING, BY_ROUTE},
+    {BY_FEEDFORWARD, BY_ROUTE},  {BY_PLACE, BY_ROUTE}};
 #define TABLES (sizeof tables / sizeof *tables)
 
 static void usual(const matrix *m, uint32_t choice[FACTORS])
@@ -321,10 +324,12 @@ static void print_page(matrix *m)
         "# What composes\n\n"
         "Made by `heed matrix --markdown`, which runs a small network of random weights for "
         "every attention with\nevery position op and norm, and for every pair with a wiring, a "
-        "feed-forward or a place, which is the decoder,\nan encoder or the attention between the "
-        "two: %u networks. In the first table a field stands for all norms; in\nthe others, what "
-        "a table does not vary is `%s`, `position=%s`, `norm=%s`, `residual=%s` and "
-        "`%s`,\nin a decoder. A number is that of the reason, at the end of the page.\n\n",
+        "feed-forward, a place, which is the decoder,\nan encoder or the attention between the "
+        "two, or a route, by which tokens go through all of each layer, through\nsome of its "
+        "experts (a router), or through no more layers than they need (halting): %u networks. In "
+        "the first table\na field stands for all norms; in the others, what a table does not vary "
+        "is `%s`, `position=%s`, `norm=%s`,\n`residual=%s` and `%s`, in a decoder, by route "
+        "`all`. A number is that of the reason, at the end of the page.\n\n",
         m->n, matrix_name(&m->factor[0], m->factor[0].usual),
         matrix_name(&m->factor[1], m->factor[1].usual),
         matrix_name(&m->factor[2], m->factor[2].usual),

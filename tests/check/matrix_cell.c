@@ -30,6 +30,7 @@ static const struct {
     {"attention/synthesizer_mixture", "a=synthesizer_dense, b=softmax"},
     {"position/longrope", "listed=4"}, /* half of a head */
     {"position/rope_scaled", "factor=4, original=16"},
+    {"router/top_k", "experts=3, k=2"},
 };
 
 /* ---- factors ---- */
@@ -96,6 +97,22 @@ static void add_word(factor *f, const char *word)
     snprintf(f->spec[f->n++], CHOICE_TEXT, "%s", word);
 }
 
+/* How a token goes through the layers: all of them whole, by experts, or until it halts. */
+static void add_routes(const heed_engine *engine, factor *f)
+{
+    static const struct {
+        const char *kind, *before; /* what is said before the op */
+    } routes[] = {{"router", "router="}, {"halting", "shared=true; halting="}};
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        factor ops = {.kind = routes[i].kind};
+        add_ops(engine, &ops, "");
+        for (uint32_t k = 0; k < ops.n && f->n < CHOICES; k++) {
+            f->id[f->n] = ops.id[k];
+            snprintf(f->spec[f->n++], CHOICE_TEXT, "%s%.100s", routes[i].before, ops.spec[k]);
+        }
+    }
+}
+
 void matrix_factors(const heed_engine *engine, factor f[FACTORS])
 {
     static const struct {
@@ -105,7 +122,8 @@ void matrix_factors(const heed_engine *engine, factor f[FACTORS])
                        [BY_NORM] = {"norm", "norm", "rms"},
                        [BY_WIRING] = {"residual", NULL, NULL},
                        [BY_FEEDFORWARD] = {"feedforward", "feedforward", "gelu"},
-                       [BY_PLACE] = {"place", NULL, NULL}};
+                       [BY_PLACE] = {"place", NULL, NULL},
+                       [BY_ROUTE] = {"route", NULL, NULL}};
     memset(f, 0, FACTORS * sizeof *f);
     for (uint32_t k = 0; k < FACTORS; k++) {
         f[k].key = rows[k].key, f[k].kind = rows[k].kind;
@@ -118,6 +136,8 @@ void matrix_factors(const heed_engine *engine, factor f[FACTORS])
     add_word(&f[BY_PLACE], "decoder");
     add_word(&f[BY_PLACE], "encoder");
     add_word(&f[BY_PLACE], "cross_attention");
+    add_word(&f[BY_ROUTE], "all");
+    add_routes(engine, &f[BY_ROUTE]);
 }
 
 const char *matrix_name(const factor *f, uint32_t choice)
@@ -146,6 +166,8 @@ void matrix_spec(const factor f[FACTORS], const cell *c, char *text, size_t n)
             k == BY_ATTENTION
                 ? write_attentions(&f[k], c->choice[k], c->choice[BY_PLACE], text + at, n - at)
                 : (size_t)snprintf(text + at, n - at, "; %s=%s", f[k].key, f[k].spec[c->choice[k]]);
+    const uint32_t route = c->choice[BY_ROUTE];
+    if (route && at < n) snprintf(text + at, n - at, "; %s", f[BY_ROUTE].spec[route]);
 }
 
 /* ---- in the child ---- */

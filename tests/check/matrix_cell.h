@@ -8,7 +8,7 @@
 
 #include "inspect.h"
 
-enum { BY_ATTENTION, BY_POSITION, BY_NORM, BY_WIRING, BY_FEEDFORWARD, BY_PLACE, FACTORS };
+enum { BY_ATTENTION, BY_POSITION, BY_NORM, BY_WIRING, BY_FEEDFORWARD, BY_PLACE, BY_ROUTE, FACTORS };
 enum { CHOICES = 64, CHOICE_TEXT = 160 }; /* of a factor, and of one with its settings */
 
 /* What a network varies in: a key of its spec, with the values that there are. */
