@@ -45,8 +45,9 @@ engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c eng
 engine_train = engine/train/dropout.c engine/train/dropout.h engine/train/elements.c \
   engine/train/elements.h engine/train/optimiser.c engine/train/optimiser.h engine/train/philox.h \
   engine/train/schedule.c engine/train/schedule.h engine/train/tape.c engine/train/tape.h \
-  engine/train/tape_build.c engine/train/tape_inside.h engine/train/tape_ranks.c engine/train/tape_recall.c \
-  engine/train/trainer.c \
+  engine/train/tape_build.c engine/train/tape_inside.h \
+  engine/train/tape_ranks.c engine/train/tape_recall.c \
+  engine/train/trainer.c engine/train/trainer_batch.c \
   engine/train/trainer.h engine/train/trainer_head.c engine/train/trainer_make.c \
   engine/train/trainer_ranks.c engine/train/trainer_saved.c
 engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \

@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <heed/abi/grad_rows.h>
-
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/grow.h"

@@ -103,35 +103,6 @@ int32_t trainer_loss(heed_trainer *t, const heed_batch *batch, float *nll, float
     return run_loss(t, &logits, &wanted, nll, error);
 }
 
-/* Ranks share it if there are enough texts, and no tokens that halt, of which tape_ponder tells. */
-int32_t heed_trainer_loss_batch(heed_trainer *t, const heed_batch *batch, float *nll,
-                                float *results, heed_error *error)
-{
-    if (error) *error = (heed_error){0};
-    TRY(trainer_check_batch(t, batch, error));
-    const int shared =
-        t->group && batch->texts >= heed_group_ranks(t->group) && !tape_halts(t->tape);
-    return (shared ? trainer_ranks_loss : trainer_loss)(t, batch, nll, results, error);
-}
-
-/* The batch of a language model. */
-static heed_batch plain_batch(const int32_t *tokens, const int32_t *targets, int64_t batch,
-                              int64_t length)
-{
-    return (heed_batch){.size = sizeof(heed_batch),
-                        .texts = batch,
-                        .length = length,
-                        .tokens = tokens,
-                        .targets = targets};
-}
-
-int32_t heed_trainer_loss(heed_trainer *t, const int32_t *tokens, const int32_t *targets,
-                          int64_t batch, int64_t length, float *nll, heed_error *error)
-{
-    const heed_batch all = plain_batch(tokens, targets, batch, length);
-    return heed_trainer_loss_batch(t, &all, nll, NULL, error);
-}
-
 /* The sum of the losses of all texts, of which so many rows are this rank's. */
 static int32_t sum_of(heed_trainer *t, int64_t texts, int64_t rows, double *sum, heed_error *error)
 {
@@ -213,23 +184,6 @@ int32_t trainer_learn(heed_trainer *t, const heed_batch *batch, double share, do
     TRY(tape_backward(t->tape, drop, error));
     t->batches++;
     return HEED_OK;
-}
-
-int32_t heed_trainer_learn_batch(heed_trainer *t, const heed_batch *batch, double share,
-                                 double *nats, heed_error *error)
-{
-    if (error) *error = (heed_error){0};
-    if (t->group) return trainer_ranks_learn(t, batch, share, nats, error);
-    TRY(trainer_check_batch(t, batch, error));
-    return trainer_learn(t, batch, share, nats, error);
-}
-
-int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t *targets,
-                           int64_t batch, int64_t length, double share, double *nats,
-                           heed_error *error)
-{
-    const heed_batch all = plain_batch(tokens, targets, batch, length);
-    return heed_trainer_learn_batch(t, &all, share, nats, error);
 }
 
 /* ---- a step ---- */

@@ -52,18 +52,13 @@ struct heed_trainer {
     double seconds[TRAINER_TIMES];
 };
 
-/* What heed_trainer_learn_batch and heed_trainer_loss_batch do with this rank's texts, and with those of
- * all ranks: trainer_ranks.c. */
+/* What heed_trainer_learn_batch and heed_trainer_loss_batch (trainer_batch.c) do with this rank's texts. */
 HEED_LOCAL int32_t trainer_check_batch(const heed_trainer *t, const heed_batch *b,
                                        heed_error *error);
 HEED_LOCAL int32_t trainer_learn(heed_trainer *t, const heed_batch *batch, double share,
                                  double *nats, heed_error *error);
 HEED_LOCAL int32_t trainer_loss(heed_trainer *t, const heed_batch *batch, float *nll,
                                 float *results, heed_error *error);
-HEED_LOCAL int32_t trainer_ranks_learn(heed_trainer *t, const heed_batch *batch, double share,
-                                       double *nats, heed_error *error);
-HEED_LOCAL int32_t trainer_ranks_loss(heed_trainer *t, const heed_batch *batch, float *nll,
-                                      float *results, heed_error *error);
 /* A rank's part of a batch; and of what is `bytes` for each of its texts, everybody's. */
 HEED_LOCAL void trainer_ranks_part(heed_trainer *t, const heed_batch *all, heed_batch *part);
 HEED_LOCAL int32_t trainer_ranks_gather(heed_trainer *t, void *texts, uint64_t bytes,
