@@ -190,6 +190,10 @@ report 'a folder of classes; the same bytes with 3 threads on the lowest path'
     "$heed" describe tuned.safetensors >out 2>err && grep -q 'output=pool/tokens; classes=2' out
 report 'a language model becomes a classifier, layer after layer'
 sed 's/right/up/' classes.jsonl >up.jsonl
+"$heed" train 'vocab=256; width=16; layers=1; heads=2; context=32; norm=batch(statistics=batch); attention=softmax;
+    position=rope; feedforward=gelu(hidden=32)' classes -o batch.safetensors --task classify --steps 4 --batch 2 >out 2>err &&
+    "$heed" describe batch.safetensors --json >out 2>err && ! grep -q '_norm.mean' batch.safetensors
+report 'batch norm, by the statistics of each batch, which are no weights'
 "$heed" train told.safetensors up.jsonl -o none.safetensors --task classify >out 2>err
 status=$?
 says 'up.jsonl: the class "up" is none of those that the network has'

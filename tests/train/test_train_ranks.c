@@ -135,13 +135,13 @@ static void on_ranks(member *m, uint32_t ranks, const struct net *net)
 
 static void compare(const member *one, const member *m, uint32_t ranks)
 {
-    const adamw *a = &one->t->optimiser, *b = &m->t->optimiser;
+    const optimiser *a = &one->t->optimiser, *b = &m->t->optimiser;
     if (m->error.code) fail_msg("%s on %u ranks: %s", m->net->spec, ranks, m->error.text);
     if (memcmp(one->nats, m->nats, sizeof m->nats) || memcmp(one->nll, m->nll, sizeof m->nll) ||
         one->t->aside != m->t->aside)
         fail_msg("%s on %u ranks: other losses", m->net->spec, ranks);
     for (uint32_t i = 0; i < a->count; i++) {
-        const adamw_tensor *of = &a->tensors[i];
+        const optimiser_tensor *of = &a->tensors[i];
         const size_t bytes = (size_t)of->n * sizeof(float);
         if (memcmp(of->weight, b->tensors[i].weight, bytes) ||
             memcmp(a->gradient + of->first, b->gradient + of->first, bytes))
