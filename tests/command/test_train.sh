@@ -143,7 +143,8 @@ segments() {
     "$heed" train "$3" text -o "$1" --segments 24 --context 8 --batch 2 --steps 9 --every 3 \
         --threads "$2" >out 2>err
 }
-relative=$(echo "$endless" | sed 's/softmax(causal=true)/transformer_xl(causal=true, memory=24)/; s/position=rope/position=none/')
+relative=$(echo "$endless" |
+    sed 's/softmax(causal=true)/transformer_xl(causal=true, memory=24)/; s/position=rope/position=none/')
 for network_of in "$endless" "$relative"; do
     segments segments.safetensors 1 "$network_of" && segments other.safetensors 2 "$network_of" &&
         cmp segments.safetensors other.safetensors >>out
@@ -231,6 +232,18 @@ report 'a penalty for layers has nothing to say where tokens do not halt'
     grep -q '[0-9] layers a token' out &&
     "$heed" score halting.safetensors held >>out 2>err && grep -q 'ponder cost' out
 report 'tokens that halt'
+
+# The split of text8 and enwik8: 90, 5 and 5 million bytes, and not one more.
+if [ -z "$HEED_TEST_QUICK" ]; then
+    truncate -s 100000000 zeros
+    for part in '90000000 bytes are to be learned' '5000000 bytes are held out'; do
+        "$heed" train "$endless" zeros -o none.safetensors --split 90/5/5 --context "${part%% *}" >out 2>err
+        status=$?
+        says "zeros: $part, but a context of ${part%% *} needs"
+        report "of 100,000,000 bytes $part"
+    done
+    rm -f zeros
+fi
 
 head -c 16 text >short
 train short -o none.safetensors --valid 0
