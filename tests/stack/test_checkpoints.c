@@ -394,17 +394,8 @@ static void test_fuzz(void **unused)
 
 static int setup(void **unused)
 {
-    char path[4200];
-    heed_options o = {.size = sizeof o, .threads = 2};
     (void)unused;
-    const char *src = getenv("SRC") ? getenv("SRC") : ".";
-    char *real = realpath(src, NULL);
-    snprintf(models, sizeof models, "%.3900s/models/checkpoints", real ? real : src);
-    free(real);
-    snprintf(path, sizeof path, "%s/reference.safetensors", models);
-    reference = heed_weights_open(path, &e);
-    engine = heed_engine_new(&o, &e);
-    return !reference || !engine || !mkdtemp(folder);
+    return network_begin("checkpoints", models, &engine, &reference) || !mkdtemp(folder);
 }
 
 static int teardown(void **unused)
@@ -412,9 +403,7 @@ static int teardown(void **unused)
     (void)unused;
     empty_folder();
     rmdir(folder);
-    heed_weights_close(reference);
-    heed_engine_free(engine);
-    harness_end();
+    network_end(engine, reference);
     return 0;
 }
 
