@@ -42,13 +42,13 @@ engine_model = engine/model/field.c engine/model/field.h engine/model/laws.c eng
   engine/model/stack_step.c engine/model/stack_step.h engine/model/stack_weights.c \
   engine/model/stack_weights.h engine/model/stack_wiring.c engine/model/stack_wiring.h \
   engine/model/stack_wirings.c engine/model/stack_wirings.h
-engine_train = engine/train/adamw.c engine/train/adamw.h engine/train/dropout.c \
-  engine/train/dropout.h engine/train/elements.c engine/train/elements.h engine/train/philox.h \
+engine_train = engine/train/dropout.c engine/train/dropout.h engine/train/elements.c \
+  engine/train/elements.h engine/train/optimiser.c engine/train/optimiser.h engine/train/philox.h \
   engine/train/schedule.c engine/train/schedule.h engine/train/tape.c engine/train/tape.h \
-  engine/train/tape_build.c engine/train/tape_inside.h engine/train/tape_recall.c \
+  engine/train/tape_build.c engine/train/tape_inside.h engine/train/tape_ranks.c engine/train/tape_recall.c \
   engine/train/trainer.c \
   engine/train/trainer.h engine/train/trainer_head.c engine/train/trainer_make.c \
-  engine/train/trainer_saved.c
+  engine/train/trainer_ranks.c engine/train/trainer_saved.c
 engine_libcore_la_SOURCES = engine/inspect.c engine/inspect.h $(engine_base) $(engine_run) \
   $(engine_io) $(engine_op) $(engine_model) $(engine_train)
 engine_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -DHEED_PLUGINDIR=\"$(pkglibdir)\" \
@@ -90,7 +90,8 @@ engine_command = engine/command/choices.c \
   engine/command/describe_probe.c \
   engine/command/embed.c engine/command/field.c engine/command/field.h engine/command/field_attend.c \
   engine/command/field_gradient.c \
-  engine/command/field_measure.c engine/command/field_print.c engine/command/field_record.c \
+  engine/command/field_measure.c engine/command/field_position.c engine/command/field_print.c \
+  engine/command/field_record.c \
   engine/command/field_stats.c engine/command/field_svg.c \
   engine/command/file.c engine/command/file.h \
   engine/command/generate.c engine/command/generate.h engine/command/generate_make.c \

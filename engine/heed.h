@@ -389,14 +389,18 @@ HEED_API int32_t heed_session_load(heed_session *session, const void *from, uint
  * load. Memory is linear in batch * length. */
 typedef struct heed_trainer heed_trainer;
 
+#define HEED_ADAMW 0u /* arXiv 1711.05101 */
+#define HEED_SGD 1u   /* with momentum: m = beta1 m + g, w = w - rate m; decay as AdamW has it */
+
 typedef struct heed_recipe {
-    uint32_t size; /* sizeof(heed_recipe) */
-    uint32_t reserved;
+    uint32_t size;      /* sizeof(heed_recipe) */
+    uint32_t optimiser; /* what makes a step of gradients: HEED_ADAMW or HEED_SGD */
     uint64_t seed; /* of the first weights, and of dropout */
     /* share of the elements that are left out of what flows into the first layer, and of what each
      * sublayer adds to the stream (arXiv 1706.03762, section 5.4); 0: none */
     double dropout;
-    double beta1, beta2, epsilon; /* of AdamW, arXiv 1711.05101: 0.9, 0.98 and 1e-8, say */
+    /* of AdamW: 0.9, 0.98 and 1e-8, say; of HEED_SGD beta1 is the momentum, and the others do nothing */
+    double beta1, beta2, epsilon;
     double decay;                 /* of the weights that are matrices, times the rate, a step */
     double span; /* of what spans cost, if they are learned (arXiv 1905.07799, section 2.1) */
     double clip; /* the largest Euclidean norm of all gradients together; 0: none */
@@ -443,7 +447,7 @@ HEED_API int32_t heed_trainer_learn_batch(heed_trainer *trainer, const heed_batc
  * flows there. A checkpoint has them. HEED_E_UNSUPPORTED, with its name, if an attention has no mask
  * causal=true over keys and values, and for tokens that halt and networks with an encoder. [one] */
 HEED_API int32_t heed_trainer_remember(heed_trainer *trainer, int64_t tokens, heed_error *error);
-/* One step of AdamW at this rate, by the gradients that were added up, which begin anew. *norm, if not
+/* One step of the optimiser at this rate, by the gradients that were added up, which begin anew. *norm, if not
  * NULL, is theirs before they were clipped. HEED_E_DATA if one is no finite number, with the step
  * and the tensor: the weights are then as they were. [one] */
 HEED_API int32_t heed_trainer_step(heed_trainer *trainer, double rate, double *norm,
@@ -467,6 +471,11 @@ HEED_API int32_t heed_trainer_loss(heed_trainer *trainer, const int32_t *tokens,
 /* The same of a batch: a loss for each target; and results, if not NULL: [targets, heed_stack_outputs]. [one] */
 HEED_API int32_t heed_trainer_loss_batch(heed_trainer *trainer, const heed_batch *batch, float *nll,
                                          float *results, heed_error *error);
+/* From now on the ranks of a group share each batch: all have the same trainer and are given the same
+ * batches, of as many texts as there are ranks at least; each runs some of the texts, and all have the
+ * gradients, losses and weights of one, to the bit. HEED_E_UNSUPPORTED, with its name, with an op whose
+ * rows depend on one another, and for segments. [one] */
+HEED_API int32_t heed_group_train(heed_group *group, heed_trainer *trainer, heed_error *error);
 HEED_API int64_t heed_trainer_steps(const heed_trainer *trainer); /* that were made */
 /* The weights as they are now, the sum of the gradients of one of them (NULL: there is none of that
  * name), and the network, which runs with them: all the trainer's. A session of the network, fed

@@ -7,7 +7,7 @@
         all recorded figures; TEXT is the training text, whose last 10 % is the test
 
 The numbers of the network come from the metadata entry "heed.spec" of the model.
-Weights are stored as f16 and widened to f32; all arithmetic is f32.
+Weights are stored as f16 and widened to f32; all arithmetic is f32, but that of "prefixes" f64.
 """
 import argparse
 import json
@@ -21,22 +21,24 @@ from safetensors import safe_open
 from torch import nn
 
 PROMPTS = ("ROMEO:", "To be, or not to be", "First Citizen:\n")
+PREFIXES = (1, 100, 257, 385)  # bytes of FILE, which are scored in float64
 
 
 def parse_spec(text):
-    """The spec as a dictionary; refuses what this file does not implement."""
+    """The spec as a dictionary, short names for long ones; refuses what this file does not implement."""
     s = dict(part.strip().split("=", 1) for part in text.split(";") if part.strip())
+    s = {key: value.removeprefix(f"{key}/") for key, value in s.items()}
     for key, value in {"residual": "pre", "attention": "softmax(causal=true)", "tied": "true"}.items():
-        if s.get(key) != value:
+        if s.get(key, "pre") != value:
             raise ValueError(f"spec: {key} must be {value}, not {s.get(key)}")
-    inner = {"norm": r"rms\(eps=([^,)]+)\)", "position": r"rope\(base=([^,)]+), *pairs=half\)",
+    inner = {"norm": r"rms\(eps=([^,)]+)\)", "position": r"rope\((?:base=([^,)]+), *)?pairs=half\)",
              "feedforward": r"swiglu\(hidden=(\d+)\)"}
     found = {key: re.fullmatch(pattern, s.get(key, "")) for key, pattern in inner.items()}
     for key, match in found.items():
         if not match:
             raise ValueError(f"spec: unsupported {key}: {s.get(key)}")
     numbers = {key: int(s[key]) for key in ("vocab", "width", "layers", "heads", "kv_heads", "context", "bos")}
-    return dict(numbers, eps=float(found["norm"][1]), base=float(found["position"][1]),
+    return dict(numbers, eps=float(found["norm"][1]), base=float(found["position"][1] or 10000),
                 hidden=int(found["feedforward"][1]))
 
 
@@ -114,14 +116,15 @@ class Model(nn.Module):
         d = s["width"] // s["heads"]
         theta = s["base"] ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
         angle = torch.arange(s["context"], dtype=torch.float64)[:, None] * theta
-        self.register_buffer("cos", angle.cos().float(), persistent=False)
-        self.register_buffer("sin", angle.sin().float(), persistent=False)
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin(), persistent=False)
 
     def forward(self, tokens):
         n = tokens.shape[1]
         x = self.dropout(F.embedding(tokens, self.embed.table))
+        cos, sin = self.cos[:n].to(x), self.sin[:n].to(x)
         for layer in self.layers:
-            x = layer(x, self.cos[:n], self.sin[:n])
+            x = layer(x, cos, sin)
         return F.linear(self.final_norm(x), self.embed.table)
 
 
@@ -144,7 +147,7 @@ def bits_per_byte(model, data, batch=32):
     total = counted = 0
     for group in groups:
         width = min(c, n - group[0])
-        logits = model(torch.stack([y[s:s + width] for s in group])).float()
+        logits = model(torch.stack([y[s:s + width] for s in group]))
         want = torch.stack([x[s:s + width] for s in group])
         loss = F.cross_entropy(logits.transpose(1, 2), want, reduction="none").double()
         for s, row in zip(group, loss):
@@ -189,7 +192,9 @@ def record(model, a):
         sample = f.read()
     with open(a.text, "rb") as f:
         text = f.read()
+    exact = load(a.model).double()
     return {"model": a.model, "file": a.file, "bits_per_byte": round(bits_per_byte(model, sample), 8),
+            "prefixes": [[n, round(bits_per_byte(exact, sample[:n]), 8)] for n in PREFIXES],
             "held_out": {"what": f"last 10 % of {os.path.basename(a.text)}",
                          "bits_per_byte": round(bits_per_byte(model, text[len(text) * 9 // 10:]), 8)},
             "torch": torch.__version__,

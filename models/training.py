@@ -5,8 +5,9 @@
 
 Two texts are learned. Of each weight's gradient two figures are recorded: its norm, and its product
 with the numbers that follow from "d." and the weight's name (networks.numbers); then the losses
-before each of some steps of AdamW, behind clipping, and after the last. Then the same of other tasks,
-whose texts have different lengths: classes, pairs, and tokens that halt.
+before each of some steps of AdamW, behind clipping, and after the last. Of the first
+network the losses of steps of SGD with momentum too. Then the same of other tasks, whose texts have
+different lengths: classes, pairs, and tokens that halt.
 """
 import json
 import re
@@ -21,6 +22,7 @@ from networks import BOTH, ENCODERS, HEADS, LAYERS, NORM, SELF, SIZES, VOCAB, WI
 TEXTS = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [2, 7, 1, 8, 2, 8, 1, 8, 12]]
 SAID, READ, LABELS, PONDER = [[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1, 8, 2]], [[2, 7, 1, 8, 2, 8], [3, 1, 4]], [2, 0], 0.1
 STEPS, RATE, BETAS, EPSILON, DECAY, CLIP = 3, 0.01, (0.9, 0.98), 1e-8, 0.1, 1.0
+SGD_RATE, MOMENTUM = 0.1, 0.99
 
 made = networks.numbers
 leaves = {}  # name: weight
@@ -46,7 +48,6 @@ def written_out(*args, **more):
 def rotary(spec):
     """The network of the embedded model, models/reference.py."""
     model = reference.Model(reference.parse_spec(spec)).double()
-    model.cos, model.sin = model.cos.double(), model.sin.double()
     for name, p in model.named_parameters():
         leaves[name] = p
         p.data = made(name, *p.shape)
@@ -174,16 +175,37 @@ def record(spec, build):
     others = [p for p in leaves.values() if p.dim() < 2]
     adamw = torch.optim.AdamW([{"params": matrices, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}],
                               lr=RATE, betas=BETAS, eps=EPSILON)
+    return {"spec": spec.strip("; "), "losses": learn(adamw, loss_now), "gradients": gradients}
+
+
+class Decayed(torch.optim.SGD):
+    """SGD with momentum; matrices decay beside it, as AdamW has it."""
+
+    def step(self):
+        with torch.no_grad():
+            for p in leaves.values():
+                p.mul_(1 - SGD_RATE * DECAY if p.dim() > 1 else 1)
+        super().step()
+
+
+def learn(optimiser, loss_now):
+    """The loss before each step, and behind the last."""
     losses = []
     for _ in range(STEPS):
-        adamw.zero_grad()
+        optimiser.zero_grad()
         loss = loss_now()
         losses.append(float(f"{loss.item():.9g}"))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(leaves.values(), CLIP)
-        adamw.step()
-    losses.append(float(f"{loss_now().item():.9g}"))
-    return {"spec": spec.strip("; "), "losses": losses, "gradients": gradients}
+        optimiser.step()
+    return losses + [float(f"{loss_now().item():.9g}")]
+
+
+def momentum():
+    leaves.clear()
+    loss_now = next(iter(language_models()))[1]()
+    loss_now()  # makes the weights
+    return learn(Decayed(leaves.values(), lr=SGD_RATE, momentum=MOMENTUM), loss_now)
 
 
 def rows(cases):
@@ -201,7 +223,8 @@ def language_models():
 def main():
     networks.numbers = numbers
     head = {"torch": torch.__version__, "texts": TEXTS, "rate": RATE, "betas": BETAS, "epsilon": EPSILON,
-            "decay": DECAY, "clip": CLIP, "said": SAID, "read": READ, "labels": LABELS, "ponder": PONDER}
+            "decay": DECAY, "clip": CLIP, "momentum": MOMENTUM, "sgd_rate": SGD_RATE, "sgd_losses": momentum(),
+            "said": SAID, "read": READ, "labels": LABELS, "ponder": PONDER}
     print(json.dumps(head)[:-1] + f', "networks": {rows(language_models())}, "tasks": {rows(tasks())}}}')
 
 

@@ -33,7 +33,7 @@ test_programs = tests/abi/test_layout tests/engine/test_call tests/engine/test_d
   tests/engine/test_spec tests/engine/test_topology $(op_tests) tests/stack/test_checkpoints tests/stack/test_gguf \
   tests/stack/test_model tests/stack/test_networks tests/stack/test_plan tests/stack/test_presets \
   tests/stack/test_stack \
-  tests/stack/test_variant_stack tests/train/test_train
+  tests/stack/test_variant_stack tests/train/test_train tests/train/test_train_ranks
 tests_stack_test_gguf_LDADD = tests/libharness.la engine/libtext.la engine/libcore.la \
   $(CMOCKA_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS)
 if HAVE_TEXT
@@ -82,7 +82,7 @@ EXTRA_DIST += $(plugin_scripts) $(command_scripts) $(test_scripts) tests/emulate
   tests/third_party/scale_add.c tests/third_party/scale_add_oracle.c bootstrap models/README.md \
   models/checkpoints models/checkpoints.py models/gguf models/gguf_files.py models/tokenizers models/tokens.py \
   models/networks.json models/networks.py models/plays.safetensors models/reference.json \
-  models/reference.py models/sample.txt models/train.py models/training.json models/training.py
+  models/reference.py models/sample.txt models/training.json models/training.py
 
 # Plugins with one sin each, built as anybody builds one: one file, one plain command.
 sins = tests/hostile/abi.c tests/hostile/aborts.c tests/hostile/address_kept.c \

@@ -2,7 +2,9 @@
  *
  * embed.c: heed embed: a vector for each line of a file, by an encoder from a checkpoint.
  *
- * Invariant: row n of the result is of line n, and no other line has a part in it.
+ * Lines are read by their numbers of tokens, the longest first, and several at a time, so that a
+ * product has the rows of many of them. Invariant: row n of the result is of line n, and has the bits
+ * that it has alone.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +12,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "command/clock.h"
 #include "command/command.h"
 #include "command/file.h"
@@ -39,6 +42,14 @@ static const char usage[] =
     "as\n"
     "sentence-transformers does.\n";
 
+/* Lines that are fed at a time: of so many tokens in all, each with a state of its own. */
+enum { TOKENS_MOST = 512, LINES_MOST = 32 };
+
+typedef struct line {
+    id_list ids;
+    int64_t at; /* its row */
+} line;
+
 typedef struct job {
     heed_options engine;
     const char *model_path, *file_path, *out_path, *pooling, *l2;
@@ -47,8 +58,11 @@ typedef struct job {
     sentence how;
     unsigned char *text;
     size_t length;
+    line *line;  /* [lines] */
     float *rows; /* [lines, width] */
-    int64_t lines, width, tokens, cut;
+    uint32_t lines;
+    int64_t width, tokens, cut;
+    heed_session *sessions[LINES_MOST]; /* as many as have been needed */
 } job;
 
 static int read_word(void *command, const char *value)
@@ -95,54 +109,80 @@ static int32_t open_model(job *j, heed_error *error)
     if ((m->engine = heed_engine_new(&j->engine, error)) && heed_lanes(m->engine) > 1)
         inspect_pin_caller(m->engine);
     if (m->engine) m->stack = heed_stack_open(m->engine, spec, m->weights, error);
-    if (m->stack) m->session = heed_session_new(m->stack, error);
     free(spec);
-    if (!m->session) return error->code;
+    if (!m->stack) return error->code;
     j->width = heed_stack_outputs(m->stack);
     const int64_t context = heed_stack_number(m->stack, "context");
     if (context > 0 && (!j->how.most || j->how.most > context)) j->how.most = context;
     return model_open_text(m, j->model_path, error);
 }
 
-static int32_t embed_line(job *j, const char *line, size_t n, float *row, heed_error *error)
+static int32_t read_line(job *j, const char *text, size_t n, heed_error *error)
 {
-    id_list ids = {0}, all = {0};
+    line *l = grow_append(&j->line, &j->lines, sizeof *l);
     char name[120];
-    snprintf(name, sizeof name, "%.80s, line %lld", j->file_path, (long long)j->lines + 1);
-    int32_t failed = model_encode(&j->model, name, line, n, 1, 0, &all, error);
+    if (!l) return error_memory(error);
+    l->at = j->lines - 1;
+    snprintf(name, sizeof name, "%.80s, line %u", j->file_path, j->lines);
+    TRY(model_encode(&j->model, name, text, n, 1, 0, &l->ids, error));
     const size_t most = (size_t)j->how.most;
-    if (!failed && most && all.n > most)
-        failed = model_encode(&j->model, name, line, n, 1, most, &ids, error);
-    const id_list *fed = ids.n ? &ids : &all;
-    j->cut += fed == &ids;
-    j->tokens += (int64_t)fed->n;
-    if (!failed) failed = heed_session_reset(j->model.session, error);
-    if (!failed)
-        failed =
-            heed_session_feed(j->model.session, fed->at, (int64_t)fed->n, row, fed->n > 0, error);
-    free(ids.at);
-    free(all.at);
-    return failed;
+    if (most && l->ids.n > most) {
+        l->ids.n = 0;
+        j->cut++;
+        TRY(model_encode(&j->model, name, text, n, 1, most, &l->ids, error));
+    }
+    j->tokens += (int64_t)l->ids.n;
+    return HEED_OK;
+}
+
+static int32_t read_lines(job *j, heed_error *error)
+{
+    const char *text = (const char *)j->text, *end = text + j->length;
+    for (const char *at = text, *next; at < end; at = next) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        next = newline ? newline + 1 : end;
+        TRY(read_line(j, at, (size_t)((newline ? newline : end) - at), error));
+    }
+    return HEED_OK;
+}
+
+static int longest_first(const void *one, const void *other)
+{
+    const line *a = one, *b = other;
+    return a->ids.n != b->ids.n ? (a->ids.n < b->ids.n) - (a->ids.n > b->ids.n)
+                                : (a->at > b->at) - (a->at < b->at);
+}
+
+/* The lines from `first` on that are fed at a time; how many they are. */
+static int32_t embed_some(job *j, uint32_t first, uint32_t *count, heed_error *error)
+{
+    const int32_t *tokens[LINES_MOST];
+    int64_t n[LINES_MOST], all = 0;
+    float *rows[LINES_MOST];
+    for (*count = 0; *count < LINES_MOST && first + *count < j->lines; ++*count) {
+        const uint32_t i = *count;
+        const line *l = &j->line[first + i];
+        tokens[i] = l->ids.at, n[i] = (int64_t)l->ids.n, rows[i] = j->rows + l->at * j->width;
+        if (i && all + n[i] > TOKENS_MOST) break;
+        all += n[i];
+        if (!j->sessions[i] && !(j->sessions[i] = heed_session_new(j->model.stack, error)))
+            return error->code;
+        TRY(heed_session_reset(j->sessions[i], error));
+    }
+    return heed_session_feed_many(j->sessions, *count, tokens, n, rows, error);
 }
 
 static int32_t embed(job *j, heed_error *error)
 {
-    const char *text = (const char *)j->text, *end = text + j->length;
-    int64_t room = 0;
-    for (const char *line = text, *next; line < end; line = next) {
-        const char *newline = memchr(line, '\n', (size_t)(end - line));
-        next = newline ? newline + 1 : end;
-        if (j->lines == room) {
-            room = room ? 2 * room : 64;
-            float *larger = reallocarray(j->rows, (size_t)room, (size_t)j->width * sizeof *larger);
-            if (!larger) return error_memory(error);
-            j->rows = larger;
-        }
-        float *row = j->rows + j->lines * j->width;
-        memset(row, 0, (size_t)j->width * sizeof *row);
-        TRY(embed_line(j, line, (size_t)((newline ? newline : end) - line), row, error));
-        j->lines++;
-        progress_show((double)(next - text) / (double)j->length, "%s", j->file_path);
+    int64_t done = 0;
+    TRY(read_lines(j, error));
+    if (j->lines) qsort(j->line, j->lines, sizeof *j->line, longest_first);
+    if (!(j->rows = calloc((size_t)j->lines + 1, (size_t)j->width * sizeof *j->rows)))
+        return error_memory(error);
+    for (uint32_t first = 0, count; first < j->lines; first += count) {
+        TRY(embed_some(j, first, &count, error));
+        for (uint32_t i = first; i < first + count; i++) done += (int64_t)j->line[i].ids.n;
+        progress_show(j->tokens ? (double)done / (double)j->tokens : 1, "%s", j->file_path);
     }
     return HEED_OK;
 }
@@ -161,8 +201,8 @@ static int32_t run(job *j, heed_error *error)
     const int64_t shape[] = {j->lines, j->width};
     const heed_tensor out = heed_tensor_of(j->rows, HEED_F32, 2, shape);
     TRY(heed_npy_write(j->out_path, &out, error));
-    fprintf(stderr, "%lld lines, %lld tokens, %.0f lines/s; pooling %s, l2 %s; ",
-            (long long)j->lines, (long long)j->tokens, (double)j->lines / seconds, j->how.by,
+    fprintf(stderr, "%u lines, %lld tokens, %.0f lines/s; pooling %s, l2 %s; ", j->lines,
+            (long long)j->tokens, (double)j->lines / seconds, j->how.by,
             j->how.l2 ? "true" : "false");
     if (j->cut)
         fprintf(stderr, "%lld were cut to %lld tokens; ", (long long)j->cut,
@@ -180,7 +220,10 @@ int command_embed(int argc, char **argv)
     if (!j.model_path || !j.file_path) return options_usage("a model and a file are needed");
     if (!j.out_path) return options_usage("-o OUT.npy is needed");
     const int32_t failed = run(&j, &error);
+    for (uint32_t i = 0; i < LINES_MOST; i++) heed_session_free(j.sessions[i]);
     model_close(&j.model);
+    for (uint32_t i = 0; i < j.lines; i++) free(j.line[i].ids.at);
+    free(j.line);
     free(j.text);
     free(j.rows);
     return failed ? command_fail(&error) : 0;

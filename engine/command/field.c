@@ -36,8 +36,12 @@ static const char usage[] =
     "                    of which each is then compared with the best\n"
     "  FILE              the text; - is standard input\n"
     "  --ids FILE.npy    in its place: numbers of tokens\n"
-    "  --measure WHAT    perturbation, gradient, truncation, attention or similarity alone; all if "
-    "not given\n"
+    "  --spec SPEC       one network more: the first model's weights by another spec, such as one "
+    "with\n"
+    "                    another position; can be repeated\n"
+    "  --measure WHAT    perturbation, gradient, truncation, position, attention or similarity "
+    "alone;\n"
+    "                    all if not given\n"
     "  --context N       tokens that are seen at a time; what the network was made for if not "
     "given,\n"
     "                    1024 if it says nothing\n"
@@ -52,8 +56,8 @@ static const char usage[] =
 
 typedef struct job {
     heed_options engine;
-    const char *word[FIELD_NETWORKS + 1], *ids, *svg, *csv;
-    uint32_t words, count;
+    const char *word[FIELD_NETWORKS + 1], *spec[FIELD_NETWORKS], *ids, *svg, *csv;
+    uint32_t words, specs, count;
     int64_t context, places, step, seed;
     int measure, json;
     field_network network[FIELD_NETWORKS];
@@ -71,14 +75,23 @@ static int read_word(void *to, const char *value)
     return 0;
 }
 
+static int read_spec(void *to, const char *value)
+{
+    job *j = to;
+    if (j->specs == FIELD_NETWORKS - 1)
+        return options_usage("field takes up to %d networks", FIELD_NETWORKS);
+    j->spec[j->specs++] = value;
+    return 0;
+}
+
 static int read_measure(void *to, const char *value)
 {
     job *j = to;
     for (j->measure = 0; j->measure < FIELD_MEASURES; j->measure++)
         if (!strcmp(value, field_measures[j->measure])) return 0;
-    return options_usage(
-        "--measure is perturbation, gradient, truncation, attention or similarity, not " QUOTE,
-        QUOTED(value));
+    return options_usage("--measure is perturbation, gradient, truncation, position, attention or "
+                         "similarity, not " QUOTE,
+                         QUOTED(value));
 }
 
 static int read_context(void *to, const char *value)
@@ -102,7 +115,8 @@ static const option options[] = {
     {"", 1, .read = read_word, .values = "FILE"},
     {"--ids", 1, .at = offsetof(job, ids), .values = "FILE"},
     {"--measure", 1, .read = read_measure,
-     .values = "perturbation gradient truncation attention similarity"},
+     .values = "perturbation gradient truncation position attention similarity"},
+    {"--spec", 1, .read = read_spec},
     {"--context", 1, .read = read_context},
     {"--places", 1, .read = read_places},
     {"--step", 1, .read = read_step},
@@ -116,10 +130,15 @@ static const option options[] = {
 static int check_words(job *j)
 {
     const int standard = (j->csv && !strcmp(j->csv, "-")) + (j->svg && !strcmp(j->svg, "-"));
-    j->count = j->ids || !j->words ? j->words : j->words - 1;
-    if (!j->count) return options_usage("field needs a model and a text");
+    const uint32_t models = j->ids || !j->words ? j->words : j->words - 1;
+    if (!models) return options_usage("field needs a model and a text");
+    j->count = models + j->specs;
     if (j->count > FIELD_NETWORKS)
-        return options_usage("field takes up to %d models", FIELD_NETWORKS);
+        return options_usage("field takes up to %d networks", FIELD_NETWORKS);
+    for (uint32_t i = 0; i < j->count; i++) {
+        j->network[i].file = j->network[i].path = j->word[i < models ? i : 0];
+        j->network[i].spec = i < models ? NULL : j->spec[i - models];
+    }
     if (standard + (j->json != 0) > 1)
         return options_usage("of --json, --csv - and --svg - only one can write to standard "
                              "output");
@@ -132,7 +151,7 @@ static int check_words(job *j)
 static int32_t encode(job *j, field_network *n, const unsigned char *bytes, size_t length,
                       heed_error *error)
 {
-    TRY(model_open_text(&n->model, n->path, error));
+    TRY(model_open_text(&n->model, n->file, error));
     if (n->model.tokenizer) {
         id_list list = {0};
         const int32_t failed =
@@ -160,10 +179,52 @@ static int32_t read_tokens(job *j, field_network *n, const unsigned char *bytes,
     return HEED_OK;
 }
 
+/* Whether a spec has this key with this value. */
+static int has_setting(const char *spec, const char *setting, size_t length)
+{
+    for (; *spec; spec += strspn(spec, "; ")) {
+        const size_t n = strcspn(spec, ";");
+        if (n == length && !strncmp(spec, setting, n)) return 1;
+        spec += n;
+    }
+    return 0;
+}
+
+/* What stands in a spec and not in another: "position=..., cache=..."; malloc'ed. */
+static char *difference(const char *spec, const char *from)
+{
+    char *text = calloc(2 * strlen(spec) + 1, 1);
+    for (; text && *spec; spec += strspn(spec, "; ")) {
+        const size_t n = strcspn(spec, ";");
+        if (!has_setting(from, spec, n)) strncat(strcat(text, *text ? ", " : ""), spec, n);
+        spec += n;
+    }
+    return text;
+}
+
+/* The name of a network that has another spec than its file's. */
+static int32_t name_network(const job *j, field_network *n, heed_error *error)
+{
+    if (!n->spec) return HEED_OK;
+    const char *own = heed_stack_spec(j->network[0].model.stack),
+               *spec = heed_stack_spec(n->model.stack);
+    char *with = difference(spec, own), *without = difference(own, spec);
+    const int made = !with || !without ? -1
+                     : *with           ? asprintf(&n->name, "%s, %s", n->file, with)
+                     : *without        ? asprintf(&n->name, "%s, without %s", n->file, without)
+                                       : asprintf(&n->name, "%s, the same spec", n->file);
+    free(with);
+    free(without);
+    if (made < 0) return n->name = NULL, error_memory(error);
+    n->path = n->name;
+    return HEED_OK;
+}
+
 static int32_t open_network(job *j, field_network *n, heed_error *error)
 {
     const heed_stack *stack;
-    TRY(model_open_any(&n->model, &j->engine, n->path, NULL, 0, error));
+    TRY(model_open_any(&n->model, &j->engine, n->file, n->spec, 0, error));
+    TRY(name_network(j, n, error));
     stack = n->model.stack;
     n->layers = heed_stack_number(stack, "layers"), n->heads = heed_stack_number(stack, "heads");
     n->width = heed_stack_number(stack, "width"), n->vocab = heed_stack_number(stack, "vocab");
@@ -188,6 +249,7 @@ static int32_t find_context(job *j, heed_error *error)
         if (!j->context && (own < least || !t->context)) least = own, t->context = own;
     }
     t->context = least;
+    t->beyond = FIELD_BEYOND * least > FIELD_BLOCKS ? FIELD_BEYOND * least : FIELD_BLOCKS;
     for (uint32_t i = 0; i < j->count; i++)
         if (j->network[i].tokens <= least)
             return error_set(error, HEED_E_DATA,
@@ -232,11 +294,10 @@ static int32_t read_all(job *j, heed_error *error)
     unsigned char *bytes = NULL;
     size_t length = 0;
     int32_t failed = HEED_OK;
-    j->text.path = j->ids ? j->ids : j->word[j->count];
+    j->text.path = j->ids ? j->ids : j->word[j->words - 1];
     if (!j->ids) failed = file_read(j->text.path, &bytes, &length, error);
     if (!strcmp(j->text.path, "-")) j->text.path = "standard input";
     for (uint32_t i = 0; i < j->count && !failed; i++) {
-        j->network[i].path = j->word[i];
         failed = open_network(j, &j->network[i], error);
         if (!failed) failed = read_tokens(j, &j->network[i], bytes, length, error);
     }
@@ -253,13 +314,19 @@ static int32_t read_all(job *j, heed_error *error)
 /* ---- the work ---- */
 
 /* Why a network can not be measured so, into `why`. */
-static void find_why(field_network *n, int measure, int64_t context)
+static void find_why(field_network *n, int measure, const field_text *t)
 {
+    const int64_t context = t->context;
     const heed_stack *s = n->model.stack;
     char *why = n->why[measure];
     const size_t room = sizeof n->why[measure];
-    if ((measure == FIELD_TRUNCATION || measure == FIELD_GRADIENT) && !n->logits)
-        snprintf(why, room, "it predicts no next token, so it has no loss");
+    const int of_loss =
+        measure == FIELD_TRUNCATION || measure == FIELD_GRADIENT || measure == FIELD_POSITION;
+    if (measure == FIELD_POSITION && n->tokens <= t->beyond)
+        snprintf(why, room,
+                 "the text has %lld tokens, and %d contexts and the token behind them are %lld",
+                 (long long)n->tokens, FIELD_BEYOND, (long long)t->beyond + 1);
+    if (of_loss && !n->logits) snprintf(why, room, "it predicts no next token, so it has no loss");
     if (measure == FIELD_GRADIENT && n->longest && n->longest < context)
         snprintf(why, room,
                  "it reads a text in calls of %lld tokens, and what goes back from one call to "
@@ -277,33 +344,53 @@ static void find_why(field_network *n, int measure, int64_t context)
                  (long long)n->longest);
 }
 
-static int32_t measure_all(job *j, heed_error *error)
+/* What a network can not do, and others can: an op has no backward, or positions have an end. */
+static int is_lacking(int measure, int32_t failed)
+{
+    return measure == FIELD_GRADIENT   ? failed == HEED_E_UNSUPPORTED
+           : measure == FIELD_POSITION ? failed && failed != HEED_E_MEMORY
+                                       : 0;
+}
+
+/* One measure of one network. What it can not have is said in its `why`; an error if that is all
+ * that was asked for. */
+static int32_t measure_one(job *j, field_network *n, int m, heed_error *error)
 {
     static int32_t (*const run[FIELD_MEASURES])(field_network *, const field_text *,
                                                 heed_error *) = {
         [FIELD_PERTURBATION] = field_perturb, [FIELD_GRADIENT] = field_differentiate,
-        [FIELD_TRUNCATION] = field_truncate,  [FIELD_ATTENTION] = field_attend,
-        [FIELD_SIMILARITY] = field_compare,
+        [FIELD_TRUNCATION] = field_truncate,  [FIELD_POSITION] = field_go_beyond,
+        [FIELD_ATTENTION] = field_attend,     [FIELD_SIMILARITY] = field_compare,
     };
+    const int alone = j->measure == m && j->count == 1;
+    find_why(n, m, &j->text);
+    if (*n->why[m] && j->measure == m)
+        return error_set(error, HEED_E_UNSUPPORTED, "%s has no %s: %s", n->path, field_measures[m],
+                         n->why[m]);
+    if (*n->why[m]) return HEED_OK;
+    const int32_t failed = run[m](n, &j->text, error);
+    progress_end();
+    if (!is_lacking(m, failed) || alone) return failed;
+    snprintf(n->why[m], sizeof n->why[m], "%.310s", error->text);
+    return HEED_OK;
+}
+
+static int32_t measure_all(job *j, heed_error *error)
+{
     int done = 0;
+    const char *why = NULL;
     for (uint32_t i = 0; i < j->count; i++)
         for (int m = 0; m < FIELD_MEASURES && !interrupt_seen; m++) {
             field_network *n = &j->network[i];
             if (j->measure != EVERY && j->measure != m) continue;
-            find_why(n, m, j->text.context);
-            if (*n->why[m] && j->measure == m)
-                return error_set(error, HEED_E_UNSUPPORTED, "%s has no %s: %s", n->path,
-                                 field_measures[m], n->why[m]);
-            if (*n->why[m]) continue;
-            const int32_t failed = run[m](n, &j->text, error);
-            progress_end();
-            if (failed == HEED_E_UNSUPPORTED && m == FIELD_GRADIENT && j->measure != m)
-                snprintf(n->why[m], sizeof n->why[m], "%.310s", error->text);
-            else if (failed) return failed;
+            TRY(measure_one(j, n, m, error));
             done |= field_has(n, m);
+            if (*n->why[m]) why = n->why[m];
         }
-    return done ? HEED_OK
-                : error_set(error, HEED_E_CANCELLED, "interrupted before there was a result");
+    if (done) return HEED_OK;
+    return why && !interrupt_seen
+               ? error_set(error, HEED_E_UNSUPPORTED, "no network can be measured so: %s", why)
+               : error_set(error, HEED_E_CANCELLED, "interrupted before there was a result");
 }
 
 static int show(job *j)
@@ -332,6 +419,8 @@ static void close_all(job *j)
         free(n->layer_change);
         free(n->slope);
         free(n->loss);
+        free(n->loss_at);
+        free(n->name);
         free(n->reach);
         free(n->similarity);
         free(n->size);

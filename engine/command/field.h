@@ -18,11 +18,15 @@ enum {
     FIELD_PERTURBATION, /* another token at a distance: the loss, and each layer's output */
     FIELD_GRADIENT,     /* of the loss, to what flows into the first layer at a distance */
     FIELD_TRUNCATION,   /* the loss with the last tokens alone */
+    FIELD_POSITION,     /* the loss at each position of a text of FIELD_BEYOND contexts */
     FIELD_ATTENTION,    /* how far back each head's weights are, on average */
     FIELD_SIMILARITY,   /* what flows into a layer and out of it */
     FIELD_MEASURES
 };
 extern const char *const field_measures[FIELD_MEASURES];
+
+#define FIELD_BEYOND 4  /* contexts of a text whose positions are measured */
+#define FIELD_BLOCKS 16 /* of positions: four a context */
 
 /* What is the same for all networks: the windows of the text that they read. A window has `context`
  * tokens; the loss is that of the token behind them. */
@@ -35,11 +39,14 @@ typedef struct field_text {
     int64_t distances;
     int64_t *length; /* [lengths] tokens that are seen: the last is the context */
     int64_t lengths, step;
+    int64_t beyond; /* tokens of a text that is longer than a context */
     uint64_t seed;
 } field_text;
 
 typedef struct field_network {
-    const char *path;
+    const char *file, *spec; /* of the weights; NULL: what the file says itself */
+    const char *path;        /* its name: the file, or that and how its spec differs */
+    char *name;              /* path, where it is not the file */
     model model;
     heed_session *twin; /* reads what was changed */
     stack_plan plan;
@@ -56,6 +63,7 @@ typedef struct field_network {
     float *layer_change; /* distance and layer + 1: change of what flows out, relative */
     float *slope;        /* distance: the norm of the gradient of the loss, nats */
     float *loss;         /* length, nats */
+    float *loss_at;      /* block of positions, nats */
     float *reach;        /* layer and head: the mean distance, tokens; NaN: none */
     float *similarity;   /* layer */
     float *size;         /* layer + 1 */
@@ -65,8 +73,11 @@ typedef struct field_network {
 int32_t field_perturb(field_network *n, const field_text *t, heed_error *error);
 int32_t field_differentiate(field_network *n, const field_text *t, heed_error *error);
 int32_t field_truncate(field_network *n, const field_text *t, heed_error *error);
+int32_t field_go_beyond(field_network *n, const field_text *t, heed_error *error);
 int32_t field_attend(field_network *n, const field_text *t, heed_error *error);
 int32_t field_compare(field_network *n, const field_text *t, heed_error *error);
+/* Behind which position a block ends. */
+int64_t field_block_end(const field_text *t, int64_t block);
 /* Whether a measure has something to show. */
 int field_has(const field_network *n, int measure);
 /* What stands in one place: a row of numbers for the places that are done. */
@@ -95,6 +106,8 @@ quartiles field_change(const field_network *n, const field_text *t, int64_t laye
 
 /* By how much the loss with so many tokens is above that with all. */
 quartiles field_excess(const field_network *n, const field_text *t, int64_t length);
+/* Of a block of positions, over the places. */
+quartiles field_at(const field_network *n, const field_text *t, int64_t block);
 /* The index of the least length that, like all longer ones, costs less than 0.01 nats. */
 #define FIELD_NATS 0.01
 int64_t field_enough(const field_network *n, const field_text *t);

@@ -146,6 +146,35 @@ static void print_lengths(const field_network *n, const field_text *t)
         (long long)enough, enough > 1 ? "s are" : " is", FIELD_NATS, (long long)t->context);
 }
 
+/* ---- positions ---- */
+
+/* All networks side by side: how the loss goes on behind the context is a matter of comparison. */
+static void print_positions(const field_network *n, uint32_t count, const field_text *t)
+{
+    char head[FIELD_NETWORKS][24];
+    table_column columns[1 + FIELD_NETWORKS] = {{"up to position", 1, 0, 0}};
+    uint32_t which[FIELD_NETWORKS], shown = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!field_has(&n[i], FIELD_POSITION)) continue;
+        snprintf(head[i], sizeof head[i], count > 1 ? "network %u" : "loss, nats", i + 1);
+        which[shown++] = i, columns[shown] = (table_column){head[i], 1, 0, 0};
+    }
+    if (!shown) return;
+    table a = {.column = columns, .n_columns = 1 + shown};
+    printf("\n");
+    say("position: the mean loss at the positions of texts of %d contexts, in nats; a context has "
+        "%lld tokens",
+        FIELD_BEYOND, (long long)t->context);
+    for (uint32_t i = 0; i < shown && count > 1; i++)
+        say("network %u: %s", which[i] + 1, n[which[i]].path);
+    for (int64_t b = 0; b < FIELD_BLOCKS; b++) {
+        cell_tokens(&a, field_block_end(t, b));
+        for (uint32_t i = 0; i < shown; i++)
+            table_cell(&a, "%.3f", field_at(&n[which[i]], t, b).mean);
+    }
+    table_print(&a);
+}
+
 /* ---- layers ---- */
 
 static quartiles of_head(const field_network *n, const field_text *t, int64_t layer, int64_t head)
@@ -257,5 +286,6 @@ void field_print(const field_network *n, uint32_t count, const field_text *t)
             field_has(&n[i], FIELD_SIMILARITY))
             print_layers(&n[i], t);
     }
+    print_positions(n, count, t);
     if (count > 1 && scored == count) print_group(n, count, t);
 }

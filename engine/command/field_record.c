@@ -58,6 +58,12 @@ static void rows_of_lengths(const field_network *n, const field_text *t, put_row
     }
 }
 
+static void rows_of_positions(const field_network *n, const field_text *t, put_row *put, void *to)
+{
+    for (int64_t b = 0; b < FIELD_BLOCKS; b++)
+        put(to, n, "loss_up_to_position", -1, -1, field_block_end(t, b), field_at(n, t, b));
+}
+
 static void rows_of_layers(const field_network *n, const field_text *t, put_row *put, void *to)
 {
     const int64_t heads = field_has(n, FIELD_ATTENTION) ? n->heads : 0,
@@ -80,6 +86,7 @@ static void all_rows(const field_network *n, const field_text *t, put_row *put, 
     if (field_has(n, FIELD_PERTURBATION)) rows_of_changes(n, t, put, to);
     if (field_has(n, FIELD_GRADIENT)) rows_of_slopes(n, t, put, to);
     if (field_has(n, FIELD_TRUNCATION)) rows_of_lengths(n, t, put, to);
+    if (field_has(n, FIELD_POSITION)) rows_of_positions(n, t, put, to);
     rows_of_layers(n, t, put, to);
 }
 

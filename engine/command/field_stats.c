@@ -13,7 +13,7 @@
 const char *const field_measures[FIELD_MEASURES] = {
     [FIELD_PERTURBATION] = "perturbation", [FIELD_GRADIENT] = "gradient",
     [FIELD_TRUNCATION] = "truncation",     [FIELD_ATTENTION] = "attention",
-    [FIELD_SIMILARITY] = "similarity",
+    [FIELD_SIMILARITY] = "similarity",     [FIELD_POSITION] = "position",
 };
 
 int field_has(const field_network *n, int measure) { return n->done[measure] > 0; }
@@ -153,6 +153,19 @@ quartiles field_excess(const field_network *n, const field_text *t, int64_t leng
     const quartiles q = field_quartiles(more, more ? places : 0);
     free(more);
     return q;
+}
+
+/* ---- positions ---- */
+
+/* Position i belongs to the block i * FIELD_BLOCKS / beyond. */
+int64_t field_block_end(const field_text *t, int64_t block)
+{
+    return ((block + 1) * t->beyond + FIELD_BLOCKS - 1) / FIELD_BLOCKS;
+}
+
+quartiles field_at(const field_network *n, const field_text *t, int64_t block)
+{
+    return field_quartiles(field_row(n->loss_at, t, block), n->done[FIELD_POSITION]);
 }
 
 int64_t field_enough(const field_network *n, const field_text *t)

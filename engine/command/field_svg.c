@@ -2,7 +2,7 @@
  *
  * field_svg.c: measured fields as a picture: what another token changes by its distance; through
  * each layer, how many tokens it can see and how many its change comes from; the loss by the tokens
- * that are seen.
+ * that are seen; and the loss behind the end of a context.
  */
 #include <math.h>
 
@@ -52,7 +52,7 @@ static void put_name(FILE *out, const svg_panel *p, int line, int colour, const 
 {
     const char *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path;
     char text[24];
-    snprintf(text, sizeof text, "%.*s", (int)strcspn(name, "."), name);
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(name, ".("), name);
     fprintf(out, "<text class=\"n%d\" x=\"%d\" y=\"%.0f\">", colour, SVG_RIGHT + 10,
             p->top + 12 + 17 * line);
     svg_text(out, *text ? text : path);
@@ -228,6 +228,47 @@ static void put_lengths(FILE *out, const drawing *d, int number)
     }
 }
 
+/* ---- positions ---- */
+
+/* The loss along a text that goes on behind the context, whose end is a dashed line. */
+static void put_positions(FILE *out, const drawing *d, int number)
+{
+    const field_text *t = d->text;
+    svg_panel p = panel_at(number);
+    char text[32];
+    p.x1 = (double)t->beyond, p.y0 = INFINITY;
+    for (uint32_t i = 0; i < d->count; i++)
+        for (int64_t b = 0; b < FIELD_BLOCKS && field_has(&d->network[i], FIELD_POSITION); b++) {
+            const double y = field_at(&d->network[i], t, b).mean;
+            p.y0 = fmin(p.y0, y), p.y1 = fmax(p.y1, y);
+        }
+    p.y0 = floor(2 * p.y0) / 2, p.y1 = ceil(2 * p.y1) / 2;
+    svg_frame(out, &p, "loss of the next token, nats; dashed: the end of the context", "position");
+    for (int i = 0; i <= FIELD_BEYOND; i++) {
+        snprintf(text, sizeof text, "%lld", (long long)t->beyond * i / FIELD_BEYOND);
+        svg_mark_x(out, &p, p.x1 * i / FIELD_BEYOND, text);
+    }
+    for (double y = p.y0; y <= p.y1; y += p.y1 - p.y0 > 3 ? 1 : 0.5) {
+        snprintf(text, sizeof text, "%.1f", y);
+        svg_mark_y(out, &p, y, text);
+    }
+    fprintf(out, "<polyline class=\"curve dashed n7\" points=\"%.1f,%.1f %.1f,%.1f\"/>\n",
+            svg_x(&p, (double)t->context), p.top, svg_x(&p, (double)t->context), p.bottom);
+    for (uint32_t i = 0; i < d->count; i++) {
+        const field_network *n = &d->network[i];
+        if (!field_has(n, FIELD_POSITION)) continue;
+        fprintf(out, "<polyline class=\"curve n%u\" points=\"", i);
+        for (int64_t b = 0; b < FIELD_BLOCKS; b++) {
+            const double from = b ? (double)field_block_end(t, b - 1) : 0,
+                         to = (double)field_block_end(t, b);
+            fprintf(out, "%s%.1f,%.1f", b ? " " : "", svg_x(&p, (from + to) / 2),
+                    svg_y(&p, field_at(n, t, b).mean));
+        }
+        fprintf(out, "\"/>\n");
+        put_name(out, &p, (int)i, (int)i, n->path);
+    }
+}
+
 /* ---- the picture ---- */
 
 static int any_has(const drawing *d, int measure)
@@ -237,10 +278,18 @@ static int any_has(const drawing *d, int measure)
     return 0;
 }
 
+/* What can be seen stands beside all that is measured within a context. */
+static int has_depths(const drawing *d)
+{
+    for (int m = 0; m < FIELD_MEASURES; m++)
+        if (m != FIELD_POSITION && any_has(d, m)) return 1;
+    return 0;
+}
+
 static int panels_of(const drawing *d)
 {
-    return 1 + any_has(d, FIELD_PERTURBATION) + any_has(d, FIELD_GRADIENT) +
-           any_has(d, FIELD_TRUNCATION);
+    return has_depths(d) + any_has(d, FIELD_PERTURBATION) + any_has(d, FIELD_GRADIENT) +
+           any_has(d, FIELD_TRUNCATION) + any_has(d, FIELD_POSITION);
 }
 
 static void draw(FILE *out, const void *of)
@@ -249,8 +298,9 @@ static void draw(FILE *out, const void *of)
     int number = 0;
     if (any_has(d, FIELD_PERTURBATION)) put_changes(out, d, number++, FIELD_PERTURBATION);
     if (any_has(d, FIELD_GRADIENT)) put_changes(out, d, number++, FIELD_GRADIENT);
-    put_depths(out, d, number++);
-    if (any_has(d, FIELD_TRUNCATION)) put_lengths(out, d, number);
+    if (has_depths(d)) put_depths(out, d, number++);
+    if (any_has(d, FIELD_TRUNCATION)) put_lengths(out, d, number++);
+    if (any_has(d, FIELD_POSITION)) put_positions(out, d, number);
 }
 
 int32_t field_picture(const field_network *n, uint32_t count, const field_text *t, const char *path,

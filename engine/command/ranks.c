@@ -72,6 +72,32 @@ heed_group *ranks_join(heed_engine *engine, double seconds, heed_error *error)
     return g;
 }
 
+int32_t ranks_any(heed_group *g, int *flag, int32_t failed, heed_error *error)
+{
+    exchange_stand stand = {.failed = failed, .flag = *flag != 0};
+    if (!g) return failed;
+    TRY(exchange_agree(&g->x, &stand, error));
+    if (stand.flag && !*flag) *flag = stand.flag;
+    return HEED_OK;
+}
+
+int32_t ranks_number(heed_group *g, double *number, heed_error *error)
+{
+    if (!g) return HEED_OK;
+    const uint32_t ranks = heed_group_ranks(g);
+    uint64_t *at = calloc(ranks + (size_t)1, sizeof *at);
+    double *all = calloc(ranks, sizeof *all);
+    int32_t failed = at && all ? HEED_OK : error_memory(error);
+    for (uint32_t r = 0; r <= ranks && !failed; r++) at[r] = r * sizeof *all;
+    if (!failed) all[heed_group_rank(g)] = *number;
+    int none = 0;
+    failed = ranks_any(g, &none, failed, error);
+    if (!failed) failed = exchange_gather(&g->x, all, at, error);
+    if (!failed) *number = all[0];
+    free(at), free(all);
+    return failed;
+}
+
 void ranks_fail(const heed_error *error)
 {
     if (group && group->x.lost && spoken >= 0)

@@ -20,6 +20,10 @@ int32_t ranks_check_file(const char *path, heed_error *error);
  * either, but by ranks_fail: one that the others perhaps do not know. */
 #define RANKS_SECONDS 30
 heed_group *ranks_join(heed_engine *engine, double seconds, heed_error *error);
+/* How all stand: whether any has the flag, to all; and a number of rank 0's, which follows a clock.
+ * NULL: there is one. */
+int32_t ranks_any(heed_group *group, int *flag, int32_t failed, heed_error *error);
+int32_t ranks_number(heed_group *group, double *number, heed_error *error);
 void ranks_fail(const heed_error *error);
 
 #endif

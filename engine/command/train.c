@@ -12,6 +12,7 @@
 #include "command/interrupt.h"
 #include "command/options.h"
 #include "command/origin.h"
+#include "command/ranks.h"
 #include "command/train.h"
 
 static const char usage[] =
@@ -60,11 +61,14 @@ static const char usage[] =
     "  --span-penalty L  of how far heads look, where that is learned (adaptive_span); 0\n"
     "  --clip N          the largest norm of all gradients, 0: none; 1\n"
     "  --dropout P       share of elements that are left out by chance; 0.1\n"
-    "  --beta1 B, --beta2 B   of AdamW; 0.9 and 0.98\n"
+    "  --optimizer NAME  adamw (the default), or sgd: gradient descent with momentum\n"
+    "  --beta1 B, --beta2 B   of adamw; 0.9 and 0.98\n"
+    "  --momentum M      of sgd; 0.9\n"
     "  --seed N          of the first weights, the places and dropout; 1\n"
     "  --json            each report, and the end, as a line of JSON\n"
     "  --svg FILE        the curves as a picture\n"
     "  --profile         where the time went\n" OPTIONS_ENGINE "\n"
+    "Under mpirun ranks share each batch, and the files are those of one process: docs/ranks.md.\n"
     "The rest of DATA that is held out is measured as heed score does. Ctrl-C saves; the same "
     "command "
     "with\n"
@@ -116,6 +120,14 @@ static int read_split(void *command, const char *value)
     return 0;
 }
 
+static int read_optimizer(void *command, const char *value)
+{
+    heed_recipe *r = &((train_job *)command)->recipe;
+    for (r->optimiser = 0; optimiser_name(r->optimiser); r->optimiser++)
+        if (!strcmp(value, optimiser_name(r->optimiser))) return 0;
+    return options_usage("--optimizer takes adamw or sgd, not " QUOTE, QUOTED(value));
+}
+
 static int read_schedule(void *command, const char *value)
 {
     train_job *j = command;
@@ -151,8 +163,9 @@ NUMBER(decay, recipe.decay, 0, 100)
 NUMBER(clip, recipe.clip, 0, 1e9)
 NUMBER(dropout, recipe.dropout, 0, 0.99)
 NUMBER(ponder, recipe.ponder, 0, 1e6)
-NUMBER(beta1, recipe.beta1, 0, 0.999999)
-NUMBER(beta2, recipe.beta2, 0, 0.999999)
+NUMBER(beta1, beta1, 0, 0.999999)
+NUMBER(beta2, beta2, 0, 0.999999)
+NUMBER(momentum, momentum, 0, 0.999999)
 static int read_span_penalty(void *command, const char *value)
 {
     return options_float("--span-penalty", value, 0, 1e6, &((train_job *)command)->recipe.span);
@@ -190,14 +203,44 @@ static const option options[] = {
     {"--span-penalty", 1, .read = read_span_penalty},
     {"--clip", 1, .read = read_clip},
     {"--dropout", 1, .read = read_dropout},
+    {"--optimizer", 1, .read = read_optimizer, .values = "adamw sgd"},
     {"--beta1", 1, .read = read_beta1},
     {"--beta2", 1, .read = read_beta2},
+    {"--momentum", 1, .read = read_momentum},
     {"--seed", 1, .read = read_seed},
     {"--json", 0, .at = offsetof(train_job, json)},
     {"--svg", 1, .at = offsetof(train_job, svg), .values = "FILE"},
     {"--profile", 0, .at = offsetof(train_job, profile)},
     {0},
 };
+
+/* What was said of the optimiser that there is; nonzero: of the other one. */
+static int set_moments(train_job *j)
+{
+    const int sgd = j->recipe.optimiser == HEED_SGD;
+    if (sgd && (j->beta1 >= 0 || j->beta2 >= 0))
+        return options_usage("--beta1 and --beta2 are of --optimizer adamw; sgd has --momentum");
+    if (!sgd && j->momentum >= 0) return options_usage("--momentum is of --optimizer sgd");
+    const double first = sgd ? j->momentum : j->beta1;
+    j->recipe.beta1 = first >= 0 ? first : 0.9;
+    j->recipe.beta2 = sgd ? 0 : j->beta2 >= 0 ? j->beta2 : 0.98;
+    return 0;
+}
+
+/* What options say of each other; nonzero: wrong. */
+static int check_options(train_job *j)
+{
+    if (j->steps && j->minutes > 0)
+        return options_usage("--steps and --minutes exclude each other");
+    if (j->pooling && j->task != TRAIN_CLASSIFY)
+        return options_usage("--pooling is of --task classify");
+    if (j->segments && (j->task != TRAIN_LM || j->accumulate > 1))
+        return options_usage("--segments is of --task lm, one batch a step");
+    if (j->test > 0 && j->task != TRAIN_LM)
+        return options_usage("--split is of --task lm; --valid SHARE holds examples out");
+    if (!j->data_path || !j->out) return options_usage("a network, a file and -o MODEL are needed");
+    return set_moments(j);
+}
 
 static void close_job(train_job *j)
 {
@@ -208,6 +251,7 @@ static void close_job(train_job *j)
     train_rows_free(&j->rows);
     train_data_close(&j->data);
     heed_trainer_free(j->trainer);
+    heed_group_free(j->group);
     heed_engine_free(j->engine);
 }
 
@@ -220,31 +264,26 @@ int command_train(int argc, char **argv)
                    .valid = 0.1,
                    .dtype = HEED_F32,
                    .layer_decay = 1,
+                   .beta1 = -1,
+                   .beta2 = -1,
+                   .momentum = -1,
                    .recipe = {.size = sizeof j.recipe,
                               .dropout = 0.1,
-                              .beta1 = 0.9,
-                              .beta2 = 0.98,
                               .epsilon = 1e-8,
                               .decay = 0.1,
                               .clip = 1},
                    .schedule = {.rate = 3e-3, .floor = 0.01, .warmup = 0.02}};
     heed_error error = {0};
+    ranks_begin();
     int status = options_parse(argc, argv, usage, options, &j, &j.engine_options);
-    if (status) return status;
-    if (j.steps && j.minutes > 0) return options_usage("--steps and --minutes exclude each other");
-    if (j.pooling && j.task != TRAIN_CLASSIFY)
-        return options_usage("--pooling is of --task classify");
-    if (j.segments && (j.task != TRAIN_LM || j.accumulate > 1))
-        return options_usage("--segments is of --task lm, one batch a step");
-    if (j.test > 0 && j.task != TRAIN_LM)
-        return options_usage("--split is of --task lm; --valid SHARE holds examples out");
-    if (!j.data_path || !j.out) return options_usage("a network, a file and -o MODEL are needed");
+    if (status || (status = check_options(&j))) return status;
     j.recipe.seed = (uint64_t)j.seed, j.log.json = j.json;
     interrupt_catch();
     int32_t failed = train_prepare(&j, &error);
     if (!failed) failed = train_run(&j, &error);
-    const int stopped = !failed && interrupt_seen;
+    const int stopped = !failed && j.stopped;
     if (!failed && !stopped) failed = train_finish(&j, &error);
+    if (j.group) failed = heed_group_agree(j.group, NULL, 0, failed, &error);
     if (!failed && j.profile)
         failed = train_log_profile(j.trainer, clock_seconds() - j.began, &error);
     status = failed ? command_fail(&error) : stopped ? train_interrupted(&j) : 0;

@@ -152,6 +152,9 @@ int32_t train_log_add(train_log *l, train_report r, heed_error *error);
 typedef struct train_now {
     double rate, loss, norm; /* of the last step; loss: the mean of those since the last report */
     double seconds, tokens_per_second, left;
+    const double
+        *spans; /* [n_spans] mean spans of the heads of each layer, in tokens, if learned */
+    uint32_t n_spans;
 } train_now;
 void train_log_print(const train_log *l, const train_now *now);
 /* The reports as JSON, [[step, train, valid]], and from it. */
@@ -159,8 +162,10 @@ json_t *train_log_save(const train_log *l);
 int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_error *error);
 int32_t train_log_picture(const train_log *l, const char *title, const char *path,
                           heed_error *error);
-/* How far the heads of each layer look, in tokens, where that was learned. */
+/* How far the heads of each layer look, in tokens, where that was learned; and the means of it,
+ * [t->n_spans]. */
 void train_log_spans(const heed_trainer *t);
+void train_log_span_means(const heed_trainer *t, double *means);
 /* The mean layers of a token in what was measured last, where tokens halt; else NAN. */
 double train_log_ponder(const heed_trainer *t);
 /* Where the time of the steps went, of so many seconds in all. */
@@ -177,6 +182,7 @@ typedef struct train_job {
     uint32_t task;
     int64_t steps, batch, accumulate, context, every, seed, segments;
     double minutes, valid, test, layer_decay, unfreeze;
+    double beta1, beta2, momentum; /* -1: not said */
     heed_recipe recipe;
     schedule schedule;
     int resume, json, profile;
@@ -184,6 +190,8 @@ typedef struct train_job {
     uint32_t dtype;
 
     heed_engine *engine;
+    heed_group *group; /* of ranks, of which 0 writes; NULL: there is one */
+    int stopped;       /* one of them was interrupted */
     heed_trainer *trainer;
     train_data data;
     train_measure measure;

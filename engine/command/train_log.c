@@ -42,6 +42,12 @@ static void print_json(const train_log *l, const train_now *now)
         json_object_set_new(line, "valid_accuracy", number(r->valid_right));
     }
     if (line && isfinite(r->ponder)) json_object_set_new(line, "mean_steps", number(r->ponder));
+    if (line && now->n_spans) {
+        json_t *spans = json_array();
+        for (uint32_t i = 0; i < now->n_spans; i++)
+            json_array_append_new(spans, json_real(now->spans[i]));
+        json_object_set_new(line, "mean_spans", spans);
+    }
     if (line) json_dumpf(line, stdout, JSON_COMPACT);
     json_decref(line);
     putchar('\n');
@@ -63,6 +69,8 @@ void train_log_print(const train_log *l, const train_now *now)
     if (isfinite(r->train_right)) printf("  accuracy %.1f %%", 100 * r->train_right);
     if (isfinite(r->valid_right)) printf(", held out %.1f %%", 100 * r->valid_right);
     if (isfinite(r->ponder)) printf("  %.2f layers a token", r->ponder);
+    for (uint32_t i = 0; i < now->n_spans; i++)
+        printf("%s%.1f", i ? " " : "  spans ", now->spans[i]);
     printf("  rate %.2e  %.0f %s/s  %ld:%02ld left\n", now->rate, now->tokens_per_second,
            l->examples ? "examples" : "tokens", left / 60, left % 60);
     fflush(stdout);
@@ -174,11 +182,21 @@ int32_t train_log_picture(const train_log *l, const char *title, const char *pat
 void train_log_spans(const heed_trainer *t)
 {
     for (uint32_t k = 0; k < t->n_spans; k++) {
-        const adamw_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
+        const optimiser_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
         printf("%s: %.0f tokens at most; heads:", of->name, t->spans[k].limit);
         for (int64_t h = 0; h < of->n; h++)
             printf(" %.1f", t->spans[k].limit * (double)of->weight[h]);
         putchar('\n');
+    }
+}
+
+void train_log_span_means(const heed_trainer *t, double *means)
+{
+    for (uint32_t k = 0; k < t->n_spans; k++) {
+        const optimiser_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
+        double sum = 0;
+        for (int64_t h = 0; h < of->n; h++) sum += (double)of->weight[h];
+        means[k] = t->spans[k].limit * sum / (double)of->n;
     }
 }
 

@@ -93,7 +93,6 @@ static int32_t make_trainer(train_job *j, const heed_weights *from, heed_error *
     char *spec = NULL;
     heed_weights *made = NULL;
     int32_t failed = HEED_OK;
-    if (!(j->engine = heed_engine_new(&j->engine_options, error))) return error->code;
     if (heed_lanes(j->engine) > 1) inspect_pin_caller(j->engine);
     if (j->task == TRAIN_CLASSIFY) failed = change_output(j, from, &spec, &made, error);
     if (!failed) {

@@ -18,6 +18,7 @@
 #include "command/interrupt.h"
 #include "command/model.h"
 #include "command/progress.h"
+#include "command/ranks.h"
 #include "command/train.h"
 #include "inspect.h"
 
@@ -129,6 +130,13 @@ static int32_t save(train_job *j, heed_error *error)
     free(text);
     json_decref(note);
     return failed ? failed : export(j, error);
+}
+
+/* Rank 0 writes; the others learn how that went. */
+static int32_t save_by_one(train_job *j, heed_error *error)
+{
+    int none = 0;
+    return ranks_any(j->group, &none, ranks_is_silent() ? HEED_OK : save(j, error), error);
 }
 
 /* ---- before the first step ---- */
@@ -321,16 +329,25 @@ static int32_t learn(train_job *j, int64_t step, double *loss, heed_error *error
                                 : learn_text)(j, step, loss, error);
 }
 
+/* Whether a signal has come, to any of the ranks: then all stop behind the same step. */
+static int32_t look(train_job *j, heed_error *error)
+{
+    j->stopped = interrupt_seen != 0;
+    return ranks_any(j->group, &j->stopped, HEED_OK, error);
+}
+
 /* --minutes as a number of steps: the least of some, since the first ones wait for memory. */
 static int32_t count_steps(train_job *j, heed_error *error)
 {
     double least = INFINITY, loss;
-    for (int k = 0; k < 4 && !interrupt_seen; k++) {
+    for (int k = 0; k < 4 && !j->stopped; k++) {
         const double begin = clock_seconds();
         TRY(learn(j, k, &loss, error));
         least = fmin(least, clock_seconds() - begin);
         heed_trainer_forget(j->trainer);
+        TRY(look(j, error));
     }
+    TRY(ranks_number(j->group, &least, error));
     const double steps = 60 * j->minutes / (UNSEEN * least);
     j->schedule.steps = steps < 1 ? 1 : steps > TRAIN_MOST ? TRAIN_MOST : (int64_t)steps;
     if (!j->json)
@@ -340,7 +357,24 @@ static int32_t count_steps(train_job *j, heed_error *error)
     return HEED_OK;
 }
 
-int32_t train_prepare(train_job *j, heed_error *error)
+/* Ranks come together before anything may fail in one of them. */
+static int32_t open_engine(train_job *j, heed_error *error)
+{
+    if (!(j->engine = heed_engine_new(&j->engine_options, error))) return error->code;
+    if (!ranks_are_several()) return HEED_OK;
+    j->group = ranks_join(j->engine, RANKS_SECONDS, error);
+    return j->group ? HEED_OK : error->code;
+}
+
+static char *text_and_free(json_t *value)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    return text;
+}
+
+/* What each rank does by itself. */
+static int32_t prepare_alone(train_job *j, heed_error *error)
 {
     size_t length = strlen(j->out);
     j->folder = train_folder_is(j->out);
@@ -363,9 +397,37 @@ int32_t train_prepare(train_job *j, heed_error *error)
     if (j->resume) {
         TRY(read_note(j, error));
         TRY(heed_trainer_load(j->trainer, j->checkpoint, error));
-    } else if (j->minutes > 0) {
-        TRY(count_steps(j, error));
     }
+    return HEED_OK;
+}
+
+/* All ranks have the same network, recipe, weights, settings and data. */
+static int32_t meet(train_job *j, int32_t failed, heed_error *error)
+{
+    char *settings = failed ? NULL : text_and_free(settings_of(j));
+    if (!failed && !settings) failed = error_memory(error);
+    if (!failed && j->group && j->batch < heed_group_ranks(j->group))
+        failed = error_set(error, HEED_E_ARGUMENT,
+                           "--batch is %lld, but of %u ranks each needs a text at least",
+                           (long long)j->batch, heed_group_ranks(j->group));
+    if (!failed && j->group && j->segments)
+        failed =
+            error_set(error, HEED_E_UNSUPPORTED,
+                      "texts that follow one another (--segments) are learned on one rank, not "
+                      "on %u",
+                      heed_group_ranks(j->group));
+    if (j->group)
+        failed =
+            heed_group_agree(j->group, settings, settings ? strlen(settings) : 0, failed, error);
+    free(settings);
+    return failed || !j->group ? failed : heed_group_train(j->group, j->trainer, error);
+}
+
+int32_t train_prepare(train_job *j, heed_error *error)
+{
+    TRY(open_engine(j, error));
+    TRY(meet(j, prepare_alone(j, error), error));
+    if (!j->resume && j->minutes > 0) TRY(count_steps(j, error));
     if (!j->every) j->every = (j->schedule.steps + 19) / 20;
     j->log.steps = j->schedule.steps;
     j->first = j->since = heed_trainer_steps(j->trainer);
@@ -404,6 +466,12 @@ static int32_t measure(train_job *j, int part, int64_t most, train_score *score,
                               &score->bits, error);
 }
 
+static int32_t add_and_save(train_job *j, train_report r, heed_error *error)
+{
+    TRY(train_log_add(&j->log, r, error));
+    return save_by_one(j, error);
+}
+
 /* Measures both parts, tells, and saves. */
 static int32_t report(train_job *j, heed_error *error)
 {
@@ -414,22 +482,28 @@ static int32_t report(train_job *j, heed_error *error)
     TRY(measure(j, HELD, WINDOWS, &held, error));
     const train_report r = {step,          learned.bits, held.bits,
                             learned.right, held.right,   train_log_ponder(j->trainer)};
-    TRY(train_log_add(&j->log, r, error));
-    TRY(save(j, error));
+    double *spans = calloc((size_t)j->trainer->n_spans + 1, sizeof *spans);
+    if (!spans) return error_memory(error);
+    train_log_span_means(j->trainer, spans);
+    now.spans = spans, now.n_spans = j->trainer->n_spans;
+    const int32_t failed = add_and_save(j, r, error);
     now.seconds = clock_seconds() - j->began;
     now.tokens_per_second = rate_of(j, &now.left);
     now.loss = j->loss / (double)(step - j->since);
     j->loss = 0, j->since = step;
     progress_end();
-    train_log_print(&j->log, &now);
-    return HEED_OK;
+    if (!failed) train_log_print(&j->log, &now);
+    free(spans);
+    return failed;
 }
 
 int32_t train_run(train_job *j, heed_error *error)
 {
     j->began = clock_seconds();
-    for (int64_t step = j->first; step < j->schedule.steps && !interrupt_seen; step++) {
+    for (int64_t step = j->first; step < j->schedule.steps; step++) {
         double loss;
+        TRY(look(j, error));
+        if (j->stopped) break;
         TRY(scale_groups(j, step, error));
         TRY(weigh_auxiliary(j, step, error));
         TRY(learn(j, step, &loss, error));
@@ -441,7 +515,7 @@ int32_t train_run(train_job *j, heed_error *error)
         if ((step + 1) % j->every == 0 || step + 1 == j->schedule.steps) TRY(report(j, error));
     }
     progress_end();
-    return interrupt_seen ? save(j, error) : HEED_OK;
+    return j->stopped ? save_by_one(j, error) : HEED_OK;
 }
 
 /* ---- the end ---- */
@@ -509,6 +583,7 @@ int32_t train_finish(train_job *j, heed_error *error)
     const double seconds = clock_seconds() - j->began;
     const int64_t seen =
         j->schedule.steps * j->batch * j->accumulate * (j->log.examples ? 1 : j->context);
+    if (ranks_is_silent()) return HEED_OK;
     if (j->svg)
         TRY(train_log_picture(&j->log, heed_stack_spec(heed_trainer_stack(j->trainer)), j->svg,
                               error));

@@ -70,8 +70,8 @@ HEED_LOCAL void session_take_back(heed_session *s, int64_t length);
 HEED_LOCAL int32_t session_check_feed(const heed_session *s, int64_t n, int64_t rows,
                                       heed_error *error);
 
-/* Whether rows of several texts meet in this network, or make one row of a text, so that its sessions
- * are fed one after the other. (session_many.c) */
+/* Whether rows of several texts would meet in this network, or go elsewhere, so that its sessions are
+ * fed one after the other. (session_many.c) */
 HEED_LOCAL int session_many_one_by_one(const heed_stack *stack);
 
 /* Writes the types of the next n tokens; NULL: all are of type 0. */

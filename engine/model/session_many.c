@@ -6,10 +6,12 @@
  *
  *     rows      | session 0      | session 1 | session 2      |
  *     products  | one call                                    |
- *     attention | its state      | its state | its state      |   one call, if all have as many rows
+ *     attention | its state      | its state | its state      |   one call for neighbours that have
+ *                                                                 as many rows
+ *     pooling   | its row        | its row   | its row        |   one after the other
  *
- * Rows do not meet anywhere else, so each session has the bits that it has alone. The first session
- * lends its buffers.
+ * Rows do not meet anywhere else, so each session has the bits that it has alone. A text that must be
+ * fed at once is in one round as a whole. The first session lends its buffers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,7 @@
 #include "model/session_step.h"
 #include "op/engine.h"
 
-#define ROWS_MOST 512 /* of all sessions at a time */
+#define ROWS_MOST 512 /* of all sessions at a time, but for a longer text that is fed at once */
 
 /* What a session has in a round. */
 typedef struct part {
@@ -43,18 +45,23 @@ typedef struct many {
 
 /* ---- a round ---- */
 
-/* Gives each session its rows: as many as it has left, within an equal share. */
+/* Gives each session its rows: as many as it has left, within an equal share; or, where texts are fed
+ * at once, all that it has, if they still fit. */
 static void share_rows(many *m)
 {
+    const int whole = m->lead->stack->whole;
     uint32_t active = 0;
     for (uint32_t i = 0; i < m->count; i++) active += m->parts[i].done < m->parts[i].n;
     const int64_t most = active && ROWS_MOST / active > 1 ? ROWS_MOST / active : 1;
     m->rows = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         part *p = &m->parts[i];
+        const int64_t left = p->n - p->done;
         p->first = m->rows;
-        p->now = p->n - p->done < most ? p->n - p->done : most;
-        memcpy(m->tokens + m->rows, p->tokens + p->done, sizeof *m->tokens * (size_t)p->now);
+        const int64_t room = whole && !m->rows ? left : whole ? ROWS_MOST - m->rows : most;
+        p->now = left <= room ? left : whole ? 0 : room;
+        if (p->now)
+            memcpy(m->tokens + m->rows, p->tokens + p->done, sizeof *m->tokens * (size_t)p->now);
         m->rows += p->now;
     }
 }
@@ -79,14 +86,6 @@ static void place_all(many *m)
             session_place_view(m->lead, v, buffer_of(m, &stack->views[v]), 0, m->rows);
         else if (stack->views[v].rows == STACK_ONE)
             session_place_view(m->lead, v, buffer_of(m, &stack->views[v]), 0, 1);
-}
-
-/* How many rows every session has, if all have as many; else 0. */
-static int64_t equal_rows(const many *m)
-{
-    for (uint32_t i = 1; i < m->count; i++)
-        if (m->parts[i].now != m->parts[0].now) return 0;
-    return m->parts[0].now;
 }
 
 static int32_t run_step(many *m, const stack_step *step, heed_sequence *const *sequences,
@@ -119,23 +118,20 @@ static void place_step(many *m, const stack_step *step, int64_t first, int64_t r
     }
 }
 
-/* A step that remembers: all sessions in one call if they are alike, else one after the other. */
+/* A step that remembers: neighbours that have as many rows in one call, else one after the other. */
 static int32_t run_memory(many *m, const stack_step *step, heed_error *error)
 {
-    const int64_t each = equal_rows(m);
     int32_t failed = HEED_OK;
     for (uint32_t i = 0; i < m->count; i++)
         m->sequences[i] = m->parts[i].session->sequences[step->memory];
-    if (each) {
-        batch_views(m, step, m->count, each);
-        failed = run_step(m, step, m->sequences, error);
-        batch_views(m, step, 1, m->rows);
-        return failed;
-    }
-    for (uint32_t i = 0; i < m->count && !failed; i++) {
-        if (!m->parts[i].now) continue;
-        place_step(m, step, m->parts[i].first, m->parts[i].now);
-        failed = run_step(m, step, &m->sequences[i], error);
+    for (uint32_t i = 0, end; i < m->count && !failed; i = end) {
+        const part *p = &m->parts[i];
+        for (end = i + 1; end < m->count && m->parts[end].now == p->now;) end++;
+        if (!p->now) continue;
+        place_step(m, step, p->first, (end - i) * p->now);
+        batch_views(m, step, end - i, p->now);
+        failed = run_step(m, step, m->sequences + i, error);
+        batch_views(m, step, 1, (end - i) * p->now);
     }
     place_step(m, step, 0, m->rows);
     return failed;
@@ -173,8 +169,25 @@ static int64_t gather(many *m)
     return wanted;
 }
 
+/* One row of each session whose text ends here. */
+static int32_t run_pooled(many *m, heed_error *error)
+{
+    const heed_stack *stack = m->lead->stack;
+    int32_t failed = HEED_OK;
+    for (uint32_t i = 0; i < m->count && !failed; i++) {
+        const part *p = &m->parts[i];
+        if (!is_wanted(p)) continue;
+        for (uint32_t n = stack->tail; n < stack->n_steps; n++)
+            place_step(m, &stack->steps[n], p->first, p->now);
+        failed = session_run_tail(m->lead, m->results, error);
+        if (!failed) memcpy(p->logits, m->results, sizeof *p->logits * (size_t)stack->outputs);
+    }
+    return failed;
+}
+
 static int32_t run_results(many *m, heed_error *error)
 {
+    if (m->lead->stack->pools) return run_pooled(m, error);
     if (!gather(m)) return HEED_OK;
     const int32_t failed = session_run_tail(m->lead, m->results, error);
     const size_t row = (size_t)m->lead->stack->outputs;
@@ -227,9 +240,9 @@ static int32_t check_part(const many *m, uint32_t i, heed_error *error)
 
 int session_many_one_by_one(const heed_stack *stack)
 {
-    return stack->group || stack->forgets || stack->ahead || stack->pools || stack->whole || stack->n_encode ||
-           stack->prefix > 0 || stack->halts;
+    return stack->group || stack->forgets || stack->n_encode || stack->halts;
 }
+
 static int32_t feed_one_by_one(many *m, heed_error *error)
 {
     for (uint32_t i = 0; i < m->count; i++) {
@@ -247,11 +260,13 @@ static int32_t make_many(many *m, heed_session *const *sessions, const int32_t *
                          const int64_t *n, float *const *logits, heed_error *error)
 {
     const uint32_t count = m->count;
-    const size_t rows = count > ROWS_MOST ? count : ROWS_MOST;
+    int64_t rows = count > ROWS_MOST ? count : ROWS_MOST;
+    for (uint32_t i = 0; i < count; i++)
+        if (n[i] > rows) rows = n[i];
     m->lead = sessions[0];
     m->parts = calloc(count, sizeof *m->parts);
     m->sequences = calloc(count, sizeof *m->sequences);
-    m->tokens = calloc(rows, sizeof *m->tokens);
+    m->tokens = calloc((size_t)rows, sizeof *m->tokens);
     if (!m->parts || !m->sequences || !m->tokens) return error_memory(error);
     for (uint32_t i = 0; i < count; i++)
         m->parts[i] = (part){.session = sessions[i],

@@ -248,7 +248,8 @@ static int32_t read_tree(feed *f, const int32_t *parents, heed_error *error)
         if (t->depth[i] > deepest) deepest = t->depth[i];
     TRY(session_check_feed(t->session, deepest + 1, deepest + 1, error));
     TRY(make_branches(t, error));
-    if (session_many_one_by_one(t->session->stack)) return feed_branches(f, error);
+    if (session_many_one_by_one(t->session->stack) || t->session->stack->whole)
+        return feed_branches(f, error);
     TRY(feed_rows(f, error));
     for (uint32_t i = 0; i < t->count; i++) t->branches[i].session->length += t->branches[i].n;
     return HEED_OK;

@@ -71,12 +71,16 @@ static void run_piece(void *arg, int64_t from, int64_t to, int64_t piece)
     const job *j = arg;
     uint8_t last[RUN];
     (void)piece;
-    for (int64_t at = from; at < to; at += RUN)
-        if (to - at >= RUN) choose(j, (uint32_t)(at / 8), j->keep + at);
+    for (int64_t at = from, n; at < to; at += n) {
+        const int64_t place = j->d->first + at, skip = place % RUN;
+        const uint32_t number = (uint32_t)((place - skip) / 8);
+        n = RUN - skip < to - at ? RUN - skip : to - at;
+        if (n == RUN) choose(j, number, j->keep + at);
         else {
-            choose(j, (uint32_t)(at / 8), last);
-            memcpy(j->keep + at, last, (size_t)(to - at));
+            choose(j, number, last);
+            memcpy(j->keep + at, last + skip, (size_t)n);
         }
+    }
     apply(j, from, to);
 }
 

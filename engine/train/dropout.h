@@ -15,6 +15,7 @@ typedef struct dropout {
     uint64_t seed; /* of the training */
     int64_t step;
     uint32_t batch, place;
+    int64_t first; /* elements of it that others have: these are from there on */
 } dropout;
 
 /* to = from with elements left out, and in keep [n] which ones stay: 1. to may be from. */

@@ -72,6 +72,7 @@ void tape_free(tape *t)
     free(t->heads);
     free(t->halting);
     tape_recall_free(t);
+    tape_ranks_free(t);
     free(t->tensors);
     free(t->steps);
     free(t);
@@ -284,7 +285,7 @@ static int32_t run_drop(tape *t, tape_step *s, const dropout *drop, heed_error *
         return HEED_OK;
     }
     dropout here = *drop;
-    here.place = s->place;
+    here.place = s->place, here.first = n / t->batch * t->texts_before;
     TRY(tape_room(&s->keep, (uint64_t)n, error));
     return dropout_run(t->stack->engine, &here, s->keep.data, to, from, n, error);
 }
@@ -375,6 +376,8 @@ int64_t tape_ponder(const tape *t, double *steps, double *rest)
     return tokens;
 }
 
+int tape_halts(const tape *t) { return t->n_halting > 0; }
+
 /* ---- backwards ---- */
 
 /* to += from, gradients of a value; by rows, which lanes share. */
@@ -458,12 +461,26 @@ static int32_t select_backward(tape *t, const tape_step *s, tape_block *d, heed_
     return HEED_OK;
 }
 
+/* The gradients of weights that a step's own backward gives; `own` has room for their tensors. */
+static int32_t bind_weights(tape *t, const tape_call *c, int apart, heed_binding *bound,
+                            uint32_t *n, heed_tensor *own, heed_error *error)
+{
+    const int shared = tape_ranks_share(t);
+    for (uint32_t k = 0; k < c->n_weights && !apart; k++) {
+        tape_weight *w = &t->weights[c->weights[k].weight];
+        if (w->frozen) continue;
+        if (shared) TRY(tape_ranks_gradient(t, c, k, &own[k], error));
+        bound[(*n)++] = (heed_binding){c->weights[k].port, shared ? &own[k] : &w->gradient};
+    }
+    return HEED_OK;
+}
+
 static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_error *error)
 {
     const stack_step *of = s->of;
     const uint32_t last = of->first + of->n_in;
     heed_binding in[PORT_MAX], out[PORT_MAX], bound[2 * PORT_MAX];
-    heed_tensor gradient[PORT_MAX + 1];
+    heed_tensor gradient[PORT_MAX + 1], own[PORT_MAX];
     tape_block *block[PORT_MAX] = {NULL};
     const uint32_t n_in = inputs_of(t, s, in);
     uint32_t n_out = 0, n = 0;
@@ -486,11 +503,12 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
         out[n_out++] = (heed_binding){s->kept[k].port, (heed_tensor *)&s->kept[k].tensor};
     gradient[PORT_MAX] = view_of(t, last, d->memory.data);
     bound[n++] = (heed_binding){t->stack->uses[last].port, &gradient[PORT_MAX]};
-    for (uint32_t k = 0; k < s->n_weights; k++) {
-        tape_weight *w = &t->weights[s->weights[k].weight];
-        if (!w->frozen) bound[n++] = (heed_binding){s->weights[k].port, &w->gradient};
-    }
-    if (!failed) failed = heed_backward(run, in, n_in, out, n_out, bound, n, error);
+    const tape_call call = {run, in, out, n_in, n_out, bound[n - 1], s->weights, s->n_weights};
+    const int apart = tape_ranks_share(t) && !tape_ranks_inside(t, &call);
+    if (!failed) failed = bind_weights(t, &call, apart, bound, &n, own, error);
+    if (!failed && (n > 1 || !apart))
+        failed = heed_backward(run, in, n_in, out, n_out, bound, n, error);
+    if (!failed && apart) failed = tape_ranks_weights(t, &call, error);
     for (int w = 0; w < 2 && r && !failed; w++)
         if (block[r->at[w]]) tape_recall_cut(t, &gradient[r->at[w]]);
     for (uint32_t k = 0; k < of->n_in; k++)
@@ -593,11 +611,14 @@ int32_t tape_head_backward(tape *t, uint32_t head, heed_error *error)
                 d_x = flow_of(t, h, to ? to->memory.data : NULL);
     const heed_binding in = {"x", &x};
     heed_binding bound[3] = {{"out", &d}};
+    const tape_bound weight = {"weight", h->weight};
+    const tape_call call = {h->projection, &in, NULL, 1, 0, bound[0], &weight, 1};
     uint32_t n = 1;
     if (to) bound[n++] = (heed_binding){"x", &d_x};
-    if (!w->frozen) bound[n++] = (heed_binding){"weight", &w->gradient};
+    if (!w->frozen && !tape_ranks_share(t)) bound[n++] = (heed_binding){"weight", &w->gradient};
     int32_t failed =
         n > 1 ? heed_backward(h->projection, &in, 1, NULL, 0, bound, n, error) : HEED_OK;
+    if (!failed && tape_ranks_share(t)) failed = tape_ranks_weights(t, &call, error);
     end_head(t);
     if (failed) give_block(to);
     else if (to) failed = hand_back(t, h->value, to, error);
@@ -627,6 +648,7 @@ int32_t tape_backward(tape *t, const dropout *drop, heed_error *error)
         count_time(t, s, begin);
     }
     drop_gradients(t);
+    if (!failed) failed = tape_ranks_end(t, error);
     if (!failed && t->memory > 0) failed = tape_recall_keep(t, error);
     return failed;
 }

@@ -11,6 +11,7 @@
 #define HEED_TRAIN_TAPE_H
 
 #include "model/stack.h"
+#include "op/group.h"
 #include "train/dropout.h"
 
 typedef struct tape tape;
@@ -71,6 +72,7 @@ HEED_LOCAL void tape_recalled_at_place(tape *t, int64_t have, int64_t start);
 /* What the last forward's tokens have spent where they halt (arXiv 1603.08983): of how many tokens, the
  * sum of the layers that each ran through, and of what was left of its weight for the last one. */
 HEED_LOCAL int64_t tape_ponder(const tape *t, double *steps, double *rest);
+HEED_LOCAL int tape_halts(const tape *t);
 /* Behind tape_gradient: the gradient of `factor` times the sum of both. */
 HEED_LOCAL int32_t tape_ponder_backward(tape *t, double factor, heed_error *error);
 
@@ -83,6 +85,11 @@ HEED_LOCAL int32_t tape_add_head(tape *t, int64_t layer, const heed_instance *pr
 HEED_LOCAL int32_t tape_head_forward(tape *t, uint32_t head, heed_tensor *results,
                                      heed_tensor *gradient, heed_error *error);
 HEED_LOCAL int32_t tape_head_backward(tape *t, uint32_t head, heed_error *error);
+
+/* From now on, unless `first` is NULL, a batch that runs is the texts [first[rank], first[rank + 1]) of
+ * the one that all ranks learn together, and the gradients of weights are those of all of them, with
+ * the bits of one rank. `first` [ranks + 1] must stay. */
+HEED_LOCAL int32_t tape_spread(tape *t, heed_group *group, const int64_t *first, heed_error *error);
 
 /* Seconds that went into each kind of step so far. */
 HEED_LOCAL const double *tape_seconds(const tape *t);

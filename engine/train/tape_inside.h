@@ -102,8 +102,22 @@ typedef struct tape_recall {
     heed_tensor kept_tensor[2], tensor[2];
 } tape_recall;
 
+/* A step, or a classifier, that runs backwards for the gradients of its weights alone. */
+typedef struct tape_call {
+    const heed_instance *instance;
+    const heed_binding *in, *out;
+    uint32_t n_in, n_out;
+    heed_binding comes; /* the gradient of its output */
+    const tape_bound *weights;
+    uint32_t n_weights;
+} tape_call;
+
+typedef struct tape_ranks tape_ranks; /* tape_ranks.c */
+
 struct tape {
     heed_stack *stack;
+    tape_ranks *ranks;    /* NULL: there is one */
+    int64_t texts_before; /* of other ranks, of a batch that is shared */
     heed_instance *add; /* of gradients */
     tape_weight *weights;
     tape_value *values;
@@ -152,5 +166,16 @@ HEED_LOCAL int32_t tape_recall_bind(tape *t, const tape_step *s, heed_binding *i
 HEED_LOCAL void tape_recall_cut(const tape *t, heed_tensor *gradient);
 HEED_LOCAL int32_t tape_recall_keep(tape *t, heed_error *error);
 HEED_LOCAL void tape_recall_free(tape *t);
+
+/* tape_ranks.c: whether ranks share the batch; adds the gradients of a call's weights, of all ranks'
+ * texts, to those that are kept, at once or in tape_ranks_end. Where the call's own backward may give
+ * them as well, since this rank's texts are one node, it adds to a tensor of tape_ranks_gradient. */
+HEED_LOCAL int tape_ranks_share(const tape *t);
+HEED_LOCAL int32_t tape_ranks_weights(tape *t, const tape_call *c, heed_error *error);
+HEED_LOCAL int tape_ranks_inside(const tape *t, const tape_call *c);
+HEED_LOCAL int32_t tape_ranks_gradient(tape *t, const tape_call *c, uint32_t k, heed_tensor *to,
+                                       heed_error *error);
+HEED_LOCAL int32_t tape_ranks_end(tape *t, heed_error *error);
+HEED_LOCAL void tape_ranks_free(tape *t);
 
 #endif

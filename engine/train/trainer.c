@@ -42,7 +42,7 @@ static int32_t check_text(const heed_trainer *t, const int32_t *tokens, int64_t 
     return HEED_OK;
 }
 
-static int32_t check_batch(const heed_trainer *t, const heed_batch *b, heed_error *error)
+int32_t trainer_check_batch(const heed_trainer *t, const heed_batch *b, heed_error *error)
 {
     if (!b || b->size < sizeof *b)
         return error_set(error, HEED_E_ARGUMENT, "the batch's size is %u, not %u", b ? b->size : 0,
@@ -75,7 +75,8 @@ static int32_t make_room(heed_trainer *t, int64_t rows, heed_error *error)
     if (rows <= t->room) return HEED_OK;
     free(t->nll), free(t->later);
     t->room = 0;
-    t->nll = calloc(2 * (size_t)rows, sizeof *t->nll);
+    const size_t shared = t->group ? 2 * (size_t)heed_group_ranks(t->group) : 0;
+    t->nll = calloc((2 + shared) * (size_t)rows, sizeof *t->nll);
     t->later = calloc((size_t)rows, sizeof *t->later);
     if (!t->nll || !t->later) return error_memory(error);
     t->room = rows;
@@ -91,17 +92,26 @@ static int32_t run_loss(heed_trainer *t, heed_tensor *logits, heed_tensor *targe
     return heed_run(t->loss, in, 2, &out, 1, NULL, error);
 }
 
-int32_t heed_trainer_loss_batch(heed_trainer *t, const heed_batch *batch, float *nll,
-                                float *results, heed_error *error)
+int32_t trainer_loss(heed_trainer *t, const heed_batch *batch, float *nll, float *results,
+                     heed_error *error)
 {
     heed_tensor logits;
-    if (error) *error = (heed_error){0};
-    TRY(check_batch(t, batch, error));
     heed_tensor wanted = target_tensor(t, batch);
     TRY(tape_forward(t->tape, batch, NULL, 0, &logits, error));
     if (results)
         memcpy(results, logits.data, (size_t)heed_tensor_elements(&logits) * sizeof *results);
     return run_loss(t, &logits, &wanted, nll, error);
+}
+
+/* Ranks share it if there are enough texts, and no tokens that halt, of which tape_ponder tells. */
+int32_t heed_trainer_loss_batch(heed_trainer *t, const heed_batch *batch, float *nll,
+                                float *results, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    TRY(trainer_check_batch(t, batch, error));
+    const int shared =
+        t->group && batch->texts >= heed_group_ranks(t->group) && !tape_halts(t->tape);
+    return (shared ? trainer_ranks_loss : trainer_loss)(t, batch, nll, results, error);
 }
 
 /* The batch of a language model. */
@@ -122,11 +132,22 @@ int32_t heed_trainer_loss(heed_trainer *t, const int32_t *tokens, const int32_t 
     return heed_trainer_loss_batch(t, &all, nll, NULL, error);
 }
 
-static double sum_of(const heed_trainer *t, int64_t rows)
+/* The sum of the losses of all texts, of which so many rows are this rank's. */
+static int32_t sum_of(heed_trainer *t, int64_t texts, int64_t rows, double *sum, heed_error *error)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < rows; i++) sum += (double)t->nll[i];
-    return sum;
+    const float *nll = t->nll;
+    int64_t n = rows;
+    *sum = 0;
+    if (t->group) {
+        const int64_t of_text = rows / texts;
+        float *all = t->nll + 2 * rows;
+        memcpy(all + t->first[heed_group_rank(t->group)] * of_text, t->nll,
+               (size_t)rows * sizeof *all);
+        TRY(trainer_ranks_gather(t, all, (uint64_t)of_text * sizeof *all, error));
+        nll = all, n = t->first[heed_group_ranks(t->group)] * of_text;
+    }
+    for (int64_t i = 0; i < n; i++) *sum += (double)nll[i];
+    return HEED_OK;
 }
 
 /* The gradient of share times the sum of all losses, to that of the logits. */
@@ -149,12 +170,14 @@ static int32_t learn_aside(heed_trainer *t, const trainer_head *h, const heed_te
 {
     const int64_t batch = targets->dim[0], length = targets->dim[1], ahead = h->target - 1;
     const int32_t *next = targets->data;
+    double sum;
     heed_tensor logits, gradient, later = heed_tensor_of(t->later, HEED_I32, 2, targets->dim);
     for (int64_t i = 0; i < batch * length; i++)
         t->later[i] = i % length + ahead < length ? next[i + ahead] : -100;
     TRY(tape_head_forward(t->tape, h->number, &logits, &gradient, error));
     TRY(run_loss(t, &logits, &later, t->nll, error));
-    t->aside += h->weight * sum_of(t, batch * length);
+    TRY(sum_of(t, batch, batch * length, &sum, error));
+    t->aside += h->weight * sum;
     TRY(loss_backward(t, &logits, &later, share * h->weight, &gradient, error));
     return tape_head_backward(t->tape, h->number, error);
 }
@@ -166,7 +189,7 @@ static int32_t learn_results(heed_trainer *t, const heed_batch *batch, heed_tens
     const int64_t begin = trace_now();
     heed_tensor gradient, wanted = target_tensor(t, batch);
     TRY(run_loss(t, logits, &wanted, t->nll, error));
-    *nats = sum_of(t, targets_of(t, batch));
+    TRY(sum_of(t, batch->texts, targets_of(t, batch), nats, error));
     TRY(tape_gradient(t->tape, &gradient, error));
     TRY(loss_backward(t, logits, &wanted, share, &gradient, error));
     if (t->recipe.ponder > 0) TRY(tape_ponder_backward(t->tape, share * t->recipe.ponder, error));
@@ -177,21 +200,28 @@ static int32_t learn_results(heed_trainer *t, const heed_batch *batch, heed_tens
     return HEED_OK;
 }
 
-int32_t heed_trainer_learn_batch(heed_trainer *t, const heed_batch *batch, double share,
-                                 double *nats, heed_error *error)
+int32_t trainer_learn(heed_trainer *t, const heed_batch *batch, double share, double *nats,
+                      heed_error *error)
 {
-    const dropout d = {t->recipe.dropout, t->recipe.seed, t->steps, t->batches, 0},
+    const dropout d = {t->recipe.dropout, t->recipe.seed, t->steps, t->batches, 0, 0},
                   *drop = t->recipe.dropout > 0 ? &d : NULL;
     heed_tensor logits;
     double own;
-    if (error) *error = (heed_error){0};
-    TRY(check_batch(t, batch, error));
     TRY(make_room(t, targets_of(t, batch), error));
     TRY(tape_forward(t->tape, batch, drop, 1, &logits, error));
     TRY(learn_results(t, batch, &logits, share, nats ? nats : &own, error));
     TRY(tape_backward(t->tape, drop, error));
     t->batches++;
     return HEED_OK;
+}
+
+int32_t heed_trainer_learn_batch(heed_trainer *t, const heed_batch *batch, double share,
+                                 double *nats, heed_error *error)
+{
+    if (error) *error = (heed_error){0};
+    if (t->group) return trainer_ranks_learn(t, batch, share, nats, error);
+    TRY(trainer_check_batch(t, batch, error));
+    return trainer_learn(t, batch, share, nats, error);
 }
 
 int32_t heed_trainer_learn(heed_trainer *t, const int32_t *tokens, const int32_t *targets,
@@ -221,6 +251,10 @@ int32_t trainer_rebind(heed_trainer *t, heed_error *error)
 int32_t heed_trainer_remember(heed_trainer *t, int64_t tokens, heed_error *error)
 {
     if (error) *error = (heed_error){0};
+    if (t->group)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "texts that follow one another in segments are not shared by ranks; they "
+                         "are learned on one");
     if (tokens >= 1 && tokens <= (int64_t)1 << 30) return tape_remember(t->tape, tokens, error);
     return error_set(error, HEED_E_ARGUMENT,
                      "%lld tokens are to be remembered; 1 and more is right", (long long)tokens);
@@ -237,7 +271,7 @@ static void forget(heed_trainer *t)
 static void add_spans(heed_trainer *t)
 {
     for (uint32_t k = 0; k < t->n_spans; k++) {
-        const adamw_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
+        const optimiser_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
         const float more = (float)(t->recipe.span * t->spans[k].limit / (double)of->n);
         for (int64_t i = 0; i < of->n && of->factor > 0; i++)
             t->optimiser.gradient[of->first + i] += more;
@@ -252,18 +286,18 @@ int32_t heed_trainer_step(heed_trainer *t, double rate, double *norm, heed_error
     if (error) *error = (heed_error){0};
     TRY(trainer_check(rate, 0, 1e6, "rate", error));
     add_spans(t);
-    TRY(adamw_norm(t->engine, &t->optimiser, &length, error));
+    TRY(optimiser_norm(t->engine, &t->optimiser, &length, error));
     if (norm) *norm = length;
     if (!isfinite(length)) {
-        const adamw_tensor *stray = adamw_stray(&t->optimiser);
+        const optimiser_tensor *stray = optimiser_stray(&t->optimiser);
         return error_set(error, HEED_E_DATA,
                          "step %lld: the gradient%s%s %s, so the weights stay as they were",
                          (long long)t->steps + 1, stray ? " of " : "s", stray ? stray->name : "",
                          stray ? "has a NaN or an infinity" : "are too large for their norm");
     }
-    const adamw_rates rates = {rate,     r->beta1, r->beta2,    r->epsilon,
-                               r->decay, r->clip,  t->steps + 1};
-    TRY(adamw_step(t->engine, &t->optimiser, &rates, length, error));
+    const optimiser_rates rates = {rate,     r->beta1, r->beta2,    r->epsilon,
+                                   r->decay, r->clip,  t->steps + 1};
+    TRY(optimiser_step(t->engine, &t->optimiser, &rates, length, error));
     TRY(trainer_rebind(t, error));
     forget(t);
     t->steps++;
@@ -276,7 +310,7 @@ int32_t heed_trainer_scale(heed_trainer *t, const char *name, double factor, hee
     if (error) *error = (heed_error){0};
     TRY(trainer_check(factor, 0, 1e6, "factor of a rate", error));
     for (uint32_t i = 0; i < t->optimiser.count; i++) {
-        adamw_tensor *of = &t->optimiser.tensors[i];
+        optimiser_tensor *of = &t->optimiser.tensors[i];
         if (strcmp(of->name, name)) continue;
         of->factor = factor;
         t->gradients[i].frozen = !(factor > 0);

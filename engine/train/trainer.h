@@ -6,7 +6,7 @@
 #define HEED_TRAIN_TRAINER_H
 
 #include "io/weights.h"
-#include "train/adamw.h"
+#include "train/optimiser.h"
 #include "train/tape.h"
 
 /* What the time of training goes to, beside the steps of the network. */
@@ -41,14 +41,33 @@ struct heed_trainer {
     double
         aside; /* what the losses of the classifiers were, times their weights, when last learned */
     tape_weight *gradients; /* [weights->count] views of optimiser.gradient */
-    adamw optimiser;
+    optimiser optimiser;
     int64_t steps;
     uint32_t batches; /* micro-batches since the last step */
-    float *nll;       /* of one, and its gradient */
+    float *nll;       /* of one, its gradient, and where ranks share it that of all of them */
     int32_t *later;   /* its targets, of a classifier */
-    int64_t room;     /* of all three */
+    int64_t room;     /* of all of these */
+    heed_group *group; /* NULL: batches are not shared */
+    int64_t *first;    /* [ranks + 1] of a batch's texts, of each rank */
     double seconds[TRAINER_TIMES];
 };
+
+/* What heed_trainer_learn_batch and heed_trainer_loss_batch do with this rank's texts, and with those of
+ * all ranks: trainer_ranks.c. */
+HEED_LOCAL int32_t trainer_check_batch(const heed_trainer *t, const heed_batch *b,
+                                       heed_error *error);
+HEED_LOCAL int32_t trainer_learn(heed_trainer *t, const heed_batch *batch, double share,
+                                 double *nats, heed_error *error);
+HEED_LOCAL int32_t trainer_loss(heed_trainer *t, const heed_batch *batch, float *nll,
+                                float *results, heed_error *error);
+HEED_LOCAL int32_t trainer_ranks_learn(heed_trainer *t, const heed_batch *batch, double share,
+                                       double *nats, heed_error *error);
+HEED_LOCAL int32_t trainer_ranks_loss(heed_trainer *t, const heed_batch *batch, float *nll,
+                                      float *results, heed_error *error);
+/* A rank's part of a batch; and of what is `bytes` for each of its texts, everybody's. */
+HEED_LOCAL void trainer_ranks_part(heed_trainer *t, const heed_batch *all, heed_batch *part);
+HEED_LOCAL int32_t trainer_ranks_gather(heed_trainer *t, void *texts, uint64_t bytes,
+                                        heed_error *error);
 
 /* Seconds by TAPE_* and TRAINER_*. */
 HEED_LOCAL void trainer_seconds(const heed_trainer *t, double *seconds);

@@ -88,10 +88,13 @@ static int32_t check_recipe(const heed_recipe *r, heed_error *error)
     if (r->size < sizeof *r)
         return error_set(error, HEED_E_ARGUMENT, "the recipe's size is %u, not %u", r->size,
                          (unsigned)sizeof *r);
+    if (!optimiser_name(r->optimiser))
+        return error_set(error, HEED_E_ARGUMENT, "the recipe's optimiser is %u, but must be %s",
+                         r->optimiser, "HEED_ADAMW or HEED_SGD");
     TRY(trainer_check(r->dropout, 0, 1, "dropout", error));
     TRY(trainer_check(r->beta1, 0, 1, "beta1", error));
     TRY(trainer_check(r->beta2, 0, 1, "beta2", error));
-    TRY(trainer_check(r->epsilon, 1e-30, 1, "epsilon", error));
+    if (r->optimiser == HEED_ADAMW) TRY(trainer_check(r->epsilon, 1e-30, 1, "epsilon", error));
     TRY(trainer_check(r->decay, 0, 1e6, "decay", error));
     TRY(trainer_check(r->span, 0, 1e6, "span", error));
     TRY(trainer_check(r->ponder, 0, 1e6, "ponder", error));
@@ -101,26 +104,28 @@ static int32_t check_recipe(const heed_recipe *r, heed_error *error)
 /* The flat arrays, and which part of them each tensor has. */
 static int32_t make_optimiser(heed_trainer *t, heed_error *error)
 {
-    adamw *a = &t->optimiser;
+    optimiser *a = &t->optimiser;
+    a->kind = t->recipe.optimiser;
     a->count = t->weights->count;
     a->tensors = calloc((size_t)a->count + 1, sizeof *a->tensors);
     t->gradients = calloc((size_t)a->count + 1, sizeof *t->gradients);
     if (!a->tensors || !t->gradients) return error_memory(error);
     for (uint32_t i = 0; i < a->count; i++) {
         const heed_tensor *w = &t->weights->items[i].tensor;
-        a->tensors[i] = (adamw_tensor){.name = t->weights->items[i].name,
-                                       .weight = w->data,
-                                       .first = a->n,
-                                       .n = heed_tensor_elements(w),
-                                       .decays = w->rank >= 2,
-                                       .factor = 1};
+        a->tensors[i] = (optimiser_tensor){.name = t->weights->items[i].name,
+                                           .weight = w->data,
+                                           .first = a->n,
+                                           .n = heed_tensor_elements(w),
+                                           .decays = w->rank >= 2,
+                                           .factor = 1};
         a->n += a->tensors[i].n;
     }
     a->gradient = calloc((size_t)a->n + 1, sizeof *a->gradient);
     a->moment = calloc((size_t)a->n + 1, sizeof *a->moment);
-    a->square = calloc((size_t)a->n + 1, sizeof *a->square);
-    a->sums = calloc((size_t)adamw_sums(a) + 1, sizeof *a->sums);
-    if (!a->gradient || !a->moment || !a->square || !a->sums) return error_memory(error);
+    if (optimiser_moments(a->kind) > 1) a->square = calloc((size_t)a->n + 1, sizeof *a->square);
+    a->sums = calloc((size_t)optimiser_sums(a) + 1, sizeof *a->sums);
+    if (!a->gradient || !a->moment || !a->sums || (optimiser_moments(a->kind) > 1 && !a->square))
+        return error_memory(error);
     for (uint32_t i = 0; i < a->count; i++) {
         const heed_tensor *w = &t->weights->items[i].tensor;
         t->gradients[i].weight = w;
@@ -237,6 +242,6 @@ void heed_trainer_free(heed_trainer *t)
     free(t->optimiser.square), free(t->optimiser.sums);
     for (uint32_t i = 0; i < t->n_heads; i++) heed_instance_close(t->heads[i].projection);
     free(t->heads), free(t->spans);
-    free(t->nll), free(t->later);
+    free(t->nll), free(t->later), free(t->first);
     free(t);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * trainer_saved.c: a trainer as a file of safetensors, from which the training goes on to the same
- * bits: the weights, both moments of the optimiser, the step, and of which network and recipe.
+ * bits: the weights, the moments of the optimiser, the step, and of which network and recipe.
  *
- *     weights/NAME  moment/NAME  square/NAME     float32
+ *     weights/NAME  moment/NAME  square/NAME     float32; square only of AdamW
  *     recalled/N                                 what segments remember, if they do
  *     __metadata__: heed.network, heed.recipe, heed.step, heed.recalled, heed.note
  */
@@ -20,10 +20,13 @@
 
 enum { WEIGHTS, MOMENT, SQUARE, KINDS };
 
+/* How many kinds of numbers a checkpoint has. */
+static uint32_t kinds_of(const heed_trainer *t) { return 1 + optimiser_moments(t->optimiser.kind); }
+
 /* The numbers of a tensor of a kind. */
 static float *numbers(const heed_trainer *t, int kind, uint32_t i)
 {
-    const adamw_tensor *of = &t->optimiser.tensors[i];
+    const optimiser_tensor *of = &t->optimiser.tensors[i];
     return kind == WEIGHTS  ? of->weight
            : kind == MOMENT ? t->optimiser.moment + of->first
                             : t->optimiser.square + of->first;
@@ -41,10 +44,10 @@ static char *name_of(const heed_trainer *t, int kind, uint32_t i)
 static void print_recipe(const heed_recipe *r, char *text, size_t size)
 {
     snprintf(text, size,
-             "seed=%llu; dropout=%.17g; beta1=%.17g; beta2=%.17g; epsilon=%.17g; decay=%.17g; "
-             "clip=%.17g; span=%.17g; ponder=%.17g",
-             (unsigned long long)r->seed, r->dropout, r->beta1, r->beta2, r->epsilon, r->decay,
-             r->clip, r->span, r->ponder);
+             "optimizer=%s; seed=%llu; dropout=%.17g; beta1=%.17g; beta2=%.17g; epsilon=%.17g; "
+             "decay=%.17g; clip=%.17g; span=%.17g; ponder=%.17g",
+             optimiser_name(r->optimiser), (unsigned long long)r->seed, r->dropout, r->beta1,
+             r->beta2, r->epsilon, r->decay, r->clip, r->span, r->ponder);
 }
 
 /* What the next segment sees; `text` says of how many tokens, and where it begins. */
@@ -90,17 +93,18 @@ static int32_t load_recalled(heed_trainer *t, const heed_weights *w, const char 
 int32_t heed_trainer_save(const heed_trainer *t, const char *path, const char *note,
                           heed_error *error)
 {
-    char recipe[320], step[32], recalled[64] = "";
+    char recipe[400], step[32], recalled[64] = "";
     int32_t failed = HEED_OK;
     if (error) *error = (heed_error){0};
     heed_weights *all = weights_new(error);
     if (!all) return HEED_E_MEMORY;
-    for (uint32_t i = 0; i < KINDS * t->weights->count && !failed; i++) {
-        const heed_tensor *w = &t->weights->items[i / KINDS].tensor;
-        char *name = name_of(t, (int)(i % KINDS), i / KINDS);
+    const uint32_t kinds = kinds_of(t);
+    for (uint32_t i = 0; i < kinds * t->weights->count && !failed; i++) {
+        const heed_tensor *w = &t->weights->items[i / kinds].tensor;
+        char *name = name_of(t, (int)(i % kinds), i / kinds);
         heed_tensor *to = name ? weights_add_shape(all, name, w->rank, w->dim, error) : NULL;
         if (!to) failed = error_memory(error);
-        else to->data = numbers(t, (int)(i % KINDS), i / KINDS);
+        else to->data = numbers(t, (int)(i % kinds), i / kinds);
         free(name);
     }
     if (!failed) failed = save_recalled(t, all, recalled, sizeof recalled, error);
@@ -189,7 +193,7 @@ char *trainer_note(const char *path, heed_error *error)
 static int32_t check_head(const heed_trainer *t, const heed_weights *w, const char *path,
                           int64_t *step, heed_error *error)
 {
-    char own[320], *end;
+    char own[400], *end;
     const char *network = heed_weights_metadata(w, "heed.network"),
                *recipe = heed_weights_metadata(w, "heed.recipe"),
                *at = heed_weights_metadata(w, "heed.step");
@@ -236,15 +240,16 @@ static const heed_tensor *find(const heed_trainer *t, const heed_weights *w, con
 
 static int32_t load(heed_trainer *t, const heed_weights *w, const char *path, heed_error *error)
 {
+    const uint32_t kinds = kinds_of(t);
     int64_t step = 0;
     TRY(check_head(t, w, path, &step, error));
     for (int copies = 0; copies < 2; copies++) /* all is looked at before anything is changed */
-        for (uint32_t i = 0; i < KINDS * t->weights->count; i++) {
-            const int kind = (int)(i % KINDS);
-            const heed_tensor *from = find(t, w, path, kind, i / KINDS, error);
+        for (uint32_t i = 0; i < kinds * t->weights->count; i++) {
+            const int kind = (int)(i % kinds);
+            const heed_tensor *from = find(t, w, path, kind, i / kinds, error);
             if (!from) return error->code;
             if (copies)
-                memcpy(numbers(t, kind, i / KINDS), from->data,
+                memcpy(numbers(t, kind, i / kinds), from->data,
                        (size_t)heed_tensor_elements(from) * sizeof(float));
         }
     t->steps = step;

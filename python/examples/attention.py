@@ -70,8 +70,8 @@ net = heed.Stack(MODELS / "plays.safetensors")
 print(net.generate("ROMEO:", 40, temperature=0))
 text = (MODELS / "sample.txt").read_bytes()[:2000]
 print(f"{net.score(text):.3f} bits a byte of {len(text)}")
-# > b'\nThe sea of the sea of the sea of the se'
-# > 2.183 bits a byte of 2000
+# > b'\nI will not speak to the sea of the sea '
+# > 2.154 bits a byte of 2000
 
 # %% A checkpoint of Hugging Face, by its folder: its own tokens, its own end
 folder = MODELS / "checkpoints" / "llama"

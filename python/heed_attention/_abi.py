@@ -86,12 +86,16 @@ HEED_FIELD_BOUND = 1
 HEED_FIELD_MOVES = 2
 HEED_GRAD_ADDS = 1
 HEED_GRAD_INNER = 2
+HEED_GRAD_ROWS = 4
+HEED_GRAD_BLOCK = 256
 HEED_KV_ROWS = 4
 HEED_MESSAGE_MOST = 1073741824
 HEED_PIN_COMPACT = 0
 HEED_PIN_SCATTER = 1
 HEED_PIN_NONE = 2
 HEED_TREE_TOKENS = 64
+HEED_ADAMW = 0
+HEED_SGD = 1
 HEED_TEXT_BEGINS = 1
 HEED_TEXT_ENDS = 2
 HEED_COST_ID = "heed.cost/1"
@@ -961,7 +965,7 @@ class heed_opening(c.Structure):
 
 class heed_recipe(c.Structure):
     size: int
-    reserved: int
+    optimiser: int
     seed: int
     dropout: float
     beta1: float
@@ -973,7 +977,7 @@ class heed_recipe(c.Structure):
     ponder: float
     _fields_ = [
         ("size", c.c_uint32),
-        ("reserved", c.c_uint32),
+        ("optimiser", c.c_uint32),
         ("seed", c.c_uint64),
         ("dropout", c.c_double),
         ("beta1", c.c_double),
@@ -1196,6 +1200,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {  # result, parameters
     "heed_trainer_forget": (None, [c.c_void_p]),
     "heed_trainer_loss": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.c_void_p]),
     "heed_trainer_loss_batch": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "heed_group_train": (c.c_int32, [c.c_void_p, c.c_void_p, c.c_void_p]),
     "heed_trainer_steps": (c.c_int64, [c.c_void_p]),
     "heed_trainer_weights": (c.c_void_p, [c.c_void_p]),
     "heed_trainer_gradient": (c.POINTER(heed_tensor), [c.c_void_p, c.c_char_p]),

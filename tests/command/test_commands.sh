@@ -661,6 +661,29 @@ report 'field --measure gradient: a network without a loss'
 save long 'attention=transformer_xl(memory=16, causal=true); feedforward=none'
 try 1 field long.safetensors text --context 24 --measure gradient && says 'it reads a text in calls of 16 tokens'
 report 'field --measure gradient: a text in calls'
+# The loss at each position is that of heed score, which begins with bos.
+save begins 'bos=10; attention=window(left=4); feedforward=gelu(hidden=24)'
+{ echo; head -c 150 text; } >behind && head -c 96 text >first
+bits=$("$heed" score begins.safetensors first --json 2>/dev/null | sed -n 's/.*"bits_per_byte": \([0-9.]*\).*/\1/p')
+try 0 field begins.safetensors behind --context 24 --places 1 --measure position --csv field.csv && quiet &&
+    prints 'up to position' && [ "$(rows tokens '$2 == "loss_up_to_position"' | tail -1)" = 96 ] &&
+    rows mean '$2 == "loss_up_to_position"' |
+    awk -v bits="$bits" '{ s += $1 } END { d = s / NR / log(2) - bits; exit !(NR == 16 && d < 1e-5 && d > -1e-5) }'
+report 'field --measure position: the loss behind the end of a context'
+alone='vocab=256; width=16; layers=2; heads=2; norm=rms; bos=10; feedforward=gelu(hidden=24)'
+try 0 field begins.safetensors behind --context 24 --places 2 --measure position --svg f.svg \
+    --spec "$alone; attention=window(left=4)" --spec "$alone; attention=window(left=4); position=rope" &&
+    prints 'network 2: begins.safetensors, the same spec' && prints 'network 3: begins.safetensors, position=position/rope' &&
+    awk '/^ +[0-9]+  +[0-9.]+  +[0-9.]+  +[0-9.]+$/ { n++; same += $2 == $3; other += $2 != $4 }
+        END { exit !(n == 16 && same == 16 && other) }' out && grep -q '^</svg>' f.svg && ! grep -qE 'nan|inf' f.svg
+report 'field --spec: the same weights by other specs'
+save ends 'context=24; attention=softmax(causal=true); position=learned; feedforward=none'
+try 1 field ends.safetensors behind --measure position && says 'has no row: the table has 24' &&
+    try 0 field ends.safetensors behind --places 2 && prints 'no position: '
+report 'field --measure position: positions that have an end'
+try 1 field begins.safetensors behind --context 48 --measure position &&
+    says 'the text has 151 tokens, and 4 contexts and the token behind them are 193'
+report 'field --measure position: a text that is too short'
 try 2 field made.safetensors text --measure reach && says '--measure is perturbation'
 report 'field: an unknown measure'
 try 2 field text && says 'field needs a model and a text'; report 'field: a word too few'

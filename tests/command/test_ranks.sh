@@ -73,6 +73,46 @@ report 'heed score on 2 ranks'
 ranks 2 bench 'attention/softmax(causal=true)' --shape T=3200,H=2,D=16 --rounds 1 && grep -q ' equal$' out
 report 'heed bench on 2 ranks'
 
+# ---- a network that learns ----
+
+learner="$(echo "$spec" | sed 's/layers=2/layers=1; context=48/')"
+# learns N OUT WORD ...: on N ranks, 0: without mpirun; what is said but for the times is in said
+learns() {
+    n=$1 to=$2
+    shift 2
+    if [ "$n" = 0 ]; then
+        "$heed" train "$learner" letters -o "$to" --batch 7 --json --threads 1 "$@" >out 2>err
+    else ranks "$n" train "$learner" letters -o "$to" --batch 7 --json "$@"; fi
+    status=$?
+    sed -E 's/"(seconds|tokens_per_second|left|seconds_left)": ?[^,}]*//g; s/one[0-9]?\.safetensors|many\.safetensors//' out >said
+    return $status
+}
+learns 0 one.safetensors --steps 4 --every 2 && mv said told
+for n in 2 3; do
+    rm -f many.safetensors
+    learns $n many.safetensors --steps 4 --every 2 && cmp one.safetensors many.safetensors && cmp told said &&
+        [ ! -e many.safetensors.training ]
+    report "heed train on $n ranks"
+done
+ranks 2 train "$learner" letters -o many.safetensors --minutes 0.002 --batch 2 && grep -q 'minutes are [0-9]* steps here' out
+report 'heed train on 2 ranks: the clock of one of them counts the steps'
+learns 0 one.safetensors --steps 150 --every 10
+timeout 120 mpirun --oversubscribe --bind-to none -n 2 "$heed" train "$learner" letters -o many.safetensors --batch 7 \
+    --json --steps 150 --every 10 --threads 1 >out 2>err </dev/null &
+job=$!
+until [ -e many.safetensors.training ] || ! kill -0 $job 2>/dev/null; do sleep 0.2; done
+kill -INT "$(pgrep -P "$(pgrep -P $job)" | tail -n 1)"
+wait $job
+[ $? != 0 ] && [ -e many.safetensors.training ] && learns 3 many.safetensors --steps 150 --every 10 --resume &&
+    cmp one.safetensors many.safetensors
+report 'one of 2 ranks is interrupted, and 3 go on to the same bits'
+ranks 3 train "$learner" letters -o many.safetensors --batch 2 --steps 2
+[ $? = 1 ] && says '--batch is 2, but of 3 ranks each needs a text'; report 'fewer texts than ranks are refused'
+ranks 2 train "$learner" letters -o many.safetensors --segments 48 --steps 2
+[ $? = 1 ] && says '(--segments) are learned on one rank, not on 2'; report 'and so are segments'
+ranks 2 train "$learner" absent -o many.safetensors --steps 2
+[ $? = 1 ] && says 'absent'; report 'and so is a text that is not there'
+
 # ---- what can not be shared, and what is wrong ----
 
 ranks 2 run norm/rms -i x=q.npy -o out=out.npy

@@ -122,14 +122,33 @@ train wrong.jsonl -o none.safetensors
 says 'wrong.jsonl: line 3 has no text: {"text": "..."} or "..." is right'
 report 'a line without a text'
 
+# SGD with momentum: the same bytes by 3 threads, and what is of the other optimiser is not of this one.
+train text -o sgd.safetensors --steps 4 --batch 2 --optimizer sgd --momentum 0.99 --threads 1 &&
+    train text -o other.safetensors --steps 4 --batch 2 --optimizer sgd --momentum 0.99 --threads 3 --isa scalar &&
+    [ $status = 0 ] && cmp sgd.safetensors other.safetensors >>out
+report 'SGD with momentum'
+
+# Spans that are learned: each report has the mean of each layer.
+spans=$(echo "$network" | sed 's/softmax(causal=true)/adaptive_span(limit=16, ramp=4)/; s/position=rope/position=none/')
+"$heed" train "$spans" text -o spans.safetensors --steps 4 --every 2 --batch 2 --span-penalty 0.001 >out 2>err &&
+    [ "$(grep -c '^step .*  spans [0-9.]*  rate' out)" = 2 ] &&
+    grep -q 'attention.span: 16 tokens at most; heads: ' out &&
+    "$heed" train "$spans" text -o spans.safetensors --steps 2 --batch 2 --json >out 2>err &&
+    grep -q '"mean_spans":\[[0-9.e-]*\]' out
+report 'spans are told by layer'
+
 # Segments: the same bytes by one thread and two.
 endless=$(echo "$network" | sed 's/context=16/context=0/')
 segments() {
-    "$heed" train "$endless" text -o "$1" --segments 24 --context 8 --batch 2 --steps 9 --every 3 \
+    "$heed" train "$3" text -o "$1" --segments 24 --context 8 --batch 2 --steps 9 --every 3 \
         --threads "$2" >out 2>err
 }
-segments segments.safetensors 1 && segments other.safetensors 2 && cmp segments.safetensors other.safetensors >>out
-report 'texts that follow one another'
+relative=$(echo "$endless" | sed 's/softmax(causal=true)/transformer_xl(causal=true, memory=24)/; s/position=rope/position=none/')
+for network_of in "$endless" "$relative"; do
+    segments segments.safetensors 1 "$network_of" && segments other.safetensors 2 "$network_of" &&
+        cmp segments.safetensors other.safetensors >>out
+    report "texts that follow one another: $(echo "$network_of" | grep -o 'attention=[a-z_]*')"
+done
 train text -o none.safetensors --segments 8 --batch 200
 says 'are no 200 streams of a segment of 16'
 report 'more streams than the text has'
@@ -245,7 +264,7 @@ train text -o none.safetensors
 says 'this is no language model: tokens of attention/softmax'
 report 'a network whose tokens see what is to be predicted'
 for usage in '' '--task guess' '--pooling mean' '--segments 8 --accumulate 2' \
-    '--steps 1 --minutes 1' '--schedule fast'; do
+    '--steps 1 --minutes 1' '--schedule fast' '--optimizer adam' '--momentum 0.9' '--optimizer sgd --beta1 0.9'; do
     # shellcheck disable=SC2086
     train text ${usage:+-o none.safetensors} $usage
     [ $status = 2 ] && [ "$(wc -l <err)" = 1 ]

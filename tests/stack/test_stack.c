@@ -512,6 +512,60 @@ static void test_many(void **unused)
         "feedforward=swiglu(hidden=20)");
 }
 
+/* Networks whose texts are fed at once: each session is reset before it is fed. */
+static void feed_whole_of(const char *spec)
+{
+    static const int64_t lengths[][MANY] = {
+        {3, 3, 3, 40, 17}, {300, 300, 2, 0, 2}, {600, 1, 1, 513, 1}, {5, 5, 5, 5, 5}};
+    int32_t text[TEXT];
+    heed_weights *w = heed_weights_random(engine, spec, 3, &e);
+    heed_stack *stack = w ? heed_stack_open(engine, spec, w, &e) : NULL;
+    if (!stack) fail_msg("%s: %s", spec, e.text);
+    const size_t row = (size_t)heed_stack_outputs(stack);
+    heed_session *many[MANY], *alone = heed_session_new(stack, &e);
+    float *logits[MANY], *right = malloc(row * sizeof *right);
+    uint64_t state = 9;
+    for (int t = 0; t < TEXT; t++) text[t] = (int32_t)(fabs(next_random(&state)) * 23);
+    for (int i = 0; i < MANY; i++)
+        many[i] = heed_session_new(stack, &e), logits[i] = malloc(row * sizeof **logits);
+    for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
+        const int32_t *tokens[MANY];
+        for (int i = 0; i < MANY; i++) {
+            assert_int_equal(heed_session_reset(many[i], &e), HEED_OK);
+            tokens[i] = text + 7 * i, memset(logits[i], 0x5a, row * sizeof **logits);
+        }
+        if (heed_session_feed_many(many, MANY, tokens, lengths[n], logits, &e))
+            fail_msg("%s: %s", spec, e.text);
+        for (int i = 0; i < MANY; i++) {
+            memset(right, 0x5a, row * sizeof *right);
+            assert_int_equal(heed_session_reset(alone, &e), HEED_OK);
+            if (heed_session_feed(alone, tokens[i], lengths[n][i], right, lengths[n][i] > 0, &e))
+                fail_msg("%s", e.text);
+            if (memcmp(right, logits[i], row * sizeof *right))
+                fail_msg("%s: case %d: session %d of many has another result than alone", spec,
+                         (int)n, i);
+            assert_int_equal(many[i]->length, lengths[n][i]);
+        }
+    }
+    for (int i = 0; i < MANY; i++) heed_session_free(many[i]), free(logits[i]);
+    free(right);
+    heed_session_free(alone), heed_stack_close(stack), heed_weights_close(w);
+}
+
+static void test_many_whole(void **unused)
+{
+    (void)unused;
+    feed_whole_of(SIZES
+                  "norm=layer; residual=post; attention=softmax; position=learned; "
+                  "feedforward=gelu(hidden=20); output=tokens(by=mean, l2=true); context=700");
+    feed_whole_of(SIZES "norm=rms; attention=softmax(cache=int8); feedforward=swiglu(hidden=20); "
+                        "output=tokens(by=first); pooler=true; classes=3");
+    feed_whole_of(SIZES "norm=rms; attention=softmax(causal=true, prefix=9); position=rope; "
+                        "feedforward=swiglu(hidden=20)");
+    feed_whole_of(SIZES "norm=rms; attention=softmax; position=rope; "
+                        "feedforward=swiglu(hidden=20); output=hidden");
+}
+
 static void test_many_wrong(void **unused)
 {
     (void)unused;
@@ -848,10 +902,11 @@ int main(void)
         cmocka_unit_test(test_tensor_names), cmocka_unit_test(test_wiring),
         cmocka_unit_test(test_parts),        cmocka_unit_test(test_failures),
         cmocka_unit_test(test_not_causal),   cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_many),         cmocka_unit_test(test_many_wrong),
-        cmocka_unit_test(test_fork),         cmocka_unit_test(test_tree),
-        cmocka_unit_test(test_tree_wrong),   cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_page_limit),   cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_many),         cmocka_unit_test(test_many_whole),
+        cmocka_unit_test(test_many_wrong),   cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_tree),         cmocka_unit_test(test_tree_wrong),
+        cmocka_unit_test(test_prefixes),     cmocka_unit_test(test_page_limit),
+        cmocka_unit_test(test_sample),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

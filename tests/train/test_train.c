@@ -313,7 +313,7 @@ static void test_dropout(void **unused)
     enum { N = 20001 };
     static float x[N], y[N], again[N];
     static uint8_t keep[N];
-    const dropout d = {0.25, 77, 5, 3, 2};
+    const dropout d = {0.25, 77, 5, 3, 2, 0};
     int64_t stay = 0;
     (void)unused;
     for (int i = 0; i < N; i++) x[i] = i == 9 ? NAN : (float)i + 1;
@@ -517,7 +517,7 @@ static void assert_equal(const heed_trainer *a, const heed_trainer *b, const cha
                    (size_t)a->optimiser.tensors[i].n * sizeof(float)))
             fail_msg("%s: other bits of %s", what, a->optimiser.tensors[i].name);
     if (memcmp(a->optimiser.moment, b->optimiser.moment, bytes) ||
-        memcmp(a->optimiser.square, b->optimiser.square, bytes))
+        (a->optimiser.square && memcmp(a->optimiser.square, b->optimiser.square, bytes)))
         fail_msg("%s: other moments", what);
 }
 
@@ -636,6 +636,62 @@ static void test_saved(void **unused)
     heed_trainer_free(then), heed_trainer_free(first), heed_trainer_free(right);
 }
 
+/* ---- the optimiser with one moment ---- */
+
+/* Steps of SGD as PyTorch makes them. */
+static void check_momentum(const heed_recipe *recipe)
+{
+    const json_t *losses = json_object_get(reference, "sgd_losses");
+    const double rate = json_number_value(json_object_get(reference, "sgd_rate"));
+    const char *spec = json_string_value(
+        json_object_get(json_array_get(json_object_get(reference, "networks"), 0), "spec"));
+    int32_t tokens[64], targets[64];
+    const int64_t length = read_texts(tokens, targets);
+    heed_trainer *t = open_reference(spec, recipe);
+    assert_int_equal(json_array_size(losses), 4);
+    for (size_t step = 0; step < json_array_size(losses); step++) {
+        const double share = 1.0 / (double)(2 * length);
+        double nats;
+        RIGHT(heed_trainer_learn(t, tokens, targets, 2, length, share, &nats, &e));
+        if (!(fabs(nats * share - at(losses, step)) <= 1e-4 * at(losses, step)))
+            fail_msg("before step %zu the loss is %.9g, not %.9g", step + 1, nats * share,
+                     at(losses, step));
+        RIGHT(heed_trainer_step(t, rate, NULL, &e));
+    }
+    heed_trainer_free(t);
+}
+
+/* Against PyTorch; and the same bits on the lowest path by three threads, in two parts. */
+static void test_momentum(void **unused)
+{
+    char path[] = "/tmp/heed-train.XXXXXX";
+    const int fd = mkstemp(path);
+    const heed_options o = {.size = sizeof o, .threads = 3, .isa = "scalar"};
+    heed_engine *lowest = heed_engine_new(&o, &e);
+    heed_recipe recipe = {.size = sizeof recipe,
+                          .optimiser = HEED_SGD,
+                          .beta1 = json_number_value(json_object_get(reference, "momentum")),
+                          .decay = json_number_value(json_object_get(reference, "decay")),
+                          .clip = json_number_value(json_object_get(reference, "clip"))};
+    (void)unused;
+    assert_true(fd >= 0 && lowest);
+    close(fd);
+    check_momentum(&recipe);
+    heed_trainer *right = open_trainer(engine, SMALL, NULL, &recipe),
+                 *first = open_trainer(lowest, SMALL, NULL, &recipe),
+                 *then = open_trainer(lowest, SMALL, NULL, &recipe);
+    learn(right, 3), learn(first, 1);
+    RIGHT(heed_trainer_save(first, path, NULL, &e));
+    RIGHT(heed_trainer_load(then, path, &e));
+    learn(then, 2);
+    assert_equal(then, right, "momentum in two parts");
+    heed_trainer *other = open_trainer(engine, SMALL, NULL, &plain);
+    assert_refused(heed_trainer_load(other, path, &e), "of another recipe: optimizer=sgd");
+    heed_trainer_free(other), heed_trainer_free(then), heed_trainer_free(first);
+    heed_trainer_free(right), heed_engine_free(lowest);
+    unlink(path);
+}
+
 /* ---- weights that learn slower, or not at all ---- */
 
 static void test_frozen(void **unused)
@@ -656,7 +712,7 @@ static void test_frozen(void **unused)
     RIGHT(heed_trainer_learn(some, tokens, targets, 1, LENGTH, 1, &nats[1], &e));
     assert_true(nats[0] == nats[1]);
     for (uint32_t i = 0; i < some->optimiser.count; i++) {
-        const adamw_tensor *of = &some->optimiser.tensors[i];
+        const optimiser_tensor *of = &some->optimiser.tensors[i];
         const float *g = some->optimiser.gradient + of->first;
         if (of->factor > 0) {
             if (memcmp(g, all->optimiser.gradient + of->first, (size_t)of->n * sizeof *g))
@@ -668,7 +724,7 @@ static void test_frozen(void **unused)
     heed_trainer_forget(all), heed_trainer_forget(some);
     learn(some, 1);
     for (uint32_t i = 0; i < some->optimiser.count; i++) {
-        const adamw_tensor *of = &some->optimiser.tensors[i];
+        const optimiser_tensor *of = &some->optimiser.tensors[i];
         const int same =
             !memcmp(of->weight, all->optimiser.tensors[i].weight, (size_t)of->n * sizeof(float));
         if (same != !(of->factor > 0)) fail_msg("%s %s", of->name, same ? "stays" : "changes");
@@ -689,7 +745,7 @@ static void test_scaled(void **unused)
         RIGHT(heed_trainer_scale(half, half->optimiser.tensors[i].name, 0.5, &e));
     learn(whole, 1), learn(one, 1), learn(half, 1);
     for (uint32_t i = 0; i < one->optimiser.count; i++) {
-        const adamw_tensor *of = &one->optimiser.tensors[i];
+        const optimiser_tensor *of = &one->optimiser.tensors[i];
         const heed_trainer *like = strcmp(of->name, "layers.0.q.weight") ? whole : half;
         if (memcmp(of->weight, like->optimiser.tensors[i].weight, (size_t)of->n * sizeof(float)))
             fail_msg("%s has other bits", of->name);
@@ -859,29 +915,18 @@ static void check_segments(heed_trainer *t, const char *spec)
     free(first), free(way);
 }
 
-static void test_segments(void **unused)
+/* What is remembered goes through a checkpoint, to an engine with other threads. */
+static void check_remembered(const char *spec)
 {
-    static const char *const specs[] = {
-        SEGMENTS,
-        SEGMENTED "attention=softmax(causal=true); position=alibi",
-        SEGMENTED "attention=linear(causal=true)",
-        SEGMENTED "attention=retention(causal=true)",
-        SEGMENTED "attention=performer(features=40, causal=true)",
-    };
     char path[] = "/tmp/heed-train.XXXXXX";
     const int fd = mkstemp(path);
+    const heed_options o = {.size = sizeof o, .threads = 3};
     const heed_recipe recipe = full_recipe();
-    (void)unused;
-    assert_true(fd >= 0);
+    heed_engine *other = heed_engine_new(&o, &e);
+    assert_true(fd >= 0 && other);
     close(fd);
-    for (size_t i = 0; i < COUNT(specs); i++) {
-        heed_trainer *t = open_trainer(engine, specs[i], NULL, &plain);
-        RIGHT(heed_trainer_remember(t, 100, &e));
-        check_segments(t, specs[i]);
-        heed_trainer_free(t);
-    }
-    heed_trainer *right = open_trainer(engine, SEGMENTS, NULL, &recipe),
-                 *then = open_trainer(engine, SEGMENTS, NULL, &recipe);
+    heed_trainer *right = open_trainer(engine, spec, NULL, &recipe),
+                 *then = open_trainer(other, spec, NULL, &recipe);
     RIGHT(heed_trainer_remember(right, 4, &e));
     RIGHT(heed_trainer_remember(then, 4, &e));
     for (int s = 0; s < 4; s++) {
@@ -894,9 +939,31 @@ static void test_segments(void **unused)
         learn_segment(then, s);
         RIGHT(heed_trainer_step(then, 0.01, NULL, &e));
     }
-    assert_equal(then, right, "segments in two parts");
+    assert_equal(then, right, spec);
     unlink(path);
     heed_trainer_free(right), heed_trainer_free(then);
+    heed_engine_free(other);
+}
+
+static void test_segments(void **unused)
+{
+    static const char *const specs[] = {
+        SEGMENTS,
+        SEGMENTED "attention=softmax(causal=true); position=alibi",
+        SEGMENTED "attention=linear(causal=true)",
+        SEGMENTED "attention=retention(causal=true)",
+        SEGMENTED "attention=performer(features=40, causal=true)",
+        SEGMENTED "attention=transformer_xl(causal=true, memory=12)",
+    };
+    (void)unused;
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        heed_trainer *t = open_trainer(engine, specs[i], NULL, &plain);
+        RIGHT(heed_trainer_remember(t, 100, &e));
+        check_segments(t, specs[i]);
+        heed_trainer_free(t);
+    }
+    check_remembered(SEGMENTS);
+    check_remembered(specs[COUNT(specs) - 1]);
     heed_trainer *t = open_trainer(engine, SMALL "; halting=act", NULL, &plain);
     assert_refused(heed_trainer_remember(t, 4, &e), "this network has tokens that halt");
     heed_trainer_free(t);
@@ -946,7 +1013,7 @@ static void test_batches(void **unused)
     RIGHT(heed_trainer_learn_batch(other, &b, 1, &nats[1], &e));
     assert_true(nats[0] == nats[1]);
     for (uint32_t i = 0; i < one->optimiser.count; i++) {
-        const adamw_tensor *of = &one->optimiser.tensors[i];
+        const optimiser_tensor *of = &one->optimiser.tensors[i];
         if (memcmp(one->optimiser.gradient + of->first, other->optimiser.gradient + of->first,
                    (size_t)of->n * sizeof(float)))
             fail_msg("what stands behind a text changes the gradient of %s", of->name);
@@ -989,6 +1056,8 @@ static void test_refused(void **unused)
     refuse_new(SMALL, &wrong, "dropout is 1, but must be from 0 to less than 1");
     wrong = plain, wrong.beta2 = NAN;
     refuse_new(SMALL, &wrong, "beta2 is nan");
+    wrong = plain, wrong.optimiser = 2;
+    refuse_new(SMALL, &wrong, "the recipe's optimiser is 2, but must be HEED_ADAMW or HEED_SGD");
     refuse_new("vocab=13; width=16; layers=1; heads=2; norm=rms; attention=softmax; "
                "feedforward=relu(hidden=24); output=hidden",
                &plain, "gives neither logits nor classes");
@@ -1040,6 +1109,7 @@ int main(void)
         cmocka_unit_test(test_dropout_backward),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_momentum),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_scaled),
         cmocka_unit_test(test_parts),

@@ -3,6 +3,7 @@
  * feedforward/geglu, the maths: kit/gemm/feedforward.h, gated, with gelu(z) = z phi(z), within 8 ulp of
  * the value.
  */
+#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST
@@ -46,7 +47,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(feedforward_run)(instance, call, call->tensor[GATED_OUT]);
 }
 
-KIT_BACKWARD(GATED_GIVES, KIT_PORT(GATED_OUT), 0, kit_feedforward_measure_backward)
+KIT_BACKWARD_WITH(HEED_GRAD_ROWS, GATED_GIVES, KIT_PORT(GATED_OUT), 0,
+                  kit_feedforward_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

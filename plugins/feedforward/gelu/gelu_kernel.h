@@ -3,6 +3,7 @@
  * feedforward/gelu, the maths: kit/gemm/feedforward.h with gelu(z) = z phi(z), phi from the kit
  * without cancellation on the left: within 8 ulp of the value everywhere.
  */
+#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST
@@ -46,7 +47,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(feedforward_run)(instance, call, call->tensor[FEEDFORWARD_OUT]);
 }
 
-KIT_BACKWARD(FEEDFORWARD_GIVES, KIT_PORT(FEEDFORWARD_OUT), 0, kit_feedforward_measure_backward)
+KIT_BACKWARD_WITH(HEED_GRAD_ROWS, FEEDFORWARD_GIVES, KIT_PORT(FEEDFORWARD_OUT), 0,
+                  kit_feedforward_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

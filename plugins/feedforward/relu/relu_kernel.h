@@ -3,6 +3,7 @@
  * feedforward/relu, the maths: kit/gemm/feedforward.h with relu(z) = max(z, 0), or its square. A NaN
  * stays one.
  */
+#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST
@@ -33,7 +34,8 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(feedforward_run)(instance, call, call->tensor[FEEDFORWARD_OUT]);
 }
 
-KIT_BACKWARD(FEEDFORWARD_GIVES, KIT_PORT(FEEDFORWARD_OUT), 0, kit_feedforward_measure_backward)
+KIT_BACKWARD_WITH(HEED_GRAD_ROWS, FEEDFORWARD_GIVES, KIT_PORT(FEEDFORWARD_OUT), 0,
+                  kit_feedforward_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

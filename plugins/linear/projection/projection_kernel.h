@@ -5,6 +5,7 @@
  *
  * Error: kit/gemm/gemm.h's, and one rounding of the bias.
  */
+#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 #include <heed/kit/gemm/gemm.h>
 #include <heed/kit/gemm/backward.h>
@@ -61,7 +62,8 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     if (db && !failed) failed = KIT(kit_column_sums)(call, kit_all_columns(dy), rows, db, columns);
     return failed;
 }
-KIT_BACKWARD(KIT_PORT(X) | KIT_PORT(WEIGHT) | KIT_PORT(BIAS), KIT_PORT(OUT), 0, measure_backward)
+KIT_BACKWARD_WITH(HEED_GRAD_ROWS, KIT_PORT(X) | KIT_PORT(WEIGHT) | KIT_PORT(BIAS), KIT_PORT(OUT), 0,
+                  measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

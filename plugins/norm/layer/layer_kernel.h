@@ -8,6 +8,7 @@
  * Error: |y - exact| <= 4 ulp of |y| plus 2^-24 gain max|x| / sqrt(var + eps), for rows up to 64
  * Ki.
  */
+#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
 #include <heed/kit/reduce/backward.h>
@@ -111,8 +112,9 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *c)
                             .centred = 1,
                             .measure = KIT(measure)});
 }
-KIT_BACKWARD(KIT_PORT(X) | KIT_PORT(RESIDUAL) | KIT_PORT(GAIN) | KIT_PORT(BIAS),
-             KIT_PORT(OUT) | KIT_PORT(SUM), 0, kit_norm_measure_backward)
+KIT_BACKWARD_WITH(HEED_GRAD_ROWS,
+                  KIT_PORT(X) | KIT_PORT(RESIDUAL) | KIT_PORT(GAIN) | KIT_PORT(BIAS),
+                  KIT_PORT(OUT) | KIT_PORT(SUM), 0, kit_norm_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN
