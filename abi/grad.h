@@ -79,4 +79,30 @@ typedef struct heed_score_grad {
     void (*add)(const void *instance, const float *sums, const heed_tensor *const *gradient);
 } heed_score_grad;
 
+/* Of a filler (heed.score/1 with fills = 1): from the gradients of a tile's scores to those of what
+ * it made them from. An attention that mixes scores calls it, and has the gradients of the weights
+ * that the filler's heed_grad gives (HEED_GRAD_INNER). Tiles of one head come one after another, and
+ * those of all heads where a weight's first axis does not have one for each; so do sequences. */
+#define HEED_FILL_GRAD_ID "heed.fill_grad/1"
+typedef struct heed_fill_tile {
+    uint32_t size;
+    uint32_t reserved;
+    /* As it was filled, with unit 1; but s has the gradients of the scores, and may be changed. Rows lie
+     * together. */
+    const heed_score_tile *tile;
+    const float *weight; /* as s lies: below 0 where a pair is masked and has no part in any sum */
+    /* Gradients of the rows' vectors, as tile->query lies, and of the keys', element d of key k at
+     * key[k * key_row + d]: they are added to. NULL: there are none. */
+    float *query, *key;
+    int64_t key_row;
+    const heed_tensor *const
+        *gradient; /* [its ports] of weights, added to; or NULL, as each may be */
+} heed_fill_tile;
+
+typedef struct heed_fill_grad {
+    uint32_t size;
+    uint32_t reserved;
+    void (*tile)(const void *instance, const heed_fill_tile *tile); /* [lane] */
+} heed_fill_grad;
+
 #endif

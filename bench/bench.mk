@@ -16,8 +16,8 @@ machine_records = bench/machines/amd-epyc-2cpu.json bench/machines/qemu-aarch64.
   bench/machines/qemu-nehalem.json
 
 # Other people's code beside heed's, for timing: needed by nothing here, built by nothing here.
-EXTRA_DIST += bench/peers/run bench/peers/requirements.txt bench/peers/cases.py bench/peers/ggml.py \
-  bench/peers/ggml_driver.c bench/peers/heed.py bench/peers/onnx_runtime.py bench/peers/openblas.py \
+EXTRA_DIST += bench/peers/run bench/peers/requirements.txt bench/peers/cases.py bench/peers/embed.py \
+  bench/peers/ggml.py bench/peers/ggml_driver.c bench/peers/heed.py bench/peers/onnx_runtime.py bench/peers/openblas.py \
   bench/peers/peers.py bench/peers/plot.py bench/peers/pytorch.py bench/peers/random_checkpoint.py \
   bench/peers/training.py
 

@@ -39,7 +39,7 @@ kit_reducedir = $(kitdir)/reduce
 kit_reduce_HEADERS = plugins/kit/reduce/backward.h plugins/kit/reduce/blocks.h \
   plugins/kit/reduce/pool.h plugins/kit/reduce/reduce.h
 kit_scoredir = $(kitdir)/score
-kit_score_HEADERS = plugins/kit/score/product.h plugins/kit/score/score.h \
+kit_score_HEADERS = plugins/kit/score/product.h plugins/kit/score/product_backward.h plugins/kit/score/score.h \
   plugins/kit/score/synthesizer.h plugins/kit/score/synthesizer_backward.h
 pkgconfig_DATA += plugins/heed-plugin.pc
 

@@ -22,8 +22,12 @@ from texts import text
 # What end of `heed train` counts, and what a network has that has learned nothing, or is not finite any more.
 TASKS = {"lm": ("bits_per_byte", 8.0), "pairs": ("bits_per_token", 8.0), "classify": ("accuracy", 1.0)}
 LATER = ("before", "measure", "on")  # fields of an arm that the first records do not have, unless they say something
-NORMAL = 1.959964  # two-sided 95 %, of many seeds
 STUDENT = {2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582, 6: 2.446912, 7: 2.364624}  # two-sided 95 %
+
+
+def student(freedom):
+    """Student's t, two-sided 95 %; behind the table within 0.3 %."""
+    return STUDENT.get(freedom) or 1.959964 + 2.42 / freedom + 2.7 / freedom ** 2
 
 
 @dataclasses.dataclass
@@ -223,13 +227,15 @@ class Study:
         return mean, STUDENT[len(d) - 1] * spread / math.sqrt(len(d))
 
     def would_tell(self):
-        """How many seeds an undecided claim would take: the interval's half falls as one over their root."""
+        """How many seeds an undecided claim would take, if their mean and their spread stayed."""
         mean, half = self.difference()
         spread = half * math.sqrt(len(SEEDS)) / STUDENT[len(SEEDS) - 1]
         edges = (-self.claim.margin, self.claim.margin) if self.claim.kind == "equal" else (self.claim.margin,)
         distance = min(abs(mean - edge) for edge in edges)
-        seeds = math.ceil((NORMAL * spread / distance) ** 2) if distance else math.inf
-        return f"some {max(seeds, len(SEEDS) + 1)} seeds" if seeds < 1000 else "more than 1000 seeds"
+        n = len(SEEDS) + 1
+        while n < 1000 and student(n - 1) * spread / math.sqrt(n) >= distance:
+            n += 1
+        return f"some {n} seeds" if n < 1000 else "1000 seeds and more"
 
     def verdict(self):
         mean, half = self.difference()

@@ -17,13 +17,23 @@ static int draws(const resolved *op)
     return 0;
 }
 
+/* Whether the op takes statistics from the call in the place of this weight. */
+static int measures(const resolved *op, const char *port)
+{
+    for (uint32_t i = 0; i < op->entry->op.params.count; i++)
+        if (!strcmp(entry_param(op->entry, i)->key, "statistics"))
+            return op->value[i].i == 1 && (!strcmp(port, "mean") || !strcmp(port, "variance"));
+    return 0;
+}
+
 /* An optional weight that would begin with zeros or ones is left out, but for those of a norm: the
  * networks that people have count its gain among their parameters, and the statistics that were kept
- * while training must be there, if of nothing yet. */
+ * while training must be there, if of nothing yet, unless the call's own are taken. */
 int source_makes(const resolved *op, uint32_t port)
 {
     const heed_port *p = entry_port(op->entry, port);
     if (!(p->flags & HEED_PORT_OPTIONAL)) return 1;
+    if (measures(op, p->name)) return 0;
     return (p->init == HEED_INIT_NORMAL && !draws(op)) || !strncmp(op->entry->op.id, "norm/", 5);
 }
 

@@ -29,6 +29,15 @@ static int is_set_of(const heed_op *op, uint32_t ports, uint32_t roles)
     return 1;
 }
 
+/* All ports of a role. */
+static uint32_t ports_of(const heed_op *op, uint32_t role)
+{
+    uint32_t ports = 0;
+    for (uint32_t p = 0; p < op->ports.count && p < PORT_MAX; p++)
+        if (port_of(op, p)->role == role) ports |= 1u << p;
+    return ports;
+}
+
 const heed_grad *heed_op_grad(const heed_op *op, const heed_path *path)
 {
     const heed_grad *g = path->get_extension ? path->get_extension(HEED_GRAD_ID) : NULL;
@@ -203,6 +212,9 @@ uint32_t instance_gives(const heed_instance *i, uint32_t param)
                              ? child->path->get_extension(HEED_GRAD_ID)
                              : NULL;
     if (!own || !(own->flags & HEED_GRAD_INNER) || !g || g->size < sizeof *g) return 0;
+    if (child->path->get_extension(HEED_FILL_GRAD_ID) &&
+        heed_op_grad(&child->entry->op, child->path))
+        return g->gives & ports_of(&child->entry->op, HEED_WEIGHT);
     return g->flags & HEED_GRAD_ADDS && child->path->get_extension(HEED_SCORE_GRAD_ID) &&
                    is_set_of(&child->entry->op, g->gives, HEED_BIT(HEED_WEIGHT))
                ? g->gives

@@ -57,12 +57,18 @@ static void choose(const job *j, uint32_t first, uint8_t *restrict keep)
         }
 }
 
-/* What has gone is zero, also where it was no finite number. */
+/* What has gone is zero, also where it was no finite number. `kept` overlaps nothing, as `to` may, so
+ * that both loops become vectors. */
 static void apply(const job *j, int64_t from, int64_t to)
 {
-    for (int64_t i = from; i < to; i++) {
-        const float kept = j->from[i] * j->factor;
-        j->to[i] = j->keep[i] ? kept : 0.0f;
+    for (int64_t at = from; at < to; at += RUN) {
+        const int64_t n = to - at < RUN ? to - at : RUN;
+        const float *x = j->from + at, factor = j->factor;
+        const uint8_t *keep = j->keep + at;
+        float kept[RUN];
+        for (int64_t i = 0; i < n; i++) kept[i] = x[i] * factor;
+        for (int64_t i = 0; i < n; i++) kept[i] = keep[i] ? kept[i] : 0.0f;
+        memcpy(j->to + at, kept, (size_t)n * sizeof *kept);
     }
 }
 

@@ -104,6 +104,7 @@ HEED_SCORE_ID = "heed.score/1"
 HEED_FIELD_ID = "heed.field/1"
 HEED_GRAD_ID = "heed.grad/1"
 HEED_SCORE_GRAD_ID = "heed.score_grad/1"
+HEED_FILL_GRAD_ID = "heed.fill_grad/1"
 HEED_KV_ID = "heed.kv/1"
 HEED_NETWORK_ID = "heed.network/1"
 HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
@@ -674,6 +675,38 @@ class heed_score_grad(c.Structure):
     ]
 
 
+class heed_fill_tile(c.Structure):
+    size: int
+    reserved: int
+    tile: int | None
+    weight: int | None
+    query: int | None
+    key: int | None
+    key_row: int
+    gradient: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("tile", c.c_void_p),
+        ("weight", c.c_void_p),
+        ("query", c.c_void_p),
+        ("key", c.c_void_p),
+        ("key_row", c.c_int64),
+        ("gradient", c.c_void_p),
+    ]
+
+
+class heed_fill_grad(c.Structure):
+    size: int
+    reserved: int
+    tile: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("tile", c.c_void_p),
+    ]
+
+
 class heed_kv_block(c.Structure):
     size: int
     by_channels: int
@@ -1069,6 +1102,8 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_grad_call": heed_grad_call,
     "heed_grad": heed_grad,
     "heed_score_grad": heed_score_grad,
+    "heed_fill_tile": heed_fill_tile,
+    "heed_fill_grad": heed_fill_grad,
     "heed_kv_block": heed_kv_block,
     "heed_kv_rows": heed_kv_rows,
     "heed_kv": heed_kv,

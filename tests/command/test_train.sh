@@ -143,7 +143,8 @@ segments() {
     "$heed" train "$3" text -o "$1" --segments 24 --context 8 --batch 2 --steps 9 --every 3 \
         --threads "$2" >out 2>err
 }
-relative=$(echo "$endless" | sed 's/softmax(causal=true)/transformer_xl(causal=true, memory=24)/; s/position=rope/position=none/')
+relative=$(echo "$endless" |
+    sed 's/softmax(causal=true)/transformer_xl(causal=true, memory=24)/; s/position=rope/position=none/')
 for network_of in "$endless" "$relative"; do
     segments segments.safetensors 1 "$network_of" && segments other.safetensors 2 "$network_of" &&
         cmp segments.safetensors other.safetensors >>out
@@ -190,6 +191,10 @@ report 'a folder of classes; the same bytes with 3 threads on the lowest path'
     "$heed" describe tuned.safetensors >out 2>err && grep -q 'output=pool/tokens; classes=2' out
 report 'a language model becomes a classifier, layer after layer'
 sed 's/right/up/' classes.jsonl >up.jsonl
+"$heed" train 'vocab=256; width=16; layers=1; heads=2; context=32; norm=batch(statistics=batch); attention=softmax;
+    position=rope; feedforward=gelu(hidden=32)' classes -o batch.safetensors --task classify --steps 4 --batch 2 >out 2>err &&
+    "$heed" describe batch.safetensors --json >out 2>err && ! grep -q '_norm.mean' batch.safetensors
+report 'batch norm, by the statistics of each batch, which are no weights'
 "$heed" train told.safetensors up.jsonl -o none.safetensors --task classify >out 2>err
 status=$?
 says 'up.jsonl: the class "up" is none of those that the network has'
@@ -227,6 +232,18 @@ report 'a penalty for layers has nothing to say where tokens do not halt'
     grep -q '[0-9] layers a token' out &&
     "$heed" score halting.safetensors held >>out 2>err && grep -q 'ponder cost' out
 report 'tokens that halt'
+
+# The split of text8 and enwik8: 90, 5 and 5 million bytes, and not one more.
+if [ -z "$HEED_TEST_QUICK" ]; then
+    truncate -s 100000000 zeros
+    for part in '90000000 bytes are to be learned' '5000000 bytes are held out'; do
+        "$heed" train "$endless" zeros -o none.safetensors --split 90/5/5 --context "${part%% *}" >out 2>err
+        status=$?
+        says "zeros: $part, but a context of ${part%% *} needs"
+        report "of 100,000,000 bytes $part"
+    done
+    rm -f zeros
+fi
 
 head -c 16 text >short
 train short -o none.safetensors --valid 0

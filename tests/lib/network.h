@@ -14,6 +14,28 @@
 
 #define NETWORK_MADE 32 /* tokens that greedy decoding goes on with */
 
+/* Opens an engine, and models/NAME/reference.safetensors; where models/NAME is goes to `models`. 0 if
+ * all is there. */
+static inline int network_begin(const char *name, char models[4096], heed_engine **engine,
+                                heed_weights **reference)
+{
+    char path[4200], *real = realpath(getenv("SRC") ? getenv("SRC") : ".", NULL);
+    heed_options o = {.size = sizeof o, .threads = 2};
+    snprintf(models, 4096, "%.3900s/models/%s", real ? real : ".", name);
+    free(real);
+    snprintf(path, sizeof path, "%s/reference.safetensors", models);
+    *reference = heed_weights_open(path, NULL);
+    *engine = heed_engine_new(&o, NULL);
+    return !*reference || !*engine;
+}
+
+static inline void network_end(heed_engine *engine, heed_weights *reference)
+{
+    heed_weights_close(reference);
+    heed_engine_free(engine);
+    harness_end();
+}
+
 typedef struct network {
     heed_weights *weights;
     heed_stack *stack;

@@ -499,7 +499,8 @@ static int64_t bucket_of(int64_t n)
     return first + (far < 15 ? far : 15);
 }
 
-/* Two calls alike: one with a bias that has the numbers of T5's table, one with the table. */
+/* Two calls alike: one with a bias that has the numbers of T5's table, one with the table. Where the
+ * latter is sparse with a stride, the former's bias masks what that pattern does. */
 typedef struct inner {
     char spec[2][200], ports[2][100];
     call_case how[2];
@@ -508,11 +509,13 @@ typedef struct inner {
     int bias, table;
 } inner;
 
-static void inner_make(inner *x, const char *op, const char *axes, const char *others,
+static void inner_make(inner *x, const char *op, int stride, const char *axes, const char *others,
                        uint64_t seed)
 {
     for (int with = 0; with < 2; with++) {
-        snprintf(x->spec[with], sizeof x->spec[with], "%s%s)", op, with ? ",position=t5" : "");
+        snprintf(x->spec[with], sizeof x->spec[with], "%s%s)",
+                 stride && !with ? "attention/softmax(causal=true" : op,
+                 with ? ",position=t5" : "");
         snprintf(x->ports[with], sizeof x->ports[with], "key_lengths%s%s", others,
                  with ? "" : ",+bias");
         x->how[with] = (call_case){x->spec[with], axes, x->ports[with], 0, 1, seed};
@@ -525,8 +528,12 @@ static void inner_make(inner *x, const char *op, const char *axes, const char *o
     for (uint32_t p = 0; p < x->c[0].op->ports.count; p++)
         if ((int)p != x->bias && x->c[0].plain[p].data && !gradient_comes(&x->c[0], p))
             tensor_copy(&x->c[1].plain[p], &x->c[0].plain[p]);
-    for (int64_t i = 0; i < heed_tensor_elements(bias); i++)
-        tensor_put(bias, i, tensor_get(t5, bucket_of(i / S % T - i % S) * H + i / S / T % H));
+    for (int64_t i = 0; i < heed_tensor_elements(bias); i++) {
+        const int64_t behind = i / S % T - i % S;
+        const int masked = stride && behind > stride && behind % stride;
+        tensor_put(bias, i,
+                   masked ? -INFINITY : tensor_get(t5, bucket_of(behind) * H + i / S / T % H));
+    }
     for (int with = 0; with < 2; with++) {
         call_update(&x->c[with]);
         make_like(&x->c[with], seed, x->like[with]);
@@ -571,12 +578,13 @@ static void inner_judge(const inner *x, const heed_tensor *table)
     outputs_free(g);
 }
 
-static void compare_inner(const char *op, const char *axes, const char *others, uint64_t seed)
+static void compare_inner(const char *op, int stride, const char *axes, const char *others,
+                          uint64_t seed)
 {
     static const uint32_t threads[] = {1, 2, 3};
     const char *paths[8];
     inner x;
-    inner_make(&x, op, axes, others, seed);
+    inner_make(&x, op, stride, axes, others, seed);
     heed_tensor first = heed_tensor_of(NULL, HEED_F32, 2, x.c[1].plain[x.table].dim), again = first;
     if (heed_tensor_alloc(&first, NULL) || heed_tensor_alloc(&again, NULL)) fail_msg("no memory");
     const int n = harness_paths(x.c[1].op->id, paths);
@@ -595,11 +603,17 @@ static void compare_inner(const char *op, const char *axes, const char *others, 
 static void test_inner(void **state)
 {
     (void)state;
-    compare_inner("attention/softmax(causal=true", "B=2,T=200,S=200,H=4,G=4,D=16,E=8", "", 3);
-    compare_inner("attention/softmax(scale=1", "B=1,T=150,S=110,H=4,G=2,D=8,E=16", "", 5);
-    compare_inner("attention/window(left=30", "B=1,T=100,S=100,H=2,G=1,D=16,E=16", "", 7);
-    compare_inner("attention/shaw(causal=true", "B=2,T=70,S=70,H=4,G=2,D=8,E=8,R=9",
+    compare_inner("attention/softmax(causal=true", 0, "B=2,T=200,S=200,H=4,G=4,D=16,E=8", "", 3);
+    compare_inner("attention/softmax(scale=1", 0, "B=1,T=150,S=110,H=4,G=2,D=8,E=16", "", 5);
+    compare_inner("attention/window(left=30", 0, "B=1,T=100,S=100,H=2,G=1,D=16,E=16", "", 7);
+    compare_inner("attention/shaw(causal=true", 0, "B=2,T=70,S=70,H=4,G=2,D=8,E=8,R=9",
                   ",+relative_values", 9);
+    compare_inner("attention/sparse(stride=7,causal=true", 7, "B=1,T=150,S=150,H=4,G=2,D=8,E=16",
+                  "", 11);
+    compare_inner("attention/sparse(stride=60,causal=true", 60, "B=2,T=170,S=170,H=4,G=4,D=8,E=8",
+                  "", 13);
+    compare_inner("attention/sparse(pattern=fixed,stride=1,columns=1,causal=true", 1,
+                  "B=1,T=110,S=110,H=2,G=2,D=8,E=8", "", 15);
 }
 
 /* ---- the loss ---- */

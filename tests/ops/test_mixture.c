@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_mixture.c: attention/synthesizer_mixture: the softmax of mixed logits, whose members are
- * other ops; a member that has all of the share; and members that do not fit.
+ * other ops; a member that has all of the share; members that do not fit; and its gradients, with
+ * those of its members' weights, against central differences of the formula in float64.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -264,10 +265,325 @@ static void test_refused_calls(void **state)
     }
 }
 
+/* ---- backward ---- */
+
+/* The tensors of a mixture, and among its weights those of the one member that has them. */
+enum { Q, K, V, ALPHA, MATRIX, OFFSET, TABLE, ROWS, COLUMNS, INNER, OUTER, TENSORS };
+enum { LONGEST = 121, RANK = 3, SIDE = 11, CAP = 2 };
+
+typedef struct slopes_case {
+    const char *spec;
+    const char *member[4]; /* ids without attention/synthesizer_ */
+    int causal, matrices, B, T, H, G, D, E;
+} slopes_case;
+
+typedef struct slopes {
+    const slopes_case *is;
+    heed_tensor t[TENSORS], g[TENSORS]; /* data NULL: there is none */
+    char name[TENSORS][40];
+    double *d[TENSORS];
+    heed_tensor out, lse, d_out, d_lse;
+    int64_t length[4];
+} slopes;
+
+static heed_tensor numbers(uint64_t *seed, int rank, const int64_t *dim)
+{
+    heed_tensor t = heed_tensor_of(NULL, HEED_F32, rank, dim);
+    if (heed_tensor_alloc(&t, NULL)) fail_msg("no memory");
+    for (int64_t i = 0; i < heed_tensor_elements(&t); i++)
+        tensor_put(&t, i, (double)harness_normal(seed));
+    return t;
+}
+
+static int member_of(const slopes_case *x, const char *id)
+{
+    for (int m = 0; m < 4 && x->member[m]; m++)
+        if (!strcmp(x->member[m], id)) return m;
+    return -1;
+}
+
+static int members_of(const slopes_case *x)
+{
+    int n = 0;
+    while (n < 4 && x->member[n]) n++;
+    return n;
+}
+
+static void slopes_make(slopes *x, const slopes_case *is, uint64_t seed)
+{
+    static const struct {
+        const char *member, *name;
+    } from[TENSORS] = {{"", "q"},
+                       {"", "k"},
+                       {"", "v"},
+                       {"", "alpha"},
+                       {"dense", "matrix"},
+                       {"dense", "offset"},
+                       {"random", "table"},
+                       {"factorized_random", "rows"},
+                       {"factorized_random", "columns"},
+                       {"factorized_dense", "inner"},
+                       {"factorized_dense", "outer"}};
+    const int64_t C = LONGEST, W = is->matrices,
+                  dim[TENSORS][4] = {{is->B, is->T, is->H, is->D},
+                                     {is->B, is->T, is->G, is->D},
+                                     {is->B, is->T, is->G, is->E},
+                                     {members_of(is), is->H},
+                                     {W, C, is->D},
+                                     {W, C},
+                                     {is->H, C, C},
+                                     {is->H, C, RANK},
+                                     {is->H, C, RANK},
+                                     {W, SIDE, is->D},
+                                     {W, SIDE, is->D}};
+    static const int rank[TENSORS] = {4, 4, 4, 2, 3, 2, 3, 3, 3, 3, 3};
+    *x = (slopes){.is = is};
+    for (int k = 0; k < TENSORS; k++) {
+        const int m = *from[k].member ? member_of(is, from[k].member) : 0;
+        if (m < 0) continue;
+        x->t[k] = numbers(&seed, rank[k], dim[k]);
+        x->g[k] = numbers(&seed, rank[k], dim[k]);
+        const int64_t n = heed_tensor_elements(&x->t[k]);
+        x->d[k] = calloc((size_t)n + 1, sizeof(double));
+        for (int64_t i = 0; i < n; i++) x->d[k][i] = tensor_get(&x->t[k], i);
+        snprintf(x->name[k], sizeof x->name[k], "%s%s", *from[k].member ? "a." : "", from[k].name);
+        if (*from[k].member) x->name[k][0] = (char)('a' + m);
+    }
+    const int64_t out[] = {is->B, is->T, is->H, is->E};
+    x->out = numbers(&seed, 4, out), x->d_out = numbers(&seed, 4, out);
+    x->lse = numbers(&seed, 3, out), x->d_lse = numbers(&seed, 3, out);
+    for (int b = 0; b < is->B; b++) x->length[b] = is->T - (is->causal ? 0 : 2 * b);
+}
+
+static void slopes_free(slopes *x)
+{
+    for (int k = 0; k < TENSORS; k++) free(x->t[k].data), free(x->g[k].data), free(x->d[k]);
+    free(x->out.data), free(x->lse.data), free(x->d_out.data), free(x->d_lse.data);
+}
+
+/* A member's logit. */
+static double member_logit(const slopes *x, int m, int64_t b, int64_t h, int64_t i, int64_t j)
+{
+    const slopes_case *is = x->is;
+    const double *q = x->d[Q] + ((b * is->T + i) * is->H + h) * is->D,
+                 *k = x->d[K] + ((b * is->T + j) * is->G + h * is->G / is->H) * is->D;
+    const char *id = is->member[m];
+    const int64_t w = is->matrices == 1 ? 0 : h, C = LONGEST;
+    double sum = 0, other = 0;
+    if (!strcmp(id, "random")) return x->d[TABLE][(h * C + i) * C + j];
+    if (!strcmp(id, "factorized_random")) {
+        for (int r = 0; r < RANK; r++)
+            sum += x->d[ROWS][(h * C + i) * RANK + r] * x->d[COLUMNS][(h * C + j) * RANK + r];
+        return sum;
+    }
+    if (!strcmp(id, "dense")) sum = x->d[OFFSET][w * C + j];
+    for (int d = 0; d < is->D; d++) {
+        if (!strcmp(id, "softmax")) sum += q[d] * k[d] / sqrt(is->D);
+        else if (!strcmp(id, "dense")) sum += fmax(0, q[d]) * x->d[MATRIX][(w * C + j) * is->D + d];
+        else {
+            sum += fmax(0, q[d]) * x->d[INNER][(w * SIDE + j % SIDE) * is->D + d];
+            other += fmax(0, q[d]) * x->d[OUTER][(w * SIDE + j / SIDE) * is->D + d];
+        }
+    }
+    return !strcmp(id, "softmax") ? CAP * tanh(sum / CAP)
+           : !strcmp(id, "dense") ? sum
+                                  : sum * other;
+}
+
+/* One query's outputs times what comes. */
+static double query_loss(const slopes *x, int64_t b, int64_t h, int64_t i, const double *share)
+{
+    const slopes_case *is = x->is;
+    const int64_t last = is->causal ? i + 1 : x->length[b], row = (b * is->T + i) * is->H + h;
+    double s[LONGEST], sum = 0, loss = 0;
+    for (int64_t j = 0; j < last; j++) {
+        s[j] = 0;
+        for (int m = 0; m < members_of(is); m++) s[j] += share[m] * member_logit(x, m, b, h, i, j);
+        sum += exp(s[j]);
+    }
+    for (int64_t j = 0; j < last; j++)
+        for (int e = 0; e < is->E; e++)
+            loss += exp(s[j]) / sum * tensor_get(&x->d_out, row * is->E + e) *
+                    x->d[V][((b * is->T + j) * is->G + h * is->G / is->H) * is->E + e];
+    return loss + log(sum) * tensor_get(&x->d_lse, row);
+}
+
+static double loss_of(const slopes *x)
+{
+    const slopes_case *is = x->is;
+    double loss = 0;
+    for (int64_t h = 0; h < is->H; h++) {
+        double share[4] = {0}, sum = 0;
+        for (int m = 0; m < members_of(is); m++) sum += exp(x->d[ALPHA][m * is->H + h]);
+        for (int m = 0; m < members_of(is); m++) share[m] = exp(x->d[ALPHA][m * is->H + h]) / sum;
+        for (int64_t b = 0; b < is->B; b++)
+            for (int64_t i = 0; i < is->T; i++) loss += query_loss(x, b, h, i, share);
+    }
+    return loss;
+}
+
+/* The bindings of all tensors of these, [TENSORS]: the weights first, whose number comes back. */
+static uint32_t slopes_bind(const slopes *x, heed_tensor *of, heed_tensor alpha[4],
+                            heed_binding *to, uint32_t *weights)
+{
+    static const char *const alphas[] = {"alpha_a", "alpha_b", "alpha_c", "alpha_d"};
+    uint32_t n = 0;
+    for (int m = 0; m < members_of(x->is); m++, n++) {
+        alpha[m] = tensor_slice(&of[ALPHA], 0, m, 1);
+        alpha[m] = heed_tensor_of(alpha[m].data, HEED_F32, 1, (int64_t[]){x->is->H});
+        to[n] = (heed_binding){alphas[m], &alpha[m]};
+    }
+    for (int k = MATRIX; k < TENSORS; k++)
+        if (of[k].data) to[n++] = (heed_binding){x->name[k], &of[k]};
+    *weights = n;
+    for (int k = Q; k <= V; k++) to[n++] = (heed_binding){x->name[k], &of[k]};
+    return n;
+}
+
+/* Gradients of weights are added to 0. */
+static void slopes_run(slopes *x, const char *isa, uint32_t threads)
+{
+    heed_error e;
+    heed_binding in[24], to[24], outs[] = {{"out", &x->out}, {"lse", &x->lse}};
+    heed_tensor alpha[4], d_alpha[4];
+    const slopes_case *is = x->is;
+    heed_tensor lengths = heed_tensor_of(x->length, HEED_I64, 1, (int64_t[]){is->B});
+    int64_t axes[HEED_AXES];
+    for (int a = 0; a < HEED_AXES; a++) axes[a] = -1;
+    axes['H' - 'A'] = is->H, axes['G' - 'A'] = is->G, axes['D' - 'A'] = is->D;
+    axes['E' - 'A'] = is->E;
+    uint32_t weights, some, n = slopes_bind(x, x->t, alpha, in, &weights);
+    heed_opening opening = {
+        .size = sizeof opening, .n_weights = weights, .weights = in, .axes = axes, .isa = isa};
+    heed_instance *i = heed_instance_open(harness_engine(threads), is->spec, &opening, &e);
+    if (!i) fail_msg("%s", e.text);
+    if (!is->causal) in[n++] = (heed_binding){"key_lengths", &lengths};
+    if (heed_run(i, in + weights, n - weights, outs, 2, NULL, &e)) fail_msg("%s", e.text);
+    for (int k = 0; k < TENSORS; k++)
+        for (int64_t l = 0; x->g[k].data && l < heed_tensor_elements(&x->g[k]); l++)
+            tensor_put(&x->g[k], l, k <= V ? NAN : 0);
+    uint32_t m = slopes_bind(x, x->g, d_alpha, to, &some);
+    to[m++] = (heed_binding){"out", &x->d_out}, to[m++] = (heed_binding){"lse", &x->d_lse};
+    if (heed_backward(i, in + weights, n - weights, outs, 2, to, m, &e))
+        fail_msg("%s: %s", is->spec, e.text);
+    heed_instance_close(i);
+}
+
+/* Along each element of a small tensor, or along a random way of a large one. */
+static void slopes_judge(slopes *x, int k, uint64_t seed)
+{
+    const int64_t n = heed_tensor_elements(&x->t[k]), each = n <= 200 ? n : 1;
+    const double h = 1e-5;
+    double *way = calloc((size_t)n, sizeof *way);
+    for (int64_t turn = 0; turn < each; turn++) {
+        double is = 0, size = 0, slope = 0;
+        for (int64_t i = 0; i < n; i++) {
+            way[i] = each > 1 ? i == turn : (double)harness_normal(&seed);
+            is += way[i] * tensor_get(&x->g[k], i);
+            size += fabs(way[i] * tensor_get(&x->g[k], i));
+        }
+        for (int back = 0; back < 2; back++) {
+            for (int64_t i = 0; i < n; i++) x->d[k][i] += (back ? -h : h) * way[i];
+            slope += (back ? -1 : 1) * loss_of(x) / (2 * h);
+            for (int64_t i = 0; i < n; i++) x->d[k][i] = tensor_get(&x->t[k], i);
+        }
+        if (!(fabs(is - slope) <= 2e-5 * (1 + size)))
+            fail_msg("%s: the gradient of %s tells a slope of %.9g, and the formula has %.9g",
+                     x->is->spec, x->name[k], is, slope);
+    }
+    free(way);
+}
+
+/* The gradients have the bits of `first`. */
+static void slopes_same(const slopes *x, const slopes *first, const char *when)
+{
+    for (int k = 0; k < TENSORS; k++)
+        if (x->g[k].data && !tensors_equal(&x->g[k], &first->g[k]))
+            fail_msg("%s, %s: %s", x->is->spec, when,
+                     tensors_difference(x->name[k], &x->g[k], &first->g[k]));
+}
+
+/* NaNs in the keys and values that a sequence's length leaves out. */
+static void slopes_hide(slopes *x)
+{
+    const slopes_case *is = x->is;
+    for (int k = K; k <= V; k++)
+        for (int64_t b = 0, width = is->G * x->t[k].dim[3]; b < is->B; b++)
+            for (int64_t i = x->length[b] * width; i < is->T * width; i++)
+                tensor_put(&x->t[k], b * is->T * width + i, NAN);
+}
+
+static void test_slopes(void **state)
+{
+    static const slopes_case cases[] = {
+        {OP("mixture") "(synthesizer_dense, softmax(softcap=2), synthesizer_random, "
+                       "synthesizer_factorized_random, causal=true)",
+         {"dense", "softmax", "random", "factorized_random"},
+         1,
+         2,
+         2,
+         4,
+         2,
+         1,
+         3,
+         2},
+        {OP("mixture") "(synthesizer_dense, softmax(softcap=2), synthesizer_random, "
+                       "synthesizer_factorized_random, causal=true)",
+         {"dense", "softmax", "random", "factorized_random"},
+         1,
+         4,
+         2,
+         115,
+         4,
+         2,
+         20,
+         18},
+        {OP("mixture") "(softmax(softcap=2), synthesizer_factorized_dense)",
+         {"softmax", "factorized_dense"},
+         0,
+         1,
+         2,
+         5,
+         2,
+         2,
+         2,
+         3},
+        {OP("mixture") "(synthesizer_factorized_dense, synthesizer_dense, softmax(softcap=2))",
+         {"factorized_dense", "dense", "softmax"},
+         0,
+         1,
+         3,
+         110,
+         2,
+         1,
+         5,
+         17},
+    };
+    (void)state;
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        if (cases[c].T > 100 && harness_skips(c, 2)) continue;
+        const char *paths[8];
+        const int n = harness_paths(OP("mixture"), paths);
+        slopes first, again;
+        slopes_make(&first, &cases[c], 7 + c), slopes_make(&again, &cases[c], 7 + c);
+        slopes_run(&first, paths[0], 1);
+        for (int k = 0; k < TENSORS; k++)
+            if (first.t[k].data) slopes_judge(&first, k, 90 + c);
+        for (int k = 1; k < 3 * n; k++) {
+            slopes_run(&again, paths[k / 3], 1 + (uint32_t)k % 3);
+            slopes_same(&again, &first, paths[k / 3]);
+        }
+        slopes_hide(&again);
+        slopes_run(&again, NULL, 2);
+        slopes_same(&again, &first, "with NaNs behind the mask");
+        slopes_free(&first), slopes_free(&again);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest own[] = {cmocka_unit_test(test_mixtures),
-                                     cmocka_unit_test(test_one_hot),
-                                     cmocka_unit_test(test_refused_calls)};
+    const struct CMUnitTest own[] = {
+        cmocka_unit_test(test_mixtures), cmocka_unit_test(test_one_hot),
+        cmocka_unit_test(test_refused_calls), cmocka_unit_test(test_slopes)};
     return variant_main(refused, COUNT(refused), own, COUNT(own));
 }

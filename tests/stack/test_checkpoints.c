@@ -192,6 +192,8 @@ static void test_config(void **unused)
         const char *from, *key, *value, *parts;
     } bad[] = {
         {"llama", "model_type", "\"mamba\"", "config.json|model_type|mamba|these are: llama"},
+        {"llama", "model_type", "\"qwen3_next\"",
+         "config.json|model_type|qwen3_next|these are: llama"},
         {"llama", "model_type", NULL, "config.json|\"model_type\" is missing"},
         {"llama", "quantization_config", "{\"quant_method\": \"gptq\", \"bits\": 4}",
          "config.json|quant_method|gptq|not read"},
@@ -222,8 +224,10 @@ static void test_config(void **unused)
         {"qwen2", "layer_types", "[\"full_attention\"]", "layer_types|a list of 2 values"},
         {"gpt2", "add_cross_attention", "true", "add_cross_attention|is true|false is read"},
         {"opt", "word_embed_proj_dim", "8", "word_embed_proj_dim|is 8|16 is read"},
-        {"t5", "feed_forward_proj", "\"gated-relu\"", "feed_forward_proj|\"gated-relu\"|gated-gelu"},
-        {"t5", "num_decoder_layers", "3", "decoder.block.2.layer.0.layer_norm.weight'|[d_model 16]"},
+        {"t5", "feed_forward_proj", "\"gated-relu\"",
+         "feed_forward_proj|\"gated-relu\"|gated-gelu"},
+        {"t5", "num_decoder_layers", "3",
+         "decoder.block.2.layer.0.layer_norm.weight'|[d_model 16]"},
         {"t5", "d_kv", "4", "SelfAttention.q.weight'|[24, 16]|[16, d_model 16]"},
         {"t5", "is_decoder", "true", "is_decoder|is true|false is read"},
         {"phi3", "rope_parameters", "{\"rope_type\": \"longrope\", \"short_factor\": [1]}",
@@ -394,17 +398,8 @@ static void test_fuzz(void **unused)
 
 static int setup(void **unused)
 {
-    char path[4200];
-    heed_options o = {.size = sizeof o, .threads = 2};
     (void)unused;
-    const char *src = getenv("SRC") ? getenv("SRC") : ".";
-    char *real = realpath(src, NULL);
-    snprintf(models, sizeof models, "%.3900s/models/checkpoints", real ? real : src);
-    free(real);
-    snprintf(path, sizeof path, "%s/reference.safetensors", models);
-    reference = heed_weights_open(path, &e);
-    engine = heed_engine_new(&o, &e);
-    return !reference || !engine || !mkdtemp(folder);
+    return network_begin("checkpoints", models, &engine, &reference) || !mkdtemp(folder);
 }
 
 static int teardown(void **unused)
@@ -412,9 +407,7 @@ static int teardown(void **unused)
     (void)unused;
     empty_folder();
     rmdir(folder);
-    heed_weights_close(reference);
-    heed_engine_free(engine);
-    harness_end();
+    network_end(engine, reference);
     return 0;
 }
 

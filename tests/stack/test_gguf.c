@@ -244,67 +244,88 @@ static void refused(const char *what, const char *part)
         fail_msg("%s: \"%s\" does not say \"%s\"", what, e.text, part);
 }
 
-/* One place of llama_f32.gguf: the bytes that stand so far behind a text. */
+/* Bytes that stand so far behind a text of llama_f32.gguf; or of another file, of which the tokenizer is
+ * refused then, and numbers of tokens are still read. */
 typedef struct change {
     const char *text;
     int skip;
     const char *to;
     int n;
     const char *part;
+    const char *texts; /* that other file */
 } change;
 
+#define FAULT(...)                                                                                 \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
 static const change changes[] = {
-    {"", 0, "GGML", 4, "not a GGUF file"},
-    {"GGUF", 0, "\1", 1, "version is 1, but 2 and 3"},
-    {"GGUF", 0, "\0\0\0\3", 4, "big-endian"},
-    {"GGUF", 4, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "tensors and"},
-    {"GGUF", 12, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8, "keys are said"},
-    {"general.name", 0, "\x0d", 1, "general.name is of the type 13"},
-    {"general.name", 0, "\x09\0\0\0\x09", 5, "no arrays in it"},
-    {"general.name", 0, "\x09\0\0\0\x06\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 16,
-     "general.name takes 18446744073709551615 bytes"},
-    {"general.name", 4, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "general.name takes 184467"},
-    {"general.name", 12, "\xff", 1, "general.name has a text that is no UTF-8"},
-    {"general.name", -1, " ", 1, "a key, at byte"},
-    {"general.architecture", 12, "mamba", 5,
-     "general.architecture is \"mamba\", which is not read"},
-    {"llama.block_count", 4, "\0", 1, "\"llama.block_count\" is 0"},
-    {"llama.block_count", 4, "\3", 1, "no tensor 'blk.2.attn_norm.weight'"},
-    {"llama.block_count", 4, "\1", 1, "'blk.1."},
-    {"llama.block_count", -1, "s", 1, "\"llama.block_count\" is missing"},
-    {"llama.embedding_length", 4, "\x40", 1, "[llama.vocab_size 41, llama.embedding_length 64]"},
-    {"llama.attention.value_length", 4, "\7", 1, "\"llama.attention.value_length\" is 7"},
-    {"llama.rope.dimension_count", 4, "\4", 1, "\"llama.rope.dimension_count\" is 4"},
-    {"llama.rope.scaling.type", 12, "ntk!", 4, "\"llama.rope.scaling.type\" is \"ntk!\""},
-    {"llama.rope.scaling.factor", -6, "fictor", 6,
-     "\"llama.rope.scaling.fictor\" is 4.0, but this key"},
-    {"token_embd.weight", 0, "\0", 1, "'token_embd.weight' has no 1 to 4 axes"},
-    {"token_embd.weight", 0, "\5", 1, "'token_embd.weight' has no 1 to 4 axes"},
-    {"token_embd.weight", 4, "\0", 1, "has an axis of no size"},
-    {"token_embd.weight", 4, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8,
-     "a shape that no memory can hold"},
-    {"token_embd.weight", 20, "\x0c", 1, "is of the type Q4_K, which is not read; F32"},
-    {"token_embd.weight", 20, "\x04", 1, "is of a type that is not known"},
-    {"token_embd.weight", 20, "\xff\xff\xff\xff", 4, "is of a type that is not known"},
-    {"token_embd.weight", 24, "\1", 1, "alignment, 32, does not divide"},
-    {"token_embd.weight", 24, "\0\0\0\0\0\0\xf0\xff", 8, "of the data on, which has"},
-    {"token_embd.weight", 24, "\x20", 1, "overlaps tensor"},
-    {"blk.0.attn_q.weight", -8, "k", 1, "tensor 'blk.0.attn_k.weight' is there twice"},
-    {"blk.0.attn_q.weight", -19, "\xfflk", 3, "the name of a tensor, at byte"},
+    FAULT("", 0, "GGML", 4, "not a GGUF file"),
+    FAULT("GGUF", 0, "\1", 1, "version is 1, but 2 and 3"),
+    FAULT("GGUF", 0, "\0\0\0\3", 4, "big-endian"),
+    FAULT("GGUF", 4, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "tensors and"),
+    FAULT("GGUF", 12, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8, "keys are said"),
+    FAULT("general.name", 0, "\x0d", 1, "general.name is of the type 13"),
+    FAULT("general.name", 0, "\x09\0\0\0\x09", 5, "no arrays in it"),
+    FAULT("general.name", 0, "\x09\0\0\0\x06\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 16,
+          "general.name takes 18446744073709551615 bytes"),
+    FAULT("general.name", 4, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "general.name takes 184467"),
+    FAULT("general.name", 12, "\xff", 1, "general.name has a text that is no UTF-8"),
+    FAULT("general.name", -1, " ", 1, "a key, at byte"),
+    FAULT("general.architecture", 12, "mamba", 5,
+          "general.architecture is \"mamba\", which is not read"),
+    FAULT("llama.block_count", 4, "\0", 1, "\"llama.block_count\" is 0"),
+    FAULT("llama.block_count", 4, "\3", 1, "no tensor 'blk.2.attn_norm.weight'"),
+    FAULT("llama.block_count", 4, "\1", 1, "'blk.1."),
+    FAULT("llama.block_count", -1, "s", 1, "\"llama.block_count\" is missing"),
+    FAULT("llama.embedding_length", 4, "\x40", 1,
+          "[llama.vocab_size 41, llama.embedding_length 64]"),
+    FAULT("llama.attention.value_length", 4, "\7", 1, "\"llama.attention.value_length\" is 7"),
+    FAULT("llama.rope.dimension_count", 4, "\4", 1, "\"llama.rope.dimension_count\" is 4"),
+    FAULT("llama.rope.scaling.type", 12, "ntk!", 4, "\"llama.rope.scaling.type\" is \"ntk!\""),
+    FAULT("llama.rope.scaling.factor", -6, "fictor", 6,
+          "\"llama.rope.scaling.fictor\" is 4.0, but this key"),
+    FAULT("token_embd.weight", 0, "\0", 1, "'token_embd.weight' has no 1 to 4 axes"),
+    FAULT("token_embd.weight", 0, "\5", 1, "'token_embd.weight' has no 1 to 4 axes"),
+    FAULT("token_embd.weight", 4, "\0", 1, "has an axis of no size"),
+    FAULT("token_embd.weight", 4, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8,
+          "a shape that no memory can hold"),
+    FAULT("token_embd.weight", 20, "\x0c", 1, "is of the type Q4_K, which is not read; F32"),
+    FAULT("token_embd.weight", 20, "\x04", 1, "is of a type that is not known"),
+    FAULT("token_embd.weight", 20, "\xff\xff\xff\xff", 4, "is of a type that is not known"),
+    FAULT("token_embd.weight", 24, "\1", 1, "alignment, 32, does not divide"),
+    FAULT("token_embd.weight", 24, "\0\0\0\0\0\0\xf0\xff", 8, "of the data on, which has"),
+    FAULT("token_embd.weight", 24, "\x20", 1, "overlaps tensor"),
+    FAULT("blk.0.attn_q.weight", -8, "k", 1, "tensor 'blk.0.attn_k.weight' is there twice"),
+    FAULT("blk.0.attn_q.weight", -19, "\xfflk", 3, "the name of a tensor, at byte"),
+    {"tokenizer.ggml.model", 12, "unigr", 5,
+     "tokenizer.ggml.model is \"unigr\", but gpt2 and llama", "llama_q8_0"},
+    {"tokenizer.ggml.pre", 12, "qwen9", 5, "tokenizer.ggml.pre is \"qwen9\", which is not read",
+     "qwen2_mixed"},
 };
+
+static void texts_refused(const change *c)
+{
+    heed_tokenizer *t = heed_tokenizer_open(file, &e);
+    if (t) fail_msg("%s is not refused", c->to);
+    if (!strstr(e.text, c->part) && !strstr(e.text, "PCRE2")) fail_msg("%s", e.text);
+    heed_weights *w = heed_weights_open(file, &e);
+    assert_non_null(w);
+    heed_weights_close(w);
+}
 
 static void test_refused(void **unused)
 {
-    static unsigned char changed[sizeof bytes];
     (void)unused;
-    load("llama_f32");
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         const change *c = &changes[i];
-        memcpy(changed, bytes, length);
-        memcpy(changed + (ptrdiff_t)behind(c->text) + c->skip, c->to, (size_t)c->n);
-        put(changed, length);
-        refused(c->part, c->part);
+        load(c->texts ? c->texts : "llama_f32");
+        memcpy(bytes + (ptrdiff_t)behind(c->text) + c->skip, c->to, (size_t)c->n);
+        put(bytes, length);
+        if (c->texts) texts_refused(c);
+        else refused(c->part, c->part);
     }
+    load("llama_f32");
     unlink(file);
     refused("no file", "cannot be opened");
     put("", 0);
@@ -323,31 +344,6 @@ static void test_cut(void **unused)
     for (size_t n = 1; n < head; n += step) {
         put(bytes, n);
         refused("a part", "cut short");
-    }
-}
-
-/* Other words and lists of the tokenizer. */
-static void test_texts_refused(void **unused)
-{
-    static const struct {
-        const char *from, *text, *to, *part;
-    } bad[] = {
-        {"llama_q8_0", "tokenizer.ggml.model", "unigr",
-         "tokenizer.ggml.model is \"unigr\", but gpt2 and llama"},
-        {"qwen2_mixed", "tokenizer.ggml.pre", "qwen9",
-         "tokenizer.ggml.pre is \"qwen9\", which is not read"},
-    };
-    (void)unused;
-    for (size_t i = 0; i < 2; i++) {
-        load(bad[i].from);
-        memcpy(bytes + behind(bad[i].text) + 12, bad[i].to, 5);
-        put(bytes, length);
-        heed_tokenizer *t = heed_tokenizer_open(file, &e);
-        if (t) fail_msg("%s is not refused", bad[i].to);
-        if (!strstr(e.text, bad[i].part) && !strstr(e.text, "PCRE2")) fail_msg("%s", e.text);
-        heed_weights *w = heed_weights_open(file, &e); /* numbers of tokens are read all the same */
-        assert_non_null(w);
-        heed_weights_close(w);
     }
 }
 
@@ -414,25 +410,16 @@ static void test_fuzz(void **unused)
 
 static int setup(void **unused)
 {
-    char path[4200];
-    heed_options o = {.size = sizeof o, .threads = 2};
     (void)unused;
-    const char *src = getenv("SRC") ? getenv("SRC") : ".";
-    snprintf(models, sizeof models, "%.3900s/models/gguf", src);
-    snprintf(path, sizeof path, "%s/reference.safetensors", models);
-    reference = heed_weights_open(path, &e);
-    engine = heed_engine_new(&o, &e);
     const int made = mkstemps(file, 5);
-    return !reference || !engine || made < 0 || close(made);
+    return network_begin("gguf", models, &engine, &reference) || made < 0 || close(made);
 }
 
 static int teardown(void **unused)
 {
     (void)unused;
     unlink(file);
-    heed_weights_close(reference);
-    heed_engine_free(engine);
-    harness_end();
+    network_end(engine, reference);
     return 0;
 }
 
@@ -442,7 +429,7 @@ int main(void)
         cmocka_unit_test(test_reference),      cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_blocks_refused), cmocka_unit_test(test_texts),
         cmocka_unit_test(test_refused),        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_texts_refused),  cmocka_unit_test(test_fuzz),
+        cmocka_unit_test(test_fuzz),
     };
     cmocka_set_test_filter(getenv("HEED_TEST_ONLY"));
     return cmocka_run_group_tests(tests, setup, teardown);

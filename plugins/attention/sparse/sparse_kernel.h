@@ -162,9 +162,21 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 
 /* ---- backward ---- */
 
+struct kit_flash_backward;
+struct kit_flash_back_rows;
+static void KIT(sparse_sums)(const struct kit_flash_backward *w,
+                             const struct kit_flash_back_rows *t, const KIT(flash_keys) * x,
+                             const KIT(flash_runs) * runs, float *X);
+#define FLASH_BACK_ROWS(w, t, x, runs, P, X) KIT(sparse_sums)(w, t, x, runs, X)
 #include <heed/kit/flash/backward.h>
 
 #ifdef KIT_FIRST
+/* Where all passes of a call add what a score op wants of dS, in the places of the near one. */
+typedef struct sparse_scores {
+    float *sums;
+    int64_t parts; /* of a sequence and group */
+} sparse_scores;
+
 static int32_t measure_backward(const void *instance, const heed_grad_call *g, heed_call_size *size)
 {
     const kit_flash f = sparse_call(instance, g->call);
@@ -183,6 +195,30 @@ static void KIT(clear)(const heed_tensor *t)
                     t->dim[3] - d < 16 ? (int)(t->dim[3] - d) : 16);
 }
 
+/* What a score op wants of dS, for keys that follow each other. */
+static void KIT(sparse_sums)(const kit_flash_backward *w, const kit_flash_back_rows *t,
+                             const KIT(flash_keys) * x, const KIT(flash_runs) * runs, float *X)
+{
+    const kit_flash *f = &w->f;
+    const sparse_scores *s = w->own;
+    const int64_t pair = t->r.batch * f->G + t->r.head[0] / f->group,
+                  part = s->parts > 1 ? t->r.row0 / KIT_FLASH_ROWS : 0;
+    float *sums = s->sums + (pair * s->parts + part) * kit_flash_back_sum(f);
+    for (int n = 0; n < runs->n; n++) {
+        const int row = runs->at[n].first * VR_LANES, rows = runs->at[n].last * VR_LANES - row,
+                  to = runs->at[n].to < x->keys ? runs->at[n].to : x->keys;
+        for (int k = runs->at[n].from, end; k < to; k = end) {
+            const int64_t key = x->start + k,
+                          left = f->pick.step ? f->pick.run - key % f->pick.run : to - k;
+            end = left < to - k ? k + (int)left : to;
+            heed_score_tile tile =
+                KIT(flash_tile)(f, &t->r, x, X, KIT_FLASH_ROWS, 1, k, end, row, rows);
+            tile.first_key = kit_flash_picked_position(&f->pick, key), tile.unit = 1;
+            f->score_grad->tile(f->score_instance, &tile, sums);
+        }
+    }
+}
+
 /* What near keys give, and then class by class, or head by head, what far ones do. */
 static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
 {
@@ -197,6 +233,14 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     if (!failed) failed = kit_flash_setup(&w.f);
     if (failed) return failed;
     const kit_flash near = w.f;
+    kit_flash_back_sizes(&w);
+    const sparse_scores scores = {w.score_sums, w.sums};
+    if (scores.sums)
+        memset(scores.sums, 0,
+               sizeof(float) *
+                   (size_t)((near.B * near.G * scores.parts + 1) * kit_flash_back_sum(&near)));
+    w.own = (void *)(uintptr_t)&scores;
+    w.score_sums = NULL, w.rows_wanted = scores.sums != NULL;
     KIT(clear)(w.d_q), KIT(clear)(w.d_k), KIT(clear)(w.d_v);
     w.adds_q = w.adds_k = w.adds_v = 1;
     if (sparse_has(s, 0)) failed = KIT(flash_backward_run)(&w);
@@ -212,12 +256,13 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
                 if (near.per_head) w.n_g = 1;
                 failed = KIT(flash_back_part)(&w);
             }
-    w.f = near;
+    w.f = near, w.score_sums = scores.sums, w.sums = scores.parts;
     return failed ? failed : KIT(flash_backward_sinks)(&w, g);
 }
-KIT_BACKWARD(KIT_PORT(FLASH_Q) | KIT_PORT(FLASH_K) | KIT_PORT(FLASH_V) |
-                 KIT_PORT(FLASH_SINK_LOGITS),
-             KIT_FLASH_TAKES, KIT_FLASH_TAKES, measure_backward)
+KIT_BACKWARD_WITH(HEED_GRAD_INNER,
+                  KIT_PORT(FLASH_Q) | KIT_PORT(FLASH_K) | KIT_PORT(FLASH_V) |
+                      KIT_PORT(FLASH_SINK_LOGITS),
+                  KIT_FLASH_TAKES, KIT_FLASH_TAKES, measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -37,7 +37,7 @@ static void KIT(add_offset)(const heed_tensor *b, int64_t head, float unit, int6
 }
 
 #include <heed/kit/flash/flash.h>
-#include <heed/kit/score/product.h>
+#include <heed/kit/score/product_backward.h>
 #include <heed/kit/score/synthesizer.h>
 #define FLASH_BACK_BEGIN(w, t) KIT(rectify_back)(w, t)
 struct kit_flash_backward;
@@ -110,8 +110,30 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     if (failed || !w.d_q) return failed;
     return KIT(synthesizer_rectified_back)(g->call, g->call->tensor[Q], w.d_q, 1);
 }
-SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(Q) | KIT_PORT(MATRIX) | KIT_PORT(OFFSET),
-                       measure_backward, KIT(backward))
+
+/* For another attention. */
+static void KIT(tile_back)(const void *instance, const heed_fill_tile *x)
+{
+    const dense *self = instance;
+    const heed_score_tile *t = x->tile;
+    const heed_tensor *matrix = x->gradient ? x->gradient[MATRIX] : NULL,
+                      *offset = x->gradient ? x->gradient[OFFSET] : NULL;
+    heed_tensor rows;
+    if (matrix) rows = synthesizer_rows(matrix);
+    const kit_product p = {
+        .k = &self->rows, .width = t->width, .rectified = 1, .factor = 1 / t->query_unit};
+    KIT(score_product_back)(x, p, NULL, matrix ? &rows : NULL);
+    for (int64_t k = 0; offset && k < t->keys; k++) {
+        const int64_t at[2] = {offset->dim[0] == 1 ? 0 : t->head[0], t->first_key + k};
+        float *to = (float *)(void *)kit_at(offset, at, 2), sum = *to;
+        for (int64_t i = k * t->key_stride, end = i + t->rows; i < end; i++)
+            if (!(x->weight[i] < 0.0f)) sum += t->s[i];
+        *to = sum;
+    }
+}
+SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT(tile_back),
+                       KIT_PORT(Q) | KIT_PORT(MATRIX) | KIT_PORT(OFFSET), measure_backward,
+                       KIT(backward))
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -17,7 +17,7 @@ static void KIT(multiply)(const kit_flash *f, const kit_flash_rows *r, float *P,
                           int64_t start, int from, int to, int row, int rows);
 
 #include <heed/kit/flash/flash.h>
-#include <heed/kit/score/product.h>
+#include <heed/kit/score/product_backward.h>
 #include <heed/kit/score/synthesizer.h>
 
 #ifdef KIT_FIRST
@@ -82,16 +82,52 @@ static void KIT(multiply)(const kit_flash *f, const kit_flash_rows *r, float *P,
 }
 
 /* For another attention, which keeps no factors: both products for each key. */
+KIT_INLINE kit_product KIT(product_of)(const factorized_dense *self, const heed_score_tile *t,
+                                       int outer)
+{
+    return (kit_product){.k = outer ? &self->outer : &self->inner,
+                         .width = t->width,
+                         .rectified = 1,
+                         .divide = outer ? self->A : 1,
+                         .modulo = outer ? 0 : self->A,
+                         .factor = 1 / t->query_unit};
+}
 static void KIT(tile)(const void *instance, const heed_score_tile *t)
 {
-    const factorized_dense *self = instance;
-    kit_product p = {.k = &self->inner, .width = t->width, .rectified = 1, .modulo = self->A};
-    p.factor = 1 / t->query_unit;
+    kit_product p = KIT(product_of)(instance, t, 0);
     KIT(score_product)(t, p);
-    p.k = &self->outer, p.divide = self->A, p.modulo = 0, p.times = 1,
-    p.factor = t->unit / t->query_unit;
+    p = KIT(product_of)(instance, t, 1), p.times = 1, p.factor = t->unit / t->query_unit;
     KIT(score_product)(t, p);
     synthesizer_position(instance, t);
+}
+static heed_tensor KIT(matrix_rows)(const heed_tensor *w)
+{
+    return w ? synthesizer_rows(w) : (heed_tensor){.data = NULL};
+}
+/* 16 keys at a time: what comes to a factor is times the other one. */
+static void KIT(tile_back)(const void *instance, const heed_fill_tile *x)
+{
+    const int ports[2] = {INNER, OUTER};
+    for (int64_t key = 0; key < x->tile->keys; key += 16)
+        for (int outer = 0; outer < 2; outer++) {
+            _Alignas(64) float other[16 * KIT_FLASH_ROWS];
+            heed_score_tile t = KIT(product_back_part)(x->tile, key);
+            heed_fill_tile part = *x;
+            heed_tensor to = KIT(matrix_rows)(x->gradient ? x->gradient[ports[outer]] : NULL);
+            const float *s = t.s;
+            const int64_t from = t.key_stride;
+            t.s = other, t.key_stride = KIT_FLASH_ROWS;
+            KIT(score_product)(&t, KIT(product_of)(instance, &t, !outer));
+            for (int64_t k = 0; k < t.keys; k++)
+                for (int64_t row = 0; row < t.rows; row += 16) {
+                    float *at = other + k * KIT_FLASH_ROWS + row;
+                    v_store(at, v_mul(v_load(at), v_load(s + k * from + row)));
+                }
+            part.tile = &t, part.weight += key * from;
+            if (x->key) part.key += key * x->key_row;
+            KIT(score_product_back)
+            (&part, KIT(product_of)(instance, &t, outer), NULL, to.data ? &to : NULL);
+        }
 }
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
@@ -208,8 +244,9 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
                                                    (float)KIT_LOG2E)
                  : HEED_OK;
 }
-SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(Q) | KIT_PORT(INNER) | KIT_PORT(OUTER),
-                       measure_backward, KIT(backward))
+SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT(tile_back),
+                       KIT_PORT(Q) | KIT_PORT(INNER) | KIT_PORT(OUTER), measure_backward,
+                       KIT(backward))
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -6,7 +6,7 @@
  */
 #include <heed/kit.h>
 #include <heed/kit/flash/flash.h>
-#include <heed/kit/score/product.h>
+#include <heed/kit/score/product_backward.h>
 #include <heed/kit/score/synthesizer.h>
 #include <heed/kit/score/synthesizer_backward.h>
 
@@ -34,13 +34,25 @@ static int32_t measure_backward(const void *instance, const heed_grad_call *g, h
 #endif
 
 /* For another attention. */
+KIT_INLINE kit_product KIT(product_of)(const factorized_random *self, float unit)
+{
+    return (kit_product){
+        .q = &self->rows, .k = &self->columns, .width = self->rows.dim[3], .factor = unit};
+}
 static void KIT(tile)(const void *instance, const heed_score_tile *t)
 {
-    const factorized_random *self = instance;
-    const int64_t rank = self->rows.dim[3];
-    KIT(score_product)(
-        t, (kit_product){.q = &self->rows, .k = &self->columns, .width = rank, .factor = t->unit});
+    KIT(score_product)(t, KIT(product_of)(instance, t->unit));
     synthesizer_position(instance, t);
+}
+static void KIT(tile_back)(const void *instance, const heed_fill_tile *x)
+{
+    const heed_tensor *rows = x->gradient ? x->gradient[ROWS] : NULL,
+                      *columns = x->gradient ? x->gradient[COLUMNS] : NULL;
+    heed_tensor d_rows, d_columns;
+    if (rows) d_rows = synthesizer_rows(rows);
+    if (columns) d_columns = synthesizer_rows(columns);
+    KIT(score_product_back)
+    (x, KIT(product_of)(instance, 1), rows ? &d_rows : NULL, columns ? &d_columns : NULL);
 }
 
 static int32_t KIT(forward)(const void *instance, const heed_call *call)
@@ -62,8 +74,8 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     w.adds_q = w.adds_k = 1;
     return KIT(synthesizer_backward)(&w, &self->common, g);
 }
-SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(ROWS) | KIT_PORT(COLUMNS),
-                       measure_backward, KIT(backward))
+SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT(tile_back),
+                       KIT_PORT(ROWS) | KIT_PORT(COLUMNS), measure_backward, KIT(backward))
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -125,7 +125,7 @@ static int32_t cost(const void *instance, const heed_call *call, heed_cost *c)
 
 KIT_COST(get_extension, cost)
 
-static const heed_path paths[] = {KIT_PATHS_FORWARD};
+static const heed_path paths[] = {KIT_PATHS_BOTH};
 
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),

@@ -83,7 +83,33 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     w.d_scores = g->gradient[TABLE], w.by_position = w.d_scores != NULL;
     return KIT(synthesizer_backward)(&w, &self->common, g);
 }
-SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT_PORT(TABLE), measure_backward, KIT(backward))
+
+/* For another attention. */
+static void KIT(tile_back)(const void *instance, const heed_fill_tile *x)
+{
+    const heed_tensor *to = x->gradient ? x->gradient[TABLE] : NULL;
+    const heed_score_tile *t = x->tile;
+    (void)instance;
+    for (int64_t row = 0; to && row < t->rows; row += 16)
+        for (int64_t key = 0; key < t->keys; key += 16) {
+            const int n = t->keys - key < 16 ? (int)(t->keys - key) : 16;
+            vf g[16];
+            for (int l = 0; l < 16; l++) {
+                const int64_t at = (key + (l < n ? l : 0)) * t->key_stride + row;
+                const vm masked = v_lt(v_load(x->weight + at), v_set(0.0f));
+                g[l] = v_select(masked, v_set(0.0f), v_load(t->s + at));
+            }
+            v_transpose(g);
+            for (int l = 0; l < 16 && row + l < t->rows; l++) {
+                const int64_t at[3] = {t->head[row + l], t->position[row + l], t->first_key + key};
+                char *sum = kit_at(to, at, 3);
+                v_write(sum, HEED_F32, to->stride[2],
+                        v_add(v_read(sum, HEED_F32, to->stride[2], n), g[l]), n);
+            }
+        }
+}
+SYNTHESIZER_EXTENSIONS(KIT(extension), KIT(tile), KIT(tile_back), KIT_PORT(TABLE), measure_backward,
+                       KIT(backward))
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

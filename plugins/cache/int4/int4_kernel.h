@@ -225,14 +225,7 @@ static void KIT(rotate)(const void *instance, int64_t width, float *queries, int
                 }
 }
 
-static void KIT(scores)(const void *instance, const heed_kv_rows *x)
-{
-    KIT(cache_score_rows)(x, (int64_t)int4_bytes(instance, x->block->rows, x->block->width, 1));
-}
-static void KIT(values)(const void *instance, const heed_kv_rows *x)
-{
-    KIT(cache_sum_rows)(x, (int64_t)int4_bytes(instance, x->block->rows, x->block->width, 0));
-}
+CACHE_PRODUCTS(KIT(scores), KIT(values), int4_bytes)
 
 static const void *KIT(extension)(const char *id)
 {

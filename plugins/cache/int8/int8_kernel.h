@@ -77,16 +77,7 @@ static void KIT(decode)(const void *instance, const heed_kv_block *from, int64_t
                 v_store(to + k * step + c, CACHE_CHANNELS(from, k, c));
 }
 
-static void KIT(scores)(const void *instance, const heed_kv_rows *x)
-{
-    (void)instance;
-    KIT(cache_score_rows)(x, (int64_t)int8_bytes(NULL, x->block->rows, x->block->width, 1));
-}
-static void KIT(values)(const void *instance, const heed_kv_rows *x)
-{
-    (void)instance;
-    KIT(cache_sum_rows)(x, (int64_t)int8_bytes(NULL, x->block->rows, x->block->width, 0));
-}
+CACHE_PRODUCTS(KIT(scores), KIT(values), int8_bytes)
 
 static const void *KIT(extension)(const char *id)
 {

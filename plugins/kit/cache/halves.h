@@ -74,14 +74,5 @@ static void KIT(halves_decode)(const void *instance, const heed_kv_block *from, 
             v_store(to + i * step + c, HALVES_LOAD(data + i * apart + c));
 }
 
-static void KIT(halves_scores)(const void *instance, const heed_kv_rows *x)
-{
-    (void)instance;
-    KIT(cache_score_rows)(x, (int64_t)sizeof(uint16_t) * x->block->rows * x->block->width);
-}
-static void KIT(halves_values)(const void *instance, const heed_kv_rows *x)
-{
-    (void)instance;
-    KIT(cache_sum_rows)(x, (int64_t)sizeof(uint16_t) * x->block->rows * x->block->width);
-}
+CACHE_PRODUCTS(KIT(halves_scores), KIT(halves_values), kit_halves_bytes)
 #endif

@@ -150,4 +150,15 @@ static void KIT(cache_sum_rows)(const heed_kv_rows *x, int64_t bytes)
     if (x->rows - row >= 2) KIT(cache_values_2)(x, row, row ? 0 : each), row += 2;
     if (x->rows > row) KIT(cache_values_1)(x, row, row ? 0 : each);
 }
+
+/* They as two functions of a heed_kv, whose `bytes` is bytes_of. */
+#define CACHE_PRODUCTS(scores, values, bytes_of)                                                   \
+    static void scores(const void *instance, const heed_kv_rows *x)                                \
+    {                                                                                              \
+        KIT(cache_score_rows)(x, (int64_t)bytes_of(instance, x->block->rows, x->block->width, 1)); \
+    }                                                                                              \
+    static void values(const void *instance, const heed_kv_rows *x)                                \
+    {                                                                                              \
+        KIT(cache_sum_rows)(x, (int64_t)bytes_of(instance, x->block->rows, x->block->width, 0));   \
+    }
 #endif

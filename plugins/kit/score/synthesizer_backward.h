@@ -34,8 +34,9 @@ typedef struct synthesizer_rectified {
     float factor;
 } synthesizer_rectified;
 
-/* A path's get_extension that has heed.score/1, filling by `function`, and heed.grad/1. */
-#define SYNTHESIZER_EXTENSIONS(name, function, gives, measure, backward)                           \
+/* A path's get_extension that has heed.score/1, filling by `function`, heed.grad/1, and
+ * heed.fill_grad/1 by `fills`. */
+#define SYNTHESIZER_EXTENSIONS(name, function, fills, gives, measure, backward)                    \
     static const void *name(const char *id)                                                        \
     {                                                                                              \
         static const heed_score score = {sizeof score, 1, function, synthesizer_fits};             \
@@ -43,9 +44,11 @@ typedef struct synthesizer_rectified {
             sizeof grad,       HEED_GRAD_INNER,   KIT_PORT(SYNTHESIZER_V) | (gives),               \
             SYNTHESIZER_TAKES, SYNTHESIZER_TAKES, 0,                                               \
             measure,           backward};                                                          \
-        return strcmp(id, HEED_SCORE_ID) == 0  ? (const void *)&score                              \
-               : strcmp(id, HEED_GRAD_ID) == 0 ? (const void *)&grad                               \
-                                               : NULL;                                             \
+        static const heed_fill_grad fill = {sizeof fill, 0, fills};                                \
+        return strcmp(id, HEED_SCORE_ID) == 0       ? (const void *)&score                         \
+               : strcmp(id, HEED_GRAD_ID) == 0      ? (const void *)&grad                          \
+               : strcmp(id, HEED_FILL_GRAD_ID) == 0 ? (const void *)&fill                          \
+                                                    : NULL;                                        \
     }
 #endif
 
