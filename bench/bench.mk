@@ -23,17 +23,6 @@ EXTRA_DIST += bench/peers/run bench/peers/requirements.txt bench/peers/cases.py 
 
 # Records of claims.
 EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule_for_softmax.json \
-  bench/claim/records/factorized_for_random.json bench/claim/records/factorized_is_faster.json \
-  bench/claim/records/fixed_random_for_softmax.json bench/claim/records/learned_table_for_fixed.json \
-  bench/claim/records/linear_at_2048.json bench/claim/records/linear_behind_softmax.json \
-  bench/claim/records/linformer_at_512.json bench/claim/records/linformer_at_8192.json \
-  bench/claim/records/memory_for_window.json bench/claim/records/random_for_dynamic_conv_speed.json \
-  bench/claim/records/random_is_faster.json bench/claim/records/random_trains_faster.json \
-  bench/claim/records/rope_for_none.json bench/claim/records/smaller_on_small_text.json \
-  bench/claim/records/softmax_for_random.json bench/claim/records/strided_for_dense.json
-
-# Records of claims.
-EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule_for_softmax.json \
   bench/claim/records/delta_rule_recalls.json bench/claim/records/dense_for_random.json \
   bench/claim/records/factorized_for_random.json bench/claim/records/factorized_is_faster.json \
   bench/claim/records/fixed_random_for_softmax.json bench/claim/records/learned_table_for_fixed.json \
@@ -44,3 +33,29 @@ EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule
   bench/claim/records/rope_for_alibi.json bench/claim/records/rope_for_none.json \
   bench/claim/records/smaller_on_small_text.json bench/claim/records/softmax_for_random.json \
   bench/claim/records/strided_for_dense.json
+
+# Records of claims.
+EXTRA_DIST += bench/claim/records/delta_rule.json bench/claim/records/delta_rule_for_softmax.json \
+  bench/claim/records/delta_rule_recalls.json bench/claim/records/dense_for_random.json \
+  bench/claim/records/depth_for_width.json bench/claim/records/dropout_small_text.json \
+  bench/claim/records/dynamic_conv_for_softmax.json bench/claim/records/dynamic_for_lightweight.json \
+  bench/claim/records/factorized_for_random.json bench/claim/records/factorized_is_faster.json \
+  bench/claim/records/fixed_random_for_softmax.json bench/claim/records/gelu_for_relu.json \
+  bench/claim/records/learned_table_for_fixed.json bench/claim/records/linear_at_2048.json \
+  bench/claim/records/linear_behind_softmax.json bench/claim/records/linformer_at_512.json \
+  bench/claim/records/linformer_at_8192.json bench/claim/records/memory_for_window.json \
+  bench/claim/records/one_key_head.json bench/claim/records/pre_norm_without_warmup.json \
+  bench/claim/records/random_for_dynamic_conv.json bench/claim/records/random_for_dynamic_conv_speed.json \
+  bench/claim/records/random_is_faster.json bench/claim/records/random_trains_faster.json \
+  bench/claim/records/residual_dual.json bench/claim/records/rms_for_layer_norm.json \
+  bench/claim/records/rope_for_alibi.json bench/claim/records/rope_for_none.json \
+  bench/claim/records/shared_layers.json bench/claim/records/size_for_brackets.json \
+  bench/claim/records/size_for_recall.json bench/claim/records/size_for_sums.json \
+  bench/claim/records/smaller_on_small_text.json bench/claim/records/softmax_for_random.json \
+  bench/claim/records/softmax_recalls.json bench/claim/records/strided_for_dense.json \
+  bench/claim/records/swiglu_for_gelu.json bench/claim/records/ulmfit_for_scratch.json \
+  bench/claim/records/ulmfit_general.json bench/claim/records/ulmfit_pooling.json \
+  bench/claim/records/ulmfit_rates.json bench/claim/records/ulmfit_slanted.json \
+  bench/claim/records/ulmfit_target.json bench/claim/records/ulmfit_unfreezing.json \
+  bench/claim/records/warmup_for_post_norm.json bench/claim/records/window_for_full.json \
+  bench/claim/records/windows_grow.json
