@@ -28,6 +28,13 @@
 #define HEED_GRAD_ADDS 1u
 /* The op has the gradients of weights of the ops on scores inside of it, those that they give. */
 #define HEED_GRAD_INNER 2u
+/* Each row of the inputs, which have all the leading axes of the output, gives a row of it, and a
+ * gradient of a weight is a sum over them: a chain for each HEED_GRAD_BLOCK rows, and these are added
+ * by the binary tree that adds pairs, and then pairs of them; an odd last one goes up as it is. So
+ * backward of the rows of one node of that tree gives its sum, and ranks that have some of the rows
+ * each can make the sum of one. Leading axes may be 1 then. */
+#define HEED_GRAD_ROWS 4u
+#define HEED_GRAD_BLOCK 256
 
 typedef struct heed_grad_call {
     uint32_t size;

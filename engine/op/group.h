@@ -5,7 +5,6 @@
 #ifndef HEED_OP_GROUP_H
 #define HEED_OP_GROUP_H
 
-#include <heed/abi/grad_rows.h>
 #include <heed/abi/partial.h>
 
 #include "op/call.h"

@@ -7,7 +7,6 @@
 #include <heed/abi/abi.h>
 #include <heed/abi/field.h>
 #include <heed/abi/grad.h>
-#include <heed/abi/grad_rows.h>
 #include <heed/abi/kv.h>
 #include <heed/abi/network.h>
 #include <heed/abi/oracle.h>

@@ -65,13 +65,6 @@ static int32_t measure_backward(const void *instance, const heed_grad_call *g, h
 }
 #endif
 
-static void KIT(factors_back)(const kit_flash_backward *w, kit_flash_back_rows *t)
-{
-    float inverse[KIT_FLASH_ROWS];
-    KIT(factors)(&w->f, &t->r, inverse);
-    KIT(unit_factors)(w, t, inverse);
-}
-
 /* The gate of some tokens: what comes for y, and dgate. */
 static void KIT(gate_back)(void *arg, int64_t tile, uint32_t lane)
 {

@@ -3,7 +3,6 @@
  * feedforward/geglu, the maths: kit/gemm/feedforward.h, gated, with gelu(z) = z phi(z), within 8 ulp of
  * the value.
  */
-#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST

@@ -3,7 +3,6 @@
  * feedforward/gelu, the maths: kit/gemm/feedforward.h with gelu(z) = z phi(z), phi from the kit
  * without cancellation on the left: within 8 ulp of the value everywhere.
  */
-#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST

@@ -3,7 +3,6 @@
  * feedforward/relu, the maths: kit/gemm/feedforward.h with relu(z) = max(z, 0), or its square. A NaN
  * stays one.
  */
-#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST

@@ -3,7 +3,6 @@
  * feedforward/swiglu, the maths: kit/gemm/feedforward.h, gated, with silu(z) = z / (1 + e^-z), within 8
  * ulp of the value.
  */
-#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 
 #ifdef KIT_FIRST

@@ -5,7 +5,6 @@
  *
  * Error: kit/gemm/gemm.h's, and one rounding of the bias.
  */
-#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 #include <heed/kit/gemm/gemm.h>
 #include <heed/kit/gemm/backward.h>

@@ -8,7 +8,6 @@
  * Error: |y - exact| <= 4 ulp of |y| plus 2^-24 gain max|x| / sqrt(var + eps), for rows up to 64
  * Ki.
  */
-#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
 #include <heed/kit/reduce/backward.h>

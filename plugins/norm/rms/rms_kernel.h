@@ -8,7 +8,6 @@
  * Error: |y - exact| <= 4 ulp of y for rows up to 64 Ki; a naive float32 loop has more from 64
  * elements on.
  */
-#include <heed/abi/grad_rows.h>
 #include <heed/kit.h>
 #include <heed/kit/reduce/reduce.h>
 #include <heed/kit/reduce/backward.h>
