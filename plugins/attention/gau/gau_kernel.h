@@ -132,10 +132,11 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 /* ---- backward ---- */
 
 #define FLASH_BACK_SQUARED_RELU 1
-#define FLASH_BACK_BEGIN(w, t) KIT(factors_back)(w, t)
+#define FLASH_BACK_BEGIN(w, t) KIT(unit_begin)(w, t, KIT(factors))
 struct kit_flash_backward;
 struct kit_flash_back_rows;
-static void KIT(factors_back)(const struct kit_flash_backward *w, struct kit_flash_back_rows *t);
+static void KIT(unit_begin)(const struct kit_flash_backward *w, struct kit_flash_back_rows *t,
+                            void (*factors)(const kit_flash *, const kit_flash_rows *, float *));
 #include <heed/kit/flash/unit_backward.h>
 #include <heed/kit/gemm/gemm.h>
 #include <heed/kit/gemm/backward.h>

@@ -30,12 +30,14 @@ KIT_INLINE void KIT(unit_put)(const heed_tensor *t, const int64_t *at, int64_t i
                 x, n);
 }
 
-/* FLASH_BACK_BEGIN of a unit: the rows' factors, KIT(factors) of the kernel, meet what comes; and
- * queries, which were scaled for powers of 2, are as they were. */
-static void KIT(factors_back)(const kit_flash_backward *w, kit_flash_back_rows *t)
+/* FLASH_BACK_BEGIN of a unit: the rows' factors meet what comes; and queries, which were scaled for
+ * powers of 2, are as they were. */
+static __attribute__((unused)) void
+KIT(unit_begin)(const kit_flash_backward *w, kit_flash_back_rows *t,
+                void (*factors)(const kit_flash *, const kit_flash_rows *, float *))
 {
     float factor[KIT_FLASH_ROWS];
-    KIT(factors)(&w->f, &t->r, factor);
+    factors(&w->f, &t->r, factor);
     for (int64_t i = 0; i < KIT_FLASH_ROWS * w->f.D; i += 16)
         v_store(t->r.Q + i, v_mul(v_load(t->r.Q + i), v_set((float)KIT_LN2)));
     for (int64_t e = 0; e < w->width_v; e++)
