@@ -9,8 +9,8 @@ bench_sources = bench/bench.c bench/bench.h bench/case/backward.c bench/case/bac
   bench/report/report.h bench/report/row.c bench/report/row.h bench/rounds.c bench/rounds.h
 
 # Records of machines, and how they are made.
-EXTRA_DIST += bench/claim/measure.py bench/claim/report.py bench/claim/speeds.py bench/claim/study.py bench/claim/table.py bench/claim/texts.py \
-  bench/claim/timing.py bench/claims bench/predictions bench/twins bench/machines/README.md bench/machines/qemu_count.c \
+EXTRA_DIST += bench/claim/measure.py bench/claim/report.py bench/claim/speeds.py bench/claim/study.py \
+  bench/claim/table.py bench/claim/texts.py bench/claim/timing.py bench/claims bench/predictions bench/twins bench/machines/README.md bench/machines/qemu_count.c \
   bench/machines/run $(machine_records)
 machine_records = bench/machines/amd-epyc-2cpu.json bench/machines/qemu-aarch64.json bench/machines/qemu-haswell.json \
   bench/machines/qemu-nehalem.json
