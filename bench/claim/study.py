@@ -148,8 +148,8 @@ class Study:
         return None, why
 
     def begin(self, arm, seed):
-        """The arm's spec, or the file of the network that its stages have made. Those of other arms and claims that
-        begin alike are theirs too: such a file is kept beside the texts, by a name that says all it depends on."""
+        """The arm's spec or, if it has stages, the file of the network that they have made. The file is kept beside the
+        texts, named by a hash of all that it depends on, so that arms and claims with the same stages train them once."""
         start, passed = arm.spec, [arm.spec, seed, self.claim.batch, self.claim.context]
         for stage in arm.before:
             path = text(stage.text, self.setting.texts)

@@ -2,9 +2,9 @@
  *
  * embed.c: heed embed: a vector for each line of a file, by an encoder from a checkpoint.
  *
- * Lines are read by their numbers of tokens, the longest first, and several at a time, so that a
- * product has the rows of many of them. Invariant: row n of the result is of line n, and has the bits
- * that it has alone.
+ * Lines are sorted by their numbers of tokens, the longest first, and several of them are fed in one
+ * call: a product then reads its weights once for the tokens of all these lines. Invariant: row n of
+ * the result belongs to line n, and its bits are those that the line gets alone.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -76,6 +76,10 @@ int32_t field_truncate(field_network *n, const field_text *t, heed_error *error)
 int32_t field_go_beyond(field_network *n, const field_text *t, heed_error *error);
 int32_t field_attend(field_network *n, const field_text *t, heed_error *error);
 int32_t field_compare(field_network *n, const field_text *t, heed_error *error);
+/* The losses of rows of logits, [rows, n->vocab], in nats; `loss` is a loss/cross_entropy. Row i
+ * predicts target[i * step]: a step of 0 is one target for all. */
+int32_t field_score(const field_network *n, heed_instance *loss, float *logits, int64_t rows,
+                    const int32_t *target, int64_t step, float *nll, heed_error *error);
 /* Behind which position a block ends. */
 int64_t field_block_end(const field_text *t, int64_t block);
 /* Whether a measure has something to show. */

@@ -138,16 +138,22 @@ static int32_t reader_open(reader *r, field_network *n, const field_text *t, int
     return r->distance ? HEED_OK : error->code;
 }
 
+int32_t field_score(const field_network *n, heed_instance *loss, float *logits, int64_t rows,
+                    const int32_t *target, int64_t step, float *nll, heed_error *error)
+{
+    const int64_t dim[] = {rows, n->vocab}, given[] = {step ? rows : 1};
+    heed_tensor of = heed_tensor_of(logits, HEED_F32, 2, dim),
+                targets = heed_tensor_of((void *)(uintptr_t)target, HEED_I32, 1, given),
+                out = heed_tensor_of(nll, HEED_F32, 1, dim);
+    targets.dim[0] = rows, targets.stride[0] = step;
+    const heed_binding in[] = {{"logits", &of}, {"targets", &targets}}, to = {"nll", &out};
+    return heed_run(loss, in, 2, &to, 1, NULL, error);
+}
+
 /* The losses of so many rows of logits, which predict the same token. */
 static int32_t score(reader *r, int64_t rows, int32_t target, heed_error *error)
 {
-    int64_t dim[] = {rows, r->n->vocab}, one[] = {1};
-    heed_tensor logits = heed_tensor_of(r->logits, HEED_F32, 2, dim),
-                targets = heed_tensor_of(&target, HEED_I32, 1, one),
-                nll = heed_tensor_of(r->nll, HEED_F32, 1, dim);
-    targets.dim[0] = rows, targets.stride[0] = 0;
-    const heed_binding in[] = {{"logits", &logits}, {"targets", &targets}}, out = {"nll", &nll};
-    return heed_run(r->loss, in, 2, &out, 1, NULL, error);
+    return field_score(r->n, r->loss, r->logits, rows, &target, 0, r->nll, error);
 }
 
 /* How far the layers' rows are from those of the window, or, in row 0, from zero: into `told`. */

@@ -70,13 +70,8 @@ static void close_reader(reader *r)
 /* The losses of the tokens behind each of a call's: into r->nll. */
 static int32_t read_call(reader *r, const int32_t *token, int64_t count, heed_error *error)
 {
-    const int64_t rows[] = {count, r->n->vocab};
     TRY(heed_session_feed(r->session, token, count, r->logits, count, error));
-    heed_tensor logits = heed_tensor_of(r->logits, HEED_F32, 2, rows),
-                targets = heed_tensor_of((void *)(uintptr_t)(token + 1), HEED_I32, 1, rows),
-                nll = heed_tensor_of(r->nll, HEED_F32, 1, rows);
-    const heed_binding in[] = {{"logits", &logits}, {"targets", &targets}}, out = {"nll", &nll};
-    return heed_run(r->loss, in, 2, &out, 1, NULL, error);
+    return field_score(r->n, r->loss, r->logits, count, token + 1, 1, r->nll, error);
 }
 
 /* The mean loss of each block of positions of one text. */

@@ -26,9 +26,10 @@ static int measures(const resolved *op, const char *port)
     return 0;
 }
 
-/* An optional weight that would begin with zeros or ones is left out, but for those of a norm: the
- * networks that people have count its gain among their parameters, and the statistics that were kept
- * while training must be there, if of nothing yet, unless the call's own are taken. */
+/* A network of chance has no optional weight whose first values would be all zeros or all ones: it
+ * would change nothing. The weights of a norm are an exception: people count its gain among the
+ * parameters of a network, and a mean and a variance that training keeps have to be there to be used.
+ * A norm that takes both from each call needs none that were kept, so it has none. */
 int source_makes(const resolved *op, uint32_t port)
 {
     const heed_port *p = entry_port(op->entry, port);
