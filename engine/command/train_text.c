@@ -133,6 +133,10 @@ int32_t train_text_read(train_data *d, int64_t bos, heed_error *error)
     struct stat s;
     reader r = {.data = d, .bos = bos, .error = error};
     const int folder = !stat(d->path, &s) && S_ISDIR(s.st_mode);
-    if (folder) return read_folder(&r, d->path, DEPTH);
+    if (folder) {
+        const int32_t failed = read_folder(&r, d->path, DEPTH);
+        if (failed || d->documents) return failed;
+        return error_set(error, HEED_E_DATA, "%.200s: no file in it has text", d->path);
+    }
     return ends_with(d->path, ".jsonl") ? read_file(&r, d->path) : HEED_OK;
 }

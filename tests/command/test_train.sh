@@ -121,6 +121,10 @@ printf '"one"\n\n{"no": 1}\n' >wrong.jsonl
 train wrong.jsonl -o none.safetensors
 says 'wrong.jsonl: line 3 has no text: {"text": "..."} or "..." is right'
 report 'a line without a text'
+mkdir empty
+train empty -o none.safetensors
+says 'empty: no file in it has text'
+report 'a folder without a text'
 
 # SGD with momentum: the same bytes by 3 threads, and what is of the other optimiser is not of this one.
 train text -o sgd.safetensors --steps 4 --batch 2 --optimizer sgd --momentum 0.99 --threads 1 &&
