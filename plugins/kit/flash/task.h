@@ -215,8 +215,9 @@ static const float *KIT(flash_pack_rows)(const heed_tensor *t, int64_t b, int64_
                                 width, room, ld);
 }
 
-/* Zeros behind the last of `count` transposed keys. A few rows are multiplied with all 96 columns of a block, and what
- * was left there by others may be subnormal numbers, of which each product takes some 100 cycles. */
+/* Zeros behind the last of `count` transposed keys of a block that lies in a lane's own room (behind those
+ * of a page of the cache stand others). A few rows are multiplied with all 96 columns of a block, and what was left
+ * there by others may be subnormal numbers, of which each product takes some 100 cycles. */
 static void KIT(flash_clear_columns)(int count, int64_t width, float *room)
 {
     for (int k = (count + 15) / 16 * 16; k < KIT_FLASH_KEYS; k += 16)
@@ -249,7 +250,6 @@ static const float *KIT(flash_transpose_listed)(const char *p, int64_t bytes,
             KIT_UNROLL for (int l = 0; l < 16; l++)
                 if (l < n) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
         }
-    KIT(flash_clear_columns)(count, width, room);
     return room;
 }
 
@@ -283,8 +283,10 @@ static KIT(flash_keys) KIT(flash_load_picked)(const kit_flash *f, int64_t b, int
     }
     KIT(flash_keys)
     x = {.ldk = few ? 1 : D, .ldc = few ? KIT_FLASH_KEYS : 1, .start = start, .keys = keys};
-    if (few) x.K = KIT(flash_transpose_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, 0, KR);
-    else x.K = KIT(flash_copy_rows)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR, &x.ldk);
+    if (few) {
+        x.K = KIT(flash_transpose_listed)(NULL, 0, K, k->dtype, k->stride[3], keys, D, 0, KR);
+        KIT(flash_clear_columns)(keys, D, KR);
+    } else x.K = KIT(flash_copy_rows)(NULL, 0, K, k->dtype, k->stride[3], keys, D, KR, &x.ldk);
     x.V = KIT(flash_copy_rows)(NULL, 0, V, v->dtype, v->stride[3], keys, E, VR, &x.ldv);
     return x;
 }
@@ -316,10 +318,11 @@ static KIT(flash_keys) KIT(flash_load_page)(const kit_flash *f, int64_t b, int64
     else if (f->k_codec.kv && D) {
         f->k_codec.kv->decode(f->k_codec.instance, &k, keys, KR, KIT_FLASH_KEYS), x.K = KR;
         if (few) KIT(flash_clear_columns)(keys, D, KR);
-    } else if (f->rows_in_pages && few)
+    } else if (f->rows_in_pages && few) {
         x.K = KIT(flash_transpose_keys)(k.data, D * (int64_t)sizeof(float), HEED_F32, 1, keys, D, 0,
                                         KR);
-    else if (f->rows_in_pages) x.ldk = D, x.ldc = 1;
+        KIT(flash_clear_columns)(keys, D, KR);
+    } else if (f->rows_in_pages) x.ldk = D, x.ldc = 1;
     if (KIT(flash_is_read_coded)(f, &f->v_codec, few)) x.V_block = v;
     else if (f->v_codec.kv) {
         x.ldv = kit_flash_pitch(f->E), x.V = VR;
@@ -358,6 +361,7 @@ static KIT(flash_keys) KIT(flash_load_block)(const kit_flash *f, int64_t b, int6
         x.K = KIT(flash_transpose_keys)(
             kit_at(f->k, at, 3), row, f->k->dtype, f->k->stride[3], keys, f->D,
             start + 2 * KIT_FLASH_KEYS <= f->S ? row * KIT_FLASH_KEYS : 0, KR);
+        KIT(flash_clear_columns)(keys, f->D, KR);
     } else if (f->k)
         x.K = KIT(flash_pack_rows)(f->k, at[0], at[2], start, keys, f->D, how, KR, &x.ldk);
     if (!f->call->state)
