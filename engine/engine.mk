@@ -47,7 +47,7 @@ engine_train = engine/train/dropout.c engine/train/dropout.h engine/train/elemen
   engine/train/elements.h engine/train/optimiser.c engine/train/optimiser.h engine/train/philox.h \
   engine/train/schedule.c engine/train/schedule.h engine/train/tape.c engine/train/tape.h \
   engine/train/tape_build.c engine/train/tape_inside.h \
-  engine/train/tape_ranks.c engine/train/tape_recall.c \
+  engine/train/tape_ranks.c engine/train/tape_reach.c engine/train/tape_recall.c \
   engine/train/trainer.c engine/train/trainer_batch.c \
   engine/train/trainer.h engine/train/trainer_head.c engine/train/trainer_make.c \
   engine/train/trainer_ranks.c engine/train/trainer_saved.c

@@ -114,6 +114,42 @@ def answer_of(wire, kind, alphas=(1, 1)):
     return logits
 
 
+LIMIT, RAMP, SPAN = 6, 3.0, 0.05
+
+
+class Reaching(Stack):
+    """Of attention/dynamic_span (arXiv 1905.07799, section 2): each token's heads look back as far as it asks for."""
+
+    def sublayers(self, layer, memory):
+        p, (_, rest) = f"layers.{layer}.", super().sublayers(layer, None)
+        yield p + "attention", lambda h: self.reach(h, p)
+        yield rest
+
+    def reach(self, x, p):
+        T, D = len(x), WIDTH // HEADS
+        q, k, v = (networks.linear(x, p + w, WIDTH).unflatten(-1, (HEADS, D)).transpose(0, 1) for w in "qkv")
+        z = LIMIT * torch.sigmoid(F.linear(x, numbers(p + "attention.span_weight", HEADS, WIDTH),
+                                           numbers(p + "attention.span_bias", HEADS)))
+        self.asked = self.asked + z.mean(1).sum()
+        back = torch.arange(T)[:, None] - torch.arange(T)
+        table = numbers("stack.distance_table", LIMIT, D)[(back - 1).clamp(0, LIMIT - 1)]
+        score = (q @ k.transpose(1, 2) + torch.einsum("htd,tsd->hts", q, table)) / D ** 0.5
+        soft = ((RAMP + z.T[:, :, None] - back) / RAMP).clamp(0, 1) * ((back > 0) & (back <= LIMIT))
+        w = score.exp() * soft
+        whole = w.sum(-1, keepdim=True)
+        y = (w / torch.where(whole > 0, whole, 1)) @ v  # of no key: 0
+        return networks.linear(y.transpose(0, 1).flatten(1), p + "o", WIDTH)
+
+
+def reaching_of(wire, kind):
+    def logits(text, _):
+        stack = Reaching("", LAYERS, wire, kind, True)
+        stack.asked = 0
+        x = stack.run(networks.embed(text))
+        return networks.logits(x), SPAN / PONDER * stack.asked
+    return logits
+
+
 def halting_of(layers, encodes=0, **more):
     def logits(text, source):
         memory, spent = None, 0
@@ -154,6 +190,8 @@ def tasks():
     yield once + ff("relu"), lambda: of_pairs(halting_of(6))
     yield (once + ff("relu") + "position=[learned]; context=16; ", lambda: of_pairs(halting_of(6, learned=True)))
     yield act + "layers=4; " + ff("relu"), lambda: of_pairs(halting_of(4, shared=False))
+    yield (SIZES + NORM + SELF.replace("softmax(causal=true", f"dynamic_span(limit={LIMIT}, ramp={RAMP:g}") + ff("gelu"),
+           lambda: of_pairs(reaching_of("pre", "gelu")))
     yield (once + ff("relu") + "cross_attention=softmax; encoder_layers=5; encoder_attention=softmax; ",
            lambda: of_pairs(halting_of(6, 5)))
 
@@ -224,7 +262,8 @@ def main():
     networks.numbers = numbers
     head = {"torch": torch.__version__, "texts": TEXTS, "rate": RATE, "betas": BETAS, "epsilon": EPSILON,
             "decay": DECAY, "clip": CLIP, "momentum": MOMENTUM, "sgd_rate": SGD_RATE, "sgd_losses": momentum(),
-            "said": SAID, "read": READ, "labels": LABELS, "ponder": PONDER}
+            "said": SAID, "read": READ, "labels": LABELS, "ponder": PONDER,
+            "span": SPAN}
     print(json.dumps(head)[:-1] + f', "networks": {rows(language_models())}, "tasks": {rows(tasks())}}}')
 
 

@@ -200,9 +200,10 @@ json_t *train_log_save(const train_log *l);
 int32_t train_log_load(train_log *l, const json_t *from, const char *path, heed_error *error);
 int32_t train_log_picture(const train_log *l, const char *title, const char *path,
                           heed_error *error);
-/* How far the heads of each layer look, in tokens, where that was learned; and the means of it,
- * [t->n_spans]. */
+/* How far the heads of each layer look, in tokens, where that was learned; and the means of it, so many:
+ * behind those of heads those of tokens, as of what was measured last. */
 void train_log_spans(const heed_trainer *t);
+uint32_t train_log_span_count(const heed_trainer *t);
 void train_log_span_means(const heed_trainer *t, double *means);
 /* The mean layers of a token in what was measured last, where tokens halt; else NAN. */
 double train_log_ponder(const heed_trainer *t);

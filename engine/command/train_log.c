@@ -188,10 +188,24 @@ void train_log_spans(const heed_trainer *t)
             printf(" %.1f", t->spans[k].limit * (double)of->weight[h]);
         putchar('\n');
     }
+    const char *part;
+    double mean;
+    for (uint32_t k = 0; (mean = tape_reach(t->tape, k, &part)) >= 0; k++)
+        printf("%s: tokens look %.1f back on the average\n", part, mean);
+}
+
+uint32_t train_log_span_count(const heed_trainer *t)
+{
+    uint32_t n = 0;
+    while (tape_reach(t->tape, n, NULL) >= 0) n++;
+    return t->n_spans + n;
 }
 
 void train_log_span_means(const heed_trainer *t, double *means)
 {
+    for (uint32_t k = t->n_spans; k < train_log_span_count(t); k++)
+        means[k] = tape_reach(t->tape, k - t->n_spans, NULL);
+
     for (uint32_t k = 0; k < t->n_spans; k++) {
         const optimiser_tensor *of = &t->optimiser.tensors[t->spans[k].weight];
         double sum = 0;

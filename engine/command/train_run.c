@@ -518,10 +518,11 @@ static int32_t report(train_job *j, heed_error *error)
     TRY(measure(j, HELD, WINDOWS, &held, error));
     const train_report r = {step,          learned.bits, held.bits,
                             learned.right, held.right,   train_log_ponder(j->trainer)};
-    double *spans = calloc((size_t)j->trainer->n_spans + 1, sizeof *spans);
+    const uint32_t n_spans = train_log_span_count(j->trainer);
+    double *spans = calloc((size_t)n_spans + 1, sizeof *spans);
     if (!spans) return error_memory(error);
     train_log_span_means(j->trainer, spans);
-    now.spans = spans, now.n_spans = j->trainer->n_spans;
+    now.spans = spans, now.n_spans = n_spans;
     const int32_t failed = add_and_save(j, r, error);
     now.seconds = clock_seconds() - j->began;
     now.tokens_per_second = rate_of(j, &now.left);

@@ -57,6 +57,7 @@ void tape_free(tape *t)
     for (uint32_t s = 0; s < t->n_steps; s++) {
         for (uint32_t k = 0; k < t->steps[s].n_kept; k++) free(t->steps[s].kept[k].memory.data);
         free(t->steps[s].kept);
+        tape_reach_free(&t->steps[s]);
         free(t->steps[s].keep.data);
         free(t->steps[s].weights);
     }
@@ -148,7 +149,7 @@ static int32_t place_kept(tape *t, tape_step *s, heed_error *error)
                       error));
         kept->tensor = heed_tensor_of(kept->memory.data, shape.dtype, shape.rank, shape.dim);
     }
-    return HEED_OK;
+    return tape_reach_place(s, in, n, error);
 }
 
 /* Positions, and types, which are all 0, of one of both texts. */
@@ -270,6 +271,7 @@ static int32_t run_op(tape *t, const tape_step *s, heed_error *error)
                               &t->tensors[of->first + of->n_in]};
     for (uint32_t k = 0; k < s->n_kept; k++)
         out[n++] = (heed_binding){s->kept[k].port, &s->kept[k].tensor};
+    if (s->reach) out[n++] = (heed_binding){"reach", &s->reach->tensor};
     return heed_run(recalls ? t->recalls[s->recall - 1].later : of->instance, in, n_in, out, n,
                     NULL, error);
 }
@@ -504,6 +506,8 @@ static int32_t op_backward(tape *t, const tape_step *s, tape_block *d, heed_erro
     gradient[PORT_MAX] = view_of(t, last, d->memory.data);
     bound[n++] = (heed_binding){t->stack->uses[last].port, &gradient[PORT_MAX]};
     const tape_call call = {run, in, out, n_in, n_out, bound[n - 1], s->weights, s->n_weights};
+    heed_tensor *reach = tape_reach_cost(t, s);
+    if (reach) bound[n++] = (heed_binding){"reach", reach};
     const int apart = tape_ranks_share(t) && !tape_ranks_inside(t, &call);
     if (!failed) failed = bind_weights(t, &call, apart, bound, &n, own, error);
     if (!failed && (n > 1 || !apart))

@@ -76,6 +76,13 @@ HEED_LOCAL int tape_halts(const tape *t);
 /* Behind tape_gradient: the gradient of `factor` times the sum of both. */
 HEED_LOCAL int32_t tape_ponder_backward(tape *t, double factor, heed_error *error);
 
+/* How far tokens look, where that follows from each (attention/dynamic_span): the mean of the last forward,
+ * in tokens, of the step of that number that has it, and of which part it is; -1: there is no such. */
+HEED_LOCAL double tape_reach(const tape *t, uint32_t which, const char **part);
+/* From now on a backward adds the gradient of `factor` times the mean over heads of each token's, of a
+ * network that makes one row of a text of the mean over its tokens. */
+HEED_LOCAL void tape_reach_weigh(tape *t, double factor);
+
 /* A classifier beside the network, of what flows out of a layer, for training alone: a projection
  * whose weight is the one of that number. Its own number. */
 HEED_LOCAL int32_t tape_add_head(tape *t, int64_t layer, const heed_instance *projection,

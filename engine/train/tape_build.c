@@ -153,6 +153,7 @@ static int32_t take_backward(const build *b, tape_step *s)
         if (!kept) return error_memory(b->error);
         kept->port = port->name;
     }
+    TRY(tape_reach_find(b->t, s, b->error));
     TRY(bind_ports(b, s, i, grad->gives, ""));
     return bind_inside(b, s, i, 1);
 }

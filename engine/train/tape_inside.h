@@ -51,6 +51,12 @@ typedef struct tape_kept {
     heed_tensor tensor;
 } tape_kept;
 
+/* How far tokens look, an output that costs, and its gradient. */
+typedef struct tape_reaches {
+    tape_memory told, costs;
+    heed_tensor tensor, gradient;
+} tape_reaches;
+
 /* A weight of a step, by its number among all. */
 typedef struct tape_bound {
     char port[100]; /* "gain"; of an op inside "position.table" */
@@ -77,6 +83,7 @@ typedef struct tape_step {
     int reads_out;    /* its backward reads the output that flows on */
     tape_kept *kept;
     uint32_t n_kept;
+    tape_reaches *reach; /* NULL: it has none */
     tape_bound *weights;
     uint32_t n_weights;
 } tape_step;
@@ -141,6 +148,7 @@ struct tape {
     uint32_t n_recalls;
     int64_t memory, have, start; /* tokens that it may remember and does; of the segments before */
     int follows;                 /* what runs goes on where the last segment has ended */
+    double reach_cost;           /* of the mean over heads of each token's reach */
     const char *unequal;         /* an op that can not be told how long texts are, or NULL */
     int64_t batch, length[TAPE_TEXTS]; /* that the tensors are for; 0: none yet */
     heed_tensor lengths[TAPE_TEXTS];   /* [batch], of texts that differ; data NULL: they do not */
@@ -166,6 +174,13 @@ HEED_LOCAL int32_t tape_recall_bind(tape *t, const tape_step *s, heed_binding *i
 HEED_LOCAL void tape_recall_cut(const tape *t, heed_tensor *gradient);
 HEED_LOCAL int32_t tape_recall_keep(tape *t, heed_error *error);
 HEED_LOCAL void tape_recall_free(tape *t);
+
+/* tape_reach.c: whether a step has that output; its room; and its gradient, or NULL. */
+HEED_LOCAL int32_t tape_reach_find(const tape *t, tape_step *s, heed_error *error);
+HEED_LOCAL int32_t tape_reach_place(tape_step *s, const heed_binding *in, uint32_t n,
+                                    heed_error *error);
+HEED_LOCAL heed_tensor *tape_reach_cost(const tape *t, const tape_step *s);
+HEED_LOCAL void tape_reach_free(tape_step *s);
 
 /* tape_ranks.c: whether ranks share the batch; adds the gradients of a call's weights, of all ranks'
  * texts, to those that are kept, at once or in tape_ranks_end. Where the call's own backward may give

@@ -163,6 +163,7 @@ static int32_t learn_results(heed_trainer *t, const heed_batch *batch, heed_tens
     TRY(sum_of(t, batch->texts, targets_of(t, batch), nats, error));
     TRY(tape_gradient(t->tape, &gradient, error));
     TRY(loss_backward(t, logits, &wanted, share, &gradient, error));
+    tape_reach_weigh(t->tape, share * t->recipe.span);
     if (t->recipe.ponder > 0) TRY(tape_ponder_backward(t->tape, share * t->recipe.ponder, error));
     t->seconds[TRAINER_LOSS] += 1e-9 * (double)(trace_now() - begin);
     t->aside = 0;

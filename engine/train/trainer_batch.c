@@ -43,14 +43,15 @@ static int32_t loss_shared(heed_trainer *t, const heed_batch *batch, float *nll,
     return failed;
 }
 
-/* Ranks share it if there are enough texts, and no tokens that halt, of which tape_ponder tells. */
+/* Ranks share it if there are enough texts, and no tokens that halt or tell how far they look, of
+ * which tape_ponder and tape_reach tell. */
 int32_t heed_trainer_loss_batch(heed_trainer *t, const heed_batch *batch, float *nll,
                                 float *results, heed_error *error)
 {
     if (error) *error = (heed_error){0};
     TRY(trainer_check_batch(t, batch, error));
-    const int shared =
-        t->group && batch->texts >= heed_group_ranks(t->group) && !tape_halts(t->tape);
+    const int shared = t->group && batch->texts >= heed_group_ranks(t->group) &&
+                       !tape_halts(t->tape) && tape_reach(t->tape, 0, NULL) < 0;
     return (shared ? loss_shared : trainer_loss)(t, batch, nll, results, error);
 }
 

@@ -20,6 +20,10 @@ static int32_t check(const heed_trainer *t, heed_error *error)
         return error_set(error, HEED_E_UNSUPPORTED,
                          "texts that follow one another in segments are not shared by ranks; they "
                          "are learned on one");
+    if (t->recipe.span > 0 && tape_reach(t->tape, 0, NULL) >= 0)
+        return error_set(error, HEED_E_UNSUPPORTED,
+                         "a penalty on spans that follow from each token (dynamic_span) is not "
+                         "shared by ranks; it is learned on one");
     for (uint32_t i = 0; i < t->stack->n_instances; i++) {
         const heed_instance *one = t->stack->instances[i];
         for (uint32_t p = 0; p < one->entry->op.params.count; p++) {

@@ -357,13 +357,33 @@ static void OF(attention_window_gradient)(const oracle_call *c, REAL *const *g)
 
 /* ---- spans: arXiv 1905.07799, section 2 ---- */
 
+/* What a token asks for before the sigmoid, and from the gradient of its reach those of that. */
+static REAL OF(reach_of)(const oracle_call *c, int64_t row, int64_t h)
+{
+    const int64_t M = AXIS('M');
+    REAL a = OF(get)(c, "span_bias")[h];
+    for (int64_t m = 0; m < M; m++)
+        a += OF(get)(c, "span_weight")[h * M + m] * OF(get)(c, "x")[row * M + m];
+    return a;
+}
+static void OF(reach_back)(const oracle_call *c, REAL *const *g, int64_t row, int64_t h, REAL dz)
+{
+    const REAL a = OF(sigmoid)(OF(reach_of)(c, row, h)), limit = (REAL)oracle_param(c, "limit", 0),
+               da = dz * limit * a * (1 - a);
+    const int64_t M = AXIS('M');
+    OF(gradient)(c, g, "span_bias")[h] += da;
+    for (int64_t i = 0; i < M; i++) {
+        OF(gradient)(c, g, "span_weight")[h * M + i] += da * OF(get)(c, "x")[row * M + i];
+        OF(gradient)(c, g, "x")[row * M + i] += da * OF(get)(c, "span_weight")[h * M + i];
+    }
+}
+
 static void OF(span_back)(const oracle_call *c, REAL *const *g, int64_t b, int64_t t, int64_t h,
                           int64_t at, int64_t j, REAL ds)
 {
     const REAL *span = OF(get)(c, "span"), limit = (REAL)oracle_param(c, "limit", 0),
                ramp = (REAL)oracle_param(c, "ramp", 0);
-    const int64_t M = AXIS('M'), row = b * AXIS('T') + t, D = AXIS('D'),
-                  q_row = row * AXIS('H') + h;
+    const int64_t row = b * AXIS('T') + t, D = AXIS('D'), q_row = row * AXIS('H') + h;
     const REAL *table = OF(get)(c, "distance_table"),
                scale = (REAL)oracle_param(c, "scale", 1 / sqrt((double)(D ? D : 1)));
     for (int64_t d = 0; table && d < D; d++) {
@@ -371,31 +391,20 @@ static void OF(span_back)(const oracle_call *c, REAL *const *g, int64_t b, int64
         OF(gradient)(c, g, "distance_table")[entry] += scale * ds * OF(get)(c, "q")[q_row * D + d];
         OF(gradient)(c, g, "q")[q_row * D + d] += scale * ds * table[entry];
     }
-    REAL z = span ? limit * span[h] : 0, a = 0;
-    if (!span) {
-        a = OF(get)(c, "span_bias")[h];
-        for (int64_t m = 0; m < M; m++)
-            a += OF(get)(c, "span_weight")[h * M + m] * OF(get)(c, "x")[row * M + m];
-        z = limit * OF(sigmoid)(a);
-    }
+    const REAL z = limit * (span ? span[h] : OF(sigmoid)(OF(reach_of)(c, row, h)));
     const int64_t back = at - j;
     const REAL x = (REAL)(oracle_param(c, "distance", 0) == 1 ? back - 1 : back),
                m = (ramp + z - x) / ramp, dz = ds / (ramp * m);
     if (m >= 1 || m <= 0) return;
-    if (span) {
-        if (OF(gradient)(c, g, "span")) OF(gradient)(c, g, "span")[h] += limit * dz;
-        return;
-    }
-    const REAL da = dz * limit * OF(sigmoid)(a) * (1 - OF(sigmoid)(a));
-    OF(gradient)(c, g, "span_bias")[h] += da;
-    for (int64_t i = 0; i < M; i++) {
-        OF(gradient)(c, g, "span_weight")[h * M + i] += da * OF(get)(c, "x")[row * M + i];
-        OF(gradient)(c, g, "x")[row * M + i] += da * OF(get)(c, "span_weight")[h * M + i];
-    }
+    if (!span) OF(reach_back)(c, g, row, h, dz);
+    else if (OF(gradient)(c, g, "span")) OF(gradient)(c, g, "span")[h] += limit * dz;
 }
 static void OF(attention_span_gradient)(const oracle_call *c, REAL *const *g)
 {
+    const REAL *d_reach = OF(gradient)(c, g, "reach");
     OF(attention_gradient_by)(c, g, NULL, OF(span_score), OF(span_back));
+    for (int64_t n = 0; d_reach && n < AXIS('B') * AXIS('T') * AXIS('H'); n++)
+        OF(reach_back)(c, g, n / AXIS('H'), n % AXIS('H'), d_reach[n]);
 }
 
 static void OF(attention_sparse_gradient)(const oracle_call *c, REAL *const *g)

@@ -4,20 +4,20 @@
  * own, each weight times m_z. The span of a head is a weight, or, the dynamic one, follows from the
  * token's input.
  */
+static REAL OF(dynamic_reach)(const oracle_call *c, int64_t b, int64_t t, int64_t h)
+{
+    const REAL *x = OF(get)(c, "x") + (b * AXIS('T') + t) * AXIS('M');
+    const REAL *w = OF(get)(c, "span_weight") + h * AXIS('M');
+    REAL sum = OF(get)(c, "span_bias")[h];
+    for (int64_t m = 0; m < AXIS('M'); m++) sum += w[m] * x[m];
+    return (REAL)oracle_param(c, "limit", 0) / (1 + MATH(exp)(-sum));
+}
 static REAL OF(span_score)(const oracle_call *c, int64_t b, int64_t t, int64_t h, int64_t at,
                            int64_t j, REAL s)
 {
     const REAL *span = OF(get)(c, "span");
     const REAL ramp = (REAL)oracle_param(c, "ramp", 0), limit = (REAL)oracle_param(c, "limit", 0);
-    REAL z;
-    if (span) z = limit * span[h];
-    else { /* the dynamic one: from the token's input */
-        const REAL *x = OF(get)(c, "x") + (b * AXIS('T') + t) * AXIS('M');
-        const REAL *w = OF(get)(c, "span_weight") + h * AXIS('M');
-        REAL sum = OF(get)(c, "span_bias")[h];
-        for (int64_t m = 0; m < AXIS('M'); m++) sum += w[m] * x[m];
-        z = limit / (1 + MATH(exp)(-sum));
-    }
+    const REAL z = span ? limit * span[h] : OF(dynamic_reach)(c, b, t, h);
     const int64_t back = at - j;
     if (back > (int64_t)limit || back < (oracle_param(c, "self", 0) != 0 ? 0 : 1)) return -INFINITY;
     const REAL x = (REAL)(oracle_param(c, "distance", 0) == 1 ? back - 1 : back),

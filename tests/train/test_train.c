@@ -256,6 +256,8 @@ static void check_task(const json_t *one, const heed_recipe *recipe, double rate
         double nats, steps, rest;
         RIGHT(heed_trainer_learn_batch(t, &b, share, &nats, &e));
         if (tape_ponder(t->tape, &steps, &rest)) nats += recipe->ponder * (steps + rest);
+        for (uint32_t k = 0; tape_reach(t->tape, k, NULL) >= 0; k++)
+            nats += recipe->span * tape_reach(t->tape, k, NULL) / share;
         if (!(fabs(nats * share - at(losses, step)) <= 1e-4 * at(losses, step)))
             fail_msg("%s: before step %zu the loss is %.9g, not %.9g", spec, step + 1, nats * share,
                      at(losses, step));
@@ -275,9 +277,10 @@ static void test_tasks(void **unused)
                                 .epsilon = json_number_value(json_object_get(reference, "epsilon")),
                                 .decay = json_number_value(json_object_get(reference, "decay")),
                                 .clip = json_number_value(json_object_get(reference, "clip")),
-                                .ponder = json_number_value(json_object_get(reference, "ponder"))};
+                                .ponder = json_number_value(json_object_get(reference, "ponder")),
+                                .span = json_number_value(json_object_get(reference, "span"))};
     (void)unused;
-    assert_int_equal(json_array_size(tasks), 12);
+    assert_int_equal(json_array_size(tasks), 13);
     for (size_t n = 0; n < json_array_size(tasks); n++)
         check_task(json_array_get(tasks, n), &recipe,
                    json_number_value(json_object_get(reference, "rate")));

@@ -19,6 +19,8 @@ static const heed_port ports[] = {
                           "how far a token looks: its input's part"),
     [BIAS] = KIT_WEIGHT("span_bias", "H", HEED_INIT_ZEROS, "how far every token looks"),
     [TABLE] = FLASH_SOFT_TABLE,
+    [REACH] = KIT_OUT_OPTIONAL("reach", "B T H", HEED_BIT(HEED_F32),
+                               "how far each token looks, z, in tokens"),
 };
 
 static const heed_param params[] = {FLASH_PARAMS, FLASH_SOFT_PARAMS};

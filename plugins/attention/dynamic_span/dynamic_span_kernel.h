@@ -8,7 +8,7 @@
 #include <heed/kit/flash/span.h>
 
 #ifdef KIT_FIRST
-enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE };
+enum { X = FLASH_PORT_COUNT, WEIGHT, BIAS, TABLE, REACH };
 typedef struct dynamic_span {
     kit_flash_soft soft; /* first: what the hooks see, once z is there */
     const heed_tensor *weight, *bias;
@@ -22,10 +22,10 @@ KIT_INLINE uint64_t dynamic_before(const heed_call *call)
     return kit_line(kit_flash_workspace(call->tensor[FLASH_DOCUMENTS], HEED_AXIS(call->axis, 'B')));
 }
 
-/* One call: the reach z [B, T, H] of every row. */
+/* One call: the reach z [B, T, H] of every row, and, if asked for, as an output. */
 typedef struct dynamic_call {
     const dynamic_span *self;
-    const heed_tensor *x;
+    const heed_tensor *x, *out;
     float *z;
 } dynamic_call;
 #endif
@@ -51,8 +51,10 @@ static void KIT(reach)(void *arg, int64_t tile, uint32_t lane)
                 v_read(row + m * w->stride[1] * kit_width(w->dtype), w->dtype, w->stride[1], n),
                 sum);
         }
-        c->z[tile * H + h] =
+        const float z =
             (float)((double)c->self->soft.limit / (1 + exp(-(double)(v_sum(sum) + b[0]))));
+        c->z[tile * H + h] = z;
+        if (c->out) *(float *)(void *)kit_at(c->out, (int64_t[]){at[0], at[1], h}, 3) = z;
     }
 }
 
@@ -60,7 +62,7 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
 {
     kit_flash f = kit_flash_call(instance, call);
     dynamic_span self = *(const dynamic_span *)f.variant;
-    dynamic_call c = {&self, call->tensor[FLASH_PORT_COUNT],
+    dynamic_call c = {&self, call->tensor[X], call->tensor[REACH],
                       (float *)((char *)call->workspace + dynamic_before(call))};
     int32_t failed = kit_flash_setup(&f);
     self.soft.batch = f.T * f.H, self.soft.query = f.H, self.soft.head = 1;
@@ -113,6 +115,16 @@ static int32_t measure_backward(const void *instance, const heed_grad_call *g, h
 }
 #endif
 
+/* What is asked of the reaches themselves. */
+static void KIT(dynamic_add_reach)(const heed_tensor *more, const dynamic_room *r)
+{
+    for (int64_t t = 0, i = 0; t < more->dim[0] * more->dim[1]; t++)
+        for (int64_t h = 0; h < more->dim[2]; h++, i++) {
+            const int64_t at[3] = {t / more->dim[1], t % more->dim[1], h};
+            r->dz[i] += *(const float *)(const void *)kit_at(more, at, 3);
+        }
+}
+
 /* From dz: z = limit sigmoid(a) has the slope z (1 - z / limit). */
 static int32_t KIT(reach_back)(const dynamic_span *self, const heed_grad_call *g,
                                const dynamic_room *r)
@@ -123,6 +135,7 @@ static int32_t KIT(reach_back)(const dynamic_span *self, const heed_grad_call *g
     const float limit = (float)self->soft.limit;
     const heed_tensor rows = kit_matrix(r->dz, tokens, H, H);
     int32_t failed = HEED_OK;
+    if (d[REACH]) KIT(dynamic_add_reach)(d[REACH], r);
     for (int64_t i = 0; i < tokens * H; i++) r->dz[i] *= r->z[i] * (1 - r->z[i] / limit);
     if (d[BIAS])
         failed = KIT(kit_column_sums)(call, kit_all_columns(&rows), tokens, d[BIAS], r->columns);
@@ -142,7 +155,7 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     dynamic_span self = *(const dynamic_span *)w.f.variant;
     dynamic_room r;
     dynamic_place(&w.f, &r);
-    dynamic_call c = {&self, call->tensor[X], r.z};
+    dynamic_call c = {&self, call->tensor[X], NULL, r.z};
     int32_t failed = kit_flash_back_child(g, FLASH_POSITION);
     if (!failed) failed = kit_flash_setup(&w.f);
     self.soft.batch = w.f.T * w.f.H, self.soft.query = w.f.H, self.soft.head = 1;
@@ -161,7 +174,7 @@ static const void *KIT(extension)(const char *id)
                                    HEED_GRAD_INNER,
                                    KIT_FLASH_GIVES | KIT_PORT(X) | KIT_PORT(WEIGHT) |
                                        KIT_PORT(BIAS) | KIT_PORT(TABLE),
-                                   KIT_FLASH_TAKES,
+                                   KIT_FLASH_TAKES | KIT_PORT(REACH),
                                    KIT_FLASH_TAKES,
                                    0,
                                    measure_backward,
