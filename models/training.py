@@ -190,7 +190,8 @@ def tasks():
     yield once + ff("relu"), lambda: of_pairs(halting_of(6))
     yield (once + ff("relu") + "position=[learned]; context=16; ", lambda: of_pairs(halting_of(6, learned=True)))
     yield act + "layers=4; " + ff("relu"), lambda: of_pairs(halting_of(4, shared=False))
-    yield (SIZES + NORM + SELF.replace("softmax(causal=true", f"dynamic_span(limit={LIMIT}, ramp={RAMP:g}") + ff("gelu"),
+    reaching = f"dynamic_span(limit={LIMIT}, ramp={RAMP:g}"
+    yield (SIZES + NORM + SELF.replace("softmax(causal=true", reaching) + ff("gelu"),
            lambda: of_pairs(reaching_of("pre", "gelu")))
     yield (once + ff("relu") + "cross_attention=softmax; encoder_layers=5; encoder_attention=softmax; ",
            lambda: of_pairs(halting_of(6, 5)))
