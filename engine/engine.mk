@@ -23,7 +23,8 @@ engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_g
 engine_op = engine/op/backward.c engine/op/bind.c engine/op/bind.h engine/op/call.c \
   engine/op/call.h engine/op/engine.c \
   engine/op/engine.h engine/op/entry.h engine/op/group.c engine/op/group.h \
-  engine/op/group_attend.c engine/op/group_run.c engine/op/instance.c engine/op/instance.h engine/op/load.c \
+  engine/op/group_attend.c engine/op/group_relay.c engine/op/group_run.c \
+  engine/op/instance.c engine/op/instance.h engine/op/load.c \
   engine/op/load.h engine/op/merge.c engine/op/pages.c engine/op/pages.h \
   engine/op/registry.c engine/op/registry.h engine/op/resolve.c \
   engine/op/resolve.h engine/op/sequence.c engine/op/sequence.h engine/op/sequence_saved.c \

@@ -210,13 +210,14 @@ HEED_API int32_t heed_transport_threads(uint32_t ranks, heed_transport *to, heed
 HEED_API void heed_group_share(uint32_t rank, uint32_t ranks, int64_t rows, int64_t *first, int64_t *count);
 /* heed_run without sequences, of a text of which each rank has its share: tensors have the rows of its two blocks,
  * one behind the other, of `queries` along T and, as k and v, of `keys` along S; other inputs with an axis S are
- * whole. Outputs have the bits of one rank. For ops that have heed.partial/1. [one] */
+ * whole. Outputs have the bits of one rank. For ops that have heed.partial/1, or are causal and have heed.relay/1:
+ * these take as many keys as queries. [one] */
 HEED_API int32_t heed_group_run(heed_group *group, const heed_instance *instance, const heed_binding *in,
                                 uint32_t n_in, const heed_binding *out, uint32_t n_out, int64_t queries,
                                 int64_t keys, heed_error *error);
 /* An empty sequence of which each rank will remember a part: spans of keys, dealt out so that no rank has much more
  * than another, whatever the length will be. heed_sequence_* but save go on it; its length is that of the whole text.
- * [one] */
+ * A state of constant size (heed.relay/1) all have, and save goes too. [one] */
 HEED_API heed_sequence *heed_group_sequence(heed_group *group, const heed_instance *instance, const int64_t *axes,
                                             heed_error *error);
 /* heed_run with such sequences: every rank has the same inputs and gets the same outputs, with the bits of one rank
@@ -285,7 +286,8 @@ HEED_API int64_t heed_stack_outputs(const heed_stack *stack);
 
 /* Has the ranks of a group share every text of the stack: the sessions that are made from now on remember on each rank
  * a part, and a long feed is divided. All ranks make the same calls, and have the same results, with the bits of one.
- * All have all weights, by their checksum. Refused, by name, with an attention that has no heed.partial/1. [one] */
+ * All have all weights, by their checksum. Refused, by name, with an attention that has neither heed.partial/1 nor
+ * heed.relay/1. [one] */
 HEED_API int32_t heed_group_spread(heed_group *group, heed_stack *stack, heed_error *error);
 /* One sequence that runs through the stack: all layers' states. [one] */
 HEED_API heed_session *heed_session_new(heed_stack *stack, heed_error *error);

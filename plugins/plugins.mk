@@ -31,7 +31,7 @@ kit_lineardir = $(kitdir)/linear
 kit_linear_HEADERS = plugins/kit/linear/backward.h plugins/kit/linear/backward_hooks.h \
   plugins/kit/linear/backward_tile.h plugins/kit/linear/chunk.h plugins/kit/linear/features.h \
   plugins/kit/linear/hooks.h plugins/kit/linear/linear.h plugins/kit/linear/op.h \
-  plugins/kit/linear/run.h \
+  plugins/kit/linear/relay.h plugins/kit/linear/run.h \
   plugins/kit/linear/tile.h plugins/kit/linear/type.h
 kit_positiondir = $(kitdir)/position
 kit_position_HEADERS = plugins/kit/position/rotary.h

@@ -20,7 +20,7 @@ from typing import Union
 HERE = pathlib.Path(__file__).resolve().parent
 PACKAGE = HERE / "heed_attention"
 PAGE = HERE.parent / "docs" / "python-api.md"
-MODULES = ["torch", "nn", "transformers", "benchmark"]  # those that the package does not import
+MODULES = ["torch", "nn", "distributed", "transformers", "benchmark"]  # those that the package does not import
 HEAD = """# The package heed_attention
 
 Made by `python/api.py` from the signatures and docstrings: change those. [python.md](python.md) has

@@ -9,6 +9,7 @@ EXTRA_DIST += python/generate.py python/heed_attention/__init__.py \
   python/tests/test_tables.py
 EXTRA_DIST += python/README.md python/pyproject.toml python/hatch_build.py python/try-wheel python/wheel
 EXTRA_DIST += python/heed_attention/nn.py python/heed_attention/torch.py python/tests/test_torch.py
+EXTRA_DIST += python/heed_attention/distributed.py python/tests/test_distributed.py
 EXTRA_DIST += python/api.py python/examples/attention.py python/heed_attention/_picture.py \
   python/heed_attention/_text.py python/heed_attention/benchmark.py \
   python/tests/test_benchmark.py python/tests/test_text.py

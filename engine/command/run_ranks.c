@@ -87,7 +87,7 @@ int32_t run_ranks_take(run_ranks *r, heed_group *group, const heed_instance *ins
                      .part = calloc(n + (size_t)1, sizeof *r->part),
                      .axis = calloc(n + (size_t)1, sizeof *r->axis)};
     if (!r->given || !r->bound || !r->part || !r->axis) return error_memory(error);
-    if (!group_partial(instance, error)) return error->code;
+    TRY(group_check(instance, error));
     for (uint32_t b = 0; b < n; b++) {
         r->given[b] = b < n_in ? in[b] : out[b - n_in];
         TRY(take_share(r, b, error));

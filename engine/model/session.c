@@ -16,6 +16,7 @@
 #include "model/session_step.h"
 #include "model/stack.h"
 #include "op/engine.h"
+#include "op/group.h"
 #include "op/spec.h"
 
 #define CHUNK 512 /* tokens at a time: a longer feed gains no speed and needs larger buffers */
@@ -158,11 +159,13 @@ static void place(heed_session *s, const int32_t *tokens, int64_t n, float *logi
     }
 }
 
-/* An attention of ranks: its inputs are gathered, and it sees the rows of all. */
+/* An attention of ranks: its inputs are gathered, and it sees the rows of all; or it has a state that
+ * goes from rank to rank, and sees its own. */
 static int32_t run_shared(heed_session *s, const stack_step *step, heed_error *error)
 {
     const heed_stack *stack = s->stack;
     int64_t first;
+    if (group_relay(step->instance)) return session_ranks_attend(s, step, error);
     const int64_t count = session_ranks_share(s, s->n, &first);
     int32_t failed = s->spread ? session_ranks_agree(s, HEED_OK, error) : HEED_OK;
     for (int whole = 1; whole >= 0; whole--) {

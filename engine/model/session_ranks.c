@@ -33,8 +33,7 @@ static int32_t check_stack(const heed_stack *stack, heed_error *error)
             return error_set(error, HEED_E_UNSUPPORTED,
                              "a network whose tokens halt, or go to experts, can not be shared by "
                              "ranks: each of its layers is of other rows; it runs on one");
-    for (uint32_t i = 0; i < stack->n_memories; i++)
-        if (!group_partial(stack->memories[i], error)) return error->code;
+    for (uint32_t i = 0; i < stack->n_memories; i++) TRY(group_check(stack->memories[i], error));
     for (uint32_t i = 0; i < stack->n_instances; i++) {
         const heed_instance *one = stack->instances[i];
         for (uint32_t p = 0; p < one->entry->op.params.count; p++) {

@@ -25,6 +25,23 @@
 /* What ranks must have alike to understand each other. */
 #define SPEAKS "heed " PACKAGE_VERSION " with " HEED_PARTIAL_ID
 
+/* Ranks may have other numbers of threads, and must cut some work alike. */
+static int32_t gather_lanes(heed_group *g, heed_error *error)
+{
+    const uint32_t ranks = g->x.t.ranks;
+    uint64_t *at = calloc(ranks + (size_t)1, sizeof *at);
+    uint32_t *lanes = calloc(ranks, sizeof *lanes);
+    int32_t failed = at && lanes ? HEED_OK : error_memory(error);
+    for (uint32_t r = 0; r <= ranks && !failed; r++) at[r] = r * sizeof *lanes;
+    if (!failed) lanes[g->x.t.rank] = heed_lanes(g->engine);
+    if (!failed) failed = exchange_gather(&g->x, lanes, at, error);
+    for (uint32_t r = 0; r < ranks && !failed; r++)
+        if (lanes[r] > g->lanes) g->lanes = lanes[r];
+    g->x.count = (exchange_count){0};
+    free(at), free(lanes);
+    return failed;
+}
+
 heed_group *heed_group_new(heed_engine *engine, const heed_transport *transport, double seconds,
                            heed_error *error)
 {
@@ -43,7 +60,8 @@ heed_group *heed_group_new(heed_engine *engine, const heed_transport *transport,
         return NULL;
     }
     g->engine = engine;
-    if (!exchange_begin(&g->x, transport, seconds, SPEAKS, error)) return g;
+    if (!exchange_begin(&g->x, transport, seconds, SPEAKS, error) && !gather_lanes(g, error))
+        return g;
     heed_group_free(g);
     return NULL;
 }
@@ -122,6 +140,19 @@ const heed_partial *group_partial(const heed_instance *i, heed_error *error)
                      "%s has no %s, by which ranks share the keys of a text; it runs on one", id,
                      HEED_PARTIAL_ID),
            NULL;
+}
+
+const heed_relay *group_relay(const heed_instance *i)
+{
+    const heed_path *path = i->path;
+    if (path->flags & HEED_PATH_INEXACT || !path->get_extension) return NULL;
+    const heed_relay *p = path->get_extension(HEED_RELAY_ID);
+    return p && p->size >= sizeof *p ? p : NULL;
+}
+
+int32_t group_check(const heed_instance *i, heed_error *error)
+{
+    return group_relay(i) || group_partial(i, error) ? HEED_OK : error->code;
 }
 
 void group_seen(const prepared *c, const heed_instance *i, const heed_partial *p,

@@ -6,6 +6,7 @@
 #define HEED_OP_GROUP_H
 
 #include <heed/abi/partial.h>
+#include <heed/abi/relay.h>
 
 #include "op/call.h"
 #include "op/tree.h"
@@ -14,11 +15,16 @@
 struct heed_group {
     heed_engine *engine;
     exchange x;
+    uint32_t lanes; /* of the rank that has most */
 };
 
 /* What an instance has to be shared by ranks: an exact path with heed.partial/1; else NULL, and why
  * not. */
 HEED_LOCAL const heed_partial *group_partial(const heed_instance *i, heed_error *error);
+/* The other way: an exact path with heed.relay/1, or NULL. */
+HEED_LOCAL const heed_relay *group_relay(const heed_instance *i);
+/* Whether it has one of both. */
+HEED_LOCAL int32_t group_check(const heed_instance *i, heed_error *error);
 /* How a rank stands before or after a call: `what` a hash of what all must have alike. */
 HEED_LOCAL int32_t group_agree(heed_group *g, uint64_t what, int32_t failed, heed_error *error);
 /* Adds bytes to such a hash, which begins as 0. */
@@ -36,6 +42,17 @@ HEED_LOCAL int32_t group_compute(prepared *c, const heed_instance *i, const heed
                                  heed_partial_call *x, heed_error *error);
 HEED_LOCAL int32_t group_finish(prepared *c, const heed_instance *i, const heed_partial *p,
                                 heed_partial_call *x, int32_t *again, heed_error *error);
+
+/* heed_group_run of an op with heed.relay/1. */
+HEED_LOCAL int32_t group_relay_run(heed_group *g, const heed_instance *i, const heed_binding *in,
+                                   uint32_t n_in, const heed_binding *out, uint32_t n_out,
+                                   int64_t queries, int64_t keys, heed_error *error);
+/* And with sequences, of which each rank has the whole state, as it has the rows
+ * [at[rank], at[rank + 1]) of the new tokens. */
+HEED_LOCAL int32_t group_relay_attend(heed_group *g, const heed_instance *i, const heed_binding *in,
+                                      uint32_t n_in, const heed_binding *out, uint32_t n_out,
+                                      heed_sequence *const *sequences, const int64_t *at,
+                                      heed_error *error);
 
 /* An attention over keys that the ranks' sequences share. Every rank has the inputs of all new
  * tokens, and gets the outputs of rows [first, first + count) of them; `at` [ranks + 1] has the

@@ -224,6 +224,7 @@ heed_sequence *heed_group_sequence(heed_group *g, const heed_instance *i, const 
 {
     heed_error own, *told = error ? error : &own;
     *told = (heed_error){0};
+    if (group_relay(i)) return heed_sequence_new(i, axes, told); /* all have the whole state */
     const heed_partial *p = group_partial(i, told);
     heed_sequence *s = p ? heed_sequence_new(i, axes, told) : NULL;
     if (!s) return NULL;
@@ -325,11 +326,25 @@ static int32_t prepare_sequences(job *j, heed_sequence *const *sequences, int64_
     return HEED_OK;
 }
 
+/* A few tokens of an op whose state all have: everybody computes them. */
+static int32_t attend_alone(heed_group *g, const heed_instance *i, const heed_binding *in,
+                            uint32_t n_in, const heed_binding *out, uint32_t n_out,
+                            heed_sequence *const *sequences, heed_error *error)
+{
+    const int64_t length = sequences && sequences[0] ? sequences[0]->view.length : 0;
+    const uint64_t what = group_hash(0, i->spec, strlen(i->spec));
+    TRY(group_agree(g, group_hash(what, &length, sizeof length), HEED_OK, error));
+    return heed_run(i, in, n_in, out, n_out, sequences, error);
+}
+
 int32_t group_attend(heed_group *g, const heed_instance *i, const heed_binding *in, uint32_t n_in,
                      const heed_binding *out, uint32_t n_out, heed_sequence *const *sequences,
                      const int64_t *at, heed_error *error)
 {
     heed_error own, *told = error ? error : &own;
+    if (group_relay(i) && at)
+        return group_relay_attend(g, i, in, n_in, out, n_out, sequences, at, told);
+    if (group_relay(i)) return attend_alone(g, i, in, n_in, out, n_out, sequences, told);
     job j = {.g = g, .i = i, .at = at, .c = calloc(2, sizeof *j.c)};
     int64_t tried = 0;
     *told = (heed_error){0};

@@ -475,6 +475,7 @@ int32_t heed_group_run(heed_group *g, const heed_instance *i, const heed_binding
                        heed_error *error)
 {
     heed_error own, *told = error ? error : &own;
+    if (group_relay(i)) return group_relay_run(g, i, in, n_in, out, n_out, queries, keys, told);
     job j = {.g = g, .i = i, .T = queries, .S = keys, .blocks = calloc(2, sizeof *j.blocks)};
     prepared *all = calloc(1, sizeof *all);
     *told = (heed_error){0};

@@ -12,8 +12,9 @@
     Engine, use                     threads, paths, plugins
     HeedError                       what was refused, and why
 
-heed_attention.torch and heed_attention.nn are for PyTorch, heed_attention.transformers for Hugging
-Face; heed_attention.benchmark sets heed beside PyTorch in your own process.
+heed_attention.torch and heed_attention.nn are for PyTorch, heed_attention.distributed for its
+processes that share a text, heed_attention.transformers for Hugging Face;
+heed_attention.benchmark sets heed beside PyTorch in your own process.
 """
 
 from ._command import Record, bench, check, command

@@ -109,6 +109,7 @@ HEED_KV_ID = "heed.kv/1"
 HEED_NETWORK_ID = "heed.network/1"
 HEED_ORACLE_ENTRY_NAME = "heed_oracle_v0"
 HEED_PARTIAL_ID = "heed.partial/1"
+HEED_RELAY_ID = "heed.relay/1"
 HEED_TRANSPORT_ENTRY_NAME = "heed_transport_v0"
 
 
@@ -895,6 +896,7 @@ class heed_partial(c.Structure):
     compute: int | None
     merge: int | None
     finish: int | None
+    seen: int | None
     _fields_ = [
         ("size", c.c_uint32),
         ("reserved", c.c_uint32),
@@ -904,6 +906,58 @@ class heed_partial(c.Structure):
         ("compute", c.c_void_p),
         ("merge", c.c_void_p),
         ("finish", c.c_void_p),
+        ("seen", c.c_void_p),
+    ]
+
+
+class heed_relay_call(c.Structure):
+    size: int
+    reserved: int
+    call: int | None
+    wanted: int
+    first: int
+    count: int
+    carry: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("call", c.c_void_p),
+        ("wanted", c.c_int64),
+        ("first", c.c_int64),
+        ("count", c.c_int64),
+        ("carry", c.c_void_p),
+    ]
+
+
+class heed_relay_plan(c.Structure):
+    size: int
+    reserved: int
+    units: int
+    bytes: int
+    room: int
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("units", c.c_int64),
+        ("bytes", c.c_uint64),
+        ("room", c.c_uint64),
+    ]
+
+
+class heed_relay(c.Structure):
+    size: int
+    reserved: int
+    plan: int | None
+    measure: int | None
+    run: int | None
+    page: int | None
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("reserved", c.c_uint32),
+        ("plan", c.c_void_p),
+        ("measure", c.c_void_p),
+        ("run", c.c_void_p),
+        ("page", c.c_void_p),
     ]
 
 
@@ -1114,6 +1168,9 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "heed_oracle_reply": heed_oracle_reply,
     "heed_partial_call": heed_partial_call,
     "heed_partial": heed_partial,
+    "heed_relay_call": heed_relay_call,
+    "heed_relay_plan": heed_relay_plan,
+    "heed_relay": heed_relay,
     "heed_transport": heed_transport,
     "heed_error": heed_error,
     "heed_options": heed_options,

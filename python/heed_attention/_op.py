@@ -100,6 +100,8 @@ class Sequence:
     does the use of one that was freed.
     """
 
+    group: Any = None  # heed_attention.distributed: it lives as long
+
     def __init__(self, op: Op, handle: int) -> None:
         self._op = op
         self._handle: int | None = handle

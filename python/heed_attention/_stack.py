@@ -161,6 +161,8 @@ class Stack:
     a caret under the place.
     """
 
+    group: Any = None  # heed_attention.distributed: it lives as long
+
     def __init__(
         self,
         weights: str | os.PathLike[str] | Weights,

@@ -11,6 +11,7 @@
 #include <heed/abi/network.h>
 #include <heed/abi/oracle.h>
 #include <heed/abi/partial.h>
+#include <heed/abi/relay.h>
 #include <heed/abi/transport.h>
 
 #include <setjmp.h>

@@ -70,6 +70,22 @@ text "$(echo "$spec" | sed 's/causal=true/causal=true, cache=int8, window=2000, 
 ranks 2 score "$SRC/models/plays.safetensors" "$SRC/models/sample.txt" && cut -d'(' -f1 out | cmp - one
 report 'heed score on 2 ranks'
 
+# a state that goes from rank to rank: a call, a text, and its score
+chain="$(echo "$spec" | sed 's/position=rope; //')"
+"$heed" run 'attention/retention(causal=true)' $qkv -o out=one.npy
+for n in 2 4; do
+    rm -f out.npy
+    ranks $n run 'attention/retention(causal=true)' $qkv -o out=out.npy && cmp one.npy out.npy && [ ! -s err ]
+    report "heed run of a chain on $n ranks"
+done
+text "$(echo "$chain" | sed 's/softmax(/gated_delta(gate=softplus, /')" '2 3' 'gated_delta'
+text "$(echo "$chain" | sed 's/softmax/linear/')" 2 'linear'
+"$heed" train "$(echo "$chain" | sed 's/softmax/linear/; s/layers=2/layers=1; context=64/')" letters \
+    -o chain.safetensors --steps 2 --batch 2 --threads 1 >out 2>err
+"$heed" score chain.safetensors prompt --threads 1 2>/dev/null | cut -d'(' -f1 >one
+ranks 3 score chain.safetensors prompt && cut -d'(' -f1 out | cmp - one && [ -s one ]
+report 'heed score of a chain on 3 ranks'
+
 ranks 2 bench 'attention/softmax(causal=true)' --shape T=3200,H=2,D=16 --rounds 1 && grep -q ' equal$' out
 report 'heed bench on 2 ranks'
 
@@ -117,8 +133,10 @@ ranks 2 train "$learner" absent -o many.safetensors --steps 2
 
 ranks 2 run norm/rms -i x=q.npy -o out=out.npy
 [ $? = 1 ] && says 'norm/rms has no heed.partial/1'; report 'an op that is not shared is refused by its name'
-ranks 2 generate --random-weights --spec "$(echo "$spec" | sed 's/softmax(causal=true)/linear/; s/position=rope; //')" --prompt-file prompt
-[ $? = 1 ] && says 'attention/linear has no heed.partial/1'; report 'and so is a network with one'
+ranks 2 generate --random-weights --spec "$(echo "$chain" | sed 's/softmax(/sparse(stride=8, /')" --prompt-file prompt
+[ $? = 1 ] && says 'attention/sparse has no heed.partial/1'; report 'and so is a network with one'
+ranks 2 run attention/linear $qkv -o out=out.npy
+[ $? = 1 ] && says 'every query sees every key'; report 'and a chain without an order'
 ranks 3 score "$SRC/models/plays.safetensors" absent.txt
 [ $? = 1 ] && says 'absent.txt: No such file'; report 'a file that is not there is told once'
 ranks 2 score "$SRC/models/plays.safetensors" -

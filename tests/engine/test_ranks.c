@@ -175,11 +175,30 @@ static const call_case cases[] = {
          ""),
 };
 
-static void shared_calls_have_the_bits_of_one(void **state)
+/* With a state that goes along the tokens: short texts that end anywhere in a chunk, fewer tokens than
+ * ranks, forgetting gates, and channels that make several units of a head. */
+static const call_case chains[] = {
+    CASE("attention/linear(causal=true)", "B=1,T=1003,S=1003,H=4,G=2,D=20,E=40", "key_lengths"),
+    CASE("attention/fast_weight(causal=true, rule=delta, read=before)",
+         "B=2,T=217,S=217,H=2,G=2,D=8,E=70", "key_lengths"),
+    CASE("attention/linear(causal=true)", "B=1,T=7,S=7,H=2,G=2,D=16,E=16", "key_lengths"),
+    CASE("attention/fast_weight(causal=true, rule=sum, features=elu)",
+         "B=2,T=333,S=333,H=2,G=2,D=8,E=33", "key_lengths"),
+    CASE("attention/gated_delta(causal=true)", "B=1,T=517,S=517,H=4,G=2,D=16,E=100", "key_lengths"),
+    CASE("attention/retention(causal=true)", "B=1,T=301,S=301,H=6,G=3,D=16,E=20",
+         "key_lengths,gate"),
+    CASE("attention/performer(causal=true, features=24)", "B=1,T=411,S=411,H=2,G=1,D=16,E=40",
+         "key_lengths"),
+    {.spec = "attention/gated_delta(causal=true)",
+     .axes = "B=1,T=140,S=140,H=2,G=2,D=16,E=16",
+     .without = "key_lengths",
+     .dtype = HEED_BF16},
+};
+
+static void check_calls(const call_case *cases, size_t n_cases)
 {
     static const uint32_t ranks[] = {3, 1, 2, 7, 16};
-    (void)state;
-    for (size_t n = 0; n < COUNT(cases); n++) {
+    for (size_t n = 0; n < n_cases; n++) {
         heed_tensor right[ORACLE_PORTS], out[ORACLE_PORTS];
         const char *paths[8];
         call c;
@@ -200,6 +219,18 @@ static void shared_calls_have_the_bits_of_one(void **state)
         outputs_free(right);
         call_free(&c);
     }
+}
+
+static void shared_calls_have_the_bits_of_one(void **state)
+{
+    (void)state;
+    check_calls(cases, COUNT(cases));
+}
+
+static void chains_have_the_bits_of_one(void **state)
+{
+    (void)state;
+    check_calls(chains, COUNT(chains));
 }
 
 /* Sums that are too large for float32 though their mean is not are made once more, by all. */
@@ -315,6 +346,102 @@ static void remembered_texts_have_the_bits_of_one(void **state)
                 compare(&c, right, each[k], ranks[r]);
                 outputs_free(each[k]);
             }
+        }
+        outputs_free(right);
+        call_free(&c);
+    }
+}
+
+/* The first row of a rank, of so many new tokens: shares of any length, none among them. */
+static int64_t first_row(int64_t n, uint32_t rank, uint32_t ranks)
+{
+    return (int64_t)rank * rank * n / ((int64_t)ranks * ranks);
+}
+
+/* Goes on with a fork that was saved and loaded, and takes some tokens back. */
+static int64_t take_back(const call *c, const heed_instance *i, heed_sequence **s, int64_t t,
+                         heed_error *error)
+{
+    heed_sequence *twin = heed_sequence_fork(*s, error);
+    const int64_t bytes = heed_sequence_save(twin, NULL, 0, error), back = t % 32;
+    char *saved = malloc((size_t)bytes);
+    if (heed_sequence_save(twin, saved, (uint64_t)bytes, error) != bytes) abort();
+    heed_sequence_free(*s), heed_sequence_free(twin);
+    *s = heed_sequence_load(i, c->oracle.axis, saved, (uint64_t)bytes, error);
+    free(saved);
+    if (!*s || heed_sequence_truncate(*s, t - back, error)) return 0;
+    return back;
+}
+
+/* Feeds a text whose state goes from rank to rank: parts of it with shares of the rows, and between
+ * them tokens that all compute. */
+static void *feed_chain(void *arg)
+{
+    member *m = arg;
+    const call *c = m->c;
+    const int64_t T = axis(c, 'T');
+    const uint32_t rank = m->transport.rank, ranks = m->transport.ranks;
+    heed_tensor by_port[ORACLE_PORTS] = {{0}}, weights[ORACLE_PORTS];
+    heed_binding in[ORACLE_PORTS], out[ORACLE_PORTS];
+    memcpy(weights, c->plain, sizeof weights);
+    heed_instance *i = call_try(c, m->isa, 1, weights, &m->error);
+    m->group = i ? heed_group_new(harness_engine(1), &m->transport, 20, &m->error) : NULL;
+    heed_sequence *s =
+        m->group ? heed_group_sequence(m->group, i, c->oracle.axis, &m->error) : NULL;
+    int once = 1;
+    for (int64_t t = 0, n, turn = 0; s && t < T && !m->error.code; t += n, turn++) {
+        int64_t at[RANKS_MOST + 1];
+        const int shared = turn % 3 < 2;
+        n = shared ? m->chunk : 2;
+        if (n > T - t) n = T - t;
+        for (uint32_t r = 0; r <= ranks; r++) at[r] = first_row(n, r, ranks);
+        const int64_t from = shared ? at[rank] : 0, rows = shared ? at[rank + 1] - from : n;
+        for (uint32_t p = 0; p < c->op->ports.count; p++) {
+            const heed_tensor *all = port_of(c, p)->role == HEED_OUTPUT ? &m->out[p] : &c->plain[p];
+            by_port[p] = (heed_tensor){0};
+            if (!all->data || port_of(c, p)->role == HEED_WEIGHT) continue;
+            by_port[p] = tensor_slice(all, 1, t + from, rows);
+            if (shared || !rank || port_of(c, p)->role == HEED_INPUT) continue;
+            by_port[p] = heed_tensor_of(NULL, all->dtype, all->rank, by_port[p].dim);
+            if (heed_tensor_alloc(&by_port[p], NULL))
+                abort(); /* rank 0 writes down what all have */
+        }
+        const uint32_t n_in = call_bindings(c, HEED_INPUT, by_port, in),
+                       n_out = call_bindings(c, HEED_OUTPUT, by_port, out);
+        group_attend(m->group, i, in, n_in, out, n_out, &s, shared ? at : NULL, &m->error);
+        for (uint32_t p = 0; p < c->op->ports.count; p++)
+            if (!shared && rank && port_of(c, p)->role == HEED_OUTPUT) free(by_port[p].data);
+        if (!once || t < T / 2 || m->error.code) continue;
+        once = 0, n -= take_back(c, i, &s, t + n, &m->error);
+    }
+    heed_sequence_free(s);
+    heed_group_free(m->group);
+    heed_instance_close(i);
+    return NULL;
+}
+
+static void texts_of_chains_have_the_bits_of_one(void **state)
+{
+    static const uint32_t ranks[] = {3, 1, 2, 16};
+    (void)state;
+    for (size_t n = 0; n < COUNT(chains); n++) {
+        heed_tensor right[ORACLE_PORTS], out[ORACLE_PORTS];
+        const char *paths[8];
+        call c;
+        call_make(&c, &chains[n]);
+        const size_t n_paths = (size_t)harness_paths(c.op->id, paths);
+        call_run(&c, NULL, 1, PLAIN, right);
+        for (size_t r = 0; r < (harness_quick() ? 1 : COUNT(ranks)) && axis(&c, 'B') == 1; r++) {
+            member m[RANKS_MOST] = {{0}};
+            outputs_make(&c, out); /* by one rank or another, or by all alike */
+            for (uint32_t k = 0; k < ranks[r]; k++)
+                m[k] = (member){
+                    .c = &c, .out = out, .chunk = 153, .isa = r ? NULL : paths[(n + k) % n_paths]};
+            const char *failed = on_ranks(m, ranks[r], feed_chain);
+            if (failed)
+                fail_msg("%s [%s], %u ranks: %s", c.how->spec, c.how->axes, ranks[r], failed);
+            compare(&c, right, out, ranks[r]);
+            outputs_free(out);
         }
         outputs_free(right);
         call_free(&c);
@@ -608,6 +735,8 @@ int main(void)
         cmocka_unit_test(shared_calls_have_the_bits_of_one),
         cmocka_unit_test(large_values_have_the_bits_of_one),
         cmocka_unit_test(remembered_texts_have_the_bits_of_one),
+        cmocka_unit_test(chains_have_the_bits_of_one),
+        cmocka_unit_test(texts_of_chains_have_the_bits_of_one),
         cmocka_unit_test(keys_are_sent_to_who_sees_them),
         cmocka_unit_test(a_token_sends_some_rows),
         cmocka_unit_test(spans_are_dealt_out_evenly),

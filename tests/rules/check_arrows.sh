@@ -31,7 +31,7 @@ engine/base         engine/heed.h
 engine/run          engine/heed.h engine/base
 engine/io           engine/heed.h engine/base
 engine/text         engine/heed.h engine/base engine/io/gguf.h
-engine/op           abi/partial.h engine/heed.h engine/base engine/run
+engine/op           abi/partial.h abi/relay.h engine/heed.h engine/base engine/run
 engine/model        abi/field.h abi/network.h engine/heed.h engine/base engine/run engine/io engine/op
 engine/train        engine/heed.h engine/base engine/run engine/io engine/op engine/model plugins/kit/core/half.h
 engine/inspect      engine/heed.h engine/base engine/run engine/op engine/model

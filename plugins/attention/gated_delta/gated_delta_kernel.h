@@ -67,9 +67,9 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     const heed_tensor *const weights[] = {g->gradient[A_LOG], g->gradient[DT_BIAS]};
     return KIT(linear_backward)(kit_linear_call(instance, g->call), g, weights);
 }
-KIT_BACKWARD(KIT_LINEAR_GIVES | KIT_PORT(BETA) | KIT_PORT(GATE) | KIT_PORT(A_LOG) |
-                 KIT_PORT(DT_BIAS),
-             KIT_PORT(LINEAR_OUT), 0, kit_linear_measure_backward)
+LINEAR_EXTENSION(KIT_LINEAR_GIVES | KIT_PORT(BETA) | KIT_PORT(GATE) | KIT_PORT(A_LOG) |
+                     KIT_PORT(DT_BIAS),
+                 KIT_PORT(LINEAR_OUT), 0, kit_linear_measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -141,6 +141,9 @@ static int32_t KIT(forward)(const void *instance, const heed_call *call)
     return KIT(linear_run)(&l);
 }
 
+#define LINEAR_PREPARE(instance, call, l, size) performer_call(instance, call, l, size)
+#define LINEAR_READY(l) performer_draw_table(l)
+
 /* ---- backward ---- */
 
 /* e^(w x' - |x'|^2 / 2) has the slope (w - x') times itself; what it is taken less of cancels. */
@@ -238,7 +241,7 @@ static int32_t KIT(backward)(const void *instance, const heed_grad_call *g)
     performer_turn(&l);
     return KIT(linear_backward)(l, g, NULL);
 }
-KIT_BACKWARD(KIT_LINEAR_GIVES, KIT_PORT(LINEAR_OUT), KIT_PORT(LINEAR_OUT), measure_backward)
+LINEAR_EXTENSION(KIT_LINEAR_GIVES, KIT_PORT(LINEAR_OUT), KIT_PORT(LINEAR_OUT), measure_backward)
 
 #include <heed/kit/next.h>
 #ifdef KIT_AGAIN

@@ -33,6 +33,7 @@
 #include <heed/kit/linear/op.h>
 #include <heed/kit/linear/backward_hooks.h>
 #include <heed/kit/linear/backward_tile.h>
+#include <heed/kit/linear/relay.h>
 #include <heed/kit/reduce/blocks.h>
 
 #ifndef HEED_KIT_LINEAR_BACKWARD_ONCE
@@ -157,8 +158,20 @@ kit_linear_measure_backward(const void *instance, const heed_grad_call *g, heed_
     {                                                                                              \
         return KIT(linear_backward)(kit_linear_call(instance, g->call), g, NULL);                  \
     }                                                                                              \
-    KIT_BACKWARD(KIT_LINEAR_GIVES | (gives), KIT_PORT(LINEAR_OUT), reads,                          \
-                 kit_linear_measure_backward)
+    LINEAR_EXTENSION(KIT_LINEAR_GIVES | (gives), KIT_PORT(LINEAR_OUT), reads,                      \
+                     kit_linear_measure_backward)
+
+/* KIT_BACKWARD, with heed.relay/1 besides. */
+#define LINEAR_EXTENSION(gives, takes, reads, measure)                                             \
+    static const void *KIT(extension)(const char *id)                                              \
+    {                                                                                              \
+        static const heed_grad grad = {sizeof grad, 0, gives,   takes,                             \
+                                       reads,       0, measure, KIT(backward)};                    \
+        static const heed_relay relay = KIT_LINEAR_RELAY;                                          \
+        return strcmp(id, HEED_GRAD_ID) == 0    ? (const void *)&grad                              \
+               : strcmp(id, HEED_RELAY_ID) == 0 ? (const void *)&relay                             \
+                                                : NULL;                                            \
+    }
 #endif
 
 /* ---- small things ---- */
@@ -850,6 +863,9 @@ static __attribute__((unused)) int32_t KIT(linear_backward)(kit_linear l, const 
 }
 #undef KIT_HAS_LINEAR_BACKWARD_HOOKS /* the next path's copy includes them again */
 #undef KIT_HAS_LINEAR_BACKWARD_TILE
+#undef KIT_HAS_LINEAR_RELAY
+#undef LINEAR_PREPARE
+#undef LINEAR_READY
 #undef LINEAR_FEATURES_BACK
 #undef LINEAR_DECAY_BACK
 #undef LINEAR_STRENGTH_BACK

@@ -27,6 +27,7 @@ typedef struct kit_linear_work {
     int64_t b, g;
     int64_t e, columns;           /* channels [e, e + columns), in whole vectors */
     int whole;                    /* the tile that keeps what all tiles of this head have */
+    char *carry; /* of linear/relay.h: it has records of its own; NULL: the state's */
     float *raw, *own;             /* rows as they came, in float32; what LINEAR_FEATURES wants */
     float *k, *kt, *a;            /* keys, and transposed; key by key */
     float *decay;                 /* [32][32]: e^(level i - level j) */

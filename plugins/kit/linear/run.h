@@ -36,6 +36,15 @@ KIT_INLINE kit_linear_place KIT(linear_place)(const kit_linear_work *w, char *sl
                               r + at.u + w->e * KIT_LINEAR_CHUNK, r + at.s + w->e * l->F};
 }
 
+/* The same of a unit's carry, whose records have its channels alone. */
+KIT_INLINE kit_linear_place KIT(linear_carried)(const kit_linear_work *w, int64_t slot)
+{
+    const kit_linear *l = w->l;
+    const kit_linear_record at = kit_linear_layout(l->F, l->columns);
+    float *r = (float *)(void *)w->carry + slot * at.floats;
+    return (kit_linear_place){(double *)(void *)r, r + at.z, r + at.k, r + at.u, r + at.s};
+}
+
 /* Where the record of chunk i goes, in a call from chunk `first` to chunk `last`: {NULL} if
  * nowhere. */
 KIT_INLINE kit_linear_place KIT(linear_kept)(const kit_linear_work *w, int64_t i, int64_t first,
@@ -44,8 +53,9 @@ KIT_INLINE kit_linear_place KIT(linear_kept)(const kit_linear_work *w, int64_t i
     const kit_linear *l = w->l;
     if (!l->call->state || (i != first && i < last - 1)) return (kit_linear_place){0};
     const uint64_t slot = kit_linear_slot(l->G, l->F, l->E);
-    if (i != first && i % 2 == first % 2)
-        return KIT(linear_place)(w, l->commit + (uint64_t)w->b * slot);
+    const int aside = i != first && i % 2 == first % 2;
+    if (w->carry) return KIT(linear_carried)(w, aside ? 2 : i % 2);
+    if (aside) return KIT(linear_place)(w, l->commit + (uint64_t)w->b * slot);
     return KIT(linear_place)(w, (char *)l->call->state[w->b]->page[0] + (uint64_t)(i % 2) * slot);
 }
 
@@ -109,13 +119,12 @@ static void KIT(linear_chunks)(kit_linear_work *w, kit_linear_chunk *c, int64_t 
     }
 }
 
-static void KIT(linear_ordered)(void *arg, int64_t tile, uint32_t lane)
+static void KIT(linear_tile)(kit_linear_work *w)
 {
-    const kit_linear *l = arg;
-    kit_linear_work w = KIT(linear_begin)(l, tile / l->splits, tile % l->splits, lane);
-    kit_linear_chunk c = {.s = w.s, .z = w.z};
-    const int64_t n = kit_linear_keys(l, w.b), kept = kit_linear_length(l, w.b),
-                  shift = kit_linear_shift(l, w.b);
+    const kit_linear *l = w->l;
+    kit_linear_chunk c = {.s = w->s, .z = w->z};
+    const int64_t n = kit_linear_keys(l, w->b), kept = kit_linear_length(l, w->b),
+                  shift = kit_linear_shift(l, w->b);
     const int64_t before = !l->causal || shift > 0 ? 0
                            : -shift < l->T         ? -shift
                                                    : l->T; /* queries without a key */
@@ -123,10 +132,17 @@ static void KIT(linear_ordered)(void *arg, int64_t tile, uint32_t lane)
                            : n - shift < l->T               ? n - shift
                                                             : l->T;
     const int behind = within < l->T;
-    KIT(linear_before)(&w, 0, before);
+    KIT(linear_before)(w, 0, before);
     const int64_t to = behind || l->call->state ? n : within + shift;
-    if (to > 0) KIT(linear_chunks)(&w, &c, kept, to, shift, within, behind);
-    if (behind) KIT(linear_behind)(&w, within, l->T, n > 0, c.s, c.z);
+    if (to > 0) KIT(linear_chunks)(w, &c, kept, to, shift, within, behind);
+    if (behind) KIT(linear_behind)(w, within, l->T, n > 0, c.s, c.z);
+}
+
+static void KIT(linear_ordered)(void *arg, int64_t tile, uint32_t lane)
+{
+    const kit_linear *l = arg;
+    kit_linear_work w = KIT(linear_begin)(l, tile / l->splits, tile % l->splits, lane);
+    KIT(linear_tile)(&w);
 }
 
 /* ---- every query sees every key ---- */

@@ -123,6 +123,17 @@ KIT_INLINE uint64_t kit_linear_slot(int64_t G, int64_t F, int64_t E)
 /* Floats of the sums over one block of keys: S, z, and the level as a double. */
 KIT_INLINE int64_t kit_linear_block(const kit_linear *l) { return l->F * l->E16 + l->F16 + 16; }
 
+/* Cuts the heads into at least so many tiles, as far as there are channels. */
+KIT_INLINE void kit_linear_cut(kit_linear *l, int64_t tiles)
+{
+    const int64_t panels = (l->E16 + KIT_LINEAR_PANEL - 1) / KIT_LINEAR_PANEL, rows = l->B * l->G;
+    if (tiles < KIT_LINEAR_TILES) tiles = KIT_LINEAR_TILES;
+    int64_t splits = rows ? (tiles + rows - 1) / rows : 1;
+    splits = splits > panels ? panels : splits;
+    l->columns = splits > 0 ? (panels + splits - 1) / splits * KIT_LINEAR_PANEL : KIT_LINEAR_PANEL;
+    l->splits = panels ? (panels * KIT_LINEAR_PANEL + l->columns - 1) / l->columns : 0;
+}
+
 KIT_INLINE int kit_linear_decays(const kit_linear *l) { return l->gate || l->op->decays; }
 KIT_INLINE int kit_linear_strong(const kit_linear *l)
 {
@@ -202,11 +213,7 @@ static __attribute__((unused)) int32_t kit_linear_setup(kit_linear *l)
     l->heads = l->G ? l->H / l->G : 0;
     l->F16 = kit_lanes(l->F), l->E16 = kit_lanes(l->E), l->D16 = kit_lanes(l->D);
     l->pitch = l->F16 + 16;
-    const int64_t panels = (l->E16 + KIT_LINEAR_PANEL - 1) / KIT_LINEAR_PANEL, rows = l->B * l->G;
-    int64_t splits = rows ? (KIT_LINEAR_TILES + rows - 1) / rows : 1;
-    splits = splits > panels ? panels : splits;
-    l->columns = splits > 0 ? (panels + splits - 1) / splits * KIT_LINEAR_PANEL : KIT_LINEAR_PANEL;
-    l->splits = panels ? (panels * KIT_LINEAR_PANEL + l->columns - 1) / l->columns : 0;
+    kit_linear_cut(l, 0);
     const int plain = !l->op->delta && (l->op->keeps_level || !kit_linear_decays(l));
     l->block_keys = plain ? KIT_LINEAR_BLOCK : l->S + (KIT_LINEAR_CHUNK - l->S % KIT_LINEAR_CHUNK);
     l->blocks = l->causal || call->state ? 0 : (l->S + l->block_keys - 1) / l->block_keys;
