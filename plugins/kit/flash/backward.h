@@ -491,7 +491,7 @@ static void KIT(flash_back_block)(const kit_flash_backward *w, kit_flash_back_ro
     KIT(flash_runs) runs;
     kit_flash_block_ranges(&t->r, x->start);
     KIT(flash_find_runs)(&t->r, holes, &runs);
-    KIT(flash_compute_scores)(f, &t->r, &runs, x, m->P, early);
+    KIT(flash_compute_scores)(f, &t->r, &runs, x, m->P, early, early);
     if (slope) KIT(flash_back_slopes)(f, m->P, m->slope);
     if (KIT(flash_changes_scores)(f, &t->r, x->start, x->keys)) KIT(flash_change_scores)
     (f, &t->r, m->P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);

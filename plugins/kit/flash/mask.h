@@ -132,10 +132,12 @@ KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int
         x.sink_first = p->first;
         if (p->last < x.sink_last) x.sink_last = p->last;
     }
-    x.first = kit_flash_picked_before(&f->pick, x.first),
-    x.last = kit_flash_picked_before(&f->pick, x.last);
-    x.sink_first = kit_flash_picked_before(&f->pick, x.sink_first),
-    x.sink_last = kit_flash_picked_before(&f->pick, x.sink_last);
+    if (f->pick.step) {
+        x.first = kit_flash_picked_before(&f->pick, x.first),
+        x.last = kit_flash_picked_before(&f->pick, x.last);
+        x.sink_first = kit_flash_picked_before(&f->pick, x.sink_first),
+        x.sink_last = kit_flash_picked_before(&f->pick, x.sink_last);
+    }
     if (x.sink_first >= x.sink_last) x.sink_first = x.sink_last = 0;
     if (x.first >= x.last)
         x.first = x.sink_first, x.last = x.sink_last, x.sink_first = x.sink_last = 0;
@@ -238,14 +240,18 @@ KIT_INLINE uint32_t kit_flash_tile_flags(const kit_flash *f)
 }
 
 /* The rows' live keys, counted from the start of the block. */
-KIT_INLINE void kit_flash_block_ranges(kit_flash_rows *r, int64_t start)
+KIT_INLINE void kit_flash_group_block_ranges(kit_flash_rows *r, int group, int64_t start)
 {
-    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
+    for (int i = KIT_FLASH_CELL * group; i < KIT_FLASH_CELL * (group + 1); i++) {
         const kit_flash_live *x = &r->live[i];
         r->low[i] = kit_flash_clamp_key(x->first - start),
         r->high[i] = kit_flash_clamp_key(x->last - start);
         r->sink_low[i] = kit_flash_clamp_key(x->sink_first - start),
         r->sink_high[i] = kit_flash_clamp_key(x->sink_last - start);
     }
+}
+KIT_INLINE void kit_flash_block_ranges(kit_flash_rows *r, int64_t start)
+{
+    for (int g = 0; g < r->groups; g++) kit_flash_group_block_ranges(r, g, start);
 }
 #endif

@@ -95,6 +95,7 @@ static void KIT(flash_merge)(const kit_flash *f, const kit_flash_partial *a, kit
 static void KIT(flash_clear)(const kit_flash *f, kit_flash_rows *r)
 {
     for (int i = 0; i < KIT_FLASH_ROWS; i++) r->max[i] = -FLT_MAX, r->sum[i] = r->has[i] = 0.0f;
+    memcpy(r->alpha, kit_flash_ones, sizeof r->alpha);
     memset(r->O, 0,
            sizeof(float) * (size_t)((r->few ? r->rows : KIT_FLASH_ROWS) * kit_lanes(f->E)));
 }

@@ -35,14 +35,21 @@
  * That algorithm transposes K, which costs what some 3 rows do. */
 KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
 
+/* Whether groups of heads alone are tasks enough for all lanes: else few tiles are more tasks, which
+ * read the keys more than once. */
+KIT_INLINE int kit_flash_fills_lanes(const kit_flash *f)
+{
+    const int64_t groups = f->B * f->G, lanes = f->call->lanes;
+    return lanes < 2 || groups >= 16 * lanes || (groups >= 4 * lanes && groups % lanes == 0);
+}
+
 /* How f->rows are cut into tiles, and these into tasks. */
 KIT_INLINE void kit_flash_split_tasks(kit_flash *f)
 {
     const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
     f->few = rest && kit_flash_is_few(rest) ? rest : 0;
     f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
-    f->per_task =
-        f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* few tiles: more tasks, for more cores */
+    f->per_task = kit_flash_fills_lanes(f) || f->tiles / 3 >= most ? most : f->tiles / 3 + 1;
     if (f->pick.every > 1 && f->tiles <= most)
         f->per_task = most; /* other passes are tasks enough */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
@@ -434,6 +441,17 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
                                 (float)((double)f->scale * KIT_LOG2E), r->Q);
 }
 
+/* Whether n numbers are all finite. */
+KIT_INLINE int KIT(flash_is_finite)(const float *x, int64_t n)
+{
+    const vf zero = v_set(0.0f);
+    vf sum[2] = {zero, zero};
+    for (int64_t i = 0; i < n; i += 32)
+        for (int j = 0; j < 2 && i + 16 * j < n; j++)
+            sum[j] = v_fma(v_load(x + i + 16 * j), zero, sum[j]);
+    return v_sum(v_add(sum[0], sum[1])) == 0.0f;
+}
+
 /* Decides which rows of a tile are computed once more; returns whether any is.
  *
  * Outputs are sums of weights times values, divided by the sum of the weights at the end. A weight
@@ -449,6 +467,7 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r, int again
     const vf zero = v_set(0.0f), one = v_set(1.0f), infinite = v_set(INFINITY);
     const int64_t ld = kit_lanes(f->E);
     int any = 0;
+    if (!again && KIT(flash_is_finite)(r->O, (r->few ? r->rows : KIT_FLASH_ROWS) * ld)) return 0;
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
         float over[16] = {0}; /* 0: all finite; 1: an infinity and no NaN; more: a NaN */
         vf large = zero, nan = zero;
@@ -500,6 +519,7 @@ static void KIT(flash_finish_rows)(const kit_flash *f, const kit_flash_rows *r)
     for (int i = 0; i < r->rows; i++) {
         const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
         to[i] = kit_at(f->out, at, 3);
+        for (int64_t e = 0; plain && e < E; e += 16) __builtin_prefetch((float *)to[i] + e, 1);
         if (f->lse) *(float *)kit_at(f->lse, at, 3) = lse[i];
     }
     for (int i = 0; i < r->rows; i += 16)
