@@ -240,7 +240,7 @@ KIT_INLINE KIT(flash_ranges) KIT(flash_ranges_of)(const kit_flash_rows *r, int g
     const int row = g * KIT_FLASH_CELL;
     return (KIT(flash_ranges)){v_load(r->low + row), v_load(r->high + row),
                                v_load(r->sink_low + row), v_load(r->sink_high + row),
-                               r->any[g].sink_last > 0};
+                               r->lists || r->any[g].sink_last > 0};
 }
 KIT_INLINE vm KIT(flash_is_live)(const KIT(flash_ranges) * x, int key)
 {

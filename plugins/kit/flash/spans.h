@@ -42,6 +42,12 @@ KIT_INLINE int kit_flash_sees_span(const kit_flash_rows *r, int i, int64_t span)
 {
     const kit_flash_live *x = &r->live[i];
     const int64_t first = span * KIT_FLASH_SPAN, last = first + KIT_FLASH_SPAN;
+    if (r->lists) {
+        const kit_flash_run run =
+            kit_flash_next_run(r->lists, r->list[i], x->first > first ? x->first : first,
+                               x->last < last ? x->last : last);
+        return run.first < run.last;
+    }
     return (x->first < x->last && x->first < last && x->last > first) ||
            (x->sink_first < x->sink_last && x->sink_first < last && x->sink_last > first);
 }

@@ -135,6 +135,8 @@ static int32_t kit_flash_setup(kit_flash *f)
         return kit_fail(sink, HEED_E_UNSUPPORTED,
                         "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
+    const int32_t bad_list = f->key_blocks ? kit_flash_check_lists(f) : HEED_OK;
+    if (bad_list) return bad_list;
     for (int64_t b = 0; f->call->state && f->T > f->S && b < f->B; b++)
         for (int64_t row = 0; row < f->rows; row++) {
             const int64_t key = kit_flash_missing_page(f, b, row);
@@ -426,8 +428,8 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
         for (int64_t ahead = 0; ahead < D * line && q->stride[3] == 1; ahead += 64)
             __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
-        if (!FLASH_PER_HEAD && same) r->live[i] = r->live[i - 1];
-        else r->live[i] = kit_flash_live_keys(f, b, t, h, origin + t, &pages);
+        if (!FLASH_PER_HEAD && same) r->live[i] = r->live[i - 1], r->list[i] = r->list[i - 1];
+        else kit_flash_see(f, r, i, b, t, h, origin + t, &pages);
         same = 1; /* the next row is of this query, or is this one once more */
         if (i + 1 >= r->rows || ++inner < f->group) continue;
         inner = 0, t += f->pick.step ? f->pick.every : 1, same = 0;
