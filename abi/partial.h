@@ -52,6 +52,10 @@ typedef struct heed_partial {
     /* The outputs of the call, from the rows of the root. *again 1: a sum was too large for float32,
      * so all is to be computed once more, by everybody, with `lift` as it is now. [any] */
     int32_t (*finish)(const void *instance, const heed_partial_call *x, int32_t *again);
+    /* Sets span[i] to 1 if a query of the call may see a key of the text's span i, and leaves the
+     * others: what nobody sees need not be computed, nor be here. `call` and the numbers of queries
+     * are read, and of tensors those that a mask has. NULL: all spans are seen. [any] */
+    void (*seen)(const void *instance, const heed_partial_call *x, unsigned char *span);
 } heed_partial;
 
 #endif

@@ -14,7 +14,8 @@ engine_run = engine/run/arena.c engine/run/arena.h engine/run/behind.c engine/ru
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
   engine/run/trace.c engine/run/trace.h engine/run/transport_threads.c
 engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_gguf.c engine/io/checkpoint_rope.c \
-  engine/io/checkpoint_t5.c engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/config.c engine/io/config.h \
+  engine/io/checkpoint_t5.c engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/checkpoint_write.c \
+  engine/io/config.c engine/io/config.h \
   engine/io/dlpack.c engine/io/gguf.c engine/io/gguf.h engine/io/gguf_tokenizer.c engine/io/mapped.c engine/io/mapped.h \
   engine/io/npy.c engine/io/npy.h engine/io/replace.c \
   engine/io/replace.h engine/io/safetensors.c engine/io/safetensors_write.c \
@@ -117,8 +118,9 @@ engine_command = engine/command/choices.c \
   engine/command/table.h engine/command/topo.c engine/command/tracing.c \
   engine/command/tracing.h engine/command/train.c engine/command/train.h \
   engine/command/train_data.c engine/command/train_examples.c \
-  engine/command/train_examples_read.c engine/command/train_folder.c engine/command/train_log.c \
-  engine/command/train_network.c engine/command/train_run.c engine/command/train_text.c \
+  engine/command/train_examples_read.c engine/command/train_folder.c engine/command/train_form.c \
+  engine/command/train_log.c \
+  engine/command/train_network.c engine/command/train_run.c engine/command/train_tokens.c engine/command/train_text.c \
   engine/command/twin.c engine/command/twin.h engine/command/twin_predict.c engine/command/twin_print.c \
   engine/command/twin_record.c engine/command/twin_spec.c engine/command/twin_svg.c engine/command/twin_train.c
 engine_heed_SOURCES = $(engine_command) $(bench_sources) $(check_sources)

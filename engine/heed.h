@@ -495,8 +495,9 @@ HEED_API int32_t heed_trainer_export(const heed_trainer *trainer, const char *pa
                                      heed_error *error);
 /* ---- texts of a checkpoint ---- */
 
-/* Texts as the numbers of tokens and back, by the tokenizer.json of a folder, or by the metadata of a GGUF file
- * (docs/checkpoints.md). HEED_E_UNSUPPORTED from all where libheed was built without PCRE2 and utf8proc. */
+/* Texts as the numbers of tokens and back, by the tokenizer.json of a folder, or by the metadata of a GGUF file or of
+ * a safetensors file that heed train made of such a folder (docs/checkpoints.md). HEED_E_UNSUPPORTED from all where
+ * libheed was built without PCRE2 and utf8proc. */
 typedef struct heed_tokenizer heed_tokenizer;
 HEED_API heed_tokenizer *heed_tokenizer_open(const char *folder, heed_error *error);
 HEED_API void heed_tokenizer_close(heed_tokenizer *tokenizer);

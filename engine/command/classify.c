@@ -22,7 +22,10 @@
 static const char usage[] =
     "usage: heed classify MODEL FILE [OPTION ...]\n"
     "\n"
-    "  MODEL             a file with a network of classes, as heed train --task classify makes it\n"
+    "  MODEL             a file or a folder with a network of classes, as heed train --task "
+    "classify "
+    "makes it,\n"
+    "                    or one of transformers (...ForSequenceClassification)\n"
     "  FILE              texts, one a line; of a .jsonl file the \"text\" of each line; - is "
     "standard "
     "input\n"
@@ -112,6 +115,10 @@ static int32_t encode(job *j, const char *text, size_t n, id_list *ids, heed_err
     snprintf(name, sizeof name, "%.80s, line %lld", j->file_path, (long long)j->lines + 1);
     if (j->model.tokenizer) {
         TRY(model_encode(&j->model, name, text, n, 1, 0, ids, error));
+        if (context > 0 && ids->n > (size_t)context) { /* once more, with what ends a text */
+            ids->n = 0, j->cut++;
+            TRY(model_encode(&j->model, name, text, n, 1, (size_t)context, ids, error));
+        }
     } else {
         if (bos >= 0) id_list_put(ids, (int32_t)bos);
         for (size_t i = 0; i < n; i++) {

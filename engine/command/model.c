@@ -71,7 +71,7 @@ int32_t model_open_text(model *m, const char *path, heed_error *error)
     const char *tokens = heed_weights_metadata(m->weights, "heed.tokens");
     char *file;
     if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
-    if (gguf_is(path)) {
+    if (gguf_is(path) || heed_weights_metadata(m->weights, "heed.tokenizer")) {
         m->tokenizer = tokenizer_open(path, error);
         return m->tokenizer ? HEED_OK : error->code;
     }

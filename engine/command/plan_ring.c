@@ -4,12 +4,15 @@
  * heed_group_run (op/group_run.c) is gone through step by step, with so many seconds for the work of
  * one rank and for a message. Norms and products are of each rank's own rows, and send nothing.
  *
- *     rank r has the blocks r and 2P - 1 - r of 2P, and in step s works on run (r + s) mod P of the
- *     keys, which are the blocks 2j and 2j + 1; those of the next step are on their way meanwhile
+ *     rank r has the blocks r and 2P - 1 - r of 2P, and works on one run of the keys after the other,
+ *     run j being the blocks 2j and 2j + 1; those of the next step are on their way meanwhile. Of a
+ *     causal text it needs the blocks up to 2P - 1 - r alone: n runs, which it goes through from the
+ *     last one down and around, from the r n / P-th on
  *
  * A message takes the latency and its bytes at the network's rate, which what a rank sends at a time
  * shares, and what it receives. Nobody waits for the work of who sends.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,12 +20,25 @@
 #include "command/plan.h"
 
 #define AGREEMENT 256.0 /* bytes to each rank; two a call */
+#define SPAN 1536.0     /* keys of a span: a byte of each goes to each rank, what this one sees */
 
 /* Of a causal text a block of queries sees those keys before it, and half of its own. */
 static double seen(const plan_ring *r, int64_t queries, int64_t keys)
 {
     if (!r->causal) return 1;
     return keys < queries ? 1 : keys == queries ? 0.5 : 0;
+}
+
+/* Runs of which a rank sees some key. */
+static int64_t runs_needed(const plan_ring *r, int64_t ranks, int64_t rank)
+{
+    return r->causal ? (2 * ranks - 1 - rank) / 2 + 1 : ranks;
+}
+
+static int64_t run_of(const plan_ring *r, int64_t ranks, int64_t rank, int64_t step)
+{
+    const int64_t n = runs_needed(r, ranks, rank);
+    return n - 1 - (step + rank * n / ranks) % n;
 }
 
 /* Pairs of blocks of a step. */
@@ -50,7 +66,7 @@ static double bring(const plan_ring *r, side *all, int64_t ranks, int64_t rank, 
     double come = to->now, moved = 0;
     for (int64_t block = 2 * run; block < 2 * run + 2; block++) {
         side *from = &all[block < ranks ? block : 2 * ranks - 1 - block];
-        if (from == to) continue;
+        if (from == to || (r->causal && block > 2 * ranks - 1 - rank)) continue;
         from->sends = later(from->sends, to->now) + takes;
         to->receives = later(to->receives, to->now) + takes;
         come = later(come, later(from->sends, to->receives) + r->latency);
@@ -90,12 +106,12 @@ static int go_on(const plan_ring *r, side *all, int64_t ranks, int64_t rank)
 {
     const double pair = r->attention / (double)(ranks * ranks * (r->causal ? 2 : 4));
     side *s = &all[rank];
-    const int64_t run = (rank + s->step) % ranks;
+    const int64_t run = run_of(r, ranks, rank, s->step), steps = runs_needed(r, ranks, rank);
     if (s->come > s->now) s->waits += s->come - s->now, s->now = s->come;
-    if (++s->step < ranks) s->come = bring(r, all, ranks, rank, (rank + s->step) % ranks);
+    if (++s->step < steps) s->come = bring(r, all, ranks, rank, run_of(r, ranks, rank, s->step));
     s->now += pair * pairs(r, ranks, rank, run);
     if (s->come < s->now) s->come = s->now;
-    return s->step < ranks;
+    return s->step < steps;
 }
 
 /* One layer's attention. */
@@ -103,7 +119,8 @@ static void replay_layer(const plan_ring *r, side *all, int64_t ranks, int64_t *
 {
     queue q = {order, ranks, all};
     for (int64_t k = 0; k < ranks; k++) order[k] = k;
-    for (int64_t k = 0; k < ranks; k++) all[k].come = bring(r, all, ranks, k, k);
+    for (int64_t k = 0; k < ranks; k++)
+        all[k].come = bring(r, all, ranks, k, run_of(r, ranks, k, 0));
     while (q.n) {
         if (!go_on(r, all, ranks, q.rank[0])) q.rank[0] = q.rank[--q.n];
         settle(&q);
@@ -113,7 +130,8 @@ static void replay_layer(const plan_ring *r, side *all, int64_t ranks, int64_t *
 int32_t plan_ring_replay(const plan_ring *r, int64_t ranks, plan_ring_time *t, heed_error *error)
 {
     const double alone = r->rest + r->layers * r->attention,
-                 agreements = 2 * (r->latency + AGREEMENT * (double)(ranks - 1) / r->rate);
+                 each = 2 * AGREEMENT + ceil(r->tokens / SPAN),
+                 agreements = 3 * r->latency + each * (double)(ranks - 1) / r->rate;
     side *all = calloc((size_t)ranks, sizeof *all);
     int64_t *order = calloc((size_t)ranks, sizeof *order);
     double last = 0, waits = 0, busy = 0;

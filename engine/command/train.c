@@ -28,15 +28,18 @@ static const char usage[] =
     "                    or a folder with one a class; of pairs lines {\"source\": ..., "
     "\"target\": ...}, or a .tsv\n"
     "  -o MODEL          the safetensors file that is made; MODEL/: a folder for transformers, if "
-    "it "
-    "has that\n"
-    "                    form (Llama's)\n"
+    "one of its\n"
+    "                    models computes the same\n"
+    "  --tokenizer DIR   makes tokens of texts: a folder with a tokenizer.json, in the place of "
+    "NETWORK's own\n"
     "  --dtype TYPE      of its weights: f32 (the default), f16 or bf16\n"
     "  --task TASK       lm: the next token (the default); classify: which class a text is of; "
     "pairs: what a\n"
     "                    network with an encoder says of what that reads\n"
     "  --pooling HOW     of classify, unless the network says it: concat (the default), mean, "
-    "first, last, max\n"
+    "first, last, max,\n"
+    "                    or pooler: BERT's, the first with a layer and tanh; of a folder pooler or "
+    "last\n"
     "  --steps N         of the optimiser; 1000 if neither this nor --minutes is given\n"
     "  --minutes M       in their place: some steps are timed, and as many are made as fit\n"
     "  --resume          goes on with a run of the same command that was interrupted\n"
@@ -100,10 +103,10 @@ static int read_task(void *command, const char *value)
 
 static int read_pooling(void *command, const char *value)
 {
-    static const char *const known[] = {"concat", "mean", "first", "last", "max"};
+    static const char *const known[] = {"concat", "mean", "first", "last", "max", "pooler"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(value, known[i])) return ((train_job *)command)->pooling = known[i], 0;
-    return options_usage("--pooling takes concat, mean, first, last or max, not " QUOTE,
+    return options_usage("--pooling takes concat, mean, first, last, max or pooler, not " QUOTE,
                          QUOTED(value));
 }
 
@@ -181,7 +184,8 @@ static const option options[] = {
     {"-o", 1, .at = offsetof(train_job, out), .values = "FILE"},
     {"--dtype", 1, .read = read_dtype, .values = "f32 f16 bf16"},
     {"--task", 1, .read = read_task, .values = "lm classify pairs"},
-    {"--pooling", 1, .read = read_pooling, .values = "concat mean first last max"},
+    {"--pooling", 1, .read = read_pooling, .values = "concat mean first last max pooler"},
+    {"--tokenizer", 1, .at = offsetof(train_job, tokenizer), .values = "FILE"},
     {"--steps", 1, .read = read_steps},
     {"--minutes", 1, .read = read_minutes},
     {"--resume", 0, .at = offsetof(train_job, resume)},
@@ -250,6 +254,7 @@ static void close_job(train_job *j)
     free(j->checkpoint), free(j->which);
     train_rows_free(&j->rows);
     train_data_close(&j->data);
+    train_tokens_close(&j->tokens);
     heed_trainer_free(j->trainer);
     heed_group_free(j->group);
     heed_engine_free(j->engine);

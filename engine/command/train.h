@@ -10,6 +10,8 @@
 
 #include <jansson.h>
 
+#include "io/checkpoint.h"
+#include "text/tokenizer.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 
@@ -30,9 +32,36 @@ typedef struct train_example {
     int64_t label;            /* which of the classes */
 } train_example;
 
+/* Tokens that are no bytes: how texts become them, and what the result says of them. */
+enum { TRAIN_TOKENS, TRAIN_BEGIN, TRAIN_END, TRAIN_START, TRAIN_TOKENIZER, TRAIN_NOTES };
+typedef struct train_tokens {
+    const char *path;        /* where the tokenizer is; NULL: there is none */
+    tokenizer *tokenizer;    /* NULL: tokens are bytes, or DATA has their numbers */
+    char *note[TRAIN_NOTES]; /* NULL: it says nothing; the last is the tokenizer.json */
+} train_tokens;
+
+/* Of a folder or file `given`, else of the network's own weights (NULL: there are none), if it has one;
+ * texts: it will be asked to encode. train_tokens_close also after a failure. */
+int32_t train_tokens_open(train_tokens *t, const char *given, const char *network,
+                          const heed_weights *weights, int texts, heed_error *error);
+void train_tokens_close(train_tokens *t);
+/* Texts begin with the token `bos` of the spec, unless it is -1 or the network came with another. */
+int32_t train_tokens_begin(train_tokens *t, int64_t bos, heed_error *error);
+/* The first token of a list, TRAIN_BEGIN to TRAIN_START; -1: there is none. */
+int64_t train_tokens_number(const train_tokens *t, uint32_t which);
+/* What a file says of them, no more than TRAIN_NOTES; how many these are. */
+uint32_t train_tokens_notes(const train_tokens *t, weights_note *notes);
+/* Appends the tokens of a text, all below `vocab`; most > 0: no more than so many. */
+int32_t train_tokens_encode(const train_tokens *t, const char *name, const void *text, size_t n,
+                            int special, int64_t vocab, int64_t most, id_list *to,
+                            heed_error *error);
+/* Its files to a folder. */
+int32_t train_tokens_write(const train_tokens *t, const char *folder, heed_error *error);
+
 /* What a set of examples has. Those that are learned stand in front. */
 typedef struct train_examples {
     unsigned char *bytes;
+    int32_t *ids; /* of train_examples_encode, which texts are places of then; NULL: bytes are */
     int64_t n_bytes, bytes_room;
     train_example *items;
     int64_t n, room, learned;
@@ -45,6 +74,8 @@ typedef struct train_examples {
 
 typedef struct train_data {
     const char *path;
+    const train_tokens *tokens; /* by which texts become ids; NULL: they are bytes */
+    int64_t vocab;
     unsigned char *bytes; /* or ids, of a .npy file or of documents */
     int32_t *ids;
     int numbers;        /* tokens that are no bytes */
@@ -57,9 +88,11 @@ typedef struct train_data {
 } train_data;
 
 /* A file's bytes, the numbers of tokens of a .npy file, or the documents of a folder or a JSONL file;
- * all below `vocab`. train_data_close also after a failure. */
-int32_t train_data_open(train_data *d, const char *path, int64_t vocab, int64_t bos,
-                        heed_error *error);
+ * all below `vocab`. Texts become tokens by a tokenizer (tokens NULL: there is none). train_data_close also after a
+ * failure. */
+int32_t train_data_open(train_data *d, const char *path, const train_tokens *tokens, int64_t vocab,
+                        int64_t bos, heed_error *error);
+int train_data_is_npy(const char *path);
 /* Of a folder or a JSONL file the documents, train_text.c; of others nothing. */
 int32_t train_text_read(train_data *d, int64_t bos, heed_error *error);
 void train_data_close(train_data *d);
@@ -80,13 +113,18 @@ void train_examples_free(train_examples *x);
 char *train_examples_classes(const train_examples *x);
 int32_t train_examples_know(train_examples *x, const char *classes, const char *path,
                             heed_error *error);
+/* Texts become tokens, of which no text has more than `most`; those of TRAIN_CLASSIFY and sources with
+ * what a tokenizer puts around them. */
+int32_t train_examples_encode(train_data *d, uint32_t task, const train_tokens *tokens,
+                              int64_t vocab, int64_t source_vocab, int64_t most, heed_error *error);
 /* Holds out the last `share` of each class. */
 int32_t train_examples_split(train_data *d, uint32_t task, double share, heed_error *error);
 
 /* Where batches of examples are put together: [batch, context] each, and [batch]. */
 typedef struct train_rows {
     uint32_t task;
-    int64_t batch, context, bos;
+    int64_t batch, context;
+    int64_t bos, begin, end; /* in front of a text, and of a target, and behind it; -1: nothing */
     int32_t *tokens, *targets, *source;
     int32_t *lengths, *source_lengths;
 } train_rows;
@@ -178,7 +216,7 @@ int32_t train_log_profile(const heed_trainer *t, double seconds, heed_error *err
 /* A run: what its command line says, and what it works on. */
 typedef struct train_job {
     heed_options engine_options;
-    const char *network, *data_path, *out, *svg, *pooling;
+    const char *network, *data_path, *out, *svg, *pooling, *tokenizer;
     uint32_t task;
     int64_t steps, batch, accumulate, context, every, seed, segments;
     double minutes, valid, test, layer_decay, unfreeze;
@@ -193,6 +231,7 @@ typedef struct train_job {
     heed_group *group; /* of ranks, of which 0 writes; NULL: there is one */
     int stopped;       /* one of them was interrupted */
     heed_trainer *trainer;
+    train_tokens tokens;
     train_data data;
     train_measure measure;
     train_rows rows; /* of the other tasks */
@@ -207,12 +246,19 @@ typedef struct train_job {
 /* The network, with an output for the task; of classify behind the examples, whose classes it has. */
 int32_t train_network_open(train_job *j, heed_error *error);
 
+/* The network as a model of transformers: its config.json, and its weights there. What there is to
+ * free is so also after a failure. */
+typedef struct train_form {
+    json_t *config;
+    heed_weights *tensors;
+} train_form;
+int32_t train_form_find(const train_job *j, train_form *f, heed_error *error);
+void train_form_free(train_form *f);
 /* Whether the result is to be a folder that transformers opens; that the network has such a form, and
- * that there is a folder; and its files. `numbers`: tokens are no bytes. */
+ * that there is a folder; and its files. */
 int train_folder_is(const char *path);
-int32_t train_folder_check(const heed_trainer *t, const char *path, heed_error *error);
-int32_t train_folder_write(const heed_trainer *t, const char *folder, uint32_t dtype, int numbers,
-                           heed_error *error);
+int32_t train_folder_check(const train_job *j, heed_error *error);
+int32_t train_folder_write(const train_job *j, heed_error *error);
 
 /* Opens network and data, as far as a run that is gone on with; makes the steps; and what is told at
  * the end, of one that was interrupted how to go on. */

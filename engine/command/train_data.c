@@ -18,7 +18,7 @@
 
 /* ---- reading it ---- */
 
-static int is_npy(const char *path)
+int train_data_is_npy(const char *path)
 {
     const size_t n = strlen(path);
     return n > 4 && !strcmp(path + n - 4, ".npy");
@@ -45,17 +45,36 @@ static int32_t read_ids(train_data *d, heed_error *error)
 
 static int32_t token_at(const train_data *d, int64_t i) { return d->ids ? d->ids[i] : d->bytes[i]; }
 
-int32_t train_data_open(train_data *d, const char *path, int64_t vocab, int64_t bos,
-                        heed_error *error)
+/* A file of one text, as tokens. */
+static int32_t encode(train_data *d, heed_error *error)
 {
-    *d = (train_data){.path = path, .numbers = is_npy(path)};
+    id_list ids = {0};
+    const int32_t failed = train_tokens_encode(d->tokens, d->path, d->bytes, (size_t)d->n, 0,
+                                               d->vocab, 0, &ids, error);
+    d->ids = ids.at, d->n = (int64_t)ids.n;
+    free(d->bytes);
+    d->bytes = NULL;
+    return failed;
+}
+
+static int32_t read_bytes(train_data *d, heed_error *error)
+{
     size_t n = 0;
-    if (d->numbers) TRY(read_ids(d, error));
+    TRY(file_read(d->path, &d->bytes, &n, error));
+    d->n = (int64_t)n;
+    return d->tokens ? encode(d, error) : HEED_OK;
+}
+
+int32_t train_data_open(train_data *d, const char *path, const train_tokens *tokens, int64_t vocab,
+                        int64_t bos, heed_error *error)
+{
+    const int npy = train_data_is_npy(path);
+    *d = (train_data){
+        .path = path, .tokens = tokens && tokens->tokenizer ? tokens : NULL, .vocab = vocab};
+    d->numbers = npy || d->tokens;
+    if (npy) TRY(read_ids(d, error));
     else TRY(train_text_read(d, bos, error));
-    if (!d->numbers && !d->documents) {
-        TRY(file_read(path, &d->bytes, &n, error));
-        d->n = (int64_t)n;
-    }
+    if (!npy && !d->documents) TRY(read_bytes(d, error));
     for (int64_t i = 0; i < d->n; i++)
         if (token_at(d, i) < 0 || token_at(d, i) >= vocab)
             return error_set(error, HEED_E_DATA,

@@ -4,8 +4,9 @@
  * told apart or answered.
  *
  *     classify    bos text                       the class
- *     pairs       bos source; bos target         target bos, bos being what ends it
+ *     pairs       bos source; begin target       target end
  *
+ * Of bytes begin and end are bos; what a tokenizer has put around a text is in the text.
  * Each epoch has all examples once, in an order of its own. Invariant: a batch follows from the seed,
  * its step and the sizes alone.
  */
@@ -111,36 +112,39 @@ void train_rows_free(train_rows *r)
     free(r->lengths), free(r->source_lengths);
 }
 
-/* Tokens of a text with bos in front, as many as fit. */
-static int32_t length_of(const train_rows *r, const train_bytes *text)
+/* Tokens of a text with `front` before it, as many as fit. */
+static int32_t length_of(const train_rows *r, const train_bytes *text, int64_t front)
 {
-    const int64_t n = text->n + (r->bos >= 0);
+    const int64_t n = text->n + (front >= 0);
     return (int32_t)(n < r->context ? n : r->context);
 }
 
-/* Token i of that text; behind its end bos again, which ends it. */
+/* Token i of that text; behind its end what ends it. */
 static int32_t token_of(const train_examples *x, const train_rows *r, const train_bytes *text,
-                        int64_t i)
+                        int64_t front, int64_t i)
 {
-    if (r->bos >= 0 && i-- == 0) return (int32_t)r->bos;
-    return i < text->n ? x->bytes[text->from + i] : (int32_t)r->bos;
+    if (front >= 0 && i-- == 0) return (int32_t)front;
+    return i >= text->n ? (int32_t)r->end
+           : x->ids     ? x->ids[text->from + i]
+                        : x->bytes[text->from + i];
 }
 
 /* Texts as rows of one length; how long that is. */
 static int64_t put_texts(const train_examples *x, const train_rows *r, const int64_t *which,
                          int64_t n, int source, int32_t *tokens, int32_t *lengths)
 {
+    const int64_t front = source ? r->bos : r->begin;
     int64_t longest = 1;
     for (int64_t row = 0; row < n; row++) {
         const train_example *e = &x->items[which[row]];
-        lengths[row] = length_of(r, source ? &e->text : &e->target);
+        lengths[row] = length_of(r, source ? &e->text : &e->target, front);
         if (lengths[row] > longest) longest = lengths[row];
     }
     for (int64_t row = 0; row < n; row++)
         for (int64_t i = 0; i < longest; i++) {
             const train_example *e = &x->items[which[row]];
             const train_bytes *text = source ? &e->text : &e->target;
-            tokens[row * longest + i] = i < lengths[row] ? token_of(x, r, text, i) : 0;
+            tokens[row * longest + i] = i < lengths[row] ? token_of(x, r, text, front, i) : 0;
         }
     return longest;
 }
@@ -166,7 +170,7 @@ int64_t train_examples_batch(const train_examples *x, train_rows *r, const int64
         for (int64_t i = 0; i < batch->length; i++) {
             const int there = i < r->lengths[row];
             r->targets[row * batch->length + i] =
-                there ? token_of(x, r, &x->items[which[row]].target, i + 1) : NOTHING;
+                there ? token_of(x, r, &x->items[which[row]].target, r->begin, i + 1) : NOTHING;
             counted += there;
         }
     return counted;

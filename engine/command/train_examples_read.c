@@ -285,8 +285,51 @@ int32_t train_examples_read(train_data *d, uint32_t task, heed_error *error)
     return HEED_OK;
 }
 
+/* One text, in the place of its bytes. */
+static int32_t encode_text(train_data *d, const train_tokens *tokens, const char *what,
+                           int64_t number, int special, int64_t vocab, int64_t most,
+                           train_bytes *text, id_list *ids, heed_error *error)
+{
+    char name[160];
+    const int64_t from = (int64_t)ids->n;
+    snprintf(name, sizeof name, "%.100s: %s of example %lld", d->path, what, (long long)number);
+    TRY(train_tokens_encode(tokens, name, d->examples.bytes + text->from, (size_t)text->n, special,
+                            vocab, 0, ids, error));
+    if ((int64_t)ids->n - from > most) {
+        d->examples.shortened++;
+        ids->n = (size_t)from;
+        TRY(train_tokens_encode(tokens, name, d->examples.bytes + text->from, (size_t)text->n,
+                                special, vocab, most, ids, error));
+    }
+    *text = (train_bytes){from, (int64_t)ids->n - from};
+    return text->n ? HEED_OK : error_set(error, HEED_E_DATA, "%s has no token", name);
+}
+
+int32_t train_examples_encode(train_data *d, uint32_t task, const train_tokens *tokens,
+                              int64_t vocab, int64_t source_vocab, int64_t most, heed_error *error)
+{
+    train_examples *x = &d->examples;
+    id_list ids = {0};
+    int32_t failed = HEED_OK;
+    for (int64_t i = 0; i < x->n && !failed; i++) {
+        const int64_t shortened = x->shortened;
+        failed = encode_text(d, tokens, task == TRAIN_PAIRS ? "the source" : "the text", i + 1, 1,
+                             source_vocab, most, &x->items[i].text, &ids, error);
+        if (!failed && task == TRAIN_PAIRS)
+            failed = encode_text(d, tokens, "the target", i + 1, 0, vocab, most - 1,
+                                 &x->items[i].target, &ids, error);
+        if (x->shortened > shortened) x->shortened = shortened + 1; /* of a pair one */
+    }
+    x->ids = ids.at;
+    if (failed) return failed;
+    d->hash = saved_checksum(x->items, (uint64_t)x->n * sizeof *x->items, 0);
+    d->hash = saved_checksum(x->ids, ids.n * sizeof *x->ids, d->hash);
+    return HEED_OK;
+}
+
 void train_examples_free(train_examples *x)
 {
+    free(x->ids);
     for (uint32_t c = 0; c < x->n_classes; c++) free(x->classes[c]);
     free(x->classes), free(x->bytes), free(x->items), free(x->order);
 }

@@ -51,20 +51,31 @@ static int has_key(const char *spec, const char *key)
     return 0;
 }
 
-/* The spec with one row of a text as its output, and scores of classes; NULL: no memory. */
-static char *with_classes(const char *spec, const char *pooling, uint32_t classes)
+/* What transformers has behind an encoder's states, and behind a decoder's; concat where the result is
+ * no folder of it. */
+static const char *usual_pooling(const train_job *j, const char *spec)
 {
-    char *all = NULL, *kept = calloc(strlen(spec) + 1, 1);
+    if (!j->folder) return "concat";
+    return has_key(spec, "output") ? "pooler" : "last";
+}
+
+/* The spec with one row of a text as its output, and scores of classes; NULL: no memory. */
+static char *with_classes(const char *spec, const char *pooling, int biases, uint32_t classes)
+{
+    char *all = NULL, *kept = calloc(strlen(spec) + 1, 1), by[32];
     if (!kept) return NULL;
     for (const char *at = spec, *end; *at; at = end) {
         end = next_key(at);
         if (!is_of_output(at + strspn(at, " \t\n"))) strncat(kept, at, (size_t)(end - at));
     }
     for (size_t n = strlen(kept); n && strchr("; \t\n", kept[n - 1]);) kept[--n] = 0;
-    const int concat = !strcmp(pooling, "concat");
-    if (asprintf(&all, "%s%s; output=%s%s%s; classes=%u", kept,
-                 has_key(kept, "preset") ? "; tied=false" : "", concat ? "concat" : "tokens(by=",
-                 concat ? "" : pooling, concat ? "" : ")", classes) < 0)
+    const int pooler = !strcmp(pooling, "pooler");
+    snprintf(by, sizeof by, "tokens(by=%s)", pooler ? "first" : pooling);
+    if (asprintf(&all, "%s%s%s; output=%s%s; classes=%u", kept,
+                 has_key(kept, "preset") ? "; tied=false" : "",
+                 biases && !has_key(kept, "biases") ? "; biases=true" : "",
+                 !strcmp(pooling, "concat") ? "concat" : by, pooler ? "; pooler=true" : "",
+                 classes) < 0)
         all = NULL;
     free(kept);
     return all;
@@ -81,7 +92,12 @@ static int32_t change_output(train_job *j, const heed_weights *from, char **spec
         return error_set(error, HEED_E_DATA, "%s: has no spec of a network (heed.spec)",
                          j->network);
     if (has_key(own, "classes")) return HEED_OK;
-    *spec = with_classes(own, j->pooling ? j->pooling : "concat", j->data.examples.n_classes);
+    /* a checkpoint's spec does not say that all has biases; its tensors do */
+    const int biases = from && has_key(own, "output") &&
+                       heed_weights_find(from, "layers.0.q.bias") &&
+                       heed_weights_find(from, "layers.0.feedforward.up_bias");
+    *spec = with_classes(own, j->pooling ? j->pooling : usual_pooling(j, own), biases,
+                         j->data.examples.n_classes);
     if (!*spec) return error_memory(error);
     if (!from) return HEED_OK;
     *weights = trainer_with_head(j->engine, *spec, from, j->recipe.seed, error);
@@ -144,7 +160,7 @@ static int32_t check_classifier(const train_job *j, const heed_stack *stack, hee
                      (long long)n, (long long)classes);
 }
 
-static int32_t check_pairs(const heed_stack *stack, heed_error *error)
+static int32_t check_pairs(const train_job *j, const heed_stack *stack, heed_error *error)
 {
     if (!stack->n_encode)
         return error_set(error, HEED_E_DATA,
@@ -156,22 +172,23 @@ static int32_t check_pairs(const heed_stack *stack, heed_error *error)
             "the decoder's tokens see those behind them (%s), and with them what is to "
             "be predicted",
             stack->ahead ? stack->ahead : "prefix");
-    if (stack->number[STACK_BOS] >= 0) return HEED_OK;
+    if (stack->number[STACK_BOS] >= 0 || j->tokens.tokenizer) return HEED_OK;
     return error_set(error, HEED_E_DATA,
                      "this network has no token that a text begins and ends with (bos)");
 }
 
-/* Tokens of a file's network, which must be bytes unless DATA has numbers. */
-static int32_t check_tokens(const train_job *j, const heed_weights *weights, heed_error *error)
+/* Tokens of a file's network: bytes, or by its tokenizer, or DATA has their numbers. */
+static int32_t open_tokens(train_job *j, const heed_weights *weights, heed_error *error)
 {
-    const char *tokens = heed_weights_metadata(weights, "heed.tokens");
-    const size_t n = strlen(j->data_path);
-    if (!tokens || strcmp(tokens, "ids")) return HEED_OK;
-    if (j->task == TRAIN_LM && n >= 4 && !strcmp(j->data_path + n - 4, ".npy")) return HEED_OK;
+    const int numbers = j->task == TRAIN_LM && train_data_is_npy(j->data_path);
+    train_tokens *t = &j->tokens;
+    TRY(train_tokens_open(t, j->tokenizer, j->network, weights, !numbers, error));
+    if (!t->note[TRAIN_TOKENS] || t->tokenizer || numbers) return HEED_OK;
     return error_set(error, HEED_E_UNSUPPORTED,
-                     "%s: tokens of this checkpoint are not bytes, so DATA must be a .npy file of "
-                     "their numbers%s",
-                     j->network, j->task == TRAIN_LM ? "" : ", which --task lm takes");
+                     "%s: tokens of this checkpoint are not bytes, and there is no tokenizer.json: "
+                     "--tokenizer DIR says where one is%s",
+                     j->network,
+                     j->task == TRAIN_LM ? ", or DATA is a .npy file of their numbers" : "");
 }
 
 /* The examples, of which a model that has classes knows the names. */
@@ -189,13 +206,14 @@ int32_t train_network_open(train_job *j, heed_error *error)
     const int is_file = model_is_file(j->network);
     heed_weights *weights = is_file ? heed_weights_open(j->network, error) : NULL;
     if (is_file && !weights) return error->code;
-    int32_t failed = weights ? check_tokens(j, weights, error) : HEED_OK;
+    int32_t failed = open_tokens(j, weights, error);
     if (!failed) failed = read_examples(j, weights, error);
     if (!failed) failed = make_trainer(j, weights, error);
     heed_weights_close(weights);
     if (failed) return failed;
     const heed_stack *stack = heed_trainer_stack(j->trainer);
+    TRY(train_tokens_begin(&j->tokens, stack->number[STACK_BOS], error));
     return j->task == TRAIN_CLASSIFY ? check_classifier(j, stack, error)
-           : j->task == TRAIN_PAIRS  ? check_pairs(stack, error)
+           : j->task == TRAIN_PAIRS  ? check_pairs(j, stack, error)
                                      : check_language_model(stack, error);
 }

@@ -100,20 +100,22 @@ static int32_t read_note(train_job *j, heed_error *error)
  * is said of a source. */
 static int32_t export(const train_job *j, heed_error *error)
 {
-    char bos[32], *classes = NULL;
-    weights_note notes[3] = {{"heed.spec", heed_stack_spec(heed_trainer_stack(j->trainer))}};
-    uint32_t n = 1;
-    if (j->folder) return train_folder_write(j->trainer, j->out, j->dtype, j->data.numbers, error);
+    char begin[32], end[32], *classes = NULL;
+    weights_note notes[2 + TRAIN_NOTES + 2] = {
+        {"heed.spec", heed_stack_spec(heed_trainer_stack(j->trainer))}};
+    uint32_t n = 1 + train_tokens_notes(&j->tokens, notes + 1);
+    if (j->folder) return train_folder_write(j, error);
     if (j->task == TRAIN_CLASSIFY) {
         if (!(classes = train_examples_classes(&j->data.examples))) return error_memory(error);
         notes[n++] = (weights_note){"heed.classes", classes};
     }
-    snprintf(bos, sizeof bos, "%lld", (long long)j->rows.bos);
-    if (j->task == TRAIN_PAIRS) {
-        notes[n++] = (weights_note){"heed.end", bos};
-        notes[n++] = (weights_note){"heed.start", bos};
+    snprintf(begin, sizeof begin, "%lld", (long long)j->rows.begin);
+    snprintf(end, sizeof end, "%lld", (long long)j->rows.end);
+    if (j->task == TRAIN_PAIRS) { /* they count, whatever the tokens say */
+        notes[n++] = (weights_note){"heed.end", end};
+        notes[n++] = (weights_note){"heed.start", begin};
     }
-    const trainer_form form = {NULL, notes, n};
+    const trainer_file form = {NULL, notes, n};
     const int32_t failed = trainer_export(j->trainer, j->out, j->dtype, &form, error);
     free(classes);
     return failed;
@@ -157,7 +159,7 @@ static void note_shortened(train_job *j)
 {
     train_examples *x = &j->data.examples;
     const int64_t room = j->context - (j->rows.bos >= 0);
-    for (int64_t i = 0; i < x->n; i++)
+    for (int64_t i = 0; i < x->n && !x->ids; i++)
         x->shortened += x->items[i].text.n > room || x->items[i].target.n > room;
     if (x->shortened)
         fprintf(stderr,
@@ -165,17 +167,46 @@ static void note_shortened(train_job *j)
                 (long long)x->shortened, (long long)x->n, (long long)j->context);
 }
 
-static int32_t prepare_examples(train_job *j, int64_t vocab, int64_t bos, heed_error *error)
+/* Bytes, or tokens of a tokenizer, which has its own in front of a text and behind. */
+static int32_t prepare_tokens(train_job *j, int64_t own, int64_t encoder, heed_error *error)
 {
     const train_examples *x = &j->data.examples;
+    const int64_t vocab = own < encoder ? own : encoder,
+                  bos = heed_stack_number(heed_trainer_stack(j->trainer), "bos");
+    j->rows = (train_rows){.task = j->task,
+                           .batch = j->batch,
+                           .context = j->context,
+                           .bos = bos,
+                           .begin = bos,
+                           .end = bos};
+    if (j->tokens.tokenizer) {
+        const int64_t begin = train_tokens_number(&j->tokens, TRAIN_START),
+                      end = train_tokens_number(&j->tokens, TRAIN_END);
+        j->rows.bos = -1;
+        if (begin >= 0) j->rows.begin = begin;
+        if (end >= 0) j->rows.end = end;
+        if (j->task == TRAIN_PAIRS &&
+            (j->rows.begin < 0 || j->rows.end < 0 || j->rows.begin >= own || j->rows.end >= own))
+            return error_set(error, HEED_E_DATA,
+                             "%s: has no token that a target begins with (decoder_start_token_id) "
+                             "or none that ends it (eos_token_id)",
+                             j->network);
+        return train_examples_encode(&j->data, j->task, &j->tokens, own, encoder, j->context,
+                                     error);
+    }
     for (int64_t i = 0; i < x->n_bytes; i++)
         if (x->bytes[i] >= vocab)
             return error_set(
                 error, HEED_E_DATA,
                 "%s: has the byte %d, but the network has those from 0 to %lld (vocab)",
                 j->data.path, x->bytes[i], (long long)vocab - 1);
+    return HEED_OK;
+}
+
+static int32_t prepare_examples(train_job *j, int64_t own, int64_t encoder, heed_error *error)
+{
+    TRY(prepare_tokens(j, own, encoder, error));
     TRY(train_examples_split(&j->data, j->task, j->valid, error));
-    j->rows = (train_rows){.task = j->task, .batch = j->batch, .context = j->context, .bos = bos};
     note_shortened(j);
     j->log.unit = j->task == TRAIN_PAIRS ? "token" : "text";
     j->log.examples = 1;
@@ -185,7 +216,12 @@ static int32_t prepare_examples(train_job *j, int64_t vocab, int64_t bos, heed_e
 
 static int32_t prepare_text(train_job *j, int64_t vocab, int64_t bos, heed_error *error)
 {
-    TRY(train_data_open(&j->data, j->data_path, vocab, bos, error));
+    if (bos < 0 && j->tokens.tokenizer) { /* as heed score has it in front of a text */
+        bos = train_tokens_number(&j->tokens, TRAIN_BEGIN);
+        if (bos < 0) bos = train_tokens_number(&j->tokens, TRAIN_END);
+        if (bos >= vocab) bos = -1;
+    }
+    TRY(train_data_open(&j->data, j->data_path, &j->tokens, vocab, bos, error));
     TRY(train_data_split(&j->data, j->valid, j->test, j->context, error));
     if (j->segments) {
         if ((j->data.cut - 1) / j->batch < j->context)
@@ -217,7 +253,7 @@ static int32_t prepare_data(train_job *j, heed_error *error)
         stack, heed_stack_number(stack, "encoder_vocab") > 0 ? "encoder_vocab" : "vocab");
     const int64_t bos = heed_stack_number(stack, "bos"), own = heed_stack_number(stack, "vocab");
     return j->task == TRAIN_LM ? prepare_text(j, own, bos, error)
-                               : prepare_examples(j, vocab < own ? vocab : own, bos, error);
+                               : prepare_examples(j, own, vocab, error);
 }
 
 /* The group of a weight, from the input on: what stands before the layers, each layer, and what
@@ -385,7 +421,7 @@ static int32_t prepare_alone(train_job *j, heed_error *error)
     TRY(file_check(j->checkpoint, error));
     if (j->svg) TRY(file_check(j->svg, error));
     TRY(prepare_network(j, error));
-    if (j->folder) TRY(train_folder_check(j->trainer, j->out, error));
+    if (j->folder) TRY(train_folder_check(j, error));
     TRY(prepare_data(j, error));
     j->schedule.steps = j->steps ? j->steps : 1000;
     if (j->resume && access(j->checkpoint, F_OK))

@@ -19,6 +19,7 @@
 typedef struct reader {
     train_data *data;
     int64_t bos, room, document_room;
+    id_list ids; /* of one document */
     heed_error *error;
 } reader;
 
@@ -36,16 +37,21 @@ static int grow(void *array, int64_t *room, int64_t needed, size_t size)
     return 1;
 }
 
-static int32_t add_document(reader *r, const unsigned char *bytes, size_t n)
+static int32_t add_document(reader *r, const char *path, const unsigned char *bytes, size_t n)
 {
     train_data *d = r->data;
+    if (d->tokens) {
+        r->ids.n = 0;
+        TRY(train_tokens_encode(d->tokens, path, bytes, n, 0, d->vocab, 0, &r->ids, r->error));
+        n = r->ids.n;
+    }
     if (!n) return HEED_OK;
     if (!grow(&d->ids, &r->room, d->n + (int64_t)n + 1, sizeof *d->ids) ||
         !grow(&d->documents, &r->document_room, d->n_documents + 1, sizeof *d->documents))
         return error_memory(r->error);
     if (d->n_documents && r->bos >= 0) d->ids[d->n++] = (int32_t)r->bos;
     d->documents[d->n_documents++] = d->n;
-    for (size_t i = 0; i < n; i++) d->ids[d->n++] = bytes[i];
+    for (size_t i = 0; i < n; i++) d->ids[d->n++] = d->tokens ? r->ids.at[i] : bytes[i];
     return HEED_OK;
 }
 
@@ -67,7 +73,7 @@ static int32_t read_line(reader *r, const char *path, int64_t number, const unsi
                            "%s: line %lld has no text: {\"text\": \"...\"} or \"...\" is right%s%s",
                            path, (long long)number, value ? "" : "; ", value ? "" : why.text);
     else
-        failed = add_document(r, (const unsigned char *)json_string_value(text),
+        failed = add_document(r, path, (const unsigned char *)json_string_value(text),
                               json_string_length(text));
     json_decref(value);
     return failed;
@@ -92,7 +98,7 @@ static int32_t read_file(reader *r, const char *path)
     size_t n;
     TRY(file_read(path, &bytes, &n, r->error));
     const int32_t failed =
-        ends_with(path, ".jsonl") ? read_lines(r, path, bytes, n) : add_document(r, bytes, n);
+        ends_with(path, ".jsonl") ? read_lines(r, path, bytes, n) : add_document(r, path, bytes, n);
     free(bytes);
     return failed;
 }
@@ -133,6 +139,11 @@ int32_t train_text_read(train_data *d, int64_t bos, heed_error *error)
     struct stat s;
     reader r = {.data = d, .bos = bos, .error = error};
     const int folder = !stat(d->path, &s) && S_ISDIR(s.st_mode);
-    if (folder) return read_folder(&r, d->path, DEPTH);
-    return ends_with(d->path, ".jsonl") ? read_file(&r, d->path) : HEED_OK;
+    int32_t failed = folder                         ? read_folder(&r, d->path, DEPTH)
+                     : ends_with(d->path, ".jsonl") ? read_file(&r, d->path)
+                                                    : HEED_OK;
+    free(r.ids.at);
+    if (!failed && folder && !d->documents)
+        failed = error_set(error, HEED_E_DATA, "%.200s: no file in it has text", d->path);
+    return failed;
 }

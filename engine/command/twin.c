@@ -75,7 +75,7 @@ static int32_t open_text(twin_study *s, heed_error *error)
         if (of[STACK_CONTEXT] > 0 && of[STACK_CONTEXT] < s->context) s->context = of[STACK_CONTEXT];
     }
     s->vocab = numbers ? 0 : 256;
-    TRY(train_data_open(&s->data, s->path, vocab, numbers ? -1 : TWIN_BOS, error));
+    TRY(train_data_open(&s->data, s->path, NULL, vocab, numbers ? -1 : TWIN_BOS, error));
     TRY(find_paragraphs(&s->data, error));
     TRY(train_data_split(&s->data, VALID, 0, s->context, error));
     const int64_t least = twin_learned(s, LEAST_FRACTION);

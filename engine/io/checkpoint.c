@@ -157,8 +157,7 @@ static int32_t read_config(checkpoint *k)
     return HEED_OK;
 }
 
-/* By the type of its config: sizes, `when` and the spec. */
-static int32_t read_spec(checkpoint *k)
+int32_t checkpoint_spec(checkpoint *k)
 {
     if (!(k->spec = open_memstream(&k->text, &k->length))) return error_memory(k->error);
     k->type->read(k);
@@ -208,12 +207,30 @@ static int32_t read_ends(checkpoint *k, char begin[NUMBERS], char end[NUMBERS],
     return k->config.failed;
 }
 
+/* The names of classes, as heed train writes them: ["comedy", "tragedy"]; "" if there are none. */
+static int32_t read_classes(checkpoint *k, char **text)
+{
+    const json_t *names = k->classes ? json_object_get(k->config.root, "id2label") : NULL;
+    json_t *all = json_array();
+    for (int64_t c = 0; c < k->classes && names && !k->config.failed; c++) {
+        char number[24];
+        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, (json_int_t)c);
+        json_t *name = json_object_get(names, number);
+        if (!json_is_string(name))
+            config_wrong(&k->config, "id2label", "a name for each number from 0 on is right");
+        else json_array_append(all, name);
+    }
+    *text = names ? json_dumps(all, JSON_COMPACT) : strdup("");
+    json_decref(all);
+    return k->config.failed ? k->config.failed : *text ? HEED_OK : error_memory(k->error);
+}
+
 static int32_t make(checkpoint *k)
 {
     char begin[NUMBERS], end[NUMBERS], start[NUMBERS];
     const int is_gguf = gguf_is(k->folder);
     TRY(is_gguf ? checkpoint_gguf(k) : read_config(k));
-    TRY(read_spec(k));
+    TRY(checkpoint_spec(k));
     TRY(read_ends(k, begin, end, start));
     json_t *unused = config_unused(&k->config);
     k->made->told =
@@ -224,6 +241,13 @@ static int32_t make(checkpoint *k)
         json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "__metadata__", "heed.spec", k->text,
                   "heed.tokens", "ids", "heed.begin", begin, "heed.end", end, "heed.start", start);
     if (!k->made->told || !k->made->header) return error_memory(k->error);
+    char *classes = NULL;
+    const int32_t failed = read_classes(k, &classes);
+    if (!failed && *classes)
+        json_object_set_new(json_object_get(k->made->header, "__metadata__"), "heed.classes",
+                            json_string(classes));
+    free(classes);
+    if (failed) return failed;
     if (!is_gguf) TRY(open_files(k));
     return checkpoint_tensors(k);
 }

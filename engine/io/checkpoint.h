@@ -9,6 +9,7 @@
  *     checkpoint_types.c    for each model_type the spec, and the table of names; checkpoint_t5.c
  *     checkpoint_rope.c     rotary positions, whose settings all types write alike
  *     checkpoint_tensors.c  the rows of a table, as tensors
+ *     checkpoint_write.c    the same tables the other way: a network of ours as such a folder
  */
 #ifndef HEED_IO_CHECKPOINT_H
 #define HEED_IO_CHECKPOINT_H
@@ -52,8 +53,15 @@ enum {
     CHECKPOINT_PLAIN = 256,
     CHECKPOINT_SCALED = 512, /* what the output reads is */
     CHECKPOINT_UNSCALED = 1024,
-    CHECKPOINT_LISTED = 2048, /* each pair of a rotary position has a factor, a tensor */
+    CHECKPOINT_LISTED = 2048,  /* each pair of a rotary position has a factor, a tensor */
+    CHECKPOINT_CLASSES = 4096, /* it tells texts apart */
 };
+
+/* A key of config.json, objects in objects with dots between them, and what it says of a network that
+ * is written: "width", or, behind '=', JSON as it is. */
+typedef struct checkpoint_key {
+    const char *path, *says;
+} checkpoint_key;
 
 /* What stands for the beginning of `theirs` in a GGUF file. */
 typedef struct checkpoint_name {
@@ -70,6 +78,8 @@ typedef struct checkpoint_type {
     const char *prefixes[4]; /* of which one is '~': the first that fits; "" if none is listed */
     /* tensors that are not read: a part of their names if it ends with a dot, else their end */
     const char *ignored[6];
+    const char *model, *head;   /* class of transformers: "Llama", and "ForCausalLM" for logits */
+    const checkpoint_key *keys; /* up to one without a path; NULL: it is not written by itself */
 } checkpoint_type;
 
 #define CHECKPOINT_SIZE(k, letter) ((k)->size[(letter) - 'A'])
@@ -83,7 +93,8 @@ struct checkpoint {
     const char *key[26]; /* of config.json, that says so, or NULL */
     int64_t layers, heads, encoder_layers; /* the last: of rows that begin with "encoder." */
     uint32_t when;
-    FILE *spec; /* what is written there becomes the spec */
+    int64_t classes; /* 0: it gives logits or hidden states */
+    FILE *spec;      /* what is written there becomes the spec */
     char *text;
     size_t length;
     const struct json_t *factors[2]; /* longrope's, short and long, or NULL */
@@ -100,6 +111,11 @@ HEED_LOCAL int32_t checkpoint_gguf(checkpoint *k);
 HEED_LOCAL extern const checkpoint_type checkpoint_t5; /* checkpoint_t5.c */
 HEED_LOCAL const checkpoint_type *checkpoint_type_of(const char *name); /* NULL: there is none */
 HEED_LOCAL void checkpoint_type_names(char *out, size_t size);          /* "llama, mistral, ..." */
+HEED_LOCAL const checkpoint_type *checkpoint_type_at(size_t i);         /* NULL behind the last */
+/* config.json, by the type of it, to sizes, `when` and the spec. */
+HEED_LOCAL int32_t checkpoint_spec(checkpoint *k);
+/* The word for an activation, of "gelu(approximate=tanh)" or the like; NULL: they have none. */
+HEED_LOCAL const char *checkpoint_activation(const char *op);
 
 /* Writes the position op of layers of a type ("full_attention", of those that have settings of their
  * own; else NULL). `theta` and `part`, the share of channels that turn, are what counts if the file
@@ -114,5 +130,26 @@ HEED_LOCAL void checkpoint_rope_write(checkpoint *k, const checkpoint_rope *r);
 
 /* The tensors of the shards of `made`, which are sorted by name, as those of the network. */
 HEED_LOCAL int32_t checkpoint_tensors(checkpoint *k);
+/* A row's name, of a layer and with a prefix. */
+#define CHECKPOINT_NAME 160 /* bytes that it has at most */
+HEED_LOCAL const char *checkpoint_name_of(char out[CHECKPOINT_NAME], const char *pattern,
+                                          const char *prefix, int64_t layer);
+HEED_LOCAL int64_t checkpoint_sum(const checkpoint *k, const char *letters); /* of these sizes */
+HEED_LOCAL int64_t checkpoint_layers(const checkpoint *k, const checkpoint_row *r);
+
+/* ---- the other way, checkpoint_write.c ---- */
+
+/* What there is to say of a network, a new value; NULL: nothing. */
+typedef struct json_t *(*checkpoint_says)(void *network, const char *what);
+/* config.json of a network of that type; NULL: no memory. */
+HEED_LOCAL struct json_t *checkpoint_config(const checkpoint_type *type, checkpoint_says says,
+                                            void *network);
+/* Reads a config, which it keeps, as that of a folder; checkpoint_close also after a failure. */
+HEED_LOCAL int32_t checkpoint_of_config(checkpoint *k, struct json_t *config, heed_error *error);
+HEED_LOCAL void checkpoint_close(checkpoint *k);
+/* The tensors of a network of ours as such a folder has them, of float32: NULL if they are not those
+ * that the type has. */
+HEED_LOCAL heed_weights *checkpoint_back(const checkpoint *k, const heed_weights *ours,
+                                         heed_error *error);
 
 #endif

@@ -108,4 +108,7 @@ const checkpoint_type checkpoint_t5 = {
     /* the table once more, in files of old, and a table that no layer uses */
     {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
      "EncDecAttention.relative_attention_bias.weight"},
+    NULL, /* it is not written: gains are divided where it is read */
+    NULL,
+    NULL,
 };

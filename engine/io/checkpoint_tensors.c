@@ -15,7 +15,7 @@
 #include "base/grow.h"
 #include "io/checkpoint.h"
 
-#define NAME 160  /* bytes of a name that a row makes */
+#define NAME CHECKPOINT_NAME
 #define SHAPE 160 /* of a shape in a sentence */
 
 typedef struct their {
@@ -63,8 +63,8 @@ static their *find(const map *m, const char *name)
     return m->count ? bsearch(&key, m->at, m->count, sizeof key, by_name) : NULL;
 }
 
-/* A row's name, of a layer. */
-static const char *name_of(char out[NAME], const char *pattern, const char *prefix, int64_t layer)
+const char *checkpoint_name_of(char out[NAME], const char *pattern, const char *prefix,
+                               int64_t layer)
 {
     size_t n = 0;
     for (const char *p = pattern; *p && n + 1 < NAME; p++)
@@ -83,9 +83,9 @@ static const char *their_name(const map *m, char out[NAME], const char *pattern,
         const size_t length = strlen(n->theirs);
         if (strncmp(pattern, n->theirs, length)) continue;
         snprintf(renamed, sizeof renamed, "%s%s", n->name, pattern + length);
-        return name_of(out, renamed, "", layer);
+        return checkpoint_name_of(out, renamed, "", layer);
     }
-    return name_of(out, pattern, m->prefix, layer);
+    return checkpoint_name_of(out, pattern, m->prefix, layer);
 }
 
 /* What a shape and the tensors that there are follow from. */
@@ -101,7 +101,7 @@ static void find_prefix(map *m)
     char name[NAME];
     m->prefix = t->prefixes[0] ? t->prefixes[0] : "";
     for (int i = 0; i < 4 && t->prefixes[i]; i++)
-        if (find(m, name_of(name, t->rows[0].theirs, t->prefixes[i], 0))) {
+        if (find(m, checkpoint_name_of(name, t->rows[0].theirs, t->prefixes[i], 0))) {
             m->prefix = t->prefixes[i];
             return;
         }
@@ -109,7 +109,7 @@ static void find_prefix(map *m)
 
 /* ---- shapes ---- */
 
-static int64_t sum(const checkpoint *k, const char *letters)
+int64_t checkpoint_sum(const checkpoint *k, const char *letters)
 {
     int64_t n = 0;
     for (const char *l = letters; *l; l++) n += CHECKPOINT_SIZE(k, *l);
@@ -168,7 +168,8 @@ static int32_t reach(heed_tensor *t)
 static int32_t interleave(const checkpoint *k, const checkpoint_row *r, weights_item *to)
 {
     const heed_tensor from = to->tensor;
-    const int64_t heads = k->heads, all = from.dim[0] / heads, each = sum(k, r->take) / heads;
+    const int64_t heads = k->heads, all = from.dim[0] / heads,
+                  each = checkpoint_sum(k, r->take) / heads;
     const size_t row = (size_t)from.stride[0] * heed_dtype_bytes(from.dtype);
     int64_t dim[HEED_MAX_RANK];
     memcpy(dim, from.dim, sizeof dim);
@@ -178,7 +179,7 @@ static int32_t interleave(const checkpoint *k, const checkpoint_row *r, weights_
     to->copy = to->tensor.data;
     for (int64_t h = 0; h < heads; h++)
         memcpy((char *)to->copy + (size_t)(h * each) * row,
-               (const char *)from.data + (size_t)(h * all + sum(k, r->skip)) * row,
+               (const char *)from.data + (size_t)(h * all + checkpoint_sum(k, r->skip)) * row,
                (size_t)each * row);
     return HEED_OK;
 }
@@ -226,8 +227,9 @@ static int32_t form(const checkpoint *k, const checkpoint_row *r, weights_item *
         t->stride[0] = t->stride[1], t->stride[1] = stride;
     }
     if (!r->take) return HEED_OK;
-    t->data = (char *)t->data + sum(k, r->skip) * t->stride[0] * heed_dtype_bytes(t->dtype);
-    t->dim[0] = sum(k, r->take);
+    t->data =
+        (char *)t->data + checkpoint_sum(k, r->skip) * t->stride[0] * heed_dtype_bytes(t->dtype);
+    t->dim[0] = checkpoint_sum(k, r->take);
     return reach(t);
 }
 
@@ -260,7 +262,8 @@ static int32_t add_row(map *m, const checkpoint_row *r, weights_item *to)
 static char *origin_of(const checkpoint *k, const checkpoint_row *r, const char *name)
 {
     char rows[80] = "", *text;
-    const int64_t skip = r->skip ? sum(k, r->skip) : 0, take = r->take ? sum(k, r->take) : 0;
+    const int64_t skip = r->skip ? checkpoint_sum(k, r->skip) : 0,
+                  take = r->take ? checkpoint_sum(k, r->take) : 0;
     if (r->form & CHECKPOINT_INTERLEAVE)
         snprintf(rows, sizeof rows, ", rows %" PRId64 " to %" PRId64 " of each head, copied", skip,
                  skip + take / k->heads - 1);
@@ -290,7 +293,7 @@ static int32_t add(map *m, const checkpoint_row *r, int64_t layer)
     if (!to) return error_memory(k->error);
     t->used = 1;
     to->tensor = *t->tensor;
-    to->name = to->own = strdup(name_of(ours, r->ours, "", layer));
+    to->name = to->own = strdup(checkpoint_name_of(ours, r->ours, "", layer));
     to->origin = origin_of(k, r, theirs);
     if (!to->own || !to->origin) return error_memory(k->error);
     return r->plus ? add_row(m, r, to) : form(k, r, to);
@@ -371,6 +374,13 @@ static int32_t add_factors(checkpoint *k)
     return HEED_OK;
 }
 
+int64_t checkpoint_layers(const checkpoint *k, const checkpoint_row *r)
+{
+    return !strchr(r->ours, '*')              ? 1
+           : !strncmp(r->ours, "encoder.", 8) ? k->encoder_layers
+                                              : k->layers;
+}
+
 static int32_t map_all(map *m)
 {
     checkpoint *k = m->k;
@@ -378,9 +388,7 @@ static int32_t map_all(map *m)
     find_prefix(m);
     for (uint32_t i = 0; i < k->type->n_rows; i++) {
         const checkpoint_row *r = &k->type->rows[i];
-        const int64_t layers = !strchr(r->ours, '*')               ? 1
-                               : !strncmp(r->ours, "encoder.", 8) ? k->encoder_layers
-                                                                  : k->layers;
+        const int64_t layers = checkpoint_layers(k, r);
         for (int64_t l = 0; l < layers && (k->when & r->when) == r->when; l++) TRY(add(m, r, l));
     }
     TRY(add_factors(k));

@@ -21,6 +21,8 @@
         .ours = a, .theirs = b, .shape = __VA_ARGS__                                               \
     }
 #define ROWS(rows) rows, sizeof(rows) / sizeof *(rows)
+/* of a decoder that tells texts apart */
+#define SCORE ROW("output.weight", "score.weight", "LM", .when = CHECKPOINT_CLASSES)
 
 static void put(checkpoint *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void put(checkpoint *k, const char *format, ...)
@@ -47,6 +49,27 @@ typedef struct keys {
 static const keys usual_keys = {"vocab_size", "hidden_size", "num_hidden_layers",
                                 "num_attention_heads", "max_position_embeddings"};
 
+static void set(checkpoint *k, uint32_t flag, int is) { k->when |= is ? flag : 0; }
+
+/* Size L, of a network that tells texts apart: its class is called so. */
+static void begin_classes(checkpoint *k)
+{
+    static const char end[] = "ForSequenceClassification";
+    config *c = &k->config;
+    const json_t *called = json_array_get(config_any(c, "architectures"), 0);
+    const size_t length = json_string_length(called);
+    if (length < strlen(end) || strcmp(json_string_value(called) + length - strlen(end), end))
+        return;
+    const int64_t names = (int64_t)json_object_size(config_any(c, "id2label"));
+    k->classes = config_int(c, "num_labels", 1, MOST, names ? names : 2);
+    if (names && k->classes != names)
+        config_wrong(c, "num_labels", "id2label has %lld", (long long)names);
+    config_choice(c, "problem_type", "single_label_classification", "single_label_classification");
+    CHECKPOINT_SIZE(k, 'L') = k->classes;
+    k->key['L' - 'A'] = "id2label";
+    set(k, CHECKPOINT_CLASSES, 1);
+}
+
 /* Sizes V M C, D, Q and K, and the beginning of the spec. A type with kv_heads or head_width of its
  * own has their keys. */
 static void begin(checkpoint *k, const keys *key, int own_kv_heads, int own_head_width,
@@ -58,6 +81,7 @@ static void begin(checkpoint *k, const keys *key, int own_kv_heads, int own_head
     if (key->context) size(k, 'C', key->context, CONFIG_MUST);
     k->layers = config_int(c, key->layers, 1, 10000, CONFIG_MUST);
     k->heads = config_int(c, key->heads, 1, 1 << 20, CONFIG_MUST);
+    begin_classes(k);
     const int64_t width = CHECKPOINT_SIZE(k, 'M'),
                   groups = own_kv_heads
                                ? config_int(c, "num_key_value_heads", 1, k->heads, k->heads)
@@ -92,27 +116,46 @@ static void put_norm(checkpoint *k, const char *op, const char *key, double usua
         config_number(number, config_real(&k->config, key, 0, 1, usual)));
 }
 
-static void set(checkpoint *k, uint32_t flag, int is) { k->when |= is ? flag : 0; }
-
-static void tie(checkpoint *k, int usual)
+/* The output of a decoder: classes of the last token, or logits, whose weights may be the embedding. */
+static void put_output(checkpoint *k, int usual)
 {
     const int tied = config_flag(&k->config, "tie_word_embeddings", usual);
-    set(k, CHECKPOINT_UNTIED, !tied);
-    if (tied) put(k, "; tied=true");
+    set(k, CHECKPOINT_UNTIED, !tied && !k->classes);
+    if (k->classes) put(k, "; output=tokens(by=last); classes=%lld", (long long)k->classes);
+    else if (tied) put(k, "; tied=true");
 }
 
-/* A feed-forward by its activation; gelu_new and gelu_pytorch_tanh are the same approximation. */
+/* Activations, and the ops that have them; gelu_new and gelu_pytorch_tanh are the same approximation. */
+static const char plain_words[] = "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu";
+static const char gated_words[] = "silu, swish, gelu_pytorch_tanh, gelu_new, gelu";
+static const char *const plain_ops[] = {"gelu", "gelu(approximate=tanh)", "gelu(approximate=tanh)",
+                                        "gelu(approximate=tanh)", "relu"};
+static const char *const gated_ops[] = {"swiglu", "swiglu", "geglu(approximate=tanh)",
+                                        "geglu(approximate=tanh)", "geglu"};
+
+/* A feed-forward by its activation. */
 static void put_feedforward(checkpoint *k, const char *key, const char *usual, int gated)
 {
-    static const char right[] = "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu";
-    static const char gates[] = "silu, swish, gelu_pytorch_tanh, gelu_new, gelu";
-    static const char *const plain_ops[] = {"gelu", "gelu(approximate=tanh)",
-                                            "gelu(approximate=tanh)", "gelu(approximate=tanh)",
-                                            "relu"};
-    static const char *const gated_ops[] = {"swiglu", "swiglu", "geglu(approximate=tanh)",
-                                            "geglu(approximate=tanh)", "geglu"};
-    const int which = config_choice(&k->config, key, usual, gated ? gates : right);
+    const int which = config_choice(&k->config, key, usual, gated ? gated_words : plain_words);
     put(k, "; feedforward=%s", (gated ? gated_ops : plain_ops)[which]);
+}
+
+/* The first word of an op that both arrays have at the same place. */
+static const char *word_of(const char *op, const char *const *ops, int count, const char *words)
+{
+    static _Thread_local char word[32];
+    for (int i = 0; i < count; i++, words += strcspn(words, ",") + 2)
+        if (!strcmp(ops[i], op)) {
+            snprintf(word, sizeof word, "%.*s", (int)strcspn(words, ","), words);
+            return word;
+        }
+    return NULL;
+}
+
+const char *checkpoint_activation(const char *op)
+{
+    const char *word = word_of(op, plain_ops, 5, plain_words);
+    return word ? word : word_of(op, gated_ops, 5, gated_words);
 }
 
 /* Which layers have a window: as layer_types says, else by `rule`. */
@@ -202,6 +245,7 @@ static const checkpoint_row llama_rows[] = {
         .when = CHECKPOINT_BIAS_MLP),
     ROW("final_norm.gain", "~norm.weight", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+    SCORE,
     ROW("position.short_factors", "rope_freqs.weight", "R", .when = CHECKPOINT_LISTED),
     ROW("position.long_factors", "rope_freqs.weight", "R", .when = CHECKPOINT_LISTED),
 };
@@ -218,7 +262,7 @@ static void end_llama(checkpoint *k, const windows *w)
 {
     put_attention(k, w);
     put_rope_and_context(k, &usual_rope);
-    tie(k, 0);
+    put_output(k, 0);
 }
 
 static void read_llama(checkpoint *k)
@@ -230,6 +274,23 @@ static void read_llama(checkpoint *k)
     end_llama(k, &(windows){.settings = ""});
 }
 
+static const checkpoint_key llama_written[] = {{"vocab_size", "vocab"},
+                                               {"hidden_size", "width"},
+                                               {"num_hidden_layers", "layers"},
+                                               {"num_attention_heads", "heads"},
+                                               {"max_position_embeddings", "context"},
+                                               {"num_key_value_heads", "kv_heads"},
+                                               {"head_dim", "head_width"},
+                                               {"intermediate_size", "hidden"},
+                                               {"hidden_act", "activation"},
+                                               {"rms_norm_eps", "norm.eps"},
+                                               {"rope_parameters.rope_theta", "position.base"},
+                                               {"rope_parameters.rope_type", "=\"default\""},
+                                               {"attention_bias", "biases"},
+                                               {"mlp_bias", "feedforward_biases"},
+                                               {"tie_word_embeddings", "tied"},
+                                               {0}};
+
 static void read_mistral(checkpoint *k)
 {
     begin_llama(k, 1, 0);
@@ -239,6 +300,22 @@ static void read_mistral(checkpoint *k)
                      .window = config_int(&k->config, "sliding_window", 1, MOST, absent ? 4096 : 0),
                      .settings = ""});
 }
+
+static const checkpoint_key mistral_written[] = {{"vocab_size", "vocab"},
+                                                 {"hidden_size", "width"},
+                                                 {"num_hidden_layers", "layers"},
+                                                 {"num_attention_heads", "heads"},
+                                                 {"max_position_embeddings", "context"},
+                                                 {"num_key_value_heads", "kv_heads"},
+                                                 {"head_dim", "head_width"},
+                                                 {"intermediate_size", "hidden"},
+                                                 {"hidden_act", "activation"},
+                                                 {"rms_norm_eps", "norm.eps"},
+                                                 {"rope_parameters.rope_theta", "position.base"},
+                                                 {"rope_parameters.rope_type", "=\"default\""},
+                                                 {"sliding_window", "attention.left"},
+                                                 {"tie_word_embeddings", "tied"},
+                                                 {0}};
 
 static int behind_full(const checkpoint *k, int64_t layer)
 {
@@ -275,6 +352,23 @@ static void read_qwen3(checkpoint *k)
     end_llama(k, &w);
 }
 
+static const checkpoint_key qwen3_written[] = {{"vocab_size", "vocab"},
+                                               {"hidden_size", "width"},
+                                               {"num_hidden_layers", "layers"},
+                                               {"num_attention_heads", "heads"},
+                                               {"max_position_embeddings", "context"},
+                                               {"num_key_value_heads", "kv_heads"},
+                                               {"head_dim", "head_width"},
+                                               {"intermediate_size", "hidden"},
+                                               {"hidden_act", "activation"},
+                                               {"rms_norm_eps", "norm.eps"},
+                                               {"rope_parameters.rope_theta", "position.base"},
+                                               {"rope_parameters.rope_type", "=\"default\""},
+                                               {"attention_bias", "biases"},
+                                               {"use_sliding_window", "=false"},
+                                               {"tie_word_embeddings", "tied"},
+                                               {0}};
+
 /* ---- phi3 ---- */
 
 static const checkpoint_row phi3_rows[] = {
@@ -293,6 +387,7 @@ static const checkpoint_row phi3_rows[] = {
     ROW("layers.*.feedforward.down", "~layers.*.mlp.down_proj.weight", "MF"),
     ROW("final_norm.gain", "~norm.weight", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+    SCORE,
 };
 
 static void read_phi3(checkpoint *k)
@@ -307,7 +402,7 @@ static void read_phi3(checkpoint *k)
                                 .settings = ""});
     rope.part_key = "partial_rotary_factor", rope.part = 1;
     put_rope_and_context(k, &rope);
-    tie(k, 0);
+    put_output(k, 0);
 }
 
 /* ---- gpt2 ---- */
@@ -335,6 +430,7 @@ static const checkpoint_row gpt2_rows[] = {
     ROW("final_norm.gain", "~ln_f.weight", "M"),
     ROW("final_norm.bias", "~ln_f.bias", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+    SCORE,
 };
 
 /* Scores are divided by the root of the width of a head, or not, and by the number of the layer. */
@@ -367,8 +463,19 @@ static void read_gpt2(checkpoint *k)
     put_gpt2_attention(k);
     put(k, "; position=learned");
     put_context(k, 0);
-    tie(k, 1);
+    put_output(k, 1);
 }
+
+static const checkpoint_key gpt2_written[] = {{"vocab_size", "vocab"},
+                                              {"n_embd", "width"},
+                                              {"n_layer", "layers"},
+                                              {"n_head", "heads"},
+                                              {"n_positions", "context"},
+                                              {"n_inner", "hidden"},
+                                              {"activation_function", "activation"},
+                                              {"layer_norm_epsilon", "norm.eps"},
+                                              {"tie_word_embeddings", "tied"},
+                                              {0}};
 
 /* ---- gpt_neox ---- */
 
@@ -395,6 +502,7 @@ static const checkpoint_row gpt_neox_rows[] = {
     ROW("final_norm.gain", "~final_layer_norm.weight", "M"),
     ROW("final_norm.bias", "~final_layer_norm.bias", "M"),
     ROW("output.weight", "embed_out.weight", "VM", .when = CHECKPOINT_UNTIED),
+    SCORE,
 };
 
 static void read_gpt_neox(checkpoint *k)
@@ -413,8 +521,25 @@ static void read_gpt_neox(checkpoint *k)
                                                .part_key = "rotary_pct",
                                                .part = 0.25,
                                                .scaled = 1});
-    tie(k, 0);
+    put_output(k, 0);
 }
+
+static const checkpoint_key gpt_neox_written[] = {
+    {"vocab_size", "vocab"},
+    {"hidden_size", "width"},
+    {"num_hidden_layers", "layers"},
+    {"num_attention_heads", "heads"},
+    {"max_position_embeddings", "context"},
+    {"intermediate_size", "hidden"},
+    {"hidden_act", "activation"},
+    {"layer_norm_eps", "norm.eps"},
+    {"attention_bias", "biases"},
+    {"use_parallel_residual", "parallel"},
+    {"rope_parameters.rope_theta", "position.base"},
+    {"rope_parameters.rope_type", "=\"default\""},
+    {"rope_parameters.partial_rotary_factor", "turned"},
+    {"tie_word_embeddings", "tied"},
+    {0}};
 
 /* ---- opt ---- */
 
@@ -439,6 +564,7 @@ static const checkpoint_row opt_rows[] = {
     ROW("layers.*.feedforward.down_bias", "~layers.*.fc2.bias", "M", .when = CHECKPOINT_BIAS_MLP),
     NORM("final_norm", "~final_layer_norm", CHECKPOINT_AFFINE | CHECKPOINT_FINAL_NORM),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+    SCORE,
 };
 
 static void read_opt(checkpoint *k)
@@ -460,7 +586,7 @@ static void read_opt(checkpoint *k)
     put_feedforward(k, "activation_function", "relu", 0);
     put(k, "; attention=softmax(causal=true); position=learned(offset=2)");
     put_context(k, 0);
-    tie(k, 1);
+    put_output(k, 1);
 }
 
 /* ---- bert, roberta ---- */
@@ -468,21 +594,34 @@ static void read_opt(checkpoint *k)
 #define ENCODER(ours, theirs, shape, rows)                                                         \
     ROW("layers.*." ours ".weight", "~encoder.layer.*." theirs ".weight", shape),                  \
         ROW("layers.*." ours ".bias", "~encoder.layer.*." theirs ".bias", rows)
+#define ENCODER_ROWS                                                                               \
+    ROW("embed.table", "~embeddings.word_embeddings.weight", "VM"),                                \
+        ROW("position.table", "~embeddings.position_embeddings.weight", "PM",                      \
+            .plus = "~embeddings.token_type_embeddings.weight", .plus_shape = "TM"),               \
+        NORM("embed_norm", "~embeddings.LayerNorm", 0),                                            \
+        ENCODER("q", "attention.self.query", "QM", "Q"),                                           \
+        ENCODER("k", "attention.self.key", "KM", "K"),                                             \
+        ENCODER("v", "attention.self.value", "KM", "K"),                                           \
+        ENCODER("o", "attention.output.dense", "MQ", "M"),                                         \
+        NORM("layers.*.attention_norm", "~encoder.layer.*.attention.output.LayerNorm", 0),         \
+        ROW("layers.*.feedforward.up", "~encoder.layer.*.intermediate.dense.weight", "FM"),        \
+        ROW("layers.*.feedforward.up_bias", "~encoder.layer.*.intermediate.dense.bias", "F"),      \
+        ROW("layers.*.feedforward.down", "~encoder.layer.*.output.dense.weight", "MF"),            \
+        ROW("layers.*.feedforward.down_bias", "~encoder.layer.*.output.dense.bias", "M"),          \
+        NORM("layers.*.feedforward_norm", "~encoder.layer.*.output.LayerNorm", 0)
+#define CLASSIFIER(ours, theirs, shape, rows)                                                      \
+    ROW(ours ".weight", theirs ".weight", shape, .when = CHECKPOINT_CLASSES),                      \
+        ROW(ours ".bias", theirs ".bias", rows, .when = CHECKPOINT_CLASSES)
 static const checkpoint_row bert_rows[] = {
-    ROW("embed.table", "~embeddings.word_embeddings.weight", "VM"),
-    ROW("position.table", "~embeddings.position_embeddings.weight", "PM",
-        .plus = "~embeddings.token_type_embeddings.weight", .plus_shape = "TM"),
-    NORM("embed_norm", "~embeddings.LayerNorm", 0),
-    ENCODER("q", "attention.self.query", "QM", "Q"),
-    ENCODER("k", "attention.self.key", "KM", "K"),
-    ENCODER("v", "attention.self.value", "KM", "K"),
-    ENCODER("o", "attention.output.dense", "MQ", "M"),
-    NORM("layers.*.attention_norm", "~encoder.layer.*.attention.output.LayerNorm", 0),
-    ROW("layers.*.feedforward.up", "~encoder.layer.*.intermediate.dense.weight", "FM"),
-    ROW("layers.*.feedforward.up_bias", "~encoder.layer.*.intermediate.dense.bias", "F"),
-    ROW("layers.*.feedforward.down", "~encoder.layer.*.output.dense.weight", "MF"),
-    ROW("layers.*.feedforward.down_bias", "~encoder.layer.*.output.dense.bias", "M"),
-    NORM("layers.*.feedforward_norm", "~encoder.layer.*.output.LayerNorm", 0),
+    ENCODER_ROWS,
+    CLASSIFIER("pooler", "~pooler.dense", "MM", "M"),
+    CLASSIFIER("output", "classifier", "LM", "L"),
+};
+/* the pooler stands with the classes there */
+static const checkpoint_row roberta_rows[] = {
+    ENCODER_ROWS,
+    CLASSIFIER("pooler", "classifier.dense", "MM", "M"),
+    CLASSIFIER("output", "classifier.out_proj", "LM", "L"),
 };
 
 /* All tokens of a text are of the first type. `skipped` rows of positions are in front of the
@@ -506,11 +645,27 @@ static void read_encoder(checkpoint *k, int64_t skipped)
         config_number(number, config_real(c, "layer_norm_eps", 0, 1, 1e-12)));
     put_norm(k, "layer", "layer_norm_eps", 1e-12);
     put_feedforward(k, "hidden_act", "gelu", 0);
-    put(k, "; attention=softmax; position=learned(offset=%lld); output=hidden", (long long)skipped);
+    put(k, "; attention=softmax; position=learned(offset=%lld)", (long long)skipped);
+    if (k->classes)
+        put(k, "; output=tokens(by=first); pooler=true; classes=%lld", (long long)k->classes);
+    else put(k, "; output=hidden");
     put_context(k, 0);
 }
 
 static void read_bert(checkpoint *k) { read_encoder(k, 0); }
+
+static const checkpoint_key bert_written[] = {{"vocab_size", "vocab"},
+                                              {"hidden_size", "width"},
+                                              {"num_hidden_layers", "layers"},
+                                              {"num_attention_heads", "heads"},
+                                              {"max_position_embeddings", "context"},
+                                              {"intermediate_size", "hidden"},
+                                              {"hidden_act", "activation"},
+                                              {"layer_norm_eps", "norm.eps"},
+                                              {"type_vocab_size", "=2"},
+                                              {"is_decoder", "=false"},
+                                              {"position_embedding_type", "=\"absolute\""},
+                                              {0}};
 
 static void read_roberta(checkpoint *k)
 {
@@ -539,6 +694,7 @@ static const checkpoint_row gemma_rows[] = {
     ROW("layers.*.feedforward.down", "~layers.*.mlp.down_proj.weight", "MF"),
     ROW("final_norm.gain", "~norm.weight", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+    SCORE,
 };
 
 static int every_second(const checkpoint *k, int64_t layer) { return (void)k, layer % 2 == 0; }
@@ -581,7 +737,7 @@ static void put_caps(checkpoint *k, char settings[96], double attention, double 
     if (cap > 0 && attention >= 0)
         snprintf(settings + n, 96 - (size_t)n, ", softcap=%s", config_number(number, cap));
     logits = config_real(c, "final_logit_softcapping", 1e-6, 1e6, own_last ? logits : 0);
-    if (logits > 0) put(k, "; softcap=%s", config_number(number, logits));
+    if (logits > 0 && !k->classes) put(k, "; softcap=%s", config_number(number, logits));
 }
 
 static void read_gemma2(checkpoint *k)
@@ -593,7 +749,7 @@ static void read_gemma2(checkpoint *k)
                                 .rule = every_second,
                                 .settings = settings});
     put_rope_and_context(k, &usual_rope);
-    tie(k, 1);
+    put_output(k, 1);
 }
 
 /* Layers with a window have positions of their own. */
@@ -627,7 +783,7 @@ static void read_gemma3(checkpoint *k)
     put_attention(k, &w);
     put_two_ropes(k, &w);
     put_context(k, 0);
-    tie(k, 1);
+    put_output(k, 1);
 }
 
 /* ---- bloom ---- */
@@ -653,6 +809,7 @@ static const checkpoint_row bloom_rows[] = {
     ROW("layers.*.feedforward.down_bias", "~h.*.mlp.dense_4h_to_h.bias", "M"),
     NORM("final_norm", "~ln_f", 0),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
+    SCORE,
 };
 
 static void read_bloom(checkpoint *k)
@@ -667,40 +824,53 @@ static void read_bloom(checkpoint *k)
     put(k, "; embed_norm=layer(eps=1e-5)");
     put_norm(k, "layer", "layer_norm_epsilon", 1e-5);
     put(k, "; feedforward=gelu(approximate=tanh); attention=softmax(causal=true); position=alibi");
-    tie(k, 1);
+    put_output(k, 1);
 }
+
+static const checkpoint_key bloom_written[] = {
+    {"vocab_size", "vocab"},
+    {"hidden_size", "width"},
+    {"n_layer", "layers"},
+    {"n_head", "heads"},
+    {"layer_norm_epsilon", "norm.eps"},
+    {"apply_residual_connection_post_layernorm", "=false"},
+    {"tie_word_embeddings", "tied"},
+    {0}};
 
 /* ---- all types ---- */
 
 /* what stands on an encoder, for tasks of its own */
-#define BERT_HEADS                                                                                 \
+#define BERT_HEADS "embeddings.position_ids", "pooler.", "cls.", "lm_head.", "classifier."
+/* name, class, reader, rows, then what begins names, what is not read, and keys that are written */
+#define TYPE(name, model, head, read, rows, prefixes, ignored, keys)                               \
     {                                                                                              \
-        "embeddings.position_ids", "pooler.", "cls.", "lm_head.", "classifier."                    \
+        name, read, ROWS(rows), {NAMES prefixes}, {NAMES ignored}, model, head, keys               \
     }
+#define NAMES(...) __VA_ARGS__
+#define LM "ForCausalLM"
 static const checkpoint_type types[] = {
-    {"llama", read_llama, ROWS(llama_rows), {"model."}, {"rotary_emb.inv_freq"}},
-    {"mistral", read_mistral, ROWS(llama_rows), {"model."}, {0}},
-    {"qwen2", read_qwen2, ROWS(llama_rows), {"model."}, {0}},
-    {"qwen3", read_qwen3, ROWS(llama_rows), {"model."}, {0}},
-    {"gpt2", read_gpt2, ROWS(gpt2_rows), {"transformer.", ""}, {".attn.bias", ".attn.masked_bias"}},
-    {"gpt_neox",
-     read_gpt_neox,
-     ROWS(gpt_neox_rows),
-     {"gpt_neox."},
-     {".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"}},
-    {"opt", read_opt, ROWS(opt_rows), {"model.decoder.", "decoder."}, {0}},
-    {"phi3", read_phi3, ROWS(phi3_rows), {"model."}, {0}},
-    {"gemma2", read_gemma2, ROWS(gemma_rows), {"model."}, {0}},
-    {"gemma3_text", read_gemma3, ROWS(gemma_rows), {"model."}, {0}},
-    {"bloom", read_bloom, ROWS(bloom_rows), {"transformer.", ""}, {0}},
-    {"bert", read_bert, ROWS(bert_rows), {"bert.", ""}, BERT_HEADS},
-    {"roberta", read_roberta, ROWS(bert_rows), {"roberta.", ""}, BERT_HEADS},
+    TYPE("llama", "Llama", LM, read_llama, llama_rows, ("model."), ("rotary_emb.inv_freq"),
+         llama_written),
+    TYPE("mistral", "Mistral", LM, read_mistral, llama_rows, ("model."), (0), mistral_written),
+    TYPE("qwen2", "Qwen2", LM, read_qwen2, llama_rows, ("model."), (0), NULL),
+    TYPE("qwen3", "Qwen3", LM, read_qwen3, llama_rows, ("model."), (0), qwen3_written),
+    TYPE("gpt2", "GPT2", "LMHeadModel", read_gpt2, gpt2_rows, ("transformer.", ""),
+         (".attn.bias", ".attn.masked_bias"), gpt2_written),
+    TYPE("gpt_neox", "GPTNeoX", LM, read_gpt_neox, gpt_neox_rows, ("gpt_neox."),
+         (".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"), gpt_neox_written),
+    TYPE("opt", "OPT", LM, read_opt, opt_rows, ("model.decoder.", "decoder."), (0), NULL),
+    TYPE("phi3", "Phi3", LM, read_phi3, phi3_rows, ("model."), (0), NULL),
+    TYPE("gemma2", "Gemma2", LM, read_gemma2, gemma_rows, ("model."), (0), NULL),
+    TYPE("gemma3_text", "Gemma3", LM, read_gemma3, gemma_rows, ("model."), (0), NULL),
+    TYPE("bloom", "Bloom", LM, read_bloom, bloom_rows, ("transformer.", ""), (0), bloom_written),
+    TYPE("bert", "Bert", "Model", read_bert, bert_rows, ("bert.", ""), (BERT_HEADS), bert_written),
+    TYPE("roberta", "Roberta", "Model", read_roberta, roberta_rows, ("roberta.", ""), (BERT_HEADS),
+         NULL),
 };
 
 #define N_TYPES (sizeof types / sizeof *types)
 
-/* The type of that index; NULL behind the last. */
-static const checkpoint_type *type_at(size_t i)
+const checkpoint_type *checkpoint_type_at(size_t i)
 {
     return i < N_TYPES ? &types[i] : i == N_TYPES ? &checkpoint_t5 : NULL;
 }
@@ -708,7 +878,7 @@ static const checkpoint_type *type_at(size_t i)
 const checkpoint_type *checkpoint_type_of(const char *name)
 {
     const checkpoint_type *t;
-    for (size_t i = 0; (t = type_at(i)); i++)
+    for (size_t i = 0; (t = checkpoint_type_at(i)); i++)
         if (!strcmp(t->name, name)) return t;
     return NULL;
 }
@@ -717,6 +887,6 @@ void checkpoint_type_names(char *out, size_t size)
 {
     size_t n = 0;
     const checkpoint_type *t;
-    for (size_t i = 0; (t = type_at(i)) && n < size; i++)
+    for (size_t i = 0; (t = checkpoint_type_at(i)) && n < size; i++)
         n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "", t->name);
 }

@@ -48,5 +48,10 @@ HEED_LOCAL const char **source_unused(const source_weights *s, uint32_t *count);
 
 /* Names and shapes of the weights that a network needs, without numbers: as small as it is large. */
 HEED_LOCAL heed_weights *source_sketch(heed_engine *engine, const char *spec, heed_error *error);
+/* The weights of chance that a network needs beside those of `have`, of which those that are lacked do
+ * not count. */
+HEED_LOCAL heed_weights *source_rest(heed_engine *engine, const char *spec,
+                                     const heed_weights *have, int (*lacks)(const char *name),
+                                     uint64_t seed, heed_error *error);
 
 #endif

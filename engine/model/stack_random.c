@@ -35,12 +35,16 @@ typedef struct source_random {
     source source;
     heed_weights *made;
     uint64_t seed;
-    int sketch; /* no numbers are made */
+    int sketch;               /* no numbers are made */
+    const heed_weights *have; /* what need not be made, or NULL; and what of it does not count */
+    int (*lacks)(const char *name);
 } source_random;
 
 static heed_tensor *find(source *from, const char *name)
 {
-    return heed_weights_find(((source_random *)from)->made, name);
+    const source_random *s = (const source_random *)from;
+    heed_tensor *made = heed_weights_find(s->made, name);
+    return made || !s->have || s->lacks(name) ? made : heed_weights_find(s->have, name);
 }
 
 static int32_t make(source *from, const source_want *want, heed_tensor **made, heed_error *error)
@@ -69,10 +73,11 @@ static int32_t make(source *from, const source_want *want, heed_tensor **made, h
     return HEED_OK;
 }
 
-static heed_weights *all_of(heed_engine *engine, const char *spec, uint64_t seed, int sketch,
+static heed_weights *all_of(heed_engine *engine, const char *spec, source_random from,
                             heed_error *error)
 {
-    source_random from = {{find, make, NULL}, weights_new(error), seed, sketch};
+    from.source = (source){find, make, NULL};
+    from.made = weights_new(error);
     heed_stack *stack = from.made ? calloc(1, sizeof *stack) : NULL;
     stack_builder b = {.stack = stack, .engine = engine, .source = &from.source, .error = error};
     int32_t failed = stack ? stack_builder_read(&b, spec) : error_memory(error);
@@ -89,11 +94,18 @@ heed_weights *heed_weights_random(heed_engine *engine, const char *spec, uint64_
     heed_error own;
     if (!error) error = &own;
     *error = (heed_error){0};
-    return all_of(engine, spec, seed, 0, error);
+    return all_of(engine, spec, (source_random){.seed = seed}, error);
 }
 
 heed_weights *source_sketch(heed_engine *engine, const char *spec, heed_error *error)
 {
     *error = (heed_error){0};
-    return all_of(engine, spec, 0, 1, error);
+    return all_of(engine, spec, (source_random){.sketch = 1}, error);
+}
+
+heed_weights *source_rest(heed_engine *engine, const char *spec, const heed_weights *have,
+                          int (*lacks)(const char *name), uint64_t seed, heed_error *error)
+{
+    *error = (heed_error){0};
+    return all_of(engine, spec, (source_random){.seed = seed, .have = have, .lacks = lacks}, error);
 }

@@ -147,6 +147,15 @@ static int32_t bind(stack_builder *b, const location *where, const heed_port *w,
     return HEED_OK;
 }
 
+/* Of one that has another rank binding says so. */
+static void learn_sizes(const location *where, const port_axes *a, const heed_tensor *t)
+{
+    for (int i = 0; t->rank == a->count && i < a->count; i++) {
+        int64_t *size = &where->axis[a->letter[i] - 'A'];
+        if (*size < 0) *size = t->dim[i];
+    }
+}
+
 /* Found, or made; noted if it is neither. Sizes that an op's own weights tell are known from now
  * on. */
 static int32_t collect_port(stack_builder *b, const resolved *op, uint32_t p, const location *where,
@@ -202,10 +211,27 @@ static int32_t collect_child(stack_builder *b, const resolved *op, uint32_t p,
     return failed;
 }
 
+/* Sizes of an op that tensors tell which need not be made. */
+static int32_t know_sizes(const stack_builder *b, const resolved *op, const location *where)
+{
+    for (uint32_t p = 0; p < op->entry->op.ports.count; p++) {
+        const heed_port *w = entry_port(op->entry, p);
+        const port_axes *a = &op->entry->axes[p];
+        if (w->role != HEED_WEIGHT) continue;
+        char *name = tensor_name(b, where->prefix, w);
+        if (!name) return error_memory(b->error);
+        const heed_tensor *t = b->source->find(b->source, name);
+        if (t) learn_sizes(where, a, t);
+        free(name);
+    }
+    return HEED_OK;
+}
+
 /* Every weight port of an op and of the ops inside. */
 static int32_t collect(stack_builder *b, const resolved *op, const location *where,
                        weight_list *list)
 {
+    if (b->source->make) TRY(know_sizes(b, op, where));
     stack_sizes_note(b, op, where->axis);
     for (uint32_t p = 0; p < op->entry->op.ports.count; p++)
         if (entry_port(op->entry, p)->role == HEED_WEIGHT) TRY(collect_port(b, op, p, where, list));

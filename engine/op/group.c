@@ -8,6 +8,7 @@
 #include "config.h"
 #endif
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,11 +117,28 @@ const heed_partial *group_partial(const heed_instance *i, heed_error *error)
                          id, path->name),
                NULL;
     const heed_partial *p = path->get_extension ? path->get_extension(HEED_PARTIAL_ID) : NULL;
-    if (p && p->size >= sizeof *p && p->span > 0) return p;
+    if (p && p->size >= offsetof(heed_partial, seen) && p->span > 0) return p;
     return error_set(error, HEED_E_UNSUPPORTED,
                      "%s has no %s, by which ranks share the keys of a text; it runs on one", id,
                      HEED_PARTIAL_ID),
            NULL;
+}
+
+void group_seen(const prepared *c, const heed_instance *i, const heed_partial *p,
+                heed_partial_call *x, int64_t spans, unsigned char *span)
+{
+    const int tells = HEED_HAS(p, seen) && p->seen;
+    memset(span, !tells, (size_t)spans);
+    x->call = &c->call;
+    if (tells) p->seen(i->memory, x, span);
+    if (!memchr(span, 1, (size_t)spans)) span[0] = 1;
+}
+
+int group_sees(const unsigned char *span, int64_t spans, tree_node node)
+{
+    const int64_t first = node.index << node.level, left = spans - first,
+                  most = (int64_t)1 << node.level;
+    return left > 0 && memchr(span + first, 1, (size_t)(left < most ? left : most)) != NULL;
 }
 
 typedef struct part {

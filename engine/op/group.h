@@ -24,6 +24,13 @@ HEED_LOCAL int32_t group_agree(heed_group *g, uint64_t what, int32_t failed, hee
 /* Adds bytes to such a hash, which begins as 0. */
 HEED_LOCAL uint64_t group_hash(uint64_t hash, const void *bytes, size_t n);
 
+/* Which of so many spans queries of a call may see: one byte each, 1 or 0. A call whose queries see
+ * none sees the first: whoever finishes its rows needs some. */
+HEED_LOCAL void group_seen(const prepared *c, const heed_instance *i, const heed_partial *p,
+                           heed_partial_call *x, int64_t spans, unsigned char *span);
+/* Whether any span of a node is among them. */
+HEED_LOCAL int group_sees(const unsigned char *span, int64_t spans, tree_node node);
+
 /* heed.partial/1 in the memory of a call. */
 HEED_LOCAL int32_t group_compute(prepared *c, const heed_instance *i, const heed_partial *p,
                                  heed_partial_call *x, heed_error *error);

@@ -3,7 +3,7 @@
  * group_attend.c: attention to the keys of a text that is remembered, each of which one rank has
  * (tree_rank). Keys stay where they are: every rank computes, for the queries of all, what they have
  * of its nodes, and sends these rows to whoever finishes them. For one token that is one row of each
- * head a node.
+ * head a node. Nodes of which no query sees a key, as those before a window, are left out by all.
  *
  * A new key is stored by the rank whose span it is in, and no other one.
  */
@@ -40,29 +40,43 @@ typedef struct job {
     int64_t first, count;
     heed_partial_call x, finish;
     tree tree;
-    owned *nodes; /* in the order of the text, on all ranks alike */
+    unsigned char *seen; /* [spans]: by any of all queries */
+    owned *nodes;        /* in the order of the text, on all ranks alike */
     uint32_t n_nodes, turns;
 } job;
 
-/* The nodes of all ranks. */
+/* The nodes of all ranks that some query sees. */
 static int32_t list_nodes(job *j, heed_error *error)
 {
     const uint32_t ranks = j->g->x.t.ranks;
     uint32_t *count = calloc(ranks, sizeof *count);
-    int32_t failed = count ? HEED_OK : error_memory(error);
+    j->seen = calloc((size_t)j->spans, 1);
+    int32_t failed = count && j->seen ? HEED_OK : error_memory(error);
+    if (!failed) group_seen(j->c, j->i, j->p, &j->x, j->spans, j->seen);
     for (int64_t span = 0; span < j->spans && !failed;) {
+        const tree_node node = tree_run(span, ranks);
+        const uint32_t rank = tree_rank(span, ranks);
+        span += (int64_t)1 << node.level;
+        if (!group_sees(j->seen, j->spans, node)) continue;
         owned *x = grow_append(&j->nodes, &j->n_nodes, sizeof *x);
-        if (!x) {
-            failed = error_memory(error);
-            break;
-        }
-        x->node = tree_run(span, ranks), x->rank = tree_rank(span, ranks);
-        x->turn = count[x->rank]++;
-        if (x->turn >= j->turns) j->turns = x->turn + 1;
-        span += (int64_t)1 << x->node.level;
+        if (x) *x = (owned){.node = node, .rank = rank, .turn = count[rank]++};
+        else failed = error_memory(error);
+        if (x && x->turn >= j->turns) j->turns = x->turn + 1;
     }
     free(count);
     return failed;
+}
+
+/* The other nodes have no part in the tree. */
+static int32_t put_unseen(job *j, heed_error *error)
+{
+    for (int64_t span = 0; span < j->spans;) {
+        const tree_node node = tree_run(span, j->g->x.t.ranks);
+        span += (int64_t)1 << node.level;
+        if (!group_sees(j->seen, j->spans, node) && tree_put(&j->tree, node, NULL))
+            return error_memory(error);
+    }
+    return HEED_OK;
 }
 
 /* Queries that a rank finishes. */
@@ -188,6 +202,7 @@ static int32_t run_rounds(job *j, uint64_t what, heed_error *error)
     for (int64_t round = 0; round < 3 && !failed; round++) {
         int32_t again = 0;
         j->x.round = j->finish.round = round;
+        failed = put_unseen(j, error);
         for (uint32_t turn = 0; turn < j->turns && !failed; turn += most)
             failed =
                 run_turns(j, turn, turn + most < j->turns ? turn + most : j->turns, what, error);
@@ -328,7 +343,7 @@ int32_t group_attend(heed_group *g, const heed_instance *i, const heed_binding *
         if (!failed) sequence_advance(sequences[b], j.T);
         else sequence_undo(sequences[b], failed);
     tree_free(&j.tree);
-    free(j.nodes);
+    free(j.nodes), free(j.seen);
     if (j.finish.lift != j.x.lift) free(j.finish.lift);
     free(j.x.lift);
     free(j.states);

@@ -3,18 +3,22 @@
  * group_run.c: heed_group_run, one call without a state whose queries and keys the ranks share.
  *
  * Each rank keeps its queries, and the keys come to it. The spans of all keys are cut into as many
- * runs as there are ranks; in step j rank r works on run (r + j) mod ranks, while the keys of the
- * next step are on their way:
+ * runs as there are ranks, of which a rank works on one after the other while the keys of the next
+ * are on their way: so it has two runs of keys in memory. Of queries and of keys each rank has an
+ * early and a late block (heed_group_share), so that a causal mask leaves all about as much to do.
+ *
+ * Ranks first tell each other which spans their queries see; others are not sent to them, nor
+ * computed. A rank goes through the runs that it needs from the last one down and around, each rank
+ * from another place on, so that not all want the same keys at a time. Of a causal text of 4 ranks:
  *
  *     step       0      1      2      3
- *     rank 0     run 0  run 1  run 2  run 3        two runs of keys in memory,
- *     rank 1     run 1  run 2  run 3  run 0        and each key sent to each other rank once
+ *     rank 0     run 3  run 2  run 1  run 0
+ *     rank 1     run 2  run 1  run 0  run 3       of which it needs the first half
+ *     rank 2     run 1  run 0  run 2
+ *     rank 3     run 0  run 2  run 1              and here of run 2
  *
  * A run has keys of several ranks, who send their parts of it directly. What its nodes give goes up
  * the tree of spans (op/tree.h), whose root has the bits of one rank, whatever the order.
- *
- * Of queries each rank has an early and a late block (heed_group_share), so that a causal mask leaves
- * all about as much.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +42,7 @@ typedef struct lot {
 /* Queries of one block of this rank. */
 typedef struct block {
     int64_t first, count, skipped; /* in the text; and rows of this rank before them */
+    unsigned char *seen;           /* [spans] */
     tree tree;
     heed_partial_call x;
     heed_tensor narrow[PORT_MAX];
@@ -49,7 +54,10 @@ typedef struct job {
     heed_group *g;
     const heed_instance *i;
     const heed_partial *p;
-    int64_t T, S, B; /* of the whole text */
+    int64_t T, S, B, spans; /* of the whole text */
+    unsigned char *seen;    /* [ranks][spans]: what the queries of each rank see */
+    int64_t *runs;          /* [ranks][ranks]: those that each needs, in its order */
+    int64_t *steps;         /* [ranks]: and how many that are */
     uint32_t port[2];
     int64_t bytes[2]; /* of a key, of all heads */
     char *own[2];     /* this rank's keys, [B][keys][heads][width] */
@@ -66,10 +74,44 @@ typedef struct job {
 /* The keys of a run. */
 static void run_keys(const job *j, int64_t run, int64_t *first, int64_t *end)
 {
-    const int64_t ranks = j->g->x.t.ranks, spans = tree_spans(j->p, j->S);
-    *first = spans * run / ranks * j->p->span, *end = spans * (run + 1) / ranks * j->p->span;
+    const int64_t ranks = j->g->x.t.ranks;
+    *first = j->spans * run / ranks * j->p->span, *end = j->spans * (run + 1) / ranks * j->p->span;
     if (*first > j->S) *first = j->S;
     if (*end > j->S) *end = j->S;
+}
+
+/* The next keys behind `at`, of a run that ends at `end`, that a rank needs; 0: there are none. */
+static int next_needed(const job *j, uint32_t rank, int64_t end, int64_t *at, int64_t *to)
+{
+    const unsigned char *seen = j->seen + rank * j->spans;
+    const int64_t width = j->p->span;
+    while (*at < end && !seen[*at / width]) *at += width - *at % width;
+    for (*to = *at; *to < end && seen[*to / width];) *to += width - *to % width;
+    if (*to > end) *to = end;
+    return *to > *at;
+}
+
+/* The runs that each rank needs, from the last one down, from the place on that is its own. */
+static void order_runs(job *j)
+{
+    const int64_t ranks = j->g->x.t.ranks;
+    for (int64_t r = 0; r < ranks; r++) {
+        const unsigned char *seen = j->seen + r * j->spans;
+        int64_t *runs = j->runs + r * ranks, n = 0, k = 0;
+        for (int turn = 0; turn < 2; turn++) /* how many; and which */
+            for (int64_t run = ranks - 1; run >= 0; run--) {
+                const int64_t from = j->spans * run / ranks, to = j->spans * (run + 1) / ranks;
+                if (to == from || !memchr(seen + from, 1, (size_t)(to - from))) continue;
+                if (turn) runs[(k++ + n - r * n / ranks) % n] = run;
+                else n++;
+            }
+        j->steps[r] = n;
+    }
+}
+
+static int64_t run_of(const job *j, uint32_t rank, int64_t step)
+{
+    return j->runs[rank * (int64_t)j->g->x.t.ranks + step];
 }
 
 /* Of the keys [first, end) those that a rank has in one of its two blocks, and where among its own. */
@@ -84,30 +126,41 @@ static int64_t part_of(const job *j, uint32_t rank, int which, int64_t first, in
     return last > *from ? last - *from : 0;
 }
 
-/* Sends what this rank has of the runs that the others want in a step, or receives what they have of
- * its own run. */
+/* Sends what this rank has of the keys [first, end) to a rank that needs them, or receives into
+ * `to` what another one has. */
+static int32_t post_keys(job *j, uint32_t other, int64_t first, int64_t end, lot *to,
+                         heed_error *error)
+{
+    const uint32_t own_rank = j->g->x.t.rank;
+    int64_t from, own;
+    for (int64_t b = 0; b < j->B; b++)
+        for (int which = 0; which < 2; which++) {
+            const int64_t n = part_of(j, to ? other : own_rank, which, first, end, &from, &own);
+            for (int t = 0; t < 2 && n; t++) {
+                const uint64_t bytes = (uint64_t)(n * j->bytes[t]);
+                char *here = j->own[t] + (b * j->n_own + own) * j->bytes[t], *there = NULL;
+                if (to)
+                    there = (char *)to->data[t] + (b * to->count + from - to->first) * j->bytes[t];
+                if (to && other == own_rank) memcpy(there, here, bytes);
+                else if (to)
+                    TRY(exchange_receive(&j->g->x, &to->posts, other, there, bytes, error));
+                else TRY(exchange_send(&j->g->x, &j->sends, other, here, bytes, error));
+            }
+        }
+    return HEED_OK;
+}
+
+/* Sends what the others need in a step, or receives what this rank does. */
 static int32_t post_step(job *j, int64_t step, lot *to, heed_error *error)
 {
     const uint32_t ranks = j->g->x.t.ranks, own_rank = j->g->x.t.rank;
     for (uint32_t r = 0; r < ranks; r++) {
-        int64_t first, end, from, own;
-        const uint32_t giver = to ? r : own_rank, taker = to ? own_rank : r;
-        run_keys(j, (taker + step) % ranks, &first, &end);
-        for (int64_t b = 0; b < j->B; b++)
-            for (int which = 0; which < 2; which++) {
-                const int64_t n = part_of(j, giver, which, first, end, &from, &own);
-                for (int t = 0; t < 2 && n; t++) {
-                    const uint64_t bytes = (uint64_t)(n * j->bytes[t]);
-                    char *here = j->own[t] + (b * j->n_own + own) * j->bytes[t];
-                    char *there =
-                        to ? (char *)to->data[t] + (b * to->count + from - first) * j->bytes[t]
-                           : NULL;
-                    if (to && r == own_rank) memcpy(there, here, bytes);
-                    else if (to)
-                        TRY(exchange_receive(&j->g->x, &to->posts, r, there, bytes, error));
-                    else TRY(exchange_send(&j->g->x, &j->sends, r, here, bytes, error));
-                }
-            }
+        const uint32_t taker = to ? own_rank : r;
+        int64_t at, end, next;
+        if (step >= j->steps[taker]) continue;
+        run_keys(j, run_of(j, taker, step), &at, &end);
+        for (; next_needed(j, taker, end, &at, &next); at = next)
+            TRY(post_keys(j, r, at, next, to, error));
     }
     return HEED_OK;
 }
@@ -115,22 +168,50 @@ static int32_t post_step(job *j, int64_t step, lot *to, heed_error *error)
 static int32_t begin_step(job *j, int64_t step, heed_error *error)
 {
     lot *to = &j->lots[step % 2];
-    const uint32_t ranks = j->g->x.t.ranks;
     int64_t end;
-    run_keys(j, (j->g->x.t.rank + step) % ranks, &to->first, &end);
+    if (step >= j->steps[j->g->x.t.rank]) return HEED_OK;
+    run_keys(j, run_of(j, j->g->x.t.rank, step), &to->first, &end);
     to->count = end - to->first;
     return post_step(j, step, to, error);
 }
 
 /* ---- the work of a step ---- */
 
-/* The rows of a block's queries for all nodes of a run, into the block's tree. */
+static int32_t put(const job *j, tree *t, tree_node node, float *rows, heed_error *error)
+{
+    const int32_t code = tree_put(t, node, rows);
+    if (!code) return HEED_OK;
+    return error_set(error, code, "%s: the work was cancelled", j->i->entry->op.id);
+}
+
+/* The nodes of a run of which a block's queries see some key, or, unseen, the others. */
+static uint32_t list_nodes(const job *j, const block *q, int64_t run, int unseen,
+                           tree_node node[TREE_NODES])
+{
+    const int64_t ranks = j->g->x.t.ranks, spans = j->spans;
+    const uint32_t all = tree_cover(spans * run / ranks, spans * (run + 1) / ranks, spans, node);
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < all; k++)
+        if (group_sees(q->seen, spans, node[k]) != unseen) node[n++] = node[k];
+    return n;
+}
+
+/* What a block's queries do not see goes up its tree first. */
+static int32_t put_unseen(job *j, block *q, heed_error *error)
+{
+    tree_node node[TREE_NODES];
+    for (int64_t run = 0; run < j->g->x.t.ranks && q->count; run++)
+        for (uint32_t n = list_nodes(j, q, run, 1, node), k = 0; k < n; k++)
+            TRY(put(j, &q->tree, node[k], NULL, error));
+    return HEED_OK;
+}
+
+/* The rows of a block's queries for the nodes of a run, into the block's tree. */
 static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, heed_error *error)
 {
-    const int64_t ranks = j->g->x.t.ranks, spans = q->tree.spans;
     tree_node node[TREE_NODES];
     float *rows[TREE_NODES] = {NULL};
-    const uint32_t n = tree_cover(spans * run / ranks, spans * (run + 1) / ranks, spans, node);
+    const uint32_t n = list_nodes(j, q, run, 0, node);
     int32_t failed = HEED_OK;
     for (int t = 0; t < 2; t++) {
         heed_tensor *view = &j->view[t];
@@ -144,11 +225,9 @@ static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, hee
         if (!(rows[k] = tree_take(&q->tree))) failed = error_memory(error);
     q->x.nodes = n, q->x.node = &node[0].level, q->x.to = rows, q->x.first_key = keys->first;
     if (!failed && n) failed = group_compute(&q->c, j->i, j->p, &q->x, error);
-    for (uint32_t k = 0; k < n; k++) {
-        const int32_t code = rows[k] && !failed ? tree_put(&q->tree, node[k], rows[k]) : HEED_OK;
+    for (uint32_t k = 0; k < n; k++)
         if (failed) free(rows[k]);
-        if (code) failed = error_set(error, code, "%s: the work was cancelled", j->i->entry->op.id);
-    }
+        else failed = put(j, &q->tree, node[k], rows[k], error);
     return failed;
 }
 
@@ -156,18 +235,19 @@ static int32_t compute_block(job *j, block *q, const lot *keys, int64_t run, hee
  * failed, it goes on to receive, and says so in the end. */
 static int32_t run_steps(job *j, heed_error *error)
 {
-    const int64_t ranks = j->g->x.t.ranks;
+    const int64_t ranks = j->g->x.t.ranks, steps = j->steps[j->g->x.t.rank];
     int32_t failed = HEED_OK, cut = begin_step(j, 0, error);
     for (int64_t step = 0; step < ranks && !cut; step++) cut = post_step(j, step, NULL, error);
-    for (int64_t step = 0; step < ranks && !cut; step++) {
+    for (int b = 0; b < 2 && !failed; b++) failed = put_unseen(j, &j->blocks[b], error);
+    for (int64_t step = 0; step < steps && !cut; step++) {
         lot *keys = &j->lots[step % 2];
         cut = exchange_wait(&j->g->x, &keys->posts, HEED_OK, error);
-        if (!cut && step + 1 < ranks) cut = begin_step(j, step + 1, error);
+        if (!cut) cut = begin_step(j, step + 1, error);
         j->host.posts[0] = &j->lots[(step + 1) % 2].posts, j->host.posts[1] = &j->sends;
         for (int b = 0; b < 2 && !cut && !failed; b++)
             if (j->blocks[b].count)
                 failed =
-                    compute_block(j, &j->blocks[b], keys, (j->g->x.t.rank + step) % ranks, error);
+                    compute_block(j, &j->blocks[b], keys, run_of(j, j->g->x.t.rank, step), error);
     }
     for (int k = 0; k < 2; k++) cut = exchange_wait(&j->g->x, &j->lots[k].posts, cut, error);
     cut = exchange_wait(&j->g->x, &j->sends, cut, error);
@@ -221,10 +301,11 @@ static int32_t make_keys(job *j, const heed_binding *in, uint32_t n_in, heed_err
         j->bytes[t] = local->dim[2] * local->dim[3] * (int64_t)heed_dtype_bytes(local->dtype);
         j->B = local->dim[0];
         j->own[t] = malloc((size_t)(j->B * local->dim[1] * j->bytes[t]) + 1);
-        for (int k = 0; k < 2; k++)
-            if (!(j->lots[k].data[t] =
-                      aligned_alloc(64, ((size_t)(j->B * most * j->bytes[t]) + 127) & ~(size_t)63)))
-                return error_memory(error);
+        const size_t bytes = ((size_t)(j->B * most * j->bytes[t]) + 127) & ~(size_t)63;
+        for (int k = 0; k < 2; k++) {
+            if (!(j->lots[k].data[t] = aligned_alloc(64, bytes))) return error_memory(error);
+            memset(j->lots[k].data[t], 0, bytes); /* of a run some keys may never come */
+        }
         if (!j->own[t]) return error_memory(error);
         pack(local, j->own[t]);
     }
@@ -256,12 +337,41 @@ static int32_t make_block(job *j, block *q, const prepared *all, heed_error *err
     H = HEED_AXIS(q->c.set.axis, 'H');
     q->tree = (tree){.partial = j->p,
                      .host = j->g->engine->host,
-                     .spans = tree_spans(j->p, j->S),
+                     .spans = j->spans,
                      .rows = j->B * q->count * H,
                      .floats = j->p->floats(j->i->memory, &q->c.call)};
     q->x = (heed_partial_call){.size = sizeof q->x, .first_query = q->first, .queries = j->T};
     q->x.lift = calloc((size_t)q->tree.rows + 16, sizeof *q->x.lift);
-    return q->x.lift ? HEED_OK : error_memory(error);
+    q->seen = calloc((size_t)j->spans, 1);
+    if (!q->x.lift || !q->seen) return error_memory(error);
+    if (q->count) group_seen(&q->c, j->i, j->p, &q->x, j->spans, q->seen);
+    return HEED_OK;
+}
+
+/* What this rank sees, and memory for what the others do. */
+static int32_t make_plan(job *j, heed_error *error)
+{
+    const size_t ranks = j->g->x.t.ranks;
+    j->seen = calloc(ranks, (size_t)j->spans);
+    j->runs = calloc(ranks * ranks, sizeof *j->runs);
+    j->steps = calloc(ranks, sizeof *j->steps);
+    if (!j->seen || !j->runs || !j->steps) return error_memory(error);
+    unsigned char *own = j->seen + j->g->x.t.rank * j->spans;
+    for (int64_t s = 0; s < j->spans; s++) own[s] = j->blocks[0].seen[s] | j->blocks[1].seen[s];
+    return HEED_OK;
+}
+
+/* All ranks get what each sees. */
+static int32_t gather_plan(job *j, heed_error *error)
+{
+    const uint32_t ranks = j->g->x.t.ranks;
+    uint64_t *at = calloc(ranks + (size_t)1, sizeof *at);
+    if (!at) return error_memory(error);
+    for (uint32_t r = 0; r <= ranks; r++) at[r] = (uint64_t)r * (uint64_t)j->spans;
+    const int32_t failed = exchange_gather(&j->g->x, j->seen, at, error);
+    free(at);
+    if (!failed) order_runs(j);
+    return failed;
 }
 
 /* Binds what is here, as if the keys of all were. */
@@ -319,6 +429,7 @@ static int32_t make_job(job *j, prepared *all, const heed_binding *in, uint32_t 
     if (n_in > PORT_MAX)
         return error_set(error, HEED_E_ARGUMENT, "%u inputs are more than an op has", n_in);
     if (!(j->p = group_partial(j->i, error))) return error->code;
+    j->spans = tree_spans(j->p, j->S);
     memcpy(changed, in, sizeof *in * n_in);
     TRY(bind(j, all, changed, n_in, out, n_out, whole, error));
     TRY(check_data(j, all, error));
@@ -335,7 +446,7 @@ static int32_t make_job(job *j, prepared *all, const heed_binding *in, uint32_t 
         j->blocks[b].skipped = b ? rows[0] : 0;
         TRY(make_block(j, &j->blocks[b], all, error));
     }
-    return HEED_OK;
+    return make_plan(j, error);
 }
 
 static void free_job(job *j)
@@ -346,8 +457,9 @@ static void free_job(job *j)
     }
     for (int b = 0; b < 2 && j->blocks; b++) {
         tree_free(&j->blocks[b].tree);
-        free(j->blocks[b].x.lift);
+        free(j->blocks[b].x.lift), free(j->blocks[b].seen);
     }
+    free(j->seen), free(j->runs), free(j->steps);
     free(j->blocks);
 }
 
@@ -371,6 +483,7 @@ int32_t heed_group_run(heed_group *g, const heed_instance *i, const heed_binding
         all && j.blocks ? make_job(&j, all, in, n_in, out, n_out, told) : error_memory(told);
     exchange_stand stand = {.what = hash_of(&j), .failed = failed};
     failed = exchange_agree(&g->x, &stand, told);
+    if (!failed) failed = gather_plan(&j, told);
     for (int64_t round = 0; round < 3 && !failed; round++) {
         int32_t again = 0;
         for (int b = 0; b < 2; b++) j.blocks[b].x.round = round;

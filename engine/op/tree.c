@@ -46,7 +46,7 @@ float *tree_take(tree *t)
 
 static void give(tree *t, float *rows)
 {
-    if (t->n_spare < TREE_NODES) t->spare[t->n_spare++] = rows;
+    if (rows && t->n_spare < TREE_NODES) t->spare[t->n_spare++] = rows;
     else free(rows);
 }
 
@@ -65,29 +65,38 @@ static void merge_rows(void *arg, int64_t tile, uint32_t lane)
                          m->t->floats);
 }
 
-static float *take_kept(tree *t, tree_node node)
+static int take_kept(tree *t, tree_node node, float **rows)
 {
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->kept[i].node.level != node.level || t->kept[i].node.index != node.index) continue;
-        float *rows = t->kept[i].rows;
+        *rows = t->kept[i].rows;
         t->kept[i] = t->kept[--t->count];
-        return rows;
+        return 1;
     }
-    return NULL;
+    return 0;
+}
+
+/* The rows of two neighbours, in the memory of one of them; the other's is free again. */
+static int32_t merge(tree *t, float *left, float *right, float **rows)
+{
+    const int64_t tiles = (t->rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+    merging m = {t, left, right};
+    *rows = left ? left : right;
+    if (!left || !right) return HEED_OK;
+    const int32_t failed = t->host->parallel_for(t->host, tiles, merge_rows, &m);
+    give(t, right);
+    return failed;
 }
 
 int32_t tree_put(tree *t, tree_node node, float *rows)
 {
-    const int64_t tiles = (t->rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
     while (node.index > 0 || t->spans > (int64_t)1 << node.level) {
         const tree_node other = {node.level, node.index ^ 1};
         if (other.index << other.level < t->spans) { /* else nobody has it: nothing to merge */
-            float *found = take_kept(t, other);
-            if (!found) break;
-            merging m = {t, node.index & 1 ? found : rows, node.index & 1 ? rows : found};
-            const int32_t failed = t->host->parallel_for(t->host, tiles, merge_rows, &m);
-            give(t, node.index & 1 ? rows : found);
-            rows = m.left;
+            float *found;
+            if (!take_kept(t, other, &found)) break;
+            const int32_t failed =
+                node.index & 1 ? merge(t, found, rows, &rows) : merge(t, rows, found, &rows);
             if (failed) return give(t, rows), failed;
         }
         node.index >>= 1, node.level++;

@@ -53,9 +53,10 @@ typedef struct tree {
 
 /* Memory for the rows of a node, or NULL. */
 HEED_LOCAL float *tree_take(tree *t);
-/* The rows of a node are there, in memory of tree_take, which is the tree's from now on. */
+/* The rows of a node are there, in memory of tree_take, which is the tree's from now on. NULL: no
+ * query sees a key of it, and its neighbour's rows are those above. */
 HEED_LOCAL int32_t tree_put(tree *t, tree_node node, float *rows);
-/* Those of the root, once all nodes are there; else NULL. */
+/* Those of the root, once all nodes are there; else NULL, as where no query sees any of them. */
 HEED_LOCAL float *tree_root(const tree *t);
 HEED_LOCAL void tree_free(tree *t);
 

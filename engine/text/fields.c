@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * fields.c: tokenizer.json, key by key, or what a GGUF file has in its place.
+ * fields.c: tokenizer.json, key by key, or what a GGUF file or a file of safetensors has in its place.
  *
  * Invariant: the file is hostile; every number is bounded by who asks.
  */
@@ -18,10 +18,36 @@
 
 #define SHOWN 60 /* bytes of a value in a sentence */
 
+/* Of a file that heed train has made: its metadata has the text of the tokenizer.json. */
+static json_t *inside_file(const char *path, heed_error *error)
+{
+    json_error_t wrong = {.text = "it has no tokenizer (heed.tokenizer): its tokens are bytes"};
+    heed_weights *w = heed_weights_open(path, error);
+    const char *text = w ? heed_weights_metadata(w, "heed.tokenizer") : NULL;
+    json_t *root = text ? json_loads(text, JSON_ALLOW_NUL, &wrong) : NULL;
+    if (w && !json_is_object(root)) {
+        json_decref(root), root = NULL;
+        error_set(error, HEED_E_DATA, "%s: %.120s", path, wrong.text);
+    }
+    heed_weights_close(w);
+    return root;
+}
+
+static int is_safetensors(const char *path)
+{
+    const size_t n = strlen(path), end = strlen(".safetensors");
+    return n > end && !strcmp(path + n - end, ".safetensors");
+}
+
 int32_t fields_open(fields *f, const char *folder, heed_error *error)
 {
     json_error_t wrong;
     *f = (fields){.error = error};
+    if (is_safetensors(folder)) {
+        if (!(f->path = strdup(folder))) return f->failed = error_memory(error);
+        f->root = inside_file(folder, error);
+        return f->root ? HEED_OK : (f->failed = error->code);
+    }
     if (gguf_is(folder)) {
         if (!(f->path = strdup(folder))) return f->failed = error_memory(error);
         f->root = gguf_tokenizer(folder, error);

@@ -156,6 +156,16 @@ tokenizer *tokenizer_open(const char *folder, heed_error *error)
     return NULL;
 }
 
+char *tokenizer_json(const char *path, heed_error *error)
+{
+    fields f;
+    char *text = NULL;
+    if (!fields_open(&f, path, error) && !(text = json_dumps(f.root, JSON_COMPACT)))
+        error_memory(error);
+    fields_close(&f);
+    return text;
+}
+
 void tokenizer_close(tokenizer *t)
 {
     if (!t) return;

@@ -15,7 +15,10 @@
 
 typedef struct tokenizer tokenizer;
 
-HEED_LOCAL tokenizer *tokenizer_open(const char *folder, heed_error *error);
+/* Of a folder, or of a .gguf or .safetensors file that has one. */
+HEED_LOCAL tokenizer *tokenizer_open(const char *path, heed_error *error);
+/* Its tokenizer.json, malloc'ed; NULL and an error. */
+HEED_LOCAL char *tokenizer_json(const char *path, heed_error *error);
 HEED_LOCAL void tokenizer_close(tokenizer *t);
 
 /* Appends the tokens of a text; `name` is what it is called in sentences. `special`: with those in

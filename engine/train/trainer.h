@@ -69,15 +69,15 @@ HEED_LOCAL void trainer_seconds(const heed_trainer *t, double *seconds);
 /* What a checkpoint says beside its tensors; free it. NULL: it has none of that name, or error. */
 HEED_LOCAL char *trainer_note(const char *path, heed_error *error);
 
-/* heed_trainer_export as a file of another form: its metadata, and, if not NULL, what gives tensors
- * their names there, malloc'ed. */
-typedef struct trainer_form {
-    char *(*name)(const char *own);
+/* heed_trainer_export as a file of another form: its metadata, and, if not NULL, other tensors than the
+ * weights, of float32. */
+typedef struct trainer_file {
+    const heed_weights *tensors;
     const weights_note *notes;
     uint32_t n_notes;
-} trainer_form;
+} trainer_file;
 HEED_LOCAL int32_t trainer_export(const heed_trainer *t, const char *path, uint32_t dtype,
-                                  const trainer_form *form, heed_error *error);
+                                  const trainer_file *file, heed_error *error);
 /* Weights for a network of that spec: those of `from`, which must outlive them, but new ones of its
  * output. */
 HEED_LOCAL heed_weights *trainer_with_head(heed_engine *engine, const char *spec,

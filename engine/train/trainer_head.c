@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/source.h"
 #include "train/trainer.h"
 
 /* Whether a weight is of what stands behind the hidden states, or of classifiers beside them. */
@@ -43,7 +44,7 @@ static int32_t copy_output(heed_weights *to, const heed_weights *made, heed_erro
 heed_weights *trainer_with_head(heed_engine *engine, const char *spec, const heed_weights *from,
                                 uint64_t seed, heed_error *error)
 {
-    heed_weights *made = heed_weights_random(engine, spec, seed, error),
+    heed_weights *made = source_rest(engine, spec, from, is_of_output, seed, error),
                  *all = made ? weights_new(error) : NULL;
     int32_t failed = all ? view_body(all, from, error) : error->code;
     if (!failed) failed = copy_output(all, made, error);

@@ -135,35 +135,36 @@ static int32_t put_half(uint16_t *to, const heed_tensor *from, uint32_t dtype, c
     return HEED_OK;
 }
 
-/* One tensor under the name that it has there, as it is or as halves. */
-static int32_t put_tensor(const heed_trainer *t, uint32_t i, uint32_t dtype,
-                          const trainer_form *form, heed_weights *to, uint16_t *halves,
-                          heed_error *error)
+/* A tensor as it is, or as halves, which are the next ones of *halves then. */
+static int32_t put_tensor(const weights_item *item, uint32_t dtype, heed_weights *to,
+                          uint16_t **halves, heed_error *error)
 {
-    const char *own = t->weights->items[i].name;
-    const heed_tensor *from = &t->weights->items[i].tensor;
-    char *name = form->name ? form->name(own) : strdup(own);
-    heed_tensor *made = name ? weights_add_shape(to, name, from->rank, from->dim, error) : NULL;
-    free(name);
-    if (!made) return error_memory(error);
-    uint16_t *at = halves + t->optimiser.tensors[i].first;
+    const heed_tensor *from = &item->tensor;
+    heed_tensor *made = weights_add_shape(to, item->name, from->rank, from->dim, error);
+    if (!made) return HEED_E_MEMORY;
+    uint16_t *at = *halves;
+    if (dtype != HEED_F32) *halves += heed_tensor_elements(from);
     *made = heed_tensor_of(dtype == HEED_F32 ? from->data : at, dtype, from->rank, from->dim);
-    return dtype == HEED_F32 ? HEED_OK : put_half(at, from, dtype, own, error);
+    return dtype == HEED_F32 ? HEED_OK : put_half(at, from, dtype, item->name, error);
 }
 
 int32_t trainer_export(const heed_trainer *t, const char *path, uint32_t dtype,
-                       const trainer_form *form, heed_error *error)
+                       const trainer_file *file, heed_error *error)
 {
+    const heed_weights *from = file->tensors ? file->tensors : t->weights;
+    size_t n = 1;
     if (error) *error = (heed_error){0};
     if (dtype != HEED_F32 && dtype != HEED_F16 && dtype != HEED_BF16)
         return error_set(error, HEED_E_ARGUMENT, "weights are written as f32, f16 or bf16, not %s",
                          heed_dtype_name(dtype));
-    uint16_t *halves = calloc(dtype == HEED_F32 ? 1 : (size_t)t->optimiser.n + 1, sizeof *halves);
+    for (uint32_t i = 0; i < from->count && dtype != HEED_F32; i++)
+        n += (size_t)heed_tensor_elements(&from->items[i].tensor);
+    uint16_t *halves = calloc(n, sizeof *halves), *at = halves;
     heed_weights *all = halves ? weights_new(error) : NULL;
     int32_t failed = all ? HEED_OK : error_memory(error);
-    for (uint32_t i = 0; i < t->weights->count && !failed; i++)
-        failed = put_tensor(t, i, dtype, form, all, halves, error);
-    if (!failed) failed = weights_write_noted(all, form->notes, form->n_notes, path, error);
+    for (uint32_t i = 0; i < from->count && !failed; i++)
+        failed = put_tensor(&from->items[i], dtype, all, &at, error);
+    if (!failed) failed = weights_write_noted(all, file->notes, file->n_notes, path, error);
     heed_weights_close(all);
     free(halves);
     return failed;
@@ -173,7 +174,7 @@ int32_t heed_trainer_export(const heed_trainer *t, const char *path, uint32_t dt
                             heed_error *error)
 {
     const weights_note spec = {"heed.spec", heed_stack_spec(t->stack)};
-    return trainer_export(t, path, dtype, &(trainer_form){NULL, &spec, 1}, error);
+    return trainer_export(t, path, dtype, &(trainer_file){NULL, &spec, 1}, error);
 }
 
 char *trainer_note(const char *path, heed_error *error)

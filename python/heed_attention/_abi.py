@@ -900,6 +900,7 @@ class heed_partial(c.Structure):
     compute: int | None
     merge: int | None
     finish: int | None
+    seen: int | None
     _fields_ = [
         ("size", c.c_uint32),
         ("reserved", c.c_uint32),
@@ -909,6 +910,7 @@ class heed_partial(c.Structure):
         ("compute", c.c_void_p),
         ("merge", c.c_void_p),
         ("finish", c.c_void_p),
+        ("seen", c.c_void_p),
     ]
 
 

@@ -222,7 +222,7 @@ class Stack:
             pass
         if self.folder is None or self.bytes:
             raise HeedError("tokens of this network are bytes, so there is no tokenizer")
-        in_file = str(self.folder).endswith(".gguf")
+        in_file = str(self.folder).endswith(".gguf") or self.weights.metadata("heed.tokenizer")
         if not in_file and not os.path.exists(os.path.join(self.folder, "tokenizer.json")):
             raise HeedError(
                 f"{self.folder}: tokens of this checkpoint are not bytes, and there is no "

@@ -5,8 +5,11 @@ weights, and on trained ones: the network of models/ in Llama's naming, and all-
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
+import subprocess
+import tempfile
 import unittest
 from unittest import mock
 
@@ -358,6 +361,48 @@ class MiniLM(unittest.TestCase):
         vectors = torch.from_numpy(package.Encoder(folder).embed(lines))
         cosines = torch.nn.functional.cosine_similarity(mean, vectors)
         self.assertGreater(cosines.min().item(), 0.99999)
+
+
+BODY = "vocab=256; width=32; layers=2; heads=4; context=64; bos=10; attention=softmax(causal=true)"
+WRITTEN = {  # class of transformers -> what a network that it computes has besides
+    "LlamaForCausalLM": "kv_heads=2; norm=rms; position=rope(pairs=half); "
+    "feedforward=swiglu(hidden=48); tied=true",
+    "Qwen3ForCausalLM": "kv_heads=2; norm=rms; qk_norm=rms; position=rope(pairs=half); "
+    "feedforward=swiglu(hidden=48)",
+    "GPT2LMHeadModel": "norm=layer; position=learned; "
+    "feedforward=gelu(hidden=48, approximate=tanh); biases=true; tied=true",
+    "GPTNeoXForCausalLM": "residual=parallel; norm=layer; position=rope(pairs=half, width=4); "
+    "feedforward=gelu(hidden=48)",
+    "GPT2ForSequenceClassification": "norm=layer; position=learned; feedforward=relu(hidden=48)",
+}
+
+
+@unittest.skipUnless(os.access(os.environ.get("HEED", ""), os.X_OK), "HEED names no command")
+class Folders(unittest.TestCase):
+    """What `heed train -o FOLDER/` writes."""
+
+    @torch.no_grad()
+    def test_logits(self):
+        sample = MODEL.parent / "sample.txt"
+        with tempfile.TemporaryDirectory() as work:
+            lines = pathlib.Path(work, "lines.jsonl")
+            lines.write_text("".join(
+                json.dumps({"text": line, "label": "loud" if line.isupper() else "said"}) + "\n"
+                for line in sample.read_text().split("\n") if line))  # fmt: skip
+            for kind, rest in WRITTEN.items():
+                classify = kind.endswith("Classification")
+                folder = os.path.join(work, kind)
+                words = ["train", f"{BODY}; {rest}", lines if classify else sample]
+                words += ["-o", folder + "/", "--steps", "12", "--batch", "4"]
+                words += ["--task", "classify"] if classify else []
+                subprocess.run([os.environ["HEED"], *words], check=True, capture_output=True)
+                model = getattr(hf, kind).from_pretrained(folder, attn_implementation="eager")
+                ids = list(sample.read_bytes()[:40])
+                theirs = model.eval()(torch.tensor([ids])).logits[0]
+                rows = package.Stack(folder).session().feed(ids, 1 if classify else len(ids))
+                gap = (torch.from_numpy(rows).view(theirs.shape) - theirs).abs().max() / theirs.abs().max()
+                with self.subTest(kind):
+                    self.assertLess(gap.item(), 1e-4)
 
 
 if __name__ == "__main__":

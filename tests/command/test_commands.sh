@@ -492,9 +492,10 @@ try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine reco
         d = bytes / 10e9
         exit !(read / t > 0.999 && read / t < 1.001 && token / d > 0.999 && token / d < 1.001) }'
 report 'plan --machine: no faster than its peaks'
-# Two ranks: each gets a block of 2 tokens, 4096 bytes each, in both steps of a layer, and they agree
-# twice. At a byte a second that is 2 * 8192 + 2 * 256 seconds a layer, with a second a message 4, and of
-# a network that takes no time half of one's.
+# Two ranks: one gets a block of 2 tokens, 4096 bytes each, in both steps of a layer, and they agree
+# twice and tell each other which spans they see, a byte here. At a byte a second that is
+# 2 * 8192 + 2 * 256 + 1 seconds a layer, with a second a message 5, and of a network that takes no time
+# half of one's.
 simulated() { # NETWORK SECONDS|half
     try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine record.json \
         --ranks 2 --network "$1" --json &&
@@ -502,7 +503,7 @@ simulated() { # NETWORK SECONDS|half
             if (wanted == "half") wanted = $1 / 2
             exit !(NF == 2 && $2 / wanted > 0.999 && $2 / wanted < 1.001) }'
 }
-simulated 1e-9,0 202752 && simulated 1e6,1e6 48 && simulated 1e6,0 half
+simulated 1e-9,0 202764 && simulated 1e6,1e6 60 && simulated 1e6,0 half
 report 'plan --ranks: a simulation, as it is by hand'
 try 0 plan 'vocab=1000; layers=12; width=512; heads=8' --tokens 8 --machine record.json --ranks 24 \
     --network 1.25,30 && prints 'on ranks: a simulation' && grep -qE '^ +24 ' out &&

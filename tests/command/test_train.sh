@@ -103,6 +103,43 @@ fi
     --schedule slanted --dtype f16 >out 2>err && "$heed" score more.safetensors held >>out
 report 'a model goes on learning, layer after layer and at rates of their own'
 
+# Folders for transformers: of each form that is written the file and the folder say the same of a text, and what
+# goes on from the folder without learning leaves each byte of the tensors.
+ids=$SRC/models/checkpoints/ids.npy
+still='--steps 1 --rate 0 --batch 1 --context 3 --valid 0'
+form() {
+    name=$1 class=$2
+    # shellcheck disable=SC2086
+    of="vocab=256; width=16; layers=2; heads=2; context=16; bos=10; attention=softmax(causal=true); $3"
+    "$heed" train "$of" text -o "$name/" --steps 3 --batch 2 >out 2>err &&
+        grep -qF "\"$class\"" "$name/config.json" &&
+        "$heed" train "$of" text -o "$name.safetensors" --steps 3 --batch 2 >out 2>err &&
+        "$heed" score "$name.safetensors" held >out 2>err && bits=$(sed -n '1s/ bits.*//p' out) &&
+        "$heed" score "$name" held >out 2>err && grep -q "^$bits bits per byte" out &&
+        "$heed" train "$name" "$ids" -o again/ $still >out 2>err &&
+        cmp "$name/model.safetensors" again/model.safetensors >>out
+    report "a folder for transformers: $class"
+}
+form llama LlamaForCausalLM 'norm=rms; position=rope(pairs=half); feedforward=swiglu(hidden=24); tied=true'
+form qwen3 Qwen3ForCausalLM 'norm=rms; qk_norm=rms; position=rope(pairs=half); feedforward=swiglu(hidden=24)'
+form gpt2 GPT2LMHeadModel 'norm=layer; position=learned; feedforward=gelu(hidden=24, approximate=tanh); biases=true;
+    tied=true'
+form neox GPTNeoXForCausalLM 'residual=parallel; norm=layer; position=rope(pairs=half, width=4);
+    feedforward=gelu(hidden=24)'
+if [ -z "$HEED_TEST_QUICK" ]; then # and of folders, whose config stays
+    for name in bloom gemma2_flags gpt2_unscaled llama_yarn mistral opt_post phi3 qwen2_window; do
+        # shellcheck disable=SC2086
+        "$heed" train "$SRC/models/checkpoints/$name" "$ids" -o again/ $still >out 2>err &&
+            "$heed" score "$SRC/models/checkpoints/$name" --ids "$ids" >out 2>err &&
+            bits=$(sed -n '1s/ bits.*//p' out) && "$heed" score again --ids "$ids" >out 2>err &&
+            grep -q "^$bits bits" out
+        report "a folder that goes on as a folder: $name"
+    done
+fi
+train text -o none/ --steps 3
+says 'none/: no model of transformers that is written (llama, mistral, qwen3, gpt2, gpt_neox, bloom, bert) computes'
+report 'a network that transformers has not'
+
 # Documents: the same from a folder and from JSONL, and none of them lies on both sides.
 mkdir -p folder/inside
 i=0
@@ -121,6 +158,10 @@ printf '"one"\n\n{"no": 1}\n' >wrong.jsonl
 train wrong.jsonl -o none.safetensors
 says 'wrong.jsonl: line 3 has no text: {"text": "..."} or "..." is right'
 report 'a line without a text'
+mkdir empty
+train empty -o none.safetensors
+says 'empty: no file in it has text'
+report 'a folder without a text'
 
 # SGD with momentum: the same bytes by 3 threads, and what is of the other optimiser is not of this one.
 train text -o sgd.safetensors --steps 4 --batch 2 --optimizer sgd --momentum 0.99 --threads 1 &&
@@ -209,6 +250,54 @@ report 'a text where examples are needed'
 train text -o none.safetensors --task pairs
 says 'line 1 is no object of JSON'
 report 'a text where pairs are needed'
+
+# Tokens that are no bytes: of a checkpoint's folder, whose tokenizer goes into the result, or of --tokenizer.
+tiny=$SRC/models/checkpoints
+if "$heed" score "$tiny/llama" text 2>&1 | grep -q 'built without PCRE2'; then
+    echo '# skipped: texts of a checkpoint need PCRE2 and utf8proc'
+else
+    "$heed" train "$tiny/llama" text -o tokens.safetensors --steps 2 --batch 2 --context 16 >out 2>err &&
+        "$heed" train "$tiny/llama" text -o tokens/ --steps 2 --batch 2 --context 16 --threads 1 >out 2>err &&
+        cmp "$tiny/llama/tokenizer.json" tokens/tokenizer.json >>out &&
+        "$heed" score tokens.safetensors held >out 2>err && bits=$(sed -n '1s/ bits.*//p' out) &&
+        "$heed" score tokens held >out 2>err && grep -q "^$bits bits per byte" out &&
+        "$heed" generate tokens.safetensors --prompt 'The king' --tokens 2 >out 2>err && grep -q '^The king' out
+    report 'a checkpoint goes on with its tokenizer, in a file and in a folder'
+    own=$(echo "$network" | sed 's/vocab=256/vocab=37/; s/bos=10/bos=1/; s/position=rope/position=rope(pairs=half)/')
+    "$heed" train "$own" lines.jsonl --tokenizer "$tiny/llama" -o own/ --steps 2 --batch 2 >out 2>err &&
+        grep -q 'bits per token' out &&
+        "$heed" score own held >out 2>err
+    report 'a tokenizer for a network that has learned nothing'
+    for name in bert llama; do
+        "$heed" train "$tiny/$name" classes.jsonl -o "told-$name/" --task classify --steps 3 --batch 4 >out 2>err &&
+            grep -q 'ForSequenceClassification' "told-$name/config.json" &&
+            "$heed" classify "told-$name" classes.jsonl >out 2>err && [ "$(grep -c '^left	\|^right	' out)" = 40 ] &&
+            "$heed" train "told-$name" classes.jsonl -o again/ --task classify --steps 1 --rate 0 >out 2>err &&
+            cmp "told-$name/model.safetensors" again/model.safetensors >>out
+        report "a checkpoint learns classes, as a folder for transformers: $name"
+    done
+    "$heed" train "$tiny/bert" classes.jsonl -o told-mean.safetensors --task classify --steps 3 --batch 4 \
+        --pooling mean >out 2>err &&
+        "$heed" classify told-mean.safetensors classes.jsonl >out 2>err
+    report 'a checkpoint learns classes, as a file'
+    cp -r "$tiny/t5" t5 && cp "$tiny/llama/tokenizer.json" t5
+    printf 'the king\tTHE KING\nspeak\tSPEAK\n' >spoken.tsv
+    "$heed" train t5 spoken.tsv -o t5.safetensors --task pairs --steps 2 --batch 2 --valid 0 >out 2>err &&
+        "$heed" generate t5.safetensors --prompt 'the king' --tokens 2 >out 2>err
+    report 'a checkpoint with an encoder learns pairs'
+    "$heed" train "$tiny/gpt2" text -o none.safetensors >out 2>err
+    status=$?
+    says 'gpt2: tokens of this checkpoint are not bytes, and there is no tokenizer.json: --tokenizer DIR says where'
+    report 'a checkpoint without a tokenizer'
+    train text --tokenizer missing -o none.safetensors
+    says 'missing/tokenizer.json: cannot be opened'
+    report 'a tokenizer that is not there'
+    "$heed" train "$(echo "$network" | sed 's/vocab=256/vocab=20/')" text --tokenizer "$tiny/llama" \
+        -o none.safetensors >out 2>err
+    status=$?
+    says 'text: the tokenizer makes token'
+    report 'a token that the network has not'
+fi
 
 # Pairs: a word and the same in capitals.
 for word in ab cd ef gh ij kl mn op qr st; do

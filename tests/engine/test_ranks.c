@@ -169,6 +169,10 @@ static const call_case cases[] = {
     CASE("attention/adaptive_span(ramp=30, limit=2500)", "B=1,T=3200,S=3200,H=2,G=1,D=8,E=8", ""),
     CASE("attention/shaw", "B=1,T=3200,S=3200,H=1,G=1,D=8,E=8,R=11", ""),
     CASE("attention/window(left=900, right=5)", "B=1,T=3200,S=3200,H=1,G=1,D=8,E=8", ""),
+    CASE("attention/softmax(causal=true, window=400, sinks=3)",
+         "B=1,T=17000,S=17000,H=1,G=1,D=4,E=4", "key_lengths"),
+    CASE("attention/window(left=90, right=1700, global=4)", "B=1,T=6300,S=6300,H=1,G=1,D=4,E=4",
+         ""),
 };
 
 static void shared_calls_have_the_bits_of_one(void **state)
@@ -321,39 +325,81 @@ static void remembered_texts_have_the_bits_of_one(void **state)
 
 enum { RECORD = 256 }; /* bytes of an agreement, to each other rank */
 
-/* Every key goes to every other rank once. */
-static void keys_are_sent_once(void **state)
+enum { SPAN = 1536 };
+
+/* Keys of the others that a rank needs of a causal text: whole spans, of which one of its queries
+ * sees a key at most `left` before its own, or among the first `sinks`. */
+static uint64_t keys_needed(uint32_t rank, uint32_t ranks, int64_t rows, int64_t left,
+                            int64_t sinks)
 {
-    const call_case how = CASE("attention/softmax(causal=true)",
-                               "B=1,T=5000,S=5000,H=4,G=2,D=16,E=32", "key_lengths");
-    const uint64_t ranks = 3, key = 2 * (16 + 32) * sizeof(float);
-    uint64_t sent = 0;
-    heed_tensor out[ORACLE_PORTS];
-    member m[RANKS_MOST] = {{0}};
-    call c;
-    (void)state;
-    call_make(&c, &how);
-    outputs_make(&c, out);
-    for (uint32_t r = 0; r < ranks; r++) m[r].c = &c, m[r].out = out;
-    const char *failed = on_ranks(m, (uint32_t)ranks, run_shared);
-    if (failed) fail_msg("%s", failed);
-    for (uint32_t r = 0; r < ranks; r++) sent += m[r].sent;
-    assert_int_equal(sent, 5000 * key * (ranks - 1) + 2 * RECORD * ranks * (ranks - 1));
-    outputs_free(out);
-    call_free(&c);
+    int64_t first[2], count[2];
+    uint64_t n = 0;
+    heed_group_share(rank, ranks, rows, first, count);
+    for (int64_t key = 0; key < rows; key++) {
+        const int64_t from = key - key % SPAN, to = from + SPAN;
+        int sees = 0, own = 0;
+        for (int b = 0; b < 2; b++) {
+            if (!count[b]) continue;
+            const int64_t last = first[b] + count[b] - 1;
+            sees |= from <= last && (from < sinks || to > first[b] - left);
+            own |= key >= first[b] && key <= last;
+        }
+        n += sees && !own;
+    }
+    return n;
 }
 
-/* A token costs a row of each head for each node that a rank has; pages are where they belong. */
-static void a_token_sends_some_rows(void **state)
+/* A key goes once to each other rank that has a query which sees one of its span, and to no other;
+ * before, each has told the others which spans it sees. */
+static void keys_are_sent_to_who_sees_them(void **state)
 {
-    const call_case how = CASE("attention/softmax(causal=true)",
-                               "B=1,T=6201,S=6201,H=4,G=2,D=16,E=32", "key_lengths");
+    static const struct {
+        call_case how;
+        int64_t left, sinks;
+    } texts[] = {
+        {CASE("attention/softmax(causal=true)", "B=1,T=9500,S=9500,H=2,G=2,D=8,E=16",
+              "key_lengths"),
+         9500, 0},
+        {CASE("attention/softmax(causal=true, window=2000, sinks=5)",
+              "B=1,T=9500,S=9500,H=2,G=2,D=8,E=16", "key_lengths"),
+         1999, 5},
+        {CASE("attention/window(left=900)", "B=1,T=9500,S=9500,H=2,G=2,D=8,E=16", "key_lengths"),
+         900, 0},
+    };
+    const uint64_t key = 2 * (8 + 16) * sizeof(float), spans = (9500 + SPAN - 1) / SPAN;
+    (void)state;
+    for (size_t n = 0; n < COUNT(texts); n++)
+        for (uint32_t ranks = 2; ranks <= 5; ranks += 3) {
+            uint64_t sent = 0, keys = 0;
+            heed_tensor out[ORACLE_PORTS];
+            member m[RANKS_MOST] = {{0}};
+            call c;
+            call_make(&c, &texts[n].how);
+            outputs_make(&c, out);
+            for (uint32_t r = 0; r < ranks; r++) m[r].c = &c, m[r].out = out;
+            const char *failed = on_ranks(m, ranks, run_shared);
+            if (failed) fail_msg("%s", failed);
+            for (uint32_t r = 0; r < ranks; r++)
+                sent += m[r].sent,
+                    keys += keys_needed(r, ranks, 9500, texts[n].left, texts[n].sinks);
+            assert_true(keys < (ranks - 1) * (uint64_t)9500);
+            assert_int_equal(sent, keys * key + (2 * RECORD + spans) * ranks * (ranks - 1));
+            outputs_free(out);
+            call_free(&c);
+        }
+}
+
+/* A token costs a row of each head for each node that a rank has and the token sees; pages are where
+ * they belong. */
+static void check_token(const char *spec, uint64_t nodes)
+{
+    const call_case how = {
+        .spec = spec, .axes = "B=1,T=6201,S=6201,H=4,G=2,D=16,E=32", .without = "key_lengths"};
     const uint64_t ranks = 2, row = 4 * (32 + 3) * sizeof(float),
                    page = 96 * 2 * 48 * sizeof(float);
     uint64_t sent[2] = {0}, pages = 0;
     heed_tensor out[2][ORACLE_PORTS];
     call c;
-    (void)state;
     call_make(&c, &how);
     for (int with = 0; with < 2;
          with++) { /* the last token as well: its chunk is one of one token */
@@ -370,10 +416,19 @@ static void a_token_sends_some_rows(void **state)
             outputs_free(out[r]);
         }
     }
-    /* 5 spans: 3 nodes of rank 0, and 2 of rank 1 */
-    assert_int_equal(sent[1] - sent[0], 5 * row + 2 * RECORD);
+    assert_int_equal(sent[1] - sent[0], nodes * row + 2 * RECORD);
     assert_int_equal(pages, 65 * page);
     call_free(&c);
+}
+
+static void a_token_sends_some_rows(void **state)
+{
+    (void)state;
+    /* 5 spans: 3 nodes of rank 0, and 2 of rank 1 */
+    check_token("attention/softmax(causal=true)", 5);
+    /* the window begins in the fourth, and the sinks are in the first */
+    check_token("attention/softmax(causal=true, window=1500)", 2);
+    check_token("attention/softmax(causal=true, window=1500, sinks=4)", 3);
 }
 
 static void spans_are_dealt_out_evenly(void **state)
@@ -553,7 +608,7 @@ int main(void)
         cmocka_unit_test(shared_calls_have_the_bits_of_one),
         cmocka_unit_test(large_values_have_the_bits_of_one),
         cmocka_unit_test(remembered_texts_have_the_bits_of_one),
-        cmocka_unit_test(keys_are_sent_once),
+        cmocka_unit_test(keys_are_sent_to_who_sees_them),
         cmocka_unit_test(a_token_sends_some_rows),
         cmocka_unit_test(spans_are_dealt_out_evenly),
         cmocka_unit_test(all_end_with_one_that_fails),

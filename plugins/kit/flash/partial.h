@@ -69,6 +69,40 @@ KIT_INLINE int64_t kit_flash_row_at(const kit_flash *f, int64_t b, int64_t t, in
     return (b * f->T + t) * f->H + h;
 }
 
+/* Marks the spans of keys [first, last) of `keys`; `before` has those that were marked last: rows
+ * that see the same come one behind the other. */
+KIT_INLINE void kit_flash_mark(unsigned char *span, int64_t keys, int64_t first, int64_t last,
+                               int64_t before[2])
+{
+    if (last > keys) last = keys;
+    if (first >= last) return;
+    const int64_t from = first / KIT_FLASH_SPAN, to = (last - 1) / KIT_FLASH_SPAN + 1;
+    if (from == before[0] && to == before[1]) return;
+    memset(span + from, 1, (size_t)(to - from));
+    before[0] = from, before[1] = to;
+}
+
+KIT_INLINE void kit_flash_seen(const void *instance, const heed_partial_call *x,
+                               unsigned char *span)
+{
+    kit_flash f = kit_flash_call(instance, x->call);
+    int64_t keys[2] = {-1, -1}, sinks[2] = {-1, -1};
+    kit_flash_sizes(&f);
+    f.earlier = x->first_query, f.later = x->queries - x->first_query - f.T;
+    for (int64_t b = 0; b < f.B; b++) {
+        const uint8_t sorted = f.documents ? (uint8_t)kit_flash_documents_rise(&f, b) : 0;
+        const int64_t origin = kit_flash_origin(&f, b), end = kit_flash_past(&f, b) + f.S;
+        kit_flash_document_range pages = {0, 0, 0};
+        f.sorted = &sorted, f.batch0 = b;
+        for (int64_t t = 0; t < f.T; t++)
+            for (int64_t h = 0; h < f.H; h++) {
+                const kit_flash_live row = kit_flash_live_keys(&f, b, t, h, origin + t, &pages);
+                kit_flash_mark(span, end, row.first, row.last, keys);
+                kit_flash_mark(span, end, row.sink_first, row.sink_last, sinks);
+            }
+    }
+}
+
 /* A key of the text, or none behind which all are. */
 KIT_INLINE int64_t kit_flash_node_key(int64_t index, int64_t level)
 {
@@ -202,5 +236,6 @@ static __attribute__((unused)) int32_t KIT(flash_finish_partial)(const void *ins
 #define KIT_FLASH_PARTIAL                                                                          \
     {                                                                                              \
         sizeof(heed_partial), 0, KIT_FLASH_SPAN, kit_flash_floats, kit_flash_measure_partial,      \
-            KIT(flash_compute_partial), KIT(flash_merge_partial), KIT(flash_finish_partial)        \
+            KIT(flash_compute_partial), KIT(flash_merge_partial), KIT(flash_finish_partial),       \
+            kit_flash_seen                                                                         \
     }

@@ -224,6 +224,14 @@ static const float *KIT(flash_pack_rows)(const heed_tensor *t, int64_t b, int64_
                                 width, room, ld);
 }
 
+/* Zeros behind the last of `count` transposed keys. A few rows are multiplied with all 96 columns of a block, and what
+ * was left there by others may be subnormal numbers, of which each product takes some 100 cycles. */
+static void KIT(flash_clear_columns)(int count, int64_t width, float *room)
+{
+    for (int k = (count + 15) / 16 * 16; k < KIT_FLASH_KEYS; k += 16)
+        for (int64_t d = 0; d < width; d++) v_store(room + d * KIT_FLASH_KEYS + k, v_set(0.0f));
+}
+
 /* Keys transposed to [width][96]; the arguments are those of flash_copy_rows. Rows `ahead` bytes
  * further are prefetched; 0: none are. */
 static const float *KIT(flash_transpose_listed)(const char *p, int64_t bytes,
@@ -250,6 +258,7 @@ static const float *KIT(flash_transpose_listed)(const char *p, int64_t bytes,
             KIT_UNROLL for (int l = 0; l < 16; l++)
                 if (l < n) v_store(room + (d + l) * KIT_FLASH_KEYS + k, x[l]);
         }
+    KIT(flash_clear_columns)(count, width, room);
     return room;
 }
 
@@ -313,9 +322,10 @@ static KIT(flash_keys) KIT(flash_load_page)(const kit_flash *f, int64_t b, int64
          .keys = keys,
          .turned = !f->rows_in_pages};
     if (f->k_codec.kv && D && KIT(flash_is_read_coded)(f, &f->k_codec, few)) x.K_block = k;
-    else if (f->k_codec.kv && D)
+    else if (f->k_codec.kv && D) {
         f->k_codec.kv->decode(f->k_codec.instance, &k, keys, KR, KIT_FLASH_KEYS), x.K = KR;
-    else if (f->rows_in_pages && few)
+        if (few) KIT(flash_clear_columns)(keys, D, KR);
+    } else if (f->rows_in_pages && few)
         x.K = KIT(flash_transpose_keys)(k.data, D * (int64_t)sizeof(float), HEED_F32, 1, keys, D, 0,
                                         KR);
     else if (f->rows_in_pages) x.ldk = D, x.ldc = 1;
