@@ -35,12 +35,13 @@
  * That algorithm transposes K, which costs what some 3 rows do. */
 KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
 
-/* Whether groups of heads alone are tasks enough for all lanes: else few tiles are more tasks, which
- * read the keys more than once. */
-KIT_INLINE int kit_flash_fills_lanes(const kit_flash *f)
+/* Tiles of a task. Few tiles are two tasks or three, for more cores, though each reads the keys that
+ * the others read: fewer where many groups of heads are tasks of their own. */
+KIT_INLINE int64_t kit_flash_per_task(const kit_flash *f)
 {
-    const int64_t groups = f->B * f->G, lanes = f->call->lanes;
-    return lanes < 2 || groups >= 16 * lanes || (groups >= 4 * lanes && groups % lanes == 0);
+    const int64_t most = kit_flash_most(f->D, f->E), groups = f->B * f->G,
+                  parts = groups >= 64 ? 1 : groups >= 16 ? 2 : 3, per = f->tiles / parts + 1;
+    return per < most ? per : most;
 }
 
 /* How f->rows are cut into tiles, and these into tasks. */
@@ -49,7 +50,7 @@ KIT_INLINE void kit_flash_split_tasks(kit_flash *f)
     const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
     f->few = rest && kit_flash_is_few(rest) ? rest : 0;
     f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
-    f->per_task = kit_flash_fills_lanes(f) || f->tiles / 3 >= most ? most : f->tiles / 3 + 1;
+    f->per_task = kit_flash_per_task(f);
     if (f->pick.every > 1 && f->tiles <= most)
         f->per_task = most; /* other passes are tasks enough */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
