@@ -15,11 +15,15 @@
  *     and CAUSAL        j <= p, or PREFIX and j < prefix
  *     and WINDOW        p - left <= j <= p + right, or SINKS and j < sinks
  *     and DOCUMENTS     documents[b][j] = the document of the query
+ *     and BLOCKS        key_blocks[b][p / block_queries] has the number j / block_keys in it
  *
  * each as far as `kinds` has it. So PREFIX does nothing without CAUSAL, nor SINKS without WINDOW. The document of query
  * i is query_documents[b][i] where that input is bound, else documents[b][p]; a query at a p outside [0, S) has none,
  * and attends to nothing. Ids are any integers, in any order. A query with no key left gives zeros and a log-sum-exp of
  * -inf.
+ *
+ * A list of key_blocks [B, I, Y] has numbers of blocks of keys in rising order, and behind its end
+ * -1; a query whose p is below 0 or not below I block_queries has no list, and attends to nothing.
  */
 #ifndef HEED_ABI_MASK_H
 #define HEED_ABI_MASK_H
@@ -32,7 +36,8 @@
 #define HEED_MASK_PREFIX 8u      /* keys below `prefix` are seen in spite of CAUSAL           */
 #define HEED_MASK_SINKS 16u      /* keys below `sinks` are seen in spite of WINDOW            */
 #define HEED_MASK_DOCUMENTS 32u  /* keys of the query's document only: the port of that name  */
-#define HEED_MASK_KINDS 6u
+#define HEED_MASK_BLOCKS 64u     /* keys of listed blocks only: the port key_blocks           */
+#define HEED_MASK_KINDS 7u
 
 #define HEED_ALIGN_TOP_LEFT 0u
 #define HEED_ALIGN_BOTTOM_RIGHT 1u
@@ -47,6 +52,7 @@ typedef struct heed_mask {
     int64_t left, right;
     int64_t prefix;
     int64_t sinks;
+    int64_t block_queries, block_keys; /* how many a block has; both at least 1 with BLOCKS */
 } heed_mask;
 
 #endif

@@ -16,7 +16,7 @@ kit_flashdir = $(kitdir)/flash
 kit_flash_HEADERS = plugins/kit/flash/backward.h plugins/kit/flash/bf16.h \
   plugins/kit/flash/block.h plugins/kit/flash/cost.h \
   plugins/kit/flash/few.h plugins/kit/flash/flash.h plugins/kit/flash/hooks.h \
-  plugins/kit/flash/many.h plugins/kit/flash/mask.h \
+  plugins/kit/flash/lists.h plugins/kit/flash/many.h plugins/kit/flash/mask.h \
   plugins/kit/flash/op.h plugins/kit/flash/partial.h plugins/kit/flash/relative.h \
   plugins/kit/flash/relative_backward.h plugins/kit/flash/relative_values.h \
   plugins/kit/flash/scores.h plugins/kit/flash/shared.h plugins/kit/flash/span.h \

@@ -120,7 +120,8 @@ static void offer_settings(const heed_engine *engine, const char *text, size_t o
     } masks[] = {{HEED_MASK_CAUSAL, "causal"},
                  {HEED_MASK_WINDOW, "window"},
                  {HEED_MASK_PREFIX, "prefix"},
-                 {HEED_MASK_SINKS, "sinks"}};
+                 {HEED_MASK_SINKS, "sinks"},
+                 {HEED_MASK_BLOCKS, "blocks"}};
     size_t id = open, at = open + 1;
     while (id && !strchr("(=, ", text[id - 1])) id--;
     for (size_t i = at; text[i]; i++)

@@ -77,6 +77,7 @@ static const struct {
     {HEED_MASK_PREFIX, "prefix", "prefix=N"},
     {HEED_MASK_SINKS, "sinks", "sinks=N"},
     {HEED_MASK_DOCUMENTS, "documents", "the input documents"},
+    {HEED_MASK_BLOCKS, "blocks", "blocks=N or QUERIES:KEYS, and the input key_blocks"},
 };
 #define MASKS (sizeof masks / sizeof *masks)
 

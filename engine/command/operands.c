@@ -37,6 +37,14 @@ double operands_element(const heed_tensor *t, int64_t i)
 
 static int is_index(const heed_tensor *t) { return t->dtype == HEED_I64 || t->dtype == HEED_I32; }
 
+/* Of lists of blocks, each has as many as it can up to the block of its own number. */
+static int64_t near_block(const call_shape *s, int64_t i)
+{
+    const int64_t most = SHAPE_AXIS(s, 'Y'), list = i / most % SHAPE_AXIS(s, 'I'),
+                  first = list + 1 > most ? list + 1 - most : 0, block = first + i % most;
+    return block <= list ? block : -1;
+}
+
 /* Element i of an input of indices; those that have no meaning known here are below V. */
 static int64_t index_at(const call_shape *s, const char *port, int64_t i, uint64_t *state)
 {
@@ -46,6 +54,7 @@ static int64_t index_at(const call_shape *s, const char *port, int64_t i, uint64
     if (!strcmp(port, "query_documents"))
         return i % queries * (s->documents ? s->documents : 1) / queries;
     if (!strcmp(port, "positions")) return i % queries;
+    if (!strcmp(port, "key_blocks")) return near_block(s, i);
     return (int64_t)(random_next(state) % (uint64_t)SHAPE_AXIS(s, 'V'));
 }
 

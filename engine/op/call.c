@@ -44,6 +44,19 @@ static int32_t complete_mask(prepared *c, const heed_instance *i, heed_error *er
         return error_set(error, HEED_E_ARGUMENT,
                          "%s: query_documents needs the input documents, the documents of the keys",
                          i->entry->op.id);
+    const int asked = (c->mask.kinds & HEED_MASK_BLOCKS) != 0,
+              given = honoured & HEED_MASK_BLOCKS && port_tensor(&c->set, "key_blocks");
+    if (asked && !given)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s: blocks=%lld:%lld needs the input key_blocks, which lists the blocks "
+                         "of keys that each block of queries sees",
+                         i->entry->op.id, (long long)c->mask.block_queries,
+                         (long long)c->mask.block_keys);
+    if (given && !asked)
+        return error_set(error, HEED_E_ARGUMENT,
+                         "%s: key_blocks needs the sizes of its blocks: blocks=QUERIES:KEYS in the "
+                         "spec",
+                         i->entry->op.id);
     return HEED_OK;
 }
 

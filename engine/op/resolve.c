@@ -35,10 +35,12 @@ static int32_t read_causal(const context *c, const spec_node *n, heed_mask *mask
 static int32_t read_window(const context *c, const spec_node *n, heed_mask *mask);
 static int32_t read_prefix(const context *c, const spec_node *n, heed_mask *mask);
 static int32_t read_sinks(const context *c, const spec_node *n, heed_mask *mask);
+static int32_t read_blocks(const context *c, const spec_node *n, heed_mask *mask);
 static void print_causal(FILE *out, const heed_mask *mask);
 static void print_window(FILE *out, const heed_mask *mask);
 static void print_prefix(FILE *out, const heed_mask *mask);
 static void print_sinks(FILE *out, const heed_mask *mask);
+static void print_blocks(FILE *out, const heed_mask *mask);
 
 static const struct mask_key {
     const char *key;
@@ -52,6 +54,7 @@ static const struct mask_key {
     {"window", HEED_MASK_WINDOW, read_window, print_window}, /* LEFT | LEFT:RIGHT */
     {"prefix", HEED_MASK_PREFIX, read_prefix, print_prefix}, /* N */
     {"sinks", HEED_MASK_SINKS, read_sinks, print_sinks},     /* N */
+    {"blocks", HEED_MASK_BLOCKS, read_blocks, print_blocks}, /* N | QUERIES:KEYS */
 };
 #define MASK_KEYS (sizeof mask_keys / sizeof *mask_keys)
 
@@ -94,16 +97,22 @@ static void print_causal(FILE *out, const heed_mask *mask)
     else fputs(mask->align == HEED_ALIGN_TOP_LEFT ? "true" : "bottom_right", out);
 }
 
+/* A number, or two as A:B; `second` stays what it is without. `what`: of the number, of A and of B. */
+static int32_t read_pair(const context *c, const spec_node *n, const char *const what[3],
+                         int64_t min, int64_t *first, int64_t *second)
+{
+    const char *colon = is_bare(n) ? strchr(n->word, ':') : NULL;
+    if (!colon) return spec_int(c->s, n, what[0], min, EXTENT_MAX, first, c->error);
+    size_t left = (size_t)(colon - n->word);
+    int32_t code = read_part(c, n, 0, left, what[1], min, first);
+    return code ? code : read_part(c, n, left + 1, strlen(colon + 1), what[2], min, second);
+}
+
 static int32_t read_window(const context *c, const spec_node *n, heed_mask *mask)
 {
+    static const char *const what[] = {"window", "the left of window", "the right of window"};
     mask->kinds |= HEED_MASK_WINDOW;
-    const char *colon = is_bare(n) ? strchr(n->word, ':') : NULL;
-    if (!colon) return spec_int(c->s, n, "window", 0, EXTENT_MAX, &mask->left, c->error);
-    size_t left = (size_t)(colon - n->word);
-    int32_t code = read_part(c, n, 0, left, "the left of window", 0, &mask->left);
-    return code ? code
-                : read_part(c, n, left + 1, strlen(colon + 1), "the right of window", 0,
-                            &mask->right);
+    return read_pair(c, n, what, 0, &mask->left, &mask->right);
 }
 
 static void print_window(FILE *out, const heed_mask *mask)
@@ -134,6 +143,21 @@ static int32_t read_sinks(const context *c, const spec_node *n, heed_mask *mask)
 static void print_sinks(FILE *out, const heed_mask *mask)
 {
     fprintf(out, "%lld", (long long)mask->sinks);
+}
+
+static int32_t read_blocks(const context *c, const spec_node *n, heed_mask *mask)
+{
+    static const char *const what[] = {"blocks", "the queries of blocks", "the keys of blocks"};
+    mask->kinds |= HEED_MASK_BLOCKS;
+    int32_t code = read_pair(c, n, what, 1, &mask->block_queries, &mask->block_keys);
+    if (!mask->block_keys) mask->block_keys = mask->block_queries;
+    return code;
+}
+
+static void print_blocks(FILE *out, const heed_mask *mask)
+{
+    fprintf(out, "%lld", (long long)mask->block_queries);
+    if (mask->block_keys != mask->block_queries) fprintf(out, ":%lld", (long long)mask->block_keys);
 }
 
 /* ---- accuracy: the engine's own too, for every op ---- */

@@ -16,7 +16,7 @@ struct resolved {
     const entry *entry;
     heed_value *value;   /* [params], defaults filled in */
     resolved **child;    /* [params], NULL where the param is no op or left out */
-    heed_mask mask;      /* from the engine's keys causal, window, prefix, sinks */
+    heed_mask mask;      /* from the engine's keys causal, window, prefix, sinks, blocks */
     uint32_t fast;       /* from its key accuracy: a path that gives other bits may be chosen */
     size_t at;           /* its place in the text of the spec */
 };

@@ -30,7 +30,8 @@ HEED_MASK_WINDOW = 4
 HEED_MASK_PREFIX = 8
 HEED_MASK_SINKS = 16
 HEED_MASK_DOCUMENTS = 32
-HEED_MASK_KINDS = 6
+HEED_MASK_BLOCKS = 64
+HEED_MASK_KINDS = 7
 HEED_ALIGN_TOP_LEFT = 0
 HEED_ALIGN_BOTTOM_RIGHT = 1
 HEED_ALIGN_OFFSET = 2
@@ -164,6 +165,8 @@ class heed_mask(c.Structure):
     right: int
     prefix: int
     sinks: int
+    block_queries: int
+    block_keys: int
     _fields_ = [
         ("size", c.c_uint32),
         ("kinds", c.c_uint32),
@@ -174,6 +177,8 @@ class heed_mask(c.Structure):
         ("right", c.c_int64),
         ("prefix", c.c_int64),
         ("sinks", c.c_int64),
+        ("block_queries", c.c_int64),
+        ("block_keys", c.c_int64),
     ]
 
 
@@ -1123,6 +1128,8 @@ AXES: dict[str, tuple[str, int, str, str]] = {
     "K": ("buckets or taps", 0, "", ""),
     "P": ("distances", 0, "", ""),
     "Q": ("heads of the shares", 0, "", ""),
+    "I": ("blocks of queries", 0, "", ""),
+    "Y": ("blocks in a list", 0, "", ""),
 }
 
 

@@ -23,6 +23,7 @@ MASKS = {
     _abi.HEED_MASK_PREFIX: "prefix",
     _abi.HEED_MASK_SINKS: "sinks",
     _abi.HEED_MASK_DOCUMENTS: "documents",
+    _abi.HEED_MASK_BLOCKS: "blocks",
 }
 
 

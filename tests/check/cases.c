@@ -38,6 +38,11 @@ static const struct {
      "causal=bottom_right,window=33,sinks=1"},
     {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_PREFIX | HEED_MASK_SINKS,
      "causal=offset:2,window=7,prefix=9,sinks=1"},
+    {HEED_MASK_BLOCKS, "blocks=16:32"},
+    {HEED_MASK_CAUSAL | HEED_MASK_BLOCKS, "causal=true,blocks=32"},
+    {HEED_MASK_CAUSAL | HEED_MASK_WINDOW | HEED_MASK_BLOCKS, "causal=true,window=70,blocks=5:40"},
+    {HEED_MASK_CAUSAL | HEED_MASK_PREFIX | HEED_MASK_BLOCKS,
+     "causal=bottom_right,prefix=50,blocks=48:64"},
 };
 
 static uint32_t pick(uint64_t *seed, uint32_t n)
@@ -258,6 +263,7 @@ static void letters(const entry *e, char *to)
 {
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const char *axes = entry_port(e, i)->axes;
+        if (!strcmp(entry_port(e, i)->name, "key_blocks")) continue; /* follows from the mask */
         for (; *axes; axes++) {
             char letter = *axes == '.' ? 'x' : *axes;
             if (letter != ' ' && !strchr(to, letter) && !is_fixed(e, letter))
@@ -359,7 +365,7 @@ static void choose_ports(const entry *e, uint64_t *seed, int kind, char *text, s
     text[0] = 0;
     for (uint32_t i = 0; i < e->op.ports.count; i++) {
         const heed_port *p = entry_port(e, i);
-        if (!(p->flags & HEED_PORT_OPTIONAL)) continue;
+        if (!(p->flags & HEED_PORT_OPTIONAL) || !strcmp(p->name, "key_blocks")) continue;
         int shapes = shapes_scores(e, p);
         int yes = pick(seed, shapes ? 4 : 2) == 0;
         if (kind != VARIED_CASE && shapes) yes = 0;

@@ -127,6 +127,15 @@ static void repeat(const call *c, heed_tensor *t, const heed_port *port)
     }
 }
 
+/* Blocks of a list come in rising order, some of them neighbours; then -1. */
+static int64_t listed_block(const call *c, const heed_tensor *t, int64_t i, int64_t before,
+                            int64_t keys, uint64_t r)
+{
+    const int64_t blocks = (keys + c->mask.block_keys - 1) / c->mask.block_keys,
+                  last = i % t->dim[2] ? before : -1, next = last + 1 + (int64_t)(r >> 20) % 3;
+    return (i % t->dim[2] && before < 0) || next >= blocks ? -1 : next;
+}
+
 static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
 {
     const int64_t *axis = c->oracle.axis, keys = axis['S' - 'A'] < 0 ? axis['T' - 'A'] : axis['S' - 'A'];
@@ -143,9 +152,10 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
                                 ? axis['C' - 'A']
                             : strcmp(name, "positions") == 0 ? 5000
                                                              : axis['V' - 'A'];
-            last = strstr(name, "documents") ? document(c, i, last, r, *name == 'q')
-                   : limit > 0               ? (int64_t)(r % (uint64_t)limit)
-                                             : 0;
+            last = strstr(name, "documents")     ? document(c, i, last, r, *name == 'q')
+                   : !strcmp(name, "key_blocks") ? listed_block(c, t, i, last, keys, r)
+                   : limit > 0                   ? (int64_t)(r % (uint64_t)limit)
+                                                 : 0;
             tensor_put(t, i, (double)last);
             continue;
         }
@@ -164,6 +174,7 @@ static void fill(call *c, heed_tensor *t, const heed_port *port, uint64_t *seed)
 static int left_out(const call *c, const heed_port *port)
 {
     if (!(port->flags & HEED_PORT_OPTIONAL)) return 0;
+    if (!strcmp(port->name, "key_blocks")) return !(c->mask.kinds & HEED_MASK_BLOCKS);
     int shapes_scores = strncmp(c->op->id, "attention/", 10) == 0 && port->role != HEED_OUTPUT &&
                         strcmp(port->name, "key_lengths");
     return shapes_scores == !listed(c->how->without, port->name, shapes_scores);
@@ -257,6 +268,16 @@ static void describe(call *c, const char *spec)
     resolve_free(r);
 }
 
+/* Lists of blocks for the positions of all queries, unless the case says how many: some are too short to have all. */
+static void size_lists(call *c)
+{
+    int64_t *axis = c->oracle.axis, T = axis['T' - 'A'],
+            S = axis['S' - 'A'] < 0 ? T : axis['S' - 'A'];
+    if (!(c->mask.kinds & HEED_MASK_BLOCKS)) return;
+    if (axis['I' - 'A'] < 0) axis['I' - 'A'] = (T > S ? T : S) / c->mask.block_queries + 1;
+    if (axis['Y' - 'A'] < 0) axis['Y' - 'A'] = S / c->mask.block_keys / 2 + 2;
+}
+
 void call_make(call *c, const call_case *how)
 {
     *c = (call){.how = how};
@@ -266,6 +287,7 @@ void call_make(call *c, const call_case *how)
     int n_leading;
     parse_axes(c, leading, &n_leading);
     describe(c, how->spec);
+    size_lists(c);
     uint64_t seed = how->seed + 1;
     for (uint32_t i = 0; i < c->ports; i++) {
         const heed_port *port = port_of(c, i);

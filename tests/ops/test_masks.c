@@ -24,11 +24,12 @@ static int n_paths, calls;
 /* A row is a feature and its values: keys of the spec, or "+port", optional inputs and weights in call_case's words. */
 enum { VALUES = 6 };
 static const char *const features[][VALUES] = {
-    {"causal=true", "causal=bottom_right", "causal=offset:7", "causal=offset:-5", "causal=offset:-300",
-     "causal=offset:150"},
+    {"causal=true", "causal=bottom_right", "causal=offset:7", "causal=offset:-5",
+     "causal=offset:-300", "causal=offset:150"},
     {"window=0", "window=20", "window=5:9", "window=120:40", "window=0:50", "window=1000:1000"},
     {"prefix=1", "prefix=30", "prefix=110", "prefix=100000"},
     {"sinks=1", "sinks=4", "sinks=100"},
+    {"blocks=16:32", "blocks=48:64", "blocks=5:40"},
     {"+documents", "+documents,+query_documents"},
     {"+key_lengths"},
     {"+bias", "+bias:BH", "+bias:T", "+bias:HS", "+bias:BHTS"},
@@ -62,6 +63,9 @@ static void add(crowd *c, const char *value)
     if (!strncmp(value, "causal", 6) && strstr(c->spec, "causal")) return;
     if (!strncmp(value, "window", 6) && strstr(c->spec, "window")) return;
     if (!strncmp(value, "prefix", 6) && !strstr(c->spec, "causal")) add(c, "causal=true"); /* none has an effect alone */
+    if (!strncmp(value, "sinks", 5) && strstr(c->spec, "blocks"))
+        return; /* they exclude each other */
+    if (!strncmp(value, "blocks", 6) && strstr(c->spec, "sinks")) return;
     if (!strncmp(value, "sinks", 5) && !strstr(c->spec, "window")) add(c, "window=20");
     size_t n = strlen(c->spec), p = strlen(c->ports), more = c->spec[n - 1] == ')';
     if (*value == '+') snprintf(c->ports + p, sizeof c->ports - p, ",%s", value);
@@ -199,9 +203,10 @@ static void test_long(void **state)
 {
     static const char *const axes[] = {"B=1,T=800,S=800,H=2,G=1,D=8,E=5", "B=2,T=500,S=1500,H=1,G=1,D=3,E=17",
                                        "B=1,T=3,S=3000,H=8,G=2,D=16,E=9", "B=1,T=900,S=300,H=3,G=3,D=5,E=8"};
-    static const char *const specs[] = {"causal=true, window=100, sinks=5", "causal=bottom_right, prefix=410",
-                                        "window=250:30, sinks=120",
-                                        "causal=offset:-200, window=700, sinks=1, prefix=99"};
+    static const char *const specs[] = {
+        "causal=true, window=100, sinks=5",  "causal=bottom_right, prefix=410",
+        "window=250:30, sinks=120",          "causal=offset:-200, window=700, sinks=1, prefix=99",
+        "causal=bottom_right, blocks=64:96", "window=400:90, blocks=40:33"};
     static const char *const inputs[] = {"key_lengths", "+documents,key_lengths", "+bias:BHT,+sink_logits",
                                          "+documents,+query_documents,+bias:HT", "+sink_logits,key_lengths"};
     (void)state;
@@ -229,6 +234,8 @@ static const struct cached {
     {ID "(window=50, sinks=100)", "key_lengths,+sink_logits", 100},
     {ID "(window=7, sinks=2, position=alibi)", "key_lengths", 2},
     {ID "(causal=true, prefix=5)", "key_lengths,+sink_logits", 5},
+    {ID "(causal=true, blocks=16:32)", "key_lengths", 1},
+    {ID "(causal=true, window=100, blocks=48:64)", "key_lengths,+sink_logits", 1},
 };
 
 /* Queries from `query` on and keys from `key` on. */
@@ -241,7 +248,9 @@ static void part(const call *c, const heed_instance *i, heed_sequence *const *s,
         const char *name = c->oracle.port[p];
         const heed_tensor *all = out[p].data ? &out[p] : &c->plain[p];
         int of_keys = strcmp(name, "k") == 0 || strcmp(name, "v") == 0;
-        if (all->data && all->rank > 1) view[p] = tensor_slice(all, 1, of_keys ? key : query, of_keys ? S : T);
+        if (all->data && !strcmp(name, "key_blocks")) view[p] = *all; /* by position */
+        else if (all->data && all->rank > 1)
+            view[p] = tensor_slice(all, 1, of_keys ? key : query, of_keys ? S : T);
     }
     if (call_with(c, i, view, s, &e)) wrong(c->how, "queries %d + %d: %s", (int)query, (int)T, e.text);
     calls++;
@@ -312,8 +321,9 @@ static void test_after(void **state)
             if (harness_skips(n + k, 3)) continue;
             char axes[2][100];
             const int64_t P = steps[k].past;
-            snprintf(axes[0], sizeof *axes, "B=2,T=0,S=%d,H=4,G=2,D=7,E=10", (int)P);
-            snprintf(axes[1], sizeof *axes, "B=2,T=%d,S=%d,H=4,G=2,D=7,E=10", steps[k].T, steps[k].S);
+            snprintf(axes[0], sizeof *axes, "B=2,T=0,S=%d,H=4,G=2,D=7,E=10,I=14,Y=2", (int)P);
+            snprintf(axes[1], sizeof *axes, "B=2,T=%d,S=%d,H=4,G=2,D=7,E=10,I=14,Y=2", steps[k].T,
+                     steps[k].S);
             call_case before = {cached[n].spec, axes[0], cached[n].ports, HEED_F32, 1, n};
             call_case how = {cached[n].spec, axes[1], cached[n].ports, HEED_F32, 1, k};
             call past, c;
@@ -429,6 +439,107 @@ static void test_nans(void **state)
         }
 }
 
+/* ---- lists of blocks ---- */
+
+/* Lists that name all blocks leave the bits of the call without them. */
+static void test_all_blocks(void **state)
+{
+    static const char *const specs[] = {ID "(causal=true)", ID "(causal=true, blocks=48:40)"};
+    (void)state;
+    heed_tensor out[2][ORACLE_PORTS];
+    call c[2];
+    for (int n = 0; n < 2; n++) {
+        call_case how = {
+            specs[n], "B=2,T=300,S=300,H=4,G=2,D=24,E=20,I=7,Y=9", "key_lengths", HEED_F32, 1, 3};
+        call_make(&c[n], &how);
+        heed_tensor *lists = &c[n].plain[call_port(&c[n], "key_blocks")];
+        for (int64_t i = 0; n && i < heed_tensor_elements(lists); i++)
+            tensor_put(lists, i, i % 9 < 8 ? i % 9 : -1);
+        call_run(&c[n], NULL, 2, PLAIN, out[n]);
+    }
+    if (!outputs_equal(&c[0], out[0], out[1]))
+        fail_msg("lists of all blocks have other bits than none");
+    for (int n = 0; n < 2; n++) outputs_free(out[n]), call_free(&c[n]);
+}
+
+/* The sizes in a spec, as written and in its one form; NULL: refused. */
+static void test_sizes_of_blocks(void **state)
+{
+    static const char *const specs[][2] = {
+        {ID "(blocks=64)", ID "(blocks=64)"},
+        {ID "(blocks=64:64, window=3)", ID "(window=3, blocks=64)"},
+        {ID "(blocks=16:96, causal=true)", ID "(causal=true, blocks=16:96)"},
+        {ID "(blocks=0)", NULL},
+        {ID "(blocks=16:0)", NULL},
+        {"attention/window(left=3, blocks=64)", NULL},
+    };
+    (void)state;
+    for (size_t n = 0; n < COUNT(specs); n++) {
+        heed_error e;
+        heed_instance *i = heed_instance_open(harness_engine(1), specs[n][0], NULL, &e);
+        if (specs[n][1]) assert_string_equal(heed_instance_spec(i), specs[n][1]);
+        else if (i || !strstr(e.text, "blocks"))
+            fail_msg("%s is not refused for its blocks: %s", specs[n][0], e.text);
+        heed_instance_close(i);
+    }
+}
+
+static void test_bad_lists(void **state)
+{
+    static const struct {
+        const char *spec;
+        int list[3], code;
+        const char *text;
+    } faults[] = {
+        {ID "(blocks=16:32)",
+         {0, 4, -1},
+         HEED_E_ARGUMENT,
+         "key_blocks[0][1][1] is 4, but 100 keys are 4 blocks of 32: they are 0 to 3, and -1 "
+         "behind a list's end"},
+        {ID "(blocks=16:32)",
+         {-2, -1, -1},
+         HEED_E_ARGUMENT,
+         "key_blocks[0][1][0] is -2, but 100 keys"},
+        {ID "(blocks=16:32)",
+         {2, 1, -1},
+         HEED_E_ARGUMENT,
+         "key_blocks[0][1][1] is 1 behind 2: a list names its blocks in rising order, each once"},
+        {ID "(blocks=16:32)", {0, 2, 2}, HEED_E_ARGUMENT, "key_blocks[0][1][2] is 2 behind 2"},
+        {ID "(blocks=16:32)",
+         {0, -1, 2},
+         HEED_E_ARGUMENT,
+         "key_blocks[0][1][2] is 2 behind -1, the end of the list"},
+        {ID "(blocks=16)",
+         {0, -1, -1},
+         HEED_E_UNSUPPORTED,
+         "blocks of 16 keys are too small: they need 32 or more"},
+        {ID "(window=9, sinks=2, blocks=64)",
+         {0, -1, -1},
+         HEED_E_UNSUPPORTED,
+         "blocks and sinks exclude each other"},
+    };
+    (void)state;
+    for (size_t n = 0; n < COUNT(faults); n++) {
+        heed_error e;
+        call c;
+        call_case how = {
+            faults[n].spec, "B=1,T=9,S=100,H=2,G=2,D=4,E=4,I=3,Y=3", "key_lengths", HEED_F32, 1, 1};
+        heed_tensor at[ORACLE_PORTS], out[ORACLE_PORTS];
+        call_make(&c, &how);
+        for (int64_t i = 0; i < 9; i++)
+            tensor_put(&c.plain[call_port(&c, "key_blocks")], i,
+                       i / 3 == 1 ? faults[n].list[i % 3] : -1);
+        heed_instance *i = call_open(&c, NULL, 1);
+        outputs_make(&c, out);
+        for (uint32_t p = 0; p < c.op->ports.count; p++) at[p] = out[p].data ? out[p] : c.plain[p];
+        assert_int_equal(call_with(&c, i, at, NULL, &e), faults[n].code);
+        if (!strstr(e.text, faults[n].text)) fail_msg("%s: not \"%s\"", e.text, faults[n].text);
+        heed_instance_close(i);
+        outputs_free(out);
+        call_free(&c);
+    }
+}
+
 /* ---- the test of the test ---- */
 
 static void wider_left(call *c) { c->mask.left++; }
@@ -442,6 +553,7 @@ static void change(call *c, const char *port, double by)
     for (int64_t i = 0; i < heed_tensor_elements(&c->plain[p]); i++) c->oracle.d[p][i] += i % 50 == 20 ? by : 0;
 }
 static void other_document(call *c) { change(c, "documents", 5000); }
+static void other_block(call *c) { change(c, "key_blocks", 1); }
 static void other_bias(call *c) { change(c, "bias", 1e-4); }
 static void longer(call *c) { c->oracle.d[call_port(c, "key_lengths")][0]--; }
 static void other_sink(call *c) { c->oracle.d[call_port(c, "sink_logits")][1] += 1e-3; }
@@ -449,7 +561,10 @@ static void other_sink(call *c) { c->oracle.d[call_port(c, "sink_logits")][1] +=
 /* The oracle is told a mask that is a little off. */
 static void test_of_the_test(void **state)
 {
-    static const struct { const char *spec, *ports; void (*spoil)(call *c); } faults[] = {
+    static const struct {
+        const char *spec, *ports;
+        void (*spoil)(call *c);
+    } faults[] = {
         {ID "(window=20)", "key_lengths", wider_left},
         {ID "(window=20:9)", "key_lengths", wider_right},
         {ID "(causal=true, window=20:9)", "key_lengths", wider_left},
@@ -460,6 +575,7 @@ static void test_of_the_test(void **state)
         {ID "(causal=true)", "key_lengths,+documents", other_document},
         {ID, "key_lengths,+documents,+query_documents", other_document},
         {ID, "key_lengths,+bias", other_bias},
+        {ID "(blocks=1:32)", "key_lengths", other_block},
         {ID, "", longer},
         {ID, "key_lengths,+sink_logits", other_sink},
     };
@@ -499,9 +615,18 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone),  cmocka_unit_test(test_pairs), cmocka_unit_test(test_crowds),
-        cmocka_unit_test(test_long),   cmocka_unit_test(test_chunks), cmocka_unit_test(test_after),
-        cmocka_unit_test(test_nans),   cmocka_unit_test(test_refused_on_a_cache), cmocka_unit_test(test_of_the_test),
+        cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_crowds),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_after),
+        cmocka_unit_test(test_nans),
+        cmocka_unit_test(test_refused_on_a_cache),
+        cmocka_unit_test(test_of_the_test),
+        cmocka_unit_test(test_all_blocks),
+        cmocka_unit_test(test_sizes_of_blocks),
+        cmocka_unit_test(test_bad_lists),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -125,6 +125,14 @@ ORACLE_UNUSED static int OF(live)(const heed_oracle_call *c, const REAL *documen
     if (m->kinds & HEED_MASK_WINDOW && (j < at - m->left || j > at + m->right) &&
         !(m->kinds & HEED_MASK_SINKS && j < m->sinks))
         return 0;
+    if (m->kinds & HEED_MASK_BLOCKS) {
+        const REAL *lists = OF(get)(c, "key_blocks");
+        const int64_t I = AXIS('I'), Y = AXIS('Y'), list = at < 0 ? I : at / m->block_queries;
+        int listed = 0;
+        for (int64_t i = 0; list < I && i < Y; i++)
+            listed |= lists[(b * I + list) * Y + i] == (REAL)(j / m->block_keys);
+        if (!listed) return 0;
+    }
     if (!documents) return 1;
     if (!asked && (at < 0 || at >= S)) return 0; /* a query of no document */
     return documents[b * S + j] == (asked ? asked[b * T + t] : documents[b * S + at]);

@@ -8,7 +8,7 @@
  */
 #include "softmax_kernel.h"
 
-static const heed_port ports[] = {FLASH_PORTS};
+static const heed_port ports[] = {FLASH_PORTS, FLASH_BLOCKS};
 static const heed_param params[] = {FLASH_PARAMS};
 
 static int32_t measure(const heed_open *open, uint64_t *bytes)
@@ -38,7 +38,7 @@ static const heed_path paths[] = {
 static const heed_op ops[] = {{
     .size = sizeof(heed_op),
     .masks = HEED_MASK_CAUSAL | HEED_MASK_KEY_LENGTHS | HEED_MASK_WINDOW | HEED_MASK_PREFIX |
-             HEED_MASK_SINKS | HEED_MASK_DOCUMENTS,
+             HEED_MASK_SINKS | HEED_MASK_DOCUMENTS | HEED_MASK_BLOCKS,
     .id = "attention/softmax",
     .version = "1.0",
     .summary = "scaled dot-product attention, tiled and exact, with grouped queries and a cache",

@@ -491,7 +491,7 @@ static void KIT(flash_back_block)(const kit_flash_backward *w, kit_flash_back_ro
     KIT(flash_runs) runs;
     kit_flash_block_ranges(&t->r, x->start);
     KIT(flash_find_runs)(&t->r, holes, &runs);
-    KIT(flash_compute_scores)(f, &t->r, &runs, x, m->P, early);
+    KIT(flash_compute_scores)(f, &t->r, &runs, x, m->P, early, early);
     if (slope) KIT(flash_back_slopes)(f, m->P, m->slope);
     if (KIT(flash_changes_scores)(f, &t->r, x->start, x->keys)) KIT(flash_change_scores)
     (f, &t->r, m->P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
@@ -536,7 +536,7 @@ static void KIT(flash_back_ranges)(const kit_flash *f, kit_flash_back_rows *t, i
         const int64_t row = r->row0 + (i < r->rows ? i : r->rows - 1), at = kit_flash_query(f, row),
                       h = g * f->group + row % f->group;
         r->query[i] = at, r->position[i] = origin + at, r->head[i] = (int32_t)h;
-        r->live[i] = kit_flash_live_keys(f, b, at, h, origin + at, &pages);
+        kit_flash_see(f, r, i, b, at, h, origin + at, &pages);
     }
     for (int i = 0; i < r->groups; i++) kit_flash_group_ranges(r, i);
 }

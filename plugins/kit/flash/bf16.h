@@ -307,7 +307,7 @@ static void KIT(flash_bf16)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
         }
     if (rescores)
         KIT(flash_change_scores)(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
-    for (int g = 0; g < r->groups && !clean; g++) KIT(flash_mask_group)(r, g, P);
+    for (int g = 0; g < r->groups && !clean; g++) KIT(flash_mask_group)(r, g, &runs, 1, P);
     KIT(flash_update_max)(r);
     for (int g = 0; g < r->groups; g++) BF16(flash_group_weights)(r, g, holes, P);
     KIT(flash_update_sum)(r);

@@ -12,6 +12,8 @@ static int64_t kit_flash_count(const kit_flash *f, int64_t b, int64_t t, int64_t
                                const kit_flash_live *x)
 {
     int64_t n = 0, id = 0;
+    if (f->key_blocks && (!f->documents || kit_flash_sorted(f, b)))
+        return kit_flash_listed_keys(f, kit_flash_list_of(f, b, at), x, 0);
     if (!f->documents || kit_flash_sorted(f, b))
         return x->last - x->first + x->sink_last - x->sink_first;
     if (!kit_flash_query_document(f, b, t, at, &id)) return 0;
@@ -40,7 +42,7 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
     for (int i = 0; i < KIT_FLASH_CELL; i++) {
         const int64_t row = row0 + (i < rows ? i : rows - 1), t = kit_flash_query(f, row),
                       at = origin + t;
-        r.live[i] = kit_flash_live_keys(f, b, t, g * f->group + row % f->group, at, &pages);
+        kit_flash_see(f, &r, i, b, t, g * f->group + row % f->group, at, &pages);
         if (i >= rows) continue;
         const double seen = (double)kit_flash_count(f, b, t, at, &r.live[i]);
         tally->pairs += seen;
@@ -49,6 +51,7 @@ static int64_t kit_flash_cost_rows(const kit_flash *f, int64_t b, int64_t g, int
     }
     kit_flash_group_ranges(&r, 0);
     const kit_flash_live *any = &r.any[0];
+    if (r.lists) return kit_flash_listed_keys(f, r.list[0], any, 1);
     return kit_flash_around(any->first, any->last) +
            kit_flash_around(any->sink_first, any->sink_last);
 }
@@ -77,6 +80,7 @@ static __attribute__((unused)) void kit_flash_cost(kit_flash *f, heed_cost *c)
     if (f->key_lengths && !f->key_lengths->data) f->key_lengths = NULL;
     if (f->documents && (!f->documents->data || (f->query_documents && !f->query_documents->data)))
         f->documents = NULL;
+    if (f->key_blocks && !f->key_blocks->data) f->key_blocks = NULL;
     const int64_t groups = FLASH_PER_HEAD ? f->G : f->G > 0,
                   times = FLASH_PER_HEAD ? 1 : f->G; /* or all are alike */
     kit_flash_tally all = {0};

@@ -135,9 +135,12 @@ static KIT(flash_valuer) *const KIT(flash_valuers)[2][FLASH_WIDE][FLASH_N == 8 ?
 
 /* ---- runs ---- */
 
-/* Runs of the block: keys [from, to), which registers [first, last) of the tile see. */
+/* Runs of the block: keys [from, to), which registers [first, last) of the tile see. No row of these
+ * sees a key outside of [low, high). */
 typedef struct KIT(flash_runs) {
-    struct { int from, to, first, last, masked; } at[KIT_FLASH_CELLS];
+    struct {
+        int from, to, first, last, masked, low, high;
+    } at[KIT_FLASH_CELLS];
     int n;
 } KIT(flash_runs);
 
@@ -160,10 +163,30 @@ static void KIT(flash_find_runs)(kit_flash_rows *r, int all_masked, KIT(flash_ru
                   same = n && runs->at[n - 1].to == k && runs->at[n - 1].first == first * per &&
                          runs->at[n - 1].last == last * per && runs->at[n - 1].masked == masked;
         if (!same) {
-            runs->at[n].from = k, runs->at[n].first = first * per, runs->at[n].last = last * per;
+            runs->at[n].from = runs->at[n].low = k, runs->at[n].first = first * per,
+            runs->at[n].last = last * per;
             runs->at[n].masked = masked, runs->n++;
         }
-        runs->at[runs->n - 1].to = k + KIT_FLASH_CELL;
+        runs->at[runs->n - 1].to = runs->at[runs->n - 1].high = k + KIT_FLASH_CELL;
+    }
+}
+
+/* Leaves dead keys at both ends of a run out, where there are no sinks in between. */
+static void KIT(flash_trim_runs)(const kit_flash_rows *r, int64_t start, KIT(flash_runs) * runs)
+{
+    const int per = KIT_FLASH_CELL / VR_LANES;
+    for (int n = 0; n < runs->n; n++) {
+        int64_t low = KIT_FLASH_KEYS, high = 0;
+        for (int g = runs->at[n].first / per; g < runs->at[n].last / per; g++) {
+            const kit_flash_live *any = &r->any[g];
+            const int64_t first = any->sink_last > start ? 0 : any->first - start,
+                          last = any->last > any->sink_last ? any->last : any->sink_last;
+            if (first < low) low = first;
+            if (last - start > high) high = last - start;
+        }
+        runs->at[n].low = low > runs->at[n].from ? (int)low : runs->at[n].from;
+        runs->at[n].high = high < runs->at[n].to ? (int)high : runs->at[n].to;
+        if (runs->at[n].high < runs->at[n].low) runs->at[n].high = runs->at[n].low;
     }
 }
 
@@ -183,11 +206,12 @@ KIT_INLINE KIT(flash_strips) KIT(flash_strips_between)(int first, int last)
 
 /* ---- the steps of a block ---- */
 
-/* Scores S, and their maxima in `max`, or S alone where it is filled. The keys of a register tile
- * stay in the first-level cache while the next strip passes. */
+/* Scores S, and their maxima, or S alone where it is filled: `max` gets those of unmasked runs,
+ * `early` those of runs that are still to be masked, which are of no use. The keys of a register
+ * tile stay in the first-level cache while the next strip passes. */
 static void KIT(flash_compute_scores)(const kit_flash *f, kit_flash_rows *r,
-                                      const KIT(flash_runs) *runs, const KIT(flash_keys) *x,
-                                      float *P, float *max)
+                                      const KIT(flash_runs) * runs, const KIT(flash_keys) * x,
+                                      float *P, float *max, float *early)
 {
     for (int n = 0; FLASH_FILLS(f) && n < runs->n; n++)
         FLASH_FILL(f, r, x, P, KIT_FLASH_ROWS, 1, runs->at[n].from,
@@ -195,31 +219,60 @@ static void KIT(flash_compute_scores)(const kit_flash *f, kit_flash_rows *r,
                    runs->at[n].first * VR_LANES, (runs->at[n].last - runs->at[n].first) * VR_LANES);
     for (int n = 0; !FLASH_FILLS(f) && n < runs->n; n++) {
         const KIT(flash_strips) s = KIT(flash_strips_between)(runs->at[n].first, runs->at[n].last);
-        const float *K = x->K + runs->at[n].from * x->ldk;
-        float *p = P + runs->at[n].from * KIT_FLASH_ROWS;
-        for (int k = runs->at[n].from; k < runs->at[n].to;
+        const int from = runs->at[n].low / FLASH_N * FLASH_N;
+        const float *K = x->K + from * x->ldk;
+        float *p = P + from * KIT_FLASH_ROWS, *m = runs->at[n].masked ? early : max;
+        for (int k = from; k < runs->at[n].high;
              k += FLASH_N, K += FLASH_N * x->ldk, p += FLASH_N * KIT_FLASH_ROWS)
             for (int j = 0; j < s.n; j++) KIT(flash_scorers)
-        [s.wide[j]](max + s.row[j], K, x->ldk, x->ldc, r->Q + s.row[j], f->D, p + s.row[j],
+        [s.wide[j]](m + s.row[j], K, x->ldk, x->ldc, r->Q + s.row[j], f->D, p + s.row[j],
                     kit_flash_prefetch_from(&x->next_V, k, 0, j > 0));
     }
 }
 
-/* Makes masked scores of a group -inf, and takes its maxima, four chains at a time. */
-static void KIT(flash_mask_group)(kit_flash_rows *r, int g, float *P)
+/* The ranges of 16 rows, in registers. */
+typedef struct KIT(flash_ranges) {
+    vf low, high, sink_low, sink_high;
+    int sinks;
+} KIT(flash_ranges);
+KIT_INLINE KIT(flash_ranges) KIT(flash_ranges_of)(const kit_flash_rows *r, int g)
+{
+    const int row = g * KIT_FLASH_CELL;
+    return (KIT(flash_ranges)){v_load(r->low + row), v_load(r->high + row),
+                               v_load(r->sink_low + row), v_load(r->sink_high + row),
+                               r->lists || r->any[g].sink_last > 0};
+}
+KIT_INLINE vm KIT(flash_is_live)(const KIT(flash_ranges) * x, int key)
+{
+    const vf k = v_set((float)key);
+    return x->sinks ? KIT(flash_in_ranges)(k, x->low, x->high, x->sink_low, x->sink_high)
+                    : v_and(v_ge(k, x->low), v_lt(k, x->high));
+}
+
+/* Makes masked scores of a group -inf, and takes its maxima, four chains at a time: those of all
+ * cells, or, where block_max has those of unmasked runs, of the others. */
+static void KIT(flash_mask_group)(kit_flash_rows *r, int g, const KIT(flash_runs) * runs, int all,
+                                  float *P)
 {
     const kit_flash_cells *s = &r->cells[g];
+    const KIT(flash_ranges) ranges = KIT(flash_ranges_of)(r, g);
     const int row = g * KIT_FLASH_CELL;
-    vf max[4] = {v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX), v_set(-FLT_MAX)};
-    for (int k = s->begin; k < s->end; k += KIT_FLASH_CELL) {
+    const vf none = v_set(-FLT_MAX), masked = v_set(-INFINITY);
+    vf max[4] = {all ? none : v_load(r->block_max + row), none, none, none};
+    for (int k = s->begin, n = 0; k < s->end; k += KIT_FLASH_CELL) {
         float *p = P + k * KIT_FLASH_ROWS + row;
-        if (!kit_flash_is_unmasked(s, k, k + KIT_FLASH_CELL))
-            for (int i = 0; i < KIT_FLASH_CELL; i++)
-                v_store(p + i * KIT_FLASH_ROWS,
-                        v_select(KIT(flash_rows_live)(r, row, k + i),
-                                 v_load(p + i * KIT_FLASH_ROWS), v_set(-INFINITY)));
-        KIT_UNROLL for (int i = 0; i < KIT_FLASH_CELL; i++)
-            max[i % 4] = v_max(max[i % 4], v_load(p + i * KIT_FLASH_ROWS));
+        const int clean = kit_flash_is_unmasked(s, k, k + KIT_FLASH_CELL);
+        while (runs->at[n].to <= k) n++;
+        if (!runs->at[n].masked && !all) continue;
+        KIT_UNROLL_4 for (int i = 0; i < KIT_FLASH_CELL; i++)
+        {
+            vf x = v_load(p + i * KIT_FLASH_ROWS);
+            if (!clean) {
+                x = v_select(KIT(flash_is_live)(&ranges, k + i), x, masked);
+                v_store(p + i * KIT_FLASH_ROWS, x);
+            }
+            max[i % 4] = v_max(max[i % 4], x);
+        }
     }
     v_store(r->block_max + row, v_max(v_max(max[0], max[1]), v_max(max[2], max[3])));
 }
@@ -250,18 +303,31 @@ KIT_INLINE void KIT(flash_weights_unmasked)(const int rows, const int first, int
         }
     }
 }
-/* The same where keys are masked: those get the weight -1, and no part in a sum. */
-static void KIT(flash_weights_masked)(const kit_flash_rows *r, int row, int holes, int from, int to,
-                                      float *P, float (*sum)[KIT_FLASH_CELL])
+/* The same of a group where keys are masked: those get the weight -1, and no part in a sum. */
+static void KIT(flash_weights_masked)(const kit_flash_rows *r, int g, int holes, int first,
+                                      int from, int to, float *P, float *sum)
 {
-    const vf max = v_load(r->max + row), none = v_set(-1.0f);
-    for (int k = from; k < to; k++) {
-        float *p = P + k * KIT_FLASH_ROWS, *total = sum[k % KIT_FLASH_CELL];
-        const vf x = v_load(p), w = KIT(flash_weight)(x, max);
-        const vf left = holes ? v_select(KIT(flash_is_masked)(x), none, w)
-                              : v_select(KIT(flash_rows_live)(r, row, k), w, none);
-        v_store(p, left);
-        v_store(total, v_add(v_load(total), v_max(v_set(0.0f), left)));
+    enum { N = FLASH_AT_ONCE };
+    const KIT(flash_ranges) ranges = KIT(flash_ranges_of)(r, g);
+    const vf max = v_load(r->max + g * KIT_FLASH_CELL), none = v_set(-1.0f), zero = v_set(0.0f);
+    for (int l = 0; l < KIT_FLASH_CELL; l += N) {
+        vf total[N];
+        KIT_UNROLL for (int i = 0; i < N; i++) total[i] =
+            first ? zero : v_load(sum + (l + i) * KIT_FLASH_CELL);
+        for (int k = from + l; k < to; k += KIT_FLASH_CELL) {
+            float *p = P + k * KIT_FLASH_ROWS;
+            vf x[N], w[N];
+            KIT_UNROLL for (int i = 0; i < N; i++) x[i] = v_load(p + i * KIT_FLASH_ROWS);
+            KIT_UNROLL for (int i = 0; i < N; i++) w[i] = KIT(flash_weight)(x[i], max);
+            KIT_UNROLL for (int i = 0; i < N; i++)
+            {
+                w[i] = holes ? v_select(KIT(flash_is_masked)(x[i]), none, w[i])
+                             : v_select(KIT(flash_is_live)(&ranges, k + i), w[i], none);
+                v_store(p + i * KIT_FLASH_ROWS, w[i]);
+                total[i] = v_add(total[i], v_max(zero, w[i]));
+            }
+        }
+        KIT_UNROLL for (int i = 0; i < N; i++) v_store(sum + (l + i) * KIT_FLASH_CELL, total[i]);
     }
 }
 
@@ -270,20 +336,78 @@ static void KIT(flash_group_weights)(kit_flash_rows *r, int g, int holes, float 
 {
     const kit_flash_cells *s = &r->cells[g];
     const int row = g * KIT_FLASH_CELL;
-    float sum[KIT_FLASH_CELL][KIT_FLASH_CELL] __attribute__((aligned(64))) = {{0}};
-    for (int k = s->begin, to; k < s->end; k = to) { /* cells of one kind at a time */
+    float sum[KIT_FLASH_CELL][KIT_FLASH_CELL] __attribute__((aligned(64)));
+    v_store(sum[0], v_set(0.0f));
+    for (int k = s->begin, to, first = 1; k < s->end; k = to, first = 0) {
+        /* cells of one kind at a time */
         const int clean = !holes && kit_flash_is_unmasked(s, k, k + KIT_FLASH_CELL);
         for (to = k + KIT_FLASH_CELL; to < s->end; to += KIT_FLASH_CELL)
             if (clean != (!holes && kit_flash_is_unmasked(s, to, to + KIT_FLASH_CELL))) break;
-        if (clean)
-            KIT(flash_weights_unmasked)(KIT_FLASH_CELL, 0, k, to, P + row, r->max + row, sum[0]);
-        else KIT(flash_weights_masked)(r, row, holes, k, to, P + row, sum);
-    }
-    for (int half = KIT_FLASH_CELL / 2; half > 0; half /= 2)
+        if (clean) KIT(flash_weights_unmasked)
+        (KIT_FLASH_CELL, first, k, to, P + row, r->max + row, sum[0]);
+        else KIT(flash_weights_masked)(r, g, holes, first, k, to, P + row, sum[0]); }
+    for (int half = s->begin < s->end ? KIT_FLASH_CELL / 2 : 0; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             v_store(sum[i], v_add(v_load(sum[i]), v_load(sum[i + half])));
     v_store(r->block_sum + row, v_load(sum[0]));
 }
+
+/* Sums of values of FLASH_N channels for a strip that begins at register `strip`, run by run: the
+ * sums stay in registers, though fewer rows see the keys of one run than of another. A row that
+ * sees none of them has an alpha of 1. */
+KIT_INLINE void KIT(flash_stair)(const int first, const int last, const int masked,
+                                 vr (*o)[FLASH_WIDE], const float *v, int64_t ldv, const float *p,
+                                 int depth)
+{
+    KIT_UNROLL_4 for (int k = 0; k < depth; k++)
+    {
+        vr x[FLASH_WIDE];
+        KIT_UNROLL for (int j = first; j < last; j++) x[j] =
+            vr_pin(vr_load(p + k * KIT_FLASH_ROWS + j * VR_LANES));
+        KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
+        {
+            const vr s = vr_set(v[k * ldv + i]);
+            KIT_UNROLL for (int j = first; j < last; j++) o[i][j] =
+                masked ? vr_fma_unless(KIT(flash_mask_sign)(x[j]), s, x[j], o[i][j])
+                       : vr_fma(s, x[j], o[i][j]);
+        }
+    }
+}
+#define FLASH_STAIR(first, last)                                                                   \
+    case 8 * first + 2 * last: KIT(flash_stair)(first, last, 0, o, v, ldv, p, depth); break;       \
+    case 8 * first + 2 * last + 1: KIT(flash_stair)(first, last, 1, o, v, ldv, p, depth); break
+KIT_KERNEL void KIT(flash_values_stairs)(const KIT(flash_runs) * runs, int strip,
+                                         const float *alpha, const float *V, int64_t ldv,
+                                         const float *P, float *O)
+{
+    vr o[FLASH_N][FLASH_WIDE];
+    KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++)
+    {
+        const vr a = vr_load(alpha + j * VR_LANES);
+        KIT_UNROLL for (int i = 0; i < FLASH_N; i++) o[i][j] =
+            vr_mul(a, vr_load(O + i * KIT_FLASH_ROWS + j * VR_LANES));
+    }
+    for (int n = 0; n < runs->n; n++) {
+        const int first = runs->at[n].first > strip ? runs->at[n].first - strip : 0,
+                  end = runs->at[n].last - strip, last = end < FLASH_WIDE ? end : FLASH_WIDE,
+                  low = runs->at[n].low, depth = runs->at[n].high - low;
+        const float *v = V + low * ldv, *p = P + low * KIT_FLASH_ROWS;
+        switch (first < last ? 8 * first + 2 * last + runs->at[n].masked : 0) {
+#if FLASH_WIDE == 3
+            FLASH_STAIR(0, 3);
+            FLASH_STAIR(0, 2);
+            FLASH_STAIR(1, 2);
+            FLASH_STAIR(1, 3);
+            FLASH_STAIR(2, 3);
+#endif
+            FLASH_STAIR(0, 1);
+        default: break; /* none of these registers is in it */
+        }
+    }
+    KIT_UNROLL for (int j = 0; j < FLASH_WIDE; j++) KIT_UNROLL for (int i = 0; i < FLASH_N; i++)
+        vr_store(O + i * KIT_FLASH_ROWS + j * VR_LANES, o[i][j]);
+}
+#undef FLASH_STAIR
 
 /* O = alpha O + P V. The first run that a row is in applies alpha to it; a row that is in none
  * keeps what it has: its alpha is 1. */
@@ -296,13 +420,19 @@ static void KIT(flash_accumulate_values)(const kit_flash *f, kit_flash_rows *r,
         __attribute__((aligned(64))); /* alpha, or 1 where it has been applied */
     memcpy(left, r->alpha, sizeof left);
     int reached = 0; /* registers */
-    for (int n = 0; n < runs->n; n++) {
+    int64_t begin = 0;
+    for (; runs->n > 1 && begin + FLASH_N <= E; begin += FLASH_N)
+        for (int j = 0; j < KIT_FLASH_GROUPS * KIT_FLASH_CELL / VR_LANES; j += FLASH_WIDE)
+            KIT(flash_values_stairs)
+    (runs, j, r->alpha + j * VR_LANES, x->V + begin, x->ldv, P + j * VR_LANES,
+     r->O + begin * KIT_FLASH_ROWS + j * VR_LANES);
+    for (int n = 0; n < runs->n && begin < E; n++) {
         const KIT(flash_strips) s = KIT(flash_strips_between)(runs->at[n].first, runs->at[n].last);
-        const int from = runs->at[n].from, depth = runs->at[n].to - from;
-        const float *V = x->V + from * x->ldv, *p = P + from * KIT_FLASH_ROWS;
+        const int from = runs->at[n].low, depth = runs->at[n].high - from;
+        const float *V = x->V + from * x->ldv + begin, *p = P + from * KIT_FLASH_ROWS;
         const float *alpha = runs->at[n].last > reached ? left : NULL;
-        float *o = r->O;
-        int64_t e = 0;
+        float *o = r->O + begin * KIT_FLASH_ROWS;
+        int64_t e = begin;
         for (int c = 0, wide = FLASH_N; wide > 0; c++, wide /= 2)
             for (; e + wide <= E; e += wide, V += wide, o += wide * KIT_FLASH_ROWS)
                 for (int j = 0; j < s.n; j++) {
@@ -371,23 +501,26 @@ static void KIT(flash_many)(const kit_flash *f, kit_flash_rows *r, const KIT(fla
     const int holes = kit_flash_has_holes(f, r->batch),
               rescores = KIT(flash_changes_scores)(f, r, x->start, x->keys);
     KIT(flash_runs) runs;
-    int clean = !rescores && !FLASH_FILLS(f);
-    float early[KIT_FLASH_ROWS]; /* maxima of no use: the mask, or what changes scores, makes
-                                    others */
+    const int early = rescores || FLASH_FILLS(f); /* the maxima come before the final scores */
+    int clean = !early;
+    float unused[KIT_FLASH_ROWS];
     for (int g = 0; g < r->groups; g++)
         clean &= kit_flash_is_unmasked(&r->cells[g], r->cells[g].begin, r->cells[g].end);
     if (clean && r->groups == KIT_FLASH_GROUPS && kit_flash_sees_all(r)) {
         KIT(flash_unmasked_block)(f, r, x, P);
         return;
     }
-    if (!clean) kit_flash_block_ranges(r, x->start);
+    for (int g = 0; g < r->groups; g++)
+        if (!kit_flash_is_unmasked(&r->cells[g], r->cells[g].begin, r->cells[g].end))
+            kit_flash_group_block_ranges(r, g, x->start);
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16)
         v_store(r->block_max + i, v_set(-FLT_MAX));
     KIT(flash_find_runs)(r, holes, &runs);
-    KIT(flash_compute_scores)(f, r, &runs, x, P, clean ? r->block_max : early);
+    KIT(flash_trim_runs)(r, x->start, &runs);
+    KIT(flash_compute_scores)(f, r, &runs, x, P, early ? unused : r->block_max, unused);
     if (rescores)
         KIT(flash_change_scores)(f, r, P, KIT_FLASH_ROWS, 1, x->start, x->keys, KIT_FLASH_KEYS);
-    for (int g = 0; g < r->groups && !clean; g++) KIT(flash_mask_group)(r, g, P);
+    for (int g = 0; g < r->groups && !clean; g++) KIT(flash_mask_group)(r, g, &runs, early, P);
     KIT(flash_update_max)(r);
     for (int g = 0; g < r->groups; g++) KIT(flash_group_weights)(r, g, holes, P);
     KIT(flash_update_sum)(r);

@@ -25,7 +25,7 @@
  */
 #ifndef HEED_KIT_FLASH_MASK_ONCE
 #define HEED_KIT_FLASH_MASK_ONCE
-#include <heed/kit/flash/hooks.h>
+#include <heed/kit/flash/lists.h>
 
 /* Keys that sequence b remembers, keys it has in all that are valid, and the position of its query
  * 0. */
@@ -132,10 +132,13 @@ KIT_INLINE kit_flash_live kit_flash_live_keys(const kit_flash *f, int64_t b, int
         x.sink_first = p->first;
         if (p->last < x.sink_last) x.sink_last = p->last;
     }
-    x.first = kit_flash_picked_before(&f->pick, x.first),
-    x.last = kit_flash_picked_before(&f->pick, x.last);
-    x.sink_first = kit_flash_picked_before(&f->pick, x.sink_first),
-    x.sink_last = kit_flash_picked_before(&f->pick, x.sink_last);
+    if (f->key_blocks) kit_flash_narrow(f, kit_flash_list_of(f, b, at), &x);
+    if (f->pick.step) {
+        x.first = kit_flash_picked_before(&f->pick, x.first),
+        x.last = kit_flash_picked_before(&f->pick, x.last);
+        x.sink_first = kit_flash_picked_before(&f->pick, x.sink_first),
+        x.sink_last = kit_flash_picked_before(&f->pick, x.sink_last);
+    }
     if (x.sink_first >= x.sink_last) x.sink_first = x.sink_last = 0;
     if (x.first >= x.last)
         x.first = x.sink_first, x.last = x.sink_last, x.sink_first = x.sink_last = 0;
@@ -155,6 +158,15 @@ KIT_INLINE void kit_flash_widen(kit_flash_live *any, const kit_flash_live *x)
     if (x->sink_first < x->sink_last && x->sink_first < any->sink_first)
         any->sink_first = x->sink_first;
     if (x->sink_last > any->sink_last) any->sink_last = x->sink_last;
+}
+
+/* The same as those of row i. */
+KIT_INLINE void kit_flash_see(const kit_flash *f, kit_flash_rows *r, int i, int64_t b, int64_t t,
+                              int64_t h, int64_t at, kit_flash_document_range *p)
+{
+    r->live[i] = kit_flash_live_keys(f, b, t, h, at, p);
+    r->lists = f->key_blocks ? f : NULL;
+    if (r->lists) r->list[i] = kit_flash_list_of(f, b, at);
 }
 
 /* What some row of a group and what all of them see, out of `live` of its rows. */
@@ -195,6 +207,17 @@ KIT_INLINE int kit_flash_visible_cells(kit_flash_rows *r, int64_t start, int key
         const kit_flash_live *any = &r->any[g], *all = &r->all[g];
         kit_flash_cells *s = &r->cells[g];
         int from, to;
+        if (r->lists) {
+            kit_flash_run some, whole;
+            kit_flash_list_ranges(r, g, start, keys, &some, &whole);
+            kit_flash_cells_of(some.first, some.last, start, keys, 0, &s->begin, &s->end);
+            kit_flash_cells_of(whole.first, whole.last, start, keys, 1, &s->unmasked,
+                               &s->masked_from);
+            if (s->masked_from == s->unmasked) s->unmasked = s->masked_from = 0;
+            if (s->end == s->begin) s->begin = KIT_FLASH_KEYS, s->end = 0;
+            seen |= s->end > 0;
+            continue;
+        }
         kit_flash_cells_of(any->first, any->last, start, keys, 0, &s->begin, &s->end);
         kit_flash_cells_of(any->sink_first, any->sink_last, start, keys, 0, &from, &to);
         if (to > from) { /* sinks come first */
@@ -238,14 +261,26 @@ KIT_INLINE uint32_t kit_flash_tile_flags(const kit_flash *f)
 }
 
 /* The rows' live keys, counted from the start of the block. */
-KIT_INLINE void kit_flash_block_ranges(kit_flash_rows *r, int64_t start)
+KIT_INLINE void kit_flash_group_block_ranges(kit_flash_rows *r, int group, int64_t start)
 {
-    for (int i = 0; i < KIT_FLASH_CELL * r->groups; i++) {
-        const kit_flash_live *x = &r->live[i];
+    kit_flash_two_runs runs = {{{0, 0}, {0, 0}}};
+    for (int i = KIT_FLASH_CELL * group; i < KIT_FLASH_CELL * (group + 1); i++) {
+        kit_flash_live own = r->live[i], *x = &own;
+        if (r->lists) {
+            if (i % KIT_FLASH_CELL == 0 || r->list[i] != r->list[i - 1])
+                runs = kit_flash_runs_of(r->lists, r->list[i], start, start + KIT_FLASH_KEYS);
+            const kit_flash_run a = kit_flash_both(runs.at[0], own.first, own.last),
+                                b = kit_flash_both(runs.at[1], own.first, own.last);
+            own = (kit_flash_live){a.first, a.last, b.first, b.last};
+        }
         r->low[i] = kit_flash_clamp_key(x->first - start),
         r->high[i] = kit_flash_clamp_key(x->last - start);
         r->sink_low[i] = kit_flash_clamp_key(x->sink_first - start),
         r->sink_high[i] = kit_flash_clamp_key(x->sink_last - start);
     }
+}
+KIT_INLINE void kit_flash_block_ranges(kit_flash_rows *r, int64_t start)
+{
+    for (int g = 0; g < r->groups; g++) kit_flash_group_block_ranges(r, g, start);
 }
 #endif

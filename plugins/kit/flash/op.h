@@ -39,6 +39,13 @@
     [FLASH_LSE] = KIT_OUT_OPTIONAL("lse", "B T H", HEED_BIT(HEED_F32),                             \
                                    "ln of the sum of exp(score), -inf where no key is left")
 
+/* The port of an op that honours HEED_MASK_BLOCKS: the first behind FLASH_PORTS. */
+#define FLASH_KEY_BLOCKS FLASH_PORT_COUNT
+#define FLASH_BLOCKS                                                                               \
+    [FLASH_KEY_BLOCKS] =                                                                           \
+        KIT_IN_INDEX("key_blocks", "B I Y", HEED_PORT_OPTIONAL,                                    \
+                     "blocks of keys that each block of queries sees, rising, then -1")
+
 #define FLASH_PARAMS                                                                               \
     [FLASH_SCALE] = KIT_FLOAT_AUTO("scale", -1e6, 1e6, "factor of q k; 1 / sqrt(D) if not given"), \
     [FLASH_SOFTCAP] =                                                                              \
@@ -129,27 +136,28 @@ KIT_INLINE kit_flash kit_flash_call(const void *instance, const heed_call *call)
     const kit_flash_op *self = instance;
     const heed_tensor *const *t = call->tensor;
     const int64_t D = HEED_AXIS(call->axis, 'D');
-    return (kit_flash){.call = call,
-                       .q = t[FLASH_Q],
-                       .k = t[FLASH_K],
-                       .v = t[FLASH_V],
-                       .out = t[FLASH_OUT],
-                       .lse = t[FLASH_LSE],
-                       .key_lengths = t[FLASH_KEY_LENGTHS],
-                       .documents = t[FLASH_DOCUMENTS],
-                       .query_documents = t[FLASH_QUERY_DOCUMENTS],
-                       .bias = t[FLASH_BIAS],
-                       .sink_logits = self->sink_logits,
-                       .score = self->score,
-                       .score_instance = self->score_instance,
-                       .score_grad = self->score_grad,
-                       .variant = self->variant,
-                       .own = self->own,
-                       .k_codec = self->k_codec,
-                       .v_codec = self->v_codec,
-                       .softcap = self->softcap,
-                       .scale = self->scale != 0.0f ? self->scale
-                                                    : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
+    return (kit_flash){
+        .call = call,
+        .q = t[FLASH_Q],
+        .k = t[FLASH_K],
+        .v = t[FLASH_V],
+        .out = t[FLASH_OUT],
+        .lse = t[FLASH_LSE],
+        .key_lengths = t[FLASH_KEY_LENGTHS],
+        .documents = t[FLASH_DOCUMENTS],
+        .query_documents = t[FLASH_QUERY_DOCUMENTS],
+        .key_blocks = call->mask->kinds & HEED_MASK_BLOCKS ? t[FLASH_KEY_BLOCKS] : NULL,
+        .bias = t[FLASH_BIAS],
+        .sink_logits = self->sink_logits,
+        .score = self->score,
+        .score_instance = self->score_instance,
+        .score_grad = self->score_grad,
+        .variant = self->variant,
+        .own = self->own,
+        .k_codec = self->k_codec,
+        .v_codec = self->v_codec,
+        .softcap = self->softcap,
+        .scale = self->scale != 0.0f ? self->scale : (float)(1 / sqrt((double)(D > 0 ? D : 1)))};
 }
 
 /* Bytes of the workspace before the results of spans. */

@@ -42,6 +42,12 @@ KIT_INLINE int kit_flash_sees_span(const kit_flash_rows *r, int i, int64_t span)
 {
     const kit_flash_live *x = &r->live[i];
     const int64_t first = span * KIT_FLASH_SPAN, last = first + KIT_FLASH_SPAN;
+    if (r->lists) {
+        const kit_flash_run run =
+            kit_flash_next_run(r->lists, r->list[i], x->first > first ? x->first : first,
+                               x->last < last ? x->last : last);
+        return run.first < run.last;
+    }
     return (x->first < x->last && x->first < last && x->last > first) ||
            (x->sink_first < x->sink_last && x->sink_first < last && x->sink_last > first);
 }
@@ -95,6 +101,7 @@ static void KIT(flash_merge)(const kit_flash *f, const kit_flash_partial *a, kit
 static void KIT(flash_clear)(const kit_flash *f, kit_flash_rows *r)
 {
     for (int i = 0; i < KIT_FLASH_ROWS; i++) r->max[i] = -FLT_MAX, r->sum[i] = r->has[i] = 0.0f;
+    memcpy(r->alpha, kit_flash_ones, sizeof r->alpha);
     memset(r->O, 0,
            sizeof(float) * (size_t)((r->few ? r->rows : KIT_FLASH_ROWS) * kit_lanes(f->E)));
 }

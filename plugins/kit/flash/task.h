@@ -35,14 +35,22 @@
  * That algorithm transposes K, which costs what some 3 rows do. */
 KIT_INLINE int kit_flash_is_few(int64_t rows) { return kit_lanes(rows) - rows > 3; }
 
+/* Tiles of a task. Few tiles are two tasks or three, for more cores, though each reads the keys that
+ * the others read: fewer where many groups of heads are tasks of their own. */
+KIT_INLINE int64_t kit_flash_per_task(const kit_flash *f)
+{
+    const int64_t most = kit_flash_most(f->D, f->E), groups = f->B * f->G,
+                  parts = groups >= 64 ? 1 : groups >= 16 ? 2 : 3, per = f->tiles / parts + 1;
+    return per < most ? per : most;
+}
+
 /* How f->rows are cut into tiles, and these into tasks. */
 KIT_INLINE void kit_flash_split_tasks(kit_flash *f)
 {
     const int64_t rest = f->rows % KIT_FLASH_ROWS, most = kit_flash_most(f->D, f->E);
     f->few = rest && kit_flash_is_few(rest) ? rest : 0;
     f->tiles = f->rows / KIT_FLASH_ROWS + (rest && !f->few);
-    f->per_task =
-        f->tiles / 3 < most ? f->tiles / 3 + 1 : most; /* few tiles: more tasks, for more cores */
+    f->per_task = kit_flash_per_task(f);
     if (f->pick.every > 1 && f->tiles <= most)
         f->per_task = most; /* other passes are tasks enough */
     f->tasks = (f->tiles + f->per_task - 1) / f->per_task + (f->few > 0);
@@ -128,6 +136,8 @@ static int32_t kit_flash_setup(kit_flash *f)
         return kit_fail(sink, HEED_E_UNSUPPORTED,
                         "%s can not go with a sequence: it says nothing of the keys remembered",
                         f->documents ? "documents" : "a bias");
+    const int32_t bad_list = f->key_blocks ? kit_flash_check_lists(f) : HEED_OK;
+    if (bad_list) return bad_list;
     for (int64_t b = 0; f->call->state && f->T > f->S && b < f->B; b++)
         for (int64_t row = 0; row < f->rows; row++) {
             const int64_t key = kit_flash_missing_page(f, b, row);
@@ -433,8 +443,8 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
         for (int64_t ahead = 0; ahead < D * line && q->stride[3] == 1; ahead += 64)
             __builtin_prefetch(from[i] + ahead);
         r->query[i] = t, r->position[i] = origin + t, r->head[i] = (int32_t)h;
-        if (!FLASH_PER_HEAD && same) r->live[i] = r->live[i - 1];
-        else r->live[i] = kit_flash_live_keys(f, b, t, h, origin + t, &pages);
+        if (!FLASH_PER_HEAD && same) r->live[i] = r->live[i - 1], r->list[i] = r->list[i - 1];
+        else kit_flash_see(f, r, i, b, t, h, origin + t, &pages);
         same = 1; /* the next row is of this query, or is this one once more */
         if (i + 1 >= r->rows || ++inner < f->group) continue;
         inner = 0, t += f->pick.step ? f->pick.every : 1, same = 0;
@@ -446,6 +456,17 @@ static void KIT(flash_begin_rows)(const kit_flash *f, kit_flash_rows *r, int64_t
     if (q)
         KIT(flash_load_columns)(from, q->dtype, q->stride[3], lanes, D,
                                 (float)((double)f->scale * KIT_LOG2E), r->Q);
+}
+
+/* Whether n numbers are all finite. */
+KIT_INLINE int KIT(flash_is_finite)(const float *x, int64_t n)
+{
+    const vf zero = v_set(0.0f);
+    vf sum[2] = {zero, zero};
+    for (int64_t i = 0; i < n; i += 32)
+        for (int j = 0; j < 2 && i + 16 * j < n; j++)
+            sum[j] = v_fma(v_load(x + i + 16 * j), zero, sum[j]);
+    return v_sum(v_add(sum[0], sum[1])) == 0.0f;
 }
 
 /* Decides which rows of a tile are computed once more; returns whether any is.
@@ -463,6 +484,7 @@ static int KIT(flash_overflows)(const kit_flash *f, kit_flash_rows *r, int again
     const vf zero = v_set(0.0f), one = v_set(1.0f), infinite = v_set(INFINITY);
     const int64_t ld = kit_lanes(f->E);
     int any = 0;
+    if (!again && KIT(flash_is_finite)(r->O, (r->few ? r->rows : KIT_FLASH_ROWS) * ld)) return 0;
     for (int i = 0; i < KIT_FLASH_CELL * r->groups; i += 16) {
         float over[16] = {0}; /* 0: all finite; 1: an infinity and no NaN; more: a NaN */
         vf large = zero, nan = zero;
@@ -514,6 +536,7 @@ static void KIT(flash_finish_rows)(const kit_flash *f, const kit_flash_rows *r)
     for (int i = 0; i < r->rows; i++) {
         const int64_t at[3] = {r->batch, r->query[i], r->head[i]};
         to[i] = kit_at(f->out, at, 3);
+        for (int64_t e = 0; plain && e < E; e += 16) __builtin_prefetch((float *)to[i] + e, 1);
         if (f->lse) *(float *)kit_at(f->lse, at, 3) = lse[i];
     }
     for (int i = 0; i < r->rows; i += 16)

@@ -58,6 +58,7 @@ typedef struct kit_flash {
     const heed_tensor *q, *k, *v, *out, *lse;
     const heed_tensor *key_lengths;                 /* [B] */
     const heed_tensor *documents, *query_documents; /* [B, S], [B, T] */
+    const heed_tensor *key_blocks;                  /* [B, I, Y], the lists of HEED_MASK_BLOCKS */
     const heed_tensor *bias;                        /* [B, H, T, S], added to the scores */
     const heed_tensor *sink_logits;                 /* [H], each a key without a value */
 
@@ -182,6 +183,10 @@ typedef struct kit_flash_rows {
     kit_flash_live live[KIT_FLASH_ROWS];
     kit_flash_live any[KIT_FLASH_GROUPS], all[KIT_FLASH_GROUPS];
     kit_flash_cells cells[KIT_FLASH_GROUPS];
+
+    /* Where keys come in listed blocks (flash/lists.h): the call, and each row's list, -1 for none. */
+    const kit_flash *lists;
+    int64_t list[KIT_FLASH_ROWS];
 
     int64_t query[KIT_FLASH_ROWS], position[KIT_FLASH_ROWS];
     int32_t head[KIT_FLASH_ROWS];
