@@ -24,10 +24,12 @@
  *     dg_t = sum over i >= t > j of dP[i][j] q_i . k_j + sum over i >= t of q_i . (e^G_i S dN_i)
  *            + sum over j < t of k_j . (e^(G_32 - G_j) dS u_j) + e^G_32 <dS, S>
  *
- * S is made in a first sweep and kept at each eighth chunk; going backwards, those of eight chunks
- * are made again. A task is a sequence and a head of keys, and has memory of T / 256 + 8 S's. Each
- * number is one chain in the order of rows, of heads and of chunks, the last chunk first, so that no
- * bit depends on the threads.
+ * S is made in a first sweep and kept at each chunk, if that takes no more than KIT_LINEAR_ALL bytes
+ * of a lane; else at each eighth one, and going backwards those of eight chunks are made again: no
+ * bit depends on it. A task is a sequence and a head of keys, and has memory of T / 32, or of
+ * T / 256 + 8 S's. What comes through S is made as columns of dq and dk, [F][32], since S and dS are
+ * read in the order in which they lie for that. Each number is one chain in the order of rows, of
+ * heads and of chunks, the last chunk first, so that no bit depends on the threads.
  */
 #include <heed/kit/core/grad.h>
 #include <heed/kit/linear/op.h>
@@ -39,13 +41,19 @@
 #ifndef HEED_KIT_LINEAR_BACKWARD_ONCE
 #define HEED_KIT_LINEAR_BACKWARD_ONCE
 
-enum { KIT_LINEAR_APART = 8, KIT_LINEAR_SUMS = 2 };
+enum {
+    KIT_LINEAR_APART = 8,
+    KIT_LINEAR_ALL = 8 << 20, /* bytes of a lane within which S's of all chunks are kept */
+    KIT_LINEAR_SUMS = 2
+};
 
 typedef struct kit_linear_backward {
     kit_linear l;
     const heed_tensor *d_out, *d_q, *d_k, *d_v, *d_beta, *d_gate; /* what comes, and is wanted */
     int decays;                                                   /* their gradients are wanted */
     int64_t S_floats;                                             /* S and z */
+    int64_t apart;                                                /* chunks from S to S */
+    int streams; /* rows of gradients go around the caches, as kit_streams has it for one tensor */
     float *sums; /* workspace: [KIT_LINEAR_SUMS][B][G16] */
 } kit_linear_backward;
 
@@ -59,15 +67,16 @@ typedef struct kit_linear_back {
     kit_linear_work w;
     const kit_linear_backward *all;
     int64_t chunks;
+    const float *s_before; /* S of the chunk before this one, where it was kept; or NULL */
     int later;   /* ds and dz are not all zeros */
     float inner; /* <dS, S>, behind the chunk and before it */
     float reads[KIT_LINEAR_CHUNK], writes[KIT_LINEAR_CHUNK]; /* of log decays: of S, and to it */
-    float *kept;   /* S and z before each eighth chunk, and behind the last one if it is full */
+    float *kept; /* S and z before each chunk, or each eighth one; and behind the last one if it is
+                      full */
     float *near;   /* those of the chunks between */
     double *level; /* before each chunk */
     float *ds, *dz;
-    float *st, *dst;   /* a panel of S and of dS, transposed: [32][F16] */
-    float *dn;         /* of a panel, [32][32], as all these: dN of a head */
+    float *dn, *nt;    /* of a panel, [32][32], as all these: dN of a head; transposed */
     float *r, *u, *ut; /* values, less what was there; those times b; transposed */
     float *t, *n;
     float *strong;   /* A[i][j] b_j */
@@ -77,9 +86,11 @@ typedef struct kit_linear_back {
     float *rest;     /* [heads][32]: the gradients of divisors */
     float *dq;       /* [heads + 1][32][pitch]; the last: of keys as they read */
     float *dk;       /* ... and as they write */
+    float *qt, *wt;  /* [heads + 1][F][32], [F][32]: of them what comes through S */
     float *to, *own; /* rows of gradients, [32][D16]; for LINEAR_FEATURES_BACK */
     int n_seen;
     kit_linear_seen seen[KIT_LINEAR_CHUNK];
+    int one_later; /* one run, and what comes behind sees it: all rows get numbers by that */
     float sums[KIT_LINEAR_SUMS];
 } kit_linear_back;
 
@@ -91,14 +102,13 @@ KIT_INLINE int64_t kit_linear_back_scratch(const kit_linear_backward *b, kit_lin
     const int64_t C = KIT_LINEAR_CHUNK, P = KIT_LINEAR_PANEL, heads = l->heads,
                   chunks = (l->S + C - 1) / C, own = kit_lanes(kit_linear_back_own(l));
     float *level = NULL;
-    const int64_t size[] = {(chunks / KIT_LINEAR_APART + 1) * b->S_floats,
-                            KIT_LINEAR_APART * b->S_floats,
+    const int64_t size[] = {(chunks / b->apart + 1) * b->S_floats,
+                            b->apart * b->S_floats,
                             kit_lanes(2 * (chunks + 1)),
                             l->F * l->E16,
                             l->F16,
-                            P * l->F16,
-                            P * l->F16,
                             C * P,
+                            P * C,
                             C * P,
                             C * P,
                             P * C,
@@ -111,11 +121,13 @@ KIT_INLINE int64_t kit_linear_back_scratch(const kit_linear_backward *b, kit_lin
                             heads * C,
                             (heads + 1) * C * l->pitch,
                             C * l->pitch,
+                            (heads + 1) * l->F * C,
+                            l->F * C,
                             C * l->D16,
                             own};
-    float **to[] = {&k->kept,  &k->near, &level, &k->ds, &k->dz, &k->st,     &k->dst, &k->dn,
-                    &k->r,     &k->u,    &k->ut, &k->t,  &k->n,  &k->strong, &k->db,  &k->dp,
-                    &k->pairs, &k->rest, &k->dq, &k->dk, &k->to, &k->own};
+    float **to[] = {&k->kept, &k->near, &level, &k->ds, &k->dz,     &k->dn, &k->nt, &k->r,
+                    &k->u,    &k->ut,   &k->t,  &k->n,  &k->strong, &k->db, &k->dp, &k->pairs,
+                    &k->rest, &k->dq,   &k->dk, &k->qt, &k->wt,     &k->to, &k->own};
     int64_t n = kit_linear_scratch(l, &k->w, at);
     for (uint32_t i = 0; i < KIT_COUNT(size); n += size[i++])
         if (at) *to[i] = at + n;
@@ -129,6 +141,8 @@ KIT_INLINE int32_t kit_linear_back_setup(kit_linear_backward *b)
     const int32_t failed = kit_linear_setup(&b->l);
     b->l.columns = b->l.E16, b->l.splits = b->l.E16 > 0;
     b->S_floats = b->l.F * b->l.E16 + b->l.F16;
+    const int64_t all = (b->l.S / KIT_LINEAR_CHUNK + 2) * b->S_floats * (int64_t)sizeof(float);
+    b->apart = all <= KIT_LINEAR_ALL ? 1 : KIT_LINEAR_APART;
     return failed;
 }
 KIT_INLINE uint64_t kit_linear_back_workspace(const kit_linear *l)
@@ -176,28 +190,30 @@ kit_linear_measure_backward(const void *instance, const heed_grad_call *g, heed_
 
 /* ---- small things ---- */
 
-/* [F][line] to [line][F16]. */
-KIT_KERNEL void KIT(linear_turn)(const float *s, int64_t F, int64_t line, float *to)
+/* Rows [from, to) of [F][32], to rows of whole vectors. */
+KIT_KERNEL void KIT(linear_turn)(const float *x, int64_t F, int from, int to, float *out,
+                                 int64_t pitch)
 {
-    const int64_t F16 = kit_lanes(F);
-    for (int64_t d = 0; d < F16; d += 16)
-        for (int64_t e = 0; e < line; e += 16) {
+    for (int j = from / 16 * 16; j < to; j += 16)
+        for (int64_t d = 0; d < F; d += 16) {
             vf t[16];
             KIT_UNROLL for (int i = 0; i < 16; i++) t[i] =
-                d + i < F ? v_load(s + (d + i) * line + e) : v_set(0.0f);
+                d + i < F ? v_load(x + (d + i) * KIT_LINEAR_CHUNK + j) : v_set(0.0f);
             v_transpose(t);
-            KIT_UNROLL for (int i = 0; i < 16; i++) v_store(to + (e + i) * F16 + d, t[i]);
+            KIT_UNROLL for (int i = 0; i < 16; i++) if (j + i >= from && j + i < to)
+                v_store(out + (j + i) * pitch + d, t[i]);
         }
 }
 
-/* Rows [from, to) of a panel to [line][32]; zeros for other rows. */
-KIT_KERNEL void KIT(linear_turn_rows)(const float *x, int64_t line, int to, float *out)
+/* Rows [0, to), some channels of them, to [line][32]; zeros behind them. */
+KIT_KERNEL void KIT(linear_turn_rows)(const float *x, int64_t pitch, int64_t line, int to,
+                                      float *out)
 {
     for (int j = 0; j < KIT_LINEAR_CHUNK; j += 16)
         for (int64_t e = 0; e < line; e += 16) {
             vf t[16];
             KIT_UNROLL for (int i = 0; i < 16; i++) t[i] =
-                j + i < to ? v_load(x + (j + i) * line + e) : v_set(0.0f);
+                j + i < to ? v_load(x + (j + i) * pitch + e) : v_set(0.0f);
             v_transpose(t);
             KIT_UNROLL for (int i = 0; i < 16; i++)
                 v_store(out + (e + i) * KIT_LINEAR_CHUNK + j, t[i]);
@@ -221,6 +237,21 @@ static void KIT(linear_zero)(const heed_tensor *t, int64_t b, int64_t from, int6
         for (int64_t h = head; h < end; h++)
             for (int64_t d = 0; d < (t->rank == 4 ? t->dim[3] : 1); d++)
                 *(float *)(void *)kit_at(t, (const int64_t[]){b, i, h, d}, t->rank) = 0.0f;
+}
+
+/* n rows to some of a gradient's. */
+KIT_KERNEL void KIT(linear_back_put)(const kit_linear_backward *b, const heed_tensor *to, char *row,
+                                     const float *y, int64_t pitch, int n, int64_t floats)
+{
+    const int64_t step = to->stride[1] * 4;
+    const int plain = kit_is_plain(to) && floats % 16 == 0;
+    for (int i = 0; i < n; i++, row += step, y += pitch) {
+        if (b->streams && kit_is_plain(to)) kit_stream_row((float *)(void *)row, y, floats);
+        else if (!plain) kit_write_row(row, HEED_F32, to->stride[3], y, floats);
+        else
+            for (int64_t d = 0; d < floats; d += 16)
+                v_store((float *)(void *)row + d, v_load(y + d));
+    }
 }
 
 /* ---- S, forward ---- */
@@ -247,21 +278,20 @@ static void KIT(linear_back_advance)(kit_linear_back *k, int64_t i, int64_t end,
     const kit_linear *l = k->w.l;
     const kit_linear_stream streams[] = {{l->k, 0, 0, 0}, {l->v, 0, 1, 0}};
     KIT(linear_plan_ahead)
-    (&k->w, &c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams), KIT_LINEAR_CHUNK * l->F);
+    (&k->w, &c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams), l->F, NULL, 0);
     KIT(linear_prepare)(&k->w, &c);
     const double level = KIT(linear_panels)(&k->w, &c);
     k->level[i + 1] = k->w.l->op->keeps_level ? level : 0;
 }
 
-/* From the first key to the last: S's of each eighth chunk. Returns the last one. */
+/* From the first key to the last: the S's that are kept. Returns the last one. */
 static const float *KIT(linear_back_states)(kit_linear_back *k, int64_t end, int to_the_end)
 {
     const float *s = k->near;
     k->level[0] = 0;
     for (int64_t i = 0; i < k->chunks - !to_the_end; i++) {
-        float *next = (i + 1) % KIT_LINEAR_APART == 0
-                          ? k->kept + (i + 1) / KIT_LINEAR_APART * k->all->S_floats
-                          : k->near;
+        const int64_t apart = k->all->apart;
+        float *next = (i + 1) % apart == 0 ? k->kept + (i + 1) / apart * k->all->S_floats : k->near;
         KIT(linear_back_advance)(k, i, end, s, next);
         s = next;
     }
@@ -284,6 +314,12 @@ static void KIT(linear_back_runs)(kit_linear_back *k, const kit_linear_chunk *c)
     }
 }
 
+/* What is left of a row from some channel on, 16 at most. */
+KIT_INLINE vf KIT(linear_some)(const char *at, uint32_t dtype, int64_t stride, int64_t left)
+{
+    return left <= 0 ? v_set(0.0f) : v_read(at, dtype, stride, left < 16 ? (int)left : 16);
+}
+
 /* dN of a head's queries in a panel. */
 static void KIT(linear_back_comes)(const kit_linear_back *k, const kit_linear_chunk *c, int head,
                                    int64_t e, int64_t line)
@@ -292,18 +328,17 @@ static void KIT(linear_back_comes)(const kit_linear_back *k, const kit_linear_ch
     const heed_tensor *t = k->all->d_out;
     const float *factor = k->w.factor + (l->op->normalise ? head * 2 * KIT_LINEAR_CHUNK : 0),
                 *first = factor + KIT_LINEAR_CHUNK;
-    for (int i = c->from; i < c->to; i++) {
-        const int64_t at[] = {k->w.b, c->query + i, k->w.g * l->heads + head, 0};
+    const int64_t left = l->E - e, step = t->stride[1] * 4, across = t->stride[3] * 4;
+    const int direct = kit_is_plain(t) && left >= line;
+    const char *row =
+        kit_at(t, (const int64_t[]){k->w.b, c->query + c->from, k->w.g * l->heads + head, e}, 4);
+    for (int i = c->from; i < c->to; i++, row += step)
         for (int64_t m = 0; m < line; m += 16) {
-            const int64_t left = l->E - e - m;
-            vf y = v_set(0.0f);
-            if (left > 0)
-                y = v_read(kit_at(t, at, 3) + (e + m) * t->stride[3] * 4, HEED_F32, t->stride[3],
-                           left < 16 ? (int)left : 16);
+            vf y = direct ? v_load((const float *)(const void *)row + m)
+                          : KIT(linear_some)(row + m * across, HEED_F32, t->stride[3], left - m);
             if (l->op->normalise) y = v_mul(y, v_set(first[i]));
             v_store(k->dn + i * line + m, v_mul(y, v_set(factor[i])));
         }
-    }
 }
 
 /* The gradients of a head's divisors: -(dO . out) / den. */
@@ -336,28 +371,32 @@ static void KIT(linear_back_values)(const kit_linear_back *k, const kit_linear_c
     const heed_tensor *v = l->v;
     const int strong = kit_linear_strong(l);
     const float *s = x->s;
-    for (int i = 0; i < c->keys; i++) {
-        const char *row = kit_at(v, (const int64_t[]){k->w.b, c->token + i, k->w.g, e}, 4);
-        for (int64_t m = 0; m < x->line; m += 16) {
-            const int64_t left = l->E - e - m, n = left < 0 ? 0 : left < 16 ? left : 16;
-            v_store(k->r + i * x->line + m, n ? v_read(row + m * v->stride[3] * kit_width(v->dtype),
-                                                       v->dtype, v->stride[3], (int)n)
-                                              : v_set(0.0f));
-        }
+    const int64_t left = l->E - e, step = v->stride[1] * kit_width(v->dtype),
+                  across = v->stride[3] * kit_width(v->dtype);
+    const int direct = kit_is_plain(v) && left >= x->line;
+    const char *row = kit_at(v, (const int64_t[]){k->w.b, c->token, k->w.g, e}, 4);
+    if (direct && !strong && !l->op->delta) {
+        KIT(linear_turn_rows)
+        ((const float *)(const void *)row, v->stride[1], x->line, c->keys, k->ut);
+        return;
     }
-    x->x = k->w.k, x->p = strong ? k->strong : k->w.a, x->u = k->r;
+    for (int i = 0; i < c->keys; i++, row += step)
+        for (int64_t m = 0; m < x->line; m += 16)
+            v_store(k->r + i * x->line + m,
+                    direct ? v_load((const float *)(const void *)row + m)
+                           : KIT(linear_some)(row + m * across, v->dtype, v->stride[3], left - m));
+    x->x = k->w.k, x->pitch = l->pitch, x->p = strong ? k->strong : k->w.a, x->u = k->r;
     for (int i = 0; l->op->delta && i < k->n_seen; i++) {
         x->s = k->seen[i].past ? s : NULL;
         x->from = x->row = k->seen[i].from, x->end = k->seen[i].to;
         KIT(linear_all_writes)(x);
     }
     x->s = s;
-    for (int i = 0; i < c->keys; i++)
-        for (int64_t m = 0; m < x->line; m += 16) {
-            const vf r = v_load(k->r + i * x->line + m);
-            v_store(k->u + i * x->line + m, strong ? v_mul(r, v_set(k->w.strength[i])) : r);
-        }
-    KIT(linear_turn_rows)(k->u, x->line, c->keys, k->ut);
+    for (int i = 0; strong && i < c->keys; i++)
+        for (int64_t m = 0; m < x->line; m += 16)
+            v_store(k->u + i * x->line + m,
+                    v_mul(v_load(k->r + i * x->line + m), v_set(k->w.strength[i])));
+    KIT(linear_turn_rows)(strong ? k->u : k->r, x->line, x->line, c->keys, k->ut);
 }
 
 /* A chunk in a panel: what its functions share. */
@@ -366,7 +405,7 @@ typedef struct KIT(linear_panel) {
     const float *s; /* of the panel; NULL: there is no past */
     float *ds;
     int64_t line;
-    int decays;
+    int decays, more; /* more: not the first */
 } KIT(linear_panel);
 
 /* What one head of readers, with rows x of features and dN in `dn`, gives to dP, dq and dS. */
@@ -384,7 +423,8 @@ static void KIT(linear_back_reads)(kit_linear_back *k, const KIT(linear_panel) *
                              .row = row,
                              .end = end,
                              .columns = kit_lanes(p->c->keys),
-                             .more = 1,
+                             .more = p->more,
+                             .below = 1,
                              .x = dn,
                              .down = line,
                              .across = 1,
@@ -392,10 +432,21 @@ static void KIT(linear_back_reads)(kit_linear_back *k, const KIT(linear_panel) *
                              .line = C,
                              .n = line,
                              .ahead = &k->w.ahead};
-        KIT(linear_all_sums)(&a);
+        if (p->c->keys) KIT(linear_all_sums)(&a);
         if (p->s && s->past) {
-            a.to = k->dq + head * C * l->pitch, a.pitch = l->pitch, a.columns = l->F16;
-            a.y = k->st, a.line = l->F16;
+            a = (kit_linear_sums){.to = k->qt + head * l->F * C,
+                                  .pitch = C,
+                                  .end = l->F,
+                                  .columns = C,
+                                  .more = p->more,
+                                  .x = p->s,
+                                  .down = line,
+                                  .across = 1,
+                                  .y = k->nt,
+                                  .line = C,
+                                  .n = line,
+                                  .ahead = &k->w.ahead};
+            KIT(linear_turn_rows)(dn, line, line, to, k->nt);
             KIT(linear_all_sums)(&a);
         }
         if (i > 0 || (p->c->keys && k->w.run[0] != 0)) continue; /* S does not reach them */
@@ -406,7 +457,7 @@ static void KIT(linear_back_reads)(kit_linear_back *k, const KIT(linear_panel) *
                         v_mul(v_load(dn + j * line + m), v_set(k->w.growth[j])));
         if (p->decays) faded = k->w.faded + row * line;
         KIT(linear_all_updates)
-        (x + row * l->pitch, l->pitch, l->F, faded, line, end - row, p->ds, 1.0f, p->ds,
+        (x + row * l->pitch, 1, l->pitch, l->F, faded, line, end - row, p->ds, 1.0f, p->ds,
          &k->w.ahead);
     }
 }
@@ -418,7 +469,7 @@ static void KIT(linear_back_writes)(kit_linear_back *k, const KIT(linear_panel) 
     const kit_linear_chunk *c = p->c;
     const int64_t C = KIT_LINEAR_CHUNK, line = p->line;
     const float *fade = p->decays ? k->w.decay + (c->keys - 1) * C : NULL;
-    memset(k->t, 0, sizeof(float) * (size_t)(C * line));
+    if (!k->one_later) memset(k->t, 0, sizeof(float) * (size_t)(C * line));
     for (int i = 0; i < k->n_seen && c->keys; i++) {
         const kit_linear_seen *s = &k->seen[i];
         const kit_linear_sums a = {.to = k->t,
@@ -486,21 +537,21 @@ static void KIT(linear_back_solves)(kit_linear_back *k, const KIT(linear_panel) 
         if (k->seen[i].live) KIT(linear_solve)(&a);
     }
     if (l->op->delta) KIT(linear_back_reads)(k, p, (int)l->heads, k->w.k, k->n, 0, n);
-    for (int i = 0, run = 0; i < n; i++) {
+    const int64_t left = l->E - e;
+    for (int i = 0, run = 0; strong && i < n; i++) {
+        const vf b = v_set(k->w.strength[i]);
+        vf db = v_load(k->db + i * 16);
         run += i == k->seen[run].to;
-        for (int64_t m = 0; m < line; m += 16) {
-            vf t = v_load(k->t + i * line + m);
-            const int64_t at[] = {k->w.b, p->c->token + i, k->w.g, e + m}, left = l->E - e - m;
-            if (k->seen[run].live) {
-                v_store(k->db + i * 16,
-                        v_fma(t, v_load(k->r + i * line + m), v_load(k->db + i * 16)));
-                if (strong) t = v_mul(t, v_set(k->w.strength[i]));
-            }
-            if (d_v && left > 0)
-                v_write(kit_at(d_v, at, 4), HEED_F32, d_v->stride[3], t,
-                        left < 16 ? (int)left : 16);
+        for (int64_t m = i * line; k->seen[run].live && m < (i + 1) * line; m += 16) {
+            const vf t = v_load(k->t + m);
+            db = v_fma(t, v_load(k->r + m), db);
+            v_store(k->t + m, v_mul(t, b));
         }
+        v_store(k->db + i * 16, db);
     }
+    if (!d_v) return;
+    char *row = kit_at(d_v, (const int64_t[]){k->w.b, p->c->token, k->w.g, e}, 4);
+    KIT(linear_back_put)(k->all, d_v, row, k->t, line, n, left < line ? left : line);
 }
 
 static void KIT(linear_back_panel)(kit_linear_back *k, const kit_linear_chunk *c, int64_t e)
@@ -508,7 +559,7 @@ static void KIT(linear_back_panel)(kit_linear_back *k, const kit_linear_chunk *c
     const kit_linear *l = k->w.l;
     const int64_t left = l->E16 - e;
     KIT(linear_panel)
-    p = {.c = c, .ds = k->ds + e * l->F, .decays = c->keys && kit_linear_decays(l)};
+    p = {.c = c, .ds = k->ds + e * l->F, .decays = c->keys && kit_linear_decays(l), .more = e > 0};
     p.line = left < KIT_LINEAR_PANEL ? left : KIT_LINEAR_PANEL;
     p.s = c->past ? c->s + e * l->F : NULL;
     kit_linear_reading x = {.ahead = &k->w.ahead,
@@ -519,22 +570,17 @@ static void KIT(linear_back_panel)(kit_linear_back *k, const kit_linear_chunk *c
                             .line = p.line,
                             .columns = p.line};
     if (c->keys) KIT(linear_back_values)(k, c, e, &x);
-    if (p.s) KIT(linear_turn)(p.s, l->F, p.line, k->st);
-    const int later = c->keys && k->seen[k->n_seen - 1].later;
-    if (later) {
-        KIT(linear_turn)(p.ds, l->F, p.line, k->dst);
-        const kit_linear_seen *s = &k->seen[k->n_seen - 1];
-        const kit_linear_sums a = {.to = k->dk,
-                                   .pitch = l->pitch,
-                                   .row = s->from,
-                                   .end = s->to,
-                                   .columns = l->F16,
-                                   .more = 1,
-                                   .x = k->u,
+    if (c->keys && k->seen[k->n_seen - 1].later) {
+        const kit_linear_sums a = {.to = k->wt,
+                                   .pitch = KIT_LINEAR_CHUNK,
+                                   .end = l->F,
+                                   .columns = kit_lanes(c->keys),
+                                   .more = p.more,
+                                   .x = p.ds,
                                    .down = p.line,
                                    .across = 1,
-                                   .y = k->dst,
-                                   .line = l->F16,
+                                   .y = k->ut,
+                                   .line = KIT_LINEAR_CHUNK,
                                    .n = p.line,
                                    .ahead = &k->w.ahead};
         KIT(linear_all_sums)(&a);
@@ -575,6 +621,7 @@ static void KIT(linear_back_head)(kit_linear_back *k, const kit_linear_chunk *c,
         const kit_linear_seen *s = &k->seen[i];
         const int row = s->from > from ? s->from : from, end = s->to < to ? s->to : to;
         if (!s->live || row >= end) continue;
+        if (s->past) KIT(linear_turn)(k->qt + head * l->F * C, l->F, row, end, dq, l->pitch);
         for (int j = row; rest && s->past && j < end; j++)
             for (int64_t d = 0; d < l->F16; d += 16)
                 v_store(dq + j * l->pitch + d,
@@ -626,6 +673,7 @@ static void KIT(linear_back_keys)(kit_linear_back *k, const kit_linear_chunk *c)
     const kit_linear *l = k->w.l;
     const kit_linear_seen *s = &k->seen[k->n_seen - 1];
     const int decays = kit_linear_decays(l), last = c->keys - 1;
+    if (s->later) KIT(linear_turn)(k->wt, l->F, s->from, s->to, k->dk, l->pitch);
     for (int j = s->from; s->later && (decays || l->op->normalise) && j < s->to; j++) {
         const vf fade = v_set(decays ? k->w.decay[last * KIT_LINEAR_CHUNK + j] : 1.0f);
         for (int64_t d = 0; d < l->F16; d += 16) {
@@ -648,18 +696,20 @@ static void KIT(linear_back_write)(kit_linear_back *k, kit_linear_rows *r, const
 {
     const kit_linear *l = k->w.l;
     if (!to || r->n <= 0) return;
-    for (int i = 0; i < r->n; i++) {
-        const int64_t at[] = {r->b, r->t + i, r->head};
-        kit_read_row(k->w.raw + i * l->D16, kit_at(x, at, 3), x->dtype, x->stride[3], l->D);
+    const int64_t at[] = {r->b, r->t, r->head}, step = x->stride[1] * kit_width(x->dtype);
+    const int direct = kit_is_plain(x) && l->D % 16 == 0, same = LINEAR_SAME(l);
+    const char *from = kit_at(x, at, 3);
+    for (int i = 0; !direct && !same && i < r->n; i++, from += step) {
+        kit_read_row(k->w.raw + i * l->D16, from, x->dtype, x->stride[3], l->D);
         for (int64_t d = l->D; d < l->D16; d++) k->w.raw[i * l->D16 + d] = 0.0f;
-        for (int64_t d = l->F; d < l->F16; d++) df[i * l->pitch + d] = 0.0f;
     }
-    r->x = k->w.raw, r->pitch = l->D16, r->own = k->own;
-    LINEAR_FEATURES_BACK(l, r, f, df, k->to);
-    for (int i = 0; i < r->n; i++) {
-        const int64_t at[] = {r->b, r->t + i, r->head};
-        kit_write_row(kit_at(to, at, 3), HEED_F32, to->stride[3], k->to + i * l->D16, l->D);
-    }
+    for (int i = 0; l->F % 16 && !same && i < r->n; i++) KIT(linear_pad)(df + i * l->pitch, l->F);
+    r->x = direct ? (const float *)(const void *)from : k->w.raw;
+    r->pitch = direct ? x->stride[1] : l->D16, r->own = k->own;
+    if (!same) LINEAR_FEATURES_BACK(l, r, f, df, k->to);
+    const float *y = same ? df : k->to;
+    const int64_t pitch = same ? l->pitch : l->D16;
+    KIT(linear_back_put)(k->all, to, kit_at(to, at, 3), y, pitch, r->n, l->D);
 }
 
 /* The gradients of the chunk's log decays, then of the gate. */
@@ -674,12 +724,13 @@ static void KIT(linear_back_decays)(kit_linear_back *k, const kit_linear_chunk *
         double below[KIT_LINEAR_CHUNK] = {0}; /* pairs of a row with those from t on */
         double reads = s->later && s->past ? (double)(k->w.growth[s->to - 1] * k->inner) : 0;
         for (int t = s->to - 1; s->live && t >= s->from; t--) {
-            double sum = reads += (double)k->reads[t];
+            double sum[4] = {reads += (double)k->reads[t]}; /* they need not wait for each other */
             for (int j = s->from; j < t; j++) {
                 below[j] += (double)k->pairs[t * KIT_LINEAR_CHUNK + j];
-                sum += below[j] + (double)k->writes[j];
+                sum[j % 4] += below[j] + (double)k->writes[j];
             }
-            d[t] = kit_linear_forgets(l, k->w.log_decay[t]) ? 0.0f : (float)sum;
+            const double all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+            d[t] = kit_linear_forgets(l, k->w.log_decay[t]) ? 0.0f : (float)all;
         }
     }
     LINEAR_DECAY_BACK(l, &r, d, k->sums);
@@ -716,12 +767,13 @@ static void KIT(linear_plan_backward)(kit_linear_back *k, const kit_linear_chunk
                                          {l->v, 0, 1, 0},
                                          {b->d_out, 1, 1, 0},
                                          {l->op->normalise ? l->out : NULL, 1, 1, 0},
-                                         {b->d_q, 1, 0, 1},
-                                         {b->d_k, 0, 0, 1},
-                                         {b->d_v, 0, 1, 1}};
+                                         {b->streams ? NULL : b->d_q, 1, 0, 1},
+                                         {b->streams ? NULL : b->d_k, 0, 0, 1},
+                                         {b->streams ? NULL : b->d_v, 0, 1, 1}};
     KIT(linear_plan_ahead)
     (&k->w, c, -KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams),
-     KIT_LINEAR_CHUNK * l->F * (3 * l->heads + 3));
+     (4 * KIT_LINEAR_CHUNK + 2 * l->F) * (l->heads + l->op->delta) + KIT_LINEAR_CHUNK + l->F,
+     k->s_before, b->S_floats);
 }
 
 /* The whole of it; a chunk without keys is queries that read S as it is. */
@@ -737,11 +789,13 @@ static void KIT(linear_back_chunk)(kit_linear_back *k, kit_linear_chunk *c)
     for (int i = 0; l->op->delta && kit_linear_strong(l) && i < c->keys; i++)
         for (int j = 0; j < C; j++)
             k->strong[i * C + j] = j < i ? w->a[i * C + j] * w->strength[j] : 0.0f;
-    memset(k->dp, 0, sizeof(float) * (size_t)((heads + 1) * C * C));
-    memset(k->dq, 0, sizeof(float) * (size_t)((heads + 1) * C * l->pitch));
-    memset(k->dk, 0, sizeof(float) * (size_t)(C * l->pitch));
-    memset(k->db, 0, sizeof(float) * (size_t)(C * 16));
-    memset(k->pairs, 0, sizeof(float) * (size_t)(C * C));
+    const kit_linear_seen *one = k->n_seen == 1 ? k->seen : NULL;
+    k->one_later = one && one->later;
+    if (!one || !one->past || !one->live)
+        memset(k->dq, 0, sizeof(float) * (size_t)((heads + 1) * C * l->pitch));
+    if (!k->one_later) memset(k->dk, 0, sizeof(float) * (size_t)(C * l->pitch));
+    if (kit_linear_strong(l)) memset(k->db, 0, sizeof(float) * (size_t)(C * 16));
+    if (k->all->decays) memset(k->pairs, 0, sizeof(float) * (size_t)(C * C));
     memset(k->reads, 0, sizeof k->reads), memset(k->writes, 0, sizeof k->writes);
     if (k->later && c->past && k->all->decays) KIT(linear_back_inner)(k, c->s);
     for (int64_t e = 0; e < l->E16; e += KIT_LINEAR_PANEL) KIT(linear_back_panel)(k, c, e);
@@ -771,10 +825,10 @@ static void KIT(linear_back_chunk)(kit_linear_back *k, kit_linear_chunk *c)
 
 /* ---- a sequence ---- */
 
-/* Chunks from the last to the first, S's of eight of them at a time. */
+/* Chunks from the last to the first, S's of eight of them at a time where not all were kept. */
 static void KIT(linear_back_sweep)(kit_linear_back *k, int64_t end, int64_t shift, int64_t queries)
 {
-    const int64_t C = KIT_LINEAR_CHUNK, floats = k->all->S_floats, apart = KIT_LINEAR_APART;
+    const int64_t C = KIT_LINEAR_CHUNK, floats = k->all->S_floats, apart = k->all->apart;
     for (int64_t i = k->chunks - 1; i >= 0; i--) {
         const int64_t at = i * C, base = i / apart * apart;
         const float *kept = k->kept + i / apart * floats;
@@ -788,6 +842,7 @@ static void KIT(linear_back_sweep)(kit_linear_back *k, int64_t end, int64_t shif
         c.from = shift > at ? (shift - at < C ? (int)(shift - at) : (int)C) : 0;
         c.to = queries + shift - at < c.keys ? (int)(queries + shift - at) : c.keys;
         if (c.to < c.from) c.to = c.from;
+        k->s_before = i > base + 1 || (apart == 1 && i > 0) ? s - floats : NULL;
         KIT(linear_back_chunk)(k, &c);
     }
 }
@@ -831,6 +886,7 @@ static void KIT(linear_back_task)(void *arg, int64_t task, uint32_t lane)
     KIT(linear_zero)(all->d_v, k.w.b, to, l->S, k.w.g, k.w.g + 1);
     KIT(linear_zero)(all->d_beta, k.w.b, to, l->S, k.w.g, k.w.g + 1);
     KIT(linear_zero)(all->d_gate, k.w.b, to, l->S, k.w.g, k.w.g + 1);
+    if (all->streams) v_drain();
     for (int i = 0; i < KIT_LINEAR_SUMS; i++)
         all->sums[(i * l->B + k.w.b) * kit_lanes(l->G) + k.w.g] = k.sums[i];
 }
@@ -852,6 +908,9 @@ static __attribute__((unused)) int32_t KIT(linear_backward)(kit_linear l, const 
                              .sums = call->workspace};
     int32_t failed = kit_linear_back_setup(&b);
     if (failed) return failed;
+    const int64_t floats = (b.d_q ? b.l.B * b.l.T * b.l.H * b.l.D : 0) +
+                           b.l.B * b.l.S * b.l.G * ((b.d_k ? b.l.D : 0) + (b.d_v ? b.l.E : 0));
+    b.streams = floats * (int64_t)sizeof(float) >= KIT_STREAM_BYTES;
     b.decays = b.l.gate && (b.d_gate || (weights && (weights[0] || weights[1])));
     failed = call->host->parallel_for(call->host, b.l.B * b.l.G, KIT(linear_back_task), &b);
     const int64_t G16 = kit_lanes(b.l.G);

@@ -26,6 +26,7 @@ typedef struct kit_linear_sums {
     float *to;
     int64_t pitch, row, end, columns;
     int more;           /* they go on from what is there */
+    int below;          /* row r is wanted up to column r alone; 16 at a time are left out */
     const float *x, *y; /* row r adds x[r down + i across] times line y + i line, i in [0, n) */
     int64_t down, across, line, n; /* x NULL: none of it */
     const float *factor;           /* of row r, of what is there then; NULL: 1 */
@@ -51,7 +52,7 @@ KIT_INLINE void KIT(linear_lower)(const int rows, const int wide, vr *a, const k
     const int64_t C = KIT_LINEAR_CHUNK;
     KIT(linear_links)
     (rows, wide, a, c->p + row * C + c->first, C, 1, c->t + c->first * c->t_line + e, c->t_line,
-     row - c->first, c->ahead);
+     row - c->first);
     KIT_UNROLL for (int j = 0; j < rows; j++)
     {
         const float *p = c->p + row * C + row + j;
@@ -83,7 +84,7 @@ KIT_INLINE void KIT(linear_upper)(const int rows, const int wide, vr *a, const k
     }
     if (from < c->last) KIT(linear_links)
     (rows, wide, a, c->p + from * C + row, 1, C, c->t + from * c->t_line + e, c->t_line,
-     c->last - from, c->ahead);
+     c->last - from);
 }
 
 KIT_INLINE void KIT(linear_sums_tile)(const int rows, const int wide, const kit_linear_sums *c,
@@ -94,7 +95,7 @@ KIT_INLINE void KIT(linear_sums_tile)(const int rows, const int wide, const kit_
         a[r * wide + w] =
             c->more ? vr_load(c->to + (row + r) * c->pitch + e + w * VR_LANES) : vr_set(0.0f);
     if (c->x) KIT(linear_links)
-    (rows, wide, a, c->x + row * c->down, c->down, c->across, c->y + e, c->line, c->n, c->ahead);
+    (rows, wide, a, c->x + row * c->down, c->down, c->across, c->y + e, c->line, c->n);
     if (c->factor)
         KIT_UNROLL for (int r = 0; r < rows; r++) KIT_UNROLL for (int w = 0; w < wide; w++)
             a[r * wide + w] = vr_mul(a[r * wide + w], vr_set(c->factor[row + r]));
@@ -110,8 +111,11 @@ KIT_KERNEL void KIT(linear_all_sums)(const kit_linear_sums *c)
     case R * 16 + W: KIT(linear_sums_tile)(R, W, c, row, e); break;
     for (int64_t row = c->row, tall; row < c->end; row += tall) {
         tall = KIT(linear_tall)(c->end - row);
-        for (int64_t e = 0, wide; e < c->columns; e += wide * VR_LANES) {
-            wide = KIT(linear_wide)((int)tall, c->columns - e);
+        const int64_t wanted = kit_lanes(row + tall),
+                      columns = c->below && wanted < c->columns ? wanted : c->columns;
+        for (int64_t e = 0, wide; e < columns; e += wide * VR_LANES) {
+            wide = KIT(linear_wide)((int)tall, columns - e);
+            KIT(linear_look_ahead)(c->ahead);
             LINEAR_SWITCH(tall, wide, LINEAR_CASE)
         }
     }
@@ -127,7 +131,7 @@ KIT_INLINE void KIT(linear_solve_tile)(const int rows, const int wide, const kit
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
     KIT(linear_links)
     (rows, wide, a, c->a + end * C + row, 1, -C, c->n + end * c->line + e, -c->line,
-     c->last - row - rows, c->ahead);
+     c->last - row - rows);
     KIT_UNROLL for (int j = rows - 1; j >= 0; j--)
     {
         const float *p = c->a + (row + j) * C + row;
@@ -151,6 +155,7 @@ KIT_KERNEL void KIT(linear_solve)(const kit_linear_solution *c)
         tall = KIT(linear_tall)(end - c->first);
         for (int64_t e = 0, wide; e < c->columns; e += wide * VR_LANES) {
             wide = KIT(linear_wide)((int)tall, c->columns - e);
+            KIT(linear_look_ahead)(c->ahead);
             LINEAR_SWITCH(tall, wide, LINEAR_CASE)
         }
     }

@@ -32,6 +32,9 @@ typedef struct kit_linear_work {
     float *k, *kt, *a;            /* keys, and transposed; key by key */
     float *decay;                 /* [32][32]: e^(level i - level j) */
     float *q, *p;                 /* of each head of queries */
+    int in_place;                 /* features that are the rows of a tensor stay there */
+    const float *keys, *queries;  /* where they are: row 0, and of the first head */
+    int64_t keys_pitch, queries_pitch, head_pitch;
     float *factor;                /* of each head: [2][32] */
     float *u, *faded, *stage;     /* a panel of values; times their decay; of outputs */
     float *s, *z;                 /* S between chunks, [panels][F][line]; the normaliser's sums */
@@ -152,6 +155,12 @@ static __attribute__((unused)) void KIT(linear_beta)(const kit_linear *l, const 
     }
 }
 
+/* Whether features of a tensor's rows are read where these are. */
+KIT_INLINE int KIT(linear_stays)(const kit_linear_work *w, const heed_tensor *x)
+{
+    return w->in_place && LINEAR_SAME(w->l) && kit_is_plain(x) && w->l->D % 16 == 0;
+}
+
 /* The chunk's keys: features, levels and runs. */
 KIT_KERNEL void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
 {
@@ -168,7 +177,14 @@ KIT_KERNEL void KIT(linear_keys)(kit_linear_work *w, kit_linear_chunk *c)
         level = kit_linear_forgets(l, w->log_decay[i]) ? 0 : level + w->log_decay[i];
     r.first = !c->past && c->kept == 0;
     r.level = level;
-    if (r.n > 0) KIT(linear_make)(w, &r, l->k, w->k + c->kept * l->pitch);
+    const int stay = KIT(linear_stays)(w, l->k) && c->from < c->to && !c->kept && !c->place.k &&
+                     !l->op->delta && !l->op->normalise;
+    w->keys = w->k, w->keys_pitch = l->pitch;
+    if (stay) {
+        w->keys = kit_linear_row(l->k, w->b, c->token, w->g), w->keys_pitch = l->k->stride[1];
+    } else if (r.n > 0) {
+        KIT(linear_make)(w, &r, l->k, w->k + c->kept * l->pitch);
+    }
     for (int i = c->kept; i < n; i++) w->log_decay[i] = 0;
     if (decays && r.n > 0) LINEAR_DECAY(l, &r, w->k + c->kept * l->pitch, w->log_decay + c->kept);
     for (int i = c->kept; decays && l->F % 16 && i < n; i++)
@@ -193,8 +209,8 @@ KIT_KERNEL void KIT(linear_transpose)(const kit_linear_work *w, int keys)
     for (int j = 0; j < keys; j += 16)
         for (int64_t d = 0; d < l->F; d += 16) {
             vf t[16];
-            KIT_UNROLL for (int i = 0; i < 16; i++)
-                t[i] = j + i < keys ? v_load(w->k + (j + i) * l->pitch + d) : v_set(0.0f);
+            KIT_UNROLL for (int i = 0; i < 16; i++) t[i] =
+                j + i < keys ? v_load(w->keys + (j + i) * w->keys_pitch + d) : v_set(0.0f);
             v_transpose(t);
             KIT_UNROLL for (int i = 0; i < 16; i++)
                 v_store(w->kt + (d + i) * KIT_LINEAR_CHUNK + j, t[i]);
@@ -205,21 +221,17 @@ KIT_KERNEL void KIT(linear_transpose)(const kit_linear_work *w, int keys)
  * Differences are made in float64. */
 KIT_KERNEL void KIT(linear_decay)(kit_linear_work *w, const kit_linear_chunk *c)
 {
-    for (int i = c->kept < c->keys ? c->kept : c->keys - 1; i < c->keys; i++) {
-        float *row = w->decay + i * KIT_LINEAR_CHUNK;
-        for (int j = 0; j <= i / 16 * 16; j += 16) {
-            float x[16];
-            for (int m = 0; m < 16; m++)
-                x[m] = j + m <= i ? (float)(w->level[i] - w->level[j + m]) : 0.0f;
-            v_store(row + j, v_exp(v_load(x)));
-        }
-    }
-    for (int i = 0; i < c->keys; i += 16) {
-        float x[16];
-        for (int m = 0; m < 16; m++)
-            x[m] = i + m < c->keys ? (float)(w->level[i + m] - c->start) : 0.0f;
-        v_store(w->growth + i, v_exp(v_load(x)));
-    }
+    const int from = c->kept < c->keys ? c->kept : c->keys - 1;
+    for (int i = from; i < c->keys; i++)
+        for (int j = 0; j < i / 16 * 16 + 16; j++)
+            w->decay[i * KIT_LINEAR_CHUNK + j] = j <= i ? (float)(w->level[i] - w->level[j]) : 0.0f;
+    for (int i = 0; i < KIT_LINEAR_CHUNK; i++)
+        w->growth[i] = i < c->keys ? (float)(w->level[i] - c->start) : 0.0f;
+    /* apart, so that no vector is read while its numbers are still on their way to the cache */
+    for (int i = from; i < c->keys; i++)
+        for (int j = i * KIT_LINEAR_CHUNK; j <= i * KIT_LINEAR_CHUNK + i; j += 16)
+            v_store(w->decay + j, v_exp(v_load(w->decay + j)));
+    for (int i = 0; i < c->keys; i += 16) v_store(w->growth + i, v_exp(v_load(w->growth + i)));
 }
 
 /* The decays meet the products of rows [from, to). */
@@ -240,7 +252,7 @@ KIT_INLINE void KIT(linear_factors)(const kit_linear_work *w, const kit_linear_c
     const int decays = kit_linear_decays(l);
     float *factor = w->factor + head * 2 * KIT_LINEAR_CHUNK, *first = factor + KIT_LINEAR_CHUNK;
     for (int i = c->from; i < c->to; i++) {
-        const float *q = w->q + (head * KIT_LINEAR_CHUNK + i) * l->pitch;
+        const float *q = w->queries + head * w->head_pitch + i * w->queries_pitch;
         const float *p = w->p + (head * KIT_LINEAR_CHUNK + i) * KIT_LINEAR_CHUNK;
         const int run = c->keys ? w->run[i] : 0, past = c->past && run == 0;
         vf sum = v_set(0.0f);
@@ -265,11 +277,12 @@ KIT_KERNEL void KIT(linear_queries)(kit_linear_work *w, const kit_linear_chunk *
     const kit_linear *l = w->l;
     kit_linear_rows r =
         LINEAR_ROWS_OF(w, w->g * l->heads + head, c->query + c->from, c->to - c->from, 1);
-    float *q = w->q + head * KIT_LINEAR_CHUNK * l->pitch,
-          *p = w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK;
-    KIT(linear_make)(w, &r, l->q, q + c->from * l->pitch);
+    const float *q = w->queries + head * w->head_pitch;
+    float *p = w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK;
+    if (w->queries == w->q)
+        KIT(linear_make)(w, &r, l->q, w->q + (head * KIT_LINEAR_CHUNK + c->from) * l->pitch);
     if (c->keys) {
-        KIT(linear_all_scores)(q, l->pitch, l->F, w->kt, p, c->from, c->to, &w->ahead);
+        KIT(linear_all_scores)(q, w->queries_pitch, l->F, w->kt, p, c->from, c->to, &w->ahead);
         if (kit_linear_decays(l)) KIT(linear_weigh)(w, p, c->from, c->to);
     }
     if (l->op->normalise) KIT(linear_factors)(w, c, head);
@@ -300,7 +313,8 @@ KIT_KERNEL void KIT(linear_values)(const kit_linear_work *w, const kit_linear_ch
         }
     }
     if (!l->op->delta) return;
-    x->x = w->k, x->p = w->a, x->factor = strong ? w->strength : NULL, x->first = NULL;
+    x->x = w->k, x->pitch = l->pitch, x->p = w->a, x->factor = strong ? w->strength : NULL,
+    x->first = NULL;
     const float *s = x->s;
     for (int first = c->kept, end; first < c->keys; first = end) { /* run by run */
         const int run = w->run[first];
@@ -318,9 +332,9 @@ KIT_KERNEL void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_c
     const kit_linear *l = w->l;
     const heed_tensor *out = l->out;
     const int64_t left = l->E - e, n = left < x->line ? left : x->line;
-    const int direct = kit_is_plain(out) && n == x->line;
+    const int streams = kit_streams(out), direct = kit_is_plain(out) && n == x->line && !streams;
     const float *s = x->s;
-    x->x = w->q + head * KIT_LINEAR_CHUNK * l->pitch;
+    x->x = w->queries + head * w->head_pitch, x->pitch = w->queries_pitch;
     x->p = c->keys && l->F ? w->p + head * KIT_LINEAR_CHUNK * KIT_LINEAR_CHUNK : NULL;
     x->factor = NULL, x->first = NULL;
     if (l->op->normalise) {
@@ -339,8 +353,7 @@ KIT_KERNEL void KIT(linear_outputs)(const kit_linear_work *w, const kit_linear_c
         x->to_pitch = direct ? out->stride[1] : KIT_LINEAR_PANEL;
         KIT(linear_all_reads)(x);
         for (int i = row; !direct && i < end; i++, to += out->stride[1] * kit_width(out->dtype))
-            kit_write_row(to, out->dtype, out->stride[3], w->stage + (i - row) * KIT_LINEAR_PANEL,
-                          n);
+            kit_put_row(out, to, w->stage + (i - row) * KIT_LINEAR_PANEL, n, streams);
     }
     x->s = s;
 }
@@ -360,9 +373,11 @@ KIT_KERNEL void KIT(linear_advance)(const kit_linear_work *w, const kit_linear_c
                         v_mul(v_load(u + j * x->line + m), v_set(fade[j])));
         u = w->faded;
     }
-    KIT(linear_all_updates)(w->k + from * l->pitch, l->pitch, l->F, u + from * x->line, x->line,
-                            c->keys - from, run == 0 ? x->s : NULL, decays ? w->growth[last] : 1.0f,
-                            c->s_next + at, x->ahead);
+    const int turned = w->keys != w->k; /* else rows are in the first cache */
+    KIT(linear_all_updates)
+    (turned ? w->kt + from : w->k + from * l->pitch, turned ? KIT_LINEAR_CHUNK : 1,
+     turned ? 1 : l->pitch, l->F, u + from * x->line, x->line, c->keys - from,
+     run == 0 ? x->s : NULL, decays ? w->growth[last] : 1.0f, c->s_next + at, x->ahead);
 }
 
 /* The normaliser's sums behind it. */
@@ -381,17 +396,20 @@ KIT_KERNEL void KIT(linear_advance_z)(const kit_linear_work *w, const kit_linear
 }
 
 /* Prepares what linear_look_ahead asks for while this chunk is worked on: the rows of these tensors
- * that the chunk `by` rows further on will need. There are `links` multiply-adds of a row in this
- * chunk, about, and the cache lines are spread evenly over them: asked for all at once they would
- * wait for each other. */
+ * that the chunk `by` rows further on will need, and S there, if s is not NULL. The products of the
+ * chunk have `tall` rows in all, each over all channels, so about so many tiles; what is asked for is
+ * spread evenly over them: all at once it would wait for itself. */
 static __attribute__((unused)) void KIT(linear_plan_ahead)(kit_linear_work *w,
                                                            const kit_linear_chunk *c, int by,
                                                            const kit_linear_stream *streams, int n,
-                                                           int64_t links)
+                                                           int64_t tall, const float *s,
+                                                           int64_t floats)
 {
     const kit_linear *l = w->l;
-    int64_t lines = 0;
+    int64_t rows = s ? floats / KIT_LINEAR_PIECE : 0;
     w->ahead = (kit_linear_ahead){.l = l,
+                                  .s = s,
+                                  .pieces = rows,
                                   .b = w->b,
                                   .g = w->g,
                                   .e = w->e,
@@ -400,22 +418,24 @@ static __attribute__((unused)) void KIT(linear_plan_ahead)(kit_linear_work *w,
                                   .query = c->query + by};
     for (int i = 0; i < n; i++) {
         w->ahead.stream[i] = streams[i];
-        if (streams[i].t)
-            lines += KIT_LINEAR_CHUNK * (streams[i].values ? w->columns : streams[i].t->dim[3]) /
-                     16 * (streams[i].queries ? l->heads : 1);
+        if (streams[i].t) rows += KIT_LINEAR_CHUNK * (streams[i].queries ? l->heads : 1);
     }
-    const int64_t tiles = (w->columns / 16 + 1) / (VR_LANES == 8 ? 1 : 2) * links / LINEAR_TALL;
-    w->ahead.lines = (int)(lines / (tiles / LINEAR_LINKS + 1)) + 1;
+    const int64_t wide = VR_LANES * LINEAR_WIDE(LINEAR_TALL),
+                  tiles = tall / LINEAR_TALL * ((w->columns + wide - 1) / wide);
+    w->ahead.at_once = (int)(rows / (tiles + 1)) + 1;
 }
 
 /* The chunk behind this one, forwards. */
 KIT_INLINE void KIT(linear_plan_forward)(kit_linear_work *w, const kit_linear_chunk *c)
 {
     const kit_linear *l = w->l;
-    const kit_linear_stream streams[] = {
-        {l->k, 0, 0, 0}, {l->v, 0, 1, 0}, {l->q, 1, 0, 0}, {l->out, 1, 1, 1}};
+    const kit_linear_stream streams[] = {{l->k, 0, 0, 0},
+                                         {l->v, 0, 1, 0},
+                                         {l->q, 1, 0, 0},
+                                         {kit_streams(l->out) ? NULL : l->out, 1, 1, 1}};
     KIT(linear_plan_ahead)
-    (w, c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams), KIT_LINEAR_CHUNK * l->F * (l->heads + 1));
+    (w, c, KIT_LINEAR_CHUNK, streams, KIT_COUNT(streams),
+     2 * KIT_LINEAR_CHUNK * (l->heads + l->op->delta) + l->F, NULL, 0);
 }
 
 /* What comes before values: features, levels, strengths, and the weights of rows for each other. */
@@ -434,6 +454,11 @@ static void KIT(linear_prepare)(kit_linear_work *w, kit_linear_chunk *c)
         }
     }
     for (int i = 0; !l->op->normalise && i < KIT_LINEAR_CHUNK; i++) w->factor[i] = l->scale;
+    w->queries = w->q, w->queries_pitch = l->pitch, w->head_pitch = KIT_LINEAR_CHUNK * l->pitch;
+    if (KIT(linear_stays)(w, l->q) && w->columns <= 2 * KIT_LINEAR_PANEL) {
+        w->queries = kit_linear_row(l->q, w->b, c->query, w->g * l->heads);
+        w->queries_pitch = l->q->stride[1], w->head_pitch = l->q->stride[2];
+    }
     if (c->from < c->to)
         for (int64_t head = 0; head < l->heads; head++) KIT(linear_queries)(w, c, (int)head);
 }

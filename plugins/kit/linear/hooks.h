@@ -9,8 +9,12 @@
 
 /* Features of r->n rows: of row i from r->x + i * r->pitch to to + i * l->pitch, which has room for
  * whole vectors. */
+#undef LINEAR_SAME
 #ifndef LINEAR_FEATURES
 #define LINEAR_FEATURES(l, r, to) KIT(linear_map)(l, r, to)
+#define LINEAR_SAME(l) kit_linear_same((l)->op) /* features are the rows themselves */
+#else
+#define LINEAR_SAME(l) 0
 #endif
 
 /* Log decays of r->n tokens, float64, to to[i]; k is their features, which may be changed. It is

@@ -19,8 +19,12 @@
 KIT_INLINE kit_linear_work KIT(linear_begin)(const kit_linear *l, int64_t row, int64_t split,
                                              uint32_t lane)
 {
-    kit_linear_work w = {
-        .l = l, .b = row / l->G, .g = row % l->G, .e = split * l->columns, .whole = split == 0};
+    kit_linear_work w = {.l = l,
+                         .b = row / l->G,
+                         .g = row % l->G,
+                         .e = split * l->columns,
+                         .whole = split == 0,
+                         .in_place = 1};
     w.columns = l->E16 - w.e < l->columns ? l->E16 - w.e : l->columns;
     kit_linear_scratch(l, &w, (float *)(l->call->scratch + lane * l->call->scratch_stride));
     return w;
@@ -136,6 +140,7 @@ static void KIT(linear_tile)(kit_linear_work *w)
     const int64_t to = behind || l->call->state ? n : within + shift;
     if (to > 0) KIT(linear_chunks)(w, &c, kept, to, shift, within, behind);
     if (behind) KIT(linear_behind)(w, within, l->T, n > 0, c.s, c.z);
+    if (kit_streams(l->out)) v_drain();
 }
 
 static void KIT(linear_ordered)(void *arg, int64_t tile, uint32_t lane)
@@ -208,6 +213,7 @@ static void KIT(linear_ask)(void *arg, int64_t tile, uint32_t lane)
     const float *s = KIT(linear_block)(l, row, 0);
     KIT(linear_behind)(&w, from, end < l->T ? end : l->T, kit_linear_keys(l, w.b) > 0,
                        s + w.e * l->F, s + l->F * l->E16);
+    if (kit_streams(l->out)) v_drain();
 }
 
 /* ---- the call ---- */

@@ -35,8 +35,6 @@
 #endif
 
 #undef LINEAR_TALL
-#undef LINEAR_LINKS
-#define LINEAR_LINKS 16 /* before lines are asked for again */
 #define LINEAR_TALL (VR_LANES == 8 ? 6 : 8) /* about */
 
 #ifndef HEED_KIT_LINEAR_TILE_ONCE
@@ -48,7 +46,7 @@ typedef struct kit_linear_stream {
     int values;           /* the channels of values that a tile has, else all */
     int write;
 } kit_linear_stream;
-enum { KIT_LINEAR_STREAMS = 8 };
+enum { KIT_LINEAR_STREAMS = 8, KIT_LINEAR_PIECE = 128 };
 
 /* What the next chunk reads and writes, asked for line by line between the tiles of this one: rows
  * of a head lie far apart, and no machine guesses where the next one is. */
@@ -57,11 +55,13 @@ typedef struct kit_linear_ahead {
     int64_t b, g, e, columns;
     int64_t token, query; /* of row 0 */
     kit_linear_stream stream[KIT_LINEAR_STREAMS];
+    const float *s; /* and at last so many pieces of KIT_LINEAR_PIECE floats from here on */
+    int64_t pieces;
     int next, head;       /* the next stream, and head of queries */
-    int lines;            /* at a time */
+    int at_once;          /* rows */
     int write;
     int64_t rows, step, bytes; /* of this one, behind `row` */
-    const char *row, *at;
+    const char *row;
 } kit_linear_ahead;
 
 /* What a row of a panel of channels reads: S, if there is a past, and the values that rows above it
@@ -91,7 +91,11 @@ typedef struct kit_linear_reading {
 KIT_KERNEL int KIT(linear_next_stream)(kit_linear_ahead *a)
 {
     while (a->next < KIT_LINEAR_STREAMS && !a->stream[a->next].t) a->next++;
-    if (a->next == KIT_LINEAR_STREAMS) return 0;
+    if (a->next == KIT_LINEAR_STREAMS) {
+        a->rows = a->pieces, a->pieces = 0, a->row = (const char *)a->s, a->write = 0;
+        a->step = a->bytes = KIT_LINEAR_PIECE * (int64_t)sizeof(float);
+        return a->rows > 0;
+    }
     const kit_linear_stream *s = &a->stream[a->next];
     const heed_tensor *t = s->t;
     const int64_t heads = s->queries ? a->l->heads : 1, head = a->g * heads + a->head,
@@ -104,18 +108,19 @@ KIT_KERNEL int KIT(linear_next_stream)(kit_linear_ahead *a)
     a->write = s->write;
     a->row = (const char *)t->data + a->b * t->stride[0] * kit_width(t->dtype) + token * a->step +
              (head * t->stride[2] + e) * kit_width(t->dtype);
-    a->at = a->row;
     return 1;
 }
 
-KIT_INLINE void KIT(linear_look_ahead)(kit_linear_ahead *a)
+/* Called before each tile: some rows more. */
+KIT_KERNEL void KIT(linear_look_ahead)(kit_linear_ahead *a)
 {
-    for (int i = 0; i < a->lines; i++, a->at += 64) {
-        if (a->at >= a->row + a->bytes) a->rows--, a->row += a->step, a->at = a->row;
+    for (int i = 0; i < a->at_once; i++, a->rows--, a->row += a->step) {
         while (a->rows <= 0)
             if (!KIT(linear_next_stream)(a)) return;
-        if (a->write) __builtin_prefetch(a->at, 1, 2);
-        else __builtin_prefetch(a->at, 0, 2);
+        if (a->write)
+            for (int64_t n = 0; n < a->bytes; n += 64) __builtin_prefetch(a->row + n, 1, 2);
+        else
+            for (int64_t n = 0; n < a->bytes; n += 64) __builtin_prefetch(a->row + n, 0, 2);
     }
 }
 
@@ -125,36 +130,36 @@ KIT_INLINE void KIT(linear_look_ahead)(kit_linear_ahead *a)
  * line of registers. */
 KIT_INLINE void KIT(linear_links)(const int rows, const int wide, vr *a, const float *x,
                                   int64_t down, int64_t across, const float *y, int64_t line,
-                                  int64_t n, kit_linear_ahead *ahead)
+                                  int64_t n)
 {
     const float *from[8];
     KIT_UNROLL for (int r = 0; r < rows; r++) from[r] = x + r * down;
-    for (int64_t i = 0, at = 0, end; i < n; i = end) {
-        end = n - i < LINEAR_LINKS ? n : i + LINEAR_LINKS;
-        KIT(linear_look_ahead)(ahead);
-        for (int64_t j = i; j < end; j++, at += across, y += line) {
-            vr b[4];
-            KIT_UNROLL for (int w = 0; w < wide; w++) {
-                if (rows == 1) __builtin_prefetch(y + 48 * line + w * VR_LANES, 0, 2); /* a token alone waits for S */
-                b[w] = vr_load(y + w * VR_LANES);
-                if (rows > 1) b[w] = vr_pin(b[w]); /* or the compiler loads it again for each row */
-            }
-            KIT_UNROLL for (int r = 0; r < rows; r++) {
-                const vr s = vr_set(from[r][at]);
-                KIT_UNROLL for (int w = 0; w < wide; w++)
-                    a[r * wide + w] = vr_fma(s, b[w], a[r * wide + w]);
-            }
+    for (int64_t i = 0, at = 0; i < n; i++, at += across, y += line) {
+        vr b[4];
+        KIT_UNROLL for (int w = 0; w < wide; w++)
+        {
+            if (rows == 1)
+                __builtin_prefetch(y + 48 * line + w * VR_LANES, 0,
+                                   2); /* a token alone waits for S */
+            b[w] = vr_load(y + w * VR_LANES);
+            if (rows > 1) b[w] = vr_pin(b[w]); /* or the compiler loads it again for each row */
+        }
+        KIT_UNROLL for (int r = 0; r < rows; r++)
+        {
+            const vr s = vr_set(from[r][at]);
+            KIT_UNROLL for (int w = 0; w < wide; w++) a[r * wide + w] =
+                vr_fma(s, b[w], a[r * wide + w]);
         }
     }
 }
 
 /* p[rows][32], lanes [lane, ...), of the keys in kt [F][32]. */
 KIT_INLINE void KIT(linear_scores)(const int rows, const int wide, const float *x, int64_t pitch,
-                                   int64_t F, const float *kt, float *p, kit_linear_ahead *ahead)
+                                   int64_t F, const float *kt, float *p)
 {
     vr a[16];
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
-    KIT(linear_links)(rows, wide, a, x, pitch, 1, kt, KIT_LINEAR_CHUNK, F, ahead);
+    KIT(linear_links)(rows, wide, a, x, pitch, 1, kt, KIT_LINEAR_CHUNK, F);
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int w = 0; w < wide; w++)
             vr_store(p + r * KIT_LINEAR_CHUNK + w * VR_LANES, a[r * wide + w]);
@@ -167,15 +172,16 @@ KIT_INLINE void KIT(linear_past)(const int rows, const int wide, vr *a, const ki
 {
     KIT_UNROLL for (int i = 0; i < rows * wide; i++) a[i] = vr_set(0.0f);
     if (c->s)
-        KIT(linear_links)(rows, wide, a, c->x + row * c->pitch, c->pitch, 1, c->s + e, c->line,
-                          c->F, c->ahead);
+        KIT(linear_links)
+        (rows, wide, a, c->x + row * c->pitch, c->pitch, 1, c->s + e, c->line, c->F);
     if (c->s && c->growth)
         KIT_UNROLL for (int r = 0; r < rows; r++)
             KIT_UNROLL for (int w = 0; w < wide; w++)
                 a[r * wide + w] = vr_mul(a[r * wide + w], vr_set(c->growth[row + r]));
     if (c->p)
-        KIT(linear_links)(rows, wide, a, c->p + row * KIT_LINEAR_CHUNK + c->from, KIT_LINEAR_CHUNK,
-                          1, c->u + c->from * c->line + e, c->line, row - c->from, c->ahead);
+        KIT(linear_links)
+        (rows, wide, a, c->p + row * KIT_LINEAR_CHUNK + c->from, KIT_LINEAR_CHUNK, 1,
+         c->u + c->from * c->line + e, c->line, row - c->from);
 }
 
 /* Forward substitution: each row's value is final before the rows below it take it up. */
@@ -221,16 +227,16 @@ KIT_INLINE void KIT(linear_read)(const int rows, const int wide, const kit_linea
 }
 
 /* to[d] = growth * s[d] + sum over rows j of k_j[d] u_j; s NULL: 0. `to` may be s. */
-KIT_INLINE void KIT(linear_update)(const int rows, const int wide, const float *k, int64_t pitch,
-                                   const float *u, int64_t line, int64_t n, const float *s,
-                                   float growth, float *to, kit_linear_ahead *ahead)
+KIT_INLINE void KIT(linear_update)(const int rows, const int wide, const float *k, int64_t down,
+                                   int64_t across, const float *u, int64_t line, int64_t n,
+                                   const float *s, float growth, float *to)
 {
     vr a[16];
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int w = 0; w < wide; w++)
             a[r * wide + w] =
                 s ? vr_mul(vr_load(s + r * line + w * VR_LANES), vr_set(growth)) : vr_set(0.0f);
-    KIT(linear_links)(rows, wide, a, k, 1, pitch, u, line, n, ahead);
+    KIT(linear_links)(rows, wide, a, k, down, across, u, line, n);
     KIT_UNROLL for (int r = 0; r < rows; r++)
         KIT_UNROLL for (int w = 0; w < wide; w++)
             vr_store(to + r * line + w * VR_LANES, a[r * wide + w]);
@@ -265,14 +271,15 @@ KIT_KERNEL void KIT(linear_all_scores)(const float *x, int64_t pitch, int64_t F,
 {
 #define LINEAR_CASE(R, W)                                                                          \
     case R * 16 + W:                                                                               \
-        KIT(linear_scores)(R, W, x + row * pitch, pitch, F, kt + lane,                             \
-                           p + row * KIT_LINEAR_CHUNK + lane, ahead);                              \
+        KIT(linear_scores)                                                                         \
+        (R, W, x + row * pitch, pitch, F, kt + lane, p + row * KIT_LINEAR_CHUNK + lane);           \
         break;
     for (int tall; row < end; row += tall) {
         tall = KIT(linear_tall)(end - row);
         const int64_t lanes = row + tall > 16 ? 32 : 16;
         for (int64_t lane = 0, wide; lane < lanes; lane += wide * VR_LANES) {
             wide = KIT(linear_wide)(tall, lanes - lane);
+            KIT(linear_look_ahead)(ahead);
             LINEAR_SWITCH(tall, wide, LINEAR_CASE)
         }
     }
@@ -286,6 +293,7 @@ KIT_KERNEL void KIT(linear_all_writes)(const kit_linear_reading *c)
         tall = KIT(linear_tall)(c->end - row);
         for (int64_t e = 0, wide; e < c->columns; e += wide * VR_LANES) {
             wide = KIT(linear_wide)((int)tall, c->columns - e);
+            KIT(linear_look_ahead)(c->ahead);
             LINEAR_SWITCH(tall, wide, LINEAR_CASE)
         }
     }
@@ -299,25 +307,28 @@ KIT_KERNEL void KIT(linear_all_reads)(const kit_linear_reading *c)
         tall = KIT(linear_tall)(c->end - row);
         for (int64_t e = 0, wide; e < c->columns; e += wide * VR_LANES) {
             wide = KIT(linear_wide)((int)tall, c->columns - e);
+            KIT(linear_look_ahead)(c->ahead);
             LINEAR_SWITCH(tall, wide, LINEAR_CASE)
         }
     }
 #undef LINEAR_CASE
 }
 
-KIT_KERNEL void KIT(linear_all_updates)(const float *k, int64_t pitch, int64_t F, const float *u,
-                                        int64_t line, int64_t n, const float *s, float growth,
-                                        float *to, kit_linear_ahead *ahead)
+KIT_KERNEL void KIT(linear_all_updates)(const float *k, int64_t down, int64_t across, int64_t F,
+                                        const float *u, int64_t line, int64_t n, const float *s,
+                                        float growth, float *to, kit_linear_ahead *ahead)
 {
 #define LINEAR_CASE(R, W)                                                                          \
     case R * 16 + W:                                                                               \
-        KIT(linear_update)(R, W, k + d, pitch, u + e, line, n, s ? s + d * line + e : NULL,        \
-                           growth, to + d * line + e, ahead);                                      \
+        KIT(linear_update)                                                                         \
+        (R, W, k + d * down, down, across, u + e, line, n, s ? s + d * line + e : NULL, growth,    \
+         to + d * line + e);                                                                       \
         break;
     for (int64_t d = 0, tall; d < F; d += tall) {
         tall = KIT(linear_tall)(F - d);
         for (int64_t e = 0, wide; e < line; e += wide * VR_LANES) {
             wide = KIT(linear_wide)((int)tall, line - e);
+            KIT(linear_look_ahead)(ahead);
             LINEAR_SWITCH(tall, wide, LINEAR_CASE)
         }
     }

@@ -113,6 +113,11 @@ KIT_INLINE int64_t kit_linear_features(const kit_linear_op *op, int64_t D)
     return op->features ? op->features : op->map == LINEAR_DPFP ? 2 * D * op->nu : D;
 }
 
+KIT_INLINE int kit_linear_same(const kit_linear_op *op)
+{
+    return op->map == LINEAR_IDENTITY && !op->unit && !op->sum_normalise;
+}
+
 /* Bytes of all records of one chunk; a state has those of two: the open chunk's, and the one before
  * it. */
 KIT_INLINE uint64_t kit_linear_slot(int64_t G, int64_t F, int64_t E)
@@ -171,6 +176,12 @@ KIT_INLINE float kit_linear_number(const heed_tensor *t, const int64_t *index, i
     return t->dtype == HEED_F32   ? *(const float *)at
            : t->dtype == HEED_F16 ? kit_from_f16(*(const uint16_t *)at)
                                   : kit_from_bf16(*(const uint16_t *)at);
+}
+
+/* A row of float32s. */
+KIT_INLINE const float *kit_linear_row(const heed_tensor *t, int64_t b, int64_t token, int64_t head)
+{
+    return (const float *)kit_at(t, (const int64_t[]){b, token, head}, 3);
 }
 
 /* ln((1 + s) / (1 - s)) for |s| <= 1/3, within 2^-50: with plain sums and products only, so the
