@@ -396,6 +396,8 @@ static void store_weights(stack_builder *b)
             &b->plan.parts[STACK_PART_FEEDFORWARD + (side ? STACK_SIDE_PARTS : 0)];
         for (uint32_t i = 0; i < t->count; i++) store_as(t->op[i], word);
     }
+    const stack_part *shared = &b->plan.parts[STACK_PART_SHARED_FEEDFORWARD];
+    for (uint32_t i = 0; i < shared->count; i++) store_as(shared->op[i], word);
 }
 
 int32_t stack_builder_read(stack_builder *b, const char *text)
