@@ -174,6 +174,8 @@ struct heed_stack {
     int halts, encoder_halts; /* its tokens halt */
     int typed;                /* its tokens have types */
     const heed_weights *weights;
+    const heed_tensor
+        *copied; /* a large table in a file, which the output has laid out anew; or NULL */
     _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
     heed_group *group; /* of ranks that share each text; NULL: there is one */
 };
