@@ -14,7 +14,8 @@ engine_run = engine/run/arena.c engine/run/arena.h engine/run/behind.c engine/ru
   engine/run/quota.c engine/run/quota.h engine/run/topology.c engine/run/topology.h \
   engine/run/trace.c engine/run/trace.h engine/run/transport_threads.c
 engine_io = engine/io/checkpoint.c engine/io/checkpoint.h engine/io/checkpoint_gguf.c engine/io/checkpoint_rope.c \
-  engine/io/checkpoint_t5.c engine/io/checkpoint_tensors.c engine/io/checkpoint_types.c engine/io/checkpoint_write.c \
+  engine/io/checkpoint_qwen3_next.c engine/io/checkpoint_t5.c engine/io/checkpoint_tensors.c \
+  engine/io/checkpoint_types.c engine/io/checkpoint_write.c \
   engine/io/config.c engine/io/config.h \
   engine/io/dlpack.c engine/io/gguf.c engine/io/gguf.h engine/io/gguf_tokenizer.c engine/io/mapped.c engine/io/mapped.h \
   engine/io/npy.c engine/io/npy.h engine/io/replace.c \

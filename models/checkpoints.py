@@ -40,6 +40,9 @@ def rope(theta=100.0, **settings):
     return dict(rope_theta=theta, **{"rope_type": "default", **settings})
 
 
+NEXT = dict(LLAMA, num_hidden_layers=4, head_dim=8, linear_key_head_dim=6, linear_value_head_dim=5,
+            linear_num_key_heads=2, linear_num_value_heads=4, moe_intermediate_size=12,
+            shared_expert_intermediate_size=10, num_experts=5, num_experts_per_tok=2)
 LONG = dict(rope_type="longrope", original_max_position_embeddings=56, short_factor=[1.0, 1.25], long_factor=[2.0, 3.5])
 CASES = {
     "llama": ("Llama", LLAMA),
@@ -91,6 +94,13 @@ CASES = {
     "t5_flags": ("T5", dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_layers=1,
                             num_decoder_layers=3, layer_norm_epsilon=1e-3)),
     "t5_untied": ("T5", dict(T5, feed_forward_proj="gated-silu")),
+    "qwen3_next": ("Qwen3Next", NEXT),
+    "qwen3_next_flags": ("Qwen3Next", dict(
+        NEXT, attention_bias=True, tie_word_embeddings=True, norm_topk_prob=False, mlp_only_layers=[0],
+        num_key_value_heads=1, layer_types=["full_attention", "linear_attention", "full_attention"], num_hidden_layers=3, rms_norm_eps=1e-3,
+        linear_num_value_heads=2, linear_conv_kernel_dim=3, decoder_sparse_step=2,
+        rope_parameters=rope(partial_rotary_factor=1.0, rope_type="yarn", factor=4.0,
+                             original_max_position_embeddings=16))),
     "roberta": ("Roberta", dict(BERT, type_vocab_size=1, pad_token_id=1, hidden_act="relu")),
 }
 ENCODERS, BOTH = ("Bert", "Roberta"), ("T5",)  # BOTH: an encoder and a decoder

@@ -55,6 +55,7 @@ dist_templates_DATA = plugins/kit/templates/Makefile plugins/kit/templates/READM
 EXTRA_DIST += plugins/adopt
 plugin_ldflags = -module -avoid-version -shared -export-symbols-regex '^heed_plugin_v0$$'
 
+include plugins/activation/gate/plugin.mk
 include plugins/activation/softcap/plugin.mk
 include plugins/attention/adaptive_span/plugin.mk
 include plugins/attention/dynamic_conv/plugin.mk
@@ -83,6 +84,7 @@ include plugins/cache/f16/plugin.mk
 include plugins/cache/int4/plugin.mk
 include plugins/cache/int8/plugin.mk
 include plugins/compare/rows/plugin.mk
+include plugins/convolution/short/plugin.mk
 include plugins/embed/table/plugin.mk
 include plugins/feedforward/geglu/plugin.mk
 include plugins/feedforward/gelu/plugin.mk

@@ -27,8 +27,8 @@
 
 /* What layers have, in order, in the decoder and in the encoder; tensors of other names, q.weight or
  * o.weight, are the attention's projections. */
-enum { ATTENTION = 1, IN_LAYER = 9, SIDES = STACK_ENCODER + 1 };
-enum { ALWAYS, CROSSED, ROUTED, SHARED };
+enum { ATTENTION = 1, IN_LAYER = 13, SIDES = STACK_ENCODER + 1 };
+enum { ALWAYS, CROSSED, ROUTED, SHARED, GIVEN }; /* GIVEN: the spec has the key */
 #define ENCODER "encoder."
 static const struct {
     const char *name[SIDES]; /* NULL: it has none */
@@ -36,13 +36,17 @@ static const struct {
 } in_layer[IN_LAYER] = {
     {{"attention_norm", ENCODER "attention_norm"}, STACK_PART_NORM, ALWAYS},
     {{"attention", ENCODER "attention"}, STACK_PART_ATTENTION, ALWAYS},
+    {{"convolution", NULL}, STACK_PART_CONVOLUTION, GIVEN},
+    {{"head_norm", NULL}, STACK_PART_HEAD_NORM, GIVEN},
+    {{"output_gate", NULL}, STACK_PART_OUTPUT_GATE, GIVEN},
     {{"cross_norm", NULL}, STACK_PART_NORM, CROSSED},
     {{"cross", NULL}, STACK_PART_CROSS, CROSSED},
     {{"feedforward_norm", ENCODER "feedforward_norm"}, STACK_PART_NORM, ALWAYS},
     {{"feedforward", ENCODER "feedforward"}, STACK_PART_FEEDFORWARD, ALWAYS},
     {{"router", ENCODER "router"}, STACK_PART_ROUTER, ROUTED},
     {{"experts", ENCODER "experts"}, STACK_PART_FEEDFORWARD, ROUTED},
-    {{"shared_experts", ENCODER "shared_experts"}, STACK_PART_FEEDFORWARD, SHARED}};
+    {{"shared_experts", ENCODER "shared_experts"}, STACK_PART_FEEDFORWARD, SHARED},
+    {{"shared_gate", NULL}, STACK_PART_SHARED_GATE, GIVEN}};
 
 typedef struct part {
     uint32_t side;
@@ -117,13 +121,18 @@ static int32_t list_layers(network *n, uint32_t side, heed_error *error)
                        [CROSSED] = n->plan.parts[STACK_PART_CROSS].count != 0,
                        [ROUTED] = routed,
                        [SHARED] = routed && n->plan.number[STACK_SHARED_EXPERTS] > 0};
+    const int own = n->plan.parts[STACK_PART_SHARED_FEEDFORWARD].count != 0;
     const int trains = side == STACK_DECODER && n->plan.number[STACK_AUXILIARY] > 0;
     n->layers[side] = n->n_parts;
     for (int64_t layer = 0; layer < stack_plan_layers(&n->plan, side); layer++) {
         for (int i = 0; i < IN_LAYER; i++) {
             const char *name = in_layer[i].name[side];
-            if (!name || !has[in_layer[i].when]) continue;
-            TRY(add(n, layer, name, op_of(n, side, in_layer[i].part, layer), error));
+            uint32_t part = in_layer[i].part;
+            const uint32_t when = in_layer[i].when;
+            if (!name || !(when == GIVEN ? n->plan.parts[part].count != 0 : has[when])) continue;
+            if (when == SHARED && side == STACK_DECODER && own)
+                part = STACK_PART_SHARED_FEEDFORWARD;
+            TRY(add(n, layer, name, op_of(n, side, part, layer), error));
             n->in_layer[side] += !layer;
         }
         if (trains) TRY(add(n, layer, "auxiliary", "classifiers, for training alone", error));
@@ -211,23 +220,31 @@ static void count_parameters(network *n)
     }
 }
 
-/* Those that remember stand in the order of the layers. */
+/* What the step of a layer remembers, in the part that its op belongs to. */
+static int32_t measure_state(network *n, const stack_step *step, heed_error *error)
+{
+    const heed_instance *memory = n->stack->memories[step->memory];
+    heed_state_size size;
+    char name[96];
+    const char *rest = strchr(memory->part + strlen("layers."), '.');
+    snprintf(name, sizeof name, "layers.%d%s", step->layer, rest ? rest : "");
+    part *p = owner(n, name);
+    if (!p) return HEED_OK;
+    TRY(sequence_measure(memory, memory->axis, &size, error));
+    const double each = size.page_tokens ? (double)size.page_bytes / (double)size.page_tokens : 0,
+                 fixed = size.page_tokens ? 0 : (double)size.page_bytes;
+    p->fixed += fixed, p->state += each;
+    if (!size.page_tokens) p->keeps = 0;
+    else if (size.recent) p->keeps = size.recent + size.first;
+    if (p->keeps < 0) n->growing += each;
+    else n->bounded += fixed + each * (double)p->keeps;
+    return HEED_OK;
+}
+
 static int32_t measure_states(network *n, heed_error *error)
 {
-    const stack_part *attention = &n->plan.parts[STACK_PART_ATTENTION];
-    for (int64_t layer = 0, at = 0; layer < n->plan.number[STACK_LAYERS]; layer++) {
-        part *p =
-            &n->parts[n->layers[STACK_DECODER] + layer * n->in_layer[STACK_DECODER] + ATTENTION];
-        heed_state_size size;
-        if (!attention->op[attention->of_layer[layer]]->entry->op.measure_state) continue;
-        const heed_instance *memory = n->stack->memories[at++];
-        TRY(sequence_measure(memory, memory->axis, &size, error));
-        if (!size.page_tokens) p->fixed = (double)size.page_bytes, p->keeps = 0;
-        else p->state = (double)size.page_bytes / (double)size.page_tokens;
-        if (size.page_tokens && size.recent) p->keeps = size.recent + size.first;
-        if (p->keeps < 0) n->growing += p->state;
-        else n->bounded += p->fixed + p->state * (double)p->keeps;
-    }
+    for (uint32_t i = 0; i < n->stack->n_steps; i++)
+        if (n->stack->steps[i].memory >= 0) TRY(measure_state(n, &n->stack->steps[i], error));
     return HEED_OK;
 }
 

@@ -156,12 +156,36 @@ static int32_t count(plan_network *n, heed_engine *engine, heed_error *error)
     return HEED_OK;
 }
 
+/* What is not counted: heads that are not the same in all layers, and parts beside the attention. */
+static int32_t check_alike(const stack_plan *p, heed_error *error)
+{
+    static const struct {
+        const char *name;
+        uint32_t part;
+    } parts[] = {{"convolution", STACK_PART_CONVOLUTION},
+                 {"head_norm", STACK_PART_HEAD_NORM},
+                 {"output_gate", STACK_PART_OUTPUT_GATE},
+                 {"shared_feedforward", STACK_PART_SHARED_FEEDFORWARD},
+                 {"shared_gate", STACK_PART_SHARED_GATE}};
+    const char *name = stack_plan_uneven(p);
+    if (!name && p->number[STACK_QK_REPEAT] > 1) name = "qk_repeat";
+    if (!name && p->number[STACK_VALUE_WIDTH] != p->number[STACK_HEAD_WIDTH]) name = "value_width";
+    for (size_t i = 0; !name && i < sizeof parts / sizeof *parts; i++)
+        if (p->parts[parts[i].part].count) name = parts[i].name;
+    return name ? error_set(error, HEED_E_UNSUPPORTED,
+                            "%s: networks with this key, or a list of it, are not planned; heed "
+                            "describe --shape tells what their ops cost",
+                            name)
+                : HEED_OK;
+}
+
 int32_t plan_read(plan_network *n, heed_engine *engine, const char *spec, int width_of_head,
                   const plan_text *text, heed_error *error)
 {
     n->given = spec;
     TRY(complete(n, spec, width_of_head, error));
     TRY(stack_plan_read(&n->plan, &engine->registry, n->text, error));
+    TRY(check_alike(&n->plan, error));
     TRY(count(n, engine, error));
     TRY(field_of_network(&n->field, &n->plan, text->tokens, error));
     return plan_costs(n, engine, error);

@@ -261,6 +261,7 @@ static heed_weights *open_folder(const char *folder, heed_error *error)
     heed_weights *made = k.made;
     config_close(&k.config);
     free(k.text);
+    free(k.layer_is);
     for (uint32_t i = 0; i < k.n_files; i++) free(k.files[i]);
     free(k.files);
     if (!failed) return made;

@@ -7,6 +7,7 @@
  *     checkpoint.c          the folder, its files, and what it becomes
  *     checkpoint_gguf.c     a GGUF file: its metadata as config.json, its tensors as theirs
  *     checkpoint_types.c    for each model_type the spec, and the table of names; checkpoint_t5.c
+ *                           and checkpoint_qwen3_next.c likewise
  *     checkpoint_rope.c     rotary positions, whose settings all types write alike
  *     checkpoint_tensors.c  the rows of a table, as tensors
  *     checkpoint_write.c    the same tables the other way: a network of ours as such a folder
@@ -22,19 +23,22 @@
 /* What is done to one of their tensors. Without a copy: */
 enum {
     CHECKPOINT_TRANSPOSE = 1, /* its two axes change places */
+    CHECKPOINT_FLAT = 8,      /* the middle one of its three axes, of size 1, is left out */
     /* and with one: */
     CHECKPOINT_INTERLEAVE = 2, /* rows of each head are taken out of those of all */
     CHECKPOINT_DIVIDE = 4,     /* float32, divided by the root of the size M */
 };
 
-/* One tensor, or one of each layer. In names '*' is the number of the layer, and '~' what the names
- * of this checkpoint begin with. */
+/* One tensor, or one of each layer. In names '*' is the number of the layer, '#' that of an expert, and
+ * '~' what the names of this checkpoint begin with. */
 typedef struct checkpoint_row {
     const char *ours, *theirs;
     const char *shape; /* of theirs: a letter of `size` for each axis */
     uint32_t form;
     const char *take; /* of the rows, after it was transposed: how many; NULL: all */
     const char *skip; /* those before them, letters that are added up */
+    char heads;       /* whose rows are taken: a letter of `size`; 0: those of `heads` */
+    uint8_t of;       /* what a layer must be to have it; 0: all have */
     uint32_t when;    /* what must be so */
     /* another of theirs, and its shape, whose first row is added to each row: a copy of float32 */
     const char *plus, *plus_shape;
@@ -92,6 +96,8 @@ struct checkpoint {
     int64_t size[26];    /* by letter */
     const char *key[26]; /* of config.json, that says so, or NULL */
     int64_t layers, heads, encoder_layers; /* the last: of rows that begin with "encoder." */
+    int64_t experts;
+    uint8_t *layer_is; /* [layers], what each of them is, where a type has several; else NULL */
     uint32_t when;
     int64_t classes; /* 0: it gives logits or hidden states */
     FILE *spec;      /* what is written there becomes the spec */
@@ -109,6 +115,7 @@ struct checkpoint {
 /* Opens a GGUF file as config and shard. */
 HEED_LOCAL int32_t checkpoint_gguf(checkpoint *k);
 HEED_LOCAL extern const checkpoint_type checkpoint_t5; /* checkpoint_t5.c */
+HEED_LOCAL extern const checkpoint_type checkpoint_qwen3_next; /* checkpoint_qwen3_next.c */
 HEED_LOCAL const checkpoint_type *checkpoint_type_of(const char *name); /* NULL: there is none */
 HEED_LOCAL void checkpoint_type_names(char *out, size_t size);          /* "llama, mistral, ..." */
 HEED_LOCAL const checkpoint_type *checkpoint_type_at(size_t i);         /* NULL behind the last */
@@ -130,10 +137,10 @@ HEED_LOCAL void checkpoint_rope_write(checkpoint *k, const checkpoint_rope *r);
 
 /* The tensors of the shards of `made`, which are sorted by name, as those of the network. */
 HEED_LOCAL int32_t checkpoint_tensors(checkpoint *k);
-/* A row's name, of a layer and with a prefix. */
+/* A row's name, of a layer and an expert and with a prefix. */
 #define CHECKPOINT_NAME 160 /* bytes that it has at most */
 HEED_LOCAL const char *checkpoint_name_of(char out[CHECKPOINT_NAME], const char *pattern,
-                                          const char *prefix, int64_t layer);
+                                          const char *prefix, int64_t layer, int64_t expert);
 HEED_LOCAL int64_t checkpoint_sum(const checkpoint *k, const char *letters); /* of these sizes */
 HEED_LOCAL int64_t checkpoint_layers(const checkpoint *k, const checkpoint_row *r);
 

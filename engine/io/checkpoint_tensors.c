@@ -64,11 +64,13 @@ static their *find(const map *m, const char *name)
 }
 
 const char *checkpoint_name_of(char out[NAME], const char *pattern, const char *prefix,
-                               int64_t layer)
+                               int64_t layer, int64_t expert)
 {
     size_t n = 0;
     for (const char *p = pattern; *p && n + 1 < NAME; p++)
-        if (*p == '*') n += (size_t)snprintf(out + n, NAME - n, "%lld", (long long)layer);
+        if (*p == '*' || *p == '#')
+            n += (size_t)snprintf(out + n, NAME - n, "%lld",
+                                  (long long)(*p == '*' ? layer : expert));
         else if (*p == '~') n += (size_t)snprintf(out + n, NAME - n, "%s", prefix);
         else out[n++] = *p;
     out[n < NAME ? n : NAME - 1] = 0;
@@ -76,16 +78,17 @@ const char *checkpoint_name_of(char out[NAME], const char *pattern, const char *
 }
 
 /* The same of one of theirs: in a GGUF file the beginning has another name. */
-static const char *their_name(const map *m, char out[NAME], const char *pattern, int64_t layer)
+static const char *their_name(const map *m, char out[NAME], const char *pattern, int64_t layer,
+                              int64_t expert)
 {
     char renamed[NAME];
     for (const checkpoint_name *n = m->k->names; n && n->theirs; n++) {
         const size_t length = strlen(n->theirs);
         if (strncmp(pattern, n->theirs, length)) continue;
         snprintf(renamed, sizeof renamed, "%s%s", n->name, pattern + length);
-        return checkpoint_name_of(out, renamed, "", layer);
+        return checkpoint_name_of(out, renamed, "", layer, expert);
     }
-    return checkpoint_name_of(out, pattern, m->prefix, layer);
+    return checkpoint_name_of(out, pattern, m->prefix, layer, expert);
 }
 
 /* What a shape and the tensors that there are follow from. */
@@ -101,7 +104,7 @@ static void find_prefix(map *m)
     char name[NAME];
     m->prefix = t->prefixes[0] ? t->prefixes[0] : "";
     for (int i = 0; i < 4 && t->prefixes[i]; i++)
-        if (find(m, checkpoint_name_of(name, t->rows[0].theirs, t->prefixes[i], 0))) {
+        if (find(m, checkpoint_name_of(name, t->rows[0].theirs, t->prefixes[i], 0, 0))) {
             m->prefix = t->prefixes[i];
             return;
         }
@@ -164,11 +167,17 @@ static int32_t reach(heed_tensor *t)
     return HEED_OK;
 }
 
+/* How many heads' rows a tensor has. */
+static int64_t heads_of(const checkpoint *k, const checkpoint_row *r)
+{
+    return r->heads ? CHECKPOINT_SIZE(k, r->heads) : k->heads;
+}
+
 /* Rows skip .. skip + each of every head's, one head after another. */
 static int32_t interleave(const checkpoint *k, const checkpoint_row *r, weights_item *to)
 {
     const heed_tensor from = to->tensor;
-    const int64_t heads = k->heads, all = from.dim[0] / heads,
+    const int64_t heads = heads_of(k, r), all = from.dim[0] / heads,
                   each = checkpoint_sum(k, r->take) / heads;
     const size_t row = (size_t)from.stride[0] * heed_dtype_bytes(from.dtype);
     int64_t dim[HEED_MAX_RANK];
@@ -226,6 +235,10 @@ static int32_t form(const checkpoint *k, const checkpoint_row *r, weights_item *
         t->dim[0] = t->dim[1], t->dim[1] = dim;
         t->stride[0] = t->stride[1], t->stride[1] = stride;
     }
+    if (r->form & CHECKPOINT_FLAT) {
+        t->rank = 2;
+        t->dim[1] = t->dim[2], t->stride[1] = t->stride[2];
+    }
     if (!r->take) return HEED_OK;
     t->data =
         (char *)t->data + checkpoint_sum(k, r->skip) * t->stride[0] * heed_dtype_bytes(t->dtype);
@@ -239,7 +252,7 @@ static int32_t add_row(map *m, const checkpoint_row *r, weights_item *to)
     checkpoint *k = m->k;
     char name[NAME], *origin;
     const heed_tensor from = to->tensor;
-    their *t = find(m, their_name(m, name, r->plus, 0));
+    their *t = find(m, their_name(m, name, r->plus, 0, 0));
     if (!t)
         return error_set(k->error, HEED_E_DATA,
                          "%s: there is no tensor '%s', which model_type \"%s\" has", k->folder,
@@ -266,7 +279,7 @@ static char *origin_of(const checkpoint *k, const checkpoint_row *r, const char 
                   take = r->take ? checkpoint_sum(k, r->take) : 0;
     if (r->form & CHECKPOINT_INTERLEAVE)
         snprintf(rows, sizeof rows, ", rows %" PRId64 " to %" PRId64 " of each head, copied", skip,
-                 skip + take / k->heads - 1);
+                 skip + take / heads_of(k, r) - 1);
     else if (r->take)
         snprintf(rows, sizeof rows, ", rows %" PRId64 " to %" PRId64, skip, skip + take - 1);
     if (r->form & CHECKPOINT_DIVIDE)
@@ -277,11 +290,11 @@ static char *origin_of(const checkpoint *k, const checkpoint_row *r, const char 
                : text;
 }
 
-static int32_t add(map *m, const checkpoint_row *r, int64_t layer)
+static int32_t add(map *m, const checkpoint_row *r, int64_t layer, int64_t expert)
 {
     checkpoint *k = m->k;
     char ours[NAME], theirs[NAME], right[SHAPE];
-    their *t = find(m, their_name(m, theirs, r->theirs, layer));
+    their *t = find(m, their_name(m, theirs, r->theirs, layer, expert));
     right_shape(k, r->shape, right);
     if (!t)
         return error_set(
@@ -293,7 +306,7 @@ static int32_t add(map *m, const checkpoint_row *r, int64_t layer)
     if (!to) return error_memory(k->error);
     t->used = 1;
     to->tensor = *t->tensor;
-    to->name = to->own = strdup(checkpoint_name_of(ours, r->ours, "", layer));
+    to->name = to->own = strdup(checkpoint_name_of(ours, r->ours, "", layer, expert));
     to->origin = origin_of(k, r, theirs);
     if (!to->own || !to->origin) return error_memory(k->error);
     return r->plus ? add_row(m, r, to) : form(k, r, to);
@@ -316,7 +329,7 @@ static int is_ignored(const checkpoint_type *t, const char *name)
 static int32_t check_tied(const map *m, const checkpoint_row *r, their *output)
 {
     char name[NAME];
-    const their *table = find(m, their_name(m, name, m->k->type->rows[0].theirs, 0));
+    const their *table = find(m, their_name(m, name, m->k->type->rows[0].theirs, 0, 0));
     TRY(check_shape(m->k, output, r->shape));
     output->used = 1;
     if (table->tensor->dtype == output->tensor->dtype &&
@@ -334,7 +347,7 @@ static int32_t check_rest(const map *m, json_t *ignored)
     for (uint32_t i = 0; i < type->n_rows; i++) {
         const checkpoint_row *r = &type->rows[i];
         their *t = r->when == CHECKPOINT_UNTIED && !(m->k->when & CHECKPOINT_UNTIED)
-                       ? find(m, their_name(m, name, r->theirs, 0))
+                       ? find(m, their_name(m, name, r->theirs, 0, 0))
                        : NULL;
         if (t) TRY(check_tied(m, r, t));
         if (t && json_array_append_new(ignored, json_string(t->name)))
@@ -381,6 +394,16 @@ int64_t checkpoint_layers(const checkpoint *k, const checkpoint_row *r)
                                               : k->layers;
 }
 
+/* A row of a layer, if that has one: a tensor, or one of each expert. */
+static int32_t add_row_of(map *m, const checkpoint_row *r, int64_t layer)
+{
+    const checkpoint *k = m->k;
+    const int64_t count = strchr(r->ours, '#') ? k->experts : 1;
+    if (r->of && (!k->layer_is || !(k->layer_is[layer] & r->of))) return HEED_OK;
+    for (int64_t e = 0; e < count; e++) TRY(add(m, r, layer, e));
+    return HEED_OK;
+}
+
 static int32_t map_all(map *m)
 {
     checkpoint *k = m->k;
@@ -389,7 +412,8 @@ static int32_t map_all(map *m)
     for (uint32_t i = 0; i < k->type->n_rows; i++) {
         const checkpoint_row *r = &k->type->rows[i];
         const int64_t layers = checkpoint_layers(k, r);
-        for (int64_t l = 0; l < layers && (k->when & r->when) == r->when; l++) TRY(add(m, r, l));
+        for (int64_t l = 0; l < layers && (k->when & r->when) == r->when; l++)
+            TRY(add_row_of(m, r, l));
     }
     TRY(add_factors(k));
     TRY(check_rest(m, json_object_get(k->made->told, "ignored")));

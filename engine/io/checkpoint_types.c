@@ -872,7 +872,8 @@ static const checkpoint_type types[] = {
 
 const checkpoint_type *checkpoint_type_at(size_t i)
 {
-    return i < N_TYPES ? &types[i] : i == N_TYPES ? &checkpoint_t5 : NULL;
+    static const checkpoint_type *const others[] = {&checkpoint_t5, &checkpoint_qwen3_next};
+    return i < N_TYPES ? &types[i] : i - N_TYPES < 2 ? others[i - N_TYPES] : NULL;
 }
 
 const checkpoint_type *checkpoint_type_of(const char *name)

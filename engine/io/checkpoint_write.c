@@ -62,6 +62,7 @@ void checkpoint_close(checkpoint *k)
 {
     config_close(&k->config);
     free(k->text);
+    free(k->layer_is);
 }
 
 /* ---- tensors ---- */
@@ -73,7 +74,7 @@ static heed_tensor *their_tensor(const checkpoint *k, heed_weights *made, const 
     char name[CHECKPOINT_NAME];
     int64_t dim[HEED_MAX_RANK] = {0};
     const char *prefix = k->type->prefixes[0] ? k->type->prefixes[0] : "";
-    checkpoint_name_of(name, pattern, prefix, layer);
+    checkpoint_name_of(name, pattern, prefix, layer, 0);
     heed_tensor *found = heed_weights_find(made, name);
     if (found) return found;
     for (int i = 0; shape[i]; i++) dim[i] = CHECKPOINT_SIZE(k, shape[i]);
@@ -115,7 +116,8 @@ static int32_t put_row(const checkpoint *k, const checkpoint_row *r, int64_t lay
                        heed_error *error)
 {
     char name[CHECKPOINT_NAME];
-    const heed_tensor *from = heed_weights_find(ours, checkpoint_name_of(name, r->ours, "", layer));
+    const heed_tensor *from =
+        heed_weights_find(ours, checkpoint_name_of(name, r->ours, "", layer, 0));
     const size_t n = strlen(name);
     if (r->form & CHECKPOINT_DIVIDE || (!from && (n < 4 || strcmp(name + n - 4, "bias"))))
         return error_set(error, HEED_E_UNSUPPORTED, "there is no %s", name);

@@ -5,9 +5,11 @@
  * Invariant: names are unique and sorted.
  */
 #include <jansson.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/grow.h"
@@ -75,6 +77,16 @@ void weights_give_back(const heed_weights *w)
 {
     if (w->map) madvise(w->map, w->size, MADV_DONTNEED);
     for (uint32_t i = 0; i < w->n_shards; i++) weights_give_back(w->shards[i]);
+}
+
+void weights_give_back_tensor(const heed_weights *w, const heed_tensor *t)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)t->data,
+                    first = (from + page - 1) / page * page, end = (from + t->bytes) / page * page;
+    const uintptr_t map = (uintptr_t)w->map;
+    if (w->map && from >= map && from + t->bytes <= map + w->size && first < end)
+        madvise(w->map + (first - map), end - first, MADV_DONTNEED);
+    for (uint32_t i = 0; i < w->n_shards; i++) weights_give_back_tensor(w->shards[i], t);
 }
 
 /* Of the numbers in the order of the axes, wherever they are. */

@@ -48,6 +48,8 @@ HEED_LOCAL heed_tensor *weights_add_shape(heed_weights *w, const char *name, int
 /* Takes the mapped files out of this process's memory, for who has copied what it needs: what is read again
  * comes back from the system's cache of files. */
 HEED_LOCAL void weights_give_back(const heed_weights *w);
+/* The same of one tensor, but for pages that others have a part of. */
+HEED_LOCAL void weights_give_back_tensor(const heed_weights *w, const heed_tensor *t);
 /* Of names, types, shapes and numbers, in the order of the names. */
 HEED_LOCAL uint64_t weights_checksum(const heed_weights *w);
 /* All of them as a file of safetensors, with the network's spec as its metadata "heed.spec": whole,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "io/weights.h"
 #include "model/session.h"
 #include "model/session_step.h"
 #include "model/stack.h"
@@ -241,6 +242,7 @@ int32_t session_run_tail(heed_session *s, float *to, heed_error *error)
     const int32_t failed =
         run_steps(s, stack->steps + stack->tail, stack->n_steps - stack->tail, error);
     const heed_tensor *result = &s->tensors[stack->result];
+    if (stack->copied) weights_give_back_tensor(stack->weights, stack->copied);
     if (!failed && result->data != to) memcpy(to, result->data, result->bytes);
     return failed;
 }

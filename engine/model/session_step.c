@@ -146,6 +146,20 @@ static void pick(heed_session *s, const stack_step *step)
     move(s, step, 2, 0);
 }
 
+/* Heads of each row, once for each that shares them. */
+static void spread_heads(heed_session *s, const stack_step *step)
+{
+    const heed_tensor *from = &s->tensors[use_of(s, step, 0)],
+                      *to = &s->tensors[use_of(s, step, 1)];
+    const int64_t heads = from->dim[0] * from->dim[1] * from->dim[2],
+                  times = from->dim[2] ? to->dim[2] / from->dim[2] : 0;
+    const size_t bytes = (size_t)from->dim[3] * sizeof(float);
+    const char *source = from->data;
+    char *target = to->data;
+    for (int64_t h = 0; h < heads; h++, source += bytes)
+        for (int64_t i = 0; i < times; i++, target += bytes) memcpy(target, source, bytes);
+}
+
 /* ---- ops ---- */
 
 static int32_t run(heed_session *s, const stack_step *step, heed_sequence *const *sequences,
@@ -201,6 +215,7 @@ int32_t session_step_run(heed_session *s, const stack_step *step, heed_sequence 
     case STEP_END: end_layer(s, step); return HEED_OK;
     case STEP_PICK: pick(s, step); return HEED_OK;
     case STEP_CLEAR: memset(t->data, 0, t->bytes); return HEED_OK;
+    case STEP_SPREAD: spread_heads(s, step); return HEED_OK;
     default:
         return rows_in(s, s->stack->views[use_of(s, step, step->n_in)].rows)
                    ? run(s, step, sequences, error)

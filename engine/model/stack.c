@@ -279,6 +279,27 @@ static int32_t build_head(stack_builder *b, const resolved *op)
     return stack_step_rows(b, x, s->outputs, &s->result);
 }
 
+/* The output's projection is opened before all others: while its weights are laid out anew, the file's
+ * are in memory too, and there is nothing else yet. If these are the embedding's, which is then read
+ * row by row, the session gives the file's pages back. */
+static int32_t open_output(stack_builder *b)
+{
+    enum { LARGE = 1 << 25 };
+    heed_stack *s = b->stack;
+    int64_t axis[HEED_AXES];
+    heed_instance *i;
+    if (b->dry || b->plan.hidden || b->plan.parts[STACK_PART_OUTPUT].count) return HEED_OK;
+    stack_step_axes(axis);
+    HEED_AXIS(axis, 'M') = s->number[STACK_WIDTH];
+    HEED_AXIS(axis, 'N') = s->number[STACK_VOCAB];
+    TRY(stack_weights_open(b, b->fixed[STACK_OP_PROJECTION], "output.", axis, &i));
+    const heed_tensor *table =
+        b->plan.choice[STACK_TIED] ? b->source->find(b->source, "embed.table") : NULL;
+    const int copied = table && table->bytes >= LARGE && instance_bytes(i) > table->bytes / 8;
+    s->copied = copied ? table : NULL;
+    return HEED_OK;
+}
+
 static int32_t build_output(stack_builder *b)
 {
     heed_stack *s = b->stack;
@@ -346,6 +367,7 @@ static int32_t build(stack_builder *b)
     s->n_buffers = STACK_BUFFERS + (encoder ? 2 * (uint32_t)s->number[STACK_LAYERS] : 0);
     TRY(stack_weights_open(b, b->fixed[STACK_OP_ADD], "residual.", axis, &b->add));
     TRY(open_share(b, axis));
+    TRY(open_output(b));
     if (encoder) TRY(build_encoder(b));
     TRY(build_layers(b, STACK_DECODER));
     TRY(claim_auxiliary(b));
@@ -396,6 +418,8 @@ static void store_weights(stack_builder *b)
             &b->plan.parts[STACK_PART_FEEDFORWARD + (side ? STACK_SIDE_PARTS : 0)];
         for (uint32_t i = 0; i < t->count; i++) store_as(t->op[i], word);
     }
+    const stack_part *shared = &b->plan.parts[STACK_PART_SHARED_FEEDFORWARD];
+    for (uint32_t i = 0; i < shared->count; i++) store_as(shared->op[i], word);
 }
 
 int32_t stack_builder_read(stack_builder *b, const char *text)

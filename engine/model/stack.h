@@ -14,7 +14,8 @@
 
 #include "base/local.h"
 
-/* The numbers of a spec; -1 = it has none. */
+/* The numbers of a spec; -1 = it has none. Those of heads may be lists by layer (stack_plan_number),
+ * and are here those of the first. */
 enum {
     STACK_VOCAB,
     STACK_WIDTH,
@@ -22,6 +23,8 @@ enum {
     STACK_HEADS,
     STACK_KV_HEADS,
     STACK_HEAD_WIDTH,
+    STACK_VALUE_WIDTH,
+    STACK_QK_REPEAT,
     STACK_CONTEXT,
     STACK_BOS,
     STACK_ENCODER_LAYERS,
@@ -49,13 +52,14 @@ enum {
     STACK_MIXED, /* what the attention gives, before its output projection */
     STACK_PROJECTIONS,
     STACK_ROTATED =
-        STACK_PROJECTIONS + STACK_PROJECTED, /* q and k behind a position op that is not in place */
+        STACK_PROJECTIONS + STACK_PROJECTED, /* q, k and v behind an op that is not in place */
+    STACK_OUTPUT_GATE = STACK_ROTATED + STACK_V + 1, /* of what the attention gives */
     /* where tokens halt: what all tokens have, X and the like being of some of them */
-    STACK_STATE = STACK_ROTATED + 2, /* what flows from step to step */
-    STACK_MEAN,                      /* the sum of each token's states by its shares so far */
-    STACK_SPENT,                     /* and the sum of these shares */
-    STACK_MIXED_ALL,                 /* what the attention gives */
-    STACK_KEPT,                      /* queries, keys, values, ..., as they were computed last */
+    STACK_STATE,     /* what flows from step to step */
+    STACK_MEAN,      /* the sum of each token's states by its shares so far */
+    STACK_SPENT,     /* and the sum of these shares */
+    STACK_MIXED_ALL, /* what the attention gives */
+    STACK_KEPT,      /* queries, keys, values, ..., as they were computed last */
     /* and what the rows of a step have of them */
     STACK_AT = STACK_KEPT + STACK_PROJECTED, /* i64, positions */
     STACK_BEFORE,                            /* shares given before the step, and with it */
@@ -98,7 +102,8 @@ enum {
     STEP_PUT,    /* and back to their places */
     STEP_END,    /* of a layer: puts its rows back, and finds who has halted */
     STEP_PICK,   /* finds the rows of an expert, and takes them and their shares together */
-    STEP_CLEAR   /* zeros */
+    STEP_CLEAR,  /* zeros */
+    STEP_SPREAD  /* each head once more, or several times: [..., G, D] to [..., H, D] */
 };
 enum {
     STEP_LAST = 1, /* BEGIN: who runs still halts in this layer */
@@ -169,6 +174,8 @@ struct heed_stack {
     int halts, encoder_halts; /* its tokens halt */
     int typed;                /* its tokens have types */
     const heed_weights *weights;
+    const heed_tensor
+        *copied; /* a large table in a file, which the output has laid out anew; or NULL */
     _Atomic uint64_t checksum; /* of the weights; 0: not taken yet */
     heed_group *group; /* of ranks that share each text; NULL: there is one */
 };

@@ -94,6 +94,12 @@ static int32_t may_project(stack_builder *b, const attention *a, const char *por
 
 /* ---- inputs ---- */
 
+/* The other of the two buffers that queries, keys or values may be in. */
+static uint32_t other(uint32_t buffer, uint32_t which)
+{
+    return buffer == STACK_ROTATED + which ? STACK_PROJECTIONS + which : STACK_ROTATED + which;
+}
+
 /* The norm of each head's queries or keys. */
 static int32_t add_qk_norm(stack_builder *b, const attention *a, uint32_t which, int rank,
                            const int64_t *dim, uint32_t *buffer)
@@ -111,15 +117,48 @@ static int32_t add_qk_norm(stack_builder *b, const attention *a, uint32_t which,
     snprintf(name, sizeof name, "%s%s_norm.", a->prefix, projected[which]);
     TRY(stack_weights_open(b, norm, name, axis, &i));
     TRY(stack_step_view(b, *buffer, rank, dim, &in));
-    if (!in_place) *buffer = STACK_ROTATED + which;
+    if (!in_place) *buffer = other(*buffer, which);
     TRY(stack_step_view(b, *buffer, rank, dim, &out));
     return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
 }
 
-/* The other of the two buffers that queries or keys may be in. */
-static uint32_t other(uint32_t buffer, uint32_t which)
+static int32_t remember(stack_builder *b, const attention *a, const heed_instance *i,
+                        int32_t *memory);
+
+/* The convolution over time of what was projected, which remembers the last rows. */
+static int32_t convolve(stack_builder *b, const attention *a, uint32_t which, int64_t outputs,
+                        uint32_t *buffer)
 {
-    return buffer == STACK_ROTATED + which ? STACK_PROJECTIONS + which : STACK_ROTATED + which;
+    const resolved *op = stack_plan_decoder_op(&b->plan, b->side, STACK_PART_CONVOLUTION, a->layer);
+    int64_t axis[HEED_AXES];
+    char name[96];
+    heed_instance *i;
+    uint32_t in, out;
+    int32_t memory;
+    if (!op || a->cross || which > STACK_V) return HEED_OK;
+    if (a->kept)
+        FAIL(b, a, "%s goes over the rows of all tokens, and tokens of this network halt",
+             op->entry->op.id);
+    stack_step_axes(axis);
+    HEED_AXIS(axis, 'N') = outputs;
+    snprintf(name, sizeof name, "%sconvolution.%s.", a->prefix, projected[which]);
+    TRY(stack_weights_open(b, op, name, axis, &i));
+    TRY(remember(b, a, i, &memory));
+    TRY(stack_step_rows(b, *buffer, outputs, &in));
+    *buffer = other(*buffer, which);
+    TRY(stack_step_rows(b, *buffer, outputs, &out));
+    return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, memory);
+}
+
+/* Heads of queries or keys, once for each of the heads that share them. */
+static int32_t spread(stack_builder *b, uint32_t which, const int64_t *few, const int64_t *dim,
+                      uint32_t *buffer)
+{
+    uint32_t move[2];
+    TRY(stack_step_view(b, *buffer, 2, few, &move[0]));
+    *buffer = other(*buffer, which);
+    TRY(stack_step_view(b, *buffer, 2, dim, &move[1]));
+    return stack_step_move(b, &(stack_step){.what = STEP_SPREAD}, move, 2);
 }
 
 /* Where tokens halt: what was computed for some rows goes to its place among those of all, which keeps
@@ -139,16 +178,26 @@ static int32_t project_rows(stack_builder *b, const attention *a, uint32_t port,
 {
     const int rank = a->op->entry->axes[port].count - 2;
     const int64_t width = b->stack->number[STACK_WIDTH];
-    int64_t dim[HEED_MAX_RANK], outputs;
+    const int64_t repeat = a->cross || which > STACK_K
+                               ? 1
+                               : stack_plan_number(&b->plan, b->side, STACK_QK_REPEAT, a->layer);
+    int64_t dim[HEED_MAX_RANK], few[HEED_MAX_RANK], outputs;
     uint32_t buffer = STACK_PROJECTIONS + which;
     char name[96];
     const double gain = b->gain;
     TRY(stack_sizes_of(b, a->op, port, a->axis, dim, &outputs));
+    memcpy(few, dim, sizeof few);
+    if (repeat > 1 && (rank != 2 || dim[0] % repeat))
+        FAIL(b, a, "%s has no heads of %s that %lld could share (qk_repeat)", a->op->entry->op.id,
+             projected[which], (long long)repeat);
+    few[0] /= repeat, outputs /= repeat;
     snprintf(name, sizeof name, "%s%s.", a->prefix, projected[which]);
     b->gain = which == STACK_V ? gain : 1;
     const int32_t failed = stack_step_project(b, name, a->from, width, buffer, outputs);
     b->gain = gain;
     if (failed) return failed;
+    TRY(convolve(b, a, which, outputs, &buffer));
+    if (repeat > 1) TRY(spread(b, which, few, dim, &buffer));
     TRY(add_qk_norm(b, a, which, rank, dim, &buffer));
     if (b->acts == HEED_ACTS_QK && (which == STACK_Q || which == STACK_K))
         TRY(stack_position_add(b, &buffer, other(buffer, which), rank, dim));
@@ -340,6 +389,68 @@ static int32_t attend_all(stack_builder *b, const heed_instance *i, const stack_
     return stack_step_move(b, &(stack_step){.what = STEP_TAKE}, (uint32_t[]){all, some}, 2);
 }
 
+/* Where what it gives is, of each head. */
+typedef struct mixed {
+    uint32_t buffer;
+    int rank;
+    int64_t dim[HEED_MAX_RANK], outputs;
+} mixed;
+
+/* The norm of each head of what it gives. */
+static int32_t add_head_norm(stack_builder *b, const attention *a, mixed *m)
+{
+    const resolved *norm = stack_plan_decoder_op(&b->plan, b->side, STACK_PART_HEAD_NORM, a->layer);
+    int64_t axis[HEED_AXES];
+    char name[96];
+    heed_instance *i;
+    uint32_t in, out;
+    if (!norm || a->cross) return HEED_OK;
+    const heed_port *port = stack_step_port(norm->entry, "out", HEED_OUTPUT);
+    stack_step_axes(axis);
+    HEED_AXIS(axis, 'M') = m->dim[m->rank - 1];
+    snprintf(name, sizeof name, "%shead_norm.", a->prefix);
+    TRY(stack_weights_open(b, norm, name, axis, &i));
+    TRY(stack_step_view(b, m->buffer, m->rank, m->dim, &in));
+    /* queries have been used */
+    if (!port || !(port->flags & HEED_PORT_IN_PLACE)) m->buffer = STACK_PROJECTIONS + STACK_Q;
+    TRY(stack_step_view(b, m->buffer, m->rank, m->dim, &out));
+    return stack_step_add(b, i, &(stack_use){"x", in}, 1, out, -1);
+}
+
+/* How much of each channel is let through, by a projection of the layer's input. */
+static int32_t add_output_gate(stack_builder *b, const attention *a, mixed *m)
+{
+    const resolved *op = stack_plan_decoder_op(&b->plan, b->side, STACK_PART_OUTPUT_GATE, a->layer);
+    int64_t axis[HEED_AXES];
+    char name[96];
+    heed_instance *i;
+    uint32_t x, gate;
+    if (!op || a->cross) return HEED_OK;
+    if (!stack_step_port(op->entry, "gate", HEED_INPUT))
+        FAIL(b, a, "output_gate takes an op with an input gate, and %s has none", op->entry->op.id);
+    snprintf(name, sizeof name, "%soutput_gate.", a->prefix);
+    TRY(stack_step_project(b, name, a->from, b->stack->number[STACK_WIDTH], STACK_OUTPUT_GATE,
+                           m->outputs));
+    stack_step_axes(axis);
+    HEED_AXIS(axis, 'M') = m->outputs;
+    snprintf(name, sizeof name, "%soutput_gate.op.", a->prefix);
+    TRY(stack_weights_open(b, op, name, axis, &i));
+    TRY(stack_step_rows(b, m->buffer, m->outputs, &x));
+    TRY(stack_step_rows(b, STACK_OUTPUT_GATE, m->outputs, &gate));
+    return stack_step_add(b, i, (stack_use[]){{"x", x}, {"gate", gate}}, 2, x, -1);
+}
+
+/* Of an op whose output is the sum over its heads there is nothing to be normalised or gated. */
+static int32_t check_whole(stack_builder *b, const attention *a)
+{
+    static const uint32_t parts[] = {STACK_PART_HEAD_NORM, STACK_PART_OUTPUT_GATE};
+    for (int i = 0; i < 2 && !a->cross; i++)
+        if (stack_plan_decoder_op(&b->plan, b->side, parts[i], a->layer))
+            FAIL(b, a, "%s gives a row for each token, and %s is of heads", a->op->entry->op.id,
+                 i ? "output_gate" : "head_norm");
+    return HEED_OK;
+}
+
 /* Its output to the role Y, by a projection but where it is the sum over the heads already, "B T
  * M". */
 static int32_t add_output(stack_builder *b, const attention *a, const heed_instance *i,
@@ -347,37 +458,46 @@ static int32_t add_output(stack_builder *b, const attention *a, const heed_insta
 {
     const entry *e = a->op->entry;
     const heed_port *port = stack_step_port(e, "out", HEED_OUTPUT);
-    int64_t dim[HEED_MAX_RANK], outputs;
+    mixed m = {.buffer = STACK_MIXED};
     uint32_t to;
     char name[96];
     if (!port) FAIL(b, a, "%s has no output named out", e->op.id);
     const port_axes *axes = &e->axes[port - entry_port(e, 0)];
-    TRY(stack_sizes_of(b, a->op, (uint32_t)(port - entry_port(e, 0)), a->axis, dim, &outputs));
-    const int mixed = !(axes->count == 3 && axes->letter[2] == 'M');
+    TRY(stack_sizes_of(b, a->op, (uint32_t)(port - entry_port(e, 0)), a->axis, m.dim, &m.outputs));
+    const int heads = !(axes->count == 3 && axes->letter[2] == 'M');
     if (axes->leading || axes->count < 3 || axes->letter[0] != 'B' || axes->letter[1] != 'T')
         FAIL(b, a, "%s has the output out (%s), which is no row for each token", e->op.id,
              port->axes);
     const uint32_t y = b->buffer[STACK_ROLE_Y];
     if (a->kept) b->rows = STACK_RUNNING;
-    TRY(stack_step_view(b, mixed ? STACK_MIXED : y, axes->count - 2, dim, &to));
+    m.rank = axes->count - 2;
+    TRY(stack_step_view(b, heads ? m.buffer : y, m.rank, m.dim, &to));
     TRY((a->kept ? attend_all : stack_step_add)(b, i, in, n, to, memory));
+    if (!heads) return check_whole(b, a);
+    TRY(add_head_norm(b, a, &m));
+    TRY(add_output_gate(b, a, &m));
     snprintf(name, sizeof name, "%so.", a->prefix);
-    return mixed
-               ? stack_step_project(b, name, STACK_MIXED, outputs, y, b->stack->number[STACK_WIDTH])
-               : HEED_OK;
+    return stack_step_project(b, name, m.buffer, m.outputs, y, b->stack->number[STACK_WIDTH]);
 }
 
-static void known_sizes(const stack_builder *b, int64_t *axis)
+static void known_sizes(const stack_builder *b, const attention *a, int64_t *axis)
 {
+    static const struct {
+        char letter;
+        uint32_t slot;
+    } of_heads[] = {{'H', STACK_HEADS},
+                    {'G', STACK_KV_HEADS},
+                    {'D', STACK_HEAD_WIDTH},
+                    {'E', STACK_VALUE_WIDTH}};
     const int64_t *number = b->stack->number;
     stack_step_axes(axis);
+    for (size_t i = 0; i < sizeof of_heads / sizeof *of_heads; i++)
+        HEED_AXIS(axis, of_heads[i].letter) =
+            stack_plan_number(&b->plan, b->side, of_heads[i].slot, a->layer);
     HEED_AXIS(axis, 'M') = number[STACK_WIDTH];
-    HEED_AXIS(axis, 'H') = number[STACK_HEADS];
-    HEED_AXIS(axis, 'G') = number[STACK_KV_HEADS];
-    HEED_AXIS(axis, 'D') = HEED_AXIS(axis, 'E') = number[STACK_HEAD_WIDTH];
     HEED_AXIS(axis, 'V') = number[STACK_VOCAB];
     if (b->source->make)
-        HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = number[STACK_HEADS];
+        HEED_AXIS(axis, 'C') = number[STACK_CONTEXT], HEED_AXIS(axis, 'W') = HEED_AXIS(axis, 'H');
 }
 
 static int32_t build(stack_builder *b, attention *a)
@@ -388,7 +508,7 @@ static int32_t build(stack_builder *b, attention *a)
     uint32_t n = 0;
     int32_t memory;
     const double gain = b->gain;
-    known_sizes(b, a->axis);
+    known_sizes(b, a, a->axis);
     snprintf(name, sizeof name, "%sattention.", a->prefix);
     b->gain = 1;
     TRY(stack_weights_open(b, a->op, name, a->axis, &i));
@@ -404,6 +524,16 @@ static int32_t build(stack_builder *b, attention *a)
     return add_output(b, a, i, in, n, memory);
 }
 
+/* A convolution is over projections. */
+static int32_t check_convolution(stack_builder *b, const attention *a)
+{
+    const resolved *op = stack_plan_decoder_op(&b->plan, b->side, STACK_PART_CONVOLUTION, a->layer);
+    if (op && !stack_step_port(a->op->entry, "v", HEED_INPUT))
+        FAIL(b, a, "%s has no input v, and %s is over queries, keys and values",
+             a->op->entry->op.id, op->entry->op.id);
+    return HEED_OK;
+}
+
 int32_t stack_attention_self(stack_builder *b, const stack_sublayer *s, uint32_t from)
 {
     attention a = {.op = stack_plan_op(&b->plan, b->side, STACK_PART_ATTENTION, s->layer),
@@ -413,6 +543,7 @@ int32_t stack_attention_self(stack_builder *b, const stack_sublayer *s, uint32_t
                    .from = from};
     snprintf(a.prefix, sizeof a.prefix, "%s", s->prefix);
     TRY(stack_position_place(b, a.node, &a.op));
+    TRY(check_convolution(b, &a));
     return build(b, &a);
 }
 

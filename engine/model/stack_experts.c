@@ -6,6 +6,8 @@
  *     shares = router(router.weight x)                 0: the token does not go there
  *     y = sum of shared_expert(x) + sum over experts of share expert(x)
  *
+ * With a gate of the shared experts, theirs are times shared_gate(shared_gate.weight x).
+ *
  * Any feed-forward op serves as expert, and knows nothing of it: it gets the rows that go to it, and no
  * other is computed. Sums are in the order of the experts, so a token's bits depend on no other one.
  */
@@ -74,22 +76,57 @@ static int32_t route(stack_builder *b, const stack_sublayer *s, const resolved *
     return stack_step_add(b, i, &(stack_use){"x", logits}, 1, shares, -1);
 }
 
+/* A token's share of the shared experts. */
+static int32_t gate_shared(stack_builder *b, const stack_sublayer *s, const resolved *gate,
+                           uint32_t from, uint32_t *share)
+{
+    int64_t axis[HEED_AXES];
+    heed_instance *i;
+    uint32_t in;
+    char name[64];
+    if (!stack_step_port(gate->entry, "gate", HEED_INPUT))
+        return spec_error(
+            b->plan.s,
+            stack_plan_node(&b->plan, STACK_DECODER, STACK_PART_SHARED_GATE, s->layer)->at,
+            b->error, "shared_gate takes an op with an input gate, and %s has none",
+            gate->entry->op.id);
+    snprintf(name, sizeof name, "%sshared_gate.", s->prefix);
+    TRY(stack_step_project(b, name, from, b->stack->number[STACK_WIDTH], STACK_ROUTED, 1));
+    stack_step_axes(axis);
+    snprintf(name, sizeof name, "%sshared_gate.op.", s->prefix);
+    TRY(stack_weights_open(b, gate, name, axis, &i));
+    TRY(stack_step_view(b, STACK_ROUTED, 0, NULL, &in));
+    TRY(stack_step_view(b, STACK_EXPERT_SHARE, 0, NULL, share));
+    return stack_step_add(b, i, &(stack_use){"gate", in}, 1, *share, -1);
+}
+
 /* What all tokens get: the sum of the shared experts, or zeros. */
 static int32_t apply_shared(stack_builder *b, const stack_sublayer *s, const resolved *op,
                             uint32_t from)
 {
-    const int64_t shared = b->stack->number[STACK_SHARED_EXPERTS];
+    const resolved *own =
+        stack_plan_decoder_op(&b->plan, b->side, STACK_PART_SHARED_FEEDFORWARD, s->layer);
+    const resolved *gate =
+        stack_plan_decoder_op(&b->plan, b->side, STACK_PART_SHARED_GATE, s->layer);
+    const int64_t shared = b->stack->number[STACK_SHARED_EXPERTS],
+                  width = b->stack->number[STACK_WIDTH];
     const uint32_t y = b->buffer[STACK_ROLE_Y];
-    uint32_t view;
+    uint32_t sum, out, share;
     char name[96];
+    TRY(stack_step_rows(b, y, width, &sum));
+    if (gate || shared <= 0) TRY(stack_step_move(b, &(stack_step){.what = STEP_CLEAR}, &sum, 1));
+    if (gate) TRY(gate_shared(b, s, gate, from, &share));
     for (int64_t e = 0; e < shared; e++) {
+        const uint32_t to = e || gate ? (uint32_t)STACK_EXPERT_OUT : y;
         snprintf(name, sizeof name, "%sshared_experts.%lld.", s->prefix, (long long)e);
-        TRY(stack_step_map(b, op, name, from, e ? (uint32_t)STACK_EXPERT_OUT : y));
-        if (e) TRY(stack_step_sum(b, b->add, y, STACK_EXPERT_OUT, y));
+        TRY(stack_step_map(b, own ? own : op, name, from, to));
+        TRY(stack_step_rows(b, to, width, &out));
+        if (gate)
+            TRY(stack_step_add(b, b->share, (stack_use[]){{"x", sum}, {"y", out}, {"share", share}},
+                               3, sum, -1));
+        else if (e) TRY(stack_step_sum(b, b->add, y, to, y));
     }
-    if (shared > 0) return HEED_OK;
-    TRY(stack_step_rows(b, y, b->stack->number[STACK_WIDTH], &view));
-    return stack_step_move(b, &(stack_step){.what = STEP_CLEAR}, &view, 1);
+    return HEED_OK;
 }
 
 /* One expert, of the rows that go to it. */

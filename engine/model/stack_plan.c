@@ -23,7 +23,8 @@
 #include "op/spec.h"
 
 enum { NUMBER, REAL, CHOICE, OP, OPS }; /* OPS: one op, or a list repeated over the layers */
-enum { MUST = 1, NONE = 2, NO_OP = 4 }; /* must be given; "none" is an op; "none" is the default */
+/* must be given; "none" is an op; "none" is the default; a list by layer is right too */
+enum { MUST = 1, NONE = 2, NO_OP = 4, LAYERED = 8 };
 
 static const char *truth(uint32_t i)
 {
@@ -58,10 +59,14 @@ static const struct key {
     NUMBER_KEY("vocab", STACK_VOCAB, MUST, 1, INT32_MAX, "the number of tokens"),
     NUMBER_KEY("width", STACK_WIDTH, MUST, 1, 1 << 24, "the width of a layer"),
     NUMBER_KEY("layers", STACK_LAYERS, MUST, 1, 10000, "how many there are"),
-    NUMBER_KEY("heads", STACK_HEADS, MUST, 1, 1 << 20, "of queries"),
-    NUMBER_KEY("kv_heads", STACK_KV_HEADS, 0, 1, 1 << 20,
+    NUMBER_KEY("heads", STACK_HEADS, MUST | LAYERED, 1, 1 << 20, "of queries"),
+    NUMBER_KEY("kv_heads", STACK_KV_HEADS, LAYERED, 1, 1 << 20,
                "of keys and values; as many as heads if not given"),
-    NUMBER_KEY("head_width", STACK_HEAD_WIDTH, 0, 1, 1 << 20, "width / heads if not given"),
+    NUMBER_KEY("head_width", STACK_HEAD_WIDTH, LAYERED, 1, 1 << 20, "width / heads if not given"),
+    NUMBER_KEY("value_width", STACK_VALUE_WIDTH, LAYERED, 1, 1 << 20,
+               "of a head's values; head_width if not given"),
+    NUMBER_KEY("qk_repeat", STACK_QK_REPEAT, LAYERED, 1, 1 << 20,
+               "heads that share a projection of queries, and one of keys; 1 if not given"),
     NUMBER_KEY("context", STACK_CONTEXT, 0, 0, (int64_t)1 << 40,
                "the longest sequence; 0 = unlimited"),
     REAL_KEY("embed_scale", STACK_EMBED_SCALE, "factor of the embedding"),
@@ -73,11 +78,16 @@ static const struct key {
     OP_KEY("final_norm", OP, FINAL_NORM, NONE, "norm"),
     OP_KEY("attention", OPS, ATTENTION, MUST, "attention"),
     OP_KEY("cross_attention", OPS, CROSS, 0, "attention"),
+    OP_KEY("convolution", OPS, CONVOLUTION, NO_OP, "convolution"),
     OP_KEY("qk_norm", OPS, QK_NORM, NO_OP, "norm"),
     OP_KEY("position", OPS, POSITION, NO_OP, "position"),
+    OP_KEY("head_norm", OPS, HEAD_NORM, NO_OP, "norm"),
+    OP_KEY("output_gate", OPS, OUTPUT_GATE, NO_OP, "activation"),
     OP_KEY("feedforward", OPS, FEEDFORWARD, MUST | NONE, "feedforward"),
     OP_KEY("router", OPS, ROUTER, NO_OP, "router"),
     NUMBER_KEY("shared_experts", STACK_SHARED_EXPERTS, 0, 1, 65536, "that every token goes to"),
+    OP_KEY("shared_feedforward", OPS, SHARED_FEEDFORWARD, 0, "feedforward"),
+    OP_KEY("shared_gate", OPS, SHARED_GATE, NO_OP, "activation"),
     OP_KEY("halting", OP, HALTING, NO_OP, "halting"),
     CHOICE_KEY("weights", STACK_STORED, stored_name, "how projections and feed-forwards store theirs"),
     CHOICE_KEY("biases", STACK_BIASES, truth, "true: projections and feed-forwards have biases"),
@@ -147,6 +157,7 @@ static int32_t read_choice(stack_plan *p, const struct key *k, const spec_node *
 
 static int32_t read_plain(stack_plan *p, const struct key *k, const spec_node *n, heed_error *error)
 {
+    if (k->flags & LAYERED && n->type == SPEC_LIST) return HEED_OK; /* read_layered */
     if (k->type == NUMBER)
         return spec_int(p->s, n, k->name, k->min, k->max, &p->number[k->slot], error);
     if (k->type == CHOICE) return read_choice(p, k, n, error);
@@ -184,6 +195,36 @@ static int32_t read_keys(stack_plan *p, heed_error *error)
     return check_required(p, error);
 }
 
+/* The number of each layer: of a list, which is repeated over them, or the same for all. */
+static int32_t read_layered(stack_plan *p, const struct key *k, heed_error *error)
+{
+    const spec_node *n = given(p, k->name);
+    const int64_t layers = p->number[STACK_LAYERS];
+    const int list = n && n->type == SPEC_LIST;
+    int64_t *to = p->by_layer[k->slot] = calloc((size_t)layers, sizeof *to), count = 0, one;
+    if (!to) return error_memory(error);
+    if (list && given(p, "encoder_layers"))
+        return spec_takes(p->s, n, k->name, "one number where there is an encoder", error);
+    for (uint32_t i = 0; list && i < n->n_items; i++) {
+        const spec_node *item = n->items[i];
+        TRY(spec_int(p->s, item, k->name, k->min, k->max, &one, error));
+        if (item->repeat > layers - count)
+            return spec_error(p->s, item->at, error,
+                              "%s lists more numbers than there are layers, %lld", k->name,
+                              (long long)layers);
+        for (int64_t j = 0; j < item->repeat; j++) to[count++] = one;
+    }
+    for (int64_t l = count; l < layers; l++) to[l] = list ? to[l - count] : p->number[k->slot];
+    return HEED_OK;
+}
+
+static int32_t read_all_layered(stack_plan *p, heed_error *error)
+{
+    for (size_t k = 0; k < KEYS; k++)
+        if (keys[k].flags & LAYERED) TRY(read_layered(p, &keys[k], error));
+    return HEED_OK;
+}
+
 /* An encoder is there with all that it needs, or nothing of it is. */
 static int32_t check_encoder(const stack_plan *p, heed_error *error)
 {
@@ -206,10 +247,31 @@ static int32_t check_encoder(const stack_plan *p, heed_error *error)
     return HEED_OK;
 }
 
+static int is_even(const int64_t *number, int64_t layers)
+{
+    for (int64_t l = 1; number && l < layers; l++)
+        if (number[l] != number[0]) return 0;
+    return 1;
+}
+
+const char *stack_plan_uneven(const stack_plan *p)
+{
+    for (size_t k = 0; k < KEYS; k++)
+        if (keys[k].flags & LAYERED && !is_even(p->by_layer[keys[k].slot], p->number[STACK_LAYERS]))
+            return keys[k].name;
+    return NULL;
+}
+
 /* Layers that share their weights are one layer, so a key has one op for all of them. Of positions
  * each layer may have its own, which tells the layers apart. */
 static int32_t check_shared(const stack_plan *p, heed_error *error)
 {
+    const char *uneven = p->choice[STACK_SHARED] ? stack_plan_uneven(p) : NULL;
+    if (uneven)
+        return spec_error(p->s, given(p, uneven)->at, error,
+                          "with shared=true all layers have the weights of the first, so %s takes "
+                          "one number, not a list",
+                          uneven);
     for (size_t k = 0; p->choice[STACK_SHARED] && k < KEYS; k++) {
         const stack_part *t = &p->parts[keys[k].slot];
         if (keys[k].type != OPS || t->count < 2 || t->inherited ||
@@ -241,31 +303,55 @@ static int32_t check_experts(const stack_plan *p, heed_error *error)
     const spec_node *shared = given(p, "shared_experts");
     TRY(check_router(p, STACK_DECODER, error));
     TRY(check_router(p, STACK_ENCODER, error));
+    const spec_node *own = given(p, "shared_feedforward"), *gate = given(p, "shared_gate");
+    if (!shared && (own || gate))
+        return spec_error(p->s, own ? own->at : gate->at, error,
+                          "%s is of shared_experts, and there are none",
+                          own ? "shared_feedforward" : "shared_gate");
     if (!shared || given(p, "router") || given(p, "encoder_router")) return HEED_OK;
     return spec_error(p->s, shared->at, error,
                       "shared_experts is of layers with a router, which sends tokens to others");
+}
+
+/* The numbers of heads in one layer. */
+static int32_t fill_layer(stack_plan *p, int64_t layer, heed_error *error)
+{
+    int64_t *heads = p->by_layer[STACK_HEADS] + layer, *kv = p->by_layer[STACK_KV_HEADS] + layer,
+            *width = p->by_layer[STACK_HEAD_WIDTH] + layer,
+            *values = p->by_layer[STACK_VALUE_WIDTH] + layer,
+            *repeat = p->by_layer[STACK_QK_REPEAT] + layer;
+    const long long all = p->number[STACK_WIDTH];
+    if (*kv < 0) *kv = *heads;
+    if (*repeat < 0) *repeat = 1;
+    if (*heads % *kv)
+        return spec_error(p->s, given(p, "kv_heads")->at, error,
+                          "kv_heads is %lld, which does not divide heads, %lld", (long long)*kv,
+                          (long long)*heads);
+    if (*kv % *repeat)
+        return spec_error(p->s, given(p, "qk_repeat")->at, error,
+                          "qk_repeat is %lld, which does not divide kv_heads, %lld",
+                          (long long)*repeat, (long long)*kv);
+    if (*width < 0 && all % *heads)
+        return spec_error(p->s, given(p, "heads")->at, error,
+                          "%lld heads do not divide the width %lld, so head_width must be given",
+                          (long long)*heads, all);
+    if (*width < 0) *width = all / *heads;
+    if (*values < 0) *values = *width;
+    return HEED_OK;
 }
 
 /* What is not given follows from the rest. */
 static int32_t fill_numbers(stack_plan *p, heed_error *error)
 {
     int64_t *n = p->number;
-    if (n[STACK_KV_HEADS] < 0) n[STACK_KV_HEADS] = n[STACK_HEADS];
     if (n[STACK_CONTEXT] == 0) n[STACK_CONTEXT] = -1;
     if (n[STACK_BOS] >= n[STACK_VOCAB])
         return spec_error(p->s, given(p, "bos")->at, error,
                           "bos is %lld, but tokens are below vocab, %lld", (long long)n[STACK_BOS],
                           (long long)n[STACK_VOCAB]);
-    if (n[STACK_HEADS] % n[STACK_KV_HEADS])
-        return spec_error(p->s, given(p, "kv_heads")->at, error,
-                          "kv_heads is %lld, which does not divide heads, %lld",
-                          (long long)n[STACK_KV_HEADS], (long long)n[STACK_HEADS]);
-    if (n[STACK_HEAD_WIDTH] >= 0) return HEED_OK;
-    if (n[STACK_WIDTH] % n[STACK_HEADS])
-        return spec_error(p->s, given(p, "heads")->at, error,
-                          "%lld heads do not divide the width %lld, so head_width must be given",
-                          (long long)n[STACK_HEADS], (long long)n[STACK_WIDTH]);
-    n[STACK_HEAD_WIDTH] = n[STACK_WIDTH] / n[STACK_HEADS];
+    for (int64_t l = 0; l < n[STACK_LAYERS]; l++) TRY(fill_layer(p, l, error));
+    for (size_t k = 0; k < KEYS; k++)
+        if (keys[k].flags & LAYERED) n[keys[k].slot] = p->by_layer[keys[k].slot][0];
     return HEED_OK;
 }
 
@@ -345,6 +431,7 @@ int32_t stack_plan_read(stack_plan *p, const registry *r, const char *text, heed
     if (!p->s) return error->code;
     TRY(read_keys(p, error));
     TRY(check_encoder(p, error));
+    TRY(read_all_layered(p, error));
     TRY(fill_numbers(p, error));
     TRY(read_parts(p, r, error));
     TRY(check_shared(p, error));
@@ -383,41 +470,81 @@ void stack_plan_free(stack_plan *p)
         free(t->node);
         free(t->of_layer);
     }
+    for (uint32_t i = 0; i < STACK_NUMBERS; i++) free(p->by_layer[i]);
     spec_free(p->s);
 }
 
 /* ---- printing it ---- */
 
+/* Whether it is so in all layers without being said. */
 static int is_derived(const stack_plan *p, const struct key *k)
 {
-    const int64_t *n = p->number;
-    if (k->slot == STACK_KV_HEADS) return n[STACK_KV_HEADS] == n[STACK_HEADS];
-    if (k->slot == STACK_HEAD_WIDTH) return n[STACK_HEAD_WIDTH] * n[STACK_HEADS] == n[STACK_WIDTH];
-    return n[k->slot] < 0;
+    const int64_t width = p->number[STACK_WIDTH];
+    if (!(k->flags & LAYERED)) return p->number[k->slot] < 0;
+    for (int64_t l = 0; l < p->number[STACK_LAYERS]; l++) {
+        const int64_t heads = p->by_layer[STACK_HEADS][l], own = p->by_layer[STACK_HEAD_WIDTH][l],
+                      number = p->by_layer[k->slot][l];
+        const int usual = k->slot == STACK_KV_HEADS      ? number == heads
+                          : k->slot == STACK_HEAD_WIDTH  ? number * heads == width
+                          : k->slot == STACK_VALUE_WIDTH ? number == own
+                          : k->slot == STACK_QK_REPEAT   ? number == 1
+                                                         : number < 0;
+        if (!usual) return 0;
+    }
+    return 1;
 }
 
-/* The shortest list that repeats to the same ops: "[a x5, b]"; without brackets if it is one op,
- * but where a list of one means something else. */
-static void print_part(FILE *out, const stack_part *t, int64_t layers, int brackets)
+typedef const char *text_of(const void *of, int64_t layer, char room[24]);
+
+static int same_text(text_of *text, const void *of, int64_t a, int64_t b)
 {
-    if (!t->of_layer) {
-        fputs(t->text[0], out);
-        return;
-    }
+    char one[24], other[24];
+    return !strcmp(text(of, a, one), text(of, b, other));
+}
+
+/* The shortest list that repeats to the same texts: "[a x5, b]"; without brackets if it is one, but
+ * where a list of one means something else. */
+static void print_list(FILE *out, text_of *text, const void *of, int64_t layers, int brackets)
+{
+    char room[24];
     int64_t period = 1, i = 1;
     for (; i < layers; i++) { /* a mismatch at i rules out every period up to the one tried */
-        if (!strcmp(t->text[t->of_layer[i]], t->text[t->of_layer[i - period]])) continue;
+        if (same_text(text, of, i, i - period)) continue;
         i = period++;
     }
     const int list = period > 1 || brackets;
     if (list) fputc('[', out);
     for (int64_t from = 0, end; from < period; from = end) {
-        const char *text = t->text[t->of_layer[from]];
-        for (end = from + 1; end < period && !strcmp(t->text[t->of_layer[end]], text); end++) {}
-        fprintf(out, "%s%s", from ? ", " : "", text);
+        for (end = from + 1; end < period && same_text(text, of, end, from); end++) {}
+        fprintf(out, "%s%s", from ? ", " : "", text(of, from, room));
         if (end - from > 1) fprintf(out, " x%lld", (long long)(end - from));
     }
     if (list) fputc(']', out);
+}
+
+static const char *text_of_part(const void *of, int64_t layer, char room[24])
+{
+    const stack_part *t = of;
+    return (void)room, t->text[t->of_layer ? t->of_layer[layer] : 0];
+}
+
+static const char *text_of_number(const void *of, int64_t layer, char room[24])
+{
+    snprintf(room, 24, "%lld", (long long)((const int64_t *)of)[layer]);
+    return room;
+}
+
+static void print_part(FILE *out, const stack_part *t, int64_t layers, int brackets)
+{
+    if (t->of_layer) print_list(out, text_of_part, t, layers, brackets);
+    else fputs(t->text[0], out);
+}
+
+static void print_number(FILE *out, const stack_plan *p, uint32_t slot)
+{
+    if (p->by_layer[slot])
+        print_list(out, text_of_number, p->by_layer[slot], p->number[STACK_LAYERS], 0);
+    else fprintf(out, "%lld", (long long)p->number[slot]);
 }
 
 /* Whether the key says nothing that is not so without it. */
@@ -439,7 +566,7 @@ static void print_value(FILE *out, const stack_plan *p, const struct key *k)
     const int own = k->slot == STACK_PART_POSITION + (encoder ? STACK_SIDE_PARTS : 0);
     char number[32];
     switch (k->type) {
-    case NUMBER: fprintf(out, "%lld", (long long)p->number[k->slot]); break;
+    case NUMBER: print_number(out, p, k->slot); break;
     case REAL:
         spec_number(number, p->real[k->slot]);
         fputs(number, out);
@@ -496,6 +623,12 @@ int64_t stack_plan_layers(const stack_plan *p, uint32_t side)
     return p->number[side == STACK_ENCODER ? STACK_ENCODER_LAYERS : STACK_LAYERS];
 }
 
+int64_t stack_plan_number(const stack_plan *p, uint32_t side, uint32_t slot, int64_t layer)
+{
+    return side == STACK_DECODER && layer >= 0 && p->by_layer[slot] ? p->by_layer[slot][layer]
+                                                                    : p->number[slot];
+}
+
 const stack_part *stack_plan_part(const stack_plan *p, uint32_t side, uint32_t part)
 {
     return &p->parts[part + (part < STACK_SIDE_PARTS ? side * STACK_SIDE_PARTS : 0)];
@@ -511,6 +644,11 @@ resolved *stack_plan_op(const stack_plan *p, uint32_t side, uint32_t part, int64
 {
     const stack_part *t = stack_plan_part(p, side, part);
     return t->count ? t->op[item_of(t, layer)] : NULL;
+}
+
+resolved *stack_plan_decoder_op(const stack_plan *p, uint32_t side, uint32_t part, int64_t layer)
+{
+    return side == STACK_DECODER ? stack_plan_op(p, side, part, layer) : NULL;
 }
 
 const spec_node *stack_plan_node(const stack_plan *p, uint32_t side, uint32_t part, int64_t layer)

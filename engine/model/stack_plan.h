@@ -33,6 +33,11 @@ enum {
     STACK_SIDE_PARTS, /* those above are there for the encoder too, from here on */
     STACK_PART_CROSS = 2 * STACK_SIDE_PARTS,
     STACK_PART_EMBED_NORM,
+    STACK_PART_CONVOLUTION,
+    STACK_PART_HEAD_NORM,
+    STACK_PART_OUTPUT_GATE,
+    STACK_PART_SHARED_FEEDFORWARD,
+    STACK_PART_SHARED_GATE,
     STACK_PART_OUTPUT,
     STACK_PARTS
 };
@@ -51,6 +56,8 @@ typedef struct stack_part {
 typedef struct stack_plan {
     spec *s;
     int64_t number[STACK_NUMBERS];
+    int64_t
+        *by_layer[STACK_NUMBERS]; /* [layers] of the decoder, of the numbers of heads; else NULL */
     double real[STACK_REALS]; /* NaN: not given */
     int choice[STACK_CHOICES];
     int hidden; /* output=hidden */
@@ -70,6 +77,12 @@ HEED_LOCAL const char *stack_plan_stored(const stack_plan *p);
 /* Which of the numbers a key is; -1 = none. */
 HEED_LOCAL int32_t stack_plan_slot(const char *key);
 
+/* One of the numbers of heads, in a layer. */
+HEED_LOCAL int64_t stack_plan_number(const stack_plan *p, uint32_t side, uint32_t slot,
+                                     int64_t layer);
+/* The first of the numbers of heads that is not the same in all layers, by its key; NULL: none. */
+HEED_LOCAL const char *stack_plan_uneven(const stack_plan *p);
+
 /* The layer whose tensors a layer has: its own, or, with shared=true, the first. */
 HEED_LOCAL int64_t stack_plan_weights(const stack_plan *p, int64_t layer);
 /* What tensors' names of a side begin with: "" or "encoder.". */
@@ -80,6 +93,9 @@ HEED_LOCAL const stack_part *stack_plan_part(const stack_plan *p, uint32_t side,
 /* Its op in a layer, NULL if there is none; and the place in the spec. */
 HEED_LOCAL resolved *stack_plan_op(const stack_plan *p, uint32_t side, uint32_t part,
                                    int64_t layer);
+/* The same of a part that layers of a decoder alone have. */
+HEED_LOCAL resolved *stack_plan_decoder_op(const stack_plan *p, uint32_t side, uint32_t part,
+                                           int64_t layer);
 HEED_LOCAL const spec_node *stack_plan_node(const stack_plan *p, uint32_t side, uint32_t part,
                                             int64_t layer);
 

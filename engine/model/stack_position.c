@@ -94,9 +94,15 @@ int32_t stack_position_begin(stack_builder *b, int64_t layer)
         snprintf(b->position_prefix, sizeof b->position_prefix, "%slayers.%lld.position.", prefix,
                  (long long)layer);
     if (b->acts == HEED_ACTS_SCORES) return HEED_OK;
+    const char *uneven = stack_plan_uneven(&b->plan);
+    if (b->acts == HEED_ACTS_QK && layer < 0 && uneven && !strcmp(uneven, "head_width"))
+        return spec_error(b->plan.s, place_of(b)->at, b->error,
+                          "%s acts on queries and keys, whose head_width is not the same in all "
+                          "layers: a list, position=[%s], is right here",
+                          b->position_op->entry->op.id, b->position_op->entry->op.id);
     stack_step_axes(axis);
     if (b->acts == HEED_ACTS_INPUT) HEED_AXIS(axis, 'M') = width;
-    else HEED_AXIS(axis, 'D') = b->stack->number[STACK_HEAD_WIDTH];
+    else HEED_AXIS(axis, 'D') = stack_plan_number(&b->plan, b->side, STACK_HEAD_WIDTH, layer);
     if (b->source->make) HEED_AXIS(axis, 'C') = b->stack->number[STACK_CONTEXT];
     TRY(stack_weights_open(b, b->position_op, b->position_prefix, axis, &b->position));
     if (b->acts != HEED_ACTS_INPUT) return HEED_OK;

@@ -240,15 +240,15 @@ static int32_t collect(stack_builder *b, const resolved *op, const location *whe
     return HEED_OK;
 }
 
-/* The instance that an earlier layer has opened with the same weights, where layers share them; NULL:
- * none. One with a position op inside that each layer has of its own is not the same. */
+/* The instance that an earlier layer has opened with the same weights, where layers share them, or the
+ * output's, which is opened first; NULL: none. One with a position op inside that each layer has of its own is not the same. */
 static heed_instance *opened(const stack_builder *b, const resolved *op, const char *prefix)
 {
     const stack_part *position = stack_plan_part(&b->plan, b->side, STACK_PART_POSITION);
     const size_t length = strlen(prefix) - 1;
     const int apart = !b->plan.choice[STACK_SHARED] || !strstr(prefix, "layers.") ||
                       (b->acts == HEED_ACTS_SCORES && position->listed);
-    if (apart && !is_halting(prefix)) return NULL;
+    if (apart && !is_halting(prefix) && strcmp(prefix, "output.")) return NULL;
     for (uint32_t i = 0; i < b->stack->n_instances; i++) {
         heed_instance *at = b->stack->instances[i];
         if (at && at->part && at->entry == op->entry && strlen(at->part) == length &&

@@ -80,6 +80,15 @@ static void *allocate(uint64_t bytes)
     return memory ? memset(memory, 0, bytes) : NULL;
 }
 
+uint64_t instance_bytes(const heed_instance *i)
+{
+    char text[160] = "";
+    heed_sink sink = {sizeof sink, sizeof text, text};
+    const heed_open open = instance_opening(i, i->weight, &sink);
+    uint64_t bytes = 0;
+    return i->entry->op.measure(&open, &bytes) ? 0 : bytes;
+}
+
 int32_t instance_build(const heed_instance *i, void **memory, heed_error *error)
 {
     const entry *e = i->entry;

@@ -38,6 +38,9 @@ HEED_LOCAL void instance_own_axes(const heed_instance *i, int64_t *axis);
 /* Measures and builds it from its values, children and weights, in memory of its own. */
 HEED_LOCAL int32_t instance_build(const heed_instance *i, void **memory, heed_error *error);
 
+/* Bytes that it takes, weights that it has laid out anew among them. */
+HEED_LOCAL uint64_t instance_bytes(const heed_instance *i);
+
 /* Weights of the op inside that is this param whose gradients a backward of this one has, as a set
  * of its ports. */
 HEED_LOCAL uint32_t instance_gives(const heed_instance *i, uint32_t param);

@@ -298,6 +298,10 @@ static int32_t add_step(build *b, const stack_step *of)
         TRY(add_constant(b, rows_of(b, view), span_of(view), 0, &zeros));
         b->current[view->buffer] = zeros;
         return HEED_OK;
+    case STEP_SPREAD:
+        return error_set(b->error, HEED_E_UNSUPPORTED,
+                         "heads of this network share projections of queries and keys (qk_repeat), "
+                         "and such networks are not trained yet");
     default:
         return error_set(b->error, HEED_E_UNSUPPORTED,
                          "tokens of this network go to experts (router), and such networks are not "

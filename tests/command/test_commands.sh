@@ -465,6 +465,8 @@ done
 try 0 plan preset=llama3_8b 'layers=2; heads=2; attention=linear(causal=true)' --tokens 64 &&
     grep -qE '^state bytes a token +262 k +-$' out && grep -qE '^  with cache/f16 +131 k +-$' out &&
     grep -qE '^  with cache/int8 +67.9 k +-$' out; report 'plan: what is remembered with each codec'
+try 1 plan 'layers=2; width=32; heads=[2, 4]' --tokens 64 && grep -q 'heads: networks with this key' err
+report 'plan: heads by layer are refused'
 try 0 plan preset=gpt2 --tokens 1024 --json &&
     [ "$(number out parameters)" = 124439808 ]; report 'plan --json: a preset'
 try 0 plan preset=bert_base preset=vaswani2017_base --tokens 512 && grep -qE '^  decode the last +- +-$' out &&

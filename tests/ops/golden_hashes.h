@@ -96,3 +96,7 @@
     {"router/top_k", "x=9,N=37", 0, 0xbd055faf89a0784b},
     {"router/top_k(k=3, over=all)", "x=5,N=16", 2, 0xd4bf5ab8b5c603b8},
     {"position/sinusoidal(step=3)", "B=2,T=9,M=33", 0, 0x122c888e1c3b6677},
+    {"convolution/short", "B=2,T=70,N=37,K=4", 0, 0xe1ab6378ab1c6acc, "+bias"},
+    {"convolution/short(activation=none)", "B=1,T=9,N=33,K=3", 2, 0x44d371e54acbbc59},
+    {"activation/gate", "x=7,M=129", 0, 0xcdfda0add9f9f76b, "+x"},
+    {"activation/gate(function=silu)", "x=5,M=67", 1, 0xa9a440198fca4953, "+x"},

@@ -173,6 +173,9 @@ static const row rows[] = {
     {"attention/synthesizer_factorized_dense", "B=2,T=4,H=2,G=1,D=3,E=2,A=2,U=2,W=2", "", 1, 0},
     {"attention/synthesizer_factorized_dense(causal=true)",
      "B=2,T=130,H=4,G=2,D=6,E=16,A=12,U=11,W=1", "key_lengths", 0, 0},
+    {"activation/gate", "x=3,M=19", "+x", 1, 0},
+    {"activation/gate(function=silu)", "x=3,M=7", "+x", 1, 0},
+    {"activation/gate", "x=3,M=7", "", 1, 0},
 };
 
 /* A backward of the row on a path, gradients in a layout; they are in `to`, whose shapes are those

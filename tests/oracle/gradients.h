@@ -133,6 +133,19 @@ static void OF(position_learned_gradient)(const oracle_call *c, REAL *const *g)
     }
 }
 
+/* out = x f(gate), f sigmoid or silu */
+static void OF(activation_gate_gradient)(const oracle_call *c, REAL *const *g)
+{
+    const REAL *x = OF(get)(c, "x"), *gate = OF(get)(c, "gate"), *d = OF(gradient)(c, g, "out");
+    REAL *dx = x ? OF(gradient)(c, g, "x") : NULL, *dg = OF(gradient)(c, g, "gate");
+    const int silu = oracle_param(c, "function", 0) != 0;
+    for (int64_t i = 0; i < c->rows * AXIS('M'); i++) {
+        const REAL s = 1 / (1 + MATH(exp)(-gate[i]));
+        if (dx) dx[i] += d[i] * (silu ? gate[i] : 1) * s;
+        if (dg) dg[i] += d[i] * (x ? x[i] : 1) * (silu ? s * (1 + gate[i] * (1 - s)) : s * (1 - s));
+    }
+}
+
 static void OF(activation_softcap_gradient)(const oracle_call *c, REAL *const *g)
 {
     const REAL *d = OF(gradient)(c, g, "out"), *x = OF(get)(c, "x"),

@@ -45,6 +45,7 @@ const heed_oracle *oracle_find(const char *id)
         id, name##_gradient_f64, name##_gradient_f32                                               \
     }
 static const oracle_gradient gradients[] = {
+    ORACLE_GRADIENT("activation/gate", activation_gate),
     ORACLE_GRADIENT("activation/softcap", activation_softcap),
     ORACLE_GRADIENT("attention/adaptive_span", attention_span),
     ORACLE_GRADIENT("attention/dynamic_conv", attention_dynamic_conv),

@@ -71,10 +71,11 @@ sed -n '/^static const struct key/,/^};/p' "$SRC/engine/model/stack_plan.c" |
     awk '/^    [A-Z]*_KEY\(/ { row = ""; run = 1 } run { sub(/^ */, " "); row = row $0 }
         /\),$/ && run { print row; run = 0 }' |
     sed -n 's/^ \([A-Z]*\)_KEY("\([a-z_]*\)", *\(.*\)),$/\1|\2|\3/p' |
-    sed 's/INT32_MAX/2147483647/; s/1 << 24/16777216/; s/1 << 20/1048576/; s/(int64_t)1 << 40/1099511627776/' |
+    sed 's/MUST | LAYERED/MUST LAYERED/; s/INT32_MAX/2147483647/; s/1 << 24/16777216/; s/1 << 20/1048576/; s/(int64_t)1 << 40/1099511627776/' |
     awk -F'|' -v wirings="$wirings" '{ split($3, field, ", *") }
         { must = field[$1 == "OP" ? 3 : 2] ~ /MUST/ ? " must be given" : "" }
-        $1 == "NUMBER" { print "| `" $2 "` | number, " field[3] " to " field[4] " |" must }
+        { list = field[2] ~ /LAYERED/ ? ", or list" : "" }
+        $1 == "NUMBER" { print "| `" $2 "` | number, " field[3] " to " field[4] list " |" must }
         $1 == "REAL" { print "| `" $2 "` | number, 1e-6 to 1e6 |" }
         $1 == "CHOICE" { takes = wirings " | `pre`"
             if (field[2] == "truth") takes = "`false` or `true` | `false`"

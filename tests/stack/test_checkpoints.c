@@ -54,7 +54,7 @@ static void test_reference(void **unused)
         check(name);
         found++;
     }
-    assert_true(found >= 34);
+    assert_true(found >= 36);
 }
 
 /* Of longrope the list for long texts counts where the spec says so. */
@@ -105,9 +105,9 @@ static void test_shards(void **unused)
  * own sum each. */
 static void test_saved(void **unused)
 {
-    static const char *const names[] = {"gpt2", "gpt_neox", "phi3"};
+    static const char *const names[] = {"gpt2", "gpt_neox", "phi3", "qwen3_next"};
     (void)unused;
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const heed_tensor *tokens = reference_of(names[i], "tokens");
         network n = open_network(names[i]), other = open_network(names[i]);
         const int64_t width = heed_stack_outputs(n.stack);
@@ -192,8 +192,8 @@ static void test_config(void **unused)
         const char *from, *key, *value, *parts;
     } bad[] = {
         {"llama", "model_type", "\"mamba\"", "config.json|model_type|mamba|these are: llama"},
-        {"llama", "model_type", "\"qwen3_next\"",
-         "config.json|model_type|qwen3_next|these are: llama"},
+        {"llama", "model_type", "\"qwen3_5\"",
+         "config.json|model_type|qwen3_5|these are: llama"},
         {"llama", "model_type", NULL, "config.json|\"model_type\" is missing"},
         {"llama", "quantization_config", "{\"quant_method\": \"gptq\", \"bits\": 4}",
          "config.json|quant_method|gptq|not read"},
@@ -232,6 +232,18 @@ static void test_config(void **unused)
         {"t5", "is_decoder", "true", "is_decoder|is true|false is read"},
         {"phi3", "rope_parameters", "{\"rope_type\": \"longrope\", \"short_factor\": [1]}",
          "rope_parameters.short_factor|[1]|a list of 2 values"},
+        {"qwen3_next", "layer_types",
+         "[\"full_attention\", \"mamba\", \"full_attention\", \"full_attention\"]",
+         "layer_types|mamba|linear_attention and full_attention are read"},
+        {"qwen3_next", "num_experts_per_tok", "6", "num_experts_per_tok|is 6|num_experts, 5"},
+        {"qwen3_next", "num_experts", "6", "mlp.gate.weight'|[5, 16]|[num_experts 6"},
+        {"qwen3_next", "linear_num_value_heads", "3",
+         "linear_num_value_heads|is 3|linear_num_key_heads, 2, must divide it"},
+        {"qwen3_next", "linear_conv_kernel_dim", "3",
+         "linear_attn.conv1d.weight'|[44, 1, 4]|linear_conv_kernel_dim 3"},
+        {"qwen3_next", "hidden_act", "\"gelu\"", "hidden_act|\"gelu\"|silu"},
+        {"qwen3_next", "mlp_only_layers", "[1]", "layers.1.mlp.gate_proj.weight'|intermediate_size"},
+        {"qwen3_next", "decoder_sparse_step", "0", "decoder_sparse_step|is 0|from 1 to 10000"},
     };
     (void)unused;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -367,7 +379,8 @@ static void link_to(const char *from, const char *name)
 static void test_fuzz(void **unused)
 {
     static const char *const types[] = {"llama_llama3", "phi3_longrope", "qwen2_window", "t5_flags",
-                                        "gemma3_text_flags", "gpt2_flags", "bert", "opt", "bloom"};
+                                        "gemma3_text_flags", "gpt2_flags", "bert", "opt", "bloom",
+                                        "qwen3_next"};
     const long n_types = sizeof types / sizeof *types;
     const char *asked = getenv("HEED_FUZZ"), *seed = getenv("HEED_FUZZ_SEED");
     const long count = asked ? atol(asked) : getenv("HEED_TEST_QUICK") ? 20 : 900;

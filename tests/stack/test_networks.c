@@ -321,6 +321,8 @@ static void test_saved(void **unused)
     close_network(&n);
 }
 
+#define DEEP "vocab=24; width=32; layers=2; heads=4; norm=rms; feedforward=swiglu(hidden=48); "
+
 /* A spec prints in one form, which reads back as the same network. */
 static void test_canonical(void **unused)
 {
@@ -334,6 +336,8 @@ static void test_canonical(void **unused)
         {PAIR("softmax; position=rope; encoder_position=none; encoder_norm=[layer x2, rms]"),
          "encoder_layers=3; encoder_norm=[norm/layer x2, norm/rms]; "
          "encoder_attention=attention/softmax; encoder_position=none"},
+        {DEEP "attention=softmax; kv_heads=[4, 2]; value_width=[8 x2]; head_norm=[none, rms]",
+         "kv_heads=[4, 2]; norm=norm/rms; attention=attention/softmax; head_norm=[none, norm/rms]"},
         {NET "attention=softmax; feedforward=none; output=hidden; final_norm=none; embed_scale=0.5",
          "embed_scale=0.5; norm=norm/rms; final_norm=none; attention=attention/softmax; "
          "feedforward=none; output=hidden"},
@@ -351,8 +355,6 @@ static void test_canonical(void **unused)
 }
 
 /* ---- inputs that a projection may not make ---- */
-
-#define DEEP "vocab=24; width=32; layers=2; heads=4; norm=rms; feedforward=swiglu(hidden=48); "
 
 /* A log decay is at most 0: what a network makes of its layer's input goes through the op's own
  * function, or is not made. With random weights the state would grow without bound else. */
@@ -508,6 +510,25 @@ static void test_refused(void **unused)
          "a router needs a feed-forward"},
         {NET "attention=softmax; feedforward=relu(hidden=8); shared_experts=1",
          "shared_experts is of layers with a router"},
+        {NET "attention=softmax; feedforward=relu(hidden=8); shared_gate=gate",
+         "shared_gate is of shared_experts, and there are none"},
+        {DEEP "attention=softmax; kv_heads=[2, 3]",
+         "kv_heads is 3, which does not divide heads, 4"},
+        {DEEP "attention=softmax; kv_heads=[2, 4, 4]",
+         "kv_heads lists more numbers than there are layers, 2"},
+        {NET "attention=softmax; feedforward=none; qk_repeat=3",
+         "qk_repeat is 3, which does not divide kv_heads, 2"},
+        {NET "attention=softmax; feedforward=none; shared=true; value_width=[4, 8]",
+         "so value_width takes one number, not a list"},
+        {NET "attention=softmax(causal=true); feedforward=none; head_width=[4, 8]; position=rope",
+         "a list, position=[position/rope], is right here"},
+        {NET "attention=gau(causal=true); feedforward=none; output_gate=softcap",
+         "output_gate takes an op with an input gate, and activation/softcap has none"},
+        {NET "attention=softmax(causal=true); feedforward=none; convolution=short",
+         "convolution/short"},
+        {DEEP "attention=softmax(causal=true); shared=true; halting=act; convolution=short(kernel=3)",
+         "goes over the rows of all tokens, and tokens of this network halt"},
+        {PAIR("softmax; value_width=[4, 2]"), "value_width takes one number where there is an encoder"},
         {NET "attention=softmax; feedforward=none; output=hidden; auxiliary=1",
          "auxiliary classifiers are of logits, and this network's output is another"},
     };
@@ -655,12 +676,24 @@ static void test_halting(void **unused)
     }
 }
 
+/* As qwen3_next has them, with sizes that are no multiples of anything. */
+#define HYBRID                                                                                     \
+    "vocab=24; width=32; layers=4; heads=[6 x3, 4]; kv_heads=[6 x3, 2]; head_width=[5 x3, 8]; "     \
+    "value_width=[7 x3, 8]; qk_repeat=[3 x3, 1]; norm=rms(offset=1); "                             \
+    "attention=[gated_delta(gate=softplus, causal=true) x3, softmax(causal=true)]; "               \
+    "convolution=[short(kernel=4) x3, none]; qk_norm=[none x3, rms(offset=1)]; "                   \
+    "position=[none x3, rope(width=4)]; head_norm=[rms x3, none]; "                                \
+    "output_gate=[gate(function=silu) x3, gate]; feedforward=swiglu(hidden=24); "                  \
+    "router=[top_k(experts=5) x3, none]; shared_experts=1; "                                       \
+    "shared_feedforward=swiglu(hidden=20); shared_gate=gate"
+
 /* Several texts at once through a network with experts, or whose tokens halt: the bits of each alone. */
 static void test_many(void **unused)
 {
     static const char *const cases[] = {
         DEEP "attention=softmax(causal=true); router=[none, top_k(experts=5)]; shared_experts=1",
         DEEP "attention=softmax(causal=true); shared=true; halting=act",
+        HYBRID,
     };
     enum { MANY = 3 };
     static const int64_t count[MANY] = {7, 1, 30};
@@ -683,6 +716,66 @@ static void test_many(void **unused)
         }
         close_network(&n);
     }
+}
+
+/* ---- layers of two kinds ---- */
+
+/* Whole, in parts and token by token, on every path: past pages of the convolution, and chunks of the
+ * delta rule. */
+static void test_hybrid(void **unused)
+{
+    enum { COUNT = 150 };
+    static float whole[COUNT * 24], parts[COUNT * 24];
+    int32_t tokens[COUNT];
+    const char *isa;
+    (void)unused;
+    make_runs(tokens, COUNT);
+    network n = open_network(engine, HYBRID, 0);
+    run(&n, NULL, 0, tokens, COUNT, COUNT, COUNT, whole);
+    for (int i = 0; i < COUNT * 24; i++) assert_true(isfinite(whole[i]));
+    for (int chunk = 1; chunk < COUNT; chunk += 36) {
+        run(&n, NULL, 0, tokens, COUNT, chunk, COUNT, parts);
+        if (memcmp(whole, parts, sizeof whole)) fail_msg("in chunks of %d", chunk);
+    }
+    for (uint32_t p = 0; (isa = cpu_path(engine->features & ~(uint64_t)CPU_INEXACT, p)); p++) {
+        heed_options o = {.size = sizeof o, .threads = 1 + 2 * (p % 2), .isa = isa};
+        heed_engine *with = heed_engine_new(&o, &e);
+        if (!with) fail_msg("%s", e.text);
+        network other = open_network(with, HYBRID, 0);
+        run(&other, NULL, 0, tokens, COUNT, 40, COUNT, parts);
+        if (memcmp(whole, parts, sizeof whole)) fail_msg("other bits on %s", isa);
+        close_network(&other);
+        heed_engine_free(with);
+    }
+    close_network(&n);
+}
+
+/* Cut back, forked, and read as a tree: what comes after has the bits of a text that was never
+ * longer. */
+static void test_hybrid_back(void **unused)
+{
+    enum { COUNT = 90, BACK = 20 };
+    static float whole[COUNT * 24];
+    float again[24], branch[3 * 24];
+    int32_t tokens[COUNT];
+    (void)unused;
+    make_runs(tokens, COUNT);
+    network n = open_network(engine, HYBRID, 0);
+    run(&n, NULL, 0, tokens, COUNT, COUNT, COUNT, whole);
+    if (heed_session_truncate(n.session, COUNT - BACK, &e)) fail_msg("%s", e.text);
+    heed_session *twin = heed_session_fork(n.session, &e);
+    if (!twin || heed_session_feed(n.session, tokens + COUNT - BACK, BACK, again, 1, &e))
+        fail_msg("%s", e.text);
+    assert_memory_equal(again, whole + (COUNT - 1) * 24, sizeof again);
+    const int32_t leaves[3] = {tokens[COUNT - BACK], 5, tokens[COUNT - BACK + 1]},
+                  parents[3] = {-1, -1, 0};
+    heed_tree *tree = heed_tree_read(twin, leaves, parents, 3, branch, &e);
+    if (!tree) fail_msg("%s", e.text);
+    assert_memory_equal(branch, whole + (COUNT - BACK) * 24, sizeof again);
+    assert_memory_equal(branch + 2 * 24, whole + (COUNT - BACK + 1) * 24, sizeof again);
+    heed_tree_free(tree);
+    heed_session_free(twin);
+    close_network(&n);
 }
 
 /* With a bias that says so every token halts in the first layer: the network is that of one layer, bit for
@@ -746,6 +839,7 @@ int main(void)
         cmocka_unit_test(test_refused),   cmocka_unit_test(test_weights),
         cmocka_unit_test(test_shared),    cmocka_unit_test(test_many),
         cmocka_unit_test(test_halting),   cmocka_unit_test(test_halting_at_once),
+        cmocka_unit_test(test_hybrid),    cmocka_unit_test(test_hybrid_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
