@@ -29,7 +29,7 @@
     {"attention/sparse(stride=37)", "B=2,T=130,S=130,H=4,G=2,D=24,E=20", 0, 0x41efb3b8f986d3ac},
     {"attention/sparse(pattern=fixed, stride=32, columns=8)", "B=1,T=130,S=130,H=2,G=2,D=33,E=17", 0, 0x5f11ce310ff57335},
     {"attention/adaptive_span(limit=100)", "B=1,T=130,S=130,H=4,G=2,D=24,E=20", 0, 0x5ba1d8209eb01a41},
-    {"attention/dynamic_span(limit=100)", "B=1,T=130,S=130,H=4,G=2,D=24,E=20,M=40", 0, 0x0db8aca8b53f1818},
+    {"attention/dynamic_span(limit=100)", "B=1,T=130,S=130,H=4,G=2,D=24,E=20,M=40", 0, 0x0db8aca8b53f1818, "reach"},
     {"attention/synthesizer_random(fixed=7, longest=80, causal=true)", "B=2,T=70,S=70,H=4,G=2,E=24,C=80", 0, 0x71dca91634575559},
     {"attention/synthesizer_factorized_random(fixed=7, rank=5, longest=80)", "B=2,T=70,S=70,H=4,G=2,E=24,C=80,J=5", 0, 0xdc3171561662aa82},
     {"attention/synthesizer_dense(causal=true)", "B=2,T=70,S=70,H=4,G=2,D=33,E=24,C=80,W=4", 0, 0x762a258894dafb9d},
