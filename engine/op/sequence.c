@@ -29,9 +29,11 @@ int32_t sequence_measure(const heed_instance *i, const int64_t *axes, heed_state
     if (!failed) return HEED_OK;
     uint32_t unknown = 0;
     char why[200] = "";
-    for (uint32_t p = 0; p < op->ports.count; p++)
-        if (entry_port(i->entry, p)->role == HEED_INPUT)
+    for (uint32_t p = 0; p < op->ports.count; p++) {
+        const heed_port *port = entry_port(i->entry, p);
+        if (port->role == HEED_INPUT && !(port->flags & HEED_PORT_OPTIONAL))
             unknown |= bind_unknown_axes(i->entry, p, axes);
+    }
     unknown &= ~AXES_OF_A_CALL;
     if (unknown) bind_unknown(i->entry, unknown, "", NULL, why, sizeof why);
     return error_set(error, failed,
