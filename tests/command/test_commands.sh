@@ -960,7 +960,7 @@ refuses 1 'no weight named "position.table"' attention/softmax $qkv -w position.
 refuses 1 'no output named "position.table"' "$t5" $qkv -w position.table=table.npy $o -o position.table=o.npy
 refuses 1 'fixed= draws table for a number of heads (axis H), of positions (longest=) ' \
     'attention/synthesizer_random(fixed=3, longest=4)' -i v=v.npy $o
-refuses 1 '--axis Z=3: attention/softmax has no axis Z; it has B D E G H S T' attention/softmax $qkv $o --axis Z=3
+refuses 1 '--axis Z=3: attention/softmax has no axis Z; it has B D E G H I S T Y' attention/softmax $qkv $o --axis Z=3
 refuses 1 'port q: axis H is 2, but it is known to be 3' attention/softmax $qkv $o --axis H=3
 refuses 1 '--axis F=9: the spec says 8' 'feedforward/gelu(hidden=8)' -i x=x.npy -o out=kept.npy --axis F=9
 refuses 2 '--axis takes a letter and a size' attention/softmax $qkv $o --axis heads=2
