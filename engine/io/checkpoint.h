@@ -61,6 +61,13 @@ enum {
     CHECKPOINT_CLASSES = 4096, /* it tells texts apart */
 };
 
+/* A row of such a table: our name, theirs, the shape, and whatever else it has, as in
+ * CHECKPOINT_ROW("final_norm.gain", "~norm.weight", "M", .when = ...). */
+#define CHECKPOINT_ROW(a, b, ...)                                                                  \
+    {                                                                                              \
+        .ours = a, .theirs = b, .shape = __VA_ARGS__                                               \
+    }
+
 /* A key of config.json, objects in objects with dots between them, and what it says of a network that
  * is written: "width", or, behind '=', JSON as it is. */
 typedef struct checkpoint_key {
@@ -119,6 +126,13 @@ HEED_LOCAL extern const checkpoint_type checkpoint_qwen3_next; /* checkpoint_qwe
 HEED_LOCAL const checkpoint_type *checkpoint_type_of(const char *name); /* NULL: there is none */
 HEED_LOCAL void checkpoint_type_names(char *out, size_t size);          /* "llama, mistral, ..." */
 HEED_LOCAL const checkpoint_type *checkpoint_type_at(size_t i);         /* NULL behind the last */
+/* Notes a size that a key of config.json says, and returns it. `usual` counts where there is no such
+ * key; CONFIG_MUST refuses that. */
+static inline int64_t checkpoint_size(checkpoint *k, char letter, const char *key, int64_t usual)
+{
+    k->key[letter - 'A'] = key;
+    return CHECKPOINT_SIZE(k, letter) = config_int(&k->config, key, 1, INT32_MAX, usual);
+}
 /* config.json, by the type of it, to sizes, `when` and the spec. */
 HEED_LOCAL int32_t checkpoint_spec(checkpoint *k);
 /* The word for an activation, of "gelu(approximate=tanh)" or the like; NULL: they have none. */

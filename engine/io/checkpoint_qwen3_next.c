@@ -17,11 +17,7 @@
 /* What a layer is; `of` of a row. */
 enum { LINEAR = 1, FULL = 2, SPARSE = 4, DENSE = 8 };
 
-/* ROW(ours, theirs, shape, .of = ...) */
-#define ROW(a, b, ...)                                                                             \
-    {                                                                                              \
-        .ours = a, .theirs = b, .shape = __VA_ARGS__                                               \
-    }
+#define ROW(...) CHECKPOINT_ROW(__VA_ARGS__)
 #define LAYER(ours, theirs, ...) ROW("layers.*." ours, "~layers.*." theirs, __VA_ARGS__)
 /* Rows of each head, of keys or of queries. */
 #define HEADS(ours, theirs, shape, letter, from, to, kind, flags)                                  \
@@ -75,13 +71,6 @@ static const checkpoint_row rows[] = {
     ROW("final_norm.gain", "~norm.weight", "M"),
     ROW("output.weight", "lm_head.weight", "VM", .when = CHECKPOINT_UNTIED),
 };
-
-/* A size from a key; CONFIG_MUST: it must be there. */
-static int64_t size(checkpoint *k, char letter, const char *key, int64_t usual)
-{
-    k->key[letter - 'A'] = key;
-    return CHECKPOINT_SIZE(k, letter) = config_int(&k->config, key, 1, INT32_MAX, usual);
-}
 
 /* ---- what each layer is ---- */
 
@@ -187,17 +176,17 @@ static void put_experts(checkpoint *k)
 static void read_sizes(checkpoint *k)
 {
     config *c = &k->config;
-    size(k, 'V', "vocab_size", CONFIG_MUST);
-    size(k, 'M', "hidden_size", CONFIG_MUST);
-    size(k, 'C', "max_position_embeddings", CONFIG_MUST);
+    checkpoint_size(k, 'V', "vocab_size", CONFIG_MUST);
+    checkpoint_size(k, 'M', "hidden_size", CONFIG_MUST);
+    checkpoint_size(k, 'C', "max_position_embeddings", CONFIG_MUST);
     k->layers = config_int(c, "num_hidden_layers", 1, 10000, CONFIG_MUST);
-    k->heads = size(k, 'N', "num_attention_heads", CONFIG_MUST);
+    k->heads = checkpoint_size(k, 'N', "num_attention_heads", CONFIG_MUST);
     const int64_t groups = config_int(c, "num_key_value_heads", 1, 1 << 20, 2),
-                  width = size(k, 'D', "head_dim", 256);
-    const int64_t keys = size(k, 'G', "linear_num_key_heads", 16),
-                  values = size(k, 'J', "linear_num_value_heads", 32),
-                  key_width = size(k, 'B', "linear_key_head_dim", 128),
-                  value_width = size(k, 'E', "linear_value_head_dim", 128);
+                  width = checkpoint_size(k, 'D', "head_dim", 256);
+    const int64_t keys = checkpoint_size(k, 'G', "linear_num_key_heads", 16),
+                  values = checkpoint_size(k, 'J', "linear_num_value_heads", 32),
+                  key_width = checkpoint_size(k, 'B', "linear_key_head_dim", 128),
+                  value_width = checkpoint_size(k, 'E', "linear_value_head_dim", 128);
     if (k->heads % groups)
         config_wrong(c, "num_key_value_heads", "it must divide num_attention_heads, %lld",
                      (long long)k->heads);
@@ -205,10 +194,10 @@ static void read_sizes(checkpoint *k)
         config_wrong(c, "linear_num_value_heads", "linear_num_key_heads, %lld, must divide it",
                      (long long)keys);
     if (c->failed) return;
-    size(k, 'R', "linear_conv_kernel_dim", 4);
-    size(k, 'I', "intermediate_size", 5632);
-    size(k, 'F', "moe_intermediate_size", 512);
-    size(k, 'S', "shared_expert_intermediate_size", 512);
+    checkpoint_size(k, 'R', "linear_conv_kernel_dim", 4);
+    checkpoint_size(k, 'I', "intermediate_size", 5632);
+    checkpoint_size(k, 'F', "moe_intermediate_size", 512);
+    checkpoint_size(k, 'S', "shared_expert_intermediate_size", 512);
     k->experts = config_int(c, "num_experts", 0, 65536, 512);
     CHECKPOINT_SIZE(k, 'A') = k->experts, k->key['A' - 'A'] = "num_experts";
     CHECKPOINT_SIZE(k, 'Q') = k->heads * width, CHECKPOINT_SIZE(k, 'U') = 2 * k->heads * width;

@@ -9,11 +9,7 @@
  */
 #include "io/checkpoint.h"
 
-/* ROW(ours, theirs, shape, .when = ...) */
-#define ROW(a, b, ...)                                                                             \
-    {                                                                                              \
-        .ours = a, .theirs = b, .shape = __VA_ARGS__                                               \
-    }
+#define ROW(...) CHECKPOINT_ROW(__VA_ARGS__)
 #define GAIN(ours, theirs) ROW(ours ".gain", theirs ".weight", "M")
 #define ATTENTION(ours, theirs)                                                                    \
     ROW(ours "q.weight", theirs ".q.weight", "QM"), ROW(ours "k.weight", theirs ".k.weight", "QM"), \

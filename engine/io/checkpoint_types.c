@@ -15,11 +15,7 @@
 #include "io/checkpoint.h"
 
 #define MOST (1 << 24)
-/* ROW(ours, theirs, shape, .form = ...) */
-#define ROW(a, b, ...)                                                                             \
-    {                                                                                              \
-        .ours = a, .theirs = b, .shape = __VA_ARGS__                                               \
-    }
+#define ROW(...) CHECKPOINT_ROW(__VA_ARGS__)
 #define ROWS(rows) rows, sizeof(rows) / sizeof *(rows)
 /* of a decoder that tells texts apart */
 #define SCORE ROW("output.weight", "score.weight", "LM", .when = CHECKPOINT_CLASSES)
@@ -34,13 +30,6 @@ static void put(checkpoint *k, const char *format, ...)
 }
 
 /* ---- what types have in common ---- */
-
-/* A size from a key; `usual` CONFIG_MUST: it must be there. */
-static void size(checkpoint *k, char letter, const char *key, int64_t usual)
-{
-    CHECKPOINT_SIZE(k, letter) = config_int(&k->config, key, 1, INT32_MAX, usual);
-    k->key[letter - 'A'] = key;
-}
 
 /* Names of the keys that types write differently. */
 typedef struct keys {
@@ -76,9 +65,9 @@ static void begin(checkpoint *k, const keys *key, int own_kv_heads, int own_head
                   int64_t head_width)
 {
     config *c = &k->config;
-    size(k, 'V', key->vocab, CONFIG_MUST);
-    size(k, 'M', key->width, CONFIG_MUST);
-    if (key->context) size(k, 'C', key->context, CONFIG_MUST);
+    checkpoint_size(k, 'V', key->vocab, CONFIG_MUST);
+    checkpoint_size(k, 'M', key->width, CONFIG_MUST);
+    if (key->context) checkpoint_size(k, 'C', key->context, CONFIG_MUST);
     k->layers = config_int(c, key->layers, 1, 10000, CONFIG_MUST);
     k->heads = config_int(c, key->heads, 1, 1 << 20, CONFIG_MUST);
     begin_classes(k);
@@ -253,7 +242,7 @@ static const checkpoint_row llama_rows[] = {
 static void begin_llama(checkpoint *k, int own_head_width, int64_t head_width)
 {
     begin(k, &usual_keys, 1, own_head_width, head_width);
-    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    checkpoint_size(k, 'F', "intermediate_size", CONFIG_MUST);
     put_norm(k, "rms", "rms_norm_eps", 1e-6);
     put_feedforward(k, "hidden_act", "silu", 1);
 }
@@ -274,18 +263,18 @@ static void read_llama(checkpoint *k)
     end_llama(k, &(windows){.settings = ""});
 }
 
-static const checkpoint_key llama_written[] = {{"vocab_size", "vocab"},
-                                               {"hidden_size", "width"},
-                                               {"num_hidden_layers", "layers"},
-                                               {"num_attention_heads", "heads"},
-                                               {"max_position_embeddings", "context"},
-                                               {"num_key_value_heads", "kv_heads"},
-                                               {"head_dim", "head_width"},
-                                               {"intermediate_size", "hidden"},
-                                               {"hidden_act", "activation"},
-                                               {"rms_norm_eps", "norm.eps"},
-                                               {"rope_parameters.rope_theta", "position.base"},
-                                               {"rope_parameters.rope_type", "=\"default\""},
+/* What a config of Llama's family begins with, in the order in which it is written. */
+#define LLAMA_WRITTEN                                                                              \
+    {"vocab_size", "vocab"}, {"hidden_size", "width"}, {"num_hidden_layers", "layers"},            \
+        {"num_attention_heads", "heads"}, {"max_position_embeddings", "context"},                  \
+        {"num_key_value_heads", "kv_heads"}, {"head_dim", "head_width"},                           \
+        {"intermediate_size", "hidden"}, {"hidden_act", "activation"},                             \
+        {"rms_norm_eps", "norm.eps"}, {"rope_parameters.rope_theta", "position.base"},             \
+    {                                                                                              \
+        "rope_parameters.rope_type", "=\"default\""                                                \
+    }
+
+static const checkpoint_key llama_written[] = {LLAMA_WRITTEN,
                                                {"attention_bias", "biases"},
                                                {"mlp_bias", "feedforward_biases"},
                                                {"tie_word_embeddings", "tied"},
@@ -301,21 +290,8 @@ static void read_mistral(checkpoint *k)
                      .settings = ""});
 }
 
-static const checkpoint_key mistral_written[] = {{"vocab_size", "vocab"},
-                                                 {"hidden_size", "width"},
-                                                 {"num_hidden_layers", "layers"},
-                                                 {"num_attention_heads", "heads"},
-                                                 {"max_position_embeddings", "context"},
-                                                 {"num_key_value_heads", "kv_heads"},
-                                                 {"head_dim", "head_width"},
-                                                 {"intermediate_size", "hidden"},
-                                                 {"hidden_act", "activation"},
-                                                 {"rms_norm_eps", "norm.eps"},
-                                                 {"rope_parameters.rope_theta", "position.base"},
-                                                 {"rope_parameters.rope_type", "=\"default\""},
-                                                 {"sliding_window", "attention.left"},
-                                                 {"tie_word_embeddings", "tied"},
-                                                 {0}};
+static const checkpoint_key mistral_written[] = {
+    LLAMA_WRITTEN, {"sliding_window", "attention.left"}, {"tie_word_embeddings", "tied"}, {0}};
 
 static int behind_full(const checkpoint *k, int64_t layer)
 {
@@ -352,18 +328,7 @@ static void read_qwen3(checkpoint *k)
     end_llama(k, &w);
 }
 
-static const checkpoint_key qwen3_written[] = {{"vocab_size", "vocab"},
-                                               {"hidden_size", "width"},
-                                               {"num_hidden_layers", "layers"},
-                                               {"num_attention_heads", "heads"},
-                                               {"max_position_embeddings", "context"},
-                                               {"num_key_value_heads", "kv_heads"},
-                                               {"head_dim", "head_width"},
-                                               {"intermediate_size", "hidden"},
-                                               {"hidden_act", "activation"},
-                                               {"rms_norm_eps", "norm.eps"},
-                                               {"rope_parameters.rope_theta", "position.base"},
-                                               {"rope_parameters.rope_type", "=\"default\""},
+static const checkpoint_key qwen3_written[] = {LLAMA_WRITTEN,
                                                {"attention_bias", "biases"},
                                                {"use_sliding_window", "=false"},
                                                {"tie_word_embeddings", "tied"},
@@ -394,7 +359,7 @@ static void read_phi3(checkpoint *k)
 {
     checkpoint_rope rope = usual_rope;
     begin(k, &usual_keys, 1, 0, 0);
-    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    checkpoint_size(k, 'F', "intermediate_size", CONFIG_MUST);
     CHECKPOINT_SIZE(k, 'U') = 2 * CHECKPOINT_SIZE(k, 'F');
     put_norm(k, "rms", "rms_norm_eps", 1e-5);
     put_feedforward(k, "hidden_act", "silu", 1);
@@ -455,7 +420,7 @@ static void read_gpt2(checkpoint *k)
 {
     static const keys gpt2_keys = {"vocab_size", "n_embd", "n_layer", "n_head", "n_positions"};
     begin(k, &gpt2_keys, 0, 0, 0);
-    size(k, 'F', "n_inner", 4 * CHECKPOINT_SIZE(k, 'M'));
+    checkpoint_size(k, 'F', "n_inner", 4 * CHECKPOINT_SIZE(k, 'M'));
     config_only(&k->config, "add_cross_attention", 0);
     config_int(&k->config, "n_ctx", 0, INT32_MAX, 0); /* n_positions once more, in old files */
     put_norm(k, "layer", "layer_norm_epsilon", 1e-5);
@@ -509,7 +474,7 @@ static void read_gpt_neox(checkpoint *k)
 {
     config *c = &k->config;
     begin(k, &usual_keys, 0, 0, 0);
-    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    checkpoint_size(k, 'F', "intermediate_size", CONFIG_MUST);
     set(k, CHECKPOINT_BIAS_QKV | CHECKPOINT_BIAS_O, config_flag(c, "attention_bias", 1));
     config_only(c, "is_decoder", 0);
     if (config_flag(c, "use_parallel_residual", 1)) put(k, "; residual=parallel");
@@ -571,7 +536,7 @@ static void read_opt(checkpoint *k)
 {
     config *c = &k->config;
     begin(k, &usual_keys, 0, 0, 0);
-    size(k, 'F', "ffn_dim", CONFIG_MUST);
+    checkpoint_size(k, 'F', "ffn_dim", CONFIG_MUST);
     CHECKPOINT_SIZE(k, 'P') = CHECKPOINT_SIZE(k, 'C') + 2; /* two rows before that of position 0 */
     config_only(c, "word_embed_proj_dim", CHECKPOINT_SIZE(k, 'M'));
     const int before = config_flag(c, "do_layer_norm_before", 1),
@@ -631,9 +596,9 @@ static void read_encoder(checkpoint *k, int64_t skipped)
     config *c = &k->config;
     char number[32];
     begin(k, &usual_keys, 0, 0, 0);
-    size(k, 'F', "intermediate_size", CONFIG_MUST);
-    size(k, 'T', "type_vocab_size", 2);
-    size(k, 'P', "max_position_embeddings", CONFIG_MUST);
+    checkpoint_size(k, 'F', "intermediate_size", CONFIG_MUST);
+    checkpoint_size(k, 'T', "type_vocab_size", 2);
+    checkpoint_size(k, 'P', "max_position_embeddings", CONFIG_MUST);
     config_only(c, "is_decoder", 0);
     config_only(c, "add_cross_attention", 0);
     config_choice(c, "position_embedding_type", "absolute", "absolute");
@@ -712,7 +677,7 @@ static void begin_gemma(checkpoint *k)
     char number[32];
     config *c = &k->config;
     begin(k, &usual_keys, 1, 1, 256);
-    size(k, 'F', "intermediate_size", CONFIG_MUST);
+    checkpoint_size(k, 'F', "intermediate_size", CONFIG_MUST);
     config_only(c, "use_bidirectional_attention", 0);
     set(k, CHECKPOINT_BIAS_QKV | CHECKPOINT_BIAS_O, config_flag(c, "attention_bias", 0));
     put(k, "; residual=sandwich; embed_scale=%s",
