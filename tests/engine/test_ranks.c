@@ -195,7 +195,11 @@ static const call_case chains[] = {
      .dtype = HEED_BF16},
 };
 
-static void check_calls(const call_case *cases, size_t n_cases)
+/* Holds what ranks make of these calls against one alone: at once, by run_shared, or fed `chunk` tokens
+ * at a time, by feed_chain, which takes one sequence. Outputs are written by one rank or another, or
+ * by all alike. */
+static void check_calls(const call_case *cases, size_t n_cases, void *(*work)(void *),
+                        int64_t chunk)
 {
     static const uint32_t ranks[] = {3, 1, 2, 7, 16};
     for (size_t n = 0; n < n_cases; n++) {
@@ -205,12 +209,16 @@ static void check_calls(const call_case *cases, size_t n_cases)
         call_make(&c, &cases[n]);
         const size_t n_paths = (size_t)harness_paths(c.op->id, paths);
         call_run(&c, NULL, 1, PLAIN, right);
-        for (size_t r = 0; r < (harness_quick() ? 1 : COUNT(ranks)); r++) {
+        const size_t tried = chunk && axis(&c, 'B') != 1 ? 0 : harness_quick() ? 1 : COUNT(ranks);
+        for (size_t r = 0; r < tried; r++) {
             member m[RANKS_MOST] = {{0}};
             outputs_make(&c, out);
             for (uint32_t k = 0; k < ranks[r]; k++)
-                m[k] = (member){.c = &c, .out = out, .isa = r ? NULL : paths[(n + k) % n_paths]};
-            const char *failed = on_ranks(m, ranks[r], run_shared);
+                m[k] = (member){.c = &c,
+                                .out = out,
+                                .chunk = chunk,
+                                .isa = r ? NULL : paths[(n + k) % n_paths]};
+            const char *failed = on_ranks(m, ranks[r], work);
             if (failed)
                 fail_msg("%s [%s], %u ranks: %s", c.how->spec, c.how->axes, ranks[r], failed);
             compare(&c, right, out, ranks[r]);
@@ -224,13 +232,13 @@ static void check_calls(const call_case *cases, size_t n_cases)
 static void shared_calls_have_the_bits_of_one(void **state)
 {
     (void)state;
-    check_calls(cases, COUNT(cases));
+    check_calls(cases, COUNT(cases), run_shared, 0);
 }
 
 static void chains_have_the_bits_of_one(void **state)
 {
     (void)state;
-    check_calls(chains, COUNT(chains));
+    check_calls(chains, COUNT(chains), run_shared, 0);
 }
 
 /* Sums that are too large for float32 though their mean is not are made once more, by all. */
@@ -422,30 +430,8 @@ static void *feed_chain(void *arg)
 
 static void texts_of_chains_have_the_bits_of_one(void **state)
 {
-    static const uint32_t ranks[] = {3, 1, 2, 16};
     (void)state;
-    for (size_t n = 0; n < COUNT(chains); n++) {
-        heed_tensor right[ORACLE_PORTS], out[ORACLE_PORTS];
-        const char *paths[8];
-        call c;
-        call_make(&c, &chains[n]);
-        const size_t n_paths = (size_t)harness_paths(c.op->id, paths);
-        call_run(&c, NULL, 1, PLAIN, right);
-        for (size_t r = 0; r < (harness_quick() ? 1 : COUNT(ranks)) && axis(&c, 'B') == 1; r++) {
-            member m[RANKS_MOST] = {{0}};
-            outputs_make(&c, out); /* by one rank or another, or by all alike */
-            for (uint32_t k = 0; k < ranks[r]; k++)
-                m[k] = (member){
-                    .c = &c, .out = out, .chunk = 153, .isa = r ? NULL : paths[(n + k) % n_paths]};
-            const char *failed = on_ranks(m, ranks[r], feed_chain);
-            if (failed)
-                fail_msg("%s [%s], %u ranks: %s", c.how->spec, c.how->axes, ranks[r], failed);
-            compare(&c, right, out, ranks[r]);
-            outputs_free(out);
-        }
-        outputs_free(right);
-        call_free(&c);
-    }
+    check_calls(chains, COUNT(chains), feed_chain, 153);
 }
 
 /* ---- what is sent, and what each rank has ---- */
