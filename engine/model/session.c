@@ -160,8 +160,9 @@ static void place(heed_session *s, const int32_t *tokens, int64_t n, float *logi
     }
 }
 
-/* An attention of ranks: its inputs are gathered, and it sees the rows of all; or it has a state that
- * goes from rank to rank, and sees its own. */
+/* An attention whose rows are spread over ranks. Softmax needs all of them, so its inputs are gathered
+ * first; an op with a running state needs its own rows alone, since the state comes from the rank
+ * before. */
 static int32_t run_shared(heed_session *s, const stack_step *step, heed_error *error)
 {
     const heed_stack *stack = s->stack;

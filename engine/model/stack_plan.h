@@ -93,7 +93,8 @@ HEED_LOCAL const stack_part *stack_plan_part(const stack_plan *p, uint32_t side,
 /* Its op in a layer, NULL if there is none; and the place in the spec. */
 HEED_LOCAL resolved *stack_plan_op(const stack_plan *p, uint32_t side, uint32_t part,
                                    int64_t layer);
-/* The same of a part that layers of a decoder alone have. */
+/* The op that a part has in a layer, for parts that only a decoder's layers have (a convolution, a
+ * norm of each head, a gate); NULL in an encoder. */
 HEED_LOCAL resolved *stack_plan_decoder_op(const stack_plan *p, uint32_t side, uint32_t part,
                                            int64_t layer);
 HEED_LOCAL const spec_node *stack_plan_node(const stack_plan *p, uint32_t side, uint32_t part,

@@ -46,7 +46,6 @@ typedef struct job {
     const heed_instance *i;
     const heed_relay *p;
     heed_sequence *const *sequences; /* NULL: a call without a state */
-    const int64_t *at;               /* ... else the first row of each rank */
     int64_t T, past, B;
     stretch *stretches; /* [n] of this rank */
     int n;
@@ -231,8 +230,9 @@ static int32_t post_receives(job *j, heed_error *error)
     return HEED_OK;
 }
 
-/* Of this rank's stretches the one whose next task comes first: a unit needs a step for each
- * stretch. NULL: all is done. */
+/* Which of this rank's two stretches is to be worked at next. A task reaches stretch number `place` only
+ * after as many steps, so the one with the smaller sum of place and tasks done has its data first.
+ * NULL: all is done. */
 static stretch *next_task(job *j, const int64_t *done)
 {
     stretch *next = NULL;
@@ -383,7 +383,6 @@ int32_t group_relay_attend(heed_group *g, const heed_instance *i, const heed_bin
              .i = i,
              .p = group_relay(i),
              .sequences = sequences,
-             .at = at,
              .n = 1,
              .T = at[g->x.t.ranks],
              .places = g->x.t.ranks,
