@@ -798,7 +798,9 @@ static void KIT(linear_back_chunk)(kit_linear_back *k, kit_linear_chunk *c)
     if (k->all->decays) memset(k->pairs, 0, sizeof(float) * (size_t)(C * C));
     memset(k->reads, 0, sizeof k->reads), memset(k->writes, 0, sizeof k->writes);
     if (k->later && c->past && k->all->decays) KIT(linear_back_inner)(k, c->s);
-    for (int64_t e = 0; e < l->E16; e += KIT_LINEAR_PANEL) KIT(linear_back_panel)(k, c, e);
+    int64_t e = 0; /* the first panel begins all sums, so there is one of no channels too */
+    do KIT(linear_back_panel)(k, c, e);
+    while ((e += KIT_LINEAR_PANEL) < l->E16);
     for (int head = 0; l->op->normalise && asked && head < heads; head++)
         KIT(linear_back_divisors)(k, c, head);
     if (c->keys) KIT(linear_back_keys)(k, c);
